@@ -1,0 +1,259 @@
+"""The description of a cohort: a TOML file, so that another site needs no code."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.documents import Document, parse_toml, read_toml
+from bench.errors import BenchError, Problem
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Files(Document):
+    """Files of the release, relative to its folder."""
+
+    table: tuple[str, ...] = Field(min_length=1, description="First of these that exists is read.")
+    images: tuple[str, ...] = Field(default=(), description="Folders, tried in this order for each image.")
+    checksums: str = Field(default="SHA256SUMS.txt", description="sha256sum list, verified where present.")
+
+    @field_validator("table", "images", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class PatientColumn(Document):
+    """The patient's id as the part of a column that a pattern matches."""
+
+    column: str
+    pattern: str
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class Columns(Document):
+    """Columns of the table that the harness itself reads."""
+
+    image: str = Field(description="Image id, unique; also the file name, with `image_suffix` added.")
+    patient: str | PatientColumn
+    time: str | None = Field(default=None, description="Smallest = the patient's first image.")
+    time_kind: Literal["number", "timedelta"] = "number"
+    image_suffix: str = ""
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Model input name → column. `age` in years and `sex` (M or F) have fixed meaning.",
+    )
+
+
+class Contains(Document):
+    """A binary target that is 1 where a separated list holds a word."""
+
+    column: str
+    word: str
+    separator: str = "|"
+
+
+class BinaryTarget(Document):
+    """A 0/1 label. Values other than 0 and 1 follow `uncertain` (-1) and `blank` (empty)."""
+
+    name: Name
+    kind: Literal["binary"] = "binary"
+    label: str
+    source: str | Contains
+    uncertain: Literal["error", "exclude", "positive", "negative"] = "error"
+    blank: Literal["error", "exclude", "negative"] = "error"
+
+
+class ContinuousTarget(Document):
+    """A measurement; values outside `plausible` (inclusive) are excluded from scoring and counted."""
+
+    name: Name
+    kind: Literal["continuous"]
+    label: str
+    source: str
+    unit: str
+    plausible: tuple[float, float]
+
+
+class ValueSubgroups(Document):
+    """Subgroups by the values of a column: value → name shown."""
+
+    name: Name
+    label: str
+    column: str
+    values: dict[str, str] = Field(min_length=1)
+
+
+class BandSubgroups(Document):
+    """Subgroups by bands of a number: `bands` are lower limits, the last band is open."""
+
+    name: Name
+    label: str
+    column: str
+    bands: tuple[float, ...] = Field(min_length=2)
+    unit: str = ""
+
+
+    @field_validator("bands")
+    @classmethod
+    def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("must be strictly ascending")
+        return value
+
+
+class HashSplit(Document):
+    """`u = sha256(salt, patient)`: test where u < test, val where u < test + val, train the rest."""
+
+    rule: Literal["hash"]
+    salt: str = Field(min_length=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
+    val: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> HashSplit:
+        if self.test + self.val >= 1:
+            raise ValueError("test + val must be below 1")
+        return self
+
+
+class ColumnSplit(Document):
+    """A split that the table itself names."""
+
+    rule: Literal["column"]
+    column: str
+    train: str
+    test: str
+    val: str = ""
+
+
+class ListSplit(Document):
+    """Test images from a file with one id a line; val by the hash rule among the other patients."""
+
+    rule: Literal["list"]
+    test_file: str
+    otherwise: HashSplit = Field(description="Rule used for val, and for all where the file is absent.")
+
+
+class AllTest(Document):
+    """Every image is test: an external validation cohort."""
+
+    rule: Literal["all-test"]
+
+
+class Threshold(Document):
+    """Exceeded where `column` > the limit of the patient's sex (strictly)."""
+
+    column: str
+    male: float
+    female: float
+
+
+class LabelRule(Document):
+    """How a released label should follow from measurements; agreement is reported, labels are never recomputed."""
+
+    target: Name
+    any_of: tuple[Threshold, ...] = ()
+    or_targets: tuple[Name, ...] = ()
+
+
+Target = Annotated[BinaryTarget | ContinuousTarget, Field(discriminator="kind")]
+Split = Annotated[HashSplit | ColumnSplit | ListSplit | AllTest, Field(discriminator="rule")]
+
+
+class CohortSpec(Document):
+    """Everything the harness knows of a cohort before it sees a file of it."""
+
+    schema_: Literal["cohort-spec/1"] = Field(alias="schema")
+    id: Name
+    version: str
+    title: str
+    description: str = ""
+    citation: str = ""
+    licence: str = ""
+    url: str = ""
+    synthetic: bool = False
+    files: Files
+    columns: Columns
+    targets: tuple[Target, ...] = Field(min_length=1)
+    headline: Name
+    macro: tuple[Name, ...] = ()
+    subgroups: tuple[ValueSubgroups | BandSubgroups, ...] = ()
+    split: Split
+    label_rules: tuple[LabelRule, ...] = ()
+    compare_split_column: str = Field(default="", description="A published split to audit beside ours.")
+    expected_images: int | None = None
+    expected_patients: int | None = None
+    prediction_aliases: dict[str, str] = Field(
+        default_factory=dict, description="Column names of known prediction files → target."
+    )
+
+
+    @model_validator(mode="before")
+    @classmethod
+    def _binary_by_default(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("targets"), list):
+            targets = [{"kind": "binary", **t} if isinstance(t, dict) else t for t in data["targets"]]
+            return {**data, "targets": targets}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CohortSpec:
+        names = [target.name for target in self.targets]
+        if len(set(names)) != len(names):
+            raise ValueError("two targets share a name")
+        binary = {target.name for target in self.binary_targets}
+        for use, wanted in (("headline", (self.headline,)), ("macro", self.macro)):
+            if missing := sorted(set(wanted) - binary):
+                raise ValueError(f"{use}: no binary target is named {', '.join(missing)}")
+        if missing := sorted({rule.target for rule in self.label_rules} - binary):
+            raise ValueError(f"label_rules: no binary target is named {', '.join(missing)}")
+        if missing := sorted(set(self.prediction_aliases.values()) - set(names)):
+            raise ValueError(f"prediction_aliases: no target is named {', '.join(missing)}")
+        return self
+
+    @property
+    def binary_targets(self) -> tuple[BinaryTarget, ...]:
+        """Targets with a 0/1 label, in the order of the spec."""
+        return tuple(t for t in self.targets if isinstance(t, BinaryTarget))
+
+    @property
+    def continuous_targets(self) -> tuple[ContinuousTarget, ...]:
+        """Targets that are measurements, in the order of the spec."""
+        return tuple(t for t in self.targets if isinstance(t, ContinuousTarget))
+
+
+def builtin_specs() -> tuple[str, ...]:
+    """Ids of the cohorts whose specs come with the harness."""
+    folder = resources.files("bench.cohort").joinpath("specs")
+    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def load_spec(cohort: str) -> CohortSpec:
+    """Reads a spec by built-in id, or from a TOML file.
+
+    Raises:
+        BenchError: No such spec (``cohort-unknown``), or one that is not valid (``cohort-spec``), every fault listed.
+    """
+    if cohort in builtin_specs():
+        text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
+        return parse_toml(CohortSpec, text, "cohort-spec", f"{cohort} (built in)")
+    path = Path(cohort)
+    if not path.is_file():
+        known = ", ".join(builtin_specs())
+        message = f"{cohort!r} is neither a built-in cohort ({known}) nor a file."
+        raise BenchError(Problem("cohort-unknown", message))
+    return read_toml(CohortSpec, path, "cohort-spec")

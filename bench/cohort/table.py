@@ -1,0 +1,76 @@
+"""A cohort in memory: its images in canonical order with patient, labels, subgroups and split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.cohort.spec import CohortSpec
+from bench.cohort.split import Part, Split, Strings
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroups:
+    """One way of dividing images into subgroups.
+
+    Attributes:
+        name: Key, such as ``sex``.
+        label: As shown.
+        levels: Names of the subgroups.
+        codes: (n,) index into `levels`, -1 where an image is in none.
+    """
+
+    name: str
+    label: str
+    levels: tuple[str, ...]
+    codes: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort, every array in canonical order (ascending image id).
+
+    Attributes:
+        spec: What the cohort is.
+        folder: Where its files lie.
+        synthetic: Whether its patients are invented.
+        images: (n,) image ids.
+        patients: (n,) patient ids, as text.
+        time: (n,) time offset within a patient (days or follow-up number), NaN where the spec has none.
+        targets: Target → (n,) float64 label or measurement; NaN where excluded from scoring.
+        subgroups: The divisions of the spec.
+        split: Part and fold of each image.
+        table: The table as read, all text, rows in canonical order.
+    """
+
+    spec: CohortSpec
+    folder: Path
+    synthetic: bool
+    images: Strings
+    patients: Strings
+    time: npt.NDArray[np.float64]
+    targets: dict[str, npt.NDArray[np.float64]]
+    subgroups: tuple[Subgroups, ...]
+    split: Split
+    table: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, part: Part) -> npt.NDArray[np.intp]:
+        """Indices of a part's images, in canonical order."""
+        return self.split.rows(part)
+
+    @cached_property
+    def first_images(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether an image is its patient's first: smallest time, ties by image id."""
+        order = np.lexsort((np.arange(len(self)), self.time, self.patients.astype(str)))
+        _, first = np.unique(self.patients[order].astype(str), return_index=True)
+        mask = np.zeros(len(self), bool)
+        mask[order[first]] = True
+        return mask

@@ -1,0 +1,78 @@
+"""Documents on disk and their models: TOML that people write, JSON that the harness writes."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BenchError, Problem
+
+
+class Document(BaseModel):
+    """Base of everything that is read from or written to disk: unknown keys are refused, NaN too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def plain(self) -> dict[str, Any]:
+        """The document as plain data, keys as they stand on disk."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+D = TypeVar("D", bound=Document)
+
+
+def parse(model: type[D], data: Any, code: str, where: str) -> D:
+    """`data` as a `model`.
+
+    Raises:
+        BenchError: One problem of code `code` for each fault.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        raise BenchError(
+            [Problem(code, f"{_key(fault['loc'])}: {fault['msg']}.", where=where) for fault in faults]
+        ) from error
+
+
+def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
+    """A TOML text as a `model`; raises as `parse` does."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(Problem(code, f"Not valid TOML: {error}", where=where)) from error
+    return parse(model, data, code, where)
+
+
+def read_toml(model: type[D], path: Path, code: str) -> D:
+    """A TOML file as a `model`; raises as `parse` does."""
+    return parse_toml(model, _text(path, code), code, str(path))
+
+
+def read_json(model: type[D], path: Path, code: str) -> D:
+    """A JSON file as a `model`; raises as `parse` does."""
+    text = _text(path, code)
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BenchError(Problem(code, f"Not valid JSON: {error}", where=str(path))) from error
+    return parse(model, data, code, str(path))
+
+
+def _text(path: Path, code: str) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=str(path))) from error
+    except OSError as error:
+        message = f"Cannot be read: {error.strerror or error}."
+        raise BenchError(Problem(code, message, where=str(path))) from error
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location) or "document"

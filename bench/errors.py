@@ -1,0 +1,106 @@
+"""What can be wrong with what a user handed in, and how it is said.
+
+A user's mistake is a `Problem`: a code, what was found (with numbers), where, and what to do. All problems of
+one file are collected and raised together as a `BenchError`; only the command line turns one into an exit code.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+Severity = Literal["error", "warning", "notice"]
+
+EXIT_PROBLEMS = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The page of one problem code, as `bench explain` shows it."""
+
+    code: str
+    title: str
+    meaning: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault or remark about something a user handed in.
+
+    Attributes:
+        code: Key of the catalogue, see `explanation`.
+        message: What was found, with numbers. Never a patient's id or label.
+        where: File, and column or row where that helps.
+        remedy: What to do; the catalogue's general remedy when empty.
+        severity: Only an ``error`` stops anything.
+    """
+
+    code: str
+    message: str
+    where: str = ""
+    remedy: str = ""
+    severity: Severity = "error"
+
+    def as_dict(self) -> dict[str, str]:
+        """The problem as a JSON object, with its remedy filled in."""
+        return {**asdict(self), "remedy": self.remedy or explanation(self.code).remedy}
+
+
+class BenchError(Exception):
+    """Carries every problem that was found.
+
+    Args:
+        problems: At least one; warnings may travel with the errors.
+        exit_code: What the command line exits with: 1 for what was handed in, 3 where the machine lacks something.
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem], exit_code: int = EXIT_PROBLEMS) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.exit_code = exit_code
+        super().__init__("; ".join(f"{p.code}: {p.message}" for p in self.problems))
+
+    def __reduce__(self) -> tuple[type[BenchError], tuple[tuple[Problem, ...], int]]:
+        return type(self), (self.problems, self.exit_code)
+
+
+def raise_errors(problems: Iterable[Problem]) -> None:
+    """Raises one `BenchError` with all problems if any of them is an error."""
+    found = tuple(problems)
+    if any(p.severity == "error" for p in found):
+        raise BenchError(found)
+
+
+@cache
+def catalogue() -> dict[str, Explanation]:
+    """Every problem code with its explanation, in alphabetical order."""
+    text = resources.files("bench").joinpath("problems.toml").read_text("utf-8")
+    pages = tomllib.loads(text)
+    return {
+        code: Explanation(code, page["title"], page["meaning"].strip(), page["remedy"].strip())
+        for code, page in sorted(pages.items())
+    }
+
+
+def explanation(code: str) -> Explanation:
+    """The catalogue page of `code`.
+
+    Raises:
+        BenchError: The code is unknown (``unknown-code``), naming the nearest ones.
+    """
+    pages = catalogue()
+    if code in pages:
+        return pages[code]
+    from difflib import get_close_matches
+
+    near = get_close_matches(code, pages, n=3, cutoff=0.4)
+    hint = f"Did you mean {', '.join(near)}?" if near else "`bench explain --list` shows every code."
+    raise BenchError(Problem("unknown-code", f"There is no problem code {code!r}.", remedy=hint))

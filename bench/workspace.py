@@ -1,0 +1,129 @@
+"""Where things lie: the one place that names a path in a workspace.
+
+A workspace is a folder with a ``bench.toml``. This repository is one; `bench init` makes others.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, Problem
+
+MARKER = "bench.toml"
+DATA_VARIABLE = "BENCH_DATA"
+
+NEW_WORKSPACE = """\
+# This file marks a CheXchoBench workspace. Paths are relative to it.
+cohort = "{cohort}"  # used where --cohort is not given
+
+[data]  # where each cohort's files lie; default data/<cohort id>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The paths of one workspace.
+
+    Attributes:
+        root: Folder that holds ``bench.toml``.
+        cohort: Default cohort: a built-in id or the path of a spec.
+        data_folders: Cohort id → data folder, as ``bench.toml`` says.
+        store: Folder of stored submissions, one folder per cohort.
+    """
+
+    root: Path
+    cohort: str
+    store: Path
+    data_folders: dict[str, Path] = field(default_factory=dict)
+
+    def data(self, cohort_id: str, chosen: Path | None = None) -> Path:
+        """Folder of a cohort's files: `chosen`, else ``BENCH_DATA``, else bench.toml, else ``data/<cohort>``."""
+        if chosen is not None:
+            return chosen
+        if os.environ.get(DATA_VARIABLE):
+            return Path(os.environ[DATA_VARIABLE])
+        return self.data_folders.get(cohort_id, self.root / "data" / cohort_id)
+
+    def submissions(self, cohort_id: str) -> Path:
+        """Folder of a cohort's stored submissions, one folder per slug."""
+        return self.store / cohort_id
+
+    def submission(self, cohort_id: str, slug: str) -> Path:
+        """Folder of one stored submission."""
+        return self.submissions(cohort_id) / slug
+
+    def board(self, cohort_id: str) -> Path:
+        """The comparisons of all entries of a cohort, written by `bench score`."""
+        return self.submissions(cohort_id) / "board.json"
+
+    def split_lock(self, cohort_id: str) -> Path:
+        """Fingerprint and counts of the cohort's split, without an id."""
+        return self.submissions(cohort_id) / "split.lock.json"
+
+    def model(self, sha256: str) -> Path:
+        """Local copy of a submitted model, named by its content; never published."""
+        return self.root / "models" / f"{sha256}.onnx"
+
+    def run(self, cohort_id: str, name: str) -> Path:
+        """Working folder of a baseline's training run."""
+        return self.root / "runs" / cohort_id / name
+
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be computed again: replicates, decoded images."""
+        return self.root / ".bench" / "cache"
+
+    @property
+    def site(self) -> Path:
+        """Folder the site is built into."""
+        return self.root / "site" / "public"
+
+
+def find_workspace(start: Path | None = None) -> Workspace:
+    """The workspace that holds `start` (default: the current folder).
+
+    Raises:
+        BenchError: No ``bench.toml`` here or above (``workspace-missing``), or one that cannot be read.
+    """
+    folder = (start or Path.cwd()).resolve()
+    for root in (folder, *folder.parents):
+        if (root / MARKER).is_file():
+            return _read(root)
+    raise BenchError(Problem("workspace-missing", f"No {MARKER} in this folder or above it.", where=str(folder)))
+
+
+def create_workspace(root: Path, cohort: str = "demo") -> Workspace:
+    """Makes an empty workspace in `root`, which may exist but not hold a workspace.
+
+    Raises:
+        BenchError: `root` is a workspace already (``workspace-exists``).
+    """
+    marker = root / MARKER
+    if marker.exists():
+        raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))
+    (root / "submissions").mkdir(parents=True, exist_ok=True)
+    marker.write_text(NEW_WORKSPACE.format(cohort=cohort), "utf-8")
+    return _read(root.resolve())
+
+
+def _read(root: Path) -> Workspace:
+    where = root / MARKER
+    try:
+        config: dict[str, Any] = tomllib.loads(where.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(Problem("workspace-config", f"Not valid TOML: {error}", where=str(where))) from error
+    unknown = sorted(set(config) - {"cohort", "data", "submissions"})
+    folders = config.get("data", {})
+    if unknown or not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
+        message = f"Unknown keys {unknown}." if unknown else "[data] must map cohort ids to folders."
+        raise BenchError(Problem("workspace-config", message, where=str(where)))
+    return Workspace(
+        root=root,
+        cohort=str(config.get("cohort", "demo")),
+        store=root / str(config.get("submissions", "submissions")),
+        data_folders={cohort: root / folder for cohort, folder in folders.items()},
+    )
