@@ -1,7 +1,7 @@
 """What can be wrong with what a user handed in, and how it is said.
 
-A user's mistake is a `Problem`: a code, what was found (with numbers), where, and what to do. All problems of
-one file are collected and raised together as a `BenchError`; only the command line turns one into an exit code.
+A user's mistake is a `Problem`: a code, what was found (with numbers), where, and what to do. All problems
+of one file are collected and raised together as a `BenchError`; only the command line makes an exit code of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class BenchError(Exception):
 
     Args:
         problems: At least one; warnings may travel with the errors.
-        exit_code: What the command line exits with: 1 for what was handed in, 3 where the machine lacks something.
+        exit_code: What the command line exits with: 1 for what was handed in, 3 where the environment lacks
+            something.
     """
 
     def __init__(self, problems: Problem | Iterable[Problem], exit_code: int = EXIT_PROBLEMS) -> None:

@@ -41,7 +41,7 @@ class Workspace:
     data_folders: dict[str, Path] = field(default_factory=dict)
 
     def data(self, cohort_id: str, chosen: Path | None = None) -> Path:
-        """Folder of a cohort's files: `chosen`, else ``BENCH_DATA``, else bench.toml, else ``data/<cohort>``."""
+        """Folder of a cohort's files: `chosen`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
         if chosen is not None:
             return chosen
         if os.environ.get(DATA_VARIABLE):
@@ -93,7 +93,9 @@ def find_workspace(start: Path | None = None) -> Workspace:
     for root in (folder, *folder.parents):
         if (root / MARKER).is_file():
             return _read(root)
-    raise BenchError(Problem("workspace-missing", f"No {MARKER} in this folder or above it.", where=str(folder)))
+    raise BenchError(
+        Problem("workspace-missing", f"No {MARKER} in this folder or above it.", where=str(folder))
+    )
 
 
 def create_workspace(root: Path, cohort: str = "demo") -> Workspace:

@@ -34,7 +34,8 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
     """Reads the cohort's table; images are not touched.
 
     Raises:
-        BenchError: The folder or table is missing (exit 3) or the table is not this cohort's: every fault listed.
+        BenchError: The folder or table is missing (exit 3), or the table is not this cohort's; every fault is
+            listed.
     """
     path = find_table(spec, folder)
     table = _read_text_table(path)
@@ -163,10 +164,14 @@ def _target(
         low, high = target.plausible
         return np.where((values >= low) & (values <= high), values, np.nan)
     if isinstance(target.source, Contains):
-        words = table[target.source.column].str.split(target.source.separator, regex=False)
-        wanted = target.source.word
-        return np.array([float(wanted in map(str.strip, cell)) for cell in words])
+        return _contains(target.source, table[target.source.column])
     return _binary(target, _numbers(table[target.source], target.name, path, problems), path, problems)
+
+
+def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float64]:
+    codes, lists = pd.factorize(column)  # a few hundred distinct lists in a hundred thousand rows
+    holds = [source.word in map(str.strip, text.split(source.separator)) for text in lists]
+    return np.array(holds, dtype=np.float64)[codes]
 
 
 def _binary(
@@ -197,7 +202,8 @@ def _time(
     if bad := int(deltas.isna().sum()):
         message = f"{bad} of {len(table)} time offsets are not of the form '12 days 09:20:05.3'."
         problems.append(Problem("cohort-value", message, where=f"{path}, column {column}"))
-    return (deltas / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+    days: npt.NDArray[np.float64] = (deltas / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
+    return days
 
 
 def _subgroups(
@@ -205,12 +211,12 @@ def _subgroups(
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
-        codes = column.str.strip().map({v: i for i, v in enumerate(spec.values)}).fillna(-1)
-        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), codes.to_numpy(np.int8))
-    values = _numbers(column, spec.name, path, problems)
-    codes = np.searchsorted(np.array(spec.bands), values, side="right") - 1
-    codes = np.where(np.isnan(values), -1, codes).astype(np.int8)
-    return Subgroups(spec.name, spec.label, _band_names(spec), codes)
+        codes = pd.Index(list(spec.values)).get_indexer(column.str.strip())
+        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), codes.astype(np.int8))
+    numbers = _numbers(column, spec.name, path, problems)
+    bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1
+    codes = np.where(np.isnan(numbers), -1, bands)
+    return Subgroups(spec.name, spec.label, _band_names(spec), codes.astype(np.int8))
 
 
 def _band_names(spec: BandSubgroups) -> tuple[str, ...]:

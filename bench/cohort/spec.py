@@ -106,7 +106,6 @@ class BandSubgroups(Document):
     bands: tuple[float, ...] = Field(min_length=2)
     unit: str = ""
 
-
     @field_validator("bands")
     @classmethod
     def _ascending(cls, value: tuple[float, ...]) -> tuple[float, ...]:
@@ -163,7 +162,10 @@ class Threshold(Document):
 
 
 class LabelRule(Document):
-    """How a released label should follow from measurements; agreement is reported, labels are never recomputed."""
+    """How a released label should follow from measurements.
+
+    Agreement is reported; labels are never recomputed.
+    """
 
     target: Name
     any_of: tuple[Threshold, ...] = ()
@@ -200,7 +202,6 @@ class CohortSpec(Document):
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."
     )
-
 
     @model_validator(mode="before")
     @classmethod
@@ -246,7 +247,8 @@ def load_spec(cohort: str) -> CohortSpec:
     """Reads a spec by built-in id, or from a TOML file.
 
     Raises:
-        BenchError: No such spec (``cohort-unknown``), or one that is not valid (``cohort-spec``), every fault listed.
+        BenchError: No such spec (``cohort-unknown``), or one that is not valid (``cohort-spec``); every fault is
+            listed.
     """
     if cohort in builtin_specs():
         text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
