@@ -1,0 +1,1 @@
+"""The board: all entries of a cohort compared at once."""

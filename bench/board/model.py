@@ -1,0 +1,127 @@
+"""The board as it is stored (``board.json``) and as pages are built from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from bench.cohort.spec import CohortSpec
+from bench.documents import Document
+from bench.scoring.scorecard import Scorecard, Stamp
+from bench.submission.manifest import Manifest
+from bench.timing.record import TimingRecord
+
+
+class TargetResolution(Document):
+    """What the test set can tell apart for one target, before any entry is seen."""
+
+    target: str
+    label: str
+    images: int
+    patients: int
+    positives: int
+    positive_patients: int
+    prevalence: float | None
+    half_width_low: float | None
+    half_width_high: float | None
+    paired_difference_low: float | None
+    paired_difference_high: float | None
+
+
+class TestSet(Document):
+    """The split that the board is about."""
+
+    images: int
+    patients: int
+    train_images: int
+    val_images: int
+    targets: tuple[TargetResolution, ...]
+
+
+class Standing(Document):
+    """Where one entry stands for one target."""
+
+    slug: str
+    auroc: float | None
+    rank: int | None = Field(description="1 = highest AUROC; null where the entry is not ranked.")
+    rank_low: int | None = Field(description="Lower end of the 95% rank interval.")
+    rank_high: int | None
+    with_leader: bool = Field(
+        default=False, description="Not told apart from the leader by the whole-board test."
+    )
+    p_best: float | None = Field(
+        default=None, description="Share of replicates in which it is best: stability."
+    )
+    difference: float | None = Field(
+        default=None, description="AUROC minus the leader's, with its 95% interval."
+    )
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p_value: float | None = Field(
+        default=None, description="Against the leader, Holm-corrected over the board."
+    )
+    unranked_reason: str = ""
+
+
+class Twins(Document):
+    """Entries whose scores for a target order the images identically."""
+
+    slugs: tuple[str, ...]
+    identical: bool = Field(description="Equal values, not only equal order.")
+
+
+class TargetBoard(Document):
+    """All entries for one target, ranked first, then unranked."""
+
+    target: str
+    label: str
+    leader: str | None
+    not_told_apart: int = Field(
+        description="Entries other than the leader that cannot be told apart from it."
+    )
+    standings: tuple[Standing, ...]
+    twins: tuple[Twins, ...] = ()
+
+
+class Board(Document):
+    """``board.json``: computed once on all entries; pages and tables only show it."""
+
+    schema_: Literal["board/1"] = Field(default="board/1", alias="schema")
+    stamp: Stamp
+    title: str
+    headline: str
+    scoring_version: int
+    seed: int
+    replicates: int
+    level: float
+    test_set: TestSet
+    targets: tuple[TargetBoard, ...]
+    scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
+
+    def target(self, name: str) -> TargetBoard:
+        """The board of one target."""
+        return next(t for t in self.targets if t.target == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored submission with everything that is known of it. Reported entries have no scorecard."""
+
+    slug: str
+    manifest: Manifest
+    scorecard: Scorecard | None
+    timings: tuple[TimingRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBoard:
+    """All that a page shows: the cohort's spec, the comparisons, and the entries by slug.
+
+    `board` is None where the cohort has reported entries only.
+    """
+
+    spec: CohortSpec
+    board: Board | None
+    entries: dict[str, Entry]

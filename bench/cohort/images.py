@@ -1,0 +1,91 @@
+"""Image files of a cohort: where they are and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cohort.table import Cohort
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class ImageFolders:
+    """Finds a cohort's images by id in the folders of its spec, each folder listed once.
+
+    Raises:
+        BenchError: None of the folders exists (``images-folder-missing``, exit 3).
+    """
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.suffix = cohort.spec.columns.image_suffix
+        self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
+        if not self.folders:
+            wanted = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
+            message = f"The images of cohort {cohort.spec.id} are looked for in {wanted}; none is there."
+            raise BenchError(
+                Problem("images-folder-missing", message, where=str(cohort.folder)), EXIT_ENVIRONMENT
+            )
+
+    def path(self, image: str) -> Path | None:
+        """The file of an image, None where no folder has it."""
+        name = image + self.suffix
+        return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
+
+
+def read_grey(path: Path, height: int, width: int) -> Pixels:
+    """(height, width) 8-bit grey values, resized with antialiasing where the file has another size.
+
+    Colour files are converted by ITU-R 601 luma; 16-bit ones are scaled by their own range.
+
+    Raises:
+        OSError: The file is damaged or no image; the message names no path.
+    """
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            image = _rescaled(image)
+        grey = image.convert("L")
+        if grey.size != (width, height):
+            grey = grey.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(grey)
+
+
+def _rescaled(image: object) -> object:
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float64)
+    span = np.ptp(values) or 1.0
+    return Image.fromarray(((values - values.min()) * (255 / span)).astype(np.uint8))
+
+
+def read_batches(
+    cohort: Cohort, rows: npt.NDArray[np.intp], height: int, width: int, batch: int
+) -> Iterator[Pixels]:
+    """Batches (≤ batch, height, width) of the images of `rows`, in that order.
+
+    Raises:
+        BenchError: Images are missing or damaged (``images-unreadable``): how many of those asked for.
+    """
+    folders = ImageFolders(cohort)
+    for start in range(0, len(rows), batch):
+        pixels = []
+        for row in rows[start : start + batch]:
+            path = folders.path(cohort.images[row])
+            if path is None:
+                raise _unreadable(cohort, "is missing")
+            try:
+                pixels.append(read_grey(path, height, width))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _unreadable(cohort, "cannot be read") from error
+        yield np.stack(pixels)
+
+
+def _unreadable(cohort: Cohort, what: str) -> BenchError:
+    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
+    return BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)

@@ -1,0 +1,1 @@
+"""Publishing: a board becomes pages, charts and downloads."""

@@ -1,0 +1,1 @@
+"""Runtime: sessions that run an ONNX file."""

@@ -1,0 +1,1 @@
+"""Scoring: a cohort and an entry's predictions give a scorecard."""

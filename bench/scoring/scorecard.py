@@ -1,0 +1,164 @@
+"""The scorecard: every number that is known of an entry's predictions, as it is stored and published."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.documents import Document
+
+SCORING_VERSION = 1
+"""Goes up whenever a number of a scorecard can change for the same predictions and cohort."""
+
+
+class Estimate(Document):
+    """A metric with its interval; null with a reason where it is undefined.
+
+    `low` and `high` are the interval to quote, by `method`; the percentile limits of the same replicates stand
+    beside it. `df` are the degrees of freedom that the interval used.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    df: float | None = None
+    percentile_low: float | None = None
+    percentile_high: float | None = None
+    obuchowski_se: float | None = None
+    undefined: int = Field(default=0, description="Replicates in which the metric is undefined.")
+    method: str = ""
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Point(Document):
+    """A point of a curve; each step between neighbours covers at least ten images of each class."""
+
+    x: float
+    y: float
+
+
+class ReliabilityBin(Document):
+    """One bin of a reliability curve; null where the bin holds too few images to publish."""
+
+    low: float
+    high: float
+    images: int | None
+    mean_prediction: float | None
+    observed: float | None
+    observed_low: float | None
+    observed_high: float | None
+
+
+class ScoreDistribution(Document):
+    """Shares of each class in equal-width bins of the score, from `low` to `high`."""
+
+    low: float
+    high: float
+    positive: tuple[float, ...]
+    negative: tuple[float, ...]
+
+
+class DecisionPoint(Document):
+    """Net benefit at a threshold, beside treating everybody; treating nobody has net benefit 0."""
+
+    threshold: float
+    net_benefit: float
+    treat_all: float
+
+
+class TargetScore(Document):
+    """One binary target on the test images.
+
+    `metrics` holds, among others, ``auroc``, ``auprc``, ``brier``, ``ece``, ``calibration_slope``,
+    ``calibration_intercept``, ``sensitivity_at_90_specificity``. `estimands` holds the AUROC of the other two
+    views: ``patient_weighted`` and ``first_image``.
+    """
+
+    target: str
+    label: str
+    images: int
+    excluded: int = Field(description="Test images without a label for this target.")
+    patients: int
+    positives: int
+    positive_patients: int
+    prevalence: float | None
+    metrics: dict[str, Estimate]
+    estimands: dict[str, Estimate]
+    roc: tuple[Point, ...] = ()
+    precision_recall: tuple[Point, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
+    distribution: ScoreDistribution | None = None
+    decision: tuple[DecisionPoint, ...] = ()
+
+
+class ContinuousScore(Document):
+    """One measurement on the test images whose value is plausible."""
+
+    target: str
+    label: str
+    unit: str
+    images: int
+    excluded: int
+    patients: int
+    metrics: dict[str, Estimate]
+
+
+class SubgroupScore(Document):
+    """One target within one subgroup. Suppressed (no counts, no metrics) where a class is too small to publish."""
+
+    target: str
+    division: str
+    division_label: str
+    level: str
+    suppressed: bool
+    reason: str = ""
+    images: int | None = None
+    patients: int | None = None
+    positives: int | None = None
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
+
+
+class Flag(Document):
+    """Something a reader should know, such as an interval that covers 0.5."""
+
+    code: str
+    message: str
+    target: str = ""
+
+
+class Stamp(Document):
+    """Which cohort and split a result belongs to."""
+
+    cohort: str
+    version: str
+    fingerprint: str
+    synthetic: bool
+
+
+class Scorecard(Document):
+    """``scorecard.json``."""
+
+    schema_: Literal["scorecard/1"] = Field(default="scorecard/1", alias="schema")
+    slug: str
+    stamp: Stamp
+    harness_version: str
+    scoring_version: int
+    predictions_sha256: str
+    track: Literal["holdout", "cv5"]
+    scores: Literal["probability", "uncalibrated"]
+    seed: int
+    replicates: int
+    level: float
+    headline: str
+    targets: tuple[TargetScore, ...]
+    macro: Estimate | None = Field(default=None, description="Mean AUROC of the spec's macro targets.")
+    continuous: tuple[ContinuousScore, ...] = ()
+    subgroups: tuple[SubgroupScore, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+    def target(self, name: str) -> TargetScore | None:
+        """The scores of one target, None where the entry has none."""
+        return next((t for t in self.targets if t.target == name), None)

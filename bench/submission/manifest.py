@@ -1,0 +1,106 @@
+"""``submission.toml``: what an entrant says about an entry."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bench.documents import Document
+
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+Note = Annotated[str, Field(max_length=2000)]
+
+
+def _http(link: str) -> str:
+    if not link.startswith(("https://", "http://")):
+        raise ValueError("must begin with https:// or http://")
+    return link
+
+
+Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
+
+
+class ImageInput(Document):
+    """How an image becomes the model's input: resize, divide by `scale`, subtract `mean`, divide by `std`.
+
+    The pixels are 8-bit grey values; with three channels each holds the same image.
+    """
+
+    name: str = Field(description="Name of the ONNX input, float32 (N, channels, height, width).")
+    height: int = Field(gt=0, le=4096)
+    width: int = Field(gt=0, le=4096)
+    channels: Literal[1, 3] = 1
+    scale: float = Field(default=255.0, gt=0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+
+    @model_validator(mode="after")
+    def _per_channel(self) -> ImageInput:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
+        return self
+
+
+class ModelInputs(Document):
+    """The ONNX file's interface."""
+
+    image: ImageInput
+    age: str | None = Field(default=None, description="Name of the input for age in years, float32 (N, 1).")
+    sex: str | None = Field(default=None, description="Name of the input for sex, float32 (N, 1), male 1.")
+    outputs: dict[str, str] = Field(
+        min_length=1, description="Target → output name; `name:column` where the output is (N, columns)."
+    )
+    activation: Literal["none", "sigmoid"] = Field(
+        default="none", description="`sigmoid` where the outputs are logits of the binary targets."
+    )
+
+
+class ReportedValue(Document):
+    """A published AUROC with its published interval."""
+
+    auroc: float = Field(ge=0, le=1)
+    low: float | None = Field(default=None, ge=0, le=1)
+    high: float | None = Field(default=None, ge=0, le=1)
+
+
+class Reported(Document):
+    """Numbers from a paper, with what makes them hard to compare."""
+
+    citation: Text
+    split: Text
+    caveat: Note
+    link: Link | None = None
+    metrics: dict[str, ReportedValue] = Field(min_length=1, description="Target or `macro` → AUROC.")
+
+
+class Manifest(Document):
+    """``submission.toml``."""
+
+    schema_: Literal["submission/1"] = Field(default="submission/1", alias="schema")
+    name: Text
+    team: Text
+    date: datetime.date
+    kind: Literal["model", "ensemble", "baseline", "reported"] = "model"
+    description: Note = ""
+    inputs: tuple[Text, ...] = Field(min_length=1, description="`image`, `age`, `sex`, …")
+    training_data: Text = "not stated"
+    external_data: Text = "not stated"
+    pretrained_weights: Text = "not stated"
+    parameters: int | None = Field(default=None, ge=0)
+    licence: Text = "not stated"
+    links: dict[Text, Link] = Field(default_factory=dict)
+    scores: Literal["probability", "uncalibrated"] = "probability"
+    track: Literal["holdout", "cv5"] = "holdout"
+    model: ModelInputs | None = None
+    reported: Reported | None = None
+
+    @model_validator(mode="after")
+    def _reported_has_numbers(self) -> Manifest:
+        if (self.kind == "reported") != (self.reported is not None):
+            raise ValueError('kind = "reported" and the table [reported] belong together')
+        return self

@@ -1,0 +1,1 @@
+"""Timing: how fast an entry is, with the evidence."""
