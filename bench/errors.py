@@ -1,7 +1,7 @@
 """What can be wrong with what a user handed in, and how it is said.
 
 A user's mistake is a `Problem`: a code, what was found (with numbers), where, and what to do. All problems
-of one file are collected and raised together as a `BenchError`; only the command line makes an exit code of it.
+of one file are collected and raised together as a `BenchError`; the command line makes an exit code of it.
 """
 
 from __future__ import annotations

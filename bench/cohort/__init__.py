@@ -1,1 +1,1 @@
-"""Cohorts: what they are (spec), what they hold (table), who is in which split, and what is wrong with them."""
+"""Cohorts: what they are, what they hold, who is in which split, and what is wrong with them."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
@@ -45,21 +46,15 @@ def read_grey(path: Path, height: int, width: int) -> Pixels:
     Raises:
         OSError: The file is damaged or no image; the message names no path.
     """
-    from PIL import Image
-
     with Image.open(path) as image:
-        if image.mode.startswith(("I", "F")):
-            image = _rescaled(image)
-        grey = image.convert("L")
+        wide = image.mode.startswith(("I", "F"))
+        grey = _rescaled(np.asarray(image, dtype=np.float64)) if wide else image.convert("L")
         if grey.size != (width, height):
             grey = grey.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(grey)
 
 
-def _rescaled(image: object) -> object:
-    from PIL import Image
-
-    values = np.asarray(image, dtype=np.float64)
+def _rescaled(values: npt.NDArray[np.float64]) -> Image.Image:
     span = np.ptp(values) or 1.0
     return Image.fromarray(((values - values.min()) * (255 / span)).astype(np.uint8))
 

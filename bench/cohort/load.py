@@ -202,8 +202,7 @@ def _time(
     if bad := int(deltas.isna().sum()):
         message = f"{bad} of {len(table)} time offsets are not of the form '12 days 09:20:05.3'."
         problems.append(Problem("cohort-value", message, where=f"{path}, column {column}"))
-    days: npt.NDArray[np.float64] = (deltas / pd.Timedelta(days=1)).to_numpy(dtype=np.float64)
-    return days
+    return np.asarray(deltas / pd.Timedelta(days=1), dtype=np.float64)
 
 
 def _subgroups(
@@ -211,7 +210,7 @@ def _subgroups(
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
-        codes = pd.Index(list(spec.values)).get_indexer(column.str.strip())
+        codes = pd.Index(list(spec.values)).get_indexer(pd.Index(column.str.strip()))
         return Subgroups(spec.name, spec.label, tuple(spec.values.values()), codes.astype(np.int8))
     numbers = _numbers(column, spec.name, path, problems)
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1

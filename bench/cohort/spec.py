@@ -247,8 +247,7 @@ def load_spec(cohort: str) -> CohortSpec:
     """Reads a spec by built-in id, or from a TOML file.
 
     Raises:
-        BenchError: No such spec (``cohort-unknown``), or one that is not valid (``cohort-spec``); every fault is
-            listed.
+        BenchError: No such spec (``cohort-unknown``), or a faulty one (``cohort-spec``), every fault listed.
     """
     if cohort in builtin_specs():
         text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")

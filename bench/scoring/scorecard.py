@@ -9,13 +9,13 @@ from pydantic import Field
 from bench.documents import Document
 
 SCORING_VERSION = 1
-"""Goes up whenever a number of a scorecard can change for the same predictions and cohort."""
+"""Goes up whenever a number can change for the same predictions and cohort."""
 
 
 class Estimate(Document):
     """A metric with its interval; null with a reason where it is undefined.
 
-    `low` and `high` are the interval to quote, by `method`; the percentile limits of the same replicates stand
+    `low` and `high` are the interval to quote, by `method`; percentile limits of the same replicates stand
     beside it. `df` are the degrees of freedom that the interval used.
     """
 
@@ -107,7 +107,7 @@ class ContinuousScore(Document):
 
 
 class SubgroupScore(Document):
-    """One target within one subgroup. Suppressed (no counts, no metrics) where a class is too small to publish."""
+    """One target within one subgroup; without counts and metrics where a class is too small to publish."""
 
     target: str
     division: str

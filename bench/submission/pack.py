@@ -1,0 +1,92 @@
+"""Predictions as they are stored: canonical order, no identifiers, stamped with the split they belong to."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from pydantic import ValidationError
+
+from bench.cohort.table import Cohort
+from bench.documents import Document
+from bench.errors import BenchError, Problem
+from bench.submission.predictions import Values, track_rows
+
+_KEY = b"chexchobench"
+
+
+class PackStamp(Document):
+    """What stored predictions belong to; kept in the Parquet file's metadata."""
+
+    schema_version: Literal["predictions/1"] = "predictions/1"
+    cohort: str
+    version: str
+    fingerprint: str
+    track: Literal["holdout", "cv5"]
+    source_sha256: str
+    model_sha256: str = ""
+
+
+def pack(values: dict[str, Values], stamp: PackStamp) -> bytes:
+    """A Parquet file of the targets as float64 columns, rows in canonical order."""
+    table = pa.table({name: pa.array(column, pa.float64()) for name, column in sorted(values.items())})
+    table = table.replace_schema_metadata({_KEY: json.dumps(stamp.plain(), sort_keys=True)})
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink, compression="zstd", store_schema=False)
+    return sink.getvalue()
+
+
+def read_stamp(path: Path) -> PackStamp:
+    """The stamp of stored predictions.
+
+    Raises:
+        BenchError: ``stored-predictions``, the file is not one of ours or damaged.
+    """
+    return _open(path)[1]
+
+
+def unpack(path: Path, cohort: Cohort) -> dict[str, Values]:
+    """Stored predictions, target → (n,) float64 in the canonical order of their track's images.
+
+    Raises:
+        BenchError: The file is damaged (``stored-predictions``) or belongs to another cohort or split
+            (``stored-split``).
+    """
+    file, stamp = _open(path)
+    if (stamp.cohort, stamp.fingerprint) != (cohort.spec.id, cohort.split.fingerprint):
+        message = (
+            f"They are for {stamp.cohort} {stamp.version}, split {stamp.fingerprint[:12]}; here it is "
+            f"{cohort.spec.id} {cohort.spec.version}, split {cohort.split.fingerprint[:12]}."
+        )
+        raise BenchError(Problem("stored-split", message, where=str(path)))
+    expected = len(track_rows(cohort, stamp.track))
+    if file.metadata.num_rows != expected:
+        message = f"{file.metadata.num_rows} rows, {expected} expected."
+        raise BenchError(Problem("stored-predictions", message, where=str(path)))
+    try:
+        table = file.read()
+        columns = {name: table.column(name).cast(pa.float64()).to_numpy() for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if any(not np.isfinite(column).all() for column in columns.values()):
+        raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=str(path)))
+    return columns
+
+
+def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
+    try:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(path.read_bytes()))
+        text = (file.schema_arrow.metadata or {})[_KEY]
+        return file, PackStamp.model_validate_json(text)
+    except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BenchError:
+    message = f"Stored predictions cannot be read ({type(error).__name__})."
+    return BenchError(Problem("stored-predictions", message, where=str(path)))

@@ -1,0 +1,259 @@
+"""Checks a predictions file against a cohort: joined by id, every fault found in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget, Target
+from bench.cohort.table import Cohort
+from bench.errors import BenchError, Problem, raise_errors
+from bench.submission.reading import RawPredictions, read_predictions_file
+
+GENERIC_ID = "image_id"
+FEW_DISTINCT = 10
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions of one entry, rows in canonical order.
+
+    Attributes:
+        values: Target → (n,) float64, one value for each image of the track.
+        remarks: Warnings and notices; the errors were raised.
+    """
+
+    values: dict[str, Values]
+    remarks: tuple[Problem, ...]
+
+
+def track_rows(cohort: Cohort, track: Literal["holdout", "cv5"]) -> npt.NDArray[np.intp]:
+    """Rows of the cohort that an entry of the track must predict: the test images, or all for ``cv5``."""
+    return np.arange(len(cohort)) if track == "cv5" else cohort.rows("test")
+
+
+def load_predictions(
+    path: Path,
+    cohort: Cohort,
+    *,
+    scores: Literal["probability", "uncalibrated"] = "probability",
+    track: Literal["holdout", "cv5"] = "holdout",
+) -> Predictions:
+    """Reads and checks a predictions file.
+
+    Args:
+        path: CSV (optionally gzip) or Parquet, one row per image.
+        cohort: What is predicted.
+        scores: ``uncalibrated`` accepts any finite score, otherwise binary targets must lie in [0, 1].
+        track: Which images are expected.
+
+    Raises:
+        BenchError: Every fault of the file, with counts and line numbers.
+    """
+    id_columns = (cohort.spec.columns.image, GENERIC_ID)
+    raw = read_predictions_file(path, id_columns)
+    columns = _choose_columns(raw.table.column_names, cohort.spec, path)
+    problems = list(columns.problems)
+    rows = track_rows(cohort, track)
+    lines = _join(raw, columns.image, cohort, rows, path, problems)
+    values: dict[str, Values] = {}
+    for target, column in columns.targets.items():
+        spec = next(t for t in cohort.spec.targets if t.name == target)
+        cells = raw.table.column(column)
+        values[target] = _column(
+            cells, spec, lines, raw.first_line, scores, f"{path}, column {column}", problems
+        )
+    raise_errors(problems)
+    for label in cohort.spec.binary_targets:
+        if label.name in values:
+            problems += judge(label, values[label.name], cohort.targets[label.name][rows], str(path))
+    raise_errors(problems)
+    for measure in cohort.spec.continuous_targets:
+        if measure.name in values:
+            problems += _judge_units(measure, values[measure.name], str(path))
+    return Predictions(values, tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    image: str
+    targets: dict[str, str]
+    problems: tuple[Problem, ...]
+
+
+def _choose_columns(names: list[str], spec: CohortSpec, path: Path) -> _Columns:
+    """Which column is the id and which are targets; aliases of known formats go before plain names.
+
+    A file in the authors' format also holds the true labels under the plain names, so that once an alias is
+    there, plain names are not read.
+    """
+    image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
+    if image is None:
+        shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
+        message = f"There is no column {spec.columns.image!r} or {GENERIC_ID!r}; the header is {shown}."
+        raise BenchError(Problem("predictions-header", message, where=str(path)))
+    aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
+    plain = {t.name: t.name for t in spec.targets if t.name in names}
+    targets = aliased or plain
+    if spec.headline not in targets:
+        wanted = [spec.headline, *(a for a, t in spec.prediction_aliases.items() if t == spec.headline)]
+        message = f"The headline target has no column; expected {' or '.join(map(repr, wanted))}."
+        raise BenchError(Problem("predictions-header", message, where=str(path)))
+    problems = []
+    if ignored := [name for name in names if name != image and name not in targets.values()]:
+        message = f"{len(ignored)} columns are not read: {', '.join(map(repr, ignored[:8]))}."
+        problems.append(Problem("predictions-ignored-columns", message, str(path), severity="notice"))
+    return _Columns(image, targets, tuple(problems))
+
+
+def _join(
+    raw: RawPredictions,
+    column: str,
+    cohort: Cohort,
+    rows: npt.NDArray[np.intp],
+    path: Path,
+    problems: list[Problem],
+) -> npt.NDArray[np.intp]:
+    """(len(rows),) the file's row of each expected image, -1 where it has none."""
+    where = f"{path}, column {column}"
+    ids = raw.table.column(column).to_numpy()
+    found = pd.Index(cohort.images).get_indexer(ids)
+    unknown = found < 0
+    if count := int(unknown.sum()):
+        message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {_lines(unknown, raw)}."
+        problems.append(Problem("predictions-unknown-id", message, where, _id_hint(ids[unknown], cohort)))
+    expected = np.zeros(len(cohort), bool)
+    expected[rows] = True
+    kept = np.flatnonzero(~unknown & expected[found])
+    if dropped := int(len(ids) - len(kept) - unknown.sum()):
+        message = f"{dropped:,} rows of train and val images are dropped."
+        problems.append(Problem("predictions-dropped", message, where, severity="notice"))
+    counts = np.bincount(found[kept], minlength=len(cohort))
+    if repeated := int((counts > 1).sum()):
+        message = f"{repeated:,} test images have more than one row ({int(counts[counts > 1].sum()):,} rows)."
+        problems.append(Problem("predictions-duplicate-id", message, where))
+    if missing := int((counts[rows] == 0).sum()):
+        message = f"{missing:,} of {len(rows):,} images have no row."
+        problems.append(Problem("predictions-missing-id", message, where))
+    line = np.full(len(cohort), -1, np.intp)
+    line[found[kept]] = kept
+    return line[rows]
+
+
+def _id_hint(unknown: npt.NDArray[np.object_], cohort: Cohort) -> str:
+    """What to do about unknown ids, where a change of form would make them known."""
+    known = set(cohort.images)
+    sample = [str(value) for value in unknown[:1000]]
+    suffixes = {PurePosixPath(image).suffix for image in cohort.images[:1000]} - {""}
+    forms: dict[str, Callable[[str], str]] = {
+        "Remove the folders from the ids.": lambda s: PurePosixPath(s.replace("\\", "/")).name,
+        "Remove the blanks around the ids.": str.strip,
+        "Remove the file ending from the ids.": lambda s: PurePosixPath(s).stem,
+        **{f"Add the file ending {end} to the ids.": ("{}" + end).format for end in sorted(suffixes)},
+    }
+    for advice, form in forms.items():
+        if sum(form(value) in known for value in sample) > len(sample) / 2:
+            return advice
+    return ""
+
+
+def _lines(wrong: npt.NDArray[np.bool_], raw: RawPredictions) -> str:
+    first = np.flatnonzero(wrong)[:5] + raw.first_line
+    return f"first at line {', '.join(map(str, first))}"
+
+
+def _column(
+    cells: pa.ChunkedArray,
+    target: Target,
+    lines: npt.NDArray[np.intp],
+    first_line: int,
+    scores: str,
+    where: str,
+    problems: list[Problem],
+) -> Values:
+    """(n,) values of one target; what is wrong with them goes to `problems`."""
+    present = lines >= 0
+    taken = cells.take(pa.array(lines[present]))
+    values, text = _to_float(taken)
+    blank = np.isnan(values) & ~text
+    infinite = np.isinf(values)
+    checks = [
+        (text, "predictions-not-a-number", "are not numbers"),
+        (blank, "predictions-nan", "are empty or NaN"),
+        (infinite, "predictions-infinite", "are infinite"),
+    ]
+    if isinstance(target, BinaryTarget) and scores == "probability":
+        outside = np.isfinite(values) & ((values < 0) | (values > 1))
+        span = f"from {values[outside].min():g} to {values[outside].max():g}" if outside.any() else ""
+        checks.append((outside, "predictions-out-of-range", f"lie outside [0, 1], {span}"))
+    file_lines = lines[present] + first_line
+    for wrong, code, what in checks:
+        if count := int(wrong.sum()):
+            first = ", ".join(map(str, np.sort(file_lines[wrong])[:5]))
+            message = f"{count:,} of {len(values):,} values {what}; first at line {first}."
+            problems.append(Problem(code, message, where))
+    filled = np.full(len(lines), np.nan)
+    filled[present] = values
+    return filled
+
+
+def _to_float(cells: pa.ChunkedArray) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """Values as float64 (NaN where empty or not a number), and where they are text that is no number."""
+    kind = cells.type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return cells.cast(pa.float64(), safe=False).to_numpy(), np.zeros(len(cells), bool)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+        return np.full(len(cells), np.nan), np.ones(len(cells), bool)
+    stripped = pc.utf8_trim_whitespace(cells.cast(pa.string())).fill_null("")
+    words = pd.Series(stripped.to_numpy())
+    values = pd.to_numeric(words, errors="coerce").to_numpy(dtype=np.float64)
+    empty = words.str.lower().isin({"", "nan", "na", "n/a", "null", "none"}).to_numpy()
+    return values, np.isnan(values) & ~empty
+
+
+def judge(target: BinaryTarget, values: Values, labels: Values, where: str) -> list[Problem]:
+    """Remarks on a column of valid numbers: constant, coarse, inverted, or the labels themselves."""
+    from bench.metrics.discrimination import auroc
+
+    labelled = ~np.isnan(labels)
+    where = f"{where}, target {target.name}"
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) == 1:
+        message = f"All {len(values):,} values are {distinct[0]:g}."
+        return [Problem("predictions-constant", message, where, severity="warning")]
+    if len(values) >= 10 and counts.max() > 0.99 * len(values):
+        message = f"{counts.max():,} of {len(values):,} values are {distinct[counts.argmax()]:g}."
+        return [Problem("predictions-constant", message, where, severity="warning")]
+    if len(values) >= 50 and np.array_equal(values[labelled], labels[labelled]):
+        return [Problem("predictions-are-labels", f"All {len(values):,} values equal the labels.", where)]
+    remarks = []
+    if len(distinct) < FEW_DISTINCT <= len(values) / 5:
+        message = f"Only {len(distinct)} distinct values in {len(values):,} rows."
+        remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
+    area = auroc(labels[labelled], values[labelled])
+    if area is not None and area < 0.5:
+        message = f"The AUROC is {area:.3f}, below 0.5."
+        remarks.append(Problem("predictions-inverted", message, where, severity="warning"))
+    return remarks
+
+
+def _judge_units(target: ContinuousTarget, values: Values, where: str) -> list[Problem]:
+    low, high = target.plausible
+    outside = int(((values < low) | (values > high)).sum())
+    if outside <= len(values) / 2:
+        return []
+    message = (
+        f"{outside:,} of {len(values):,} values lie outside {low:g} to {high:g} {target.unit}, "
+        f"median {np.median(values):g}."
+    )
+    where = f"{where}, target {target.name}"
+    return [Problem("predictions-unit", message, where, severity="warning")]

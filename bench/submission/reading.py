@@ -1,0 +1,156 @@
+"""Reads a predictions file, CSV (optionally gzip) or Parquet, told apart by content, sizes bounded."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from bench.errors import BenchError, Problem
+
+MAX_BYTES = 512 * 2**20
+MAX_ROWS = 20_000_000
+
+_NOT_PREDICTIONS = {
+    b"PK\x03\x04": "a zip archive or spreadsheet",
+    b"\x80\x02": "a Python pickle",
+    b"\x80\x03": "a Python pickle",
+    b"\x80\x04": "a Python pickle",
+    b"\x80\x05": "a Python pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUM": "a numpy file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zX": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"%PDF": "a PDF",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RawPredictions:
+    """A predictions file as read.
+
+    Attributes:
+        table: Its columns; types as found, except that text stays text.
+        first_line: Line number of the first row, for messages; 2 for CSV (after the header), 1 for Parquet.
+    """
+
+    table: pa.Table
+    first_line: int
+
+
+def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredictions:
+    """Reads the file without interpreting it.
+
+    Args:
+        path: CSV, gzipped CSV or Parquet.
+        text_columns: Columns that hold ids, kept as text (``007`` stays ``007``).
+
+    Raises:
+        BenchError: The file is missing, too large, damaged or of another kind (``predictions-unreadable``,
+            ``predictions-format``, ``predictions-ragged``).
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise _unreadable(path, "It is a folder.")
+        if size > MAX_BYTES:
+            raise _unreadable(path, f"It has {size / 2**20:,.0f} MiB; at most {MAX_BYTES // 2**20} are read.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, f"{error.strerror or error}.") from error
+    if data[:2] == b"\x1f\x8b":
+        data = _gunzip(data, path)
+    for magic, name in _NOT_PREDICTIONS.items():
+        if data.startswith(magic):
+            message = f"It is {name}, not CSV or Parquet."
+            raise BenchError(Problem("predictions-format", message, where=str(path)))
+    if data[:4] == b"PAR1":
+        return RawPredictions(_parquet(data, path, text_columns), first_line=1)
+    if not data.strip():
+        raise _unreadable(path, "It is empty.")
+    return RawPredictions(_csv(data, path, text_columns), first_line=2)
+
+
+def _unreadable(path: Path, message: str) -> BenchError:
+    return BenchError(Problem("predictions-unreadable", message, where=str(path)))
+
+
+def _gunzip(data: bytes, path: Path) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except EOFError as error:
+        raise _unreadable(path, "The gzip file is truncated.") from error
+    except (OSError, zlib.error) as error:
+        raise _unreadable(path, f"The gzip file is damaged: {error}.") from error
+    if len(text) > MAX_BYTES:
+        raise _unreadable(path, f"It unpacks to more than {MAX_BYTES // 2**20} MiB.")
+    return text
+
+
+def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
+    try:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        meta = file.metadata
+        unpacked = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+        if meta.num_rows > MAX_ROWS or unpacked > MAX_BYTES:
+            raise _unreadable(path, f"It unpacks to {meta.num_rows:,} rows, {unpacked / 2**20:,.0f} MiB.")
+        table = file.read()
+    except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, f"The Parquet file is damaged or truncated: {_first_line(error)}") from error
+    _require_distinct_columns(table, path)
+    for name in set(text_columns) & set(table.column_names):
+        index = table.column_names.index(name)
+        table = table.set_column(index, name, table.column(name).cast(pa.string()))
+    return table
+
+
+def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
+    ragged: list[int] = []
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append(row.actual_columns)
+        return "skip"
+
+    header = data.split(b"\n", 1)[0]
+    if b"," not in header:
+        for delimiter, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
+            if delimiter in header:
+                message = f"Its columns are separated by {name}."
+                raise BenchError(Problem("predictions-delimiter", message, where=str(path)))
+    try:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(data),
+            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowException as error:
+        raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
+    if ragged:
+        message = f"{len(ragged)} rows do not have the {len(table.column_names)} columns of the header."
+        raise BenchError(Problem("predictions-ragged", message, where=str(path)))
+    _require_distinct_columns(table, path)
+    return table
+
+
+def _require_distinct_columns(table: pa.Table, path: Path) -> None:
+    names = table.column_names
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        message = f"Columns appear more than once: {', '.join(map(repr, repeated))}."
+        raise BenchError(Problem("predictions-header", message, where=str(path)))
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).splitlines()
+    return text[0][:300] if text else type(error).__name__

@@ -1,0 +1,128 @@
+"""The store of submissions: one folder each, written whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomlkit
+
+from bench.documents import read_toml
+from bench.errors import BenchError, Problem
+from bench.files import atomic_folder, atomic_path, locked, write_atomic
+from bench.submission.manifest import SLUG_PATTERN, Manifest
+
+MANIFEST = "submission.toml"
+PREDICTIONS = "predictions.parquet"
+SCORECARD = "scorecard.json"
+TIMINGS = "timings"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A stored submission."""
+
+    slug: str
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def predictions(self) -> Path:
+        """Its packed predictions; reported entries have none."""
+        return self.folder / PREDICTIONS
+
+    @property
+    def scorecard(self) -> Path:
+        """Its scorecard, once scored."""
+        return self.folder / SCORECARD
+
+    @property
+    def timings(self) -> Path:
+        """Folder of its timing records."""
+        return self.folder / TIMINGS
+
+
+def check_slug(slug: str) -> None:
+    """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
+    if not re.fullmatch(SLUG_PATTERN, slug):
+        raise BenchError(Problem("slug-invalid", f"{slug[:80]!r} cannot be a slug."))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest from its TOML file.
+
+    Raises:
+        BenchError: ``manifest-invalid``, every fault listed.
+    """
+    return read_toml(Manifest, path, "manifest-invalid")
+
+
+def manifest_toml(manifest: Manifest) -> str:
+    """The TOML text of a manifest."""
+    data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return tomlkit.dumps({**data, "date": manifest.date})
+
+
+def store(
+    folder: Path, slug: str, manifest: Manifest, predictions: bytes | None, *, replace: bool = False
+) -> Submission:
+    """Stores a submission as `folder`/`slug`.
+
+    Args:
+        folder: The cohort's folder of submissions.
+        slug: Name of the entry's folder.
+        manifest: Checked manifest.
+        predictions: The packed predictions; None for a reported entry.
+        replace: Whether an entry of the same slug gives way, with its scorecard and timings.
+
+    Raises:
+        BenchError: ``slug-invalid``, or ``slug-taken`` without `replace`.
+    """
+    check_slug(slug)
+    target = folder / slug
+    with locked(folder / ".lock"):
+        if target.exists() and not replace:
+            message = f"There is an entry {slug!r} already."
+            raise BenchError(Problem("slug-taken", message, where=str(folder)))
+        with atomic_folder(target) as part:
+            (part / MANIFEST).write_text(manifest_toml(manifest), "utf-8")
+            if predictions is not None:
+                write_atomic(part / PREDICTIONS, predictions)
+    return Submission(slug, target, manifest)
+
+
+def keep_model(source: Path, target: Path) -> None:
+    """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
+    if not target.exists():
+        with atomic_path(target) as part:
+            shutil.copyfile(source, part)
+
+
+def list_submissions(folder: Path) -> list[Submission]:
+    """The cohort's stored submissions by slug.
+
+    Raises:
+        BenchError: A manifest is not valid.
+    """
+    if not folder.is_dir():
+        return []
+    found = sorted(
+        path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")
+    )
+    return [Submission(f.name, f, read_manifest(f / MANIFEST)) for f in found]
+
+
+def find_submission(folder: Path, slug: str) -> Submission:
+    """One stored submission.
+
+    Raises:
+        BenchError: ``entry-unknown``, naming the entries there are.
+    """
+    check_slug(slug)
+    path = folder / slug
+    if not (path / MANIFEST).is_file():
+        known = ", ".join(sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))) or "none"
+        raise BenchError(Problem("entry-unknown", f"There is no entry {slug!r}; there are: {known}."))
+    return Submission(slug, path, read_manifest(path / MANIFEST))
