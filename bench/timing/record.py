@@ -1,0 +1,177 @@
+"""A timing record: what one model took on one device, with one backend, in one precision.
+
+One file per (device, backend, precision) holds one row per batch size. A figure that was not or cannot be
+measured is null with a reason; a configuration that crashed is a row that says so.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from bench.documents import Document
+
+Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
+ParityStatus = Literal["passed", "failed", "not_checked"]
+Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+Fact = str | int | float | bool | None | dict[str, str]
+
+
+class Percentile(Document):
+    """A percentile of latency in milliseconds with its 95% interval; null with a reason where undefined."""
+
+    value_ms: float | None
+    low_ms: float | None = None
+    high_ms: float | None = None
+    reason: str = ""
+
+
+class Latency(Document):
+    """The latencies of one scope, all blocks together.
+
+    The interval of `p50` is a bootstrap over blocks; those of the others are nonparametric, from order
+    statistics.
+    """
+
+    n: int = Field(ge=0, description="Runs that were measured.")
+    mean_ms: float | None = None
+    cv: float | None = Field(default=None, description="Standard deviation / mean.")
+    p50: Percentile
+    p90: Percentile
+    p95: Percentile
+    p99: Percentile
+    p50_se_ms: float | None = Field(default=None, description="Standard error of p50 over blocks.")
+    block_p50_ms: tuple[float, ...] = ()
+    reason: str = Field(default="", description="Why the whole scope was not measured.")
+
+
+class Throughput(Document):
+    """Images per second with several batches in flight."""
+
+    images_per_s: float | None
+    low: float | None = None
+    high: float | None = None
+    in_flight: int | None = None
+    reason: str = ""
+
+
+class ColdStart(Document):
+    """What a fresh process pays before its first answer: medians over blocks, in milliseconds."""
+
+    prepare_ms: float | None = Field(description="Load or build of the session.")
+    first_inference_ms: float | None
+    reason: str = ""
+
+
+class Instability(Document):
+    """One reason why a row is unstable: what was measured and its limit."""
+
+    code: Literal[
+        "variation", "block-spread", "trend", "clocks", "throttled", "foreign-process", "block-lost"
+    ]
+    message: str
+    value: float | None = None
+    limit: float | None = None
+
+
+class Stability(Document):
+    """Whether the figures can be ranked. Null: nothing was measured."""
+
+    stable: bool | None
+    reasons: tuple[Instability, ...] = ()
+
+
+class Parity(Document):
+    """Whether the timed session reproduced the stored predictions."""
+
+    status: ParityStatus
+    images: int = 0
+    max_difference: float | None = Field(default=None, description="Largest |Δp| over images and targets.")
+    max_difference_gate: float | None = None
+    target: str = Field(default="", description="Target of the largest difference.")
+    auroc_difference: float | None = Field(default=None, description="Largest |ΔAUROC| over targets.")
+    auroc_difference_gate: float | None = None
+    message: str = Field(default="", description="What differed, or why nothing was compared.")
+
+
+class BatchTiming(Document):
+    """One batch size: the figures, or how it ended."""
+
+    batch: int = Field(gt=0)
+    status: Status
+    message: str = ""
+    compute: Latency
+    end_to_end: Latency
+    throughput: Throughput
+    cold_start: ColdStart
+    stability: Stability
+    parity: Parity
+    blocks: int = Field(ge=0, description="Blocks that ended well.")
+    peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
+    load_average: float | None = Field(default=None, description="1-minute load before the first block.")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row may be ranked: it ended well, is stable, and reproduced the predictions."""
+        return self.status == "ok" and self.stability.stable is True and self.parity.status == "passed"
+
+
+class ProtocolRecord(Document):
+    """The protocol that was followed; ``quick`` is a shorter one for demonstrations."""
+
+    name: Literal["full", "quick"]
+    blocks: int
+    warmup_s: float
+    warmup_runs: int
+    measure_s: float
+    measure_runs: int
+    throughput_s: float
+    parity_images: int
+    limit_s: float
+
+
+class TimingRecord(Document):
+    """``timings/<device>-<backend>-<precision>.json``."""
+
+    schema_: Literal["timing/1"] = Field(default="timing/1", alias="schema")
+    slug: str = Field(default="", description="The entry; empty for a model that is in no store.")
+    cohort: str = ""
+    fingerprint: str = Field(default="", description="Split whose test images were used.")
+    backend: str = Field(description="Such as `onnxruntime-cpu`.")
+    backend_label: str = Field(description="As shown, such as `ONNX Runtime (CPU)`.")
+    device: str = Field(description="Name of the processor that computed.")
+    is_gpu: bool
+    precision: Precision
+    model_sha256: str
+    harness_version: str
+    measured_on: datetime.date
+    protocol: ProtocolRecord
+    options: dict[str, Fact] = Field(
+        default_factory=dict, description="Settings of the session: threads, providers, optimisation level."
+    )
+    batches: tuple[BatchTiming, ...] = Field(min_length=1)
+    environment: dict[str, Fact] = Field(default_factory=dict)
+    argv: tuple[str, ...] = Field(default=(), description="Command line; paths shortened to file names.")
+
+    @property
+    def file_name(self) -> str:
+        """Name of the record's file: ``<device>-<backend>-<precision>.json``."""
+        return f"{device_slug(self.device)}-{self.backend}-{self.precision}.json"
+
+    def row(self, batch: int) -> BatchTiming | None:
+        """The row of one batch size, None where it was not tried."""
+        return next((row for row in self.batches if row.batch == batch), None)
+
+    def headline_latency_ms(self, batch: int = 1) -> float | None:
+        """Median end-to-end latency at a batch size; None where it was not measured."""
+        row = self.row(batch)
+        return None if row is None else row.end_to_end.p50.value_ms
+
+
+def device_slug(device: str) -> str:
+    """A device's name as part of a file name: lower-case letters, digits and hyphens."""
+    words = re.sub(r"\((r|tm)\)|processor|@.*", " ", device.lower())
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:48].strip("-") or "unknown"
