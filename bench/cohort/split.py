@@ -1,7 +1,8 @@
 """Which patient is in which split: a rule anyone with the data can apply, so that no list is needed.
 
 `u` is the SHA-256 of salt, newline and patient id, read as a fraction in [0, 1): test where `u < 0.2`, val
-where `u < 0.3`, train the rest; cross-validation fold `floor(5 u)`. No random generator, no order of rows, no library version.
+where `u < 0.3`, train the rest; cross-validation fold `floor(5 u)`. No random generator, no order of rows, no
+library version.
 """
 
 from __future__ import annotations

@@ -1,0 +1,134 @@
+"""Looks at every image file of a cohort once: there, readable, distinct, listed, unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from bench.cohort.images import ImageFolders
+from bench.cohort.table import Cohort
+
+Progress = Callable[[int, int], None]
+_CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAudit:
+    """Findings about image files; file names stay with the holder of the data.
+
+    Attributes:
+        looked_at: How many files were read.
+        missing: Image ids without a file.
+        unreadable: Files that cannot be decoded.
+        unlisted: Image files that no row of the table names.
+        changed: Files whose SHA-256 is not the listed one.
+        listed_missing: Files of the checksum list that are not there.
+        checksums: How many checksums were compared, 0 without a list.
+        duplicates: Groups of images with the same pixels.
+        straddling: Groups of duplicates with images in train and in test.
+        across_patients: Groups of duplicates of more than one patient.
+    """
+
+    looked_at: int
+    missing: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    listed_missing: list[str] = field(default_factory=list)
+    checksums: int = 0
+    duplicates: list[tuple[str, ...]] = field(default_factory=list)
+    straddling: int = 0
+    across_patients: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    sha256: str
+    pixels: str  # digest of size and pixels, empty where the file cannot be decoded
+
+
+def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = None) -> ImageAudit:
+    """Reads every image of the table.
+
+    Raises:
+        BenchError: No image folder exists.
+    """
+    folders = ImageFolders(cohort)
+    paths = {image: folders.path(image) for image in cohort.images}
+    found = {image: path for image, path in paths.items() if path is not None}
+    listed = _checksum_list(cohort)
+    looks = {}
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for done, (image, look) in enumerate(zip(found, pool.map(_look, found.values()), strict=True), 1):
+            looks[image] = look
+            if progress:
+                progress(done, len(found))
+    groups = _duplicates(looks)
+    part = dict(zip(cohort.images, cohort.split.parts, strict=True))
+    patient = dict(zip(cohort.images, cohort.patients, strict=True))
+    known = {path.resolve() for path in found.values()}
+    sums = {image: listed[key] for image, path in found.items() if (key := _relative(cohort, path)) in listed}
+    return ImageAudit(
+        looked_at=len(found),
+        missing=[image for image, path in paths.items() if path is None],
+        unreadable=[image for image, look in looks.items() if not look.pixels],
+        unlisted=[path.name for path in _image_files(folders) if path.resolve() not in known],
+        changed=[image for image, sha256 in sums.items() if looks[image].sha256 != sha256]
+        + _changed_others(cohort, listed),
+        listed_missing=[name for name in listed if not (cohort.folder / name).is_file()],
+        checksums=len(listed),
+        duplicates=groups,
+        straddling=sum({"train", "test"} <= {part[image] for image in group} for group in groups),
+        across_patients=sum(len({patient[image] for image in group}) > 1 for group in groups),
+    )
+
+
+def _look(path: Path) -> _Look:
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        with Image.open(BytesIO(data)) as image:
+            pixels = hashlib.sha256(f"{image.size}".encode() + image.convert("L").tobytes()).hexdigest()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pixels = ""
+    return _Look(sha256, pixels)
+
+
+def _duplicates(looks: dict[str, _Look]) -> list[tuple[str, ...]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for image, look in looks.items():
+        if look.pixels:
+            groups[look.pixels].append(image)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _image_files(folders: ImageFolders) -> Iterator[Path]:
+    for folder in folders.folders:
+        yield from (p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+
+
+def _relative(cohort: Cohort, path: Path) -> str:
+    return path.relative_to(cohort.folder).as_posix()
+
+
+def _checksum_list(cohort: Cohort) -> dict[str, str]:
+    path = cohort.folder / cohort.spec.files.checksums
+    if not path.is_file():
+        return {}
+    lines = (_CHECKSUM_LINE.match(line) for line in path.read_text("utf-8").splitlines())
+    return {match[2].removeprefix("./"): match[1].lower() for match in lines if match}
+
+
+def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:
+    """Listed files that are no images, such as the table itself."""
+    folders = tuple(f"{name}/" for name in cohort.spec.files.images)
+    others = {n: s for n, s in listed.items() if not n.startswith(folders) and (cohort.folder / n).is_file()}
+    return [n for n, s in others.items() if hashlib.sha256((cohort.folder / n).read_bytes()).hexdigest() != s]
