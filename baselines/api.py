@@ -1,0 +1,157 @@
+"""What a baseline is handed and what it hands back.
+
+A baseline sees no `Cohort`: it is handed views that hold copies of what it may know. The view of the test images
+has no labels, and its table has only the columns that the cohort's spec declares as model inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.cohort.split import Strings
+    from bench.submission.manifest import Manifest
+
+Values = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
+Track = Literal["holdout", "cv5"]
+
+
+class Progress(Protocol):
+    """Told how far a baseline is; the command line draws a bar of it, or prints lines."""
+
+    def __call__(self, message: str, done: int, total: int) -> None:
+        """`done` of `total` steps of the stage that `message` names are behind us."""
+
+
+def silent(message: str, done: int, total: int) -> None:
+    """A `Progress` that tells nobody."""
+
+
+class PixelSource(Protocol):
+    """Reads images by their position in the view that it belongs to."""
+
+    def read(self, rows: npt.NDArray[np.intp], height: int, width: int) -> Pixels:
+        """(len(rows), height, width) grey values of the images at `rows`."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class UnlabelledImages:
+    """Images without labels.
+
+    Attributes:
+        images: (n,) image ids.
+        patients: (n,) patient ids.
+        inputs: (n rows) the spec's model inputs, all text, columns by input name.
+        source: Reads the pixels; None for a baseline that declared no need of them.
+    """
+
+    images: Strings
+    patients: Strings
+    inputs: pd.DataFrame
+    source: PixelSource | None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pixels(self, height: int, width: int, batch: int = 256) -> Iterator[Pixels]:
+        """Batches (≤ batch, height, width) of 8-bit grey values, in the order of the view.
+
+        Raises:
+            BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
+            LookupError: The baseline did not declare ``needs_images``.
+        """
+        if self.source is None:
+            raise LookupError("pixels asked for by a baseline without needs_images")
+        for start in range(0, len(self), batch):
+            yield self.source.read(np.arange(start, min(start + batch, len(self))), height, width)
+
+
+@dataclass(frozen=True)
+class LabelledImages(UnlabelledImages):
+    """Images with labels.
+
+    Attributes:
+        labels: Target → (n,) float64 label or measurement; NaN where excluded.
+    """
+
+    labels: dict[str, Values] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One training: what to learn from, what to predict, and where to work.
+
+    Attributes:
+        cohort: Id of the cohort.
+        targets: Binary targets, in the order of the spec; a baseline predicts each.
+        measurements: Continuous targets; a baseline may predict them too.
+        headline: The binary target that the board ranks by.
+        train: Images to fit on.
+        val: Images of other patients, for choices such as when to stop.
+        test: Images of yet other patients, to be predicted.
+        seed: The only source of randomness.
+        quick: Whether a weaker model in less time is wanted.
+        folder: The run's own folder, which exists.
+        progress: To be told how far the training is.
+    """
+
+    cohort: str
+    targets: tuple[str, ...]
+    measurements: tuple[str, ...]
+    headline: str
+    train: LabelledImages
+    val: LabelledImages
+    test: UnlabelledImages
+    seed: int
+    quick: bool
+    folder: Path
+    progress: Progress = silent
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a baseline hands back.
+
+    Attributes:
+        manifest: What it says about itself.
+        predictions: Target → (n,) for the test images, in the order of ``task.test``.
+        model: The same predictor as one ONNX file, where the baseline is a network.
+    """
+
+    manifest: Manifest
+    predictions: dict[str, Values]
+    model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline, as its module declares it.
+
+    Attributes:
+        name: Its slug.
+        summary: One line for `bench baseline list`.
+        run: Trains and predicts.
+        needs_images: Whether it reads pixels.
+        needs_inputs: Inputs that the cohort's spec must declare.
+        needs_packages: Importable packages beyond the harness's own.
+        quick: Whether it belongs to the few that `bench demo` runs.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[TrainingTask], Result]
+    needs_images: bool = False
+    needs_inputs: tuple[str, ...] = ()
+    needs_packages: tuple[str, ...] = ()
+    quick: bool = False

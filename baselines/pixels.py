@@ -1,0 +1,62 @@
+"""Reads the pixels of a view from the cohort's image files, in parallel threads."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from baselines.api import Pixels
+from bench.cohort.images import ImageFolders, read_grey
+from bench.cohort.split import Strings
+from bench.cohort.table import Cohort
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+
+MOST_THREADS = 8
+
+
+class FileSource:
+    """Decodes images of a view from files; keeps where they lie and their ids, not the cohort.
+
+    Raises:
+        BenchError: The cohort has no image folder (``images-folder-missing``, exit 3).
+    """
+
+    def __init__(self, cohort: Cohort, images: Strings) -> None:
+        self._folders = ImageFolders(cohort)
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, rows: npt.NDArray[np.intp], height: int, width: int) -> Pixels:
+        """(len(rows), height, width) grey values of the images at `rows`.
+
+        Raises:
+            BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
+        """
+        pixels = np.empty((len(rows), height, width), np.uint8)
+
+        def fill(at: int) -> None:
+            pixels[at] = read_grey(self._path(self._images[rows[at]]), height, width)
+
+        with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+            try:
+                list(pool.map(fill, range(len(rows))))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise _unreadable("cannot be read") from error
+        return pixels
+
+    def _path(self, image: str) -> Path:
+        path = self._folders.path(image)
+        if path is None:
+            raise _unreadable("is missing")
+        return path
+
+
+def _unreadable(what: str) -> BenchError:
+    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
+    return BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT)

@@ -1,0 +1,114 @@
+"""Makes the views of a cohort that a baseline is handed: copies, so that nothing else is reachable from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from baselines.api import Baseline, LabelledImages, PixelSource, Progress, TrainingTask, UnlabelledImages, silent
+from baselines.pixels import FileSource
+from bench.cohort.spec import CohortSpec, Contains
+from bench.cohort.split import FOLDS, Strings, patient_uniform
+from bench.cohort.table import Cohort
+from bench.errors import BenchError, Problem
+
+VAL_SHARE = 0.1
+Rows = npt.NDArray[np.intp]
+
+
+def make_task(
+    cohort: Cohort,
+    baseline: Baseline,
+    *,
+    seed: int,
+    quick: bool,
+    folder: Path,
+    fold: int | None = None,
+    progress: Progress = silent,
+) -> TrainingTask:
+    """The training task of a baseline on a cohort.
+
+    Args:
+        cohort: Where the images come from.
+        baseline: Decides whether pixels are within reach.
+        seed: Seed of the run.
+        quick: Whether the quick form is wanted.
+        folder: The run's folder, which exists.
+        fold: Cross-validation fold that is predicted; None for the holdout's test images.
+        progress: Told how far the training is.
+
+    Raises:
+        BenchError: No training images (``baseline-no-training``), a label among the inputs
+            (``baseline-label-input``), or no images (``images-folder-missing``, exit 3).
+    """
+    _refuse_label_inputs(cohort.spec)
+    train, val, test = _rows(cohort, fold)
+    return TrainingTask(
+        cohort=cohort.spec.id,
+        targets=tuple(t.name for t in cohort.spec.binary_targets),
+        measurements=tuple(t.name for t in cohort.spec.continuous_targets),
+        headline=cohort.spec.headline,
+        train=_labelled(cohort, train, baseline.needs_images),
+        val=_labelled(cohort, val, baseline.needs_images),
+        test=_unlabelled(cohort, test, baseline.needs_images),
+        seed=seed,
+        quick=quick,
+        folder=folder,
+        progress=progress,
+    )
+
+
+def _rows(cohort: Cohort, fold: int | None) -> tuple[Rows, Rows, Rows]:
+    """Training, validation and predicted rows; no patient is in two of them.
+
+    A fold is validated on the next one. Where a split has no val, a share of the training patients is val.
+    """
+    if fold is not None:
+        folds, following = cohort.split.folds, (fold + 1) % FOLDS
+        train = np.flatnonzero((folds != fold) & (folds != following))
+        val, test = np.flatnonzero(folds == following), np.flatnonzero(folds == fold)
+    else:
+        train, val, test = cohort.rows("train"), cohort.rows("val"), cohort.rows("test")
+    if len(train) and not len(val):
+        drawn = patient_uniform(f"{cohort.spec.id}-val", cohort.patients[train]) < VAL_SHARE
+        train, val = train[~drawn], train[drawn]
+    _require_rows(cohort, train, test)
+    return train, val, test
+
+
+def _require_rows(cohort: Cohort, train: Rows, test: Rows) -> None:
+    if not len(train) or not len(test):
+        message = f"The split has {len(train)} training and {len(test)} test images; a baseline needs both."
+        raise BenchError(Problem("baseline-no-training", message, where=f"cohort {cohort.spec.id}"))
+
+
+def _refuse_label_inputs(spec: CohortSpec) -> None:
+    sources = {t.source.column if isinstance(t.source, Contains) else t.source for t in spec.targets}
+    if leaks := sorted(name for name, column in spec.columns.inputs.items() if column in sources):
+        message = f"Inputs that are columns of a target: {', '.join(leaks)}."
+        raise BenchError(Problem("baseline-label-input", message, where=f"cohort {spec.id}, [columns.inputs]"))
+
+
+def _unlabelled(cohort: Cohort, rows: Rows, pixels: bool) -> UnlabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, pixels)
+    return UnlabelledImages(images, patients, inputs, source)
+
+
+def _labelled(cohort: Cohort, rows: Rows, pixels: bool) -> LabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, pixels)
+    labels = {target: values[rows] for target, values in cohort.targets.items()}
+    return LabelledImages(images, patients, inputs, source, labels)
+
+
+def _shared(
+    cohort: Cohort, rows: Rows, pixels: bool
+) -> tuple[Strings, Strings, pd.DataFrame, PixelSource | None]:
+    columns = cohort.spec.columns.inputs.items()
+    inputs = {name: cohort.table[column].to_numpy(dtype=object)[rows] for name, column in columns}
+    images = cohort.images[rows]
+    source = FileSource(cohort, images) if pixels else None
+    table = pd.DataFrame(inputs, index=pd.RangeIndex(len(rows)), dtype=object)
+    return images, cohort.patients[rows], table, source
