@@ -1,0 +1,261 @@
+"""Whether predicted probabilities mean what they say. Never rank entries by a binned calibration error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.metrics.checks import Bools, Floats, Ints, predicted
+
+CLIP = 1e-6
+"""A probability of 0 or 1 is moved this far inwards where its logarithm or logit is taken."""
+
+Strategy = Literal["uniform", "quantile"]
+
+
+def _mean(values: Floats, weight: Floats | None) -> float | None:
+    """Weighted mean, or None without rows."""
+    if not len(values):
+        return None
+    return float(np.mean(values) if weight is None else np.dot(values, weight) / np.sum(weight))
+
+
+def clipped(p: Floats) -> Floats:
+    """Probabilities moved into [`CLIP`, 1 - `CLIP`]."""
+    return np.clip(p, CLIP, 1 - CLIP)
+
+
+def logit(p: Floats) -> Floats:
+    """Log odds of probabilities, clipped as in `clipped`."""
+    inside = clipped(p)
+    return np.log(inside / (1 - inside))
+
+
+def brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
+    """Mean squared distance of probability and label (Brier 1950).
+
+    Returns:
+        The score, 0 is best; None without rows.
+
+    Raises:
+        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative weights.
+
+    >>> round(brier([0, 1, 1], [0.1, 0.8, 0.6]), 9)
+    0.07
+    """
+    positive, probability, row = predicted(y, p, weight)
+    return _mean((probability - positive) ** 2, row)
+
+
+def scaled_brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
+    """1 - Brier / (π(1 - π)): the share of the outcome's variance that is explained (π is the prevalence).
+
+    Returns:
+        At most 1; 0 for a constant prediction of the prevalence; None with one class only.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    prevalence = _mean(positive.astype(np.float64), row)
+    if prevalence is None or not 0 < prevalence < 1:
+        return None
+    score = _mean((probability - positive) ** 2, row)
+    return None if score is None else 1 - score / (prevalence * (1 - prevalence))
+
+
+def surprise(positive: Bools, p: Floats) -> Floats:
+    """-log of the probability given to what came true, clipped as in `clipped`; its mean is the log loss."""
+    inside = clipped(p)
+    return -np.log(np.where(positive, inside, 1 - inside))
+
+
+def log_loss(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
+    """Mean of -log(probability of what came true), in nats, probabilities clipped at `CLIP`."""
+    positive, probability, row = predicted(y, p, weight)
+    return _mean(surprise(positive, probability), row)
+
+
+def observed_expected(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
+    """Observed number of positives divided by the number that the probabilities promise.
+
+    Returns:
+        The ratio, 1 is best, above 1 means risks are underestimated; None where nothing is expected.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    observed, expected = _mean(positive.astype(np.float64), row), _mean(probability, row)
+    return None if observed is None or not expected else observed / expected
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """A reliability diagram.
+
+    Attributes:
+        edges: (bins + 1,) bin k is [edges[k], edges[k + 1]), the last one closed.
+        weight: (bins,) weight of the rows in each bin.
+        predicted: (bins,) mean probability; nan in an empty bin.
+        observed: (bins,) share of positives; nan in an empty bin.
+    """
+
+    edges: Floats
+    weight: Floats
+    predicted: Floats
+    observed: Floats
+
+    @property
+    def error(self) -> float:
+        """Weighted mean distance of observed and predicted."""
+        held = self.weight > 0
+        gap = np.abs(self.observed[held] - self.predicted[held])
+        return float(np.dot(gap, self.weight[held]) / np.sum(self.weight))
+
+
+def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = None) -> Floats:
+    """Edges of equal width, or at the quantiles of `p` (inverse distribution function, repeated edges merged).
+
+    Raises:
+        ValueError: Fewer than one bin, or an unknown strategy.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, not {bins}")
+    if strategy == "uniform":
+        return np.arange(bins + 1) / bins
+    if strategy == "quantile":
+        shares = np.arange(1, bins) / bins
+        inner = np.quantile(p, shares, method="inverted_cdf", weights=weight)
+        return np.concatenate([[0.0], np.unique(inner[(inner > 0) & (inner < 1)]), [1.0]])
+    raise ValueError(f"strategy must be 'uniform' or 'quantile', not {strategy!r}")
+
+
+def bin_index(p: Floats, edges: Floats) -> Ints:
+    """(n,) the bin of every probability; comparisons with the edges are exact."""
+    return np.searchsorted(edges[1:-1], p, side="right").astype(np.int64)
+
+
+def reliability(
+    y: ArrayLike,
+    p: ArrayLike,
+    bins: int = 15,
+    strategy: Strategy = "uniform",
+    weight: ArrayLike | None = None,
+) -> Bins | None:
+    """Mean probability and observed share of positives per bin; None without rows.
+
+    Raises:
+        ValueError: As `brier`; fewer than one bin or an unknown strategy.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    if not len(positive):
+        return None
+    edges = bin_edges(probability, bins, strategy, row)
+    index = bin_index(probability, edges)
+    unit = np.ones(len(positive)) if row is None else row
+    held = np.bincount(index, unit, minlength=len(edges) - 1)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(index, unit * probability, minlength=len(held)) / held
+        hit = np.bincount(index, unit * positive, minlength=len(held)) / held
+    return Bins(edges, held, mean, hit)
+
+
+def calibration_error(
+    y: ArrayLike,
+    p: ArrayLike,
+    bins: int = 15,
+    strategy: Strategy = "uniform",
+    weight: ArrayLike | None = None,
+) -> float | None:
+    """Expected calibration error of the positive class: mean distance of observed and predicted over bins.
+
+    Bins are [k/bins, (k+1)/bins), the last one closed. The figure depends on the bins and is biased upwards in
+    small samples, so it describes and never ranks.
+
+    Returns:
+        The error, 0 is best; None without rows.
+
+    Raises:
+        ValueError: As `reliability`.
+
+    >>> round(calibration_error([0, 1, 1, 0], [0.2, 0.9, 0.7, 0.2]), 9)
+    0.2
+    """
+    curve = reliability(y, p, bins, strategy, weight)
+    return None if curve is None else curve.error
+
+
+@dataclass(frozen=True, slots=True)
+class BrierParts:
+    """Brier score = miscalibration - discrimination + uncertainty (the CORP decomposition).
+
+    Attributes:
+        miscalibration: What isotonic recalibration would gain; 0 is best.
+        discrimination: What the recalibrated score gains over a constant; larger is better.
+        uncertainty: Brier score of the constant prevalence.
+    """
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+def brier_parts(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> BrierParts | None:
+    """Decomposes the Brier score with isotonic regression instead of bins.
+
+    Dimitriadis, Gneiting & Jordan 2021, "Stable reliability diagrams for probabilistic classifiers".
+
+    Returns:
+        The three parts, or None without rows.
+
+    Raises:
+        ValueError: As `brier`.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    if not len(positive):
+        return None
+    outcome = positive.astype(np.float64)
+    recalibrated = isotonic(outcome, probability, row)
+    prevalence = np.average(outcome, weights=row)
+    raw, fitted, constant = (
+        float(np.average((guess - outcome) ** 2, weights=row))
+        for guess in (probability, recalibrated, np.full_like(outcome, prevalence))
+    )
+    return BrierParts(raw - fitted, constant - fitted, constant)
+
+
+def isotonic(outcome: Floats, score: Floats, weight: Floats | None = None) -> Floats:
+    """(n,) the non-decreasing function of `score` nearest to `outcome` in (weighted) squares; ties pooled."""
+    from scipy.optimize import isotonic_regression
+
+    _, place = np.unique(score, return_inverse=True)
+    unit = np.ones_like(outcome) if weight is None else weight
+    held = np.bincount(place, unit)
+    mean = np.bincount(place, unit * outcome) / held
+    return np.asarray(isotonic_regression(mean, weights=held).x)[place]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreHistogram:
+    """How the scores of each class are spread.
+
+    Attributes:
+        edges: (bins + 1,) equal-width bins over the range of the scores, the last one closed.
+        positive: (bins,) rows (weight) with label 1.
+        negative: (bins,) rows (weight) with label 0.
+    """
+
+    edges: Floats
+    positive: Floats
+    negative: Floats
+
+
+def score_histogram(y: ArrayLike, p: ArrayLike, bins: int = 50) -> ScoreHistogram:
+    """Distribution of probabilities within each class over `bins` equal-width bins of [0, 1].
+
+    Raises:
+        ValueError: As `brier`, or fewer than one bin.
+    """
+    positive, probability, _ = predicted(y, p)
+    edges = bin_edges(probability, bins, "uniform")
+    index = bin_index(probability, edges)
+    count = [np.bincount(index[side], minlength=bins).astype(np.float64) for side in (positive, ~positive)]
+    return ScoreHistogram(edges, count[0], count[1])

@@ -1,0 +1,116 @@
+"""What a threshold on the probability does: four shares of right decisions, and net benefit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.metrics.checks import Floats, finite_vector, predicted, scored, share
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What calling rows with score >= threshold positive does; None where the denominator is empty.
+
+    Attributes:
+        sensitivity: Share of the positive rows that are called.
+        specificity: Share of the negative rows that are spared.
+        ppv: Share of the called rows that are positive.
+        npv: Share of the spared rows that are negative.
+    """
+
+    sensitivity: float | None
+    specificity: float | None
+    ppv: float | None
+    npv: float | None
+
+
+def decision_at(
+    y: ArrayLike, score: ArrayLike, threshold: float, weight: ArrayLike | None = None
+) -> Decision:
+    """The four shares at a threshold chosen beforehand.
+
+    Raises:
+        ValueError: Lengths differ, NaN, labels other than 0/1, or negative weights.
+    """
+    positive, scores, row = scored(y, score, weight)
+    unit = np.ones(len(scores)) if row is None else row
+    called = scores >= threshold
+
+    def rate(part: np.ndarray, whole: np.ndarray) -> float | None:
+        total = float(unit[whole].sum())
+        return float(unit[part & whole].sum()) / total if total > 0 else None
+
+    return Decision(
+        sensitivity=rate(called, positive),
+        specificity=rate(~called, ~positive),
+        ppv=rate(positive, called),
+        npv=rate(~positive, ~called),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCurve:
+    """Net benefit per patient, in units of true positives; treating nobody is worth 0 everywhere.
+
+    Attributes:
+        threshold: (k,) probability from which one would act.
+        net_benefit: (k,) of acting on the predictions.
+        treat_all: (k,) of acting on everybody.
+    """
+
+    threshold: Floats
+    net_benefit: Floats
+    treat_all: Floats
+
+
+PERCENT_1_TO_50 = tuple(k / 100 for k in range(1, 51))
+
+
+def net_benefit(
+    y: ArrayLike, p: ArrayLike, threshold: float, weight: ArrayLike | None = None
+) -> float | None:
+    """TP/n - FP/n · t/(1-t) where rows with p >= t are called positive (Vickers & Elkin 2006).
+
+    Returns:
+        The benefit, or None without rows.
+
+    Raises:
+        ValueError: As `decision_at`, probabilities outside [0, 1], or a threshold outside (0, 1).
+    """
+    curve = decision_curve(y, p, (threshold,), weight)
+    return None if curve is None else float(curve.net_benefit[0])
+
+
+def decision_curve(
+    y: ArrayLike,
+    p: ArrayLike,
+    thresholds: ArrayLike = PERCENT_1_TO_50,
+    weight: ArrayLike | None = None,
+) -> DecisionCurve | None:
+    """Net benefit at many thresholds, with treating everybody beside it; None without rows.
+
+    Raises:
+        ValueError: As `net_benefit`.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    cut = finite_vector(thresholds, "thresholds")
+    for value in cut:
+        share(float(value), "threshold")
+    if not len(positive):
+        return None
+    unit = np.ones(len(positive)) if row is None else row
+    total = float(unit.sum())
+    odds = cut / (1 - cut)
+    called = [_weight_from(probability[side], unit[side], cut) / total for side in (positive, ~positive)]
+    prevalence = float(unit[positive].sum()) / total
+    return DecisionCurve(cut, called[0] - odds * called[1], prevalence - odds * (1 - prevalence))
+
+
+def _weight_from(values: Floats, unit: Floats, cut: Floats) -> Floats:
+    """(k,) weight of the values that are at least each cut."""
+    order = np.argsort(values, kind="stable")
+    below = np.append(0.0, np.cumsum(unit[order]))
+    return below[-1] - below[np.searchsorted(values[order], cut, side="left")]

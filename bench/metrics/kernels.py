@@ -1,0 +1,282 @@
+"""Compiled loops over replicates. Single-threaded: parallelise over submissions and targets instead.
+
+Multiplicities come as blocks `[block, patient, LANES]`: for one patient the multiplicities in `LANES` replicates
+lie side by side, so that every loop over replicates runs over neighbouring numbers. Each replicate is one lane
+and sees the same operations in the same order whatever else is computed, so results have the same bits on any
+number of threads.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+LANES = 256
+"""Replicates in one block."""
+
+
+@numba.njit(cache=True)
+def tally(words, draws, counts):  # type: ignore[no-untyped-def]
+    """Counts which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
+
+    Args:
+        words: (lanes, ceil(draws / 2)) uint64 random words.
+        draws: Number of patients, and of draws per replicate.
+        counts: (lanes, draws) unsigned, zeros on entry; multiplicities on return.
+    """
+    for lane in range(words.shape[0]):
+        row = counts[lane]
+        for k in range(draws // 2):
+            word = words[lane, k]
+            row[((word & np.uint64(0xFFFFFFFF)) * np.uint64(draws)) >> np.uint64(32)] += 1
+            row[((word >> np.uint64(32)) * np.uint64(draws)) >> np.uint64(32)] += 1
+        if draws % 2:
+            word = words[lane, draws // 2]
+            row[((word & np.uint64(0xFFFFFFFF)) * np.uint64(draws)) >> np.uint64(32)] += 1
+
+
+@numba.njit(cache=True)
+def interleave(counts, block):  # type: ignore[no-untyped-def]
+    """Transposes (lanes, patients) into (patients, LANES), in tiles that fit the cache."""
+    lanes, patients = counts.shape
+    for start in range(0, patients, 64):
+        stop = min(start + 64, patients)
+        for lane in range(lanes):
+            for patient in range(start, stop):
+                block[patient, lane] = counts[lane, patient]
+
+
+@numba.njit(cache=True)
+def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore[no-untyped-def]
+    """Twice the number of pairs in which the negative image stands above the positive, ties counting once.
+
+    Args:
+        blocks: (k, patients, LANES) multiplicities.
+        negative: (n,) patient of every negative image, by falling score.
+        positive: (m,) patient of every positive image, by falling score.
+        first: (g + 1,) where each group of positives with equal score starts.
+        above: (g,) negatives scored above the group.
+        level: (g,) negatives scored above the group or equal to it.
+
+    Returns:
+        (k, LANES) int64, exact.
+    """
+    doubled = np.zeros((blocks.shape[0], LANES), np.int64)
+    below = np.empty(LANES, np.int32)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        total = doubled[b]
+        below[:] = 0
+        seen = 0
+        for g in range(above.shape[0]):
+            while seen < above[g]:
+                row = counts[negative[seen]]
+                for j in range(LANES):
+                    below[j] += row[j]
+                seen += 1
+            tied = level[g] > above[g]
+            times = 1 if tied else 2
+            for k in range(first[g], first[g + 1]):
+                row = counts[positive[k]]
+                for j in range(LANES):
+                    total[j] += times * np.int64(row[j]) * below[j]
+            if tied:
+                while seen < level[g]:
+                    row = counts[negative[seen]]
+                    for j in range(LANES):
+                        below[j] += row[j]
+                    seen += 1
+                for k in range(first[g], first[g + 1]):
+                    row = counts[positive[k]]
+                    for j in range(LANES):
+                        total[j] += np.int64(row[j]) * below[j]
+    return doubled
+
+
+@numba.njit(cache=True, error_model="numpy")
+def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true):  # type: ignore[no-untyped-def]
+    """One descending walk for AUROC, average precision and both operating points.
+
+    Args:
+        blocks: As in `scan_auroc`, like the next five.
+        negative: See there.
+        positive: See there.
+        first: See there.
+        above: See there.
+        level: See there.
+        most_false: (k, LANES) int64, most false positives allowed where sensitivity is read.
+        least_true: (k, LANES) int64, least true positives demanded where false positives are read.
+
+    Returns:
+        Twice the discordant pairs (int64), the sum of precision over positives (float64), true positives at
+        `most_false` (int64), false positives at `least_true` (int64); each (k, LANES).
+    """
+    shape = (blocks.shape[0], LANES)
+    doubled = np.zeros(shape, np.int64)
+    precision = np.zeros(shape, np.float64)
+    hits = np.zeros(shape, np.int64)
+    alarms = np.zeros(shape, np.int64)
+    false = np.empty(LANES, np.int32)
+    true = np.empty(LANES, np.int32)
+    gain = np.empty(LANES, np.int32)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        false[:] = 0
+        true[:] = 0
+        seen = 0
+        for g in range(above.shape[0]):
+            while seen < above[g]:
+                row = counts[negative[seen]]
+                for j in range(LANES):
+                    false[j] += row[j]
+                seen += 1
+            gain[:] = 0
+            for k in range(first[g], first[g + 1]):
+                row = counts[positive[k]]
+                for j in range(LANES):
+                    gain[j] += row[j]
+            for j in range(LANES):
+                doubled[b, j] += np.int64(gain[j]) * false[j]
+            while seen < level[g]:
+                row = counts[negative[seen]]
+                for j in range(LANES):
+                    false[j] += row[j]
+                seen += 1
+            for j in range(LANES):
+                doubled[b, j] += np.int64(gain[j]) * false[j]
+                short = true[j] < least_true[b, j]
+                true[j] += gain[j]
+                hits[b, j] += gain[j] if false[j] <= most_false[b, j] else 0
+                alarms[b, j] = false[j] if short else alarms[b, j]
+                precision[b, j] += gain[j] * (true[j] / max(true[j] + false[j], 1))
+    return doubled, precision, hits, alarms
+
+
+@numba.njit(cache=True, error_model="numpy")
+def scan_weighted(blocks, negative, positive, first, above, level, negative_weight, positive_weight, shares):  # type: ignore[no-untyped-def]
+    """`scan_joint` with a weight per image: the same walk in float64.
+
+    Args:
+        blocks: As in `scan_joint`, like the next five.
+        negative: See there.
+        positive: See there.
+        first: See there.
+        above: See there.
+        level: See there.
+        negative_weight: (n,) in the order of `negative`.
+        positive_weight: (m,) in the order of `positive`.
+        shares: (2, k, LANES): most false and least true weight.
+
+    Returns:
+        The four figures of `scan_joint`, all float64.
+    """
+    shape = (blocks.shape[0], LANES)
+    doubled = np.zeros(shape, np.float64)
+    precision = np.zeros(shape, np.float64)
+    hits = np.zeros(shape, np.float64)
+    alarms = np.zeros(shape, np.float64)
+    false = np.empty(LANES, np.float64)
+    true = np.empty(LANES, np.float64)
+    gain = np.empty(LANES, np.float64)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        false[:] = 0
+        true[:] = 0
+        seen = 0
+        for g in range(above.shape[0]):
+            while seen < above[g]:
+                row = counts[negative[seen]]
+                weight = negative_weight[seen]
+                for j in range(LANES):
+                    false[j] += weight * row[j]
+                seen += 1
+            gain[:] = 0
+            for k in range(first[g], first[g + 1]):
+                row = counts[positive[k]]
+                weight = positive_weight[k]
+                for j in range(LANES):
+                    gain[j] += weight * row[j]
+            for j in range(LANES):
+                doubled[b, j] += gain[j] * false[j]
+            while seen < level[g]:
+                row = counts[negative[seen]]
+                weight = negative_weight[seen]
+                for j in range(LANES):
+                    false[j] += weight * row[j]
+                seen += 1
+            for j in range(LANES):
+                doubled[b, j] += gain[j] * false[j]
+                short = true[j] < shares[1, b, j]
+                true[j] += gain[j]
+                hits[b, j] += gain[j] if false[j] <= shares[0, b, j] else 0.0
+                alarms[b, j] = false[j] if short else alarms[b, j]
+                called = true[j] + false[j]
+                precision[b, j] += gain[j] * (true[j] / (called if called > 0 else 1.0))
+    return doubled, precision, hits, alarms
+
+
+@numba.njit(cache=True)
+def weighted_sums(blocks, start, patient, value):  # type: ignore[no-untyped-def]
+    """Sums over patients of multiplicity times value, for sparse columns of per-patient values.
+
+    Args:
+        blocks: (k, patients, LANES) multiplicities.
+        start: (c + 1,) where each column's entries start.
+        patient: (e,) patient of every entry.
+        value: (e,) float64 value of every entry.
+
+    Returns:
+        (c, k * LANES) float64.
+    """
+    columns = start.shape[0] - 1
+    sums = np.zeros((columns, blocks.shape[0] * LANES), np.float64)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        for c in range(columns):
+            total = sums[c, b * LANES : (b + 1) * LANES]
+            for e in range(start[c], start[c + 1]):
+                row = counts[patient[e]]
+                worth = value[e]
+                for j in range(LANES):
+                    total[j] += worth * row[j]
+    return sums
+
+
+@numba.njit(cache=True)
+def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
+    """For every entry and replicate the largest standardised distance from any other entry.
+
+    Args:
+        centred: (S, B) replicates less the entry's value.
+        precision: (S, S) 1 / standard error of the difference, 0 for pairs to leave out.
+
+    Returns:
+        (S, B) max over j of |centred[i] - centred[j]| * precision[i, j].
+    """
+    entries, drawn = centred.shape
+    widest = np.zeros((entries, drawn))
+    for start in range(0, drawn, LANES):
+        stop = min(start + LANES, drawn)
+        for i in range(entries):
+            for j in range(entries):
+                scale = precision[i, j]
+                if scale > 0:
+                    for b in range(start, stop):
+                        widest[i, b] = max(widest[i, b], abs(centred[i, b] - centred[j, b]) * scale)
+    return widest
+
+
+@numba.njit(cache=True)
+def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
+    """For every replicate the largest standardised distance of any pair; see `widest_by_entry`. Returns (B,)."""
+    entries, drawn = centred.shape
+    widest = np.zeros(drawn)
+    for start in range(0, drawn, LANES):
+        stop = min(start + LANES, drawn)
+        for i in range(entries):
+            for j in range(i):
+                scale = precision[i, j]
+                if scale > 0:
+                    for b in range(start, stop):
+                        widest[b] = max(widest[b], abs(centred[i, b] - centred[j, b]) * scale)
+    return widest

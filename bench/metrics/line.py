@@ -1,0 +1,120 @@
+"""Cox's recalibration line: logit P(y = 1) = intercept + slope · logit(p).
+
+Slope 1 and intercept 0 are perfect; a slope below 1 means predictions are too extreme. Cox 1958, "Two further
+applications of a model for binary regression".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.metrics.calibration import logit
+from bench.metrics.checks import Bools, Floats, predicted
+
+TOLERANCE = 1e-12
+"""Newton stops when no coefficient moves by more than this, relative to 1 + its size."""
+
+STEPS = 100
+
+
+class Line(NamedTuple):
+    """A fitted line: `(slope, intercept)` of the joint fit."""
+
+    slope: float
+    intercept: float
+
+
+def expit(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)) without overflow."""
+    shrunk = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, shrunk) / (1 + shrunk)
+
+
+def separated(positive: Bools, x: Floats) -> bool:
+    """Whether some threshold on x parts the classes, so that no finite slope is the most likely one."""
+    low, high = x[positive], x[~positive]
+    return bool(low.min() >= high.max() or low.max() <= high.min())
+
+
+def fit_line(positive: Bools, x: Floats, weight: Floats | None = None) -> Line | None:
+    """Maximum likelihood of `positive` on `x` (log odds), by damped Newton steps.
+
+    Returns:
+        The line; None with one class, a constant x or separated classes, where no finite line is the best.
+    """
+    if not len(x) or positive.all() or not positive.any() or separated(positive, x):
+        return None
+    row = np.ones(len(x)) if weight is None else weight
+    centre = float(np.average(x, weights=row))
+    design = np.stack([np.ones_like(x), x - centre])
+    prevalence = float(np.average(positive, weights=row))
+    beta = np.array([np.log(prevalence / (1 - prevalence)), 0.0])
+    beta = _newton(design, positive, row, beta)
+    return Line(float(beta[1]), float(beta[0] - beta[1] * centre))
+
+
+def fit_shift(positive: Bools, x: Floats, weight: Floats | None = None) -> float | None:
+    """Maximum likelihood of the intercept with the slope fixed at 1; None with one class only."""
+    if not len(x) or positive.all() or not positive.any():
+        return None
+    row = np.ones(len(x)) if weight is None else weight
+    return float(_newton(np.ones((1, len(x))), positive, row, np.zeros(1), x)[0])
+
+
+def _loss(eta: Floats, positive: Bools, row: Floats) -> float:
+    return float(np.dot(row, np.logaddexp(0, eta) - eta * positive))
+
+
+def _newton(
+    design: Floats, positive: Bools, row: Floats, beta: Floats, offset: Floats | None = None
+) -> Floats:
+    """Minimises the logistic loss; halves a step that would raise it."""
+    fixed = np.zeros(design.shape[1]) if offset is None else offset
+    loss = _loss(beta @ design + fixed, positive, row)
+    for _ in range(STEPS):
+        p = expit(beta @ design + fixed)
+        gradient = design @ (row * (positive - p))
+        information = (design * (row * p * (1 - p))) @ design.T
+        step = np.linalg.solve(information, gradient)
+        for _ in range(60):
+            trial = _loss((beta + step) @ design + fixed, positive, row)
+            if trial <= loss * (1 + 1e-14):
+                break
+            step = step / 2
+        beta, loss = beta + step, trial
+        if np.all(np.abs(step) <= TOLERANCE * (1 + np.abs(beta))):
+            break
+    return beta
+
+
+def calibration_line(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> Line | None:
+    """Slope and intercept of the joint logistic fit of y on logit(p), probabilities clipped at 1e-6.
+
+    Returns:
+        `(slope, intercept)`, or None where no finite line is the best: one class, constant predictions, or
+        classes that a threshold separates.
+
+    Raises:
+        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative weights.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    return fit_line(positive, logit(probability), row)
+
+
+def calibration_in_the_large(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
+    """The shift of all log odds that makes observed and expected equal (slope fixed at 1); None with one class.
+
+    Raises:
+        ValueError: As `calibration_line`.
+    """
+    positive, probability, row = predicted(y, p, weight)
+    return fit_shift(positive, logit(probability), row)
+
+
+def recalibrated(p: ArrayLike, line: Line) -> Floats:
+    """(n,) probabilities moved along a line that was fitted elsewhere, for example on val."""
+    x = logit(np.asarray(p, dtype=np.float64))
+    return expit(line.intercept + line.slope * x)

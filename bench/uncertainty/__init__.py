@@ -1,0 +1,1 @@
+"""Patient bootstrap, intervals, paired differences and rank sets: arrays in, arrays out."""

@@ -1,0 +1,174 @@
+"""From replicates and influences to an interval, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from bench.metrics.checks import Floats
+
+Scale = Literal["logit", "log", "identity"]
+
+MOST_UNDEFINED = 0.01
+"""Above this share of undefined replicates no interval is given."""
+
+FEW_POSITIVE_PATIENTS = 20
+FEW_DF = 10.0
+
+METHOD: dict[Scale, str] = {"logit": "logit-t", "log": "log-t", "identity": "t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A metric with its uncertainty; None where something is undefined, with the reason.
+
+    Attributes:
+        value: The metric on all rows.
+        low: Lower limit of the interval.
+        high: Upper limit.
+        se: Standard error: standard deviation of the replicates, or of the influences (``"sandwich-t"``).
+        percentile_low: Percentile limit of the replicates, for comparison.
+        percentile_high: The other one.
+        df: Degrees of freedom of the t quantile.
+        obuchowski_se: Clustered standard error in closed form (AUROC only).
+        undefined: Replicates in which the metric is undefined.
+        replicates: Replicates drawn.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, or empty without an interval.
+        reason: Why value or interval is missing, else empty.
+        warnings: What to know before trusting the interval, with numbers.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    percentile_low: float | None = None
+    percentile_high: float | None = None
+    df: float | None = None
+    obuchowski_se: float | None = None
+    undefined: int = 0
+    replicates: int = 0
+    method: str = ""
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def satterthwaite(influence: Floats) -> float:
+    """Degrees of freedom that a variance estimated from patient influences really has.
+
+    `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at least 2: few patients with a large influence make few degrees of freedom.
+
+    Args:
+        influence: (P,) patient influences.
+    """
+    squares = influence**2
+    total = float(squares.sum())
+    spread = float((squares**2).sum()) - total**2 / len(squares)
+    if total == 0 or spread <= 0:
+        return float(max(2, len(squares) - 1))
+    return max(2.0, 2 * total**2 / spread)
+
+
+def t_quantile(level: float, df: float) -> float:
+    """Two-sided t quantile for an interval of this level."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, (1 + level) / 2))
+
+
+def forward(values: Floats, scale: Scale, margin: float) -> Floats:
+    """Values on the scale of the interval; shares are first moved at least `margin` away from 0 and 1."""
+    if scale == "logit":
+        inside = np.clip(values, margin, 1 - margin)
+        return np.log(inside / (1 - inside))
+    if scale == "log":
+        return np.log(np.maximum(values, margin))
+    return values
+
+
+def back(values: Floats, scale: Scale) -> Floats:
+    """Inverse of `forward`."""
+    if scale == "logit":
+        return 1 / (1 + np.exp(-values))
+    return np.exp(values) if scale == "log" else values
+
+
+def t_interval(
+    value: float,
+    replicates: Floats,
+    df: float,
+    scale: Scale = "identity",
+    margin: float = 1e-12,
+    level: float = 0.95,
+) -> Estimate:
+    """`value ± t(df) · sd(replicates)` on a scale, with percentile limits beside it.
+
+    Args:
+        value: The metric on all rows.
+        replicates: (B,) the metric in every replicate, nan where undefined.
+        df: Degrees of freedom.
+        scale: Where the interval is symmetric.
+        margin: How near to the ends of the scale a value may come, for instance 0.5 / (M·N) for an AUROC.
+        level: Nominal coverage.
+
+    Returns:
+        The estimate, without interval and with the reason where too many replicates are undefined or all are equal.
+    """
+    drawn = len(replicates)
+    held = replicates[np.isfinite(replicates)]
+    undefined = drawn - len(held)
+    bare = Estimate(value, undefined=undefined, replicates=drawn)
+    if undefined > MOST_UNDEFINED * drawn:
+        return replace(bare, reason=f"undefined in {undefined} of {drawn} replicates (more than 1%)")
+    if len(held) < 2:
+        return replace(bare, reason="fewer than two replicates")
+    spread = float(np.std(forward(held, scale, margin), ddof=1))
+    if spread < 1e-15:
+        return replace(bare, se=0.0, reason="all replicates are equal, so they say nothing about the error")
+    centre = forward(np.array([value]), scale, margin)[0]
+    reach = t_quantile(level, df) * spread
+    low, high = back(np.array([centre - reach, centre + reach]), scale)
+    percentile = np.quantile(held, [(1 - level) / 2, (1 + level) / 2])
+    return replace(
+        bare,
+        low=float(min(low, value)),
+        high=float(max(high, value)),
+        se=float(np.std(held, ddof=1)),
+        percentile_low=float(percentile[0]),
+        percentile_high=float(percentile[1]),
+        df=float(df),
+        method=METHOD[scale],
+    )
+
+
+def sandwich_interval(value: float, influence: Floats, level: float = 0.95) -> Estimate:
+    """`value ± t(df) · se` with the cluster-robust standard error `sqrt(P/(P-1) Σφ²)` and Satterthwaite's df.
+
+    Args:
+        value: The metric on all rows.
+        influence: (P,) patient influences, one for every patient with rows.
+        level: Nominal coverage.
+    """
+    patients = len(influence)
+    if patients < 2:
+        return Estimate(value, reason="fewer than two patients")
+    se = float(np.sqrt(patients / (patients - 1) * np.sum(influence**2)))
+    df = satterthwaite(influence)
+    reach = t_quantile(level, df) * se
+    return Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
+
+
+def with_warnings(estimate: Estimate, positive_patients: int) -> Estimate:
+    """Adds what makes an interval doubtful: few patients with a positive image, few degrees of freedom."""
+    if estimate.low is None:
+        return estimate
+    found = list(estimate.warnings)
+    if positive_patients < FEW_POSITIVE_PATIENTS:
+        found.append(
+            f"{positive_patients} patients with a positive image (fewer than {FEW_POSITIVE_PATIENTS})"
+        )
+    if estimate.df is not None and estimate.df < FEW_DF:
+        found.append(f"{estimate.df:.1f} degrees of freedom (fewer than {FEW_DF:g})")
+    return replace(estimate, warnings=tuple(found))

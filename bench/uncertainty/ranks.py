@@ -1,0 +1,197 @@
+"""What paired replicates allow to say about ranks: of one entry, and about the whole board at once.
+
+Mogstad, Romano, Shaikh & Wilhelm 2024, "Inference for ranks with applications to mobility across neighbourhoods
+and academic achievement across countries". Higher values are better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.metrics import kernels
+from bench.metrics.checks import Bools, Floats, share
+from bench.uncertainty.compare import TWINS
+
+
+@dataclass(frozen=True, slots=True)
+class RankSet:
+    """The rank of one entry.
+
+    Attributes:
+        rank: 1 + number of entries with a larger value.
+        low: Best rank that the data allow, for this entry, at the level asked for.
+        high: Worst rank.
+        p_best: Share of replicates in which the entry is first, ties shared; stability, not confidence.
+    """
+
+    rank: int
+    low: int
+    high: int
+    p_best: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoardStatements:
+    """Statements about all pairs of entries that hold together at the level asked for.
+
+    Attributes:
+        separated: (S, S) whether the row's entry is told apart from the column's, as the better one.
+        tie_group: Entries that are not told apart from the leader, itself among them, by falling value.
+        difference: (S, S) value of the row's entry minus the column's.
+        se: (S, S) standard error of the difference.
+        p: (S, S) two-sided 2Φ(-|difference| / se), unadjusted; 1 for twins and on the diagonal.
+        twins: Pairs (i, j), i < j, whose differences do not vary at all.
+        critical: Quantile of the last step, in standard errors.
+    """
+
+    separated: Bools = field(repr=False)
+    tie_group: tuple[int, ...]
+    difference: Floats = field(repr=False)
+    se: Floats = field(repr=False)
+    p: Floats = field(repr=False)
+    twins: tuple[tuple[int, int], ...]
+    critical: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    centred: Floats
+    difference: Floats
+    se: Floats
+    precision: Floats
+
+
+def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
+    """Differences of all pairs, their errors, and replicates less their value; undefined replicates dropped.
+
+    Raises:
+        ValueError: Shapes do not fit, or fewer than two replicates are defined.
+    """
+    drawn, point = np.asarray(replicates, np.float64), np.asarray(values, np.float64)
+    if drawn.ndim != 2 or point.shape != (len(drawn),):
+        raise ValueError(
+            f"replicates must be (entries, B) and values (entries,), not {drawn.shape}, {point.shape}"
+        )
+    if not np.isfinite(point).all():
+        raise ValueError("values must be finite: leave out entries without a value")
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    if drawn.shape[1] < 2:
+        raise ValueError("fewer than two replicates are defined for every entry")
+    deviation = drawn - drawn.mean(axis=1, keepdims=True)
+    covariance = deviation @ deviation.T / (drawn.shape[1] - 1)
+    spread = np.diag(covariance)
+    se = np.sqrt(np.maximum(spread[:, None] + spread[None, :] - 2 * covariance, 0))
+    for i, j in np.argwhere(np.triu(se < 1e-7 * np.sqrt(spread.max(initial=0.0)) + TWINS, 1)):
+        # Rounding of the covariances hides small errors: work these out from the differences themselves.
+        se[i, j] = se[j, i] = np.std(drawn[i] - drawn[j], ddof=1)
+    np.fill_diagonal(se, 0)
+    precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
+    return _Pairs(drawn - point[:, None], point[:, None] - point[None, :], se, precision)
+
+
+def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> list[RankSet]:
+    """A rank interval for every entry, each right with probability `level` for its own entry.
+
+    Args:
+        replicates: (S, B) a metric of every entry in the same replicates, higher is better.
+        values: (S,) the metric of every entry.
+        level: Coverage of one interval.
+
+    Raises:
+        ValueError: Shapes do not fit, values are not finite, or fewer than two replicates are defined.
+
+    >>> rng = np.random.default_rng(0)
+    >>> values = np.array([0.80, 0.79, 0.60])
+    >>> [(r.rank, r.low, r.high) for r in rank_sets(values[:, None] + 0.02 * rng.normal(size=(3, 500)), values)]
+    [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
+    """
+    share(level, "level")
+    pairs = _pairs(replicates, values)
+    if len(pairs.difference) == 0:
+        return []
+    widest = kernels.widest_by_entry(pairs.centred, pairs.precision)
+    critical = np.quantile(widest, level, axis=1)
+    distance = pairs.difference * pairs.precision
+    worse = (distance > critical[:, None]).sum(axis=1)
+    better = (-distance > critical[:, None]).sum(axis=1)
+    rank = 1 + (pairs.difference < 0).sum(axis=1)
+    best = _best_share(pairs.centred + np.asarray(values, np.float64)[:, None])
+    total = len(rank)
+    return [
+        RankSet(int(rank[i]), int(1 + better[i]), int(total - worse[i]), float(best[i])) for i in range(total)
+    ]
+
+
+def _best_share(drawn: Floats) -> Floats:
+    """(S,) share of replicates in which each entry is first, ties shared."""
+    first = drawn >= drawn.max(axis=0) - TWINS
+    return np.asarray((first / first.sum(axis=0)).mean(axis=1))
+
+
+def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> BoardStatements:
+    """Which entries are told apart, with one error probability for the whole board, stepped down.
+
+    The largest standardised difference over all pairs gives the critical value; pairs beyond it are told apart and
+    leave the maximum, which is taken again until nothing changes.
+
+    Args:
+        replicates: (S, B) a metric of every entry in the same replicates, higher is better.
+        values: (S,) the metric of every entry.
+        level: Probability that all statements are right.
+
+    Raises:
+        ValueError: As `rank_sets`, or no entry.
+    """
+    share(level, "level")
+    pairs = _pairs(replicates, values)
+    if len(pairs.difference) == 0:
+        raise ValueError("no entries")
+    distance = pairs.difference * pairs.precision
+    separated = np.zeros(distance.shape, np.bool_)
+    while True:
+        open_pairs = np.where(separated | separated.T, 0.0, pairs.precision)
+        widest = kernels.widest_of_all(pairs.centred, open_pairs)
+        critical = float(np.quantile(widest, level))
+        found = distance > max(critical, 0.0)
+        if not open_pairs.any() or np.array_equal(found | separated, separated):
+            break
+        separated |= found
+    leader = int(np.argmax(np.asarray(values)))
+    by_value = np.argsort(-np.asarray(values, np.float64), kind="stable")
+    return BoardStatements(
+        separated=separated,
+        tie_group=tuple(int(i) for i in by_value if not separated[leader, i]),
+        difference=pairs.difference,
+        se=pairs.se,
+        p=_normal_p(distance),
+        twins=tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(pairs.se < TWINS, 1))),
+        critical=critical,
+    )
+
+
+def _normal_p(distance: Floats) -> Floats:
+    from scipy.special import ndtr
+
+    return np.asarray(2 * ndtr(-np.abs(distance)), np.float64)
+
+
+def holm(p: ArrayLike) -> Floats:
+    """(k,) p-values adjusted within a family that was named before looking (Holm 1979).
+
+    Raises:
+        ValueError: A p outside [0, 1].
+
+    >>> holm([0.01, 0.04, 0.03]).round(6).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    raw: NDArray[np.float64] = np.asarray(p, np.float64)
+    if ((raw < 0) | (raw > 1) | np.isnan(raw)).any():
+        raise ValueError("p must lie in [0, 1]")
+    order = np.argsort(raw, kind="stable")
+    stepped = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+    adjusted = np.empty_like(raw)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
