@@ -1,0 +1,256 @@
+"""Writes the synthetic cohort: a folder as a holder of CheXchoNet has it, with invented patients.
+
+```
+metadata.csv      eighteen columns, one row per image
+images/*.jpg      224 by 224, 8-bit grey
+SHA256SUMS.txt    as `sha256sum -c` reads it
+SYNTHETIC.txt     says that no patient is real
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from bench.cohort import demo_figures as figures
+from bench.cohort.demo_anatomy import Subject
+from bench.cohort.demo_images import demo_jpeg
+from bench.cohort.demo_patients import Patients, invent_patients
+from bench.cohort.demo_table import demo_table, table_of
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.files import sha256_bytes, write_atomic
+
+__all__ = ["DemoSummary", "demo_table", "write_demo"]
+
+DEFAULT_PATIENTS: Final = 600
+DEFAULT_SEED: Final = 20_240_320
+RECIPE: Final = 1  # raised when the same seed would give another table or other images
+MARKER: Final = "SYNTHETIC.txt"
+TABLE: Final = "metadata.csv"
+SUMS: Final = "SHA256SUMS.txt"
+IMAGES: Final = "images"
+CHUNK: Final = 50
+
+MARKER_TEXT: Final = """\
+This cohort is synthetic. No patient in it is real, no image shows a person, and no label was read from
+an echocardiogram. Names, numbers and drawings were made by a program from published totals of CheXchoNet,
+so that software can be tried out without the data. Nothing medical can be learnt from it.
+
+recipe {recipe}
+seed {seed}
+patients {patients}
+"""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSummary:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        patients: Number of patients.
+        images: Number of rows of the table.
+        drawn: Images drawn by this call.
+        kept: Images found whole from an earlier call.
+        positives: Target → number of positive images.
+    """
+
+    folder: Path
+    patients: int
+    images: int
+    drawn: int
+    kept: int
+    positives: dict[str, int]
+
+
+def write_demo(
+    folder: Path,
+    *,
+    patients: int = DEFAULT_PATIENTS,
+    seed: int = DEFAULT_SEED,
+    images: bool = True,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> DemoSummary:
+    """Writes the synthetic cohort; called again after an interruption, it goes on where it stopped.
+
+    The table is written last, so a folder with a table is complete.
+
+    Args:
+        folder: New, empty, or written by this function before.
+        patients: From 1 to CheXchoNet's 24,689.
+        seed: Of every random number; equal seeds give equal tables byte for byte.
+        images: Whether to draw the images.
+        jobs: Processes that draw.
+        progress: Called with (images done, images in all).
+
+    Raises:
+        BenchError: The number of patients or jobs is out of range (``demo-argument``), `folder` holds other
+            files (``demo-folder``), or cannot be written to (``demo-write``, exit code 3).
+    """
+    _check_arguments(patients, seed, jobs)
+    _check_folder(folder)
+    cohort = invent_patients(patients, seed)
+    table = table_of(cohort, seed)
+    try:
+        drawn, kept = _write(folder, cohort, table, seed, images, jobs, progress)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BenchError(
+            Problem("demo-write", f"The synthetic cohort could not be written: {reason}.", where=str(folder)),
+            EXIT_ENVIRONMENT,
+        ) from error
+    positives = {name: int(table[name].sum()) for name in ("slvh", "dlv", "composite_slvh_dlv")}
+    return DemoSummary(folder, patients, len(table), drawn, kept, positives)
+
+
+def _check_arguments(patients: int, seed: int, jobs: int) -> None:
+    faults = []
+    if not 1 <= patients <= figures.PATIENTS:
+        faults.append(f"{patients} patients: between 1 and {figures.PATIENTS} can be made.")
+    if seed < 0:
+        faults.append(f"Seed {seed} is negative.")
+    if jobs < 1:
+        faults.append(f"{jobs} jobs: at least 1 is needed.")
+    if faults:
+        raise BenchError(Problem("demo-argument", fault) for fault in faults)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses to write among files that are not a synthetic cohort's: they may be a real one's."""
+    if folder.exists() and not folder.is_dir():
+        raise BenchError(Problem("demo-folder", "There is a file of this name.", where=str(folder)))
+    if folder.is_dir() and not (folder / MARKER).is_file() and (found := len(list(folder.iterdir()))):
+        message = f"The folder holds {found} files or folders and no {MARKER}."
+        raise BenchError(Problem("demo-folder", message, where=str(folder)))
+
+
+def _write(
+    folder: Path,
+    cohort: Patients,
+    table: pd.DataFrame,
+    seed: int,
+    images: bool,
+    jobs: int,
+    progress: Progress | None,
+) -> tuple[int, int]:
+    marker = MARKER_TEXT.format(recipe=RECIPE, seed=seed, patients=int(cohort.patient[-1]) + 1).encode()
+    _clear(folder, marker, set(table["cxr_filename"]) if images else set())
+    write_atomic(folder / MARKER, marker)
+    sums: dict[str, str] = {}
+    drawn = 0
+    if images:
+        (folder / IMAGES).mkdir(exist_ok=True)
+        sums, drawn = _draw_all(folder / IMAGES, _subjects(cohort, table), seed, jobs, progress)
+    csv = table.to_csv(index=False, lineterminator="\n").encode()
+    lines = [f"{sha256_bytes(csv)}  {TABLE}"]
+    lines += [f"{sums[name]}  {IMAGES}/{name}" for name in sorted(sums)]
+    write_atomic(folder / SUMS, "".join(line + "\n" for line in lines).encode())
+    write_atomic(folder / TABLE, csv)
+    return drawn, len(sums) - drawn
+
+
+def _clear(folder: Path, marker: bytes, wanted: set[str]) -> None:
+    """Removes what an earlier call left and this one would not write: its table, images of another seed."""
+    if not (folder / MARKER).is_file():
+        return
+    same_recipe = _identity((folder / MARKER).read_bytes()) == _identity(marker)
+    for path in (folder / TABLE, folder / SUMS):
+        path.unlink(missing_ok=True)
+    if (folder / IMAGES).is_dir():
+        for path in (folder / IMAGES).iterdir():
+            if not (same_recipe and path.name in wanted):
+                path.unlink()
+
+
+def _identity(marker: bytes) -> list[bytes]:
+    """Recipe and seed of a marker: images of the same ones are the same, whatever the number of patients."""
+    return [line for line in marker.splitlines() if line.startswith((b"recipe ", b"seed "))]
+
+
+def _subjects(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
+    columns = zip(
+        table["patient_id"],
+        table["cxr_filename"],
+        cohort.female.tolist(),
+        cohort.age.tolist(),
+        cohort.cm["ivsd"].tolist(),
+        cohort.cm["lvpwd"].tolist(),
+        cohort.cm["lvidd"].tolist(),
+        cohort.heart_transplant.tolist(),
+        cohort.lung_transplant.tolist(),
+        cohort.device.tolist(),
+        strict=True,
+    )
+    return [
+        Subject(patient, image, female, age, {"ivsd": ivsd, "lvpwd": lvpwd, "lvidd": lvidd}, *flags)
+        for patient, image, female, age, ivsd, lvpwd, lvidd, *flags in columns
+    ]
+
+
+def _draw_all(
+    folder: Path, subjects: list[Subject], seed: int, jobs: int, progress: Progress | None
+) -> tuple[dict[str, str], int]:
+    """Draws what is not there; returns the hash of every image by name, and how many were drawn."""
+    chunks = [subjects[i : i + CHUNK] for i in range(0, len(subjects), CHUNK)]
+    sums: dict[str, str] = {}
+    drawn = 0
+    for hashes, fresh in _run(folder, chunks, seed, min(jobs, len(chunks))):
+        sums.update(hashes)
+        drawn += fresh
+        if progress is not None:
+            progress(len(sums), len(subjects))
+    return sums, drawn
+
+
+def _run(
+    folder: Path, chunks: list[list[Subject]], seed: int, jobs: int
+) -> Iterator[tuple[dict[str, str], int]]:
+    if jobs == 1:
+        for chunk in chunks:
+            yield _draw_chunk(folder, chunk, seed)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(_draw_chunk, folder, chunk, seed) for chunk in chunks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _draw_chunk(folder: Path, subjects: list[Subject], seed: int) -> tuple[dict[str, str], int]:
+    """Hashes of the chunk's images by name, and how many of them had to be drawn."""
+    sums: dict[str, str] = {}
+    drawn = 0
+    for subject in subjects:
+        path = folder / subject.image
+        data = path.read_bytes() if path.is_file() else b""
+        if not _is_whole_jpeg(data):
+            data = demo_jpeg(subject, seed)
+            _write_image(path, data)
+            drawn += 1
+        sums[subject.image] = hashlib.sha256(data).hexdigest()
+    return sums, drawn
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    return data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")
+
+
+def _write_image(path: Path, data: bytes) -> None:
+    """Whole or absent, but not forced to the disk: what a power cut leaves is drawn again."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)

@@ -1,0 +1,135 @@
+"""What one synthetic chest X-ray shows: the shape of its chest and heart, before any pixel.
+
+Lengths are in half image widths, positions in [-1, 1] with x to the right and y down; the patient's left is
+at the right of the image, as in any chest X-ray. Heart and labels are tied loosely on purpose: the silhouette
+follows the heart's true size only in part, the rest is habitus, age, breath and position. A reader of the
+image who knew the drawing rules perfectly would still err.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.cohort.demo_figures import Measurement
+from bench.cohort.demo_streams import Streams
+
+# Mean outer diameter of the left ventricle (cm), and mean wall: what "large" is judged against.
+MEAN_DIAMETER_CM = {True: 4.42, False: 4.75}
+MEAN_WALL_CM = {True: 1.04, False: 1.15}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an image is drawn from.
+
+    Attributes:
+        patient: Patient id: names the stream of what all images of a patient share.
+        image: File name: names the stream of what belongs to one exposure.
+        female: Sex.
+        age: Years.
+        cm: True measurements.
+        heart_transplant: Shows wires in the breastbone.
+        lung_transplant: Shows clips at the hila.
+        device: Shows a generator and its leads.
+    """
+
+    patient: str
+    image: str
+    female: bool
+    age: float
+    cm: dict[Measurement, float]
+    heart_transplant: bool
+    lung_transplant: bool
+    device: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """The shapes and shades of one image.
+
+    Attributes:
+        shift: (x, y) of the whole chest.
+        zoom: Scale of the whole chest.
+        shear: Lean of the whole chest, x per y.
+        chest: Half width of the rib cage.
+        apex_y: Top of the lungs.
+        diaphragm: (right, left) y of the domes.
+        habitus: Stoutness, about -2 to 2.
+        breast: Shade of the breasts, 0 for none.
+        heart_left: How far the heart reaches to the patient's left of the midline.
+        heart_right: How far to the right.
+        heart_tip: y of the tip of the left ventricle.
+        roundness: Convexity of the left border, about -2 to 2.
+        aorta: Prominence of the aortic knob.
+        congestion: Shade of the lung vessels and bases.
+        rib_offset: Phase of the ribs.
+        rib_spacing: Distance of the ribs.
+        noise: Standard deviation of the grain, in shades.
+        local_contrast: How much of the local mean is removed, 0 to 1.
+    """
+
+    shift: tuple[float, float]
+    zoom: float
+    shear: float
+    chest: float
+    apex_y: float
+    diaphragm: tuple[float, float]
+    habitus: float
+    breast: float
+    heart_left: float
+    heart_right: float
+    heart_tip: float
+    roundness: float
+    aorta: float
+    congestion: float
+    rib_offset: float
+    rib_spacing: float
+    noise: float
+    local_contrast: float
+
+
+def anatomy_of(subject: Subject, streams: Streams) -> Anatomy:
+    """The anatomy shown by one image of a subject."""
+    own = iter(streams.normal(f"patient {subject.patient}", 12).tolist())
+    shot = iter(streams.normal(f"exposure {subject.image}", 16).tolist())
+    old = (subject.age - 62) / 16
+    habitus = next(own)
+    breath = next(shot) + 0.4 * next(own)  # high: a deep breath, low domes and a slim heart
+
+    size, thickness = _severity(subject)
+    width = 0.385 + 0.030 * size + 0.012 * thickness
+    width += 0.021 * next(own) + 0.014 * next(shot)
+    width += 0.014 * habitus + 0.010 * old - 0.012 * breath + 0.010 * subject.female
+    lean = 0.03 * next(own) + 0.02 * next(shot)  # a turned chest moves the heart across the midline
+    roundness = 0.9 * thickness + 0.3 * old + 0.7 * next(own) + 0.5 * next(shot)
+    tip = 0.33 - 0.035 * habitus + 0.03 * size - 0.02 * roundness + 0.02 * breath + 0.02 * next(own)
+    dome = 0.42 - 0.035 * habitus + 0.05 * breath
+    return Anatomy(
+        shift=(0.035 * next(shot), 0.03 * next(shot)),
+        zoom=1.0 + 0.035 * next(shot),
+        shear=0.02 * next(shot),
+        chest=0.80 + 0.02 * next(own) + 0.015 * breath,
+        apex_y=-0.80 + 0.02 * next(own),
+        diaphragm=(dome, dome + 0.05 + 0.02 * next(shot)),
+        habitus=habitus,
+        breast=max(0.0, 0.055 + 0.02 * next(own) + 0.015 * habitus) * subject.female,
+        heart_left=max(0.2, width * 1.30 + lean),
+        heart_right=max(0.12, width * 0.62 - lean),
+        heart_tip=tip,
+        roundness=max(-2.2, min(2.2, roundness)),
+        aorta=max(0.0, 0.5 + 0.22 * old + 0.16 * thickness + 0.25 * next(own)),
+        congestion=max(0.0, 0.55 + 0.16 * size + 0.22 * next(shot)),
+        rib_offset=next(own),
+        rib_spacing=0.165 + 0.006 * next(shot),
+        noise=0.028 + 0.004 * habitus + 0.003 * next(shot),
+        local_contrast=0.5 + 0.06 * next(shot),
+    )
+
+
+def _severity(subject: Subject) -> tuple[float, float]:
+    """Size of the ventricle and thickness of its walls: bounded standard deviations from the sex's mean."""
+    walls = (subject.cm["ivsd"] + subject.cm["lvpwd"]) / 2
+    outer = subject.cm["lvidd"] + 0.5 * (walls - MEAN_WALL_CM[subject.female])
+    size = (outer / MEAN_DIAMETER_CM[subject.female] - 1) / 0.13
+    thickness = (walls / MEAN_WALL_CM[subject.female] - 1) / 0.19
+    return max(-2.5, min(3.5, size)), max(-2.5, min(3.5, thickness))

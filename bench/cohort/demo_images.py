@@ -1,0 +1,238 @@
+"""Draws a synthetic chest X-ray from its anatomy: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
+
+Every shape is a smooth inequality between a coordinate and a border curve, so an image is some forty
+operations on whole arrays. Shades add up like attenuation: 0 is air, 1 is dense.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from io import BytesIO
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from bench.cohort.demo_anatomy import Anatomy, Subject, anatomy_of
+from bench.cohort.demo_streams import Streams
+
+SIDE: Final = 224
+JPEG_QUALITY: Final = 95
+JPEG_COMMENT: Final = b"Synthetic drawing. Shows no patient."
+
+# (SIDE, SIDE), or (SIDE, 1) where it depends on y alone; 32-bit throughout.
+Plane = npt.NDArray[np.floating[Any]]
+
+
+def demo_jpeg(subject: Subject, seed: int) -> bytes:
+    """The JPEG file of one synthetic image; the same for the same seed, subject and encoder."""
+    file = BytesIO()
+    Image.fromarray(demo_pixels(subject, seed)).save(file, "JPEG", quality=JPEG_QUALITY, comment=JPEG_COMMENT)
+    return file.getvalue()
+
+
+def demo_pixels(subject: Subject, seed: int) -> npt.NDArray[np.uint8]:
+    """(224, 224) grey values of one synthetic image, stretched to 0..255."""
+    streams = Streams(seed)
+    anatomy = anatomy_of(subject, streams)
+    x, y = _coordinates(anatomy)
+    words = streams.words(f"grain {subject.image}", SIDE * SIDE // 4)
+    shade = _chest(x, y, anatomy, words)
+    shade += anatomy.noise * _grain(words) * (0.6 + 0.6 * shade)
+    shade -= anatomy.local_contrast * _local_mean(shade)
+    shade -= shade.min()
+    shade *= 255.0 / shade.max()
+    if subject.heart_transplant or subject.lung_transplant or subject.device:
+        np.maximum(shade, _hardware(subject, anatomy), out=shade)
+    return np.rint(shade).astype(np.uint8)
+
+
+@cache
+def _grid() -> tuple[Plane, Plane]:
+    axis = ((np.arange(SIDE) + 0.5) / (SIDE / 2) - 1).astype(np.float32)
+    return axis[None, :], axis[:, None]
+
+
+def _coordinates(anatomy: Anatomy) -> tuple[Plane, Plane]:
+    """Chest coordinates of every pixel: x over the plane, y as a column."""
+    x, y = _grid()
+    y = (y - np.float32(anatomy.shift[1])) / np.float32(anatomy.zoom)
+    x = (x - np.float32(anatomy.shift[0])) / np.float32(anatomy.zoom) - np.float32(anatomy.shear) * y
+    return x, y
+
+
+def _step(distance: Plane, softness: float) -> Plane:
+    """0 well outside, 1 well inside, smooth over about `softness` around a border at distance 0."""
+    t = np.clip(distance * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
+    plane: Plane = t * t * (3 - 2 * t)
+    return plane
+
+
+def _chest(x: Plane, y: Plane, a: Anatomy, words: npt.NDArray[np.uint64]) -> Plane:
+    """Everything but hardware and grain."""
+    side = np.abs(x)
+    body = _body(side, y, a)
+    thorax = _step(_chest_wall(y, a) - side, 0.02)
+    dome = _diaphragm(x, a)
+    above = _step(dome - y, 0.02)
+    lungs = thorax * above
+    heart = _heart(x, y, a)
+    ribs = _ribs(side, y, a) * thorax
+
+    central = np.maximum(heart, _mediastinum(x, y, a))
+
+    shade = 0.50 * body + 0.05 * a.habitus * body * (y + 0.5)
+    shade -= lungs * (0.40 - 0.02 * a.habitus)
+    shade += (1 - above) * thorax * (0.24 - 0.10 * _stomach(x, y, a))
+    shade += (1 - thorax) * body * 0.22 * _step(y - 0.25, 0.45)
+    shade += ribs * (0.11 * lungs * (1 - 0.75 * central) + 0.015)
+    shade += _vessels(x, y, a, words) * lungs * (1 - 0.8 * central)
+    shade += a.breast * _ellipse(side - 0.44, (y - 0.22), 0.36, 0.30) * body
+    shade += 0.10 * _clavicles(side, y) * body
+    shade += central * (0.33 * lungs + 0.05)
+    shade += 0.06 * _spine(side, y) * body
+    shade -= 0.09 * _step(0.045 - np.abs(x + 0.01), 0.02) * _step(-0.32 - y, 0.05) * body
+    return shade.astype(np.float32)
+
+
+def _body(side: Plane, y: Plane, a: Anatomy) -> Plane:
+    """Trunk, shoulders and neck against the air."""
+    shoulder = -0.98 + 0.30 * np.clip(side - 0.22, 0, None) - 0.05 * a.habitus
+    flank = 0.97 + 0.05 * a.habitus + 0.25 * _step(-0.35 - y, 0.25)
+    return _step(y - shoulder, 0.03) * _step(flank - side, 0.03)
+
+
+def _chest_wall(y: Plane, a: Anatomy) -> Plane:
+    """Half width of the rib cage at a height: a dome from the apex down to the widest place."""
+    widest = 0.25
+    up = np.clip((widest - y) / (widest - a.apex_y), 0, 1)
+    plane: Plane = a.chest * np.sqrt(1 - up**2.6) * (0.96 + 0.04 * np.clip(y + 0.75, 0, 1))
+    return plane
+
+
+def _diaphragm(x: Plane, a: Anatomy) -> Plane:
+    """Height of the domes, which fall to sharp angles at the sides."""
+    dome = a.diaphragm[0] + (a.diaphragm[1] - a.diaphragm[0]) * _step(x, 0.2)
+    off = (np.abs(x) - 0.36) / 0.44
+    return dome + 0.08 * off**2 + 0.12 * np.clip(off, 0, None) ** 4
+
+
+def _heart(x: Plane, y: Plane, a: Anatomy) -> Plane:
+    """The silhouette between its left border (ventricle) and its right border (atrium)."""
+    top = -0.12
+    t = np.clip((y - top) / (a.heart_tip - top), 0, 1)
+    under = np.clip((y - a.heart_tip) / 0.24, 0, 1)
+    bulge = np.sin(np.float32(np.pi / 2) * t) ** np.float32(1.55 * 0.70**a.roundness)
+    left = 0.10 + (a.heart_left - 0.10) * bulge * np.sqrt(1 - under**2)
+    u = np.clip(1 - ((y - 0.20) / 0.34) ** 2, 0, 1)
+    right = 0.09 + (a.heart_right - 0.09) * u**0.75
+    return _step(left - x, 0.02) * _step(x + right, 0.02) * _step(y - top + 0.05, 0.05)
+
+
+def _mediastinum(x: Plane, y: Plane, a: Anatomy) -> Plane:
+    """Great vessels: a narrow band with the aortic knob and the pulmonary trunk on the patient's left."""
+    knob = 0.085 * a.aorta * np.exp(-(((y + 0.36) / 0.085) ** 2))
+    trunk = 0.045 * np.exp(-(((y + 0.14) / 0.09) ** 2))
+    left = 0.105 + 0.012 * a.habitus + knob + trunk
+    right = 0.105 + 0.015 * a.habitus + 0.02 * a.aorta * _step(-0.1 - y, 0.2)
+    return _step(left - x, 0.018) * _step(x + right, 0.018) * _step(0.35 - y, 0.1)
+
+
+def _ribs(side: Plane, y: Plane, a: Anatomy) -> Plane:
+    """Posterior ribs that fall to the sides, and fainter anterior ribs that fall to the middle."""
+    turn = np.float32(2 * np.pi / a.rib_spacing)
+    back = np.cos(turn * (y + 0.05 * side - 0.42 * side * side) + np.float32(a.rib_offset))
+    front = np.cos(turn * (y * 0.9 + 0.55 * side) + np.float32(a.rib_offset * 2))
+    reach = np.clip((side - 0.3) * 3, 0, 1)
+    plane: Plane = np.clip(back + 0.1, 0, None) + 0.5 * reach * np.clip(front - 0.1, 0, None) - 0.35
+    return plane
+
+
+def _clavicles(side: Plane, y: Plane) -> Plane:
+    ridge = y + 0.56 + 0.22 * side
+    return _step(0.028 - np.abs(ridge), 0.02) * _step(side - 0.06, 0.02) * _step(0.78 - side, 0.05)
+
+
+def _spine(side: Plane, y: Plane) -> Plane:
+    vertebrae = 0.75 + 0.25 * np.cos(np.float32(2 * np.pi / 0.14) * y)
+    plane: Plane = _step(0.085 - side, 0.025) * vertebrae
+    return plane
+
+
+def _stomach(x: Plane, y: Plane, a: Anatomy) -> Plane:
+    return _ellipse(x - 0.36, y - a.diaphragm[1] - 0.13, 0.16, 0.08)
+
+
+def _ellipse(dx: Plane, dy: Plane, half_width: float, half_height: float) -> Plane:
+    """1 in the middle of an ellipse, falling smoothly to 0 at its border."""
+    inside = np.clip(1 - (dx / half_width) ** 2 - (dy / half_height) ** 2, 0, 1)
+    plane: Plane = inside * (2 - inside)
+    return plane
+
+
+def _vessels(x: Plane, y: Plane, a: Anatomy, words: npt.NDArray[np.uint64]) -> Plane:
+    """Branching shadows that fade with the distance from the hila, and a veil over the bases."""
+    near = np.clip(1.15 - np.sqrt((np.abs(x) - 0.17) ** 2 + (y + 0.02) ** 2) * 1.6, 0, 1)
+    coarse = _texture(words, 28) + 0.7 * _texture(words[::-1], 56)
+    branching = np.clip(coarse, 0, None) * near
+    veil = near * near + 0.5 * np.clip(y + 0.1, 0, 1)
+    plane: Plane = (0.05 + 0.06 * a.congestion) * branching + 0.10 * a.congestion * veil
+    return plane
+
+
+def _texture(words: npt.NDArray[np.uint64], cells: int) -> Plane:
+    """Smooth noise of unit scale with `cells` cells a side."""
+    seeds = np.ascontiguousarray(words).view(np.uint8)[: cells * cells].reshape(cells, cells)
+    image = Image.fromarray(seeds).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return (np.asarray(image, np.float32) - 127.5) / 74
+
+
+def _grain(words: npt.NDArray[np.uint64]) -> Plane:
+    """(SIDE, SIDE) noise of unit variance: sums of two bytes, without any library's generator."""
+    pair = words.view(np.uint8).reshape(2, SIDE, SIDE)
+    plane: Plane = (pair[0].astype(np.float32) + pair[1] - 255) / np.float32(104.5)
+    return plane
+
+
+def _local_mean(shade: Plane) -> Plane:
+    """Mean over neighbourhoods of about a seventh of the image, as in adaptive equalisation."""
+    tiles = Image.fromarray(shade).reduce(SIDE // 7)
+    return np.asarray(tiles.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _hardware(subject: Subject, a: Anatomy) -> Plane:
+    """Grey values of what surgeons left in the chest, 0 elsewhere."""
+    canvas = Image.new("L", (2 * SIDE, 2 * SIDE))
+    pen = _Pen(ImageDraw.Draw(canvas), a)
+    if subject.heart_transplant:
+        for k in range(6):
+            pen.line([(-0.025, -0.42 + 0.12 * k), (0.025, -0.40 + 0.12 * k), (-0.02, -0.385 + 0.12 * k)], 3)
+    if subject.lung_transplant:
+        for k in range(4):
+            pen.line([(-0.2 + 0.13 * k, 0.02 + 0.04 * (k % 2)), (-0.18 + 0.13 * k, 0.05)], 4)
+        pen.line([(-0.07, 0.12), (0.07, 0.13)], 3)
+    if subject.device:
+        pen.box(0.48, -0.56, 0.66, -0.40)
+        right, tip = -0.5 * a.heart_right, (0.55 * a.heart_left, a.heart_tip)
+        pen.line([(0.5, -0.5), (0.3, -0.62), (0.02, -0.5), (-0.08, -0.25), (right, 0.1)], 3)
+        pen.line([(0.5, -0.48), (0.28, -0.6), (0.0, -0.48), (-0.06, -0.2), (right + 0.06, 0.22), tip], 3)
+    return np.asarray(canvas.reduce(2), np.float32)
+
+
+class _Pen:
+    """Draws in chest coordinates."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, a: Anatomy) -> None:
+        self._draw, self._a = draw, a
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        a = self._a
+        column = (x + a.shear * y) * a.zoom + a.shift[0]
+        return (column + 1) * SIDE, (y * a.zoom + a.shift[1] + 1) * SIDE
+
+    def line(self, points: list[tuple[float, float]], width: int) -> None:
+        self._draw.line([self._at(*point) for point in points], fill=255, width=width, joint="curve")
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        self._draw.rounded_rectangle((*self._at(x0, y0), *self._at(x1, y1)), radius=14, fill=255)
