@@ -1,0 +1,211 @@
+"""Checks a submitted ONNX model against its manifest and the cohort, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.cohort.spec import CohortSpec
+from bench.errors import BenchError, Problem
+from bench.submission.manifest import Manifest, ModelInputs
+from bench.submission.onnx_file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
+from bench.submission.onnx_graph import graph_problems
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """Where a target's values stand: an output of the model, and a column of it.
+
+    Attributes:
+        name: Name of the output.
+        column: Column of an (N, columns) output; None where the output is (N,) or (N, 1).
+    """
+
+    name: str
+    column: int | None
+
+
+def output_column(reference: str, names: Sequence[str]) -> OutputColumn:
+    """The output that ``name`` or ``name:column`` of a manifest means; a whole name goes first.
+
+    Raises:
+        KeyError: The model has no such output.
+    """
+    if reference in names:
+        return OutputColumn(reference, None)
+    name, _, column = reference.rpartition(":")
+    if name not in names or not column.isdecimal():
+        raise KeyError(reference)
+    return OutputColumn(name, int(column))
+
+
+def check_model(
+    path: Path, manifest: Manifest, spec: CohortSpec, *, limit_bytes: int = MODEL_LIMIT_BYTES
+) -> list[Problem]:
+    """Every fault of a model that can be seen without running it.
+
+    Args:
+        path: The ONNX file.
+        manifest: Its manifest, with the table ``[model]``.
+        spec: The cohort that it is to predict.
+        limit_bytes: Largest file that is accepted.
+
+    Returns:
+        Errors and warnings; none where the model may be run.
+
+    Raises:
+        BenchError: `onnx` is not installed (``onnx-missing``, exit 3).
+    """
+    require_onnx()
+    problems = manifest_problems(manifest, spec)
+    try:
+        model = read_onnx(path, limit_bytes)
+    except BenchError as error:
+        return [*problems, *error.problems]
+    problems += graph_problems(model, str(path))
+    if manifest.model is not None:
+        problems += _inputs(model, manifest.model, str(path))
+        problems += _outputs(model, manifest.model, str(path))
+    return problems
+
+
+def manifest_problems(manifest: Manifest, spec: CohortSpec) -> list[Problem]:
+    """What the manifest itself says wrongly about its model."""
+    if manifest.model is None:
+        return [Problem("model-manifest", "The manifest has no table [model].", "submission.toml")]
+    problems = []
+    targets = {target.name for target in spec.targets}
+    if unknown := sorted(set(manifest.model.outputs) - targets):
+        message = (
+            f"{len(unknown)} of {len(manifest.model.outputs)} outputs are for targets that cohort {spec.id} "
+            f"does not have: {', '.join(unknown)}; it has {', '.join(sorted(targets))}."
+        )
+        problems.append(Problem("model-manifest", message, "submission.toml, model.outputs"))
+    if spec.headline not in manifest.model.outputs:
+        message = f"No output is named for the headline target {spec.headline!r}."
+        problems.append(Problem("model-manifest", message, "submission.toml, model.outputs"))
+    for field, name in (("age", manifest.model.age), ("sex", manifest.model.sex)):
+        if name is None:
+            continue
+        if field not in manifest.inputs:
+            message = f"The model takes {field} as {name!r}, but `inputs` does not list {field!r}."
+            problems.append(Problem("model-manifest", message, "submission.toml, inputs"))
+        if field not in spec.columns.inputs:
+            message = f"The model takes {field}, which cohort {spec.id} does not have."
+            problems.append(Problem("model-manifest", message, f"submission.toml, model.{field}"))
+    return problems
+
+
+def _shape(value: Any) -> Shape | None:
+    """Sizes of a declared tensor, None for a free one; None where not even the rank is declared."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(d.dim_value if d.WhichOneof("value") == "dim_value" else None for d in tensor.shape.dim)
+
+
+def _shown(shape: Shape) -> str:
+    return "(" + ", ".join("free" if size is None else str(size) for size in shape) + ")"
+
+
+def _type_name(value: Any) -> str:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        return str(kind or "untyped")
+    return str(require_onnx().TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
+
+
+def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    found = {value.name: value for value in model.graph.input if value.name not in weights}
+    image = declared.image
+    wanted: dict[str, tuple[str, Shape]] = {
+        image.name: ("the image", (None, image.channels, image.height, image.width))
+    }
+    wanted |= {
+        name: (what, (None, 1)) for what, name in (("age", declared.age), ("sex", declared.sex)) if name
+    }
+    problems = []
+    for name, (what, shape) in wanted.items():
+        if name not in found:
+            message = f"{what} is to go into {name!r}; the model's inputs are {_names(found)}."
+            problems.append(Problem("model-input", message[0].upper() + message[1:], where))
+        else:
+            problems += _tensor(found[name], shape, "float", "model-input", f"{where}, input {name}")
+    if extra := sorted(set(found) - set(wanted)):
+        message = f"{len(extra)} inputs of the model are not in the manifest: {_names(extra)}."
+        problems.append(Problem("model-input", message, where))
+    return problems
+
+
+def _names(names: Any) -> str:
+    listed = [repr(str(name)[:60]) for name in names]
+    return (", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")) or "none"
+
+
+def _tensor(value: Any, wanted: Shape, kind: str, code: str, where: str) -> list[Problem]:
+    """Faults of one tensor's type and shape; the first size, the batch, must be free."""
+    problems = []
+    if (found_kind := _type_name(value)) != kind:
+        message = f"The type is {found_kind}; {kind}32 is expected."
+        problems.append(Problem(code, message, where))
+    shape = _shape(value)
+    if shape is None:
+        return problems
+    if len(shape) != len(wanted):
+        message = f"The shape {_shown(shape)} has {len(shape)} dimensions; {_shown(wanted)} is expected."
+        return [*problems, Problem(code, message, where)]
+    if shape[0] is not None:
+        problems.append(Problem("model-batch", f"The batch size is fixed at {shape[0]}.", where))
+    if any(w is not None and s not in (None, w) for s, w in zip(shape, wanted, strict=True)):
+        message = f"The shape is {_shown(shape)}; {_shown(wanted)} is expected."
+        problems.append(Problem(code, message, where))
+    return problems
+
+
+def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
+    found = {value.name: value for value in model.graph.output}
+    problems = []
+    batch_said: set[str] = set()
+    for target, reference in declared.outputs.items():
+        try:
+            place = output_column(reference, list(found))
+        except KeyError:
+            message = f"{target} is to be read from {reference!r}; the model's outputs are {_names(found)}."
+            problems.append(Problem("model-output", message, where))
+            continue
+        at = f"{where}, output {place.name}"
+        problems += [
+            problem
+            for problem in _output(found[place.name], place, target, at)
+            if problem.code != "model-batch" or place.name not in batch_said
+        ]
+        batch_said.add(place.name)
+    return problems
+
+
+def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Problem]:
+    problems = []
+    if (kind := _type_name(value)) not in ("float", "double", "float16"):
+        problems.append(Problem("model-output", f"The type is {kind}; float32 is expected.", where))
+    shape = _shape(value)
+    if shape is None:
+        return problems
+    if len(shape) not in (1, 2):
+        message = f"The shape is {_shown(shape)}; (N,) or (N, columns) is expected."
+        return [*problems, Problem("model-output", message, where)]
+    if shape[0] is not None:
+        problems.append(Problem("model-batch", f"The batch size is fixed at {shape[0]}.", where))
+    columns = shape[1] if len(shape) == 2 else 1
+    if place.column is None and columns not in (None, 1):
+        message = f"{target} has {columns} columns to be read from and the manifest names none of them."
+        remedy = f'Write `{target} = "{place.name}:0"` (or another column).'
+        problems.append(Problem("model-output", message, where, remedy))
+    if place.column is not None and (len(shape) == 1 or (columns is not None and place.column >= columns)):
+        message = f"{target} is to be read from column {place.column}; the shape is {_shown(shape)}."
+        problems.append(Problem("model-output", message, where))
+    return problems

@@ -1,0 +1,179 @@
+"""What an ONNX graph holds, checked without running it: one file, standard operators, bounded loops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from bench.errors import Problem
+from bench.submission.onnx_file import require_onnx
+
+STANDARD_DOMAINS = ("", "ai.onnx.ml")
+OLDEST_OPSET = 9
+LOOP_LIMIT = 10_000
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+
+
+def graph_problems(model: Any, where: str) -> list[Problem]:
+    """Everything that is wrong inside a model, whatever its manifest says.
+
+    Args:
+        model: Parsed `onnx.ModelProto`.
+        where: Named in the problems.
+    """
+    problems = [*_external(model, where), *_opsets(model, where), *_operators(model, where)]
+    if not any(problem.severity == "error" for problem in problems):
+        problems += _structure(model, where)
+    return [*problems, *_loops(model, where), *_random(model, where)]
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _graphs(model: Any) -> Iterator[Any]:
+    """The model's graph, its functions, and every graph nested in an attribute of either."""
+    waiting = [model.graph, *model.functions]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        for node in graph.node:
+            for attribute in node.attribute:
+                waiting += [attribute.g] if attribute.HasField("g") else []
+                waiting += attribute.graphs
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model):
+        yield from graph.node
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every stored tensor: weights, sparse weights and tensors in attributes."""
+    for graph in _graphs(model):
+        yield from getattr(graph, "initializer", ())
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from [attribute.t] if attribute.HasField("t") else []
+                yield from attribute.tensors
+                for sparse in [attribute.sparse_tensor, *attribute.sparse_tensors]:
+                    yield from (sparse.values, sparse.indices)
+
+
+def _external(model: Any, where: str) -> list[Problem]:
+    external = require_onnx().TensorProto.EXTERNAL
+    tensors = list(_tensors(model))
+    outside = [tensor for tensor in tensors if tensor.data_location == external]
+    if not outside:
+        return []
+    files = {e.value for tensor in outside for e in tensor.external_data if e.key == "location"}
+    named = ", ".join(repr(name[:60]) for name in sorted(files)[:3]) or "no file named"
+    stored = sum(bool(t.ByteSize()) for t in tensors)
+    message = f"{len(outside)} of {stored} tensors lie in other files ({len(files)} files: {named})."
+    return [Problem("model-external-data", message, where)]
+
+
+def _opsets(model: Any, where: str) -> list[Problem]:
+    onnx = require_onnx()
+    newest = onnx.defs.onnx_opset_version()
+    versions = {_domain(entry.domain): entry.version for entry in model.opset_import}
+    problems = []
+    if not OLDEST_OPSET <= versions.get("", 0) <= newest:
+        found = f"operator set {versions['']}" if "" in versions else "no operator set"
+        message = f"The file declares {found}; {OLDEST_OPSET} to {newest} are known here."
+        problems.append(Problem("model-opset", message, where))
+    if model.ir_version > onnx.IR_VERSION:
+        message = f"The file is of IR version {model.ir_version}; up to {onnx.IR_VERSION} are known here."
+        problems.append(Problem("model-opset", message, where))
+    return problems
+
+
+def _operators(model: Any, where: str) -> list[Problem]:
+    """Operators that are neither standard nor defined by the file out of standard ones."""
+    onnx = require_onnx()
+    versions = {_domain(entry.domain): entry.version for entry in model.opset_import}
+    own = {(_domain(function.domain), function.name) for function in model.functions}
+    counts = Counter((_domain(node.domain), node.op_type) for node in _nodes(model))
+    custom: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    for (domain, name), count in counts.items():
+        if (domain, name) in own:
+            continue
+        if domain not in STANDARD_DOMAINS:
+            custom[f"{domain[:60]}::{name[:60]}"] += count
+        elif not onnx.defs.has(name, versions.get(domain, 1), domain):
+            unknown[name[:60]] += count
+    total = counts.total()
+    problems = []
+    if custom:
+        message = f"{custom.total()} of {total} operators are not ONNX's own: {_listed(custom)}."
+        problems.append(Problem("model-custom-operator", message, where))
+    if unknown:
+        message = (
+            f"{unknown.total()} of {total} operators are in no declared operator set: {_listed(unknown)}."
+        )
+        problems.append(Problem("model-unknown-operator", message, where))
+    return problems
+
+
+def _listed(counts: Counter[str]) -> str:
+    shown = [f"{name} ({count})" for name, count in counts.most_common(5)]
+    return ", ".join(shown) + (", …" if len(counts) > 5 else "")
+
+
+def _structure(model: Any, where: str) -> list[Problem]:
+    onnx = require_onnx()
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        return [Problem("model-invalid", f"ONNX's own checker refuses it: {reason}", where)]
+    return []
+
+
+def _loops(model: Any, where: str) -> list[Problem]:
+    """Loops whose number of passes is not a constant of the file."""
+    loops = [node for node in _nodes(model) if node.op_type == "Loop"]
+    if not loops:
+        return []
+    constants = dict(_constants(model))
+    bounds = [constants.get(node.input[0]) if node.input else None for node in loops]
+    if open_ended := sum(bound is None or bound > LOOP_LIMIT for bound in bounds):
+        message = (
+            f"{open_ended} of {len(loops)} Loop operators have no constant bound of at most "
+            f"{LOOP_LIMIT:,} passes."
+        )
+        return [Problem("model-control-flow", message, where)]
+    return []
+
+
+def _constants(model: Any) -> Iterator[tuple[str, int]]:
+    """Names and values of single whole numbers that the file stores."""
+    onnx = require_onnx()
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    for graph in _graphs(model):
+        stored = [(tensor.name, tensor) for tensor in getattr(graph, "initializer", ())]
+        for node in graph.node:
+            if node.op_type == "Constant":
+                for attribute in node.attribute:
+                    if attribute.name == "value_int":
+                        yield node.output[0], attribute.i
+                    elif attribute.name == "value":
+                        stored.append((node.output[0], attribute.t))
+        for name, tensor in stored:
+            small = tensor.data_type in whole and tensor.ByteSize() < 1000
+            if small and tensor.data_location != onnx.TensorProto.EXTERNAL and list(tensor.dims) in ([], [1]):
+                yield name, int(onnx.numpy_helper.to_array(tensor).reshape(()))
+
+
+def _random(model: Any, where: str) -> list[Problem]:
+    drawn = Counter(node.op_type for node in _nodes(model) if node.op_type in _RANDOM)
+    if not drawn:
+        return []
+    message = f"{drawn.total()} operators draw random numbers: {_listed(drawn)}."
+    return [Problem("model-random", message, where, severity="warning")]
