@@ -7,27 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import CohortSpec
 from bench.documents import Document
 from bench.scoring.scorecard import Scorecard, Stamp
 from bench.submission.manifest import Manifest
 from bench.timing.record import TimingRecord
-
-
-class TargetResolution(Document):
-    """What the test set can tell apart for one target, before any entry is seen."""
-
-    target: str
-    label: str
-    images: int
-    patients: int
-    positives: int
-    positive_patients: int
-    prevalence: float | None
-    half_width_low: float | None
-    half_width_high: float | None
-    paired_difference_low: float | None
-    paired_difference_high: float | None
 
 
 class TestSet(Document):

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.cohort.audit_images import ImageAudit, Progress, audit_images
 from bench.cohort.label_rules import LabelAgreement, label_agreement
+from bench.cohort.resolution import TargetResolution, test_resolution
 from bench.cohort.spec import ContinuousTarget
 from bench.cohort.split import straddling_patients
 from bench.cohort.summary import SplitLock, summarise
@@ -21,6 +22,7 @@ class Audit:
 
     Attributes:
         split: Counts by part and fold.
+        resolution: What the test images can tell apart.
         labels: Agreement of released labels with the rules of the spec.
         implausible: Measurement → images whose value is outside the plausible range.
         images: Findings about files, None where they were not looked at.
@@ -28,6 +30,7 @@ class Audit:
     """
 
     split: SplitLock
+    resolution: tuple[TargetResolution, ...]
     labels: tuple[LabelAgreement, ...]
     implausible: dict[str, int]
     images: ImageAudit | None
@@ -50,6 +53,7 @@ def audit(cohort: Cohort, *, images: bool = True, jobs: int = 1, progress: Progr
         problems += _files(cohort, found)
     return Audit(
         split=summarise(cohort),
+        resolution=test_resolution(cohort),
         labels=labels,
         implausible={t.name: _implausible(cohort, t) for t in cohort.spec.continuous_targets},
         images=found,

@@ -199,6 +199,11 @@ class CohortSpec(Document):
     compare_split_column: str = Field(default="", description="A published split to audit beside ours.")
     expected_images: int | None = None
     expected_patients: int | None = None
+    smallest_cell: int = Field(
+        default=10,
+        ge=0,
+        description="Images of each class that a published step of a curve stands for; 0 where labels are public.",
+    )
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."
     )

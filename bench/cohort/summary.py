@@ -102,7 +102,8 @@ def compare_with_lock(found: SplitLock, lock_file: Path) -> list[Problem]:
         return []
     message = (
         f"Fingerprint {found.fingerprint[:12]}, locked {lock.fingerprint[:12]}. "
-        f"Images {found.images:,}, locked {lock.images:,}; patients {found.patients:,}, locked {lock.patients:,}. "
+        f"Images {found.images:,}, locked {lock.images:,}; "
+        f"patients {found.patients:,}, locked {lock.patients:,}. "
         "The rule is the same: a patient in both keeps the part."
     )
     return [Problem("split-changed", message, where)]

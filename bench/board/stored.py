@@ -1,0 +1,64 @@
+"""Boards as they are stored: written by whoever holds the data, read by anyone, without the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.board.model import Board, Entry, LoadedBoard
+from bench.cohort.spec import CohortSpec
+from bench.documents import read_json
+from bench.errors import BenchError, Problem
+from bench.files import sha256_file
+from bench.scoring.run import read_scorecard
+from bench.submission.store import Submission, list_submissions
+from bench.timing.record import TimingRecord
+
+
+def load_board(spec: CohortSpec, folder: Path) -> LoadedBoard:
+    """Everything that is stored about a cohort's entries.
+
+    Args:
+        spec: The cohort's spec.
+        folder: The cohort's folder of submissions.
+
+    Raises:
+        BenchError: An entry is not scored, or the stored board is not of the stored scorecards (``board-stale``):
+            a board is never shown beside numbers that it was not computed from.
+    """
+    submissions = list_submissions(folder)
+    entries = {s.slug: _entry(s) for s in submissions}
+    current = {s.slug: sha256_file(s.scorecard) for s in submissions if entries[s.slug].scorecard}
+    board = _read_board(folder / "board.json", spec, current)
+    return LoadedBoard(spec=spec, board=board, entries=entries)
+
+
+def _entry(submission: Submission) -> Entry:
+    reported = submission.manifest.kind == "reported"
+    return Entry(
+        slug=submission.slug,
+        manifest=submission.manifest,
+        scorecard=None if reported else read_scorecard(submission),
+        timings=tuple(
+            read_json(TimingRecord, path, "timing-invalid")
+            for path in sorted(submission.timings.glob("*.json"))
+        ),
+    )
+
+
+def _read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board | None:
+    if not current:
+        return None
+    if not path.exists():
+        raise BenchError(
+            Problem("board-stale", f"No board of {len(current)} scored entries is stored.", str(path))
+        )
+    board = read_json(Board, path, "board-invalid")
+    changed = sorted(
+        slug
+        for slug in board.scorecards.keys() | current.keys()
+        if board.scorecards.get(slug) != current.get(slug)
+    )
+    if changed or board.stamp.cohort != spec.id:
+        message = f"The stored board was computed before these entries changed: {', '.join(changed[:8])}."
+        raise BenchError(Problem("board-stale", message, str(path)))
+    return board

@@ -1,0 +1,236 @@
+"""`bench cohort`: check, split, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JobsOption,
+    JsonOption,
+    choose_spec,
+    cores,
+    open_cohort,
+    workspace,
+)
+from bench.cli.output import Report, progress, reporting, table
+
+if TYPE_CHECKING:
+    from bench.cohort.audit import Audit
+    from bench.cohort.audit_images import ImageAudit
+    from bench.cohort.summary import SplitLock
+    from bench.cohort.table import Cohort
+
+app = typer.Typer(help="Check a cohort, split it, or write the synthetic one.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    images: Annotated[bool, typer.Option(help="Read every image file.")] = True,
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="Write which files are concerned, for the holder alone."),
+    ] = None,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a copy of a cohort: schema, images, duplicates, labels, patients across splits, prevalence.
+
+    Example: bench cohort check --cohort chexchonet --data DIR
+    """
+    from bench.cohort.audit import audit
+    from bench.errors import raise_errors
+
+    with reporting(as_json) as report:
+        opened = open_cohort(cohort, data)
+        look = images and bool(opened.spec.files.images)
+        with progress("Reading images") as step:
+            found = audit(opened, images=look, jobs=jobs or cores(), progress=step)
+        _show_split(report, opened, found.split)
+        _show_audit(report, found)
+        report.result(
+            cohort=opened.spec.id,
+            synthetic=opened.synthetic,
+            split=found.split.plain(),
+            resolution=[line.plain() for line in found.resolution],
+            labels=[line.plain() for line in found.labels],
+            implausible=found.implausible,
+            images_read=found.images.looked_at if found.images else None,
+        )
+        if list_file and found.images:
+            _write_list(list_file, found.images)
+            report.say(f"Wrote which files are concerned to {list_file}. It names images: do not publish it.")
+        report.remark(found.problems)
+        raise_errors(found.problems)
+        report.say("No errors." if found.problems else "Nothing to remark.")
+
+
+def _show_split(report: Report, cohort: Cohort, split: SplitLock) -> None:
+    synthetic = " (synthetic)" if cohort.synthetic else ""
+    report.show(f"{cohort.spec.title}{synthetic}: {split.images:,} images of {split.patients:,} patients")
+    report.show("")
+    names = [count.target for count in split.parts[0].targets]
+    rows = []
+    for part in (*split.parts, *split.folds):
+        shares = [
+            "–" if t.prevalence is None else f"{t.positives:,} ({100 * t.prevalence:.1f}%)"
+            for t in part.targets
+        ]
+        rows.append([part.part, f"{part.images:,}", f"{part.patients:,}", *shares])
+    report.show(
+        table(["split", "images", "patients", *names], rows, right=frozenset(range(1, 3 + len(names))))
+    )
+    report.show(f"\nfingerprint {split.fingerprint}")
+
+
+def _show_audit(report: Report, found: Audit) -> None:
+    rows = [
+        [
+            line.target,
+            f"{line.positives:,}",
+            f"{line.positive_patients:,}",
+            _span(line.half_width_low, line.half_width_high),
+            _span(line.paired_difference_low, line.paired_difference_high),
+        ]
+        for line in found.resolution
+    ]
+    headings = [
+        "test set",
+        "positive images",
+        "positive patients",
+        "half-width at 0.80",
+        "detectable difference",
+    ]
+    report.show("\n" + table(headings, rows, right=frozenset({1, 2, 3, 4})))
+    for agreement in found.labels:
+        report.show(
+            f"{agreement.target}: {agreement.agree:,} of {agreement.images:,} released labels follow the rule"
+        )
+    for target, count in found.implausible.items():
+        report.show(f"{target}: {count:,} measurements outside the plausible range or blank, not scored")
+    if found.images:
+        sums = f", {found.images.checksums:,} checksums compared" if found.images.checksums else ""
+        report.show(f"{found.images.looked_at:,} images read{sums}")
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "undefined" if low is None or high is None else f"±{low:.3f} to ±{high:.3f}"
+
+
+def _write_list(path: Path, found: ImageAudit) -> None:
+    from bench.files import write_atomic
+
+    kinds = {
+        "missing": found.missing,
+        "unreadable": found.unreadable,
+        "unlisted": found.unlisted,
+        "changed": found.changed,
+        "listed, not there": found.listed_missing,
+        **{f"same pixels, group {i}": list(group) for i, group in enumerate(found.duplicates, 1)},
+    }
+    lines = ["finding,file", *(f"{kind},{name}" for kind, names in kinds.items() for name in names)]
+    write_atomic(path, "\n".join([*lines, ""]).encode())
+
+
+@app.command()
+def split(
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write image, patient, part and fold as CSV.")
+    ] = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Write the split's lock instead of comparing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the split and compare it with its lock; write the table of parts for the holder of the data.
+
+    Example: bench cohort split --cohort chexchonet --out split.csv
+    """
+    from bench.cohort.summary import compare_with_lock, summarise
+    from bench.errors import raise_errors
+    from bench.files import write_json
+
+    with reporting(as_json) as report:
+        opened = open_cohort(cohort, data)
+        found = summarise(opened)
+        _show_split(report, opened, found)
+        report.result(split=found.plain())
+        if out:
+            _write_split(out, opened)
+            report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
+        lock_file = workspace().split_lock(opened.spec.id)
+        if lock:
+            write_json(lock_file, found.plain())
+            report.say(f"Wrote the lock {lock_file}.")
+        elif lock_file.exists():
+            raise_errors(compare_with_lock(found, lock_file))
+            report.say("The split is the locked one.")
+        else:
+            report.say("There is no lock to compare with; --lock writes one.")
+
+
+def _write_split(path: Path, cohort: Cohort) -> None:
+    import pandas as pd
+
+    from bench.files import atomic_path
+
+    frame = pd.DataFrame(
+        {
+            "image_id": cohort.images,
+            "patient_id": cohort.patients,
+            "split": cohort.split.parts,
+            "fold": cohort.split.folds,
+        }
+    )
+    with atomic_path(path) as part:
+        frame.to_csv(part, index=False)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
+    patients: Annotated[
+        int, typer.Option("--patients", min=20, max=24_689, help="Number of patients.")
+    ] = 600,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed.")] = 20240320,
+    images: Annotated[bool, typer.Option(help="Draw the images too.")] = True,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the synthetic cohort: CheXchoNet's layout and traps, no real patient.
+
+    Example: bench cohort demo --out data/demo
+    """
+    from dataclasses import asdict
+
+    from bench.cohort.demo import write_demo
+
+    with reporting(as_json) as report:
+        with progress("Drawing images") as step:
+            summary = write_demo(
+                out, patients=patients, seed=seed, images=images, jobs=jobs or cores(), progress=step
+            )
+        report.result(folder=str(out), synthetic=True, **asdict(summary))
+        report.show(f"Wrote a synthetic cohort of {patients:,} patients to {out}.")
+
+
+@app.command()
+def specs(as_json: JsonOption = False) -> None:
+    """List the built-in cohorts.
+
+    Example: bench cohort specs
+    """
+    from bench.cohort.spec import builtin_specs
+
+    with reporting(as_json) as report:
+        found = [choose_spec(name) for name in builtin_specs()]
+        report.result(cohorts=[{"id": s.id, "version": s.version, "title": s.title} for s in found])
+        report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in found]))

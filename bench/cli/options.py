@@ -1,0 +1,77 @@
+"""Options that many commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.cohort.spec import CohortSpec
+    from bench.cohort.table import Cohort
+    from bench.workspace import Workspace
+
+CohortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cohort", metavar="ID|SPEC.toml", help="Built-in cohort or spec; default from bench.toml."
+    ),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder with the cohort's files.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores.")]
+ReplicatesOption = Annotated[
+    int, typer.Option("--replicates", min=100, max=1_000_000, help="Bootstrap replicates.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed.")]
+
+
+def workspace() -> Workspace:
+    """The workspace of the current folder."""
+    from bench.workspace import find_workspace
+
+    return find_workspace()
+
+
+def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpec:
+    """The spec of ``--cohort``, or the workspace's default."""
+    from bench.cohort.spec import builtin_specs, load_spec
+
+    if cohort is not None:
+        return load_spec(cohort)
+    space = space or workspace()
+    default = space.cohort
+    return load_spec(default if default in builtin_specs() else str(space.root / default))
+
+
+def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
+    """The cohort that ``--cohort`` and ``--data`` name.
+
+    The demo cohort's table is written where it is absent: it is synthetic and the same everywhere.
+    """
+    from bench.cohort.load import load_cohort
+    from bench.errors import BenchError
+
+    spec = choose_spec(cohort)
+    try:
+        folder = workspace().data(spec.id, data)
+    except BenchError:
+        if data is None:
+            raise
+        folder = data
+    if spec.id == "demo" and data is None and not folder.exists():
+        from bench.cohort.demo import write_demo
+
+        typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
+        write_demo(folder, images=False)
+    return load_cohort(spec, folder)
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,159 @@
+"""What a command says: results on stdout, messages on stderr, one JSON object with ``--json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from bench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PROBLEMS, BenchError, Problem
+
+SCHEMA = "bench-output/1"
+TRACEBACK_VARIABLE = "BENCH_TRACEBACK"
+
+
+class Report:
+    """Collects what a command found and says it once, as text or as JSON."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._remarks: list[Problem] = []
+        self._result: dict[str, Any] = {}
+
+    def say(self, text: str) -> None:
+        """A message for a person, on stderr."""
+        typer.echo(inert(text), err=True)
+
+    def show(self, text: str) -> None:
+        """Part of the result as text, on stdout; left out with ``--json``."""
+        if not self.as_json:
+            typer.echo(inert(text))
+
+    def remark(self, problems: Iterable[Problem]) -> None:
+        """Shows problems now; with ``--json`` they stand in the object too."""
+        for problem in problems:
+            self._remarks.append(problem)
+            show_problem(problem)
+
+    def result(self, **values: Any) -> None:
+        """Adds to the JSON object's result."""
+        self._result |= values
+
+    def finish(self) -> None:
+        """Prints the JSON object of a command that succeeded."""
+        if self.as_json:
+            body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._remarks)}
+            typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
+
+    def fail(self, problems: Iterable[Problem]) -> None:
+        """Shows the problems of a command that failed, and its JSON object."""
+        found = [p for p in problems if p not in self._remarks]
+        for problem in found:
+            show_problem(problem)
+        if self.as_json:
+            body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *found])}
+            if self._result:
+                body["result"] = self._result
+            typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [problem.as_dict() for problem in problems]
+
+
+@contextmanager
+def reporting(as_json: bool) -> Iterator[Report]:
+    """Runs a command's body: a `BenchError` becomes its problems and exit code, never a traceback."""
+    report = Report(as_json)
+    try:
+        yield report
+        report.finish()
+    except BenchError as error:
+        report.fail(error.problems)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; what was stored is whole.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        report.fail([Problem("file-error", f"{reason}.", where=str(error.filename or ""))])
+        raise typer.Exit(EXIT_PROBLEMS) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        typer.echo(
+            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what it "
+            "prints, together with `bench doctor`; look it over first, it may quote your data.",
+            err=True,
+        )
+        raise typer.Exit(EXIT_BUG) from None
+
+
+def inert(text: str) -> str:
+    """`text` without control characters, so that a file's content cannot steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+_COLOURS = {"error": "red", "warning": "yellow", "notice": "blue"}
+
+
+def show_problem(problem: Problem) -> None:
+    """A problem on stderr: what, where, what to do."""
+    colour = None if os.environ.get("NO_COLOR") else _COLOURS[problem.severity]
+    data = problem.as_dict()
+    head = typer.style(f"{problem.severity} [{problem.code}]", fg=colour, bold=colour is not None)
+    typer.echo(f"{head} {inert(problem.message)}", err=True)
+    if problem.where:
+        typer.echo(f"  where: {inert(problem.where)}", err=True)
+    if data["remedy"] and problem.severity != "notice":
+        typer.echo(f"  to do: {inert(data['remedy'])}", err=True)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress callback (done, total): a bar on a terminal, a line every 10% otherwise."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started, shown = time.monotonic(), 0
+
+    def line(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            seconds = time.monotonic() - started
+            typer.echo(f"{title}: {done:,} of {total:,} ({10 * tenth}%), {seconds:.0f} s", err=True)
+
+    yield line
+
+
+def table(headings: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset()) -> str:
+    """A plain table; columns in `right` are aligned right."""
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(headings), line(["-" * width for width in widths]), *map(line, rows)])

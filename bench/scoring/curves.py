@@ -1,0 +1,164 @@
+"""Curves of a scorecard, coarse enough that no image's label can be read off them.
+
+Stored predictions are public and in a known order. A full ROC curve would then tell the label of every image
+to anyone who lines up its steps with the sorted scores. Every curve is therefore cut at the same few places,
+between any two of which at least `cell` images of each class lie; `cell` is 0 where labels are public.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
+from bench.uncertainty.bootstrap import PatientBootstrap
+
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
+
+MOST_POINTS = 200
+THRESHOLDS = np.arange(1, 51) / 100
+BINS = 15
+CLASS_BINS = 20
+
+
+class Cuts:
+    """The images by falling score, and the places where curves may be cut.
+
+    Attributes:
+        score: (n,) falling scores.
+        hits: (n + 1,) positives among the first k images.
+        places: Allowed numbers k of images at or above a cut, from 0 to n.
+    """
+
+    def __init__(self, labels: Floats, score: Floats, cell: int) -> None:
+        order = np.argsort(-score, kind="stable")
+        self.score = score[order]
+        self.hits = np.concatenate([[0], np.cumsum(labels[order] == 1)])
+        self.cell = cell
+        self.places = self._places()
+
+    def _places(self) -> Places:
+        n = len(self.score)
+        ends = np.flatnonzero(np.append(self.score[1:] != self.score[:-1], True)) + 1
+        if not self.cell:
+            return np.concatenate([[0], ends])
+        kept = [0]
+        for end in ends:
+            hits = self.hits[end] - self.hits[kept[-1]]
+            if min(hits, end - kept[-1] - hits) >= self.cell:
+                kept.append(int(end))
+        rest = self.hits[n] - self.hits[kept[-1]]
+        if kept[-1] != n and len(kept) > 1 and min(rest, n - kept[-1] - rest) < self.cell:
+            kept.pop()  # what is left over joins the last step
+        return np.array(kept + ([n] if kept[-1] != n else []))
+
+    def snap(self, wanted: Places) -> Places:
+        """For each wanted place the nearest allowed one."""
+        right = np.searchsorted(self.places, wanted).clip(1, len(self.places) - 1)
+        low, high = self.places[right - 1], self.places[right]
+        nearest: Places = np.where(wanted - low < high - wanted, low, high)
+        return nearest
+
+    def above(self, threshold: npt.ArrayLike) -> Places:
+        """How many scores are at or above each threshold."""
+        return np.searchsorted(-self.score, -np.asarray(threshold, np.float64), side="right")
+
+
+def _thinned(places: Places) -> Places:
+    if len(places) <= MOST_POINTS:
+        return places
+    return places[np.linspace(0, len(places) - 1, MOST_POINTS).round().astype(np.intp)]
+
+
+def roc(cuts: Cuts) -> tuple[Point, ...]:
+    """False positive rate against sensitivity, from (0, 0) to (1, 1)."""
+    k = _thinned(cuts.places)
+    tp, n, m = cuts.hits[k], len(cuts.score), cuts.hits[-1]
+    return tuple(Point(x=float(x), y=float(y)) for x, y in zip((k - tp) / (n - m), tp / m, strict=True))
+
+
+def precision_recall(cuts: Cuts) -> tuple[Point, ...]:
+    """Sensitivity against precision, by falling threshold."""
+    k = _thinned(cuts.places)[1:]
+    tp, m = cuts.hits[k], cuts.hits[-1]
+    return tuple(Point(x=float(x), y=float(y)) for x, y in zip(tp / m, tp / k, strict=True))
+
+
+def decision(cuts: Cuts) -> tuple[DecisionPoint, ...]:
+    """Net benefit at thresholds from 1% to 50% at which the curve may be cut.
+
+    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n.
+    """
+    n, m = len(cuts.score), int(cuts.hits[-1])
+    points = []
+    for threshold, k in zip(THRESHOLDS, cuts.above(THRESHOLDS), strict=True):
+        if k not in cuts.places:
+            continue
+        tp, odds = int(cuts.hits[k]), threshold / (1 - threshold)
+        points.append(
+            DecisionPoint(
+                threshold=float(threshold),
+                net_benefit=float((tp - (k - tp) * odds) / n),
+                treat_all=float((m - (n - m) * odds) / n),
+            )
+        )
+    return tuple(points)
+
+
+def reliability(
+    cuts: Cuts, labels: Floats, score: Floats, bootstrap: PatientBootstrap, level: float
+) -> tuple[ReliabilityBin, ...]:
+    """Observed frequency in about equal-width bins of the prediction, edges moved to allowed places.
+
+    The band holds the percentile limits of the observed frequency over the patient bootstrap.
+    """
+    edges = np.unique(cuts.snap(cuts.above(np.arange(1, BINS) / BINS)))
+    edges = np.unique(np.concatenate([[0], edges, [len(score)]]))
+    rank = np.empty(len(score), np.intp)
+    rank[np.argsort(-score, kind="stable")] = np.arange(len(score))
+    index = len(edges) - 2 - (np.searchsorted(edges, rank, side="right") - 1)
+    bins = len(edges) - 1
+    sample = bootstrap.sample(labels)
+    drawn = sample.binned(np.ones(len(score)), index, bins)
+    hits = sample.binned(labels, index, bins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = np.where(drawn > 0, hits / drawn, np.nan)
+    tail = (1 - level) / 2
+    found = []
+    for b in range(bins):
+        inside, held = index == b, observed[b][np.isfinite(observed[b])]
+        low, high = np.quantile(held, [tail, 1 - tail]) if len(held) > 1 else (None, None)
+        found.append(
+            ReliabilityBin(
+                low=float(score[inside].min()),
+                high=float(score[inside].max()),
+                images=int(inside.sum()),
+                mean_prediction=float(score[inside].mean()),
+                observed=float(labels[inside].mean()),
+                observed_low=None if low is None else float(low),
+                observed_high=None if high is None else float(high),
+            )
+        )
+    return tuple(found)
+
+
+def distribution(labels: Floats, score: Floats, cell: int) -> ScoreDistribution:
+    """Shares of each class in equal-width bins; counts are rounded to multiples of `cell` first."""
+    low, high = (
+        (0.0, 1.0) if score.min() >= 0 and score.max() <= 1 else (float(score.min()), float(score.max()))
+    )
+    edges = np.linspace(low, high if high > low else low + 1, CLASS_BINS + 1)
+
+    def shares(values: Floats) -> tuple[float, ...]:
+        counts = np.histogram(values, edges)[0]
+        if cell:
+            counts = np.round(counts / cell) * cell
+        return tuple(float(c) for c in counts / max(len(values), 1))
+
+    return ScoreDistribution(
+        low=low,
+        high=float(edges[-1]),
+        positive=shares(score[labels == 1]),
+        negative=shares(score[labels == 0]),
+    )

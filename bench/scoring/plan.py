@@ -1,0 +1,201 @@
+"""What all entries of a cohort share when they are scored: rows, draws, subgroups. Made once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
+from bench.cohort.table import Cohort
+from bench.scoring.scorecard import Stamp
+from bench.submission.predictions import track_rows
+from bench.uncertainty.bootstrap import PatientBootstrap
+
+FEWEST_PATIENTS = 20
+"""Positive and negative patients that a subgroup needs to be shown."""
+
+Rows = npt.NDArray[np.intp]
+Track = Literal["holdout", "cv5"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One target within one subgroup; `bootstrap` is None where it is suppressed."""
+
+    division: str
+    division_label: str
+    level: str
+    rows: Rows
+    labels: npt.NDArray[np.float64]
+    bootstrap: PatientBootstrap | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """One binary target on the track's images that have a label.
+
+    Attributes:
+        target: The spec's target.
+        rows: (n,) places of these images among the track's images.
+        labels: (n,) 0/1.
+        patients: (n,) patient ids.
+        bootstrap: The shared draws on these images.
+        patient_weight: (n,) 1 / (images of the patient).
+        first: Places among these n of each patient's first image, with their draws.
+        cells: Subgroups.
+    """
+
+    target: BinaryTarget
+    rows: Rows
+    labels: npt.NDArray[np.float64]
+    patients: npt.NDArray[np.object_]
+    bootstrap: PatientBootstrap
+    patient_weight: npt.NDArray[np.float64]
+    first: Rows
+    first_bootstrap: PatientBootstrap
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePlan:
+    """One continuous target on the track's images whose measurement is plausible."""
+
+    target: ContinuousTarget
+    rows: Rows
+    truth: npt.NDArray[np.float64]
+    bootstrap: PatientBootstrap
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about a cohort and track that scoring needs.
+
+    Attributes:
+        spec: The cohort's spec.
+        stamp: Cohort and split.
+        track: Which images count.
+        images: Number of the track's images.
+        labels_sha256: Digest of all labels; part of the key of what is cached locally, never published.
+        replicates: Bootstrap replicates.
+        seed: Seed of the draws.
+        targets: Binary targets.
+        measures: Continuous targets.
+    """
+
+    spec: CohortSpec
+    stamp: Stamp
+    track: Track
+    images: int
+    labels_sha256: str
+    replicates: int
+    seed: int
+    targets: tuple[TargetPlan, ...]
+    measures: tuple[MeasurePlan, ...]
+
+
+def make_plan(cohort: Cohort, *, track: Track = "holdout", replicates: int = 2000, seed: int = 0) -> Plan:
+    """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
+    rows = track_rows(cohort, track)
+    whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
+    return Plan(
+        spec=cohort.spec,
+        stamp=Stamp(
+            cohort=cohort.spec.id,
+            version=cohort.spec.version,
+            fingerprint=cohort.split.fingerprint,
+            synthetic=cohort.synthetic,
+        ),
+        track=track,
+        images=len(rows),
+        labels_sha256=_labels_digest(cohort),
+        replicates=replicates,
+        seed=seed,
+        targets=tuple(_target_plan(cohort, rows, whole, target) for target in cohort.spec.binary_targets),
+        measures=tuple(
+            _measure_plan(cohort, rows, whole, target) for target in cohort.spec.continuous_targets
+        ),
+    )
+
+
+def _labels_digest(cohort: Cohort) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(cohort.targets):
+        digest.update(name.encode() + cohort.targets[name].astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def _target_plan(cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: BinaryTarget) -> TargetPlan:
+    labels = cohort.targets[target.name][rows]
+    chosen = np.flatnonzero(~np.isnan(labels))
+    patients = cohort.patients[rows[chosen]]
+    _, place, count = np.unique(patients.astype(str), return_inverse=True, return_counts=True)
+    first = np.flatnonzero(cohort.first_images[rows[chosen]])
+    return TargetPlan(
+        target=target,
+        rows=chosen,
+        labels=labels[chosen],
+        patients=patients,
+        bootstrap=whole.select(chosen),
+        patient_weight=1.0 / count[place],
+        first=first,
+        first_bootstrap=whole.select(chosen[first]),
+        cells=_cells(cohort, rows, chosen, labels[chosen], patients, whole),
+    )
+
+
+def _cells(
+    cohort: Cohort,
+    rows: Rows,
+    chosen: Rows,
+    labels: npt.NDArray[np.float64],
+    patients: npt.NDArray[np.object_],
+    whole: PatientBootstrap,
+) -> tuple[Cell, ...]:
+    cells = []
+    for division in cohort.subgroups:
+        codes = division.codes[rows[chosen]]
+        members = [np.flatnonzero(codes == level) for level in range(len(division.levels))]
+        reasons = [_too_small(labels[m], patients[m]) for m in members]
+        if cohort.spec.smallest_cell:
+            _hide_second(reasons, members)
+        cells += [
+            Cell(
+                division=division.name,
+                division_label=division.label,
+                level=level,
+                rows=chosen[inside],
+                labels=labels[inside],
+                bootstrap=None if reason else whole.select(chosen[inside]),
+                reason=reason,
+            )
+            for level, inside, reason in zip(division.levels, members, reasons, strict=True)
+        ]
+    return tuple(cells)
+
+
+def _too_small(labels: npt.NDArray[np.float64], patients: npt.NDArray[np.object_]) -> str:
+    counts = {name: len(set(patients[labels == value])) for name, value in (("positive", 1), ("negative", 0))}
+    small = [name for name, count in counts.items() if count < FEWEST_PATIENTS]
+    return f"fewer than {FEWEST_PATIENTS} {' and '.join(small)} patients" if small else ""
+
+
+def _hide_second(reasons: list[str], members: list[Rows]) -> None:
+    """Where one level alone is hidden, hides the next smallest: else it is the total minus the rest."""
+    hidden = [i for i, reason in enumerate(reasons) if reason and len(members[i])]
+    shown = [i for i, reason in enumerate(reasons) if not reason]
+    if len(hidden) == 1 and shown:
+        smallest = min(shown, key=lambda i: len(members[i]))
+        reasons[smallest] = "hidden so that a smaller subgroup cannot be worked out from it"
+
+
+def _measure_plan(
+    cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: ContinuousTarget
+) -> MeasurePlan:
+    truth = cohort.targets[target.name][rows]
+    chosen = np.flatnonzero(~np.isnan(truth))
+    return MeasurePlan(target=target, rows=chosen, truth=truth[chosen], bootstrap=whole.select(chosen))

@@ -1,0 +1,165 @@
+"""Scores stored submissions: reads predictions, writes scorecards, keeps replicates for the board."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cohort.table import Cohort
+from bench.documents import read_json
+from bench.errors import BenchError, Problem
+from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.scoring.plan import Plan, make_plan
+from bench.scoring.score import Scored, score
+from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.submission.pack import unpack
+from bench.submission.store import Submission
+
+Progress = Callable[[int, int], None]
+FEWEST_FOR_PROCESSES = 8
+"""Below this many entries starting processes costs more than it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of a cohort, one for each track that an entry uses, with the same seed and replicates."""
+
+    cohort: Cohort
+    by_track: dict[str, Plan]
+
+    def of(self, submission: Submission) -> Plan:
+        """The plan of an entry's track."""
+        return self.by_track[submission.manifest.track]
+
+
+def make_plans(cohort: Cohort, entries: Sequence[Submission], *, replicates: int, seed: int) -> Plans:
+    """Plans for the tracks of these entries."""
+    tracks = sorted({entry.manifest.track for entry in entries})
+    return Plans(cohort, {t: make_plan(cohort, track=t, replicates=replicates, seed=seed) for t in tracks})
+
+
+def score_submission(plans: Plans, submission: Submission) -> Scored:
+    """Scores one stored entry; writes nothing.
+
+    Raises:
+        BenchError: The stored predictions are damaged or of another split.
+    """
+    values = unpack(submission.predictions, plans.cohort)
+    return score(
+        plans.of(submission),
+        submission.slug,
+        values,
+        scores=submission.manifest.scores,
+        predictions_sha256=sha256_file(submission.predictions),
+    )
+
+
+def score_all(
+    plans: Plans,
+    entries: Sequence[Submission],
+    cache: Path,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[Scorecard]:
+    """Scores entries and stores each one's scorecard and replicates as soon as it is done.
+
+    The numbers do not depend on `jobs`.
+
+    Raises:
+        BenchError: Entries that cannot be scored; the others are scored and stored.
+    """
+    problems: list[Problem] = []
+    cards: list[Scorecard] = []
+    for done, found in enumerate(_each(plans, entries, cache, jobs), 1):
+        if isinstance(found, BenchError):
+            problems += found.problems
+        else:
+            cards.append(found)
+        if progress:
+            progress(done, len(entries))
+    if problems:
+        raise BenchError(problems)
+    return cards
+
+
+def _each(
+    plans: Plans, entries: Sequence[Submission], cache: Path, jobs: int
+) -> Sequence[Scorecard | BenchError]:
+    from joblib import Parallel, delayed
+
+    workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
+    pool = Parallel(n_jobs=workers, return_as="generator", batch_size=1)
+    return pool(delayed(_score_and_store)(plans, entry, cache) for entry in entries)  # type: ignore[no-any-return]
+
+
+def _score_and_store(plans: Plans, entry: Submission, cache: Path) -> Scorecard | BenchError:
+    try:
+        scored = score_submission(plans, entry)
+    except BenchError as error:
+        return error
+    key = replicates_key(plans.of(entry), scored.scorecard.predictions_sha256)
+    write_atomic(cache / f"{key}.npy", _replicates_file(plans.of(entry), scored.replicates))
+    write_json(entry.scorecard, scored.scorecard.plain())
+    return scored.scorecard
+
+
+def read_scorecard(submission: Submission) -> Scorecard:
+    """The stored scorecard of an entry.
+
+    Raises:
+        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored
+            predictions and this harness (``scorecard-stale``).
+    """
+    path = submission.scorecard
+    if not path.exists():
+        raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
+    card = read_json(Scorecard, path, "scorecard-invalid")
+    if card.predictions_sha256 != sha256_file(submission.predictions):
+        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    if card.scoring_version != SCORING_VERSION:
+        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    return card
+
+
+def replicates_key(plan: Plan, predictions_sha256: str) -> str:
+    """Name of what an entry's replicates depend on, and on nothing else."""
+    parts = (predictions_sha256, plan.stamp.fingerprint, plan.labels_sha256, plan.seed, plan.replicates)
+    return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
+
+
+def _replicates_file(plan: Plan, replicates: dict[str, npt.NDArray[np.float64]]) -> bytes:
+    """(targets of the spec, B) float64 in numpy's own format; a target that was not handed in is a NaN row."""
+    missing = np.full(plan.replicates, np.nan)
+    rows = [replicates.get(t.target.name, missing) for t in plan.targets]
+    sink = io.BytesIO()
+    np.save(sink, np.stack(rows), allow_pickle=False)
+    return sink.getvalue()
+
+
+def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> dict[str, npt.NDArray[np.float64]]:
+    """(B,) AUROC replicates of each target, from the cache or worked out again."""
+    plan = plans.of(submission)
+    path = cache / f"{replicates_key(plan, sha256_file(submission.predictions))}.npy"
+    try:
+        table = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        table = None
+    if table is None or table.shape != (len(plan.targets), plan.replicates):
+        values = unpack(submission.predictions, plans.cohort)
+        found = {
+            t.target.name: t.bootstrap.replicates(t.labels, values[t.target.name][t.rows])
+            for t in plan.targets
+            if t.target.name in values
+        }
+        data = _replicates_file(plan, found)
+        write_atomic(path, data)
+        table = np.load(io.BytesIO(data), allow_pickle=False)
+    return {t.target.name: row for t, row in zip(plan.targets, table, strict=True)}
