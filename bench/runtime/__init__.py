@@ -1,1 +1,1 @@
-"""Runtime: sessions that run an ONNX file."""
+"""Runs ONNX models: backends behind one protocol, preprocessing, and processes with limits."""

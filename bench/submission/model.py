@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +10,9 @@ from bench.errors import BenchError, Problem
 from bench.submission.manifest import Manifest, ModelInputs
 from bench.submission.onnx_file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.submission.onnx_graph import graph_problems
+from bench.submission.outputs import OutputColumn, output_column
 
 Shape = tuple[int | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutputColumn:
-    """Where a target's values stand: an output of the model, and a column of it.
-
-    Attributes:
-        name: Name of the output.
-        column: Column of an (N, columns) output; None where the output is (N,) or (N, 1).
-    """
-
-    name: str
-    column: int | None
-
-
-def output_column(reference: str, names: Sequence[str]) -> OutputColumn:
-    """The output that ``name`` or ``name:column`` of a manifest means; a whole name goes first.
-
-    Raises:
-        KeyError: The model has no such output.
-    """
-    if reference in names:
-        return OutputColumn(reference, None)
-    name, _, column = reference.rpartition(":")
-    if name not in names or not column.isdecimal():
-        raise KeyError(reference)
-    return OutputColumn(name, int(column))
 
 
 def check_model(

@@ -13,11 +13,11 @@ from typing import Literal
 from pydantic import Field
 
 from bench.documents import Document
+from bench.environment import Fact
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
 ParityStatus = Literal["passed", "failed", "not_checked"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
-Fact = str | int | float | bool | None | dict[str, str]
 
 
 class Percentile(Document):

@@ -1,0 +1,145 @@
+"""Provenance: what a figure was computed with. No host, user or folder is named; nothing here raises."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import bench
+
+Fact = str | int | float | bool | None | dict[str, str]
+
+PACKAGES = (
+    *("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "numba", "pillow", "pydantic"),
+    *("onnx", "onnxruntime", "onnxruntime-gpu", "torch", "monai", "tensorrt", "tensorrt-rtx", "nvidia-ml-py"),
+)
+
+
+def environment() -> dict[str, Fact]:
+    """Versions, processor, memory, load and GPUs of this machine, as plain data.
+
+    Keys: ``harness``, ``commit``, ``python``, ``system``, ``cpu``, ``physical_cores``, ``logical_cores``,
+    ``usable_cores``, ``memory_gb``, ``load_average``, ``gpus``, ``driver``, ``packages``.
+    """
+    gpus, driver = _gpus()
+    physical, memory = _cores_and_memory()
+    return {
+        "harness": bench.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}".strip(),
+        "cpu": cpu_name(),
+        "physical_cores": physical,
+        "logical_cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "memory_gb": memory,
+        "load_average": load_average(),
+        "gpus": gpus,
+        "driver": driver,
+        "packages": package_versions(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name, such as ``AMD EPYC 7R13``."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        with suppress(OSError):
+            return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_average() -> float | None:
+    """Processes that ran or waited to run, mean over the last minute; None where it is not told."""
+    with suppress(OSError, AttributeError):
+        return round(os.getloadavg()[0], 2)
+    return None
+
+
+def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def public_argv(argv: Sequence[str] | None = None) -> tuple[str, ...]:
+    """A command line as it may be published: of an absolute path only its last part is kept.
+
+    Args:
+        argv: The words; by default those of this process.
+    """
+    words = list(sys.argv if argv is None else argv)
+    return tuple(_public_word(word, first=index == 0) for index, word in enumerate(words))
+
+
+def _public_word(word: str, *, first: bool) -> str:
+    head, equals, tail = word.partition("=")
+    if word.startswith("-") and equals:
+        return f"{head}={_public_word(tail, first=False)}"
+    path = word.replace("\\", "/")
+    private = path.startswith(("/", "~", "../")) or path[1:3] == ":/" or first
+    return path.rstrip("/").rpartition("/")[2] if private else word
+
+
+def _cores_and_memory() -> tuple[int | None, float | None]:
+    try:
+        import psutil
+
+        return psutil.cpu_count(logical=False), round(psutil.virtual_memory().total / 1e9, 1)
+    except Exception:  # whatever the system does not tell is unknown, not an error
+        return None, None
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that the harness runs from, with ``+`` where files are changed."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return done.stdout.strip() or None
+    return None
+
+
+def _gpus() -> tuple[str | None, str | None]:
+    """Names of the NVIDIA GPUs and the driver's version; None where there is none."""
+    if find_spec("pynvml") is None:
+        return None, None
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no driver, no device, no permission: there is no GPU to speak of
+        return None, None
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        names = [_text(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+        return ", ".join(names) or None, _text(pynvml.nvmlSystemGetDriverVersion())
+    except Exception:  # a driver that does not answer
+        return None, None
+    finally:
+        with suppress(Exception):
+            pynvml.nvmlShutdown()
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

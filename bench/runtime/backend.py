@@ -1,0 +1,80 @@
+"""The protocol of what runs a model: a backend prepares sessions, a session answers and is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.environment import Fact
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Milliseconds = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend can be used here, and if not why and what mends it."""
+
+    ok: bool
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The processor that computes.
+
+    Attributes:
+        name: As shown, such as ``AMD EPYC 7R13`` or ``NVIDIA H200``.
+        is_gpu: Whether its figures belong in a GPU column.
+        facts: Versions and properties to be recorded.
+    """
+
+    name: str
+    is_gpu: bool
+    facts: dict[str, Fact]
+
+
+class Session(Protocol):
+    """A model that is loaded and ready."""
+
+    @property
+    def options(self) -> dict[str, Fact]:
+        """The settings it really runs with."""
+
+    def infer(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name. Host arrays in, host arrays out; the work is done when it returns."""
+
+    def run_block(self, runs: int) -> Milliseconds | None:
+        """(runs,) milliseconds of device time of runs on the data of the last `infer`, already on the device.
+
+        None where the device has no clock of its own.
+        """
+
+    def lanes(self, count: int) -> Sequence[Session]:
+        """Sessions of the same model that `count` threads may use at the same time, one each."""
+
+    def close(self) -> None:
+        """Lets go of everything."""
+
+
+class Backend(Protocol):
+    """Something that can run ONNX models."""
+
+    name: str
+    label: str
+    precisions: tuple[str, ...]
+
+    def availability(self) -> Availability:
+        """Whether it can be used here. Never raises and loads no native library that could crash."""
+
+    def device(self) -> Device:
+        """The processor that it computes on; loads the library."""
+
+    def prepare(self, onnx_path: Path, precision: str, batch: int) -> Session:
+        """A session for batches of up to `batch` images."""

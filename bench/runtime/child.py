@@ -1,0 +1,146 @@
+"""A worker process with a time limit: whatever happens in it ends as a `WorkerFailure`, not as our crash."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy.typing as npt
+
+from bench.runtime.wire import ArrayDict, Header, read_message, write_message
+
+Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
+_MEMORY_WORDS = ("bad_alloc", "memoryerror", "cannot allocate memory", "out of memory", "failed to allocate")
+
+
+class WorkerFailure(Exception):  # noqa: N818
+    """How a worker ended instead of answering.
+
+    Attributes:
+        kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (said why).
+        message: For people; no paths.
+    """
+
+    def __init__(self, kind: Failing, message: str) -> None:
+        self.kind: Failing = kind
+        self.message = message
+        super().__init__(f"{kind}: {message}")
+
+
+class Worker:
+    """A process that runs a module and exchanges messages with us.
+
+    Args:
+        module: Run as ``python -m module``; it calls `bench.runtime.serve.serve`.
+        limit_s: The process is killed when it has lived so long.
+
+    Use as a context manager: leaving it ends the process.
+    """
+
+    def __init__(self, module: str, limit_s: float) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._limit_s = limit_s
+        self._late = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in = cast(Any, self._process.stdin)
+        self._out = cast(Any, self._process.stdout)
+        self._watch = threading.Timer(limit_s, self._expire)
+        self._watch.daemon = True
+        self._watch.start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.cancel()
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._in, self._out, self._log):
+            with suppress(BrokenPipeError):  # what was not yet written has no reader any more
+                stream.close()
+
+    def _expire(self) -> None:
+        self._late = True
+        self._process.kill()
+
+    def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+        """Sends a message.
+
+        Raises:
+            WorkerFailure: The worker has ended.
+        """
+        try:
+            write_message(self._in, header, arrays)
+        except BrokenPipeError as error:
+            raise self._failure() from error
+
+    def receive(self) -> tuple[Header, ArrayDict]:
+        """The worker's next message.
+
+        Raises:
+            WorkerFailure: It said why it cannot go on, or ended.
+        """
+        try:
+            header, arrays = read_message(self._out)
+        except EOFError as error:
+            raise self._failure() from error
+        if "failure" in header:
+            raise WorkerFailure(header["failure"], header["message"])
+        return header, arrays
+
+    def _failure(self) -> WorkerFailure:
+        """What became of a worker whose stream ended."""
+        try:
+            header, _ = read_message(self._out)  # it may have said why before it ended
+            if "failure" in header:
+                return WorkerFailure(header["failure"], header["message"])
+        except (EOFError, ValueError):
+            pass
+        code = self._wait()
+        if self._late:
+            return WorkerFailure("timeout", f"It did not end within {self._limit_s:g} s.")
+        log = self._log_tail()
+        if any(word in log.lower() for word in _MEMORY_WORDS):
+            return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            hint = "; where memory runs out the system does this" if name == "SIGKILL" else ""
+            return WorkerFailure("crashed", f"The process was ended by {name}{hint}.")
+        return WorkerFailure("crashed", f"The process ended with status {code} before it answered.")
+
+    def _wait(self) -> int:
+        try:
+            return self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _log_tail(self) -> str:
+        self._log.seek(0, 2)
+        self._log.seek(max(0, self._log.tell() - 4096))
+        return self._log.read().decode("utf-8", "replace")
+
+
+def remaining(deadline: float) -> float:
+    """Seconds until a moment of `time.monotonic`, at least a tenth."""
+    return max(0.1, deadline - time.monotonic())
+
+
+def scrubbed(message: str, path: Path) -> str:
+    """A library's message with the model's path shortened to its name, on one line."""
+    return " ".join(message.replace(str(path), path.name).split())[:500]

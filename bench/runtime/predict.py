@@ -1,0 +1,156 @@
+"""Runs a checked model on images of a cohort, in a process of its own, and brings back predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cohort.images import read_batches
+from bench.cohort.table import Cohort
+from bench.errors import BenchError, Problem, raise_errors
+from bench.runtime.child import Failing, Worker, WorkerFailure
+from bench.runtime.preprocess import image_tensor, table_inputs
+from bench.runtime.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.select import Values, picks_of
+from bench.submission.manifest import Manifest, ModelInputs
+from bench.submission.model import manifest_problems
+
+Progress = Callable[[int, int], None]
+
+WORKER = "bench.runtime.predict_worker"
+_CODES: dict[Failing, str] = {
+    "crashed": "model-crashed",
+    "timeout": "model-timeout",
+    "out-of-memory": "model-memory",
+    "failed": "model-run",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model may use.
+
+    Attributes:
+        memory_mb: Address space of its process; None for no limit (GPU drivers reserve more than there is).
+        start_s: Seconds for starting.
+        image_s: Seconds for each image, besides; a process that takes longer in all is ended.
+    """
+
+    memory_mb: int | None = 8192
+    start_s: float = 120.0
+    image_s: float = 2.0
+
+
+def predict(
+    onnx_path: Path,
+    manifest: Manifest,
+    cohort: Cohort,
+    rows: npt.NDArray[np.intp],
+    *,
+    backend: str = DEFAULT_BACKEND,
+    batch: int = 32,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Values]:
+    """Target → (n,) float64 predictions of the images `rows`, in that order.
+
+    Args:
+        onnx_path: A model that `bench.submission.model.check_model` found no error in.
+        manifest: Its manifest, with the table ``[model]``.
+        cohort: Whose images and, where the model takes them, ages and sexes are used.
+        rows: (n,) rows of the cohort, usually ``cohort.rows("test")``.
+        backend: What runs the model.
+        batch: Images at a time.
+        limits: What its process may use.
+        progress: Called with (images done, images in total).
+
+    Raises:
+        BenchError: The model crashed, ran out of time or memory, failed, or gave no usable numbers; images or
+            table values are missing; or the backend is not available (exit 3).
+    """
+    if errors := [p for p in manifest_problems(manifest, cohort.spec) if p.severity == "error"]:
+        raise BenchError(errors)
+    model = manifest.model
+    assert model is not None
+    limits = limits or Limits()
+    require_backend(backend)
+    picks = picks_of(model, cohort.spec)
+    request = {
+        "model": str(onnx_path),
+        "backend": backend,
+        "precision": "fp32",
+        "batch": batch,
+        "memory_mb": limits.memory_mb,
+        "picks": [pick.plain() for pick in picks],
+    }
+    parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
+    try:
+        with Worker(WORKER, limits.start_s + limits.image_s * len(rows)) as worker:
+            worker.send(request)
+            worker.receive()
+            for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
+                for target, values in answer.items():
+                    parts[target].append(values)
+                if progress:
+                    progress(sum(map(len, parts[picks[0].target])), len(rows))
+    except WorkerFailure as failure:
+        raise BenchError(Problem(_CODES[failure.kind], failure.message, onnx_path.name)) from failure
+    predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
+    raise_errors(_value_problems(predicted, manifest, cohort, onnx_path.name))
+    return predicted
+
+
+def _inputs(
+    cohort: Cohort, rows: npt.NDArray[np.intp], model: ModelInputs, batch: int
+) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    table = table_inputs(cohort, rows, model)
+    start = 0
+    for pixels in read_batches(cohort, rows, model.image.height, model.image.width, batch):
+        stop = start + len(pixels)
+        columns = {name: values[start:stop] for name, values in table.items()}
+        yield {model.image.name: image_tensor(pixels, model.image), **columns}
+        start = stop
+
+
+def _answers(
+    worker: Worker, batches: Iterator[dict[str, npt.NDArray[np.float32]]]
+) -> Iterator[dict[str, Values]]:
+    """The worker's answers; the next batch is read and sent while it works on the one before.
+
+    An answer is far smaller than a pipe's buffer, so that the two sides cannot wait for each other.
+    """
+    waiting = 0
+    for inputs in batches:
+        worker.send({"rows": len(next(iter(inputs.values())))}, inputs)
+        waiting += 1
+        if waiting > 1:
+            yield worker.receive()[1]
+            waiting -= 1
+    for _ in range(waiting):
+        yield worker.receive()[1]
+
+
+def _value_problems(
+    values: dict[str, Values], manifest: Manifest, cohort: Cohort, where: str
+) -> list[Problem]:
+    binary = {target.name for target in cohort.spec.binary_targets}
+    problems = []
+    for target, column in values.items():
+        at = f"{where}, target {target}"
+        if bad := int((~np.isfinite(column)).sum()):
+            message = f"{bad:,} of {len(column):,} predictions are NaN or infinite."
+            problems.append(Problem("model-values", message, at))
+        outside = np.isfinite(column) & ((column < 0) | (column > 1))
+        if target in binary and manifest.scores == "probability" and outside.any():
+            span = f"{column[outside].min():g} to {column[outside].max():g}"
+            message = f"{int(outside.sum()):,} of {len(column):,} values lie outside [0, 1], from {span}."
+            remedy = (
+                'If the outputs are logits, say `activation = "sigmoid"` in [model]; if they are scores of '
+                'another kind, `scores = "uncalibrated"`.'
+            )
+            problems.append(Problem("predictions-out-of-range", message, at, remedy))
+    return problems

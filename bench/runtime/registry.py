@@ -1,0 +1,51 @@
+"""The backends by name."""
+
+from __future__ import annotations
+
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.runtime.backend import Backend
+from bench.runtime.gpu import GpuBackend
+from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
+
+DEFAULT_BACKEND = "onnxruntime-cpu"
+
+
+def backends() -> dict[str, Backend]:
+    """Every backend that the harness knows, available or not, by name."""
+    torch = "pip install 'chexchobench[tensorrt]' (with a CUDA build of torch)"
+    tensorrt = "pip install 'chexchobench[tensorrt]'"
+    cuda = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+    listed: tuple[Backend, ...] = (
+        OnnxRuntimeCpu(),
+        GpuBackend("tensorrt", "TensorRT", ("tensorrt", "torch"), tensorrt),
+        GpuBackend("tensorrt-rtx", "TensorRT-RTX", ("tensorrt_rtx", "torch"), "pip install tensorrt_rtx"),
+        GpuBackend("onnxruntime-cuda", "ONNX Runtime (CUDA)", ("onnxruntime",), cuda),
+        GpuBackend("onnxruntime-tensorrt", "ONNX Runtime (TensorRT)", ("onnxruntime", "tensorrt"), cuda),
+        GpuBackend("torch-eager", "PyTorch", ("torch",), torch),
+        GpuBackend("torch-compile", "PyTorch (compiled)", ("torch",), torch),
+        GpuBackend("torch-cudagraph", "PyTorch (CUDA graph)", ("torch",), torch),
+    )
+    return {backend.name: backend for backend in listed}
+
+
+def require_backend(name: str, precision: str = "fp32") -> Backend:
+    """A backend that can be used here, in a precision that it has.
+
+    Raises:
+        BenchError: There is none of this name (``backend-unknown``), it cannot be used here
+            (``backend-unavailable``, exit 3, with what mends it), or it lacks the precision
+            (``precision-unsupported``, exit 3).
+    """
+    known = backends()
+    if name not in known:
+        message = f"There is no backend {name!r}; there are: {', '.join(known)}."
+        raise BenchError(Problem("backend-unknown", message))
+    backend = known[name]
+    found = backend.availability()
+    if not found.ok:
+        message = f"{backend.label} cannot be used here. {found.reason}"
+        raise BenchError(Problem("backend-unavailable", message, remedy=found.remedy), EXIT_ENVIRONMENT)
+    if precision not in backend.precisions:
+        message = f"{backend.label} runs models in {', '.join(backend.precisions)} here, not in {precision}."
+        raise BenchError(Problem("precision-unsupported", message), EXIT_ENVIRONMENT)
+    return backend
