@@ -32,7 +32,7 @@ def environment() -> dict[str, Fact]:
     physical, memory = _cores_and_memory()
     return {
         "harness": bench.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}".strip(),
         "cpu": cpu_name(),
@@ -108,7 +108,7 @@ def _cores_and_memory() -> tuple[int | None, float | None]:
         return None, None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Commit of the checkout that the harness runs from, with ``+`` where files are changed."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():

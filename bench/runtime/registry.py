@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.runtime.backend import Backend
+from bench.runtime.backend import Availability, Backend
 from bench.runtime.gpu import GpuBackend
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 
@@ -26,6 +26,11 @@ def backends() -> dict[str, Backend]:
         GpuBackend("torch-cudagraph", "PyTorch (CUDA graph)", ("torch",), torch),
     )
     return {backend.name: backend for backend in listed}
+
+
+def availabilities() -> dict[str, Availability]:
+    """For each backend whether it can be used here, and if not what is missing and what mends it."""
+    return {name: backend.availability() for name, backend in backends().items()}
 
 
 def require_backend(name: str, precision: str = "fp32") -> Backend:
