@@ -1,1 +1,1 @@
-"""Timing: how fast an entry is, with the evidence."""
+"""Inference timing: latency and throughput with the evidence that they can be believed."""

@@ -16,6 +16,7 @@ from bench.documents import Document
 from bench.environment import Fact
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
+InstabilityCode = Literal["variation", "block-spread", "trend", "clocks", "throttled", "foreign-process"]
 ParityStatus = Literal["passed", "failed", "not_checked"]
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
@@ -149,6 +150,7 @@ class TimingRecord(Document):
     harness_version: str
     measured_on: datetime.date
     protocol: ProtocolRecord
+    inputs: Literal["cohort images", "random pixels"] = "cohort images"
     options: dict[str, Fact] = Field(
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."
     )

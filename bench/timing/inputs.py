@@ -1,0 +1,94 @@
+"""The images that a model is timed on, and what was predicted for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.cohort.images import read_batches
+from bench.cohort.table import Cohort
+from bench.errors import BenchError
+from bench.runtime.preprocess import image_tensor, table_inputs
+from bench.submission.manifest import Manifest, ModelInputs
+
+Values = npt.NDArray[np.float64]
+
+_READ_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TimedInputs:
+    """What goes into the timed sessions.
+
+    Attributes:
+        arrays: Input name → (images, …) float32.
+        kind: Whether they are the cohort's images, or random pixels because those are not at hand.
+        stored: Target → (images,) stored predictions; None where there are none, or the pixels are random.
+        labels: Target → (images,) labels of the binary targets.
+        spans: Target → range of the stored predictions, for targets whose scores are no probabilities.
+    """
+
+    arrays: dict[str, npt.NDArray[np.float32]]
+    kind: Literal["cohort images", "random pixels"]
+    stored: dict[str, Values] | None
+    labels: dict[str, Values]
+    spans: dict[str, float]
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(next(iter(self.arrays.values())))
+
+
+def timed_inputs(
+    manifest: Manifest, cohort: Cohort, stored: dict[str, Values] | None, images: int
+) -> TimedInputs:
+    """Test images spread evenly over the test set, with their stored predictions.
+
+    Args:
+        manifest: With the table ``[model]``.
+        cohort: Its test images are used.
+        stored: Target → (test images,) predictions in canonical order.
+        images: How many are wanted; all, if there are fewer.
+    """
+    model = manifest.model
+    assert model is not None
+    test = cohort.rows("test")
+    chosen = np.unique(np.linspace(0, len(test) - 1, min(images, len(test))).round().astype(np.intp))
+    rows = test[chosen]
+    try:
+        pixels = np.concatenate(
+            list(read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE))
+        )
+    except BenchError as error:
+        if error.problems[0].code != "images-folder-missing":
+            raise
+        return _random(model, len(rows))
+    arrays = {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
+    here = (
+        None if stored is None else {t: np.asarray(stored[t])[chosen] for t in model.outputs if t in stored}
+    )
+    binary = {target.name for target in cohort.spec.binary_targets}
+    return TimedInputs(
+        arrays=arrays,
+        kind="cohort images",
+        stored=here,
+        labels={target: cohort.targets[target][rows] for target in binary},
+        spans={
+            target: float(np.ptp(values)) or 1.0
+            for target, values in (stored or {}).items()
+            if target not in binary or manifest.scores == "uncalibrated"
+        },
+    )
+
+
+def _random(model: ModelInputs, images: int) -> TimedInputs:
+    generator = np.random.default_rng(0)
+    shape = (images, model.image.height, model.image.width)
+    pixels = generator.integers(0, 256, shape, dtype=np.uint8)
+    arrays = {model.image.name: image_tensor(pixels, model.image)}
+    arrays |= {n: np.full((images, 1), v, np.float32) for n, v in ((model.age, 60.0), (model.sex, 1.0)) if n}
+    return TimedInputs(arrays, "random pixels", None, {}, {})

@@ -1,0 +1,212 @@
+"""Measures one block: a fresh session, a warm-up, then latencies and throughput, with its own checks."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.runtime.backend import Arrays, Backend, Milliseconds, Session
+from bench.timing.protocol import Protocol
+
+Clock = Callable[[], int]  # nanoseconds
+
+IN_FLIGHT = 2
+DISTINCT_BATCHES = 4
+LEAST_THROUGHPUT_RUNS = 4
+UNACCOUNTED_LIMIT = 0.2
+ANSWER_ROUNDING = 2e-3  # of the largest value: a GPU may add in another order each time
+_NS_PER_MS = 1e6
+_NS_PER_S = 1e9
+
+
+class UnfinishedWork(Exception):  # noqa: N818
+    """The backend answered before its work was done, so that its latencies mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one block measured.
+
+    Attributes:
+        prepare_ms: Load or build of the session.
+        first_inference_ms: Its first answer.
+        end_to_end_ms: (n,) host arrays in, host arrays out.
+        compute_ms: (m,) device time of runs on data already there; None where the device has no clock.
+        images_per_s: Throughput with two batches in flight.
+    """
+
+    prepare_ms: float
+    first_inference_ms: float
+    end_to_end_ms: Milliseconds
+    compute_ms: Milliseconds | None
+    images_per_s: float
+
+
+def timed_batches(inputs: Arrays, batch: int) -> list[dict[str, npt.NDArray[Any]]]:
+    """A few distinct batches of exactly `batch` images, the images repeated where there are too few."""
+    images = len(next(iter(inputs.values())))
+    count = max(1, min(DISTINCT_BATCHES, images // batch))
+    index = [np.arange(k * batch, (k + 1) * batch) % images for k in range(max(count, min(2, images)))]
+    return [{name: np.ascontiguousarray(array[i]) for name, array in inputs.items()} for i in index]
+
+
+def measure_block(
+    backend: Backend,
+    onnx_path: Path,
+    precision: str,
+    inputs: Arrays,
+    batch: int,
+    protocol: Protocol,
+    clock: Clock = time.perf_counter_ns,
+) -> tuple[Block, Session]:
+    """One block; the session is handed back for the parity check, still open.
+
+    Args:
+        backend: What is timed.
+        onnx_path: The model.
+        precision: Of the session.
+        inputs: Name → (images, …) float32, preprocessed images of the cohort.
+        batch: Images per run.
+        protocol: How long and how often.
+        clock: Nanoseconds of a clock that only goes forward.
+
+    Raises:
+        UnfinishedWork: Answers came before the work was done.
+    """
+    batches = timed_batches(inputs, batch)
+    start = clock()
+    session = backend.prepare(onnx_path, precision, batch)
+    prepared = clock()
+    session.infer(batches[0])
+    answered = clock()
+    end_to_end = latencies(session, batches, protocol, clock)
+    compute = session.run_block(protocol.measure_runs)
+    block = Block(
+        prepare_ms=(prepared - start) / _NS_PER_MS,
+        first_inference_ms=(answered - prepared) / _NS_PER_MS,
+        end_to_end_ms=end_to_end,
+        compute_ms=compute,
+        images_per_s=throughput(session, batches, batch, protocol.throughput_s, clock),
+    )
+    return block, session
+
+
+def latencies(
+    session: Session, batches: Sequence[Arrays], protocol: Protocol, clock: Clock = time.perf_counter_ns
+) -> Milliseconds:
+    """(n,) milliseconds of runs after a warm-up, at least as long and as many as the protocol says.
+
+    Two things would give away a backend that answers early: the time that passes until a last answer is there
+    is more than all latencies together, or an answer is not what the same input gives once all is done.
+
+    Raises:
+        UnfinishedWork: One of them was seen.
+    """
+    _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
+    with _no_collector():
+        start = clock()
+        durations, answer, last = _run(session, batches, protocol.measure_s, protocol.measure_runs, clock)
+        again = session.infer(batches[last])
+        passed = clock() - start
+    _check_accounted(durations, passed)
+    _check_answer(answer, again)
+    return np.array(durations, np.float64) / _NS_PER_MS
+
+
+def _run(
+    session: Session, batches: Sequence[Arrays], least_s: float, least_runs: int, clock: Clock
+) -> tuple[list[int], dict[str, npt.NDArray[Any]], int]:
+    """Durations (ns), a copy of the last answer as it was when it came, and the index of its batch."""
+    infer, count = session.infer, len(batches)
+    durations: list[int] = []
+    which = run = 0
+    answer: dict[str, npt.NDArray[Any]] = {}
+    end = clock() + int(least_s * _NS_PER_S)
+    after = 0
+    while run < least_runs or after < end:
+        which = run % count
+        inputs = batches[which]
+        before = clock()
+        answer = infer(inputs)
+        after = clock()
+        durations.append(after - before)
+        run += 1
+    return durations, {name: np.array(value, copy=True) for name, value in answer.items()}, which
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keeps Python's garbage collector out of what is timed."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _check_accounted(durations: Sequence[int], passed_ns: int) -> None:
+    claimed = sum(durations)
+    typical = float(np.median(durations))
+    unaccounted = passed_ns - claimed - typical  # the one run after the others is not among them
+    if unaccounted > UNACCOUNTED_LIMIT * claimed + 2 * typical:
+        message = (
+            f"{len(durations)} latencies add up to {claimed / _NS_PER_MS:.1f} ms, and "
+            f"{passed_ns / _NS_PER_MS:.1f} ms passed until the last: it answers before its work is done."
+        )
+        raise UnfinishedWork(message)
+
+
+def _check_answer(answer: Mapping[str, npt.NDArray[Any]], again: Mapping[str, npt.NDArray[Any]]) -> None:
+    for name, value in answer.items():
+        rounding = ANSWER_ROUNDING * float(np.abs(again[name]).max(initial=0.0))
+        if not np.allclose(value, again[name], rtol=0.0, atol=rounding, equal_nan=True):
+            message = f"Output {name!r} changed after it had been handed over: the work was not done."
+            raise UnfinishedWork(message)
+
+
+def throughput(
+    session: Session,
+    batches: Sequence[Arrays],
+    batch: int,
+    seconds: float,
+    clock: Clock = time.perf_counter_ns,
+) -> float:
+    """Images per second with two batches in flight, one thread each.
+
+    Every thread makes at least a few runs, however long they take; time counts until the last has ended.
+    """
+    lanes = session.lanes(IN_FLIGHT)
+    counts = [0] * len(lanes)
+    failures: list[Exception] = []
+    end = clock() + int(seconds * _NS_PER_S)
+
+    def work(lane: int) -> None:
+        try:
+            while counts[lane] < LEAST_THROUGHPUT_RUNS or clock() < end:
+                lanes[lane].infer(batches[(lane + counts[lane]) % len(batches)])
+                counts[lane] += 1
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(lane,)) for lane in range(len(lanes))]
+    start = clock()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    passed_s = (clock() - start) / _NS_PER_S
+    if failures:
+        raise failures[0]
+    return sum(counts) * batch / passed_s

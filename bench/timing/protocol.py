@@ -1,0 +1,57 @@
+"""How long and how often is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The protocol of one configuration (backend, precision, batch).
+
+    Attributes:
+        name: ``full``, or ``quick`` for demonstrations: the same steps, fewer runs, wider intervals.
+        blocks: Independent blocks, each in a process and session of its own.
+        warmup_s: Least duration of the warm-up of a block.
+        warmup_runs: Least number of its runs.
+        measure_s: Least duration of what is measured in a block.
+        measure_runs: Least number of its runs.
+        throughput_s: Duration of the throughput measurement of a block.
+        parity_images: Images on which the first block's session must reproduce the predictions.
+        limit_s: The configuration is given up when it has taken so long.
+    """
+
+    name: Literal["full", "quick"]
+    blocks: int
+    warmup_s: float
+    warmup_runs: int
+    measure_s: float
+    measure_runs: int
+    throughput_s: float
+    parity_images: int
+    limit_s: float
+
+
+FULL = Protocol(
+    name="full",
+    blocks=5,
+    warmup_s=1.0,
+    warmup_runs=50,
+    measure_s=3.0,
+    measure_runs=400,
+    throughput_s=0.5,
+    parity_images=256,
+    limit_s=900.0,
+)
+QUICK = Protocol(
+    name="quick",
+    blocks=3,
+    warmup_s=0.15,
+    warmup_runs=5,
+    measure_s=0.4,
+    measure_runs=30,
+    throughput_s=0.2,
+    parity_images=256,
+    limit_s=120.0,
+)
