@@ -5,6 +5,7 @@ A workspace is a folder with a ``bench.toml``. This repository is one; `bench in
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ DATA_VARIABLE = "BENCH_DATA"
 
 NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
-cohort = "{cohort}"  # used where --cohort is not given
+cohort = {cohort}  # used where --cohort is not given
 
 [data]  # where each cohort's files lie; default data/<cohort id>
 """
@@ -98,8 +99,13 @@ def find_workspace(start: Path | None = None) -> Workspace:
     )
 
 
-def create_workspace(root: Path, cohort: str = "demo") -> Workspace:
+def create_workspace(root: Path, cohort: str = "demo", data: dict[str, Path] | None = None) -> Workspace:
     """Makes an empty workspace in `root`, which may exist but not hold a workspace.
+
+    Args:
+        root: Its folder.
+        cohort: Default cohort.
+        data: Cohort id → folder of its files, where it is not ``data/<cohort>``.
 
     Raises:
         BenchError: `root` is a workspace already (``workspace-exists``).
@@ -108,7 +114,10 @@ def create_workspace(root: Path, cohort: str = "demo") -> Workspace:
     if marker.exists():
         raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))
     (root / "submissions").mkdir(parents=True, exist_ok=True)
-    marker.write_text(NEW_WORKSPACE.format(cohort=cohort), "utf-8")
+    folders = "".join(
+        f"{json.dumps(name)} = {json.dumps(str(path))}\n" for name, path in (data or {}).items()
+    )
+    marker.write_text(NEW_WORKSPACE.format(cohort=json.dumps(cohort)) + folders, "utf-8")
     return _read(root.resolve())
 
 

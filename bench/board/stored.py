@@ -22,8 +22,8 @@ def load_board(spec: CohortSpec, folder: Path) -> LoadedBoard:
         folder: The cohort's folder of submissions.
 
     Raises:
-        BenchError: An entry is not scored, or the stored board is not of the stored scorecards (``board-stale``):
-            a board is never shown beside numbers that it was not computed from.
+        BenchError: An entry is not scored, or the stored board is not of the stored scorecards
+            (``board-stale``): a board is never shown beside numbers that it was not computed from.
     """
     submissions = list_submissions(folder)
     entries = {s.slug: _entry(s) for s in submissions}

@@ -13,7 +13,6 @@ from bench.cli.options import (
     JobsOption,
     JsonOption,
     choose_spec,
-    cores,
     open_cohort,
     workspace,
 )
@@ -45,13 +44,14 @@ def check(
     Example: bench cohort check --cohort chexchonet --data DIR
     """
     from bench.cohort.audit import audit
+    from bench.environment import usable_cores
     from bench.errors import raise_errors
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
         look = images and bool(opened.spec.files.images)
         with progress("Reading images") as step:
-            found = audit(opened, images=look, jobs=jobs or cores(), progress=step)
+            found = audit(opened, images=look, jobs=jobs or usable_cores(), progress=step)
         _show_split(report, opened, found.split)
         _show_audit(report, found)
         report.result(
@@ -212,13 +212,14 @@ def demo(
     from dataclasses import asdict
 
     from bench.cohort.demo import write_demo
+    from bench.environment import usable_cores
 
     with reporting(as_json) as report:
         with progress("Drawing images") as step:
             summary = write_demo(
-                out, patients=patients, seed=seed, images=images, jobs=jobs or cores(), progress=step
+                out, patients=patients, seed=seed, images=images, jobs=jobs or usable_cores(), progress=step
             )
-        report.result(folder=str(out), synthetic=True, **asdict(summary))
+        report.result(synthetic=True, **asdict(summary) | {"folder": str(out)})
         report.show(f"Wrote a synthetic cohort of {patients:,} patients to {out}.")
 
 

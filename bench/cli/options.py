@@ -68,10 +68,3 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
         typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
         write_demo(folder, images=False)
     return load_cohort(spec, folder)
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -120,22 +120,22 @@ def reliability(
     index = len(edges) - 2 - (np.searchsorted(edges, rank, side="right") - 1)
     bins = len(edges) - 1
     sample = bootstrap.sample(labels)
-    drawn = sample.binned(np.ones(len(score)), index, bins)
-    hits = sample.binned(labels, index, bins)
+    inside = [(index == b).astype(np.float64) for b in range(bins)]
+    drawn, hits = np.split(sample.totals([*inside, *(member * labels for member in inside)]), 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         observed = np.where(drawn > 0, hits / drawn, np.nan)
     tail = (1 - level) / 2
     found = []
     for b in range(bins):
-        inside, held = index == b, observed[b][np.isfinite(observed[b])]
+        chosen, held = index == b, observed[b][np.isfinite(observed[b])]
         low, high = np.quantile(held, [tail, 1 - tail]) if len(held) > 1 else (None, None)
         found.append(
             ReliabilityBin(
-                low=float(score[inside].min()),
-                high=float(score[inside].max()),
-                images=int(inside.sum()),
-                mean_prediction=float(score[inside].mean()),
-                observed=float(labels[inside].mean()),
+                low=float(score[chosen].min()),
+                high=float(score[chosen].max()),
+                images=int(chosen.sum()),
+                mean_prediction=float(score[chosen].mean()),
+                observed=float(labels[chosen].mean()),
                 observed_low=None if low is None else float(low),
                 observed_high=None if high is None else float(high),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +76,15 @@ def score_all(
     """
     problems: list[Problem] = []
     cards: list[Scorecard] = []
-    for done, found in enumerate(_each(plans, entries, cache, jobs), 1):
+    for done, (entry, found) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
         if isinstance(found, BenchError):
             problems += found.problems
         else:
-            cards.append(found)
+            plan = plans.of(entry)
+            key = replicates_key(plan, found.scorecard.predictions_sha256)
+            write_atomic(cache / f"{key}.npy", _replicates_file(plan, found.replicates))
+            write_json(entry.scorecard, found.scorecard.plain())
+            cards.append(found.scorecard)
         if progress:
             progress(done, len(entries))
     if problems:
@@ -88,25 +92,20 @@ def score_all(
     return cards
 
 
-def _each(
-    plans: Plans, entries: Sequence[Submission], cache: Path, jobs: int
-) -> Sequence[Scorecard | BenchError]:
+def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Scored | BenchError]:
+    """Scores entries in order, in `jobs` processes where that pays; writes nothing."""
     from joblib import Parallel, delayed
 
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
     pool = Parallel(n_jobs=workers, return_as="generator", batch_size=1)
-    return pool(delayed(_score_and_store)(plans, entry, cache) for entry in entries)  # type: ignore[no-any-return]
+    return pool(delayed(_score_or_error)(plans, entry) for entry in entries)  # type: ignore[no-any-return]
 
 
-def _score_and_store(plans: Plans, entry: Submission, cache: Path) -> Scorecard | BenchError:
+def _score_or_error(plans: Plans, entry: Submission) -> Scored | BenchError:
     try:
-        scored = score_submission(plans, entry)
+        return score_submission(plans, entry)
     except BenchError as error:
         return error
-    key = replicates_key(plans.of(entry), scored.scorecard.predictions_sha256)
-    write_atomic(cache / f"{key}.npy", _replicates_file(plans.of(entry), scored.replicates))
-    write_json(entry.scorecard, scored.scorecard.plain())
-    return scored.scorecard
 
 
 def read_scorecard(submission: Submission) -> Scorecard:
@@ -136,7 +135,7 @@ def replicates_key(plan: Plan, predictions_sha256: str) -> str:
 
 
 def _replicates_file(plan: Plan, replicates: dict[str, npt.NDArray[np.float64]]) -> bytes:
-    """(targets of the spec, B) float64 in numpy's own format; a target that was not handed in is a NaN row."""
+    """(targets of the spec, B) float64 in numpy's own format; NaN for a target that was not handed in."""
     missing = np.full(plan.replicates, np.nan)
     rows = [replicates.get(t.target.name, missing) for t in plan.targets]
     sink = io.BytesIO()

@@ -14,13 +14,18 @@ MOST_NAMED = 5
 
 def differences(stored: Scorecard, computed: Scorecard) -> list[Problem]:
     """What differs between a stored scorecard and one computed now, after rounding to 9 digits."""
-    found = list(_walk("", stored.plain(), computed.plain()))
+    return document_differences(stored.slug, stored.plain(), computed.plain())
+
+
+def document_differences(name: str, stored: dict[str, Any], computed: dict[str, Any]) -> list[Problem]:
+    """What differs between two documents; `name` stands in the messages."""
+    found = list(_walk("", stored, computed))
     problems = [
-        Problem("verify-drift", f"{stored.slug}: {path} is {_shown(old)} as stored, {_shown(new)} now.")
+        Problem("verify-drift", f"{name}: {path} is {_shown(old)} as stored, {_shown(new)} now.")
         for path, old, new in found[:MOST_NAMED]
     ]
     if len(found) > MOST_NAMED:
-        message = f"{stored.slug}: {len(found) - MOST_NAMED} more numbers differ."
+        message = f"{name}: {len(found) - MOST_NAMED} more numbers differ."
         problems.append(Problem("verify-drift", message))
     return problems
 

@@ -37,7 +37,7 @@ def pack(values: dict[str, Values], stamp: PackStamp) -> bytes:
     table = pa.table({name: pa.array(column, pa.float64()) for name, column in sorted(values.items())})
     table = table.replace_schema_metadata({_KEY: json.dumps(stamp.plain(), sort_keys=True)})
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(table, sink, compression="zstd", store_schema=False)
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 

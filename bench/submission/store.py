@@ -50,6 +50,12 @@ def check_slug(slug: str) -> None:
         raise BenchError(Problem("slug-invalid", f"{slug[:80]!r} cannot be a slug."))
 
 
+def check_free(folder: Path, slug: str) -> None:
+    """Refuses a slug that an entry has already (``slug-taken``)."""
+    if (folder / slug).exists():
+        raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
+
+
 def read_manifest(path: Path) -> Manifest:
     """A manifest from its TOML file.
 
@@ -83,9 +89,8 @@ def store(
     check_slug(slug)
     target = folder / slug
     with locked(folder / ".lock"):
-        if target.exists() and not replace:
-            message = f"There is an entry {slug!r} already."
-            raise BenchError(Problem("slug-taken", message, where=str(folder)))
+        if not replace:
+            check_free(folder, slug)
         with atomic_folder(target) as part:
             (part / MANIFEST).write_text(manifest_toml(manifest), "utf-8")
             if predictions is not None:

@@ -1,0 +1,123 @@
+"""`bench demo`: the whole path on a synthetic cohort, by the commands that anyone uses."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import JsonOption
+from bench.cli.output import Report, reporting
+
+if TYPE_CHECKING:
+    from bench.workspace import Workspace
+
+QUICK = ("prevalence", "shuffled", "demographics", "cnn-small")
+PATIENTS = 600
+
+
+def demo(
+    patients: Annotated[
+        int, typer.Option("--patients", min=60, max=24_689, help="Number of patients.")
+    ] = PATIENTS,
+    baselines: Annotated[
+        bool, typer.Option(help="Train the baselines that need torch too, and time their models.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; default site/public.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a synthetic cohort; train, submit, score and time the quick baselines; build their board.
+
+    The entries go to a workspace of their own, data/demo-board; what is stored in submissions is not touched.
+
+    Example: bench demo
+    """
+    from baselines.registry import find_baseline
+    from baselines.run import missing_packages
+
+    with reporting(as_json) as report:
+        started = time.monotonic()
+        outer = _outer_workspace()
+        inner = _demo_workspace(outer, patients)
+        chosen = [n for n in QUICK if baselines or not find_baseline(n).needs_packages]
+        for name in list(chosen):
+            if lacking := missing_packages(find_baseline(name)):
+                report.say(f"{name} is left out: it needs {', '.join(lacking)} (chexchobench[baselines]).")
+                chosen.remove(name)
+        pages = (out or outer.site).resolve()
+        data = str(inner.data("demo"))
+        _step(report, inner, "cohort", "demo", "--out", data, "--patients", str(patients))
+        _step(report, inner, "cohort", "check")
+        _step(report, inner, "cohort", "split", "--lock")
+        _step(report, inner, "baseline", "run", *chosen, "--quick", "--replace")
+        _step(report, inner, "score", "--all")
+        if "cnn-small" in chosen:
+            _step(report, inner, "time", "cnn-small", "--quick")
+        _step(report, inner, "site", "build", "--out", str(pages))
+        board = _step(report, inner, "board", "--json")
+        if not as_json:
+            report.say("")
+            _step(report, inner, "board", echo=True)
+        report.result(
+            synthetic=True,
+            workspace=str(inner.root),
+            site=str(pages / "index.html"),
+            duration_s=round(time.monotonic() - started, 1),
+            **json.loads(board)["result"],
+        )
+        report.show(f"\nThe pages (synthetic): {pages / 'index.html'}")
+        report.show(f"The demo's workspace: {inner.root}")
+
+
+def _outer_workspace() -> Workspace:
+    """The current workspace; where there is none, a new one in ``chexchobench-demo``."""
+    from bench.errors import BenchError
+    from bench.workspace import create_workspace, find_workspace
+
+    try:
+        return find_workspace()
+    except BenchError:
+        folder = Path.cwd() / "chexchobench-demo"
+        return find_workspace(folder) if folder.exists() else create_workspace(folder)
+
+
+def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
+    """The demo's own workspace; its cohort is the outer one's where it has the usual size."""
+    from bench.workspace import create_workspace, find_workspace
+
+    size = "" if patients == PATIENTS else f"-{patients}"
+    root = outer.root / "data" / f"demo-board{size}"
+    if (root / "bench.toml").exists():
+        return find_workspace(root)
+    data = outer.data("demo") if patients == PATIENTS else outer.root / "data" / f"demo{size}"
+    return create_workspace(root, data={"demo": data})
+
+
+def _step(report: Report, space: Workspace, *words: str, echo: bool = False) -> str:
+    """Runs one command as a user would, in the demo's workspace; returns what it printed.
+
+    Its messages go straight to stderr. A command that fails ends the demo with its exit code.
+    """
+    report.say(f"\n$ bench {shlex.join(words)}" if not echo else "")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=space.root,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if echo:
+        report.show(done.stdout)
+    elif "--json" not in words:
+        report.say(done.stdout.rstrip())
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    return done.stdout

@@ -1,0 +1,55 @@
+"""The command `bench`: registers the commands, nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import bench
+from bench.cli import baseline, cohort, demo, reference, score, site, submit, timing
+
+app = typer.Typer(
+    name="bench",
+    help="CheXchoBench: score, time and rank models that read echocardiographic labels from chest X-rays.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(reference.doctor)
+app.add_typer(cohort.app, name="cohort")
+app.command()(submit.template)
+app.command()(submit.submit)
+app.command()(score.score)
+app.command()(score.compare)
+app.command()(score.board)
+app.command(name="time")(timing.time)
+app.add_typer(baseline.app, name="baseline")
+app.add_typer(site.app, name="site")
+app.command()(score.verify)
+app.command()(reference.explain)
+app.command()(reference.schema)
+app.command()(reference.init)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bench {bench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """CheXchoBench: score, time and rank models that read echocardiographic labels from chest X-rays."""
+
+
+def main() -> None:
+    """Entry point of the command `bench`."""
+    app()

@@ -1,0 +1,136 @@
+"""`bench explain`, `schema`, `doctor` and `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import JsonOption
+from bench.cli.output import reporting, table
+
+SCHEMAS = {
+    "cohort": ("bench.cohort.spec", "CohortSpec"),
+    "manifest": ("bench.submission.manifest", "Manifest"),
+    "scorecard": ("bench.scoring.scorecard", "Scorecard"),
+    "board": ("bench.board.model", "Board"),
+    "timing": ("bench.timing.record", "TimingRecord"),
+    "split-lock": ("bench.cohort.summary", "SplitLock"),
+}
+
+
+def explain(
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A problem code.")] = None,
+    everything: Annotated[bool, typer.Option("--list", help="List every code.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain a problem code: what it means and what to do.
+
+    Example: bench explain predictions-out-of-range
+    """
+    from dataclasses import asdict
+
+    from bench.errors import catalogue, explanation
+
+    if (code is None) != everything:
+        raise typer.BadParameter("give a code, or --list", param_hint="CODE")
+    with reporting(as_json) as report:
+        if code is None:
+            report.result(codes=[asdict(page) for page in catalogue().values()])
+            report.show(table(["code", "title"], [[page.code, page.title] for page in catalogue().values()]))
+            return
+        page = explanation(code)
+        report.result(**asdict(page))
+        report.show(f"{page.code}: {page.title}\n\n{page.meaning}\n\nTo do: {page.remedy}")
+
+
+def schema(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(SCHEMAS)}.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print the JSON Schema of a file.
+
+    Example: bench schema manifest
+    """
+    import json
+    from importlib import import_module
+
+    from bench.errors import BenchError, Problem
+
+    with reporting(as_json) as report:
+        if name not in SCHEMAS:
+            raise BenchError(Problem("schema-unknown", f"{name!r} is none of {', '.join(SCHEMAS)}."))
+        module, model = SCHEMAS[name]
+        found = getattr(import_module(module), model).model_json_schema()
+        report.result(name=name, json_schema=found)
+        report.show(json.dumps(found, indent=1, ensure_ascii=False))
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new workspace.")],
+    cohort: Annotated[str, typer.Option("--cohort", metavar="ID|SPEC.toml", help="Default cohort.")] = "demo",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new empty workspace for a private board.
+
+    Example: bench init our-hospital --cohort our-cohort.toml
+    """
+    from bench.cohort.spec import builtin_specs, load_spec
+    from bench.workspace import create_workspace
+
+    with reporting(as_json) as report:
+        load_spec(cohort)
+        default = cohort if cohort in builtin_specs() else str(Path(cohort).resolve())
+        made = create_workspace(folder, default)
+        report.result(root=str(made.root), cohort=default)
+        report.show(f"Made a workspace in {folder}.")
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Show what this machine has: versions, processor, GPU, timing backends, data; to paste in a report.
+
+    Example: bench doctor
+    """
+    from bench.environment import environment
+    from bench.errors import BenchError
+    from bench.runtime.registry import availabilities
+
+    with reporting(as_json) as report:
+        facts = environment()
+        backends = availabilities()
+        report.show(table(["", ""], [[key, str(value)] for key, value in facts.items()]))
+        rows = [
+            [name, "ready" if found.ok else f"not ready: {found.reason}", "" if found.ok else found.remedy]
+            for name, found in backends.items()
+        ]
+        report.show("\n" + table(["backend", "state", "to do"], rows))
+        try:
+            data = _data_found()
+        except BenchError as error:
+            data = []
+            report.remark(error.problems)
+        if data:
+            report.show("\n" + table(["cohort", "data"], data))
+        report.result(
+            environment=facts,
+            backends={n: {"ok": f.ok, "reason": f.reason, "remedy": f.remedy} for n, f in backends.items()},
+            data=dict(data),
+        )
+
+
+def _data_found() -> list[list[str]]:
+    from bench.cli.options import workspace
+    from bench.cohort.load import find_table
+    from bench.cohort.spec import builtin_specs, load_spec
+    from bench.errors import BenchError
+
+    space = workspace()
+    rows = []
+    for name in builtin_specs():
+        try:
+            find_table(load_spec(name), space.data(name))
+            rows.append([name, "found"])
+        except BenchError as error:
+            rows.append([name, error.problems[0].message])
+    return rows

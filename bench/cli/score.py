@@ -1,0 +1,270 @@
+"""`bench score`, `board`, `compare` and `verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JobsOption,
+    JsonOption,
+    ReplicatesOption,
+    SeedOption,
+    choose_spec,
+    open_cohort,
+    workspace,
+)
+from bench.cli.output import Report, progress, reporting, table
+
+if TYPE_CHECKING:
+    from bench.board.model import LoadedBoard, TargetBoard
+    from bench.scoring.scorecard import Estimate, Scorecard
+    from bench.submission.store import Submission
+
+Slugs = Annotated[list[str] | None, typer.Argument(metavar="[SLUG]...", help="Entries; none with --all.")]
+
+
+def _chosen(slugs: list[str] | None, everything: bool, folder: Path) -> list[Submission]:
+    from bench.submission.store import find_submission, list_submissions
+
+    if bool(slugs) == everything:
+        raise typer.BadParameter("name entries, or say --all", param_hint="SLUG")
+    entries = list_submissions(folder) if everything else [find_submission(folder, s) for s in slugs or ()]
+    return [entry for entry in entries if entry.manifest.kind != "reported"]
+
+
+def score(
+    slugs: Slugs = None,
+    everything: Annotated[bool, typer.Option("--all", help="Score every entry.")] = False,
+    replicates: ReplicatesOption = 2000,
+    seed: SeedOption = 0,
+    jobs: JobsOption = None,
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score entries, write their scorecards, and compare all entries on the board.
+
+    Example: bench score my-model
+    """
+    from bench.board.build import build_board
+    from bench.environment import usable_cores
+    from bench.files import locked, write_json
+    from bench.scoring.run import make_plans, score_all
+    from bench.submission.store import list_submissions
+
+    with reporting(as_json) as report:
+        space, opened = workspace(), open_cohort(cohort, data)
+        folder = space.submissions(opened.spec.id)
+        entries = _chosen(slugs, everything, folder)
+        cache = space.cache / "replicates"
+        plans = make_plans(opened, entries, replicates=replicates, seed=seed)
+        with progress("Scoring") as step:
+            cards = score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step)
+        for card in cards:
+            _show_card(report, card)
+        report.result(
+            cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=[card.plain() for card in cards]
+        )
+        unscored = [
+            e.slug
+            for e in list_submissions(folder)
+            if e.manifest.kind != "reported" and not e.scorecard.exists()
+        ]
+        if unscored:
+            report.say(f"The board waits for entries without a scorecard: {', '.join(unscored)}.")
+            return
+        with locked(folder / ".lock"):
+            board = build_board(opened, list_submissions(folder), cache)
+            write_json(space.board(opened.spec.id), board.plain())
+        report.say(f"Compared {len(board.scorecards)} entries. Next: bench board, bench site build")
+
+
+def _show_card(report: Report, card: Scorecard) -> None:
+    synthetic = " (synthetic cohort)" if card.stamp.synthetic else ""
+    report.show(f"{card.slug}{synthetic}")
+    rows = []
+    for target in card.targets:
+        metric = target.metrics
+        rows.append(
+            [
+                target.label,
+                f"{target.images:,}",
+                f"{target.positives:,}",
+                interval(metric["auroc"]),
+                interval(metric["auprc"]),
+                interval(metric["brier"]),
+                interval(metric["calibration_slope"], 2),
+            ]
+        )
+    headings = ["target", "images", "positives", "AUROC", "AUPRC", "Brier", "calibration slope"]
+    report.show(table(headings, rows, right=frozenset({1, 2})))
+    for flag in card.flags:
+        report.show(f"flag {flag.code}, {flag.target}: {flag.message}")
+    report.show("")
+
+
+def interval(estimate: Estimate, digits: int = 3) -> str:
+    """An estimate as text: value and interval, or why there is none."""
+    if estimate.value is None:
+        return f"– ({estimate.reason})"
+    value = f"{estimate.value:.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return f"{value} (no interval)"
+    return f"{value} ({estimate.low:.{digits}f}–{estimate.high:.{digits}f})"
+
+
+def board(
+    target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    cohort: CohortOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the leaderboard: rank intervals, AUROC, and how many cannot be told apart from the first.
+
+    Example: bench board --target slvh
+    """
+    from bench.board.stored import load_board
+    from bench.errors import BenchError, Problem
+
+    with reporting(as_json) as report:
+        spec = choose_spec(cohort)
+        loaded = load_board(spec, workspace().submissions(spec.id))
+        if loaded.board is None:
+            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
+        names = [t.name for t in spec.binary_targets]
+        chosen = target or spec.headline
+        if chosen not in names:
+            raise BenchError(Problem("target-unknown", f"{chosen!r} is none of {', '.join(names)}."))
+        report.result(board=loaded.board.plain(), target=chosen)
+        rows = _board_rows(loaded, loaded.board.target(chosen))
+        if as_csv:
+            import csv
+            import sys
+
+            if not as_json:
+                csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+            return
+        report.show(_board_sentence(loaded, loaded.board.target(chosen)) + "\n")
+        report.show(table(rows[0], rows[1:], right=frozenset({0})))
+
+
+def _board_sentence(loaded: LoadedBoard, shown: TargetBoard) -> str:
+    assert loaded.board is not None
+    test = loaded.board.test_set
+    kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
+    ranked = sum(standing.rank is not None for standing in shown.standings)
+    told = (
+        f"{shown.not_told_apart} cannot be told apart from the first"
+        if shown.not_told_apart
+        else "the first is told apart from all others"
+    )
+    return (
+        f"{kind}{loaded.board.title}, {shown.label}: {ranked} entries on {test.images:,} test images of "
+        f"{test.patients:,} patients; {told} (95%)."
+    )
+
+
+def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
+    rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
+    for standing in shown.standings:
+        entry = loaded.entries[standing.slug]
+        found = entry.scorecard.target(shown.target) if entry.scorecard else None
+        metric = found.metrics if found else {}
+        span = (
+            "–"
+            if standing.rank is None
+            else f"{standing.rank_low}"
+            if standing.rank_low == standing.rank_high
+            else f"{standing.rank_low}–{standing.rank_high}"
+        )
+        gap = (
+            ""
+            if standing.difference is None
+            else f"{standing.difference:+.3f} ({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
+        )
+        remark = standing.unranked_reason or ("tied with first" if standing.with_leader and gap else "")
+        rows.append(
+            [
+                span,
+                standing.slug,
+                entry.manifest.name,
+                interval(metric["auroc"]) if metric else "–",
+                _value(metric.get("auprc")),
+                _value(metric.get("ece")),
+                gap,
+                remark,
+            ]
+        )
+    return rows
+
+
+def _value(estimate: Estimate | None) -> str:
+    return "–" if estimate is None or estimate.value is None else f"{estimate.value:.3f}"
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="An entry's slug or a predictions file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    replicates: ReplicatesOption = 2000,
+    seed: SeedOption = 0,
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two entries or files: the paired difference in AUROC with interval and p, per target.
+
+    Example: bench compare cnn-small demographics
+    """
+    from bench.scoring.compare import compare_predictions, read_either
+
+    with reporting(as_json) as report:
+        opened = open_cohort(cohort, data)
+        folder = workspace().submissions(opened.spec.id)
+        pair = [read_either(name, folder, opened) for name in (a, b)]
+        lines = compare_predictions(opened, pair[0], pair[1], replicates=replicates, seed=seed)
+        report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
+        rows = [
+            [
+                line.label,
+                _value(line.auroc_a),
+                _value(line.auroc_b),
+                "–"
+                if line.difference is None
+                else f"{line.difference:+.3f} ({line.low:+.3f} to {line.high:+.3f})",
+                "–" if line.p_value is None else f"{line.p_value:.3g}",
+            ]
+            for line in lines
+        ]
+        report.show(table(["target", "A", "B", "A − B (95%)", "p"], rows))
+
+
+def verify(
+    slugs: Slugs = None,
+    jobs: JobsOption = None,
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score stored entries again and compare every number with what is stored.
+
+    Example: bench verify
+    """
+    from bench.board.verify import verify_entries
+    from bench.environment import usable_cores
+    from bench.errors import raise_errors
+
+    with reporting(as_json) as report:
+        space, opened = workspace(), open_cohort(cohort, data)
+        entries = _chosen(slugs, not slugs, space.submissions(opened.spec.id))
+        with progress("Verifying") as step:
+            problems = verify_entries(
+                opened, entries, space.board(opened.spec.id), jobs=jobs or usable_cores(), progress=step
+            )
+        report.result(entries=[entry.slug for entry in entries], differing=len(problems))
+        raise_errors(problems)
+        report.show(f"{len(entries)} entries verified: every stored number was computed again.")

@@ -1,0 +1,64 @@
+"""`bench site`: build, check, serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import JsonOption, choose_spec, workspace
+from bench.cli.output import reporting
+
+app = typer.Typer(help="Build the leaderboard's pages, check them, look at them.", no_args_is_help=True)
+
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; default site/public.")
+]
+
+
+@app.command()
+def build(
+    out: OutOption = None,
+    cohort: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cohort", metavar="ID|SPEC.toml", help="Cohorts, the first at /; default: all with entries."
+        ),
+    ] = None,
+    base: Annotated[str, typer.Option(help="Path under which the site will stand.")] = "/",
+    as_json: JsonOption = False,
+) -> None:
+    """Build the static site from stored scorecards, boards and timings; needs no data.
+
+    Example: bench site build
+    """
+    from bench.board.stored import load_board
+    from bench.environment import commit
+    from bench.publish.site import build_site
+
+    with reporting(as_json) as report:
+        space = workspace()
+        specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries()
+        boards = [load_board(spec, space.submissions(spec.id)) for spec in specs]
+        target = out or space.site
+        summary = build_site(boards, target, base=base, built_from=commit() or "")
+        report.result(
+            folder=str(target),
+            cohorts=[spec.id for spec in specs],
+            pages=summary.pages,
+            written=summary.written,
+        )
+        report.show(f"Built {summary.pages} pages of {', '.join(s.id for s in specs)}.")
+        report.show(f"Open {(target / 'index.html').resolve()}")
+
+
+def _with_entries() -> list:  # type: ignore[type-arg]
+    """Specs of the cohorts that have entries: the default first, then the other built-in ones."""
+    from bench.cohort.spec import builtin_specs, load_spec
+    from bench.submission.store import list_submissions
+
+    space = workspace()
+    default = choose_spec(None, space)
+    others = [load_spec(name) for name in builtin_specs() if name != default.id]
+    return [default, *(spec for spec in others if list_submissions(space.submissions(spec.id)))]

@@ -1,0 +1,37 @@
+"""From an ONNX file to a submission: checked, run on the track's images, packed like any predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.cohort.table import Cohort
+from bench.errors import Problem, raise_errors
+from bench.files import sha256_file
+from bench.runtime.predict import Progress, predict
+from bench.submission.accept import Accepted, stamp
+from bench.submission.manifest import Manifest
+from bench.submission.model import check_model
+from bench.submission.pack import pack
+from bench.submission.predictions import judge, track_rows
+
+
+def accept_model(
+    path: Path, cohort: Cohort, manifest: Manifest, *, progress: Progress | None = None
+) -> Accepted:
+    """Checks a model without running it, then runs it in a process of its own.
+
+    Raises:
+        BenchError: Every fault of the file, or how the run ended.
+    """
+    problems: list[Problem] = list(check_model(path, manifest, cohort.spec))
+    raise_errors(problems)
+    rows = track_rows(cohort, manifest.track)
+    values = predict(path, manifest, cohort, rows, progress=progress)
+    for target in cohort.spec.binary_targets:
+        if target.name in values:
+            labels = cohort.targets[target.name][rows]
+            problems += judge(target, values[target.name], labels, path.name)
+    raise_errors(problems)
+    sha256 = sha256_file(path)
+    packed = pack(values, stamp(cohort, manifest, sha256, model_sha256=sha256))
+    return Accepted(manifest, packed, values, tuple(problems))

@@ -1,0 +1,102 @@
+"""From a predictions file to a stored submission."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.cohort.table import Cohort
+from bench.errors import BenchError, Problem
+from bench.files import sha256_file
+from bench.submission.manifest import Manifest
+from bench.submission.pack import PackStamp, pack, unpack
+from bench.submission.predictions import Values, load_predictions
+from bench.submission.store import Submission, list_submissions, read_manifest
+
+MANIFEST_BESIDE = "submission.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A checked submission, ready to be stored.
+
+    Attributes:
+        manifest: Its manifest.
+        packed: The Parquet file, without identifiers.
+        values: Target → (n,) predictions in canonical order.
+        remarks: Warnings and notices.
+    """
+
+    manifest: Manifest
+    packed: bytes
+    values: dict[str, Values]
+    remarks: tuple[Problem, ...]
+
+
+def find_manifest(predictions: Path, chosen: Path | None, slug: str) -> tuple[Manifest, tuple[Problem, ...]]:
+    """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
+
+    Raises:
+        BenchError: ``manifest-invalid``, every fault listed.
+    """
+    beside = predictions.parent / MANIFEST_BESIDE
+    if chosen or beside.is_file():
+        return read_manifest(chosen or beside), ()
+    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
+    message = "No manifest: name, team, inputs and training data are not stated."
+    return bare, (Problem("manifest-absent", message, severity="warning"),)
+
+
+def accept_predictions(path: Path, cohort: Cohort, manifest: Manifest) -> Accepted:
+    """Checks and packs a predictions file.
+
+    Raises:
+        BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
+    """
+    if manifest.kind == "reported":
+        message = 'kind: a "reported" entry holds published numbers only, no predictions.'
+        raise BenchError(Problem("manifest-invalid", message))
+    found = load_predictions(path, cohort, scores=manifest.scores, track=manifest.track)
+    packed = pack(found.values, stamp(cohort, manifest, sha256_file(path)))
+    return Accepted(manifest, packed, found.values, found.remarks)
+
+
+def stamp(cohort: Cohort, manifest: Manifest, source_sha256: str, model_sha256: str = "") -> PackStamp:
+    """What is written into stored predictions about their origin."""
+    return PackStamp(
+        cohort=cohort.spec.id,
+        version=cohort.spec.version,
+        fingerprint=cohort.split.fingerprint,
+        track=manifest.track,
+        source_sha256=source_sha256,
+        model_sha256=model_sha256,
+    )
+
+
+def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -> list[Problem]:
+    """A warning for each stored entry that has the same predictions for a target."""
+    remarks = []
+    for other in _comparable(list_submissions(folder), slug, accepted.manifest.track):
+        try:
+            stored = unpack(other.predictions, cohort)
+        except BenchError:
+            continue  # of another split: nothing to compare
+        same = [
+            target
+            for target, values in accepted.values.items()
+            if target in stored and np.array_equal(values, stored[target])
+        ]
+        if same:
+            message = f"The predictions for {', '.join(same)} equal those of the stored entry {other.slug!r}."
+            remarks.append(Problem("predictions-equal-entry", message, severity="warning"))
+    return remarks
+
+
+def _comparable(entries: Sequence[Submission], slug: str, track: str) -> list[Submission]:
+    return [
+        e for e in entries if e.slug != slug and e.manifest.kind != "reported" and e.manifest.track == track
+    ]

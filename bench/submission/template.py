@@ -1,0 +1,83 @@
+"""A correct submission without values: predictions to fill in, and a manifest with every key explained."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from bench.cohort.table import Cohort
+from bench.errors import BenchError, Problem
+from bench.files import atomic_path, write_atomic
+
+PREDICTIONS = "predictions.csv"
+
+MANIFEST = """\
+# What the board says about your entry. Unknown keys are refused.
+name = "My model"
+team = "My group"
+date = {date}
+kind = "model"                    # model, ensemble, baseline
+description = ""
+inputs = ["image"]                # what the model sees: image{inputs}
+training_data = "{title}, train split"
+external_data = "none"
+pretrained_weights = "none"       # for example ImageNet
+# parameters = 7000000
+licence = "not stated"
+scores = "probability"            # or "uncalibrated": any finite score, no calibration figures
+track = "holdout"                 # or "cv5": out-of-fold predictions for all images
+
+[links]
+# code = "https://example.org/code"
+# paper = "https://example.org/paper"
+
+# Only for `bench submit --model MODEL.onnx`:
+# [model.image]
+# name = "image"                  # ONNX input, float32 (N, channels, height, width)
+# height = 224
+# width = 224
+# channels = 1                    # or 3: the grey image repeated
+# scale = 255.0                   # x = (pixel / scale - mean) / std
+# mean = [0.0]
+# std = [1.0]
+#
+# [model]
+# age = "age"                     # ONNX input, float32 (N, 1), years; leave out if unused
+# sex = "sex"                     # ONNX input, float32 (N, 1), male 1
+# activation = "none"             # or "sigmoid" where the outputs are logits
+#
+# [model.outputs]                 # target = "output name", or "output name:column"
+# {headline} = "probabilities:0"
+"""
+
+
+def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> list[Path]:
+    """Writes ``predictions.csv`` (ids, then empty targets) and ``submission.toml`` to `folder`.
+
+    Args:
+        cohort: The cohort.
+        folder: Made where it is absent.
+        images: ``test``, or ``all`` for the cv5 track.
+
+    Raises:
+        BenchError: One of the files is there already (``file-exists``).
+    """
+    paths = [folder / PREDICTIONS, folder / "submission.toml"]
+    if present := [path.name for path in paths if path.exists()]:
+        message = f"{' and '.join(present)} would be overwritten."
+        raise BenchError(Problem("file-exists", message, where=str(folder)))
+    spec = cohort.spec
+    rows = slice(None) if images == "all" else cohort.rows("test")
+    frame = pd.DataFrame({spec.columns.image: cohort.images[rows]})
+    for target in spec.binary_targets:
+        frame[target.name] = ""
+    with atomic_path(paths[0]) as part:
+        frame.to_csv(part, index=False)
+    inputs = "".join(f", {name}" for name in spec.columns.inputs)
+    text = MANIFEST.format(
+        date=datetime.date.today(), title=spec.title, inputs=inputs, headline=spec.headline
+    )
+    write_atomic(paths[1], text.encode())
+    return paths
