@@ -41,7 +41,8 @@ def brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float 
         The score, 0 is best; None without rows.
 
     Raises:
-        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative weights.
+        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative
+            weights.
 
     >>> round(brier([0, 1, 1], [0.1, 0.8, 0.6]), 9)
     0.07
@@ -112,7 +113,7 @@ class Bins:
 
 
 def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = None) -> Floats:
-    """Edges of equal width, or at the quantiles of `p` (inverse distribution function, repeated edges merged).
+    """Edges of equal width, or at quantiles of `p` (inverse distribution function, repeated edges merged).
 
     Raises:
         ValueError: Fewer than one bin, or an unknown strategy.
@@ -151,7 +152,7 @@ def reliability(
     edges = bin_edges(probability, bins, strategy, row)
     index = bin_index(probability, edges)
     unit = np.ones(len(positive)) if row is None else row
-    held = np.bincount(index, unit, minlength=len(edges) - 1)
+    held = np.bincount(index, unit, minlength=len(edges) - 1).astype(np.float64)
     with np.errstate(invalid="ignore"):
         mean = np.bincount(index, unit * probability, minlength=len(held)) / held
         hit = np.bincount(index, unit * positive, minlength=len(held)) / held
@@ -167,8 +168,8 @@ def calibration_error(
 ) -> float | None:
     """Expected calibration error of the positive class: mean distance of observed and predicted over bins.
 
-    Bins are [k/bins, (k+1)/bins), the last one closed. The figure depends on the bins and is biased upwards in
-    small samples, so it describes and never ranks.
+    Bins are [k/bins, (k+1)/bins), the last one closed. The figure depends on the bins and is biased upwards
+    in small samples, so it describes and never ranks.
 
     Returns:
         The error, 0 is best; None without rows.

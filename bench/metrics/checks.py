@@ -51,7 +51,8 @@ def labels(y: ArrayLike) -> Bools:
     bad = int(np.count_nonzero((numbers != 0) & (numbers != 1)))
     if bad:
         raise ValueError(f"y must hold 0 and 1 only; {bad} labels are something else")
-    return numbers == 1
+    positive: Bools = numbers == 1
+    return positive
 
 
 def weights(weight: ArrayLike | None, rows: int) -> Floats | None:

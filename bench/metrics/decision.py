@@ -113,4 +113,5 @@ def _weight_from(values: Floats, unit: Floats, cut: Floats) -> Floats:
     """(k,) weight of the values that are at least each cut."""
     order = np.argsort(values, kind="stable")
     below = np.append(0.0, np.cumsum(unit[order]))
-    return below[-1] - below[np.searchsorted(values[order], cut, side="left")]
+    found: Floats = below[-1] - below[np.searchsorted(values[order], cut, side="left")]
+    return found

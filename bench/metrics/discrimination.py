@@ -1,7 +1,4 @@
-"""How well a score orders positive images before negative ones.
-
-Scores are compared as float64 and exactly: two values one ulp apart are not a tie.
-"""
+"""How well a score orders positive images before negative ones."""
 
 from __future__ import annotations
 
@@ -11,52 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.checks import Bools, Floats, scored, share
+from bench.metrics.ladder import Ladder
 
 ROUNDING = 1e-12
-"""Relative slack where a weighted share is compared with a demanded one: 0.3 + 0.6 must reach 0.9."""
+"""Relative slack where a share is compared with a demanded one: weights 0.3 + 0.6 of 1 must reach 0.9."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Every attainable decision, from "nobody is positive" to "everybody is".
-
-    Attributes:
-        threshold: (k + 1,) descending; a row is called positive when its score is at least this. Starts at +inf.
-        true_positive: (k + 1,) weight of the positive rows called positive.
-        false_positive: (k + 1,) weight of the negative rows called positive.
-    """
-
-    threshold: Floats
-    true_positive: Floats
-    false_positive: Floats
-
-    @property
-    def positives(self) -> float:
-        """Total weight of the positive rows."""
-        return float(self.true_positive[-1])
-
-    @property
-    def negatives(self) -> float:
-        """Total weight of the negative rows."""
-        return float(self.false_positive[-1])
-
-
-def steps(positive: Bools, score: Floats, weight: Floats | None) -> Steps:
-    """The cumulative counts behind ROC and precision-recall curves, ties taken together."""
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order]
-    hit = positive[order].astype(np.float64)
-    row = np.ones_like(hit) if weight is None else weight[order]
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, int)
-    return Steps(
-        threshold=np.append(np.inf, ranked[last]),
-        true_positive=np.append(0.0, np.cumsum(row * hit)[last]),
-        false_positive=np.append(0.0, np.cumsum(row * (1.0 - hit))[last]),
-    )
-
-
-def _both_classes(curve: Steps) -> bool:
-    return curve.positives > 0 and curve.negatives > 0
+def area(ladder: Ladder) -> float | None:
+    """AUROC of sorted images; None with one class."""
+    if not ladder.both:
+        return None
+    doubled = float(np.dot(ladder.gain, 2 * ladder.false - ladder.fault))
+    pairs = 2.0 * ladder.positives * ladder.negatives
+    return (pairs - doubled) / pairs
 
 
 def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -66,7 +30,7 @@ def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> fl
 
     Args:
         y: (n,) 0/1 labels.
-        score: (n,) finite scores; higher means more likely positive.
+        score: (n,) finite scores; higher means more likely positive. Compared as float64, exactly.
         weight: (n,) non-negative row weights; rows of weight 0 do not count.
 
     Returns:
@@ -78,14 +42,15 @@ def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> fl
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
+    return area(Ladder.of(*scored(y, score, weight)))
+
+
+def mean_precision(ladder: Ladder) -> float | None:
+    """Average precision of sorted images; None with one class."""
+    if not ladder.both:
         return None
-    gained = np.diff(curve.true_positive)
-    above = curve.false_positive
-    doubled = float(np.sum(gained * (above[:-1] + above[1:])))
-    pairs = 2.0 * curve.positives * curve.negatives
-    return (pairs - doubled) / pairs
+    precision = ladder.true / (ladder.true + ladder.false)
+    return float(np.dot(ladder.gain, precision) / ladder.positives)
 
 
 def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -94,7 +59,7 @@ def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None =
     Compare it with the prevalence, which is what a score without information reaches.
 
     Returns:
-        The area, or None without a positive or without a negative image.
+        The area, or None with one class only.
 
     Raises:
         ValueError: As `auroc`.
@@ -102,11 +67,81 @@ def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None =
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
     0.833333
     """
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
+    return mean_precision(Ladder.of(*scored(y, score, weight)))
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """One attainable decision: rows with at least this score are called positive.
+
+    Attributes:
+        threshold: The score; +inf where nobody is called.
+        sensitivity: Share of the positives that are called.
+        specificity: Share of the negatives that are not.
+    """
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+
+
+def _steps(ladder: Ladder) -> tuple[Floats, Floats, Floats]:
+    """Thresholds, sensitivities and specificities of every decision, beginning with "nobody"."""
+    return (
+        np.append(np.inf, ladder.threshold),
+        np.append(0.0, ladder.true / ladder.positives),
+        np.append(1.0, (ladder.negatives - ladder.false) / ladder.negatives),
+    )
+
+
+def point_at_specificity(ladder: Ladder, specificity: float) -> OperatingPoint | None:
+    """The most sensitive step with this specificity or more, at its highest threshold, or None."""
+    if not ladder.both:
         return None
-    hit, called = curve.true_positive[1:], (curve.true_positive + curve.false_positive)[1:]
-    return float(np.sum(np.diff(curve.true_positive) * (hit / called)) / curve.positives)
+    threshold, sensitivity, spared = _steps(ladder)
+    allowed = int(np.count_nonzero(spared >= specificity * (1 - ROUNDING)))
+    best = int(np.argmax(sensitivity[:allowed]))
+    return OperatingPoint(float(threshold[best]), float(sensitivity[best]), float(spared[best]))
+
+
+def point_at_sensitivity(ladder: Ladder, sensitivity: float) -> OperatingPoint | None:
+    """The most specific step with at least this sensitivity; None with one class."""
+    if not ladder.both:
+        return None
+    threshold, found, spared = _steps(ladder)
+    best = int(np.argmax(found >= sensitivity * (1 - ROUNDING)))
+    return OperatingPoint(float(threshold[best]), float(found[best]), float(spared[best]))
+
+
+def operating_point(
+    y: ArrayLike,
+    score: ArrayLike,
+    *,
+    specificity: float | None = None,
+    sensitivity: float | None = None,
+    weight: ArrayLike | None = None,
+) -> OperatingPoint | None:
+    """The threshold that keeps one share and makes the other largest, to be chosen on val and used on test.
+
+    Args:
+        y: (n,) 0/1 labels.
+        score: (n,) finite scores.
+        specificity: Least specificity; give this or `sensitivity`.
+        sensitivity: Least sensitivity.
+        weight: (n,) non-negative row weights.
+
+    Returns:
+        The operating point, or None with one class only.
+
+    Raises:
+        ValueError: As `auroc`, or not exactly one share strictly between 0 and 1.
+    """
+    ladder = Ladder.of(*scored(y, score, weight))
+    if specificity is not None and sensitivity is None:
+        return point_at_specificity(ladder, share(specificity, "specificity"))
+    if sensitivity is not None and specificity is None:
+        return point_at_sensitivity(ladder, share(sensitivity, "sensitivity"))
+    raise ValueError("give either specificity or sensitivity")
 
 
 def sensitivity_at_specificity(
@@ -125,13 +160,8 @@ def sensitivity_at_specificity(
     >>> sensitivity_at_specificity([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], specificity=0.9)
     0.5
     """
-    demanded = share(specificity, "specificity")
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
-        return None
-    spared = (curve.negatives - curve.false_positive) / curve.negatives
-    allowed = spared >= demanded * (1 - ROUNDING)
-    return float(curve.true_positive[allowed].max() / curve.positives)
+    point = operating_point(y, score, specificity=specificity, weight=weight)
+    return None if point is None else point.sensitivity
 
 
 def specificity_at_sensitivity(
@@ -145,12 +175,8 @@ def specificity_at_sensitivity(
     Raises:
         ValueError: As `auroc`, or `sensitivity` outside (0, 1).
     """
-    demanded = share(sensitivity, "sensitivity")
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
-        return None
-    allowed = curve.true_positive / curve.positives >= demanded * (1 - ROUNDING)
-    return float((curve.negatives - curve.false_positive[allowed].min()) / curve.negatives)
+    point = operating_point(y, score, sensitivity=sensitivity, weight=weight)
+    return None if point is None else point.specificity
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,48 +195,42 @@ class Curve:
 
 
 def roc_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> Curve | None:
-    """False against true positive rate at every distinct score, from (0, 0) to (1, 1); None with one class."""
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
+    """False against true positive rate at every distinct score, from (0, 0) to (1, 1); None with one class.
+
+    Raises:
+        ValueError: As `auroc`.
+    """
+    ladder = Ladder.of(*scored(y, score, weight))
+    if not ladder.both:
         return None
-    return Curve(
-        curve.threshold, curve.false_positive / curve.negatives, curve.true_positive / curve.positives
-    )
+    threshold, sensitivity, _ = _steps(ladder)
+    return Curve(threshold, np.append(0.0, ladder.false / ladder.negatives), sensitivity)
 
 
 def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> Curve | None:
-    """Recall against precision at every distinct score (no point where nobody is called); None with one class."""
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
-        return None
-    hit, called = curve.true_positive[1:], (curve.true_positive + curve.false_positive)[1:]
-    return Curve(curve.threshold[1:], hit / curve.positives, hit / called)
+    """Recall against precision at every distinct score, except where nobody is called; None with one class.
 
-
-def threshold_at_specificity(
-    y: ArrayLike, score: ArrayLike, specificity: float, weight: ArrayLike | None = None
-) -> float | None:
-    """The threshold behind `sensitivity_at_specificity`, to be chosen on val and used on test.
-
-    Returns:
-        The highest score with that sensitivity (+inf where it is 0), or None with one class only.
+    Raises:
+        ValueError: As `auroc`.
     """
-    demanded = share(specificity, "specificity")
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
+    ladder = Ladder.of(*scored(y, score, weight))
+    if not ladder.both:
         return None
-    spared = (curve.negatives - curve.false_positive) / curve.negatives
-    allowed = spared >= demanded * (1 - ROUNDING)
-    return float(curve.threshold[np.argmax(curve.true_positive[allowed])])
+    return Curve(ladder.threshold, ladder.true / ladder.positives, ladder.true / (ladder.true + ladder.false))
 
 
-def threshold_at_sensitivity(
-    y: ArrayLike, score: ArrayLike, sensitivity: float, weight: ArrayLike | None = None
-) -> float | None:
-    """The threshold behind `specificity_at_sensitivity`: the highest that finds enough; None with one class."""
-    demanded = share(sensitivity, "sensitivity")
-    curve = steps(*scored(y, score, weight))
-    if not _both_classes(curve):
-        return None
-    allowed = curve.true_positive / curve.positives >= demanded * (1 - ROUNDING)
-    return float(curve.threshold[allowed][0])
+def rank_correlation(first: Floats, second: Floats) -> float | None:
+    """Spearman correlation of two scores, ties at their mean rank; None where one is constant.
+
+    1 (to rounding) marks twins: scores that are the same up to a monotone map.
+    """
+    ranks = [_mean_rank(values) for values in (first, second)]
+    centred = [rank - rank.mean() for rank in ranks]
+    size = float(np.sqrt(np.dot(centred[0], centred[0]) * np.dot(centred[1], centred[1])))
+    return None if size == 0 else float(np.dot(centred[0], centred[1])) / size
+
+
+def _mean_rank(values: Floats) -> Floats:
+    everyone: Bools = np.ones(len(values), np.bool_)
+    ladder = Ladder.of(everyone, values)
+    return (ladder.true - (ladder.gain - 1) / 2)[ladder.rung]

@@ -1,9 +1,9 @@
 """Compiled loops over replicates. Single-threaded: parallelise over submissions and targets instead.
 
-Multiplicities come as blocks `[block, patient, LANES]`: for one patient the multiplicities in `LANES` replicates
-lie side by side, so that every loop over replicates runs over neighbouring numbers. Each replicate is one lane
-and sees the same operations in the same order whatever else is computed, so results have the same bits on any
-number of threads.
+Multiplicities come as blocks `[block, patient, LANES]`: for one patient the multiplicities in `LANES`
+replicates lie side by side, so that every loop over replicates runs over neighbouring numbers. Each replicate
+is one lane and sees the same operations in the same order whatever else is computed, so results have the same
+bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -216,29 +216,60 @@ def scan_weighted(blocks, negative, positive, first, above, level, negative_weig
 
 
 @numba.njit(cache=True)
-def weighted_sums(blocks, start, patient, value):  # type: ignore[no-untyped-def]
-    """Sums over patients of multiplicity times value, for sparse columns of per-patient values.
+def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
+    """Sums over patients of multiplicity times value.
 
     Args:
         blocks: (k, patients, LANES) multiplicities.
-        start: (c + 1,) where each column's entries start.
-        patient: (e,) patient of every entry.
-        value: (e,) float64 value of every entry.
+        patient: (e,) patients with values, the others count nothing.
+        worth: (e, c) their values.
 
     Returns:
         (c, k * LANES) float64.
     """
-    columns = start.shape[0] - 1
-    sums = np.zeros((columns, blocks.shape[0] * LANES), np.float64)
+    columns = worth.shape[1]
+    sums = np.zeros((columns, blocks.shape[0] * LANES))
+    multiplicity = np.empty(LANES)
     for b in range(blocks.shape[0]):
         counts = blocks[b]
-        for c in range(columns):
-            total = sums[c, b * LANES : (b + 1) * LANES]
-            for e in range(start[c], start[c + 1]):
-                row = counts[patient[e]]
-                worth = value[e]
+        for e in range(len(patient)):
+            row = counts[patient[e]]
+            for j in range(LANES):
+                multiplicity[j] = row[j]
+            for c in range(columns):
+                total = sums[c, b * LANES : (b + 1) * LANES]
+                value = worth[e, c]
                 for j in range(LANES):
-                    total[j] += worth * row[j]
+                    total[j] += value * multiplicity[j]
+    return sums
+
+
+@numba.njit(cache=True)
+def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
+    """Sum over groups of the absolute value of each group's sum of multiplicity times value.
+
+    Args:
+        blocks: (k, patients, LANES) multiplicities.
+        start: (g + 1,) where each group's entries start.
+        patient: (e,) patient of every entry.
+        worth: (e,) value of every entry.
+
+    Returns:
+        (k, LANES) float64.
+    """
+    sums = np.zeros((blocks.shape[0], LANES))
+    total = np.empty(LANES)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        for g in range(len(start) - 1):
+            total[:] = 0
+            for e in range(start[g], start[g + 1]):
+                row = counts[patient[e]]
+                value = worth[e]
+                for j in range(LANES):
+                    total[j] += value * row[j]
+            for j in range(LANES):
+                sums[b, j] += abs(total[j])
     return sums
 
 
@@ -268,7 +299,7 @@ def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
-    """For every replicate the largest standardised distance of any pair; see `widest_by_entry`. Returns (B,)."""
+    """(B,) the largest standardised distance of any pair in every replicate; see `widest_by_entry`."""
     entries, drawn = centred.shape
     widest = np.zeros(drawn)
     for start in range(0, drawn, LANES):

@@ -18,6 +18,7 @@ TOLERANCE = 1e-12
 """Newton stops when no coefficient moves by more than this, relative to 1 + its size."""
 
 STEPS = 100
+"""Most steps of Newton, and most halvings of one step; not reached where a finite line is the best."""
 
 
 class Line(NamedTuple):
@@ -30,7 +31,7 @@ class Line(NamedTuple):
 def expit(x: Floats) -> Floats:
     """1 / (1 + exp(-x)) without overflow."""
     shrunk = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, shrunk) / (1 + shrunk)
+    return np.asarray(np.where(x >= 0, 1.0, shrunk) / (1 + shrunk))
 
 
 def separated(positive: Bools, x: Floats) -> bool:
@@ -64,23 +65,24 @@ def fit_shift(positive: Bools, x: Floats, weight: Floats | None = None) -> float
     return float(_newton(np.ones((1, len(x))), positive, row, np.zeros(1), x)[0])
 
 
-def _loss(eta: Floats, positive: Bools, row: Floats) -> float:
-    return float(np.dot(row, np.logaddexp(0, eta) - eta * positive))
-
-
 def _newton(
     design: Floats, positive: Bools, row: Floats, beta: Floats, offset: Floats | None = None
 ) -> Floats:
     """Minimises the logistic loss; halves a step that would raise it."""
     fixed = np.zeros(design.shape[1]) if offset is None else offset
-    loss = _loss(beta @ design + fixed, positive, row)
+
+    def at(point: Floats) -> tuple[float, Floats]:
+        eta = point @ design + fixed
+        shrunk = np.exp(-np.abs(eta))
+        loss = np.dot(row, np.log1p(shrunk) + np.maximum(eta, 0) - eta * positive)
+        return float(loss), np.where(eta >= 0, 1.0, shrunk) / (1 + shrunk)
+
+    loss, p = at(beta)
     for _ in range(STEPS):
-        p = expit(beta @ design + fixed)
-        gradient = design @ (row * (positive - p))
         information = (design * (row * p * (1 - p))) @ design.T
-        step = np.linalg.solve(information, gradient)
-        for _ in range(60):
-            trial = _loss((beta + step) @ design + fixed, positive, row)
+        step = np.linalg.solve(information, design @ (row * (positive - p)))
+        for _ in range(STEPS):
+            trial, p = at(beta + step)
             if trial <= loss * (1 + 1e-14):
                 break
             step = step / 2
@@ -98,14 +100,15 @@ def calibration_line(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None
         classes that a threshold separates.
 
     Raises:
-        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative weights.
+        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative
+            weights.
     """
     positive, probability, row = predicted(y, p, weight)
     return fit_line(positive, logit(probability), row)
 
 
 def calibration_in_the_large(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
-    """The shift of all log odds that makes observed and expected equal (slope fixed at 1); None with one class.
+    """The shift of all log odds that makes observed and expected equal; None with one class.
 
     Raises:
         ValueError: As `calibration_line`.

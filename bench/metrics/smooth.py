@@ -27,7 +27,8 @@ def smooth_calibration_error(y: ArrayLike, p: ArrayLike, weight: ArrayLike | Non
         The error, 0 is best; None without rows.
 
     Raises:
-        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative weights.
+        ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative
+            weights.
     """
     positive, probability, row = predicted(y, p, weight)
     if not len(positive):

@@ -43,8 +43,9 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     """(k, patients, LANES) multiplicities of `replicates` draws of `patients` out of `patients`.
 
     The raw stream of PCG64DXSM is specified bit by bit, and two draws are taken from each 64-bit word by
-    multiply and shift, so draws are the same on any machine and with any version of numpy; replicate b does not
-    depend on how many follow it. The scaling favours no patient by more than one part in 2**32 / patients.
+    multiply and shift, so draws are the same on any machine and with any version of numpy; replicate b does
+    not depend on how many follow it. The scaling favours no patient by more than one part in 2**32 /
+    patients.
     """
     generator = np.random.PCG64DXSM(np.random.SeedSequence(seed))
     lanes = kernels.LANES

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
 from bench.metrics.checks import Bools, Floats, share
+from bench.metrics.ladder import Ladder
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import satterthwaite, t_interval
-from bench.uncertainty.replicates import PROBABILITY, SENSITIVITY, SPECIFICITY, replicate
+from bench.uncertainty.replicates import FIT, SENSITIVITY, SPECIFICITY, replicate
 
 TWINS = 1e-12
 """Below this standard error of a difference two entries are the same."""
@@ -56,27 +57,50 @@ class Comparison:
     reason: str = ""
 
 
-Value = Callable[[Bools, Floats, Floats | None], float | None]
-Pull = Callable[[Bools, Floats, Floats | None], Floats]
+Figure = Callable[[Bools, Floats, Floats | None], tuple[float | None, Floats]]
 
-FIGURES: dict[str, tuple[Value, Pull]] = {
-    "auroc": (discrimination.auroc, influence.auroc),
-    "auprc": (discrimination.average_precision, influence.average_precision),
-    "average_precision": (discrimination.average_precision, influence.average_precision),
-    "sensitivity_at_90_specificity": (
-        lambda y, s, w: discrimination.sensitivity_at_specificity(y, s, SPECIFICITY, w),
-        lambda y, s, w: influence.sensitivity_at_specificity(y, s, SPECIFICITY, w),
+
+def _ranked(value: Callable[[Ladder], float | None], pull: Callable[[Ladder], Floats]) -> Figure:
+    def figure(positive: Bools, score: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
+        ladder = Ladder.of(positive, score, weight)
+        return value(ladder), pull(ladder)
+
+    return figure
+
+
+def _fitted(
+    value: Callable[[Bools, Floats, Floats | None], float | None],
+    pull: Callable[[Bools, Floats, Floats | None], Floats],
+) -> Figure:
+    return lambda positive, p, weight: (value(positive, p, weight), pull(positive, p, weight))
+
+
+def _sensitivity(ladder: Ladder) -> float | None:
+    point = discrimination.point_at_specificity(ladder, SPECIFICITY)
+    return None if point is None else point.sensitivity
+
+
+def _specificity(ladder: Ladder) -> float | None:
+    point = discrimination.point_at_sensitivity(ladder, SENSITIVITY)
+    return None if point is None else point.specificity
+
+
+FIGURES: dict[str, Figure] = {
+    "auroc": _ranked(discrimination.area, influence.auroc),
+    "auprc": _ranked(discrimination.mean_precision, influence.average_precision),
+    "average_precision": _ranked(discrimination.mean_precision, influence.average_precision),
+    "sensitivity_at_90_specificity": _ranked(
+        _sensitivity, lambda ladder: influence.sensitivity_at_specificity(ladder, SPECIFICITY)
     ),
-    "specificity_at_90_sensitivity": (
-        lambda y, s, w: discrimination.specificity_at_sensitivity(y, s, SENSITIVITY, w),
-        lambda y, s, w: influence.specificity_at_sensitivity(y, s, SENSITIVITY, w),
+    "specificity_at_90_sensitivity": _ranked(
+        _specificity, lambda ladder: influence.specificity_at_sensitivity(ladder, SENSITIVITY)
     ),
-    "brier": (calibration.brier, influence.brier),
-    "scaled_brier": (calibration.scaled_brier, influence.scaled_brier),
-    "log_loss": (calibration.log_loss, influence.log_loss),
-    "oe_ratio": (calibration.observed_expected, influence.observed_expected),
+    "brier": _fitted(calibration.brier, influence.brier),
+    "scaled_brier": _fitted(calibration.scaled_brier, influence.scaled_brier),
+    "log_loss": _fitted(calibration.log_loss, influence.log_loss),
+    "oe_ratio": _fitted(calibration.observed_expected, influence.observed_expected),
 }
-"""Metrics that can be compared: value and influence. A binned calibration error is not among them."""
+"""Metrics that can be compared, as value and influences. A binned calibration error is not among them."""
 
 
 def compare(
@@ -120,19 +144,20 @@ def compare(
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
-    value, pull = FIGURES[metric]
     sample = bootstrap.sample(y, weight)
-    read = sample.probabilities if metric in PROBABILITY else sample.scores
-    a, b = read(p_a), read(p_b)
-    args = sample.positive, sample.weight
-    first, second = (value(args[0], score, args[1]) for score in (a, b))
     drawn = bootstrap.replicates_count
-    if first is None or second is None or sample.positive.all() or not sample.positive.any():
-        empty = None, None, None, None, None, None, None, None, drawn, drawn
-        return Comparison(metric, first, second, *empty, reason="one class only")
+    read = sample.probabilities if metric in FIT else sample.scores
+    a, b = read(p_a), read(p_b)
+    if sample.positive.all() or not sample.positive.any():
+        return _no_comparison(metric, drawn, "one class only")
+    (first, pull_a), (second, pull_b) = (
+        FIGURES[metric](sample.positive, score, sample.weight) for score in (a, b)
+    )
+    if first is None or second is None:
+        return _no_comparison(metric, drawn, "undefined for one of the scores")
     difference = replicate(sample, p_a, metric) - replicate(sample, p_b, metric)
-    present = np.unique(sample.patient)
-    phi = sample.by_patient(pull(args[0], a, args[1]) - pull(args[0], b, args[1]))[present]
+    present = np.bincount(sample.patient, minlength=len(bootstrap.patients)) > 0
+    phi = sample.by_patient(pull_a - pull_b)[present]
     found = t_interval(first - second, difference, satterthwaite(phi), level=share(level, "level"))
     same = found.se is not None and found.se < TWINS
     return Comparison(
@@ -149,8 +174,26 @@ def compare(
         percentile_high=found.percentile_high,
         undefined=found.undefined,
         replicates=drawn,
-        reason="the scores order all pairs alike" if same else found.reason,
+        reason="the difference is the same in every replicate" if same else found.reason,
     )
+
+
+def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:
+    nothing: dict[str, None] = dict.fromkeys(
+        (
+            "value_a",
+            "value_b",
+            "difference",
+            "low",
+            "high",
+            "se",
+            "df",
+            "p",
+            "percentile_low",
+            "percentile_high",
+        )
+    )
+    return Comparison(metric=metric, **nothing, undefined=drawn, replicates=drawn, reason=reason)
 
 
 def normal_p(difference: float, se: float | None) -> float | None:

@@ -86,7 +86,7 @@ def evaluate_continuous(
     value = asdict(agreement(measured, guessed, rows.weight))
     centre = float(np.mean(measured)) if len(measured) else 0.0
     columns = moments(measured - centre, guessed - centre)
-    drawn = from_moments(rows.totals(*columns))
+    drawn = from_moments(rows.totals(list(columns)))
     level = share(level, "level")
     df = _degrees(rows, columns)
     found = {
@@ -107,7 +107,7 @@ def _interval(name: str, point: float, drawn: Floats, df: float, level: float) -
         return t_interval(point, drawn, df, "identity", level=level)
     # Fisher's z is half the log odds of (1 + r) / 2, so the logit scale serves.
     half = t_interval((1 + point) / 2, (1 + drawn) / 2, df, "logit", level=level)
-    moved = {
+    moved: dict[str, Any] = {
         key: None if (limit := getattr(half, key)) is None else 2 * limit - 1
         for key in ("low", "high", "percentile_low", "percentile_high")
     }
@@ -126,7 +126,7 @@ def _interval(name: str, point: float, drawn: Floats, df: float, level: float) -
 
 
 def _degrees(rows: Rows, columns: Floats) -> dict[str, float]:
-    """Satterthwaite's degrees of freedom of every figure, from its derivative by the weight of each patient."""
+    """Satterthwaite's degrees of freedom of every figure, from its derivative by each patient's weight."""
     if not len(rows.patient):
         return dict.fromkeys(from_moments(np.zeros((9, 1))), 2.0)
     sums = columns @ rows.unit

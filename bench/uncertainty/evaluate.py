@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
-from bench.metrics.checks import Floats, share
-from bench.metrics.line import calibration_in_the_large, calibration_line
+from bench.metrics.checks import Bools, Floats, share
+from bench.metrics.ladder import Ladder
+from bench.metrics.line import fit_line, fit_shift
 from bench.metrics.smooth import smooth_calibration_error
 from bench.uncertainty import replicates as engine
 from bench.uncertainty.bootstrap import PatientBootstrap
@@ -43,6 +44,8 @@ METRICS = (
     "calibration_in_the_large",
 )
 """Fields of `Evaluation` that are estimates."""
+
+DISCRIMINATION, CALIBRATION, LINES = METRICS[:4], METRICS[4:], METRICS[-3:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,8 @@ def evaluate(
         ValueError: Neither patients nor bootstrap are given, lengths differ, NaN, labels other than 0/1,
             probabilities outside [0, 1], negative weights.
 
-    >>> result = evaluate([0, 0, 1, 1, 0], [0.1, 0.4, 0.35, 0.8, 0.2], ["a", "a", "b", "c", "d"], replicates=200)
+    >>> patient = ["a", "a", "b", "c", "d"]
+    >>> result = evaluate([0, 0, 1, 1, 0], [0.1, 0.4, 0.35, 0.8, 0.2], patient, replicates=200)
     >>> round(result.auroc.value, 6), result.patients, result.positive_patients
     (0.833333, 4, 2)
     """
@@ -140,166 +144,161 @@ def evaluate(
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
     score = sample.probabilities(p) if probabilities else sample.scores(p)
-    judge = Judge(sample, score, share(level, "level"))
-    ranking = engine.ranking_replicates(sample, score)
+    judge = Judge(sample, share(level, "level"))
+    ladder = Ladder.of(sample.positive, score, sample.weight)
+    ranking = engine.ranking_replicates(sample, ladder)
     return Evaluation(
         images=len(score),
-        patients=len(judge.present),
+        patients=judge.patients,
         positives=int(sample.positive.sum()),
         positive_patients=judge.positive_patients,
         negative_patients=judge.negative_patients,
         prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(score) else None,
         auroc_replicates=ranking.auroc,
-        **_discrimination(judge, ranking),
-        **(_calibration(judge) if probabilities else _not_applicable(NOT_PROBABILITIES)),
+        **_discrimination(judge, ladder, ranking),
+        **(_calibration(judge, score) if probabilities else _nothing(CALIBRATION, NOT_PROBABILITIES)),
     )
 
 
 class Judge:
     """Turns values, replicates and influences of one score into estimates."""
 
-    def __init__(self, sample: Sample, score: Floats, level: float) -> None:
-        self.sample, self.score, self.level = sample, score, level
-        self.present = np.unique(sample.patient)
-        self.positive_patients = len(np.unique(sample.patient[sample.positive]))
-        self.negative_patients = len(np.unique(sample.patient[~sample.positive]))
-        self.positives = int(sample.positive.sum())
-        self.negatives = len(score) - self.positives
+    def __init__(self, sample: Sample, level: float) -> None:
+        self.sample, self.level = sample, level
+        self.present = np.bincount(sample.patient, minlength=sample.blocks.shape[1]) > 0
+        positive = sample.by_patient(sample.positive.astype(np.float64)) > 0
+        negative = sample.by_patient((~sample.positive).astype(np.float64)) > 0
+        self.patients, self.positive_patients, self.negative_patients = (
+            int(np.count_nonzero(which)) for which in (self.present, positive, negative)
+        )
 
     @property
     def missing(self) -> str:
         """Why nothing that needs both classes is defined, or empty."""
-        if not len(self.score):
+        if not self.patients:
             return "no images"
-        if not self.positives:
+        if not self.positive_patients:
             return "no positive image"
-        return "" if self.negatives else "no negative image"
+        return "" if self.negative_patients else "no negative image"
 
     def patient_influence(self, image_influence: Floats) -> Floats:
         """(patients with rows,) sums of image influences."""
         return self.sample.by_patient(image_influence)[self.present]
 
     def interval(
-        self,
-        value: float | None,
-        replicates: Floats,
-        pull: Floats | None,
-        scale: Scale,
-        margin: float = 1e-12,
+        self, value: float | None, replicates: Floats, pull: Floats, scale: Scale, margin: float = 1e-300
     ) -> Estimate:
-        """The estimate of one metric; df from the influence, or positive patients - 1 without one."""
+        """The estimate of one metric from its replicates, with the degrees of freedom of its influence."""
         if value is None:
             return Estimate(None, reason=self.missing or "undefined")
-        df = (
-            max(2.0, self.positive_patients - 1.0)
-            if pull is None
-            else satterthwaite(self.patient_influence(pull))
+        df = satterthwaite(self.patient_influence(pull))
+        return with_warnings(
+            t_interval(value, replicates, df, scale, margin, self.level), self.positive_patients
         )
-        found = t_interval(value, replicates, df, scale, margin, self.level)
-        return with_warnings(found, self.positive_patients)
 
-    def sandwich(self, value: float | None, pull: Floats | None) -> Estimate:
+    def sandwich(self, value: float, pull: Floats) -> Estimate:
         """The estimate of one coefficient from its influence."""
-        if value is None or pull is None:
-            return Estimate(None, reason=self.missing or "no finite line is the most likely one")
         found = sandwich_interval(value, self.patient_influence(pull), self.level)
         return with_warnings(found, self.positive_patients)
 
 
-def _discrimination(judge: Judge, ranking: engine.Ranking) -> dict[str, Estimate]:
-    sample, score = judge.sample, judge.score
-    if judge.missing:
-        nothing = Estimate(None, reason=judge.missing)
-        return {name: nothing for name in METRICS[:4]}
-    args = (sample.positive, score, sample.weight)
-    near = 0.5 / (judge.positives * judge.negatives)
-    auroc = judge.interval(discrimination.auroc(*args), ranking.auroc, influence.auroc(*args), "logit", near)
-    closed = obuchowski_se(sample.positive, score, sample.patient) if sample.weight is None else None
+def _nothing(names: tuple[str, ...], reason: str) -> dict[str, Estimate]:
+    return {name: Estimate(None, reason=reason) for name in names}
+
+
+def _discrimination(judge: Judge, ladder: Ladder, ranking: engine.Ranking) -> dict[str, Estimate]:
+    sensitive = discrimination.point_at_specificity(ladder, engine.SPECIFICITY)
+    specific = discrimination.point_at_sensitivity(ladder, engine.SENSITIVITY)
+    if sensitive is None or specific is None:
+        return _nothing(DISCRIMINATION, judge.missing)
+    sample = judge.sample
+    positives = int(sample.positive.sum())
+    negatives = len(sample.positive) - positives
+    auroc = judge.interval(
+        discrimination.area(ladder),
+        ranking.auroc,
+        influence.auroc(ladder),
+        "logit",
+        0.5 / (positives * negatives),
+    )
     return {
-        "auroc": replace(auroc, obuchowski_se=closed),
+        "auroc": replace(
+            auroc, obuchowski_se=obuchowski_se(ladder, sample.patient) if sample.weight is None else None
+        ),
         "auprc": judge.interval(
-            discrimination.average_precision(*args),
+            discrimination.mean_precision(ladder),
             ranking.auprc,
-            influence.average_precision(*args),
+            influence.average_precision(ladder),
             "logit",
-            0.5 / judge.positives,
+            0.5 / positives,
         ),
         "sensitivity_at_90_specificity": judge.interval(
-            discrimination.sensitivity_at_specificity(*args[:2], engine.SPECIFICITY, sample.weight),
+            sensitive.sensitivity,
             ranking.sensitivity_at_90_specificity,
-            influence.sensitivity_at_specificity(*args[:2], engine.SPECIFICITY, sample.weight),
+            influence.sensitivity_at_specificity(ladder, engine.SPECIFICITY),
             "logit",
-            0.5 / judge.positives,
+            0.5 / positives,
         ),
         "specificity_at_90_sensitivity": judge.interval(
-            discrimination.specificity_at_sensitivity(*args[:2], engine.SENSITIVITY, sample.weight),
+            specific.specificity,
             ranking.specificity_at_90_sensitivity,
-            influence.specificity_at_sensitivity(*args[:2], engine.SENSITIVITY, sample.weight),
+            influence.specificity_at_sensitivity(ladder, engine.SENSITIVITY),
             "logit",
-            0.5 / judge.negatives,
+            0.5 / negatives,
         ),
     }
 
 
-Value = Callable[..., float | None]
-Pull = Callable[..., Floats]
+Value = Callable[[Bools, Floats, Floats | None], float | None]
+Pull = Callable[[Bools, Floats, Floats | None], Floats]
 
-PROPER: tuple[tuple[str, Value, Callable[[Sample, Floats], Floats], Pull, Scale, bool], ...] = (
-    ("brier", calibration.brier, engine.brier_replicates, influence.brier, "log", False),
+FIT: tuple[tuple[str, Value, Pull, Scale, bool], ...] = (
+    ("brier", calibration.brier, influence.brier, "log", False),
+    ("scaled_brier", calibration.scaled_brier, influence.scaled_brier, "identity", True),
+    ("log_loss", calibration.log_loss, influence.log_loss, "log", False),
+    ("oe_ratio", calibration.observed_expected, influence.observed_expected, "log", True),
     (
-        "scaled_brier",
-        calibration.scaled_brier,
-        engine.scaled_brier_replicates,
-        influence.scaled_brier,
-        "identity",
-        True,
-    ),
-    ("log_loss", calibration.log_loss, engine.log_loss_replicates, influence.log_loss, "log", False),
-    (
-        "oe_ratio",
-        calibration.observed_expected,
-        engine.oe_ratio_replicates,
-        influence.observed_expected,
+        "ece",
+        lambda y, p, w: calibration.calibration_error(y, p, engine.ECE_BINS, weight=w),
+        lambda y, p, w: influence.calibration_error(y, p, w, engine.ECE_BINS),
         "log",
-        True,
+        False,
     ),
-    ("ece", calibration.calibration_error, engine.ece_replicates, influence.calibration_error, "log", False),
 )
-"""Name, value, replicates, influence, scale of the interval, whether both classes are needed."""
+"""Name, value, influence, scale of the interval, whether both classes are needed."""
 
 
-def _calibration(judge: Judge) -> dict[str, Estimate]:
-    sample, p = judge.sample, judge.score
+def _calibration(judge: Judge, p: Floats) -> dict[str, Estimate]:
     if not len(p):
-        return _not_applicable(judge.missing)
-    found = {}
-    for name, value, replicates, pull, scale, both in PROPER:
-        if both and judge.missing:
-            found[name] = Estimate(None, reason=judge.missing)
-            continue
-        point = value(sample.positive, p, weight=sample.weight)
-        found[name] = judge.interval(
-            point, replicates(sample, p), pull(sample.positive, p, weight=sample.weight), scale
-        )
-    smooth = smooth_calibration_error(sample.positive, p, sample.weight)
-    found["smooth_ece"] = Estimate(smooth, reason="no interval: its bandwidth is chosen from the same data")
-    return {**found, **_lines(judge)}
-
-
-def _lines(judge: Judge) -> dict[str, Estimate]:
-    sample, p = judge.sample, judge.score
-    fitted = calibration_line(sample.positive, p, sample.weight)
-    shift = calibration_in_the_large(sample.positive, p, sample.weight)
-    slope, intercept = (
-        (None, None) if fitted is None else influence.line(sample.positive, p, fitted, sample.weight)
-    )
-    moved = None if shift is None else influence.shift(sample.positive, p, shift, sample.weight)
-    return {
-        "calibration_slope": judge.sandwich(None if fitted is None else fitted.slope, slope),
-        "calibration_intercept": judge.sandwich(None if fitted is None else fitted.intercept, intercept),
-        "calibration_in_the_large": judge.sandwich(shift, moved),
+        return _nothing(CALIBRATION, judge.missing)
+    sample = judge.sample
+    args = sample.positive, p, sample.weight
+    drawn = engine.fit_replicates(sample, p)
+    found = {
+        name: Estimate(None, reason=judge.missing)
+        if both and judge.missing
+        else judge.interval(value(*args), getattr(drawn, name), pull(*args), scale)
+        for name, value, pull, scale, both in FIT
     }
+    smooth = smooth_calibration_error(*args)
+    found["smooth_ece"] = Estimate(smooth, reason="no interval: its bandwidth is chosen from the same data")
+    return {**found, **_lines(judge, p)}
 
 
-def _not_applicable(reason: str) -> dict[str, Estimate]:
-    return {name: Estimate(None, reason=reason) for name in METRICS[4:]}
+def _lines(judge: Judge, p: Floats) -> dict[str, Estimate]:
+    sample = judge.sample
+    args = sample.positive, p, sample.weight
+    x = calibration.logit(p)
+    line, shift = fit_line(sample.positive, x, sample.weight), fit_shift(sample.positive, x, sample.weight)
+    if shift is None:
+        return _nothing(LINES, judge.missing)
+    moved = judge.sandwich(shift, influence.shift(*args[:2], shift, sample.weight))
+    if line is None:
+        why = "no finite line is the most likely one: constant predictions, or classes that a threshold parts"
+        return {**_nothing(LINES, why), "calibration_in_the_large": moved}
+    slope, intercept = influence.line(*args[:2], line, sample.weight)
+    return {
+        "calibration_slope": judge.sandwich(line.slope, slope),
+        "calibration_intercept": judge.sandwich(line.intercept, intercept),
+        "calibration_in_the_large": moved,
+    }

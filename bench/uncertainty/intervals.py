@@ -58,7 +58,8 @@ class Estimate:
 def satterthwaite(influence: Floats) -> float:
     """Degrees of freedom that a variance estimated from patient influences really has.
 
-    `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at least 2: few patients with a large influence make few degrees of freedom.
+    `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at least 2: few patients with a large influence make few degrees of
+    freedom.
 
     Args:
         influence: (P,) patient influences.
@@ -95,6 +96,18 @@ def back(values: Floats, scale: Scale) -> Floats:
     return np.exp(values) if scale == "log" else values
 
 
+def percentile_limits(values: Floats, level: float) -> tuple[float, float]:
+    """Quantiles (1 - level)/2 and (1 + level)/2, interpolated linearly between order statistics."""
+    ranked = np.sort(values)
+
+    def at(share: float) -> float:
+        place = share * (len(ranked) - 1)
+        below = min(int(place), len(ranked) - 2)
+        return float(ranked[below] + (place - below) * (ranked[below + 1] - ranked[below]))
+
+    return at((1 - level) / 2), at((1 + level) / 2)
+
+
 def t_interval(
     value: float,
     replicates: Floats,
@@ -114,30 +127,32 @@ def t_interval(
         level: Nominal coverage.
 
     Returns:
-        The estimate, without interval and with the reason where too many replicates are undefined or all are equal.
+        The estimate, without interval and with the reason where too many replicates are undefined or all are
+        equal.
     """
     drawn = len(replicates)
-    held = replicates[np.isfinite(replicates)]
+    finite = np.isfinite(replicates)
+    held = replicates if finite.all() else replicates[finite]
     undefined = drawn - len(held)
-    bare = Estimate(value, undefined=undefined, replicates=drawn)
+    nothing = Estimate(value, undefined=undefined, replicates=drawn)
     if undefined > MOST_UNDEFINED * drawn:
-        return replace(bare, reason=f"undefined in {undefined} of {drawn} replicates (more than 1%)")
+        return replace(nothing, reason=f"undefined in {undefined} of {drawn} replicates (more than 1%)")
     if len(held) < 2:
-        return replace(bare, reason="fewer than two replicates")
+        return replace(nothing, reason="fewer than two replicates")
     spread = float(np.std(forward(held, scale, margin), ddof=1))
-    if spread < 1e-15:
-        return replace(bare, se=0.0, reason="all replicates are equal, so they say nothing about the error")
+    if spread < 1e-14:
+        return replace(nothing, se=0.0, reason="all replicates are equal: they say nothing about the error")
     centre = forward(np.array([value]), scale, margin)[0]
     reach = t_quantile(level, df) * spread
     low, high = back(np.array([centre - reach, centre + reach]), scale)
-    percentile = np.quantile(held, [(1 - level) / 2, (1 + level) / 2])
+    percentile_low, percentile_high = percentile_limits(held, level)
     return replace(
-        bare,
+        nothing,
         low=float(min(low, value)),
         high=float(max(high, value)),
         se=float(np.std(held, ddof=1)),
-        percentile_low=float(percentile[0]),
-        percentile_high=float(percentile[1]),
+        percentile_low=percentile_low,
+        percentile_high=percentile_high,
         df=float(df),
         method=METHOD[scale],
     )

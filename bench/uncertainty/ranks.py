@@ -1,7 +1,7 @@
 """What paired replicates allow to say about ranks: of one entry, and about the whole board at once.
 
-Mogstad, Romano, Shaikh & Wilhelm 2024, "Inference for ranks with applications to mobility across neighbourhoods
-and academic achievement across countries". Higher values are better.
+Mogstad, Romano, Shaikh & Wilhelm 2024, "Inference for ranks with applications to mobility across
+neighbourhoods and academic achievement across countries". Higher values are better.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
 
     >>> rng = np.random.default_rng(0)
     >>> values = np.array([0.80, 0.79, 0.60])
-    >>> [(r.rank, r.low, r.high) for r in rank_sets(values[:, None] + 0.02 * rng.normal(size=(3, 500)), values)]
+    >>> replicates = values[:, None] + 0.02 * rng.normal(size=(3, 500))
+    >>> [(found.rank, found.low, found.high) for found in rank_sets(replicates, values)]
     [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
     """
     share(level, "level")
@@ -134,8 +135,8 @@ def _best_share(drawn: Floats) -> Floats:
 def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> BoardStatements:
     """Which entries are told apart, with one error probability for the whole board, stepped down.
 
-    The largest standardised difference over all pairs gives the critical value; pairs beyond it are told apart and
-    leave the maximum, which is taken again until nothing changes.
+    The largest standardised difference over all pairs gives the critical value; pairs beyond it are told
+    apart and leave the maximum, which is taken again until nothing changes.
 
     Args:
         replicates: (S, B) a metric of every entry in the same replicates, higher is better.

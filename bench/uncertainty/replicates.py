@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics import kernels
 from bench.metrics.calibration import bin_edges, bin_index, surprise
 from bench.metrics.checks import Bools, Floats, Ints, finite_vector, labels, weights
 from bench.metrics.discrimination import ROUNDING
+from bench.metrics.ladder import Ladder
 
 if TYPE_CHECKING:
     from bench.uncertainty.bootstrap import Blocks, PatientBootstrap
@@ -79,33 +80,27 @@ class Rows:
 
     def by_patient(self, values: Floats) -> Floats:
         """(P,) sums of row values over each patient."""
-        return np.bincount(self.patient, values, minlength=self.blocks.shape[1])
+        return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
 
-    def totals(self, *columns: Floats) -> Floats:
-        """(len(columns), B) sums over the rows of each replicate, weights included.
+    def trimmed(self, lanes: NDArray[Any]) -> Floats:
+        """(B,) the lanes of a kernel that are replicates, as float64."""
+        return lanes.reshape(-1)[: self.replicates].astype(np.float64)
 
-        Args:
-            *columns: (n,) row values.
-        """
-        return self._sums([(self.patient, self.unit * column) for column in columns])
-
-    def binned(self, values: Floats, index: Ints, bins: int) -> Floats:
-        """(bins, B) sums of row values (weights included) over the rows of each bin."""
-        worth = self.unit * values
-        return self._sums([(self.patient[index == k], worth[index == k]) for k in range(bins)])
-
-    def _sums(self, columns: list[tuple[Ints, Floats]]) -> Floats:
-        patients = self.blocks.shape[1]
-        start, entries, values = [0], [], []
-        for patient, worth in columns:
-            held = np.flatnonzero(np.bincount(patient, minlength=patients))
-            entries.append(held)
-            values.append(np.bincount(patient, worth, minlength=patients)[held])
-            start.append(start[-1] + len(held))
-        sums = kernels.weighted_sums(
-            self.blocks, np.array(start), np.concatenate(entries), np.concatenate(values)
-        )
+    def totals(self, columns: Sequence[Floats]) -> Floats:
+        """(len(columns), B) sums over the rows of each replicate, weights included, of row values (n,)."""
+        worth = np.stack([self.by_patient(self.unit * column) for column in columns], axis=1)
+        held = np.flatnonzero(np.bincount(self.patient, minlength=len(worth)))
+        sums = kernels.dense_sums(self.blocks, held, worth[held])
         return np.asarray(sums)[:, : self.replicates]
+
+    def gaps(self, values: Floats, index: Ints, bins: int) -> Floats:
+        """(B,) sum over bins of the absolute sum of row values (weights included) in the bin."""
+        patients = self.blocks.shape[1]
+        cell = index * patients + self.patient
+        held = np.flatnonzero(np.bincount(cell, minlength=bins * patients))
+        worth = np.bincount(cell, self.unit * values, minlength=bins * patients)[held]
+        start = np.searchsorted(held, np.arange(bins + 1) * patients)
+        return self.trimmed(kernels.absolute_sums(self.blocks, start, held % patients, worth))
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,8 @@ class Sample(Rows):
         """The rows of a bootstrap with their labels.
 
         Raises:
-            ValueError: Labels other than 0/1, weights that are negative, lengths that differ from the bootstrap's.
+            ValueError: Labels other than 0/1, weights that are negative, lengths that differ from the
+                bootstrap's.
         """
         positive = labels(y)
         if len(positive) != bootstrap.images:
@@ -135,8 +131,20 @@ class Sample(Rows):
     def classes(self) -> tuple[Floats, Floats]:
         """(B,) weight of the positive and of the negative rows in every replicate."""
         positive = self.positive.astype(np.float64)
-        hit, miss = self.totals(positive, 1 - positive)
+        hit, miss = self.totals([positive, 1 - positive])
         return hit, miss
+
+    @cached_property
+    def limits(self) -> tuple[Floats, Floats]:
+        """(k, LANES) the most false and the least true positives at the two operating points."""
+        hit, miss = self.classes
+        most = miss - SPECIFICITY * (1 - ROUNDING) * miss
+        least = SENSITIVITY * (1 - ROUNDING) * hit
+        if self.weight is None:
+            most, least = np.floor(most), np.ceil(least)
+        lanes = np.zeros((2, self.blocks.shape[0] * kernels.LANES))
+        lanes[:, : self.replicates] = most, least
+        return tuple(lanes.reshape(2, -1, kernels.LANES))  # type: ignore[return-value]
 
     @cached_property
     def defined(self) -> Bools:
@@ -146,7 +154,7 @@ class Sample(Rows):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Walk:
     """Images by falling score, as the kernels walk them; see `kernels.scan_auroc`."""
 
     negative: Ints
@@ -154,35 +162,31 @@ class Order:
     first: Ints
     above: Ints
     level: Ints
-    negative_weight: Floats | None
-    positive_weight: Floats | None
+    negative_weight: Floats
+    positive_weight: Floats
 
-
-def order(sample: Sample, score: Floats) -> Order:
-    """Sorts both classes; equal scores are put in the order of patient and weight, so row order never matters."""
-    sides = []
-    for side in (~sample.positive, sample.positive):
-        rows = np.flatnonzero(side)
-        if sample.weight is None:
-            place = rows[np.argsort(-score[rows], kind="stable")]
-        else:
-            place = rows[np.lexsort((sample.weight[rows], sample.patient[rows], -score[rows]))]
-        sides.append(place)
-    below, hit = sides
-    falling = -score[hit]
-    first = (
-        np.flatnonzero(np.append(True, falling[1:] != falling[:-1])) if len(hit) else np.zeros(0, np.int64)
-    )
-    ranked = -score[below]
-    return Order(
-        negative=sample.patient[below],
-        positive=sample.patient[hit],
-        first=np.append(first, len(hit)),
-        above=np.searchsorted(ranked, falling[first], side="left"),
-        level=np.searchsorted(ranked, falling[first], side="right"),
-        negative_weight=None if sample.weight is None else sample.weight[below],
-        positive_weight=None if sample.weight is None else sample.weight[hit],
-    )
+    @classmethod
+    def of(cls, sample: Sample, ladder: Ladder) -> Walk:
+        """The walk over a ladder; equal scores go by patient and weight, so that row order never matters."""
+        row = ladder.order
+        if sample.weight is not None:
+            row = np.lexsort((sample.weight, sample.patient, ladder.rung))
+        hit = sample.positive[row]
+        rungs = len(ladder.threshold)
+        gain = np.bincount(ladder.rung, sample.positive, minlength=rungs).astype(np.int64)
+        level = np.cumsum(np.bincount(ladder.rung, minlength=rungs) - gain)
+        held = gain > 0
+        level_held = level[held]
+        fault = np.diff(level, prepend=0)[held]
+        return cls(
+            negative=sample.patient[row[~hit]],
+            positive=sample.patient[row[hit]],
+            first=np.append(0, np.cumsum(gain[held])),
+            above=level_held - fault,
+            level=level_held,
+            negative_weight=ladder.unit[row[~hit]],
+            positive_weight=ladder.unit[row[hit]],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,106 +199,79 @@ class Ranking:
     specificity_at_90_sensitivity: Floats
 
 
-def auroc_replicates(sample: Sample, score: Floats) -> Floats:
+def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
     if sample.weight is not None:
-        return ranking_replicates(sample, score).auroc
-    by = order(sample, score)
-    doubled = kernels.scan_auroc(sample.blocks, by.negative, by.positive, by.first, by.above, by.level)
-    return _area(doubled.ravel()[: sample.replicates].astype(np.float64), sample)
+        return ranking_replicates(sample, ladder).auroc
+    walk = Walk.of(sample, ladder)
+    doubled = kernels.scan_auroc(
+        sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level
+    )
+    return _area(sample.trimmed(doubled), sample)
 
 
 def _area(doubled: Floats, sample: Sample) -> Floats:
     hit, miss = sample.classes
     pairs = 2 * hit * miss
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(sample.defined, (pairs - doubled) / pairs, np.nan)
+    return np.divide(pairs - doubled, pairs, out=np.full_like(pairs, np.nan), where=sample.defined)
 
 
-def ranking_replicates(sample: Sample, score: Floats) -> Ranking:
+def ranking_replicates(sample: Sample, ladder: Ladder) -> Ranking:
     """AUROC, AUPRC and both operating points from one walk over the sorted images."""
-    by = order(sample, score)
+    walk = Walk.of(sample, ladder)
     hit, miss = sample.classes
-    most = miss - SPECIFICITY * (1 - ROUNDING) * miss
-    least = SENSITIVITY * (1 - ROUNDING) * hit
-    walk = (sample.blocks, by.negative, by.positive, by.first, by.above, by.level)
-    if by.negative_weight is None:
-        limits = _lanes(np.floor(most), sample), _lanes(np.ceil(least), sample)
-        found = kernels.scan_joint(*walk, *(limit.astype(np.int64) for limit in limits))
+    most, least = sample.limits
+    path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
+    if sample.weight is None:
+        found = kernels.scan_joint(*path, most.astype(np.int64), least.astype(np.int64))
     else:
-        shares = np.stack([_lanes(most, sample), _lanes(least, sample)])
-        found = kernels.scan_weighted(*walk, by.negative_weight, by.positive_weight, shares)
-    doubled, precision, hits, alarms = (
-        part.ravel()[: sample.replicates].astype(np.float64) for part in found
+        weights_of = walk.negative_weight, walk.positive_weight
+        found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]))
+    doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
+    return Ranking(
+        _area(doubled, sample),
+        _ratio(precision, hit, sample.defined),
+        _ratio(hits, hit, sample.defined),
+        _ratio(miss - alarms, miss, sample.defined),
     )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares_of = (precision / hit, hits / hit, (miss - alarms) / miss)
-    return Ranking(_area(doubled, sample), *(np.where(sample.defined, part, np.nan) for part in shares_of))
 
 
-def _lanes(values: Floats, sample: Sample) -> Floats:
-    """(B,) as (k, LANES), padded with zeros."""
-    padded = np.zeros(sample.blocks.shape[0] * kernels.LANES)
-    padded[: len(values)] = values
-    return padded.reshape(-1, kernels.LANES)
+def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
+    return np.divide(above, below, out=np.full_like(below, np.nan), where=defined)
 
 
-def brier_replicates(sample: Sample, p: Floats) -> Floats:
-    """(B,) Brier score."""
-    loss, rows = sample.totals((p - sample.positive) ** 2, np.ones(len(p)))
-    return _ratio(loss, rows)
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Metrics of probabilities in every replicate, (B,) each; nan where undefined."""
+
+    brier: Floats
+    scaled_brier: Floats
+    log_loss: Floats
+    oe_ratio: Floats
+    ece: Floats
 
 
-def scaled_brier_replicates(sample: Sample, p: Floats) -> Floats:
-    """(B,) Brier score scaled by the prevalence of the replicate."""
+def fit_replicates(sample: Sample, p: Floats) -> Fit:
+    """Everything that sums over images fix: one product of the multiplicities with per-patient sums."""
+    error = p - sample.positive
+    loss, nats, expected = sample.totals([error**2, surprise(sample.positive, p), p])
+    gap = sample.gaps(error, bin_index(p, bin_edges(p, ECE_BINS, "uniform")), ECE_BINS)
     hit, miss = sample.classes
-    return 1 - _ratio(brier_replicates(sample, p) * (hit + miss) ** 2, hit * miss)
+    rows = hit + miss
+    held = rows > 0
+    return Fit(
+        brier=_ratio(loss, rows, held),
+        scaled_brier=1 - _ratio(loss * rows, hit * miss, sample.defined),
+        log_loss=_ratio(nats, rows, held),
+        oe_ratio=_ratio(hit, expected, expected > 0),
+        ece=_ratio(gap, rows, held),
+    )
 
 
-def log_loss_replicates(sample: Sample, p: Floats) -> Floats:
-    """(B,) log loss."""
-    loss, rows = sample.totals(surprise(sample.positive, p), np.ones(len(p)))
-    return _ratio(loss, rows)
-
-
-def oe_ratio_replicates(sample: Sample, p: Floats) -> Floats:
-    """(B,) observed over expected positives."""
-    (expected,) = sample.totals(p)
-    return _ratio(sample.classes[0], expected)
-
-
-def ece_replicates(sample: Sample, p: Floats) -> Floats:
-    """(B,) calibration error over fixed equal-width bins."""
-    index = bin_index(p, bin_edges(p, ECE_BINS, "uniform"))
-    gap = np.abs(sample.binned(p - sample.positive, index, ECE_BINS)).sum(axis=0)
-    return _ratio(gap, sum(sample.classes))
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(below > 0, above / below, np.nan)
-
-
-def _ranking(name: str) -> Callable[[Sample, Floats], Floats]:
-    return lambda sample, score: getattr(ranking_replicates(sample, score), name)  # type: ignore[no-any-return]
-
-
-RANKING: dict[str, Callable[[Sample, Floats], Floats]] = {
-    "auroc": auroc_replicates,
-    "auprc": _ranking("auprc"),
-    "average_precision": _ranking("auprc"),
-    "sensitivity_at_90_specificity": _ranking("sensitivity_at_90_specificity"),
-    "specificity_at_90_sensitivity": _ranking("specificity_at_90_sensitivity"),
-}
-PROBABILITY: dict[str, Callable[[Sample, Floats], Floats]] = {
-    "brier": brier_replicates,
-    "scaled_brier": scaled_brier_replicates,
-    "log_loss": log_loss_replicates,
-    "oe_ratio": oe_ratio_replicates,
-    "ece": ece_replicates,
-}
-METRICS = (*RANKING, *PROBABILITY)
-"""Names that `replicate` knows."""
+RANKING = tuple(field.name for field in fields(Ranking))
+FIT = tuple(field.name for field in fields(Fit))
+METRICS = (*RANKING, *FIT)
+"""Names that `replicate` knows; ``"average_precision"`` is another name of ``"auprc"``."""
 
 
 def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
@@ -303,8 +280,14 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
     Raises:
         ValueError: An unknown metric, or scores that do not fit.
     """
-    if metric in RANKING:
-        return RANKING[metric](sample, sample.scores(score))
-    if metric in PROBABILITY:
-        return PROBABILITY[metric](sample, sample.probabilities(score))
-    raise ValueError(f"unknown metric {metric!r}; one of {', '.join(METRICS)}")
+    name = "auprc" if metric == "average_precision" else metric
+    if name in FIT:
+        found: Floats = getattr(fit_replicates(sample, sample.probabilities(score)), name)
+        return found
+    if name not in RANKING:
+        raise ValueError(f"unknown metric {metric!r}; one of {', '.join(METRICS)}")
+    ladder = Ladder.of(sample.positive, sample.scores(score), sample.weight)
+    if name == "auroc":
+        return auroc_replicates(sample, ladder)
+    ranked: Floats = getattr(ranking_replicates(sample, ladder), name)
+    return ranked

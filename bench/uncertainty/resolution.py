@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from bench.metrics.checks import Floats, labels, share
 from bench.uncertainty.bootstrap import canonical_ids
 
-SCORE_CORRELATION = (0.3, 0.9)
-"""Range over which images of one patient may be alike to a model (correlation of scores within a class)."""
+SCORE_CORRELATION = (0.5, 1.0)
+"""How alike one patient's images may be to a model (correlation of scores within a class)."""
 
-MODEL_CORRELATION = 0.75
+MODEL_CORRELATION = 0.7
 """Correlation of two models' scores of the same image, within a class."""
 
 
@@ -29,10 +29,11 @@ class Resolution:
         positive_patients: Patients with a positive row.
         negative_patients: Patients with a negative row.
         auroc: The AUROC assumed.
-        half_width_low: Half the width of its 95% interval, if images of a patient are scored almost independently.
-        half_width_high: The same, if they are scored much alike.
-        paired_difference_low: Smallest difference of two models that is found with 80% power at the 5% level, low.
-        paired_difference_high: The same, high.
+        half_width_low: Half the width of its interval, if images of a patient are scored half alike.
+        half_width_high: The same, if they are scored all alike.
+        paired_difference_low: Smallest difference of two models that the power asked for finds, if half
+            alike.
+        paired_difference_high: The same, if all alike.
     """
 
     images: int
@@ -59,9 +60,9 @@ def split_resolution(
 ) -> Resolution:
     """Half-width and smallest detectable paired difference on these labels and patients.
 
-    Scores are taken as normal in both classes (binormal model) with the same correlation between any two images
-    of a patient; the clustered variance of the AUROC (Obuchowski 1997) is then known in closed form, from each
-    patient's number of positive and negative images alone. No random numbers are used.
+    Scores are taken as normal in both classes (binormal model) with the same correlation between any two
+    images of a patient; the clustered variance of the AUROC (Obuchowski 1997) is then known in closed form,
+    from each patient's number of positive and negative images alone. No random numbers are used.
 
     Args:
         y: (n,) 0/1 labels.
@@ -81,8 +82,8 @@ def split_resolution(
     if len(ids) != len(positive):
         raise ValueError(f"patient_id has {len(ids)} rows, y has {len(positive)}")
     _, code = np.unique(np.array(ids, dtype=object), return_inverse=True)
-    m = np.bincount(code, positive)
-    n = np.bincount(code, ~positive)
+    m = np.bincount(code, positive).astype(np.float64)
+    n = np.bincount(code, ~positive).astype(np.float64)
     counted = len(positive), len(m), int(m.sum()), int(np.count_nonzero(m)), int(np.count_nonzero(n))
     share(auroc, "auroc")
     if not m.sum() or not n.sum():

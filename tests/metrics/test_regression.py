@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from bench.metrics.regression import agreement
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e4]))
+def test_agreement_equals_scikit_learn_and_numpy(seed, offset):
+    rng = np.random.default_rng(seed)
+    truth = offset + rng.normal(4.6, 0.7, 50)
+    guess = truth + rng.normal(0.1, 0.4, 50)
+    found = agreement(truth, guess)
+    error = guess - truth
+    assert found.mae == pytest.approx(mean_absolute_error(truth, guess), rel=1e-12)
+    assert found.rmse == pytest.approx(root_mean_squared_error(truth, guess), rel=1e-9)
+    assert found.bias == pytest.approx(error.mean(), abs=1e-12)
+    assert found.pearson == pytest.approx(np.corrcoef(truth, guess)[0, 1], abs=1e-9)
+    assert found.r2 == pytest.approx(r2_score(truth, guess), abs=1e-9)
+    spread = 1.959963984540054 * error.std(ddof=1)
+    assert (found.loa_low, found.loa_high) == pytest.approx(
+        (error.mean() - spread, error.mean() + spread), rel=1e-9, abs=1e-9
+    )
+
+
+def test_undefined_figures_are_none():
+    assert agreement([], []).mae is None
+    one = agreement([4.0], [4.5])
+    assert (one.mae, one.pearson, one.loa_low) == (0.5, None, None)
+    flat = agreement([4.0, 4.0, 4.0], [4.5, 4.0, 3.0])
+    assert flat.r2 is None
+    assert flat.pearson is None
+    with pytest.raises(ValueError, match="truth holds 1"):
+        agreement([np.nan, 1], [1, 2])
+
+
+def test_a_whole_weight_is_a_repetition():
+    rng = np.random.default_rng(0)
+    truth, guess = rng.normal(size=(2, 20))
+    weight = rng.integers(0, 4, 20)
+    rows = np.repeat(np.arange(20), weight)
+    weighted, repeated = agreement(truth, guess, weight), agreement(truth[rows], guess[rows])
+    for name in ("mae", "rmse", "bias", "loa_low", "pearson", "r2"):
+        assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), rel=1e-9)
