@@ -9,13 +9,20 @@ image who knew the drawing rules perfectly would still err.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bench.cohort.demo_figures import Measurement
 from bench.cohort.demo_streams import Streams
 
+IMAGE_SIDE: Final = 224
+
 # Mean outer diameter of the left ventricle (cm), and mean wall: what "large" is judged against.
-MEAN_DIAMETER_CM = {True: 4.42, False: 4.75}
-MEAN_WALL_CM = {True: 1.04, False: 1.15}
+MEAN_DIAMETER_CM: Final = {True: 4.42, False: 4.75}
+MEAN_WALL_CM: Final = {True: 1.04, False: 1.15}
+# What the silhouette shows of the heart's size, and of its walls, is off by this many standard deviations:
+# (in all images of a patient, in one exposure).
+SIZE_BLUR: Final = (0.9, 0.55)
+WALL_BLUR: Final = (0.9, 0.55)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,6 @@ class Anatomy:
     Attributes:
         shift: (x, y) of the whole chest.
         zoom: Scale of the whole chest.
-        shear: Lean of the whole chest, x per y.
         chest: Half width of the rib cage.
         apex_y: Top of the lungs.
         diaphragm: (right, left) y of the domes.
@@ -70,7 +76,6 @@ class Anatomy:
 
     shift: tuple[float, float]
     zoom: float
-    shear: float
     chest: float
     apex_y: float
     diaphragm: tuple[float, float]
@@ -90,24 +95,24 @@ class Anatomy:
 
 def anatomy_of(subject: Subject, streams: Streams) -> Anatomy:
     """The anatomy shown by one image of a subject."""
-    own = iter(streams.normal(f"patient {subject.patient}", 12).tolist())
+    own = iter(streams.normal(f"patient {subject.patient}", 14).tolist())
     shot = iter(streams.normal(f"exposure {subject.image}", 16).tolist())
     old = (subject.age - 62) / 16
     habitus = next(own)
     breath = next(shot) + 0.4 * next(own)  # high: a deep breath, low domes and a slim heart
 
     size, thickness = _severity(subject)
-    width = 0.385 + 0.030 * size + 0.012 * thickness
-    width += 0.021 * next(own) + 0.014 * next(shot)
-    width += 0.014 * habitus + 0.010 * old - 0.012 * breath + 0.010 * subject.female
-    lean = 0.03 * next(own) + 0.02 * next(shot)  # a turned chest moves the heart across the midline
-    roundness = 0.9 * thickness + 0.3 * old + 0.7 * next(own) + 0.5 * next(shot)
-    tip = 0.33 - 0.035 * habitus + 0.03 * size - 0.02 * roundness + 0.02 * breath + 0.02 * next(own)
+    size += SIZE_BLUR[0] * next(own) + SIZE_BLUR[1] * next(shot)
+    thickness += WALL_BLUR[0] * next(own) + WALL_BLUR[1] * next(shot)
+    width = 0.385 + 0.026 * size + 0.010 * thickness + 0.010 * next(own)
+    width += 0.012 * habitus + 0.008 * old - 0.010 * breath + 0.008 * subject.female
+    lean = 0.02 * next(own) + 0.015 * next(shot)  # a turned chest moves the heart across the midline
+    roundness = 0.75 * thickness + 0.2 * old + 0.3 * next(own)
+    tip = 0.33 - 0.035 * habitus + 0.02 * size - 0.02 * roundness + 0.02 * breath + 0.02 * next(own)
     dome = 0.42 - 0.035 * habitus + 0.05 * breath
     return Anatomy(
         shift=(0.035 * next(shot), 0.03 * next(shot)),
         zoom=1.0 + 0.035 * next(shot),
-        shear=0.02 * next(shot),
         chest=0.80 + 0.02 * next(own) + 0.015 * breath,
         apex_y=-0.80 + 0.02 * next(own),
         diaphragm=(dome, dome + 0.05 + 0.02 * next(shot)),

@@ -12,16 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from bench.cohort.demo_anatomy import Anatomy, Subject, anatomy_of
+from bench.cohort.demo_anatomy import IMAGE_SIDE, Anatomy, Subject, anatomy_of
+from bench.cohort.demo_hardware import hardware
 from bench.cohort.demo_streams import Streams
 
-SIDE: Final = 224
+TEXTURE_CELLS: Final = 40
 JPEG_QUALITY: Final = 95
 JPEG_COMMENT: Final = b"Synthetic drawing. Shows no patient."
 
-# (SIDE, SIDE), or (SIDE, 1) where it depends on y alone; 32-bit throughout.
+# (IMAGE_SIDE, IMAGE_SIDE); (1, IMAGE_SIDE) where it depends on x alone, (IMAGE_SIDE, 1) on y; 32-bit.
 Plane = npt.NDArray[np.floating[Any]]
 
 
@@ -37,39 +38,44 @@ def demo_pixels(subject: Subject, seed: int) -> npt.NDArray[np.uint8]:
     streams = Streams(seed)
     anatomy = anatomy_of(subject, streams)
     x, y = _coordinates(anatomy)
-    words = streams.words(f"grain {subject.image}", SIDE * SIDE // 4)
-    shade = _chest(x, y, anatomy, words)
-    shade += anatomy.noise * _grain(words) * (0.6 + 0.6 * shade)
+    shade = _chest(x, y, anatomy, _texture(streams, subject.patient))
+    shade += anatomy.noise * _grain(streams, subject.image) * (0.6 + 0.6 * shade)
     shade -= anatomy.local_contrast * _local_mean(shade)
     shade -= shade.min()
     shade *= 255.0 / shade.max()
     if subject.heart_transplant or subject.lung_transplant or subject.device:
-        np.maximum(shade, _hardware(subject, anatomy), out=shade)
+        np.maximum(shade, hardware(subject, anatomy), out=shade)
     return np.rint(shade).astype(np.uint8)
 
 
 @cache
 def _grid() -> tuple[Plane, Plane]:
-    axis = ((np.arange(SIDE) + 0.5) / (SIDE / 2) - 1).astype(np.float32)
+    axis = ((np.arange(IMAGE_SIDE) + 0.5) / (IMAGE_SIDE / 2) - 1).astype(np.float32)
     return axis[None, :], axis[:, None]
 
 
 def _coordinates(anatomy: Anatomy) -> tuple[Plane, Plane]:
-    """Chest coordinates of every pixel: x over the plane, y as a column."""
+    """Chest coordinates of the pixels: x as a row, y as a column."""
     x, y = _grid()
     y = (y - np.float32(anatomy.shift[1])) / np.float32(anatomy.zoom)
-    x = (x - np.float32(anatomy.shift[0])) / np.float32(anatomy.zoom) - np.float32(anatomy.shear) * y
+    x = (x - np.float32(anatomy.shift[0])) / np.float32(anatomy.zoom)
     return x, y
 
 
 def _step(distance: Plane, softness: float) -> Plane:
     """0 well outside, 1 well inside, smooth over about `softness` around a border at distance 0."""
-    t = np.clip(distance * np.float32(0.5 / softness) + np.float32(0.5), 0, 1)
-    plane: Plane = t * t * (3 - 2 * t)
-    return plane
+    t: Plane = distance * np.float32(0.5 / softness)  # in place from here on: this is most of the work
+    t += 0.5
+    np.maximum(t, 0, out=t)
+    np.minimum(t, 1, out=t)
+    squared = t * t
+    t *= -2
+    t += 3
+    t *= squared
+    return t
 
 
-def _chest(x: Plane, y: Plane, a: Anatomy, words: npt.NDArray[np.uint64]) -> Plane:
+def _chest(x: Plane, y: Plane, a: Anatomy, texture: Plane) -> Plane:
     """Everything but hardware and grain."""
     side = np.abs(x)
     body = _body(side, y, a)
@@ -87,7 +93,7 @@ def _chest(x: Plane, y: Plane, a: Anatomy, words: npt.NDArray[np.uint64]) -> Pla
     shade += (1 - above) * thorax * (0.24 - 0.10 * _stomach(x, y, a))
     shade += (1 - thorax) * body * 0.22 * _step(y - 0.25, 0.45)
     shade += ribs * (0.11 * lungs * (1 - 0.75 * central) + 0.015)
-    shade += _vessels(x, y, a, words) * lungs * (1 - 0.8 * central)
+    shade += _vessels(side, y, a, texture) * lungs * (1 - 0.8 * central)
     shade += a.breast * _ellipse(side - 0.44, (y - 0.22), 0.36, 0.30) * body
     shade += 0.10 * _clavicles(side, y) * body
     shade += central * (0.33 * lungs + 0.05)
@@ -132,7 +138,7 @@ def _heart(x: Plane, y: Plane, a: Anatomy) -> Plane:
 
 def _mediastinum(x: Plane, y: Plane, a: Anatomy) -> Plane:
     """Great vessels: a narrow band with the aortic knob and the pulmonary trunk on the patient's left."""
-    knob = 0.085 * a.aorta * np.exp(-(((y + 0.36) / 0.085) ** 2))
+    knob = 0.075 * a.aorta * np.sqrt(np.clip(1 - ((y + 0.36) / 0.12) ** 2, 0, 1))
     trunk = 0.045 * np.exp(-(((y + 0.14) / 0.09) ** 2))
     left = 0.105 + 0.012 * a.habitus + knob + trunk
     right = 0.105 + 0.015 * a.habitus + 0.02 * a.aorta * _step(-0.1 - y, 0.2)
@@ -141,11 +147,18 @@ def _mediastinum(x: Plane, y: Plane, a: Anatomy) -> Plane:
 
 def _ribs(side: Plane, y: Plane, a: Anatomy) -> Plane:
     """Posterior ribs that fall to the sides, and fainter anterior ribs that fall to the middle."""
-    turn = np.float32(2 * np.pi / a.rib_spacing)
-    back = np.cos(turn * (y + 0.05 * side - 0.42 * side * side) + np.float32(a.rib_offset))
-    front = np.cos(turn * (y * 0.9 + 0.55 * side) + np.float32(a.rib_offset * 2))
+    turn = 2 * np.pi / a.rib_spacing
+    back = _waves(turn * (0.05 * side - 0.42 * side * side) + a.rib_offset, turn * y)
+    front = _waves(turn * 0.55 * side + 2 * a.rib_offset, turn * 0.9 * y)
     reach = np.clip((side - 0.3) * 3, 0, 1)
-    plane: Plane = np.clip(back + 0.1, 0, None) + 0.5 * reach * np.clip(front - 0.1, 0, None) - 0.35
+    plane: Plane = np.maximum(back + 0.1, 0) + 0.5 * reach * np.maximum(front - 0.1, 0) - 0.35
+    return plane
+
+
+def _waves(row: Plane, column: Plane) -> Plane:
+    """Cosine of the sum of a row and a column, by the addition theorem: two cosines fewer per pixel."""
+    plane: Plane = np.cos(row) * np.cos(column)
+    plane -= np.sin(row) * np.sin(column)
     return plane
 
 
@@ -171,68 +184,36 @@ def _ellipse(dx: Plane, dy: Plane, half_width: float, half_height: float) -> Pla
     return plane
 
 
-def _vessels(x: Plane, y: Plane, a: Anatomy, words: npt.NDArray[np.uint64]) -> Plane:
+def _vessels(side: Plane, y: Plane, a: Anatomy, texture: Plane) -> Plane:
     """Branching shadows that fade with the distance from the hila, and a veil over the bases."""
-    near = np.clip(1.15 - np.sqrt((np.abs(x) - 0.17) ** 2 + (y + 0.02) ** 2) * 1.6, 0, 1)
-    coarse = _texture(words, 28) + 0.7 * _texture(words[::-1], 56)
-    branching = np.clip(coarse, 0, None) * near
+    near = np.clip(1.15 - 1.6 * np.sqrt((side - 0.17) ** 2 + (y + 0.02) ** 2), 0, 1)
     veil = near * near + 0.5 * np.clip(y + 0.1, 0, 1)
-    plane: Plane = (0.05 + 0.06 * a.congestion) * branching + 0.10 * a.congestion * veil
+    plane: Plane = (0.05 + 0.06 * a.congestion) * near * np.maximum(texture, 0)
+    plane += 0.10 * a.congestion * veil
     return plane
 
 
-def _texture(words: npt.NDArray[np.uint64], cells: int) -> Plane:
-    """Smooth noise of unit scale with `cells` cells a side."""
-    seeds = np.ascontiguousarray(words).view(np.uint8)[: cells * cells].reshape(cells, cells)
-    image = Image.fromarray(seeds).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return (np.asarray(image, np.float32) - 127.5) / 74
+def _texture(streams: Streams, patient: str) -> Plane:
+    """Smooth noise of about unit scale: the patient's own pattern of vessels."""
+    cells = streams.words(f"vessels {patient}", TEXTURE_CELLS**2 // 8).view(np.uint8)
+    image = Image.fromarray(cells.reshape(TEXTURE_CELLS, TEXTURE_CELLS))
+    smooth = image.resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC)
+    plane: Plane = (np.asarray(smooth, np.float32) - 127.5) / np.float32(60)
+    return plane
 
 
-def _grain(words: npt.NDArray[np.uint64]) -> Plane:
-    """(SIDE, SIDE) noise of unit variance: sums of two bytes, without any library's generator."""
-    pair = words.view(np.uint8).reshape(2, SIDE, SIDE)
-    plane: Plane = (pair[0].astype(np.float32) + pair[1] - 255) / np.float32(104.5)
+def _grain(streams: Streams, image: str) -> Plane:
+    """Noise of unit variance: sums of two bytes, without any library's generator."""
+    words = streams.words(f"grain {image}", IMAGE_SIDE**2 // 4)
+    pair = words.view(np.uint8).reshape(2, IMAGE_SIDE, IMAGE_SIDE)
+    plane: Plane = pair[0].astype(np.float32)
+    plane += pair[1]
+    plane -= 255
+    plane /= np.float32(104.5)
     return plane
 
 
 def _local_mean(shade: Plane) -> Plane:
     """Mean over neighbourhoods of about a seventh of the image, as in adaptive equalisation."""
-    tiles = Image.fromarray(shade).reduce(SIDE // 7)
-    return np.asarray(tiles.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-
-
-def _hardware(subject: Subject, a: Anatomy) -> Plane:
-    """Grey values of what surgeons left in the chest, 0 elsewhere."""
-    canvas = Image.new("L", (2 * SIDE, 2 * SIDE))
-    pen = _Pen(ImageDraw.Draw(canvas), a)
-    if subject.heart_transplant:
-        for k in range(6):
-            pen.line([(-0.025, -0.42 + 0.12 * k), (0.025, -0.40 + 0.12 * k), (-0.02, -0.385 + 0.12 * k)], 3)
-    if subject.lung_transplant:
-        for k in range(4):
-            pen.line([(-0.2 + 0.13 * k, 0.02 + 0.04 * (k % 2)), (-0.18 + 0.13 * k, 0.05)], 4)
-        pen.line([(-0.07, 0.12), (0.07, 0.13)], 3)
-    if subject.device:
-        pen.box(0.48, -0.56, 0.66, -0.40)
-        right, tip = -0.5 * a.heart_right, (0.55 * a.heart_left, a.heart_tip)
-        pen.line([(0.5, -0.5), (0.3, -0.62), (0.02, -0.5), (-0.08, -0.25), (right, 0.1)], 3)
-        pen.line([(0.5, -0.48), (0.28, -0.6), (0.0, -0.48), (-0.06, -0.2), (right + 0.06, 0.22), tip], 3)
-    return np.asarray(canvas.reduce(2), np.float32)
-
-
-class _Pen:
-    """Draws in chest coordinates."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw, a: Anatomy) -> None:
-        self._draw, self._a = draw, a
-
-    def _at(self, x: float, y: float) -> tuple[float, float]:
-        a = self._a
-        column = (x + a.shear * y) * a.zoom + a.shift[0]
-        return (column + 1) * SIDE, (y * a.zoom + a.shift[1] + 1) * SIDE
-
-    def line(self, points: list[tuple[float, float]], width: int) -> None:
-        self._draw.line([self._at(*point) for point in points], fill=255, width=width, joint="curve")
-
-    def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        self._draw.rounded_rectangle((*self._at(x0, y0), *self._at(x1, y1)), radius=14, fill=255)
+    tiles = Image.fromarray(shade).reduce(IMAGE_SIDE // 7)
+    return np.asarray(tiles.resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC))
