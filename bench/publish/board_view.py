@@ -1,0 +1,149 @@
+"""What a board page shows: the sentences, the table, the charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.board.model import TestSet
+from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.charts.interval import interval_axis, interval_cell
+from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
+from bench.publish.exports import reported_entries
+from bench.publish.format import decimal, interval
+from bench.publish.place import Place
+from bench.publish.rows import BoardTable, Row, tie_sentence
+from bench.publish.scales import tick_texts
+
+FOREST_ROWS = 60
+"""Rows of the forest plot; the table has the numbers of all."""
+
+GROUPS = {"other": "Other AUROC", "calibration": "Calibration", "speed": "Speed", "source": "Source"}
+
+
+def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
+    """The template's values for one target's board."""
+    loaded = place.loaded
+    board = loaded.board
+    if board is None:
+        raise ValueError(f"cohort {loaded.spec.id} has no board")
+    home = place.home(path)
+    axis = interval_axis(row.auroc for row in table.rows)
+    return {
+        "heading": board.title,
+        "board": board,
+        "test": board.test_set,
+        "table": table,
+        "level": f"{100 * board.level:g}%",
+        "tie": tie_sentence(table, board.level),
+        "resolution": resolution_sentence(board.test_set, table),
+        "tabs": _tabs(place, table.target, home),
+        "axis": tick_texts((axis.low, axis.high)),
+        "bars": {row.slug: interval_cell(row.auroc, axis) for row in table.rows},
+        "spans": _spans(table),
+        "groups": [(g, GROUPS[g]) for g in dict.fromkeys([*(c.group for c in table.columns[1:]), "source"])],
+        "facets": _facets(table.rows),
+        **_forest(table, home),
+        "tradeoff": _tradeoff(table, home),
+        "reported": len(reported_entries(loaded)),
+    }
+
+
+def resolution_sentence(test: TestSet, table: BoardTable) -> str:
+    """What the test set can tell apart, as a sentence; empty where it is not known."""
+    found = next((t for t in test.targets if t.target == table.target), None)
+    if found is None or found.half_width_low is None or found.paired_difference_low is None:
+        return ""
+    half = interval(found.half_width_low, found.half_width_high)
+    difference = interval(found.paired_difference_low, found.paired_difference_high)
+    return (
+        f"Resolution: with {found.positives:,} positive images of {found.positive_patients:,} patients, "
+        f"an interval at AUROC 0.80 reaches ±{half}, and a difference is seen with 80% power from {difference} on."
+    )
+
+
+def _tabs(place: Place, current: str, home: str) -> list[dict[str, Any]]:
+    board = place.loaded.board
+    labels = {t.target: t.label for t in board.targets} if board else {}
+    return [
+        {"href": f"{home}{place.folders[t]}index.html", "label": labels[t], "current": t == current}
+        for t in place.targets
+        if t in labels
+    ]
+
+
+def _spans(table: BoardTable) -> list[tuple[str, int, str]]:
+    groups = dict.fromkeys(column.group for column in table.columns)
+    return [(g, sum(c.group == g for c in table.columns), GROUPS.get(g, "")) for g in groups]
+
+
+def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    values: dict[tuple[str, str], set[str]] = {
+        ("kind", "Kind"): {row.entry.manifest.kind for row in rows},
+        ("team", "Team"): {row.entry.manifest.team for row in rows},
+        ("inputs", "Inputs"): {", ".join(row.entry.manifest.inputs) for row in rows},
+    }
+    return [(key, words, sorted(found)) for (key, words), found in values.items() if len(found) > 1]
+
+
+def _forest(table: BoardTable, home: str) -> dict[str, Any]:
+    drawn = [row for row in table.ranked if row.auroc is not None and row.auroc.value is not None]
+    shown = drawn[:FOREST_ROWS]
+    chart = forest(
+        [_forest_row(row, home) for row in shown],
+        title=f"AUROC, {table.label}",
+        axis_label="AUROC (95% interval)",
+    )
+    return {
+        "forest": chart if shown else "",
+        "forest_shown": len(shown),
+        "forest_rest": len(drawn) - len(shown),
+    }
+
+
+def _forest_row(row: Row, home: str) -> ForestRow:
+    auroc = row.auroc
+    return ForestRow(
+        label=row.entry.manifest.name,
+        value=auroc.value if auroc else None,
+        low=auroc.low if auroc else None,
+        high=auroc.high if auroc else None,
+        note=f"rank {row.rank}",
+        href=f"{home}e/{row.slug}/index.html",
+        slug=row.slug,
+        marked=row.leader or row.standing.with_leader,
+    )
+
+
+def _tradeoff(table: BoardTable, home: str) -> Markup | str:
+    places = [index for index, column in enumerate(table.columns) if column.key == "speed"]
+    if not places or table.setting is None:
+        return ""
+    points = [
+        SpeedPoint(
+            name=row.entry.manifest.name,
+            slug=row.slug,
+            href=f"{home}e/{row.slug}/index.html",
+            latency_ms=latency,
+            auroc=row.auroc.value,
+            low=row.auroc.low,
+            high=row.auroc.high,
+            eligible=not row.cells[places[0]].note,
+        )
+        for row in table.ranked
+        if row.auroc is not None
+        and row.auroc.value is not None
+        and (latency := row.cells[places[0]].value) is not None
+        and latency > 0
+    ]
+    return tradeoff(points, table.setting.label) if points else ""
+
+
+def describe(table: BoardTable) -> str:
+    """A page's description in one line."""
+    first = table.ranked[0] if table.ranked else None
+    if first is None or first.auroc is None:
+        return f"{table.label}: no entry is ranked."
+    return f"{table.label}: {first.entry.manifest.name} leads with AUROC {decimal(first.auroc.value)}."

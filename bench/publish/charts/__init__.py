@@ -1,0 +1,1 @@
+"""Charts as SVG text: pure functions from numbers to markup, styled by the site's style sheet."""

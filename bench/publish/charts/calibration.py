@@ -1,0 +1,95 @@
+"""Reliability with its band and bin counts, and the distribution of scores by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bench.publish.charts.curves import LEFT, SIDE, SIZE, TOP, UNIT_TICKS, unit_plot
+from bench.publish.charts.svg import Plot, bar, chart, path, square, text
+from bench.publish.format import plural
+from bench.publish.scales import Linear, domain
+from bench.scoring.scorecard import ReliabilityBin, ScoreDistribution
+
+STRIP = 40
+
+
+def reliability(bins: Sequence[ReliabilityBin], label: str) -> Markup:
+    """Observed frequency against mean prediction, with the interval of each bin, and images per bin below."""
+    plot = unit_plot()
+    body = plot.frame(UNIT_TICKS, UNIT_TICKS, "Predicted probability", "Observed frequency")
+    body += path(plot.line([(0, 0), (1, 1)]), "ref")
+    shown = [b for b in bins if b.mean_prediction is not None and b.observed is not None]
+    upper = [(b.mean_prediction, b.observed_high) for b in shown]
+    lower = [(b.mean_prediction, b.observed_low) for b in shown]
+    band = [(x, y) for x, y in upper + lower[::-1] if x is not None and y is not None]
+    if len(band) > 2:
+        body += path(plot.area(band), "band")
+    centres = [
+        (b.mean_prediction, b.observed)
+        for b in shown
+        if b.mean_prediction is not None and b.observed is not None
+    ]
+    if centres:
+        body += path(plot.line(centres), "curve s0")
+        body += path("".join(square(plot.x(x), plot.y(y), 2.5) for x, y in centres), "dot")
+    body += _counts(bins, plot)
+    title = f"Reliability, {label}: {plural(len(shown), 'bin')} shown of {len(bins)}"
+    return chart(SIZE, SIZE + 16 + STRIP, body, title=title)
+
+
+def distribution(scores: ScoreDistribution, label: str) -> Markup:
+    """Shares of each class by score: outlined above the line for the positive, filled for the negative."""
+    top = max((*scores.positive, *scores.negative), default=0.0) or 1.0
+    span = (scores.low, scores.high) if scores.high > scores.low else (scores.low - 0.5, scores.low + 0.5)
+    x = Linear(*span, LEFT, LEFT + SIDE)
+    y = Linear(*(0.0, domain([0, top], least=0.01)[1]), TOP + SIDE, TOP)
+    plot = Plot(x, y)
+    ticks = x.ticks(5)
+    body = plot.frame(ticks, y.ticks(5), "Score", "Share of the class")
+    body += path(_bars(plot, scores, scores.negative), "fill s1")
+    body += path(_outline(plot, scores, scores.positive), "curve s0")
+    body += text(LEFT + SIDE - 4, TOP + 14, "positive (line)", "end s0")
+    body += text(LEFT + SIDE - 4, TOP + 30, "negative (filled)", "end s1")
+    return chart(SIZE, SIZE + 16, body, title=f"Distribution of scores by class, {label}")
+
+
+def _counts(bins: Sequence[ReliabilityBin], plot: Plot) -> str:
+    most = max((b.images or 0 for b in bins), default=0)
+    if not most:
+        return ""
+    base = SIZE + 10 + STRIP
+    bars = (
+        bar(
+            plot.x(b.low) + 1,
+            base - 30 * b.images / most,
+            max(plot.x(b.high) - plot.x(b.low) - 2, 1),
+            30 * b.images / most,
+        )
+        for b in bins
+        if b.images
+    )
+    return path("".join(bars), "fill") + text(LEFT - 6, base, "images", "tick end")
+
+
+def _edges(scores: ScoreDistribution, shares: Sequence[float]) -> list[float]:
+    width = (scores.high - scores.low) / max(len(shares), 1)
+    return [scores.low + width * index for index in range(len(shares) + 1)]
+
+
+def _bars(plot: Plot, scores: ScoreDistribution, shares: Sequence[float]) -> str:
+    edges, base = _edges(scores, shares), plot.y(0)
+    return "".join(
+        bar(plot.x(edges[i]), plot.y(share), plot.x(edges[i + 1]) - plot.x(edges[i]), base - plot.y(share))
+        for i, share in enumerate(shares)
+        if share > 0
+    )
+
+
+def _outline(plot: Plot, scores: ScoreDistribution, shares: Sequence[float]) -> str:
+    edges = _edges(scores, shares)
+    points = [(edges[0], 0.0)]
+    for index, share in enumerate(shares):
+        points += [(edges[index], share), (edges[index + 1], share)]
+    return plot.line([*points, (edges[-1], 0.0)])

@@ -1,0 +1,83 @@
+"""Curves over a square or a range: ROC, precision-recall, decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bench.publish.charts.simplify import simplified
+from bench.publish.charts.svg import Plot, chart, path, text
+from bench.publish.format import decimal, percent
+from bench.publish.scales import Linear, domain
+from bench.scoring.scorecard import DecisionPoint
+
+SIZE, LEFT, TOP, SIDE = 300, 40, 26, 250
+UNIT_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve with its name and the number that sums it up."""
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    value: float | None
+
+
+def unit_plot() -> Plot:
+    """A square from 0 to 1 on both axes."""
+    return Plot(Linear(0, 1, LEFT, LEFT + SIDE), Linear(0, 1, TOP + SIDE, TOP))
+
+
+def roc(curves: Sequence[Curve]) -> Markup:
+    """ROC curves in one square, told apart by dash pattern as well as by colour."""
+    plot = unit_plot()
+    body = plot.frame(UNIT_TICKS, UNIT_TICKS, "1 − specificity", "Sensitivity")
+    body += path(plot.line([(0, 0), (1, 1)]), "ref")
+    title = "ROC curves. " + "; ".join(f"{c.label}: AUROC {decimal(c.value)}" for c in curves)
+    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=True), title=title)
+
+
+def precision_recall(curves: Sequence[Curve], prevalences: Sequence[float | None]) -> Markup:
+    """Precision-recall curves, each with the prevalence that a worthless score would reach."""
+    plot = unit_plot()
+    body = plot.frame(UNIT_TICKS, UNIT_TICKS, "Recall (sensitivity)", "Precision")
+    for index, prevalence in enumerate(prevalences):
+        if prevalence is not None:
+            body += path(plot.line([(0, prevalence), (1, prevalence)]), f"ref s{index % 6}")
+    title = "Precision-recall curves. " + "; ".join(
+        f"{c.label}: AUPRC {decimal(c.value)} at prevalence {percent(p)}"
+        for c, p in zip(curves, prevalences, strict=True)
+    )
+    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=False), title=title)
+
+
+def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
+    """Net benefit of acting on the score, of treating everybody, and of treating nobody."""
+    shown = [p for p in points if p.threshold <= 0.5]
+    x = Linear(0, max((p.threshold for p in shown), default=0.5) or 0.5, LEFT, LEFT + SIDE)
+    best = max((max(p.net_benefit, p.treat_all) for p in shown), default=0.1)
+    low, high = domain([-0.25 * max(best, 0.01), best], least=0.01)
+    plot = Plot(x, Linear(low, high, TOP + SIDE, TOP))
+    body = plot.frame(x.ticks(5), plot.y.ticks(5), "Threshold probability", "Net benefit")  # type: ignore[call-arg]
+    body += path(plot.line([(x.low, 0), (x.high, 0)]), "ref")
+    body += path(plot.line((p.threshold, p.treat_all) for p in shown if p.treat_all >= low), "curve s1")
+    model = simplified([(p.threshold, p.net_benefit) for p in shown], 0.004 * (high - low))
+    body += path(plot.line(model), "curve s0")
+    body += text(LEFT + SIDE - 4, TOP + 14, "this entry", "end s0")
+    body += text(LEFT + SIDE - 4, TOP + 30, "treat all", "end s1")
+    body += text(LEFT + SIDE - 4, plot.y(0) - 4, "treat none", "end dim")
+    return chart(SIZE, SIZE + 16, body, title=f"Decision curve, {label}: net benefit by threshold")
+
+
+def _curves(plot: Plot, curves: Sequence[Curve], *, from_bottom: bool) -> str:
+    parts = []
+    for index, curve in enumerate(curves):
+        style = f"s{index % 6}"
+        parts.append(path(plot.line(simplified(curve.points)), f"curve {style}"))
+        line = len(curves) - 1 - index if from_bottom else index
+        y = TOP + SIDE - 8 - 15 * line if from_bottom else TOP + 14 + 15 * line
+        parts.append(text(LEFT + SIDE - 4, y, f"{curve.label} {decimal(curve.value)}", f"end {style}"))
+    return "".join(parts)

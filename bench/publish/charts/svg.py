@@ -1,0 +1,114 @@
+"""The few SVG elements that the charts are made of.
+
+Style comes from classes, since the content policy of the pages stops inline style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from bench.publish.format import printable
+from bench.publish.scales import Linear, Log, tick_texts
+
+
+def at(value: float) -> str:
+    """A coordinate with at most one decimal."""
+    written = f"{value:.1f}".removesuffix(".0")
+    return "0" if written == "-0" else written
+
+
+def attributes(names: dict[str, str]) -> str:
+    """Attributes as text, escaped; those that are empty are left out."""
+    return "".join(f' {name}="{escape(printable(value))}"' for name, value in names.items() if value)
+
+
+def text(x: float, y: float, content: str, css: str = "") -> str:
+    """A text whose anchor and size the class decides."""
+    return f'<text{attributes({"class": css})} x="{at(x)}" y="{at(y)}">{escape(printable(content))}</text>'
+
+
+def path(data: str, css: str) -> str:
+    """A path."""
+    return f'<path class="{css}" d="{data}"/>'
+
+
+def polyline(points: Iterable[tuple[float, float]]) -> str:
+    """Path data through `points`."""
+    return "M" + "L".join(f"{at(x)} {at(y)}" for x, y in points)
+
+
+def polygon(points: Iterable[tuple[float, float]]) -> str:
+    """Path data of a closed shape."""
+    return polyline(points) + "Z"
+
+
+def bar(x: float, y: float, width: float, height: float) -> str:
+    """Path data of a rectangle."""
+    return f"M{at(x)} {at(y)}h{at(width)}v{at(height)}h{at(-width)}z"
+
+
+def square(x: float, y: float, half: float) -> str:
+    """Path data of a square around a point."""
+    return bar(x - half, y - half, 2 * half, 2 * half)
+
+
+def link(content: str, href: str, label: str, slug: str = "") -> str:
+    """A link around marks, named for those who cannot see them."""
+    return f"<a{attributes({'href': href, 'data-e': slug, 'aria-label': label})}>{content}</a>"
+
+
+def tooltip(content: str) -> str:
+    """The words that a mark shows on hover and tells assistive software."""
+    return f"<title>{escape(printable(content))}</title>"
+
+
+def chart(
+    width: float, height: float, body: str, *, title: str, css: str = "", linked: bool = False
+) -> Markup:
+    """A whole chart. One with links is a group, one without is an image; both are named by `title`."""
+    role = "group" if linked else "img"
+    names = attributes({"class": f"chart {css}".strip(), "role": role, "aria-label": title})
+    return Markup(f'<svg{names} viewBox="0 0 {at(width)} {at(height)}">{body}</svg>')
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A rectangle with two axes: `x` runs to the right, `y` upwards."""
+
+    x: Linear | Log
+    y: Linear | Log
+
+    def frame(
+        self,
+        x_ticks: Sequence[float],
+        y_ticks: Sequence[float],
+        x_label: str,
+        y_label: str,
+        *,
+        x_texts: Sequence[str] | None = None,
+        y_texts: Sequence[str] | None = None,
+    ) -> str:
+        """Grid lines, tick texts and axis names."""
+        left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
+        grid = "".join(f"M{at(self.x(v))} {at(top)}V{at(bottom)}" for v in x_ticks)
+        grid += "".join(f"M{at(left)} {at(self.y(v))}H{at(right)}" for v in y_ticks)
+        parts = [path(grid, "grid")]
+        for value, words in zip(x_ticks, x_texts or tick_texts(x_ticks), strict=True):
+            parts.append(text(self.x(value), bottom + 15, words, "tick mid"))
+        for value, words in zip(y_ticks, y_texts or tick_texts(y_ticks), strict=True):
+            parts.append(text(left - 6, self.y(value) + 4, words, "tick end"))
+        parts.append(text((left + right) / 2, bottom + 32, x_label, "name mid"))
+        if y_label:
+            parts.append(text(left, top - 8, y_label, "name"))
+        return "".join(parts)
+
+    def line(self, points: Iterable[tuple[float, float]]) -> str:
+        """Path data through points given in values."""
+        return polyline((self.x(x), self.y(y)) for x, y in points)
+
+    def area(self, points: Iterable[tuple[float, float]]) -> str:
+        """Path data of a closed shape given in values."""
+        return polygon((self.x(x), self.y(y)) for x, y in points)

@@ -1,0 +1,93 @@
+"""Speed against AUROC, with the stair-step front of the entries that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
+from bench.publish.format import decimal, shortened, significant
+from bench.publish.scales import Linear, Log, domain
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedPoint:
+    """One entry; `latency_ms` is above 0.
+
+    Only an `eligible` figure (stable, parity passed) can be on the front.
+    """
+
+    name: str
+    slug: str
+    href: str
+    latency_ms: float
+    auroc: float
+    low: float | None
+    high: float | None
+    eligible: bool
+
+
+def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
+    """The eligible points that no other eligible one beats in speed and AUROC, fastest first."""
+    best: list[SpeedPoint] = []
+    for point in sorted((p for p in points if p.eligible), key=lambda p: (p.latency_ms, -p.auroc, p.slug)):
+        if not best or point.auroc > best[-1].auroc:
+            best.append(point)
+    return best
+
+
+def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
+    """The plot; figures that are not eligible are hollow, those on the front are square and named."""
+    latencies = [p.latency_ms for p in points]
+    x = Log(min(latencies) / 1.3, max(latencies) * 1.3, LEFT, RIGHT)
+    aurocs = [limit for p in points for limit in (p.auroc, p.low, p.high)]
+    y = Linear(*domain(aurocs, within=(0, 1)), BOTTOM, TOP)
+    ticks = x.ticks()
+    body = [
+        Plot(x, y).frame(
+            ticks,
+            y.ticks(5),
+            f"Median latency in ms, log scale ({setting})",
+            "AUROC",
+            x_texts=[significant(value) for value in ticks],
+        )
+    ]
+    best = front(points)
+    if best:
+        body.append(path(_stairs(best, x, y), "front"))
+    on_front = {p.slug for p in best}
+    body += [
+        _mark(p, x, y, p.slug in on_front) for p in sorted(points, key=lambda p: (p.slug in on_front, p.slug))
+    ]
+    title = f"Speed against AUROC: {len(points)} entries, {len(best)} on the front"
+    return chart(WIDTH, HEIGHT, "".join(body), title=title, css="wide", linked=True)
+
+
+def _stairs(best: Sequence[SpeedPoint], x: Log, y: Linear) -> str:
+    data = f"M{at(x(best[0].latency_ms))} {at(y.start)}"
+    for point in best:
+        data += f"H{at(x(point.latency_ms))}V{at(y(point.auroc))}"
+    return data + f"H{at(x.end)}"
+
+
+def _mark(point: SpeedPoint, x: Log, y: Linear, on_front: bool) -> str:
+    px, py = x(point.latency_ms), y(point.auroc)
+    words = f"{point.name}: {significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
+    words += "" if point.eligible else ", speed not ranked"
+    marks = tooltip(words)
+    if point.low is not None and point.high is not None:
+        marks += path(f"M{at(px)} {at(y(point.low))}V{at(y(point.high))}", "ci thin")
+    css = "dot best" if on_front else "dot" if point.eligible else "dot hollow"
+    marks += (
+        path(square(px, py, 5), css)
+        if on_front
+        else f'<circle class="{css}" cx="{at(px)}" cy="{at(py)}" r="4.5"/>'
+    )
+    if on_front:
+        right = px > RIGHT - 150
+        marks += text(px - 8 if right else px + 8, py - 8, shortened(point.name, 26), "end" if right else "")
+    return link(marks, point.href, words, point.slug)

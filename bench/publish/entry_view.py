@@ -1,0 +1,196 @@
+"""What an entry's page shows: status words, tables, charts, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.board.model import Entry, LoadedBoard, Standing
+from bench.publish.bibtex import bibtex
+from bench.publish.charts.calibration import distribution, reliability
+from bench.publish.charts.curves import Curve, decision, precision_recall, roc
+from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.format import plural
+from bench.publish.rows import rank_text
+from bench.publish.speed import verdict
+from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
+
+TABLE_METRICS = ("auroc", "auprc", "brier", "ece", "calibration_slope", "calibration_intercept")
+CHART_TARGETS = 3
+"""Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
+
+Charts = list[tuple[str, Markup]]
+
+
+def entry_view(loaded: LoadedBoard, entry: Entry) -> dict[str, Any]:
+    """The template's values for one entry."""
+    card = entry.scorecard
+    scores = _headline_first(card, loaded.spec.headline) if card else ()
+    standings = _standings(loaded, entry.slug)
+    labels = {t.name: t.label for t in loaded.spec.targets}
+    return {
+        "slug": entry.slug,
+        "manifest": entry.manifest,
+        "card": card,
+        "stamp": card.stamp if card else None,
+        "cohort_id": loaded.spec.id,
+        "labels": {**labels, "macro": "Macro"},
+        "headline_label": labels[loaded.spec.headline],
+        "status": _status(entry, standings.get(loaded.spec.headline)),
+        "rank_sentence": _rank_sentence(loaded, standings.get(loaded.spec.headline)),
+        "flags": card.flags if card else (),
+        "twins": _twins(loaded, entry.slug),
+        "metrics": _metrics(scores),
+        "scores": [(score, _rank(standings.get(score.target))) for score in scores],
+        "estimands": sorted({name for score in scores for name in score.estimands}),
+        "charts": _charts(scores),
+        "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
+        **_subgroups(card, loaded.spec.headline),
+        "timings": [(record, row, *verdict(row)) for record in entry.timings for row in record.batches],
+        "provenance": _provenance(entry),
+        "bibtex": bibtex(entry, loaded.spec),
+    }
+
+
+def _standings(loaded: LoadedBoard, slug: str) -> dict[str, Standing]:
+    targets = loaded.board.targets if loaded.board else ()
+    return {t.target: s for t in targets for s in t.standings if s.slug == slug}
+
+
+def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
+    return tuple(sorted(card.targets, key=lambda score: score.target != headline))
+
+
+def _metrics(scores: Sequence[TargetScore]) -> list[str]:
+    found = {name for score in scores for name in score.metrics}
+    return [m for m in TABLE_METRICS if m in found] + sorted(found - set(TABLE_METRICS))
+
+
+def _rank(standing: Standing | None) -> str:
+    return rank_text(standing) if standing else "–"
+
+
+def _rank_sentence(loaded: LoadedBoard, standing: Standing | None) -> str:
+    if standing is None or loaded.board is None:
+        return "Not on the board."
+    if standing.rank is None:
+        return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
+    ranked = sum(s.rank is not None for s in loaded.board.target(loaded.spec.headline).standings)
+    low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
+    words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
+    return f"{words} of {ranked}{', not told apart from the first' if standing.with_leader else ''}."
+
+
+def _status(entry: Entry, standing: Standing | None) -> list[str]:
+    words = ["Predictions re-scored here" if entry.scorecard else "Reported, not re-scored"]
+    if entry.timings:
+        ranked = any(row.ranked for record in entry.timings for row in record.batches)
+        words.append("Speed measured here" if ranked else "Speed measured here, not ranked")
+    if standing is not None and standing.rank is None:
+        words.append("Not ranked")
+    if entry.manifest.scores == "uncalibrated":
+        words.append("Uncalibrated scores")
+    if entry.manifest.track == "cv5":
+        words.append("Five-fold track")
+    return words
+
+
+def _twins(loaded: LoadedBoard, slug: str) -> list[tuple[str, list[str]]]:
+    targets = loaded.board.targets if loaded.board else ()
+    return [
+        (t.label, [other for other in group.slugs if other != slug])
+        for t in targets
+        for group in t.twins
+        if slug in group.slugs
+    ]
+
+
+def _charts(scores: Sequence[TargetScore]) -> Charts:
+    shown = scores[:CHART_TARGETS]
+    charts: Charts = []
+    curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
+    if curves:
+        charts.append((f"ROC, {plural(len(curves), 'label')}", roc(curves)))
+    recall = [s for s in shown if s.precision_recall]
+    if recall:
+        drawing = precision_recall(
+            [_curve(s, s.precision_recall, "auprc") for s in recall], [s.prevalence for s in recall]
+        )
+        charts.append(("Precision-recall; dashed lines are the prevalences", drawing))
+    for score in shown:
+        if score.reliability:
+            caption = f"{score.label}: reliability with 95% band, images per bin below"
+            charts.append((caption, reliability(score.reliability, score.label)))
+    for score in shown:
+        if score.distribution:
+            charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
+    if shown and shown[0].decision:
+        charts.append((f"{shown[0].label}: decision curve", decision(shown[0].decision, shown[0].label)))
+    return charts
+
+
+def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
+    estimate = score.metrics.get(metric)
+    return Curve(score.label, tuple((p.x, p.y) for p in points), estimate.value if estimate else None)
+
+
+def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
+    groups = [g for g in card.subgroups if g.target == headline] if card else []
+    shown = [g for g in groups if not g.suppressed and "auroc" in g.metrics]
+    overall = card.target(headline) if card else None
+    auroc = overall.metrics.get("auroc") if overall else None
+    chart = forest(
+        [_subgroup_row(group) for group in shown],
+        title=f"AUROC by subgroup, {overall.label if overall else headline}",
+        axis_label="AUROC (95% interval); the dashed line is all images",
+        reference=auroc.value if auroc else None,
+    )
+    return {
+        "subgroups": groups,
+        "subgroup_chart": chart if shown else "",
+        "suppressed": [
+            f"{g.division_label}: {g.level}" + (f" ({g.reason.rstrip('.')})" if g.reason else "")
+            for g in groups
+            if g not in shown
+        ],
+    }
+
+
+def _subgroup_row(group: SubgroupScore) -> ForestRow:
+    auroc = group.metrics["auroc"]
+    note = f"n = {group.images:,}" if group.images is not None else ""
+    name = f"{group.division_label}: {group.level}"
+    return ForestRow(
+        name, auroc.value, auroc.low, auroc.high, note=note if auroc.value is not None else auroc.reason
+    )
+
+
+def _provenance(entry: Entry) -> list[tuple[str, str]]:
+    manifest, card = entry.manifest, entry.scorecard
+    rows = [
+        ("Training data", manifest.training_data),
+        ("External data", manifest.external_data),
+        ("Pretrained weights", manifest.pretrained_weights),
+        ("Parameters", f"{manifest.parameters:,}" if manifest.parameters is not None else "not stated"),
+        ("Licence", manifest.licence),
+    ]
+    if card is not None:
+        rows += [
+            ("Predictions", f"sha256:{card.predictions_sha256}"),
+            (
+                "Scored by",
+                f"chexchobench {card.harness_version}, scoring version {card.scoring_version}, "
+                f"seed {card.seed}, {card.replicates:,} replicates",
+            ),
+        ]
+    for record in entry.timings:
+        rows.append(
+            (
+                "Timed",
+                f"{record.measured_on.isoformat()}, {record.backend_label}, {record.device}, "
+                f"{record.protocol.name} protocol, model sha256:{record.model_sha256}",
+            )
+        )
+    return rows

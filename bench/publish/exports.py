@@ -1,0 +1,246 @@
+"""The board for machines: JSON documents and CSV tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from bench.board.model import Entry, LoadedBoard
+from bench.files import canonical_json, round_significant
+from bench.publish.documents import (
+    PUBLISHED,
+    Leaderboard,
+    LeaderboardRow,
+    LeaderboardTarget,
+    PublishedEntry,
+    ReportedEntry,
+    SpeedSetting,
+)
+from bench.publish.rows import BoardTable, Row, speed_cell
+from bench.publish.speed import BATCH, Setting
+from bench.scoring.scorecard import Estimate, SubgroupScore
+
+Field = str | int | float | bool | None
+
+INERT = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
+    """The document behind a cohort's board pages."""
+    board = loaded.board
+    setting = tables[0].setting if tables else None
+    return Leaderboard(
+        cohort=loaded.spec.id,
+        version=loaded.spec.version,
+        title=board.title if board else loaded.spec.title,
+        synthetic=loaded.spec.synthetic,
+        headline=loaded.spec.headline,
+        stamp=board.stamp if board else None,
+        scoring_version=board.scoring_version if board else None,
+        seed=board.seed if board else None,
+        replicates=board.replicates if board else None,
+        level=board.level if board else None,
+        test_set=board.test_set if board else None,
+        speed=_speed(setting),
+        targets=tuple(_target(loaded, table) for table in tables),
+        reported=tuple(_reported(entry) for entry in reported_entries(loaded)),
+        built_from=built_from,
+    )
+
+
+def reported_entries(loaded: LoadedBoard) -> tuple[Entry, ...]:
+    """Entries that are numbers from a paper, by date and slug."""
+    found = (e for e in loaded.entries.values() if e.manifest.reported is not None)
+    return tuple(sorted(found, key=lambda e: (e.manifest.date, e.slug)))
+
+
+def published_entry(loaded: LoadedBoard, entry: Entry) -> PublishedEntry:
+    """The document behind an entry's page."""
+    targets = loaded.board.targets if loaded.board else ()
+    return PublishedEntry(
+        slug=entry.slug,
+        cohort=loaded.spec.id,
+        synthetic=loaded.spec.synthetic,
+        manifest=entry.manifest,
+        standings={t.target: s for t in targets for s in t.standings if s.slug == entry.slug},
+        scorecard=entry.scorecard,
+        timings=entry.timings,
+    )
+
+
+def schema(name: str) -> bytes:
+    """The JSON Schema of a published document."""
+    return canonical_json(PUBLISHED[name].model_json_schema(by_alias=True))
+
+
+def leaderboard_csv(tables: Sequence[BoardTable]) -> bytes:
+    """All targets' boards as one table: a row for each entry and target, more columns than the pages."""
+    keys = list(dict.fromkeys(column.key for table in tables for column in table.columns))
+    metrics = [k for k in _metric_names(tables) if k not in ("auroc", *keys)]
+    header = ["target", "rank", "rank_low", "rank_high", "with_leader", "unranked_reason", "slug", "entry"]
+    header += ["team", "kind", "inputs", "date", "track", "auroc", "auroc_low", "auroc_high", "prevalence"]
+    header += [*keys, "speed_note", *metrics]
+    rows = [header]
+    for table in tables:
+        places = {column.key: index for index, column in enumerate(table.columns)}
+        for row in table.rows:
+            cells = [row.cells[places[key]].value if key in places else None for key in keys]
+            extra = [_value(row.score.metrics.get(name)) if row.score else None for name in metrics]
+            rows.append([*_first_fields(table, row), *cells, _speed_note(table, row), *extra])  # type: ignore[list-item]
+    return csv_bytes(rows)
+
+
+def long_csv(loaded: LoadedBoard) -> bytes:
+    """One row for each entry, target, subgroup and metric, with its interval, or why it is null."""
+    rows: list[list[Field]] = [
+        [
+            "slug",
+            "target",
+            "division",
+            "level",
+            "images",
+            "patients",
+            "positives",
+            "metric",
+            "value",
+            "low",
+            "high",
+            "reason",
+        ]
+    ]
+    for slug, entry in sorted(loaded.entries.items()):
+        card = entry.scorecard
+        if card is None:
+            continue
+        for score in card.targets:
+            counts: list[Field] = [score.images, score.patients, score.positives]
+            found = {**score.metrics, **{f"auroc_{name}": e for name, e in score.estimands.items()}}
+            rows += _long(slug, score.target, "", "", counts, found)
+        for other in card.continuous:
+            rows += _long(slug, other.target, "", "", [other.images, other.patients, None], other.metrics)
+        for group in card.subgroups:
+            rows += _subgroup_rows(slug, group)
+    return csv_bytes(rows)
+
+
+def csv_bytes(rows: Iterable[Sequence[Field]]) -> bytes:
+    """Rows as UTF-8 CSV. A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_field(value) for value in row])
+    return buffer.getvalue().encode()
+
+
+def inert(text: str) -> str:
+    """`text` such that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(INERT) or text.startswith(INERT) else text
+
+
+def _field(value: Field) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return repr(round_significant(value))
+    return inert(value) if isinstance(value, str) else str(value)
+
+
+def _first_fields(table: BoardTable, row: Row) -> list[Field]:
+    manifest, standing = row.entry.manifest, row.standing
+    fields: list[Field] = [table.target, standing.rank, standing.rank_low, standing.rank_high]
+    fields += [standing.with_leader, standing.unranked_reason, row.slug, manifest.name, manifest.team]
+    fields += [manifest.kind, " ".join(manifest.inputs), manifest.date.isoformat(), manifest.track]
+    auroc = row.auroc
+    fields += [auroc.value, auroc.low, auroc.high] if auroc else [None, None, None]
+    return [*fields, row.score.prevalence if row.score else None]
+
+
+def _speed_note(table: BoardTable, row: Row) -> str:
+    if table.setting is None:
+        return ""
+    cell = speed_cell(row.entry, table.setting)
+    return f"{cell.note}: {cell.reason}" if cell.note else cell.reason
+
+
+def _metric_names(tables: Sequence[BoardTable]) -> list[str]:
+    return sorted({name for t in tables for row in t.rows if row.score for name in row.score.metrics})
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return estimate.value if estimate else None
+
+
+def _long(
+    slug: str, target: str, division: str, level: str, counts: Sequence[Field], metrics: dict[str, Estimate]
+) -> list[list[Field]]:
+    return [
+        [slug, target, division, level, *counts, name, e.value, e.low, e.high, e.reason]
+        for name, e in sorted(metrics.items())
+    ]
+
+
+def _subgroup_rows(slug: str, group: SubgroupScore) -> list[list[Field]]:
+    counts: list[Field] = [group.images, group.patients, group.positives]
+    if group.suppressed or not group.metrics:
+        empty: list[Field] = [slug, group.target, group.division, group.level, *counts]
+        return [[*empty, "auroc", None, None, None, group.reason or "suppressed"]]
+    return _long(slug, group.target, group.division, group.level, counts, group.metrics)
+
+
+def _speed(setting: Setting | None) -> SpeedSetting | None:
+    if setting is None:
+        return None
+    return SpeedSetting(
+        backend=setting.backend, device=setting.device, precision=setting.precision, batch=BATCH
+    )
+
+
+def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
+    board = loaded.board
+    twins = board.target(table.target).twins if board else ()
+    return LeaderboardTarget(
+        target=table.target,
+        label=table.label,
+        leader=table.leader,
+        not_told_apart=table.not_told_apart,
+        prevalence=table.prevalence,
+        rows=tuple(_leaderboard_row(row, table.setting) for row in table.rows),
+        twins=twins,
+    )
+
+
+def _leaderboard_row(row: Row, setting: Setting | None) -> LeaderboardRow:
+    manifest, card = row.entry.manifest, row.entry.scorecard
+    speed = speed_cell(row.entry, setting)
+    return LeaderboardRow(
+        slug=row.slug,
+        name=manifest.name,
+        team=manifest.team,
+        date=manifest.date.isoformat(),
+        kind=manifest.kind,
+        inputs=manifest.inputs,
+        track=manifest.track,
+        standing=row.standing,
+        metrics=row.score.metrics if row.score else {},
+        macro=card.macro if card else None,
+        latency_ms=speed.value,
+        latency_note=f"{speed.note}: {speed.reason}" if speed.note else speed.reason,
+    )
+
+
+def _reported(entry: Entry) -> ReportedEntry:
+    manifest = entry.manifest
+    if manifest.reported is None:
+        raise ValueError(f"entry {entry.slug} is not a reported one")
+    return ReportedEntry(
+        slug=entry.slug,
+        name=manifest.name,
+        team=manifest.team,
+        date=manifest.date.isoformat(),
+        inputs=manifest.inputs,
+        reported=manifest.reported,
+    )

@@ -1,0 +1,109 @@
+"""Numbers and names as the pages show them."""
+
+from __future__ import annotations
+
+import re
+
+from bench.scoring.scorecard import Estimate
+
+NOT_AVAILABLE = "n/a"
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+METRIC_LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "scaled_brier": "Scaled Brier score",
+    "ece": "ECE",
+    "smooth_ece": "Smooth ECE",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+    "calibration_in_the_large": "Calibration in the large",
+    "observed_expected": "Observed / expected",
+    "sensitivity_at_90_specificity": "Sensitivity at 90% specificity",
+    "specificity_at_90_sensitivity": "Specificity at 90% sensitivity",
+    "patient_weighted": "AUROC, every patient weighted alike",
+    "first_image": "AUROC, first image of each patient",
+    "macro": "Macro AUROC",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "bias": "Bias",
+    "r2": "R²",
+    "pearson": "Pearson r",
+    "limits_low": "Limits of agreement, lower",
+    "limits_high": "Limits of agreement, upper",
+}
+
+
+def printable(text: str) -> str:
+    """`text` without characters that XML forbids; each becomes U+FFFD."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def shortened(text: str, length: int) -> str:
+    """`text`, or its beginning and an ellipsis where it is longer than `length`."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A number with fixed decimals; `n/a` for None. Minus zero loses its sign."""
+    if value is None:
+        return NOT_AVAILABLE
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` significant digits, never in exponent notation."""
+    if value is None:
+        return NOT_AVAILABLE
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    size = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
+    if size:
+        return f"{rounded:,.{max(digits - size, 0)}f}"
+    return f"{rounded:.10f}".rstrip("0")
+
+
+def count(value: int | None) -> str:
+    """A count with thousands separated; `n/a` for None."""
+    return NOT_AVAILABLE if value is None else f"{value:,}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as percent."""
+    return NOT_AVAILABLE if share is None else f"{100 * share:.{digits}f}%"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`number` with its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """An interval as `0.701–0.802`; empty where there is none. Limits below 0 are parted by `to`."""
+    if low is None or high is None:
+        return ""
+    dash = " to " if low < 0 or high < 0 else "–"
+    return f"{decimal(low, digits)}{dash}{decimal(high, digits)}"
+
+
+def estimate(value: Estimate | None, digits: int = 3) -> str:
+    """A metric with its interval in parentheses."""
+    if value is None or value.value is None:
+        return NOT_AVAILABLE
+    limits = interval(value.low, value.high, digits)
+    return f"{decimal(value.value, digits)} ({limits})" if limits else decimal(value.value, digits)
+
+
+def metric_label(name: str) -> str:
+    """The name of a metric as shown; an unknown one keeps its words."""
+    return METRIC_LABELS.get(name) or name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """`text` with a full stop, for reasons that are shown as a sentence; empty stays empty."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?" else text + "."

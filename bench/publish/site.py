@@ -1,0 +1,95 @@
+"""The public entry of publishing: boards become a folder of pages."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.board.model import LoadedBoard
+from bench.files import atomic_folder, canonical_json
+from bench.publish.page import Page
+from bench.publish.pages import site_pages
+from bench.publish.place import places
+from bench.publish.templates import site_sources
+
+BUILD_RECORD = ".build.json"
+"""Path → key of every file, kept beside the pages so that the next build makes only what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSummary:
+    """What a build did.
+
+    Attributes:
+        out: Folder of the site.
+        pages: HTML pages in it.
+        files: Files in it, pages included.
+        written: Files whose bytes are new.
+        unchanged: Files that stayed as they were.
+    """
+
+    out: Path
+    pages: int
+    files: int
+    written: int
+    unchanged: int
+
+
+def build_site(
+    boards: Sequence[LoadedBoard], out: Path, *, base: str = "/", built_from: str = ""
+) -> SiteSummary:
+    """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
+
+    Args:
+        boards: One for each cohort; the first is at the root of the site.
+        out: The site's folder; what an earlier build left there is used where it is still right.
+        base: Address under which the site is served, a path or a URL. Links within the site are relative;
+            only the page for missing pages, the site map and the feeds need it.
+        built_from: What the boards were built from, such as a commit; shown on the board pages.
+
+    Raises:
+        BenchError: The boards cannot make one site (``site-input``).
+    """
+    found = places(boards)
+    pages = site_pages(found, site_sources(), base=_with_slash(base), built_from=built_from)
+    before = _keys(out)
+    keys: dict[str, str] = {}
+    unchanged = 0
+    with atomic_folder(out) as part:
+        for page in pages:
+            keys[page.path] = page.key
+            unchanged += _place(page, part, out, before.get(page.path) == page.key)
+        (part / BUILD_RECORD).write_bytes(canonical_json(keys))
+    html = sum(path.endswith(".html") for path in keys)
+    return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
+
+
+def _place(page: Page, part: Path, out: Path, same_key: bool) -> bool:
+    """Puts a page into `part`; True where the bytes of the earlier build could stay."""
+    target, old = part / page.path, out / page.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if same_key and old.is_file():
+        os.link(old, target)
+        return True
+    data = page.render()
+    if old.is_file() and old.stat().st_size == len(data) and old.read_bytes() == data:
+        os.link(old, target)
+        return True
+    target.write_bytes(data)
+    return False
+
+
+def _keys(out: Path) -> dict[str, str]:
+    """The record of an earlier build; empty where there is none that can be read."""
+    try:
+        found = json.loads((out / BUILD_RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_slash(base: str) -> str:
+    return base if base.endswith("/") else f"{base}/"

@@ -1,0 +1,53 @@
+"""The templates and static files of the site, and the environment that fills them in."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.publish import format as words
+
+
+def site_sources() -> Path:
+    """Folder of templates, static files and content: packed in a wheel, ``site`` in a checkout."""
+    package = Path(str(resources.files("bench.publish")))
+    packed = package / "files"
+    return packed if packed.is_dir() else package.parent.parent / "site"
+
+
+def environment(sources: Path) -> jinja2.Environment:
+    """Escapes everything, refuses names that are not given, and links to http(s) only."""
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(sources / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    env.filters.update(
+        decimal=words.decimal,
+        significant=words.significant,
+        count=words.count,
+        percent=words.percent,
+        estimate=words.estimate,
+        metric_label=words.metric_label,
+        sentence=words.sentence,
+        shortened=words.shortened,
+        http=http_only,
+    )
+    env.globals.update(interval=words.interval, plural=words.plural)
+    return env
+
+
+def http_only(link: str) -> str:
+    """`link`, or an empty text where it leads to anything but http(s)."""
+    return link if link.startswith(("https://", "http://")) else ""
+
+
+def _clean(value: Any) -> Any:
+    """Strings lose what XML forbids; markup of ours stays markup."""
+    return words.printable(value) if type(value) is str else value
