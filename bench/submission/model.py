@@ -142,7 +142,6 @@ def _tensor(value: Any, wanted: Shape, kind: str, code: str, where: str) -> list
 def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
     found = {value.name: value for value in model.graph.output}
     problems = []
-    batch_said: set[str] = set()
     for target, reference in declared.outputs.items():
         try:
             place = output_column(reference, list(found))
@@ -150,14 +149,8 @@ def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
             message = f"{target} is to be read from {reference!r}; the model's outputs are {_names(found)}."
             problems.append(Problem("model-output", message, where))
             continue
-        at = f"{where}, output {place.name}"
-        problems += [
-            problem
-            for problem in _output(found[place.name], place, target, at)
-            if problem.code != "model-batch" or place.name not in batch_said
-        ]
-        batch_said.add(place.name)
-    return problems
+        problems += _output(found[place.name], place, target, f"{where}, output {place.name}")
+    return list(dict.fromkeys(problems))  # targets that share an output share its faults
 
 
 def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Problem]:
