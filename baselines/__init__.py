@@ -1,1 +1,1 @@
-"""Baselines: each trains on a cohort and ends in an ordinary submission, made by the same code as anyone's."""
+"""Baselines: each trains on a cohort and ends in an ordinary submission."""

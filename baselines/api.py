@@ -1,7 +1,7 @@
 """What a baseline is handed and what it hands back.
 
-A baseline sees no `Cohort`: it is handed views that hold copies of what it may know. The view of the test images
-has no labels, and its table has only the columns that the cohort's spec declares as model inputs.
+A baseline sees no `Cohort`: it is handed views that hold copies of what it may know. The view of the test
+images has no labels, and its table has only the columns that the cohort's spec declares as model inputs.
 """
 
 from __future__ import annotations

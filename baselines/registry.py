@@ -14,7 +14,9 @@ from bench.errors import BenchError, Problem
 def baselines() -> dict[str, Baseline]:
     """Every baseline by name, in alphabetical order. Imports no heavy library: methods do that when they run."""
     package = importlib.import_module("baselines.methods")
-    modules = [importlib.import_module(m.name) for m in pkgutil.iter_modules(package.__path__, "baselines.methods.")]
+    modules = [
+        importlib.import_module(m.name) for m in pkgutil.iter_modules(package.__path__, "baselines.methods.")
+    ]
     found: list[Baseline] = [module.BASELINE for module in modules]
     return {baseline.name: baseline for baseline in sorted(found, key=lambda b: b.name)}
 

@@ -88,9 +88,14 @@ def check_needs(baseline: Baseline, cohort: Cohort) -> None:
         message = f"{baseline.name} needs the inputs {', '.join(missing)}, which the cohort does not declare."
         where = f"cohort {cohort.spec.id}, [columns.inputs]"
         raise BenchError(Problem("baseline-input-missing", message, where=where))
-    if absent := [name for name in baseline.needs_packages if find_spec(name) is None]:
+    if absent := missing_packages(baseline):
         message = f"{baseline.name} needs {', '.join(absent)}, which cannot be imported."
         raise BenchError(Problem("baseline-extra-missing", message), EXIT_ENVIRONMENT)
+
+
+def missing_packages(baseline: Baseline) -> list[str]:
+    """Packages that the baseline needs and that cannot be imported here."""
+    return [name for name in baseline.needs_packages if find_spec(name) is None]
 
 
 def _run(

@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from baselines.api import Baseline, LabelledImages, PixelSource, Progress, TrainingTask, UnlabelledImages, silent
+from baselines.api import (
+    Baseline,
+    LabelledImages,
+    PixelSource,
+    Progress,
+    TrainingTask,
+    UnlabelledImages,
+    silent,
+)
 from baselines.pixels import FileSource
 from bench.cohort.spec import CohortSpec, Contains
 from bench.cohort.split import FOLDS, Strings, patient_uniform
@@ -89,7 +97,9 @@ def _refuse_label_inputs(spec: CohortSpec) -> None:
     sources = {t.source.column if isinstance(t.source, Contains) else t.source for t in spec.targets}
     if leaks := sorted(name for name, column in spec.columns.inputs.items() if column in sources):
         message = f"Inputs that are columns of a target: {', '.join(leaks)}."
-        raise BenchError(Problem("baseline-label-input", message, where=f"cohort {spec.id}, [columns.inputs]"))
+        raise BenchError(
+            Problem("baseline-label-input", message, where=f"cohort {spec.id}, [columns.inputs]")
+        )
 
 
 def _unlabelled(cohort: Cohort, rows: Rows, pixels: bool) -> UnlabelledImages:

@@ -10,8 +10,8 @@ from baselines.features import age_and_sex
 from baselines.tabular import fit_each_target
 
 DESCRIPTION = (
-    "Logistic regression on age, age squared and sex, one per target; a missing age is the training median. It "
-    "sees no image: what an image model scores above it, it owes to the image."
+    "Logistic regression on age, age squared and sex, one per target; a missing age is the training median. "
+    "It sees no image: what an image model scores above it, it owes to the image."
 )
 
 

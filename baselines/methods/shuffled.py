@@ -1,8 +1,8 @@
 """A control: labels exchanged between training patients, so that nothing can be learnt.
 
-A smooth model of age would not do. Fitted on exchanged labels it still orders test images by age, up or down by
-chance, and so scores far above or far below 0.5. A tree that gives each age and sex a value of its own learns
-independent noise, whose order has nothing to do with the risk.
+A smooth model of age would not do. Fitted on exchanged labels it still orders test images by age, up or down
+by chance, and so scores far above or far below 0.5. A tree that gives each age and sex a value of its own
+learns independent noise, whose order has nothing to do with the risk.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from baselines.tabular import fit_each_target
 from bench.cohort.split import Strings
 
 DESCRIPTION = (
-    "A control that must score about 0.5: the labels of whole training patients are exchanged at random, then a "
-    "regression tree learns them from age and sex. A higher score would mean that test labels leak."
+    "A control that must score about 0.5: the labels of whole training patients are exchanged at random, then "
+    "a tree learns them from age and sex. A higher score would mean that test labels leak."
 )
 
 

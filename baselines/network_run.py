@@ -1,0 +1,73 @@
+"""Runs a recipe: reads the images, trains, predicts, exports."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from baselines.api import Result, TrainingTask, Values
+from baselines.describe import describe
+from baselines.fit import fit
+from baselines.heads import BinaryHead, Head
+from baselines.learner import WHITE, Learner
+from baselines.onnx_export import export_onnx
+from baselines.recipe import Recipe
+from baselines.run_record import begin_run, end_run
+from baselines.tensors import Arrays, load_arrays, ordered_batches
+from bench.errors import BenchError, Problem
+
+MODEL = "model.onnx"
+
+
+def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
+    """A network trained by a recipe, as predictions and as an ONNX file.
+
+    Raises:
+        BenchError: Nothing to validate on (``baseline-no-training``), or what `fit` raises.
+    """
+    if not len(task.val):
+        message = f"There are {len(task.train)} training images and none for val, which a network needs."
+        raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
+    head = _head(task, recipe)
+    learner = Learner(recipe, head, task.seed)
+    begin_run(task, recipe)
+    train, val, test = _arrays(task, recipe, head)
+    fit(learner, train, val, task.folder, task.progress)
+    predictions = _predict(learner, test)
+    task.progress("exporting to ONNX", 0, 1)
+    model = task.folder / MODEL
+    interface = export_onnx(learner, model)
+    task.progress("exporting to ONNX", 1, 1)
+    end_run(task)
+    manifest = describe(
+        task,
+        recipe.title,
+        recipe.description,
+        recipe.inputs,
+        parameters=sum(weight.numel() for weight in learner.parameters()),
+        model=interface,
+    )
+    return Result(manifest, predictions, model)
+
+
+def _head(task: TrainingTask, recipe: Recipe) -> Head:
+    return BinaryHead(task.targets)
+
+
+def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arrays, Arrays]:
+    extra = [name for name in recipe.inputs if name != "image"]
+    side, told = recipe.size, task.progress
+    return (
+        load_arrays(task.train, side, extra, head.labels, told, "training"),
+        load_arrays(task.val, side, extra, head.labels, told, "val"),
+        load_arrays(task.test, side, extra, (), told, "test"),
+    )
+
+
+def _predict(learner: Learner, test: Arrays) -> dict[str, Values]:
+    learner.eval()
+    with torch.inference_mode():
+        batches = ordered_batches(test, learner.recipe.batch)
+        found = [learner.predict(pixels.float() / WHITE, extra).numpy() for pixels, extra, _ in batches]
+    columns = np.concatenate(found).astype(np.float64)
+    return {target: columns[:, k] for k, target in enumerate(learner.head.columns)}

@@ -1,0 +1,82 @@
+"""Recipes: the TOML files that say how a network is built and trained."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from bench.documents import Document, parse
+from bench.errors import BenchError, Problem
+
+NetworkName = Literal["small", "densenet121"]
+
+
+class Augmentation(Document):
+    """Random changes of a training image; each is drawn anew for every image and epoch."""
+
+    shift: float = Field(default=0.0, ge=0, le=0.5, description="Largest shift, share of the side.")
+    zoom: float = Field(default=0.0, ge=0, lt=0.5, description="Largest change of size.")
+    contrast: float = Field(default=0.0, ge=0, lt=1, description="Largest change of contrast.")
+    noise: float = Field(default=0.0, ge=0, le=1, description="Standard deviation, of pixels in [0, 1].")
+
+
+class Recipe(Document):
+    """One way of building and training a network."""
+
+    schema_: Literal["recipe/1"] = Field(alias="schema")
+    title: str = Field(min_length=1, max_length=80)
+    description: str = Field(min_length=1, max_length=1500)
+    network: NetworkName
+    head: Literal["binary", "echo"] = Field(
+        default="binary", description="`echo` predicts measurements and derives the targets by label rules."
+    )
+    inputs: tuple[Literal["image", "age", "sex"], ...] = ("image",)
+    size: int = Field(ge=32, le=1024, description="Side of the square input in pixels.")
+    epochs: int = Field(gt=0)
+    patience: int = Field(gt=0, description="Epochs without a better val loss before it stops.")
+    batch: int = Field(gt=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, gt=0)
+    threads: Annotated[int, Field(gt=0)] = Field(default=2, description="CPU threads of the network.")
+    augment: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _reads_images(self) -> Recipe:
+        if "image" not in self.inputs:
+            raise ValueError("inputs must hold image")
+        if self.head == "echo" and "sex" not in self.inputs:
+            raise ValueError('head = "echo" needs the input sex: its thresholds differ by sex')
+        return self
+
+
+def load_recipe(name: str, *, quick: bool = False) -> Recipe:
+    """The recipe of a network baseline.
+
+    Args:
+        name: Name of the baseline and of ``baselines/recipes/<name>.toml``.
+        quick: Whether the table ``[quick]``, which overrides keys, is applied.
+
+    Raises:
+        BenchError: ``recipe-invalid``, every fault listed.
+    """
+    text = resources.files("baselines").joinpath("recipes", f"{name}.toml").read_text("utf-8")
+    return parse_recipe(text, where=f"recipe {name}", quick=quick)
+
+
+def parse_recipe(text: str, *, where: str, quick: bool = False) -> Recipe:
+    """A recipe from its text; raises as `load_recipe` does."""
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(Problem("recipe-invalid", f"Not valid TOML: {error}", where=where)) from error
+    overrides = data.pop("quick", {})
+    if not isinstance(overrides, dict):
+        raise BenchError(Problem("recipe-invalid", "quick must be a table.", where=where))
+    return parse(Recipe, {**data, **(overrides if quick else {})}, "recipe-invalid", where)
