@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
 from typing import Literal
 
 Severity = Literal["error", "warning", "notice"]
@@ -83,6 +82,8 @@ def raise_errors(problems: Iterable[Problem]) -> None:
 @cache
 def catalogue() -> dict[str, Explanation]:
     """Every problem code with its explanation, in alphabetical order."""
+    from importlib import resources
+
     text = resources.files("bench").joinpath("problems.toml").read_text("utf-8")
     pages = tomllib.loads(text)
     return {

@@ -26,13 +26,13 @@ def verify_entries(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """Scores entries again with their stored settings and compares; the board too, where all entries are given.
+    """Scores entries again with their stored settings and compares; the board too, given all its entries.
 
     Caches are not used.
 
     Returns:
-        One problem for each number that differs (the first few of each entry), and for each entry that cannot be
-        scored. Empty where everything stored was computed again.
+        One problem for each number that differs (the first few of each entry), and for each entry that cannot
+        be scored. Empty where everything stored was computed again.
     """
     problems: list[Problem] = []
     cards = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import CohortOption, DataOption, JsonOption, SeedOption, open_cohort, workspace
-from bench.cli.output import Report, progress, reporting, table
+from bench.cli.output import Report, progress, reporting, stages, table
 
 if TYPE_CHECKING:
     from baselines.run import FinishedRun
@@ -75,7 +75,7 @@ def run(
             if not replace:
                 check_free(space.submissions(opened.spec.id), found.name)
             folder = space.run(opened.spec.id, found.name)
-            with progress(found.name) as step:
+            with stages(found.name) as step:
                 done = run_baseline(found.name, opened, folder, seed=seed, quick=quick, progress=step)
             _submit(report, space, opened, done, replace)
             finished.append(found.name)

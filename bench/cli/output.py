@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import typer
@@ -93,8 +93,8 @@ def reporting(as_json: bool) -> Iterator[Report]:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         typer.echo(
-            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what it "
-            "prints, together with `bench doctor`; look it over first, it may quote your data.",
+            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what is "
+            "printed, together with `bench doctor`; look it over first, it may quote your data.",
             err=True,
         )
         raise typer.Exit(EXIT_BUG) from None
@@ -118,6 +118,23 @@ def show_problem(problem: Problem) -> None:
         typer.echo(f"  where: {inert(problem.where)}", err=True)
     if data["remedy"] and problem.severity != "notice":
         typer.echo(f"  to do: {inert(data['remedy'])}", err=True)
+
+
+@contextmanager
+def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress` for work in stages: the callback is told the stage too, (stage, done, total)."""
+    with ExitStack() as open_stage:
+        current: list[str] = []
+        step: list[Callable[[int, int], None]] = []
+
+        def told(stage: str, done: int, total: int) -> None:
+            if current != [stage]:
+                open_stage.close()
+                current[:] = [stage]
+                step[:] = [open_stage.enter_context(progress(f"{title}: {stage}"))]
+            step[0](done, total)
+
+        yield told
 
 
 @contextmanager

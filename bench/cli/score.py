@@ -185,7 +185,8 @@ def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
         gap = (
             ""
             if standing.difference is None
-            else f"{standing.difference:+.3f} ({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
+            else f"{standing.difference:+.3f} "
+            f"({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
         )
         remark = standing.unranked_reason or ("tied with first" if standing.with_leader and gap else "")
         rows.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +17,22 @@ if TYPE_CHECKING:
     from bench.workspace import Workspace
 
 
+class Precision(StrEnum):
+    """The precisions that a backend may offer."""
+
+    fp32 = "fp32"
+    tf32 = "tf32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
 def time(
     entry: Annotated[
         str | None, typer.Argument(metavar="SLUG|MODEL.onnx", help="An entry, or the model file of one.")
     ] = None,
     backend: Annotated[str, typer.Option(help="Backend; --list shows them.")] = "onnxruntime-cpu",
-    precision: Annotated[str, typer.Option(help="fp32, tf32, fp16, bf16 or int8.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help="Precision of the computation.")] = Precision.fp32,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch size; may be repeated.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A short protocol for a trial, marked as such.")
@@ -31,7 +42,7 @@ def time(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure an entry's latency and throughput, and check that the timed session gives the stored predictions.
+    """Measure an entry's latency and throughput; check that the timed session gives the stored predictions.
 
     Example: bench time cnn-small --batch 1 --batch 8
     """
@@ -44,10 +55,10 @@ def time(
         from bench.files import write_json
         from bench.runtime.registry import require_backend
         from bench.submission.pack import unpack
-        from bench.timing.measure import time_model
         from bench.timing.protocol import FULL, QUICK
+        from bench.timing.run import time_model
 
-        require_backend(backend, precision)
+        require_backend(backend, precision.value)
         opened = open_cohort(cohort, data)
         submission, model = _find(entry, workspace(), opened.spec.id)
         with progress(f"Timing {submission.slug}") as step:
@@ -58,7 +69,7 @@ def time(
                 unpack(submission.predictions, opened),
                 slug=submission.slug,
                 backend=backend,
-                precision=precision,
+                precision=precision.value,
                 batches=tuple(batch or (1, 8, 32)),
                 protocol=QUICK if quick else FULL,
                 progress=step,

@@ -1,0 +1,39 @@
+# Everything a newcomer needs: `make demo`, `make test`. Needs Python 3.11 or newer with venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test perf coverage lint lock clean
+
+demo: .venv/installed
+	$(BIN)/bench demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+perf: .venv/installed  ## the figures of speed, as tables
+	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s
+
+coverage: .venv/installed  ## the simulation of the intervals' coverage
+	$(BIN)/python -m tests.coverage
+
+lint: .venv/installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+lock:  ## pins the newest versions that pyproject.toml allows; torch stays at its tested release
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
+	.lock/bin/pip install --quiet --editable '.[dev]'
+	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
+	mv .lock.txt requirements.lock && rm -rf .lock
+
+clean:
+	rm -rf .venv data site/public runs models .bench
