@@ -75,7 +75,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Versions of those packages that are installed."""
     found = {}
     for name in names:
-        with suppress(PackageNotFoundError):
+        with suppress(PackageNotFoundError, OSError, KeyError):
             found[name] = version(name)
     return found
 
