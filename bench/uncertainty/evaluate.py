@@ -112,6 +112,7 @@ def evaluate(
     probabilities: bool = True,
     weight: ArrayLike | None = None,
     level: float = 0.95,
+    refit_lines: bool = False,
 ) -> Evaluation:
     """Every metric of one target with its patient-clustered interval.
 
@@ -125,6 +126,8 @@ def evaluate(
         probabilities: False leaves everything about calibration undefined.
         weight: (n,) non-negative row weights; 1 / (images of the patient) makes patients count the same.
         level: Nominal coverage of the intervals.
+        refit_lines: Take the errors of the calibration line from a refit in every replicate (slow) instead of
+            the cluster-robust sandwich.
 
     Returns:
         The evaluation; a figure that is undefined is None with its reason.
@@ -156,7 +159,11 @@ def evaluate(
         prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(score) else None,
         auroc_replicates=ranking.auroc,
         **_discrimination(judge, ladder, ranking),
-        **(_calibration(judge, score) if probabilities else _nothing(CALIBRATION, NOT_PROBABILITIES)),
+        **(
+            _calibration(judge, score, refit_lines)
+            if probabilities
+            else _nothing(CALIBRATION, NOT_PROBABILITIES)
+        ),
     )
 
 
@@ -268,7 +275,7 @@ FIT: tuple[tuple[str, Value, Pull, Scale, bool], ...] = (
 """Name, value, influence, scale of the interval, whether both classes are needed."""
 
 
-def _calibration(judge: Judge, p: Floats) -> dict[str, Estimate]:
+def _calibration(judge: Judge, p: Floats, refit: bool) -> dict[str, Estimate]:
     if not len(p):
         return _nothing(CALIBRATION, judge.missing)
     sample = judge.sample
@@ -282,23 +289,27 @@ def _calibration(judge: Judge, p: Floats) -> dict[str, Estimate]:
     }
     smooth = smooth_calibration_error(*args)
     found["smooth_ece"] = Estimate(smooth, reason="no interval: its bandwidth is chosen from the same data")
-    return {**found, **_lines(judge, p)}
+    return {**found, **_lines(judge, p, refit)}
 
 
-def _lines(judge: Judge, p: Floats) -> dict[str, Estimate]:
+def _lines(judge: Judge, p: Floats, refit: bool) -> dict[str, Estimate]:
     sample = judge.sample
-    args = sample.positive, p, sample.weight
     x = calibration.logit(p)
     line, shift = fit_line(sample.positive, x, sample.weight), fit_shift(sample.positive, x, sample.weight)
     if shift is None:
         return _nothing(LINES, judge.missing)
-    moved = judge.sandwich(shift, influence.shift(*args[:2], shift, sample.weight))
-    if line is None:
-        why = "no finite line is the most likely one: constant predictions, or classes that a threshold parts"
-        return {**_nothing(LINES, why), "calibration_in_the_large": moved}
-    slope, intercept = influence.line(*args[:2], line, sample.weight)
-    return {
-        "calibration_slope": judge.sandwich(line.slope, slope),
-        "calibration_intercept": judge.sandwich(line.intercept, intercept),
-        "calibration_in_the_large": moved,
-    }
+    fitted = {"calibration_in_the_large": (shift, influence.shift(sample.positive, p, shift, sample.weight))}
+    if line is not None:
+        slope, intercept = influence.line(sample.positive, p, line, sample.weight)
+        fitted["calibration_slope"] = line.slope, slope
+        fitted["calibration_intercept"] = line.intercept, intercept
+    found = _nothing(
+        LINES, "no finite line is the best: constant predictions, or classes that a threshold parts"
+    )
+    for name, (value, pull) in fitted.items():
+        found[name] = (
+            judge.interval(value, engine.replicate(sample, p, name), pull, "identity")
+            if refit
+            else judge.sandwich(value, pull)
+        )
+    return found

@@ -270,7 +270,8 @@ def fit_replicates(sample: Sample, p: Floats) -> Fit:
 
 RANKING = tuple(field.name for field in fields(Ranking))
 FIT = tuple(field.name for field in fields(Fit))
-METRICS = (*RANKING, *FIT)
+LINES = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
+METRICS = (*RANKING, *FIT, *LINES)
 """Names that `replicate` knows; ``"average_precision"`` is another name of ``"auprc"``."""
 
 
@@ -281,6 +282,14 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
         ValueError: An unknown metric, or scores that do not fit.
     """
     name = "auprc" if metric == "average_precision" else metric
+    if name in LINES:
+        from bench.uncertainty.lines import line_replicates, shift_replicates
+
+        p = sample.probabilities(score)
+        if name == "calibration_in_the_large":
+            return shift_replicates(sample, p)
+        line: Floats = getattr(line_replicates(sample, p), name)
+        return line
     if name in FIT:
         found: Floats = getattr(fit_replicates(sample, sample.probabilities(score)), name)
         return found

@@ -1,0 +1,217 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from scipy.stats import t as student
+
+import bench
+from bench.metrics import calibration, smooth
+from bench.metrics.line import calibration_in_the_large
+from bench.uncertainty.evaluate import METRICS
+from bench.uncertainty.replicates import METRICS as REPLICATED
+from tests.metrics import slow
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return slow.cohort(np.random.default_rng(0), 150, tied=False)
+
+
+@pytest.fixture(scope="module")
+def result(sample):
+    return bench.evaluate(*sample, replicates=500, seed=3)
+
+
+def test_counts(sample, result):
+    y, _, patient = sample
+    assert (result.images, result.patients, result.positives) == (len(y), 150, y.sum())
+    assert result.positive_patients == len(set(patient[y == 1]))
+    assert result.negative_patients == len(set(patient[y == 0]))
+    assert result.prevalence == pytest.approx(y.mean())
+
+
+def test_values_are_those_of_the_pure_functions(sample, result):
+    y, p, _ = sample
+    line = bench.calibration_line(y, p)
+    expected = {
+        "auroc": bench.auroc(y, p),
+        "auprc": bench.average_precision(y, p),
+        "sensitivity_at_90_specificity": bench.sensitivity_at_specificity(y, p, 0.9),
+        "specificity_at_90_sensitivity": bench.specificity_at_sensitivity(y, p, 0.9),
+        "brier": bench.brier(y, p),
+        "scaled_brier": calibration.scaled_brier(y, p),
+        "log_loss": calibration.log_loss(y, p),
+        "oe_ratio": calibration.observed_expected(y, p),
+        "ece": bench.calibration_error(y, p),
+        "smooth_ece": smooth.smooth_calibration_error(y, p),
+        "calibration_slope": line.slope,
+        "calibration_intercept": line.intercept,
+        "calibration_in_the_large": calibration_in_the_large(y, p),
+    }
+    assert {name: estimate.value for name, estimate in result.metrics().items()} == expected
+    assert tuple(expected) == METRICS
+
+
+def test_auroc_interval_is_the_formula_of_the_specification(sample, result):
+    y, p, patient = sample
+    m_total, n_total = y.sum(), (1 - y).sum()
+    area = bench.auroc(y, p)
+    phi = []
+    for who in sorted(set(patient)):
+        rows = patient == who
+        x = sum(np.mean((s > p[y == 0]) + 0.5 * (s == p[y == 0])) for s in p[rows & (y == 1)])
+        z = sum(np.mean((s < p[y == 1]) + 0.5 * (s == p[y == 1])) for s in p[rows & (y == 0)])
+        m, n = (rows & (y == 1)).sum(), (rows & (y == 0)).sum()
+        phi.append((x - m * area) / m_total + (z - n * area) / n_total)
+    phi = np.array(phi)
+    df = max(2, 2 * np.sum(phi**2) ** 2 / (np.sum(phi**4) - np.sum(phi**2) ** 2 / len(phi)))
+    drawn = bench.PatientBootstrap(patient, 500, 3).replicates(y, p)
+    assert np.array_equal(result.auroc_replicates, drawn)
+    reach = student.ppf(0.975, df) * np.std(logit(drawn), ddof=1)
+    assert result.auroc.df == pytest.approx(df, rel=1e-9)
+    assert result.auroc.low == pytest.approx(expit(logit(area) - reach), rel=1e-9)
+    assert result.auroc.high == pytest.approx(expit(logit(area) + reach), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", REPLICATED)
+def test_standard_errors_are_those_of_the_replicates(sample, name):
+    y, p, patient = sample
+    boot = bench.PatientBootstrap(patient, 500, 3)
+    found = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
+    drawn = boot.replicates(y, p, name)
+    assert found.se == pytest.approx(np.nanstd(drawn, ddof=1), rel=1e-9)
+    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+        tuple(np.nanquantile(drawn, [0.025, 0.975])), rel=1e-9
+    )
+    assert found.low < found.value < found.high
+
+
+def test_sandwich_and_refit_agree():
+    y, p, patient = slow.cohort(np.random.default_rng(7), 2000, tied=False)
+    boot = bench.PatientBootstrap(patient, 1000)
+    sandwich, refit = (bench.evaluate(y, p, bootstrap=boot, refit_lines=flag) for flag in (False, True))
+    for name in ("calibration_slope", "calibration_intercept", "calibration_in_the_large"):
+        one, other = getattr(sandwich, name), getattr(refit, name)
+        assert (one.method, other.method) == ("sandwich-t", "t")
+        assert one.se == pytest.approx(other.se, rel=0.07)
+        assert one.df == pytest.approx(other.df, rel=1e-12)
+
+
+def test_bootstrap_and_patients_give_the_same(sample, result):
+    y, p, patient = sample
+    again = bench.evaluate(y, p, bootstrap=bench.PatientBootstrap(patient, 500, 3))
+    assert dataclasses.asdict(again) | {"auroc_replicates": 0} == dataclasses.asdict(result) | {
+        "auroc_replicates": 0
+    }
+    positional = bench.evaluate(y, p, patient, 500, 3, None)
+    assert positional == result
+
+
+def test_scores_that_are_no_probabilities_have_no_calibration(sample):
+    y, p, patient = sample
+    found = bench.evaluate(y, 100 * p - 7, patient, replicates=500, seed=3, probabilities=False)
+    direct = bench.evaluate(y, p, patient, replicates=500, seed=3)
+    assert found.auroc == direct.auroc
+    assert found.auprc == direct.auprc
+    assert found.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
+    for name in METRICS[4:]:
+        assert getattr(found, name) == bench.Estimate(None, reason="scores are not probabilities")
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        bench.evaluate(y, 100 * p, patient)
+
+
+@pytest.mark.parametrize(("label", "reason"), [(0, "no positive image"), (1, "no negative image")])
+def test_one_class_leaves_discrimination_undefined(label, reason):
+    p = np.linspace(0.1, 0.6, 8)
+    found = bench.evaluate([label] * 8, p, list("aabbccdd"), replicates=100)
+    for name in ("auroc", "auprc", "scaled_brier", "calibration_slope", "calibration_in_the_large"):
+        estimate = getattr(found, name)
+        assert (estimate.value, estimate.low, estimate.reason) == (None, None, reason)
+    assert found.brier.value == pytest.approx(np.mean((p - label) ** 2))
+    assert found.brier.low is not None
+    assert np.isnan(found.auroc_replicates).all()
+
+
+def test_no_rows():
+    boot = bench.PatientBootstrap(["a", "b"], 50).select(np.zeros(2, bool))
+    found = bench.evaluate([], [], bootstrap=boot)
+    assert (found.images, found.patients, found.prevalence) == (0, 0, None)
+    assert {estimate.reason for estimate in found.metrics().values()} == {"no images"}
+    assert {estimate.value for estimate in found.metrics().values()} == {None}
+
+
+def test_perfect_and_constant_scores():
+    y, patient = [0, 0, 1, 1] * 20, np.arange(80)
+    perfect = bench.evaluate(y, np.array(y, float), patient, replicates=200)
+    assert perfect.auroc.value == 1.0
+    assert perfect.auroc.low is None
+    assert "equal" in perfect.auroc.reason
+    assert perfect.calibration_slope.value is None
+    assert "threshold parts" in perfect.calibration_slope.reason
+    constant = bench.evaluate(y, np.full(80, 0.5), patient, replicates=200)
+    assert constant.auroc.value == 0.5
+    assert constant.calibration_slope.value is None
+    assert constant.calibration_in_the_large.value == pytest.approx(0, abs=1e-12)
+
+
+def test_few_positive_patients_are_warned_about():
+    rng = np.random.default_rng(0)
+    y = np.zeros(300, int)
+    y[:45] = 1
+    found = bench.evaluate(y, expit(y + rng.normal(size=300) - 1), np.arange(300) // 3, replicates=300)
+    assert found.positive_patients == 15
+    assert "15 patients with a positive image (fewer than 20)" in found.auroc.warnings
+
+
+def test_weights_of_one_change_nothing_and_first_images_are_a_selection(sample):
+    y, p, patient = sample
+    boot = bench.PatientBootstrap(patient, 300)
+    plain, ones = (
+        bench.evaluate(y, p, bootstrap=boot),
+        bench.evaluate(y, p, bootstrap=boot, weight=np.ones(len(y))),
+    )
+    assert ones.auroc.low == pytest.approx(plain.auroc.low, rel=1e-12)
+    assert ones.brier.se == pytest.approx(plain.brier.se, rel=1e-12)
+    first = np.r_[True, patient[1:] != patient[:-1]]
+    weighted = bench.evaluate(y, p, bootstrap=boot, weight=first)
+    chosen = bench.evaluate(y[first], p[first], bootstrap=boot.select(first))
+    assert weighted.images == chosen.images == 150
+    for name in METRICS:
+        one, other = getattr(weighted, name), getattr(chosen, name)
+        assert one.value == pytest.approx(other.value, rel=1e-12)
+        assert one.low == (None if other.low is None else pytest.approx(other.low, rel=1e-9))
+
+
+def test_patient_weights_are_those_of_a_patient_mean():
+    # With the label constant in a patient, patient weights make AUROC the mean over pairs of patients.
+    rng = np.random.default_rng(5)
+    size = rng.integers(1, 6, 30)
+    patient = np.repeat(np.arange(30), size)
+    label = rng.random(30) < 0.5
+    y, p = label[patient].astype(int), rng.random(len(patient))
+    found = bench.evaluate(y, p, patient, replicates=50, weight=1 / size[patient]).auroc.value
+    pairs = [
+        np.mean(p[patient == i][:, None] > p[patient == j][None, :])
+        for i in np.flatnonzero(label)
+        for j in np.flatnonzero(~label)
+    ]
+    assert found == pytest.approx(np.mean(pairs), rel=1e-12)
+
+
+def test_patients_must_be_named(sample):
+    y, p, _ = sample
+    with pytest.raises(ValueError, match="patient_id"):
+        bench.evaluate(y, p)
+    with pytest.raises(ValueError, match="level"):
+        bench.evaluate(*sample, replicates=10, level=95)
+
+
+def test_ignoring_patients_makes_intervals_too_narrow():
+    rng = np.random.default_rng(1)
+    patient = np.repeat(np.arange(200), 5)
+    y = (rng.random(200) < 0.3)[patient].astype(int)
+    p = expit(y + rng.normal(size=200)[patient] + 0.3 * rng.normal(size=1000))
+    honest = bench.evaluate(y, p, patient, replicates=500).auroc
+    naive = bench.evaluate(y, p, np.arange(1000), replicates=500).auroc
+    assert honest.high - honest.low > 1.5 * (naive.high - naive.low)

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from scipy.stats import t as student
+
+from bench.uncertainty.intervals import (
+    percentile_limits,
+    sandwich_interval,
+    satterthwaite,
+    t_interval,
+    with_warnings,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def test_degrees_of_freedom_of_equal_and_of_unequal_influences():
+    assert satterthwaite(np.ones(40)) == 39
+    phi = RNG.normal(size=200_000)
+    # For a normal influence the kurtosis is 3, so that df = 2 P / (3 - 1) = P.
+    assert satterthwaite(phi) == pytest.approx(len(phi), rel=0.02)
+    few = np.append(np.zeros(1000), [5.0, -5.0])
+    assert satterthwaite(few) == pytest.approx(2 * 50**2 / (2 * 625 - 2500 / 1002), rel=1e-12)
+    assert satterthwaite(np.append(np.zeros(50), 1.0)) == pytest.approx(2 / (1 - 1 / 51), rel=1e-12)
+    assert satterthwaite(np.zeros(10)) == 9
+
+
+def test_logit_t_is_its_formula():
+    drawn = expit(1.4 + 0.2 * RNG.normal(size=1000))
+    found = t_interval(0.8, drawn, 12.5, "logit", 1e-4)
+    spread = np.std(logit(drawn), ddof=1)
+    reach = student.ppf(0.975, 12.5) * spread
+    assert (found.low, found.high) == pytest.approx(
+        tuple(expit(logit(0.8) + np.array([-reach, reach]))), rel=1e-12
+    )
+    assert found.se == pytest.approx(np.std(drawn, ddof=1))
+    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+        tuple(np.quantile(drawn, [0.025, 0.975]))
+    )
+    assert (found.method, found.df, found.undefined, found.replicates) == ("logit-t", 12.5, 0, 1000)
+
+
+def test_replicates_at_the_end_of_the_scale_are_moved_inwards():
+    drawn = np.append(expit(3 + 0.3 * RNG.normal(size=999)), 1.0)
+    near = 0.5 / 500
+    found = t_interval(0.95, drawn, 30, "logit", near)
+    spread = np.std(logit(np.clip(drawn, near, 1 - near)), ddof=1)
+    assert found.high == pytest.approx(expit(logit(0.95) + student.ppf(0.975, 30) * spread))
+    assert found.high < 1
+
+
+def test_an_interval_holds_its_value():
+    drawn = np.append(np.full(995, 1.0), [0.9] * 5)
+    found = t_interval(1.0, drawn, 5, "logit", 0.01)
+    assert found.low < found.high == 1.0
+
+
+def test_scales_and_levels():
+    drawn = np.exp(0.1 * RNG.normal(size=500))
+    on_log = t_interval(1.0, drawn, 20, "log")
+    assert on_log.low * on_log.high == pytest.approx(1.0)
+    plain = t_interval(1.0, drawn, 20)
+    assert plain.low + plain.high == pytest.approx(2.0)
+    narrow = t_interval(1.0, drawn, 20, level=0.8)
+    assert plain.low < narrow.low < narrow.high < plain.high
+
+
+def test_undefined_replicates_are_counted_and_beyond_one_percent_refused():
+    drawn = RNG.normal(size=1000)
+    drawn[:10] = np.nan
+    found = t_interval(0.0, drawn, 20)
+    assert (found.undefined, found.method) == (10, "t")
+    drawn[10] = np.nan
+    refused = t_interval(0.0, drawn, 20)
+    assert (refused.value, refused.low, refused.se, refused.percentile_low) == (0.0, None, None, None)
+    assert refused.reason == "undefined in 11 of 1000 replicates (more than 1%)"
+
+
+def test_equal_replicates_give_no_interval():
+    found = t_interval(0.5, np.full(100, 0.5), 20)
+    assert (found.low, found.se) == (None, 0.0)
+    assert "equal" in found.reason
+    assert t_interval(0.5, np.array([0.5]), 20).reason == "fewer than two replicates"
+
+
+def test_percentiles_are_numpys():
+    for size in (2, 3, 99, 2000):
+        values = RNG.normal(size=size)
+        for level in (0.5, 0.95):
+            expected = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+            assert percentile_limits(values, level) == pytest.approx(tuple(expected), abs=1e-14)
+
+
+def test_sandwich_of_a_mean_is_the_t_interval_of_a_mean():
+    values = RNG.normal(3, 2, 80)
+    found = sandwich_interval(values.mean(), (values - values.mean()) / 80)
+    assert found.se == pytest.approx(values.std(ddof=1) / np.sqrt(80), rel=1e-12)
+    assert found.method == "sandwich-t"
+    assert sandwich_interval(1.0, np.zeros(1)).reason == "fewer than two patients"
+
+
+def test_warnings_name_their_numbers():
+    few = with_warnings(t_interval(0.0, RNG.normal(size=100), 4.2), 13)
+    assert few.warnings == (
+        "13 patients with a positive image (fewer than 20)",
+        "4.2 degrees of freedom (fewer than 10)",
+    )
+    assert with_warnings(t_interval(0.0, RNG.normal(size=100), 30), 50).warnings == ()
