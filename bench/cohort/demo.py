@@ -152,7 +152,7 @@ def _write(
     drawn = 0
     if images:
         (folder / IMAGES).mkdir(exist_ok=True)
-        sums, drawn = _draw_all(folder / IMAGES, _subjects(cohort, table), seed, jobs, progress)
+        sums, drawn = _draw_all(folder / IMAGES, subjects_of(cohort, table), seed, jobs, progress)
     csv = table.to_csv(index=False, lineterminator="\n").encode()
     lines = [f"{sha256_bytes(csv)}  {TABLE}"]
     lines += [f"{sums[name]}  {IMAGES}/{name}" for name in sorted(sums)]
@@ -179,7 +179,7 @@ def _identity(marker: bytes) -> list[bytes]:
     return [line for line in marker.splitlines() if line.startswith((b"recipe ", b"seed "))]
 
 
-def _subjects(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
+def subjects_of(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
     columns = zip(
         table["patient_id"],
         table["cxr_filename"],

@@ -33,7 +33,7 @@ LUNG_BY_AGE: Final = (0.10, 0.12, 0.12, 0.16, 0.20, 0.09, 0.02, 0.002)
 
 # Shift of the latent wall thickness and diameter with age, in standard deviations.
 SHIFT_AGES: Final = (18, 30, 38, 42, 58, 62, 76, 84, 95)
-WALL_SHIFT: Final = (-0.36, -0.34, -0.22, 0.03, 0.05, -0.10, -0.09, 0.33, 0.36)
+WALL_SHIFT: Final = (-0.40, -0.38, -0.26, 0.03, 0.05, -0.10, -0.09, 0.33, 0.36)
 DIAMETER_SHIFT: Final = (-0.01, -0.01, 0.0, 0.12, 0.12, -0.07, -0.07, 0.0, 0.0)
 
 WALLS_CORRELATION: Final = 0.85
@@ -98,7 +98,7 @@ def invent_patients(count: int, seed: int) -> Patients:
     anchor = (last * streams.uniform("anchor", count))[patient]
     age = np.maximum(anchor_age[patient] + (days - anchor) / 365.25, 18.0)
 
-    echo = _running_sum((gaps > NEW_ECHO_DAYS) & ~first, first).astype(np.int64)
+    echo = _running_sum((np.diff(days, prepend=0.0) > NEW_ECHO_DAYS) & ~first, first).astype(np.int64)
     latent = _latents(streams, first, echo, age[first][patient])
     cm = {m: _centimetres(m, latent[m], female[patient]) for m in get_args(Measurement)}
     device = _devices(streams, female, age[first], latent["lvidd"][first])
