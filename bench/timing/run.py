@@ -17,7 +17,7 @@ from bench.cohort.table import Cohort
 from bench.environment import environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
-from bench.runtime.child import Worker, WorkerFailure, remaining
+from bench.runtime.child import Failing, Worker, WorkerFailure, remaining
 from bench.runtime.predict import Limits
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.select import picks_of
@@ -176,7 +176,9 @@ def _time_batch(
             step(number + 1)
     except WorkerFailure as failure:
         step(protocol.blocks)
-        return _ended(request["batch"], failure, len(blocks), load)
+        late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
+        message = late if failure.kind == "timeout" else failure.message
+        return _ended(request["batch"], failure.kind, message, len(blocks), load)
     return _row(request, blocks, inputs, seen, load)
 
 
@@ -213,18 +215,18 @@ def _row(
     )
 
 
-def _ended(batch: int, failure: WorkerFailure, blocks: int, load: float | None) -> BatchTiming:
+def _ended(batch: int, status: Failing, message: str, blocks: int, load: float | None) -> BatchTiming:
     """The row of a configuration that did not come to its end: no figure of it is kept."""
     return BatchTiming(
         batch=batch,
-        status=failure.kind,
-        message=failure.message,
-        compute=unmeasured(failure.message),
-        end_to_end=unmeasured(failure.message),
-        throughput=Throughput(images_per_s=None, reason=failure.message),
-        cold_start=ColdStart(prepare_ms=None, first_inference_ms=None, reason=failure.message),
+        status=status,
+        message=message,
+        compute=unmeasured(message),
+        end_to_end=unmeasured(message),
+        throughput=Throughput(images_per_s=None, reason=message),
+        cold_start=ColdStart(prepare_ms=None, first_inference_ms=None, reason=message),
         stability=Stability(stable=None),
-        parity=not_checked(failure.message),
+        parity=not_checked(message),
         blocks=blocks,
         load_average=load,
     )

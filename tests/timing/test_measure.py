@@ -1,0 +1,165 @@
+"""The measuring loop on a clock of our own: what is counted, what is not, and what gives away a cheat."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.timing.measure import UnfinishedWork, latencies, measure_block, throughput, timed_batches
+from bench.timing.protocol import FULL, QUICK
+from tests.timing.fakes import SHORT, FakeBackend, FakeClock, FakeSession, QueueingSession, StaleSession
+
+INPUTS = {"image": np.random.default_rng(0).random((64, 1, 4, 4)).astype(np.float32)}
+BATCHES = timed_batches(INPUTS, 8)
+
+
+def test_the_protocols_are_those_of_the_specification() -> None:
+    assert (FULL.blocks, FULL.warmup_s, FULL.warmup_runs) == (5, 1.0, 50)
+    assert (FULL.measure_s, FULL.measure_runs, FULL.parity_images) == (3.0, 400, 256)
+    assert QUICK.name == "quick"
+    assert QUICK.blocks >= 2
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "runs"),
+    [(1.0, 50), (10.0, 20), (0.5, 100), (2.5, 20)],  # 50 ms and 20 runs at least
+)
+def test_at_least_so_long_and_so_many_runs(latency_ms: float, runs: int) -> None:
+    clock = FakeClock()
+    found = latencies(FakeSession(clock, lambda _: latency_ms), BATCHES, SHORT, clock)
+    np.testing.assert_allclose(found, np.full(runs, latency_ms))
+
+
+def test_the_warm_up_is_not_counted() -> None:
+    clock = FakeClock()
+    session = FakeSession(clock, lambda run: 9.0 if run < 3 else 1.0)
+    found = latencies(session, BATCHES, SHORT, clock)
+    assert set(found) == {1.0}
+
+
+@settings(max_examples=10)
+@given(st.lists(st.floats(0.1, 20), min_size=30, max_size=30))
+def test_every_latency_is_what_passed(schedule: list[float]) -> None:
+    clock = FakeClock()
+    session = FakeSession(clock, lambda run: schedule[run % 30])
+    found = latencies(session, BATCHES, SHORT, clock)
+    first = session.runs - 1 - len(found)  # the one after the timed runs is a check
+    expected = [round(schedule[run % 30] * 1e6) / 1e6 for run in range(first, session.runs - 1)]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_work_that_is_only_queued_is_caught() -> None:
+    clock = FakeClock()
+    session = QueueingSession(clock, claimed_ms=0.1, real_ms=5.0, timed_runs=200 + 500 + 1)
+    with pytest.raises(UnfinishedWork, match="answers before its work is done"):
+        latencies(session, BATCHES, SHORT, clock)
+
+
+def test_an_honest_last_run_that_is_slow_is_not_a_cheat() -> None:
+    clock = FakeClock()
+    session = FakeSession(clock, lambda run: 11.0 if run == 20 + 50 else 1.0)
+    assert len(latencies(session, BATCHES, SHORT, clock)) == 50
+
+
+def test_an_answer_that_was_not_ready_is_caught() -> None:
+    clock = FakeClock()
+    with pytest.raises(UnfinishedWork, match="'scores' changed"):
+        latencies(StaleSession(clock), BATCHES, SHORT, clock)
+
+
+def test_a_model_that_gives_nan_is_not_mistaken_for_one() -> None:
+    class Undefined(FakeSession):
+        def infer(self, inputs):  # type: ignore[no-untyped-def]
+            return {"scores": np.full_like(super().infer(inputs)["scores"], np.nan)}
+
+    clock = FakeClock()
+    assert len(latencies(Undefined(clock, lambda _: 1.0), BATCHES, SHORT, clock)) == 50
+
+
+def test_the_collector_rests_while_it_is_measured() -> None:
+    states: list[bool] = []
+
+    class Watching(FakeSession):
+        def infer(self, inputs):  # type: ignore[no-untyped-def]
+            states.append(gc.isenabled())
+            return super().infer(inputs)
+
+    clock = FakeClock()
+    latencies(Watching(clock, lambda _: 1.0), BATCHES, SHORT, clock)
+    assert states[:20] == [True] * 20
+    assert not any(states[20:])
+    assert gc.isenabled()
+
+
+def test_a_block_takes_the_cold_start_apart() -> None:
+    clock = FakeClock()
+    session = FakeSession(clock, lambda run: 40.0 if run == 0 else 1.0)
+    backend = FakeBackend(clock, session, prepare_ms=700.0)
+    block, handed_back = measure_block(
+        backend, Path("m.onnx"), "fp32", INPUTS, 8, SHORT, clock=SteppingClock(clock)
+    )
+    assert handed_back is session
+    assert block.prepare_ms == pytest.approx(700, rel=0.01)
+    assert block.first_inference_ms == pytest.approx(40, rel=0.01)
+    assert np.median(block.end_to_end_ms) == pytest.approx(1.0, rel=0.01)
+    assert block.compute_ms is not None
+    assert set(block.compute_ms) == {0.25}
+    assert block.images_per_s > 0
+
+
+class SteppingClock:
+    """A fake clock that also moves a microsecond at each look, so that no span is empty."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+
+    def __call__(self) -> int:
+        self.clock.advance(0.001)
+        return self.clock()
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "count"), [(64, 8, 4), (64, 1, 4), (10, 8, 2), (3, 8, 2), (1, 4, 1), (64, 64, 2)]
+)
+def test_timed_batches_are_full_and_distinct(images: int, batch: int, count: int) -> None:
+    inputs = {"image": INPUTS["image"][:images], "age": np.arange(images, dtype=np.float32)[:, None]}
+    found = timed_batches(inputs, batch)
+    assert len(found) == count
+    assert all(len(b["image"]) == len(b["age"]) == batch for b in found)
+    assert all(b["image"].flags.c_contiguous for b in found)
+    for b in found:
+        np.testing.assert_array_equal(b["image"], inputs["image"][b["age"][:, 0].astype(int)])
+    if images > 1 and batch < images:
+        assert not np.array_equal(found[0]["image"], found[1]["image"])
+
+
+class Sleeping(FakeSession):
+    """Takes real time, as a device would, without the interpreter's lock."""
+
+    def infer(self, inputs):  # type: ignore[no-untyped-def]
+        time.sleep(0.01)
+        return {}
+
+
+def test_two_in_flight_overlap() -> None:
+    found = throughput(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 8, 0.3)
+    assert 8 * 100 < found < 8 * 201  # one at a time would reach 800 at most
+
+
+def test_throughput_makes_a_few_runs_however_slow() -> None:
+    assert throughput(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 8, 0.0) > 0
+
+
+def test_a_lane_that_fails_is_not_hidden() -> None:
+    class Failing(FakeSession):
+        def infer(self, inputs):  # type: ignore[no-untyped-def]
+            raise ValueError("no memory for a second context")
+
+    with pytest.raises(ValueError, match="second context"):
+        throughput(Failing(FakeClock(), lambda _: 0.0), BATCHES, 8, 0.01)

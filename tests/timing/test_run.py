@@ -1,0 +1,249 @@
+"""Whole runs on ONNX Runtime, each block in a process of its own, and every way that one can end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.cohort.table import Cohort
+from bench.documents import read_json
+from bench.errors import BenchError
+from bench.files import sha256_file, write_json
+from bench.runtime.predict import Limits, predict
+from bench.timing.record import TimingRecord, device_slug
+from bench.timing.run import time_model
+from tests.runtime.models import (
+    busy_model,
+    hungry_model,
+    linear_model,
+    manifest,
+    save,
+    tiny_cohort,
+    with_age_and_sex,
+)
+from tests.timing.fakes import SHORT
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return tiny_cohort(tmp_path_factory.mktemp("cohort") / "c", 40)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(linear_model(), tmp_path_factory.mktemp("model") / "m.onnx")
+
+
+@pytest.fixture(scope="module")
+def stored(cohort: Cohort, model: Path) -> dict[str, np.ndarray]:
+    return predict(model, manifest(), cohort, cohort.rows("test"))
+
+
+@pytest.fixture(scope="module")
+def record(cohort: Cohort, model: Path, stored: dict[str, np.ndarray]) -> TimingRecord:
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(sys, "argv", ["/home/ann/bin/bench", "time", "tiny", "--data=/secret/place/c"])
+    try:
+        return time_model(
+            model, manifest(), cohort, stored, slug="tiny", batches=(1, 3), protocol=replace(SHORT, blocks=3)
+        )
+    finally:
+        monkeypatch.undo()
+
+
+def test_a_record_holds_what_was_measured_and_with_what(
+    record: TimingRecord, cohort: Cohort, model: Path
+) -> None:
+    assert (record.slug, record.cohort, record.backend) == ("tiny", "tiny", "onnxruntime-cpu")
+    assert (record.is_gpu, record.precision, record.inputs) == (False, "fp32", "cohort images")
+    assert record.model_sha256 == sha256_file(model)
+    assert record.fingerprint == cohort.split.fingerprint
+    assert record.device == record.environment["cpu"]
+    assert record.options["providers"] == "CPUExecutionProvider"
+    assert record.options["onnxruntime"]
+    assert record.argv == ("bench", "time", "tiny", "--data=c")
+    assert record.protocol.name == "quick"
+    assert [row.batch for row in record.batches] == [1, 3]
+
+
+def test_each_row_has_every_figure(record: TimingRecord) -> None:
+    for row in record.batches:
+        assert (row.status, row.message, row.blocks) == ("ok", "", 3)
+        found = row.end_to_end
+        assert found.n >= 3 * SHORT.measure_runs
+        assert len(found.block_p50_ms) == 3
+        assert found.p50.low_ms <= found.p50.value_ms <= found.p50.high_ms  # type: ignore[operator]
+        assert found.p50_se_ms is not None
+        assert row.compute.p50.value_ms is None
+        assert "no clock" in row.compute.reason
+        assert row.throughput.images_per_s > 0  # type: ignore[operator]
+        assert row.throughput.in_flight == 2
+        assert row.cold_start.prepare_ms > 0  # type: ignore[operator]
+        assert row.stability.stable is not None
+        assert row.peak_memory_mb > 10  # type: ignore[operator]
+
+
+def test_p99_is_null_where_there_are_too_few_runs(cohort: Cohort, model: Path) -> None:
+    protocol = replace(SHORT, measure_s=0.0, measure_runs=20)
+    found = time_model(model, manifest(), cohort, None, batches=(1,), protocol=protocol).batches[0].end_to_end
+    assert (found.n, found.p99.value_ms) == (40, None)
+    assert found.p99.reason == "40 runs; a 95% interval needs 368"
+    assert found.p90.value_ms is not None
+
+
+def test_the_timed_sessions_reproduced_the_predictions(record: TimingRecord) -> None:
+    for row in record.batches:
+        assert (row.parity.status, row.parity.images) == ("passed", SHORT.parity_images)
+        assert row.parity.max_difference < 1e-6  # type: ignore[operator]
+        assert row.parity.auroc_difference == 0.0
+
+
+def test_a_record_is_stored_and_read_back_without_ids_and_paths(record: TimingRecord, tmp_path: Path) -> None:
+    path = tmp_path / record.file_name
+    write_json(path, record.plain())
+    assert path.name == f"{device_slug(record.device)}-onnxruntime-cpu-fp32.json"
+    again = read_json(TimingRecord, path, "timing-invalid")
+    assert again.batches[0].batch == 1
+    assert again.headline_latency_ms() == pytest.approx(record.headline_latency_ms())
+    assert again.headline_latency_ms(64) is None
+    text = path.read_text()
+    assert not [word for word in ("i000", "p0", "/home", "/tmp", "secret", "NaN") if word in text]
+    assert json.loads(text)["schema"] == "timing/1"
+
+
+def test_only_stable_rows_with_parity_are_ranked(record: TimingRecord) -> None:
+    row = record.batches[0]
+    steady = row.model_copy(update={"stability": row.stability.model_copy(update={"stable": True})})
+    assert steady.ranked
+    assert not steady.model_copy(update={"status": "timeout"}).ranked
+    failed = row.parity.model_copy(update={"status": "failed"})
+    assert not steady.model_copy(update={"parity": failed}).ranked
+    assert not row.model_copy(update={"stability": row.stability.model_copy(update={"stable": None})}).ranked
+
+
+def test_a_session_that_gives_other_predictions_fails_parity_and_stays(
+    cohort: Cohort, model: Path, stored: dict[str, np.ndarray]
+) -> None:
+    wrong = manifest(image={"scale": 1.0})  # the normalisation was forgotten
+    found = time_model(model, wrong, cohort, stored, batches=(1, 4), protocol=SHORT)
+    for row in found.batches:
+        assert (row.status, row.parity.status, row.ranked) == ("ok", "failed", False)
+        assert row.end_to_end.p50.value_ms is not None
+        assert row.parity.message
+    swapped = {"a": stored["b"], "b": stored["a"]}
+    found = time_model(model, manifest(), cohort, swapped, batches=(4,), protocol=SHORT)
+    assert "permuted" in found.batches[0].parity.message
+
+
+def test_ages_and_sexes_go_into_the_timed_session(cohort: Cohort, tmp_path: Path) -> None:
+    path = save(with_age_and_sex(), tmp_path / "m.onnx")
+    said = manifest({"a": "score"}, age="years", sex="male", activation="none")
+    predictions = predict(path, said, cohort, cohort.rows("test"))
+    (row,) = time_model(path, said, cohort, predictions, batches=(2,), protocol=SHORT).batches
+    assert row.parity.status == "passed"
+
+
+def test_without_images_random_pixels_are_timed_and_parity_is_not_checked(
+    tmp_path: Path, model: Path
+) -> None:
+    cohort = tiny_cohort(tmp_path / "c", 12)
+    for path in (tmp_path / "c" / "images").iterdir():
+        path.unlink()
+    (tmp_path / "c" / "images").rmdir()
+    found = time_model(model, manifest(), cohort, {"a": np.zeros(12)}, batches=(1,), protocol=SHORT)
+    assert found.inputs == "random pixels"
+    assert found.batches[0].status == "ok"
+    assert found.batches[0].parity.status == "not_checked"
+    assert "not at hand" in found.batches[0].parity.message
+
+
+def failed_row(
+    model: Any, cohort: Cohort, tmp_path: Path, limits: Limits | None = None, **changes: Any
+) -> tuple[str, str]:
+    """Status and message of the one row of a model that cannot be timed; all its figures are null."""
+    path = save(model, tmp_path / "m.onnx")
+    protocol = replace(SHORT, **changes)
+    steps: list[tuple[int, int]] = []
+    (row,) = time_model(
+        path, manifest(), cohort, None, batches=(2,), protocol=protocol, limits=limits,
+        progress=lambda done, total: steps.append((done, total)),
+    ).batches  # fmt: skip
+    assert row.end_to_end.p50.value_ms is None
+    assert row.end_to_end.p50.reason
+    assert row.throughput.images_per_s is None
+    assert (row.stability.stable, row.parity.status, row.ranked) == (None, "not_checked", False)
+    assert str(tmp_path) not in row.message
+    assert steps[-1] == (2, 2)
+    return row.status, row.message
+
+
+def test_a_time_limit_is_a_result(cohort: Cohort, tmp_path: Path) -> None:
+    status, message = failed_row(busy_model(10_000, 700), cohort, tmp_path, limit_s=2.0)
+    assert (status, message) == ("timeout", "0 of 2 blocks had ended after 2 s, its limit.")
+
+
+def test_too_little_memory_is_a_result(cohort: Cohort, tmp_path: Path) -> None:
+    assert failed_row(hungry_model(20), cohort, tmp_path, Limits(memory_mb=4096))[0] == "out-of-memory"
+
+
+def test_a_crash_is_a_result(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.timing.run.WORKER", "tests.runtime.failing_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    status, message = failed_row(linear_model(), cohort, tmp_path)
+    assert status == "crashed"
+    assert "SIGSEGV" in message
+
+
+def test_a_model_that_fails_at_one_batch_size_is_timed_at_the_others(cohort: Cohort, tmp_path: Path) -> None:
+    from onnx import helper
+
+    from tests.runtime.models import SIZE, build, linear_weights, value
+
+    nodes = [
+        helper.make_node("Reshape", ["image", "shape"], ["flat"]),  # a batch of 2 is baked in
+        helper.make_node("MatMul", ["flat", "w"], ["scores"]),
+    ]
+    weights = {"w": linear_weights(), "shape": np.array([2, SIZE * SIZE], np.int64)}
+    odd = build(nodes, [value("image", ["N", 1, SIZE, SIZE])], [value("scores", ["N", 2])], weights)
+    path = save(odd, tmp_path / "m.onnx")
+    found = time_model(path, manifest(), cohort, None, batches=(1, 2, 3), protocol=SHORT)
+    assert [row.status for row in found.batches] == ["failed", "ok", "failed"]
+    assert "reshape" in found.batches[0].message.lower()
+    assert found.device != "unknown"
+
+
+@pytest.mark.parametrize("batches", [(), (0,), (1, 1), (-3, 2)])
+def test_batch_sizes_that_make_no_sense(cohort: Cohort, model: Path, batches: tuple[int, ...]) -> None:
+    with pytest.raises(BenchError) as caught:
+        time_model(model, manifest(), cohort, None, batches=batches, protocol=SHORT)
+    assert caught.value.problems[0].code == "timing-batch"
+
+
+def test_a_backend_that_cannot_be_had_exits_3(
+    cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.runtime.gpu.gpu_names", lambda: ())
+    with pytest.raises(BenchError) as caught:
+        time_model(model, manifest(), cohort, None, backend="tensorrt", protocol=SHORT)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("device", "slug"),
+    [
+        ("AMD EPYC 7R13 48-Core Processor", "amd-epyc-7r13-48-core"),
+        ("Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", "intel-xeon-platinum-8481c-cpu"),
+        ("NVIDIA H100 80GB HBM3", "nvidia-h100-80gb-hbm3"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("", "unknown"),
+        ("x" * 200, "x" * 48),
+    ],
+)
+def test_device_names_make_file_names(device: str, slug: str) -> None:
+    assert device_slug(device) == slug
