@@ -1,0 +1,132 @@
+"""The board of several entries: ranks, ties, twins, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.scoring.conftest import noisy, store_entry
+
+from bench.board.build import build_board
+from bench.board.model import Board
+from bench.board.stored import load_board
+from bench.board.verify import verify_entries
+from bench.errors import BenchError
+from bench.files import canonical_json, write_json
+from bench.scoring.run import make_plans, score_all
+from bench.submission.store import list_submissions
+
+HEADLINE = "composite_slvh_dlv"
+
+
+@pytest.fixture(scope="module")
+def store(cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    values = {f"m{i}": noisy(cohort, 0.6 * i, seed=i) for i in range(1, 7)}
+    values["copy"] = values["m6"]
+    values["squared"] = {t: p**2 if p.max() <= 1 else p for t, p in values["m6"].items()}
+    values["only-headline"] = {HEADLINE: noisy(cohort, 1.0, seed=11)[HEADLINE]}
+    entries = [store_entry(cohort, folder, slug, v) for slug, v in values.items()]
+    plans = make_plans(cohort, entries, replicates=400, seed=0)
+    score_all(plans, entries, folder / ".cache")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(cohort, store):
+    return build_board(cohort, list_submissions(store), store / ".cache")
+
+
+def test_ranks_follow_the_auroc_of_scikit_learn(board, cohort):
+    test = cohort.rows("test")
+    y = cohort.targets[HEADLINE][test]
+    area = {f"m{i}": roc_auc_score(y, noisy(cohort, 0.6 * i, seed=i)[HEADLINE]) for i in range(1, 7)}
+    shown = [s for s in board.target(HEADLINE).standings if s.slug in area]
+    assert [s.slug for s in shown] == sorted(area, key=lambda slug: -area[slug])
+    assert [s.auroc for s in shown] == pytest.approx(sorted(area.values(), reverse=True), abs=1e-9)
+    for standing in shown:
+        assert standing.rank_low <= standing.rank <= standing.rank_high
+
+
+def test_the_leader_group_is_said_once_and_the_same(board):
+    for target in board.targets:
+        ranked = [s for s in target.standings if s.rank is not None]
+        tied = [s.slug for s in ranked if s.with_leader]
+        assert target.leader == ranked[0].slug
+        assert target.leader in tied
+        assert target.not_told_apart == len(tied) - 1
+        worst = ranked[-1]
+        assert not worst.with_leader
+        assert worst.difference_high < 0
+        assert worst.p_value < 0.05
+
+
+def test_twins_are_found_up_to_a_monotone_map(board):
+    (twins,) = board.target(HEADLINE).twins
+    assert set(twins.slugs) == {"m6", "copy", "squared"}
+    assert not twins.identical
+    for slug in ("m6", "copy", "squared"):
+        standing = next(s for s in board.target(HEADLINE).standings if s.slug == slug)
+        assert (standing.rank, standing.rank_low) == (1, 1)
+
+
+def test_a_target_that_is_not_handed_in_is_unranked_with_the_reason(board):
+    standing = next(s for s in board.target("slvh").standings if s.slug == "only-headline")
+    assert standing.rank is None
+    assert standing.unranked_reason == "target not handed in"
+    assert board.target("slvh").standings[-1] == standing
+
+
+def test_the_stored_board_is_read_without_the_data_and_refused_when_stale(board, cohort, store):
+    write_json(store / "board.json", board.plain())
+    loaded = load_board(cohort.spec, store)
+    assert loaded.board == Board.model_validate_json(canonical_json(board.plain()))
+    assert set(loaded.entries) == {s.slug for s in list_submissions(store)}
+    extra = store_entry(cohort, store, "new", noisy(cohort, 1, 20))
+    with pytest.raises(BenchError, match="not-scored"):
+        load_board(cohort.spec, store)
+    score_all(make_plans(cohort, [extra], replicates=400, seed=0), [extra], store / ".cache")
+    with pytest.raises(BenchError, match="board-stale"):
+        load_board(cohort.spec, store)
+    for file in extra.folder.iterdir():
+        file.unlink()
+    extra.folder.rmdir()
+
+
+def test_scorecards_of_different_draws_are_not_mixed(cohort, tmp_path):
+    entries = [store_entry(cohort, tmp_path, slug, noisy(cohort, 1, 1)) for slug in ("a", "b")]
+    for entry, seed in zip(entries, (0, 1), strict=True):
+        score_all(make_plans(cohort, [entry], replicates=100, seed=seed), [entry], tmp_path / ".cache")
+    with pytest.raises(BenchError, match="board-mixed"):
+        build_board(cohort, entries, tmp_path / ".cache")
+
+
+def test_verify_computes_everything_again(cohort, store, board):
+    write_json(store / "board.json", board.plain())
+    entries = list_submissions(store)
+    assert verify_entries(cohort, entries, store / "board.json") == []
+    edited = board.model_copy(update={"targets": board.targets[:2]})
+    write_json(store / "board.json", edited.plain())
+    (problem,) = verify_entries(cohort, entries, store / "board.json")
+    assert problem.code == "verify-drift"
+    assert "board" in problem.message
+    write_json(store / "board.json", board.plain())
+
+
+def test_no_identifier_on_a_board(board, cohort):
+    text = canonical_json(board.plain()).decode()
+    assert not [i for i in (*cohort.images, *set(cohort.patients)) if i in text]
+
+
+def test_cv5_entries_are_shown_but_not_ranked(cohort, tmp_path):
+    rng = np.random.default_rng(0)
+    whole = {HEADLINE: rng.random(len(cohort))}
+    entries = [
+        store_entry(cohort, tmp_path, "cv", whole, track="cv5"),
+        store_entry(cohort, tmp_path, "holdout", noisy(cohort, 1, 1)),
+    ]
+    plans = make_plans(cohort, entries, replicates=100, seed=0)
+    score_all(plans, entries, tmp_path / ".cache")
+    shown = build_board(cohort, entries, tmp_path / ".cache").target(HEADLINE).standings
+    assert [s.slug for s in shown] == ["holdout", "cv"]
+    assert "cv5" in shown[1].unranked_reason

@@ -1,0 +1,101 @@
+"""Curves: right where labels are public, and never telling a label where they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import auc, roc_auc_score, roc_curve
+
+from bench.scoring.curves import (
+    THRESHOLDS,
+    Cuts,
+    decision,
+    distribution,
+    precision_recall,
+    reliability,
+    roc,
+)
+from bench.uncertainty.bootstrap import PatientBootstrap
+
+
+def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
+    rng = np.random.default_rng(seed)
+    y = (rng.random(n) < prevalence).astype(float)
+    y[:2] = (0, 1)
+    p = np.round(1 / (1 + np.exp(-(y + rng.normal(size=n) - 1))), digits)
+    return y, p
+
+
+def test_full_roc_is_scikit_learns_and_holds_the_area():
+    y, p = sample(0, 150)
+    found = roc(Cuts(y, p, 0))
+    fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
+    assert [point.x for point in found] == pytest.approx(list(fpr))
+    assert [point.y for point in found] == pytest.approx(list(tpr))
+    area = auc([point.x for point in found], [point.y for point in found])
+    assert area == pytest.approx(roc_auc_score(y, p))
+
+
+@given(st.integers(0, 10_000), st.integers(60, 400), st.integers(1, 12), st.sampled_from([1, 2, 6]))
+@settings(max_examples=60, deadline=None)
+def test_every_step_hides_enough_images_of_both_classes(seed, n, cell, digits):
+    y, p = sample(seed, n, digits=digits)
+    found = roc(Cuts(y, p, cell))
+    positives, negatives = y.sum(), n - y.sum()
+    steps = np.diff([[point.x * negatives, point.y * positives] for point in found], axis=0).round()
+    if len(steps) > 1:
+        assert steps.min() >= cell
+    assert (found[0].x, found[0].y) == (0, 0)
+    assert (found[-1].x, found[-1].y) == (1, 1)
+
+
+@given(st.integers(0, 1000), st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
+    """Nobody can difference two curves to get a narrower step than one of them has."""
+    y, p = sample(seed, 300, digits=3)
+    cuts = Cuts(y, p, cell)
+    boot = PatientBootstrap(np.arange(300), replicates=20)
+    allowed = set(cuts.places.tolist())
+    for point in precision_recall(cuts):
+        assert round(point.x * y.sum() / point.y) in allowed
+    ends = np.cumsum([b.images for b in reliability(cuts, y, p, boot, 0.95)][::-1])
+    assert set(ends.tolist()) <= allowed
+    for point in decision(cuts):
+        assert int((p >= point.threshold).sum()) in allowed
+
+
+def test_decision_curve_by_its_definition():
+    y, p = sample(1, 400)
+    found = decision(Cuts(y, p, 0))
+    assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
+    for point in found:
+        called = p >= point.threshold
+        odds = point.threshold / (1 - point.threshold)
+        tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
+        assert point.net_benefit == pytest.approx((tp - fp * odds) / 400)
+        assert point.treat_all == pytest.approx((y.sum() - (1 - y).sum() * odds) / 400)
+
+
+def test_reliability_by_its_definition_and_its_band_covers():
+    y, p = sample(2, 500, digits=6)
+    boot = PatientBootstrap(np.arange(500) // 2, replicates=400, seed=1)
+    found = reliability(Cuts(y, p, 0), y, p, boot, 0.95)
+    assert sum(b.images for b in found) == 500
+    for b in found:
+        inside = (p >= b.low) & (p <= b.high)
+        assert b.images == inside.sum()
+        assert b.observed == pytest.approx(y[inside].mean())
+        assert b.mean_prediction == pytest.approx(p[inside].mean())
+        assert b.observed_low <= b.observed <= b.observed_high
+        assert int(b.low * 15) == int(min(b.high, 0.999) * 15), "edges lie at multiples of 1/15"
+
+
+def test_distribution_is_rounded_to_cells():
+    y, p = sample(3, 400)
+    exact, coarse = distribution(y, p, 0), distribution(y, p, 10)
+    assert sum(exact.positive) == pytest.approx(1)
+    counts = np.array(coarse.negative) * (y == 0).sum()
+    assert np.allclose(counts % 10, 0) or np.allclose(counts.round() % 10, 0)
