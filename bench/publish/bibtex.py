@@ -24,6 +24,13 @@ def bibtex(entry: Entry, spec: CohortSpec) -> str:
     return "\n".join([f"@misc{{{spec.id}-{entry.slug},", *lines, "}"])
 
 
+def cohort_bibtex(spec: CohortSpec) -> str:
+    """An ``@misc`` for the cohort's board."""
+    fields = {"title": f"CheXchoBench: {spec.title}, version {spec.version}", "note": spec.citation}
+    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{chexchobench-{spec.id},", *lines, "}"])
+
+
 def _escaped(text: str) -> str:
     one_line = re.sub(r"\s+", " ", text)
     return "".join(_SPECIAL.get(character, character) for character in one_line)

@@ -10,12 +10,13 @@ from markupsafe import Markup
 from bench.board.model import TestSet
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.interval import interval_axis, interval_cell
-from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
+from bench.publish.charts.tradeoff import tradeoff
 from bench.publish.exports import reported_entries
 from bench.publish.format import decimal, interval
 from bench.publish.place import Place
-from bench.publish.rows import BoardTable, Row, tie_sentence
+from bench.publish.rows import PAGE_ROWS, BoardTable, Row, tie_sentence
 from bench.publish.scales import tick_texts
+from bench.publish.speed_view import speed_points
 
 FOREST_ROWS = 60
 """Rows of the forest plot; the table has the numbers of all."""
@@ -23,14 +24,15 @@ FOREST_ROWS = 60
 GROUPS = {"other": "Other AUROC", "calibration": "Calibration", "speed": "Speed", "source": "Source"}
 
 
-def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
-    """The template's values for one target's board."""
+def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
+    """The template's values for one target's board: the first rows, or `every` one of a long board."""
     loaded = place.loaded
     board = loaded.board
     if board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
     home = place.home(path)
-    axis = interval_axis(row.auroc for row in table.rows)
+    rows = table.rows if every else table.rows[:PAGE_ROWS]
+    axis = interval_axis([row.auroc for row in rows if row.standing.rank is not None])
     return {
         "heading": board.title,
         "board": board,
@@ -41,10 +43,18 @@ def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
         "resolution": resolution_sentence(board.test_set, table),
         "tabs": _tabs(place, table.target, home),
         "axis": tick_texts((axis.low, axis.high)),
-        "bars": {row.slug: interval_cell(row.auroc, axis) for row in table.rows},
+        "bars": {row.slug: interval_cell(row.auroc, axis) for row in rows},
+        "bodies": [
+            ("", [row for row in rows if row.standing.rank is not None]),
+            ("Not ranked", [row for row in rows if row.standing.rank is None]),
+        ],
+        "shown": len(rows),
+        "rest": ""
+        if every or len(rows) == len(table.rows)
+        else f"{home}{place.folders[table.target]}all/index.html",
         "spans": _spans(table),
         "groups": [(g, GROUPS[g]) for g in dict.fromkeys([*(c.group for c in table.columns[1:]), "source"])],
-        "facets": _facets(table.rows),
+        "facets": _facets(rows),
         **_forest(table, home),
         "tradeoff": _tradeoff(table, home),
         "reported": len(reported_entries(loaded)),
@@ -60,7 +70,8 @@ def resolution_sentence(test: TestSet, table: BoardTable) -> str:
     difference = interval(found.paired_difference_low, found.paired_difference_high)
     return (
         f"Resolution: with {found.positives:,} positive images of {found.positive_patients:,} patients, "
-        f"an interval at AUROC 0.80 reaches ±{half}, and a difference is seen with 80% power from {difference} on."
+        f"an interval at AUROC 0.80 reaches ±{half}, and a difference is seen with 80% power "
+        f"from {difference} on."
     )
 
 
@@ -121,23 +132,9 @@ def _tradeoff(table: BoardTable, home: str) -> Markup | str:
     places = [index for index, column in enumerate(table.columns) if column.key == "speed"]
     if not places or table.setting is None:
         return ""
-    points = [
-        SpeedPoint(
-            name=row.entry.manifest.name,
-            slug=row.slug,
-            href=f"{home}e/{row.slug}/index.html",
-            latency_ms=latency,
-            auroc=row.auroc.value,
-            low=row.auroc.low,
-            high=row.auroc.high,
-            eligible=not row.cells[places[0]].note,
-        )
-        for row in table.ranked
-        if row.auroc is not None
-        and row.auroc.value is not None
-        and (latency := row.cells[places[0]].value) is not None
-        and latency > 0
-    ]
+    cells = [(row, row.cells[places[0]]) for row in table.ranked]
+    timed = [(row.entry, cell.value, not cell.note) for row, cell in cells if cell.value is not None]
+    points = speed_points(timed, table.target, home)
     return tradeoff(points, table.setting.label) if points else ""
 
 

@@ -12,23 +12,22 @@ from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
-from bench.publish.format import plural
+from bench.publish.format import METRIC_LABELS, metric_label, plural
 from bench.publish.rows import rank_text
 from bench.publish.speed import verdict
-from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
+from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 
-TABLE_METRICS = ("auroc", "auprc", "brier", "ece", "calibration_slope", "calibration_intercept")
+TABLE_METRICS = ("auroc", "auprc", "ece", "brier", "calibration_slope", "calibration_intercept")
 CHART_TARGETS = 3
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
 Charts = list[tuple[str, Markup]]
 
 
-def entry_view(loaded: LoadedBoard, entry: Entry) -> dict[str, Any]:
+def entry_view(loaded: LoadedBoard, entry: Entry, standings: dict[str, Standing]) -> dict[str, Any]:
     """The template's values for one entry."""
     card = entry.scorecard
     scores = _headline_first(card, loaded.spec.headline) if card else ()
-    standings = _standings(loaded, entry.slug)
     labels = {t.name: t.label for t in loaded.spec.targets}
     return {
         "slug": entry.slug,
@@ -41,10 +40,12 @@ def entry_view(loaded: LoadedBoard, entry: Entry) -> dict[str, Any]:
         "status": _status(entry, standings.get(loaded.spec.headline)),
         "rank_sentence": _rank_sentence(loaded, standings.get(loaded.spec.headline)),
         "flags": card.flags if card else (),
+        "ranked_at_all": loaded.spec.headline in standings,
         "twins": _twins(loaded, entry.slug),
-        "metrics": _metrics(scores),
+        "metrics": [m for m in TABLE_METRICS if any(m in score.metrics for score in scores)],
         "scores": [(score, _rank(standings.get(score.target))) for score in scores],
-        "estimands": sorted({name for score in scores for name in score.estimands}),
+        "every_metric": _every_metric(scores),
+        "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
         "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
@@ -54,18 +55,19 @@ def entry_view(loaded: LoadedBoard, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _standings(loaded: LoadedBoard, slug: str) -> dict[str, Standing]:
-    targets = loaded.board.targets if loaded.board else ()
-    return {t.target: s for t in targets for s in t.standings if s.slug == slug}
-
-
 def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
     return tuple(sorted(card.targets, key=lambda score: score.target != headline))
 
 
-def _metrics(scores: Sequence[TargetScore]) -> list[str]:
+def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[Estimate | None]]]:
+    """All metrics, then the other two views of AUROC: (words, one estimate for each label)."""
     found = {name for score in scores for name in score.metrics}
-    return [m for m in TABLE_METRICS if m in found] + sorted(found - set(TABLE_METRICS))
+    known = [name for name in METRIC_LABELS if name in found]
+    rows = [
+        (metric_label(m), [s.metrics.get(m) for s in scores]) for m in [*known, *sorted(found - set(known))]
+    ]
+    views = sorted({name for score in scores for name in score.estimands})
+    return rows + [(metric_label(view), [s.estimands.get(view) for s in scores]) for view in views]
 
 
 def _rank(standing: Standing | None) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bench.board.model import Entry, LoadedBoard
+from bench.board.model import Entry, LoadedBoard, Standing
 from bench.files import canonical_json, round_significant
 from bench.publish.documents import (
     PUBLISHED,
@@ -56,15 +56,14 @@ def reported_entries(loaded: LoadedBoard) -> tuple[Entry, ...]:
     return tuple(sorted(found, key=lambda e: (e.manifest.date, e.slug)))
 
 
-def published_entry(loaded: LoadedBoard, entry: Entry) -> PublishedEntry:
+def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Standing]) -> PublishedEntry:
     """The document behind an entry's page."""
-    targets = loaded.board.targets if loaded.board else ()
     return PublishedEntry(
         slug=entry.slug,
         cohort=loaded.spec.id,
         synthetic=loaded.spec.synthetic,
         manifest=entry.manifest,
-        standings={t.target: s for t in targets for s in t.standings if s.slug == entry.slug},
+        standings=standings,
         scorecard=entry.scorecard,
         timings=entry.timings,
     )

@@ -1,4 +1,4 @@
-"""Where each page lies, and how one page names another: links are relative, so any folder can hold the site."""
+"""Where each page lies, and how pages name each other: by relative links, so any folder can hold the site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.errors import BenchError, Problem
 from bench.submission.manifest import SLUG_PATTERN
 
 COHORT_FOLDERS = ("all", "badge", "compare", "data", "e", "reported", "speed", "subgroups")
-SITE_FOLDERS = ("changes", "methods", "static", "submit", "v")
+SITE_FOLDERS = ("changes", "methods", "schemas", "static", "submit", "v")
 
 
 def up(path: str) -> str:

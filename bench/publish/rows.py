@@ -10,6 +10,9 @@ from bench.publish.format import NOT_AVAILABLE, decimal, interval, metric_label,
 from bench.publish.speed import Setting, column_setting, row_at, verdict
 from bench.scoring.scorecard import Estimate, TargetScore
 
+PAGE_ROWS = 200
+"""Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
+
 OTHER_TARGETS = 5
 """Further targets would not fit beside the board's own; they stand in the CSV and on the entry pages."""
 

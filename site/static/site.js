@@ -1,1 +1,167 @@
 "use strict";
+// Sorting, filtering, columns, the view in the address, theme, comparison. Pages are complete without it.
+(() => {
+  const root = document.documentElement;
+  root.classList.add("js");
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const one = (id) => document.getElementById(id);
+
+  const remembered = () => {
+    try { return localStorage.getItem("theme"); } catch { return null; }
+  };
+  if (remembered()) root.dataset.theme = remembered();
+
+  function theme() {
+    const button = one("theme");
+    const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme:dark)").matches ? "dark" : "light")) === "dark";
+    const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
+    button.addEventListener("click", () => {
+      root.dataset.theme = dark() ? "light" : "dark";
+      try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a private window remembers nothing */ }
+      label();
+    });
+    label();
+  }
+
+  const value = (row, index) => {
+    const cell = row.cells[index];
+    if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+    const text = (cell.querySelector("a") || cell).textContent.trim();
+    return cell.classList.contains("n") || text === "" ? null : text;
+  };
+  const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
+
+  function sort(table, key, direction) {
+    const heads = all("thead tr:last-child th", table);
+    const index = heads.findIndex((head) => head.dataset.k === key);
+    if (index < 0) return;
+    heads.forEach((head, i) => {
+      if (i === index) head.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    for (const body of table.tBodies) {
+      const rows = all("tr[data-e]", body).map((row) => [value(row, index), row]);
+      rows.sort(([a], [b]) => (a === null ? (b === null ? 0 : 1) : b === null ? -1 : direction * compare(a, b)));
+      body.append(...rows.map(([, row]) => row));
+    }
+  }
+
+  function board() {
+    const table = one("board"), tools = one("tools"), count = one("count");
+    if (!table) return;
+    const rows = all("tr[data-e]", table);
+    const heads = all("thead tr:last-child th", table).map((head) => head.dataset.k);
+    const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+    const column = { team: heads.indexOf("by"), kind: heads.indexOf("kind"), inputs: heads.indexOf("inputs") };
+    const first = heads.map((key, i) => (i > 3 && !/ece|brier|speed|by|kind|inputs/.test(key)) || key === "auroc" ? -1 : 1);
+    rows.forEach((row, place) => { row.dataset.p = place; });
+    const facets = all("select", tools);
+    const boxes = all("[name=show]", tools);
+    let order = ["rank", 1];
+
+    const show = () => {
+      const query = tools.elements.q.value.trim().toLowerCase();
+      let shown = 0;
+      for (const row of rows) {
+        const fits = words.get(row).includes(query) &&
+          facets.every((s) => !s.value || row.cells[column[s.name]].textContent.trim() === s.value);
+        row.hidden = !fits;
+        shown += fits;
+      }
+      for (const box of boxes) table.classList.toggle(`hide-${box.value}`, !box.checked);
+      count.textContent = shown === rows.length ? `${shown} entries` : `${shown} of ${rows.length} entries`;
+    };
+    const save = (replace) => {
+      const state = new URLSearchParams();
+      if (tools.elements.q.value) state.set("q", tools.elements.q.value);
+      for (const s of facets) if (s.value) state.set(s.name, s.value);
+      const hidden = boxes.filter((box) => !box.checked).map((box) => box.value);
+      if (hidden.length) state.set("hide", hidden.join(","));
+      if (order[0] !== "rank" || order[1] !== 1) state.set("sort", (order[1] < 0 ? "-" : "") + order[0]);
+      const query = state.toString();
+      try { history[replace ? "replaceState" : "pushState"](null, "", query ? `?${query}` : location.pathname); } catch { /* not from a folder */ }
+    };
+    const restore = () => {
+      const state = new URLSearchParams(location.search);
+      tools.elements.q.value = state.get("q") || "";
+      for (const s of facets) {
+        const wanted = state.get(s.name) || "";
+        s.value = all("option", s).some((o) => o.value === wanted || o.text === wanted) ? wanted : "";
+      }
+      const hidden = (state.get("hide") || "").split(",");
+      for (const box of boxes) box.checked = !hidden.includes(box.value);
+      const key = state.get("sort") || "rank";
+      order = key.startsWith("-") ? [key.slice(1), -1] : [key, 1];
+      if (!heads.includes(order[0])) order = ["rank", 1];
+      sort(table, ...order);
+      show();
+    };
+    tools.addEventListener("submit", (event) => event.preventDefault());
+    tools.addEventListener("input", (event) => { show(); save(event.target.name === "q"); });
+    all("thead button", table).forEach((button) => button.addEventListener("click", () => {
+      const key = button.closest("th").dataset.k;
+      order = order[0] === key ? [key, -order[1]] : [key, first[heads.indexOf(key)]];
+      sort(table, ...order);
+      save();
+    }));
+    addEventListener("popstate", restore);
+    if (location.search) restore();
+  }
+
+  function picking() {
+    const form = one("pick");
+    if (!form) return;
+    const said = one("picked"), boxes = all("[name=e]", form), most = 4;
+    const ticked = () => boxes.filter((box) => box.checked).map((box) => box.value);
+    form.addEventListener("change", () => {
+      const n = ticked().length;
+      said.textContent = n > most ? `Tick at most ${most}; ${n} are ticked.` : "";
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const chosen = ticked();
+      if (chosen.length < 2 || chosen.length > most) said.textContent = `Tick two to ${most} entries.`;
+      else location.href = `${form.getAttribute("action")}?e=${chosen.join(",")}`;
+    });
+    const table = one("compare");
+    if (!table) return;
+    const wanted = new URLSearchParams(location.search).getAll("e").flatMap((e) => e.split(",")).slice(0, most);
+    const rows = all("tr[data-e]", table);
+    const known = wanted.filter((slug) => rows.some((row) => row.dataset.e === slug));
+    for (const box of boxes) box.checked = known.includes(box.value);
+    if (!known.length) return;
+    for (const row of rows) row.hidden = !known.includes(row.dataset.e);
+    one("every").hidden = false;
+    said.textContent = `${known.length} of ${rows.length} entries`;
+    for (const mark of all(".chart [data-e]")) mark.classList.toggle("faint", !known.includes(mark.dataset.e));
+  }
+
+  function highlighting() {
+    const tip = document.createElement("div");
+    tip.className = "tip";
+    tip.setAttribute("aria-hidden", "true");
+    tip.hidden = true;
+    document.body.append(tip);
+    const light = (target, on) => {
+      const marked = target.closest && target.closest("[data-e]");
+      if (!marked) return;
+      for (const same of all(`[data-e="${CSS.escape(marked.dataset.e)}"]`)) same.classList.toggle("on", on);
+    };
+    addEventListener("mouseover", (event) => light(event.target, true));
+    addEventListener("mouseout", (event) => light(event.target, false));
+    addEventListener("focusin", (event) => {
+      light(event.target, true);
+      const link = event.target.closest(".chart a");
+      if (!link) return;
+      const box = link.getBoundingClientRect();
+      tip.textContent = link.getAttribute("aria-label");
+      tip.hidden = false;
+      tip.style.left = `${Math.max(4, Math.min(box.left + scrollX, scrollX + innerWidth - tip.offsetWidth - 8))}px`;
+      tip.style.top = `${box.bottom + scrollY + 6}px`;
+    });
+    addEventListener("focusout", (event) => { light(event.target, false); tip.hidden = true; });
+    addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
+  }
+
+  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); });
+})();

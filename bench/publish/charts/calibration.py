@@ -44,7 +44,7 @@ def distribution(scores: ScoreDistribution, label: str) -> Markup:
     top = max((*scores.positive, *scores.negative), default=0.0) or 1.0
     span = (scores.low, scores.high) if scores.high > scores.low else (scores.low - 0.5, scores.low + 0.5)
     x = Linear(*span, LEFT, LEFT + SIDE)
-    y = Linear(*(0.0, domain([0, top], least=0.01)[1]), TOP + SIDE, TOP)
+    y = Linear(*(0.0, domain([0, 1.25 * top], least=0.01)[1]), TOP + SIDE, TOP)
     plot = Plot(x, y)
     ticks = x.ticks(5)
     body = plot.frame(ticks, y.ticks(5), "Score", "Share of the class")
@@ -70,7 +70,7 @@ def _counts(bins: Sequence[ReliabilityBin], plot: Plot) -> str:
         for b in bins
         if b.images
     )
-    return path("".join(bars), "fill") + text(LEFT - 6, base, "images", "tick end")
+    return path("".join(bars), "fill") + text(LEFT - 6, base, "n", "tick end")
 
 
 def _edges(scores: ScoreDistribution, shares: Sequence[float]) -> list[float]:

@@ -10,7 +10,7 @@ from bench.publish.charts.svg import at
 from bench.publish.scales import Linear, domain
 from bench.scoring.scorecard import Estimate
 
-WIDTH, HEIGHT = 120, 12
+WIDTH, HEIGHT = 108, 12
 
 
 def interval_axis(estimates: Iterable[Estimate | None]) -> Linear:
@@ -21,8 +21,11 @@ def interval_axis(estimates: Iterable[Estimate | None]) -> Linear:
 
 
 def interval_cell(estimate: Estimate | None, axis: Linear) -> Markup:
-    """Point and interval on `axis`; nothing where the value is undefined. The row says the numbers."""
-    if estimate is None or estimate.value is None:
+    """Point and interval on `axis`; nothing where the value is undefined or off the axis.
+
+    The row says the numbers in any case.
+    """
+    if estimate is None or estimate.value is None or not axis.low <= estimate.value <= axis.high:
         return Markup("")
     middle = HEIGHT // 2
     whisker = ""

@@ -1,0 +1,54 @@
+"""Rank intervals of the first entries, with the share of replicates in which each comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bench.publish.charts.svg import at, attributes, bar, chart, link, path, square, text, tooltip
+from bench.publish.format import percent, shortened
+from bench.publish.scales import Linear
+
+WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 560, 18, 8
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    """One entry: its rank, the 95% interval of it, and how often it is best."""
+
+    label: str
+    rank: int
+    low: int
+    high: int
+    p_best: float | None
+    href: str
+    slug: str
+
+
+def rank_chart(rows: Sequence[RankRow], ranked: int, label: str) -> Markup:
+    """Rank 1 is at the left; bars at the right show the share of replicates in which an entry is best."""
+    axis = Linear(1, max(ranked, 2), LEFT + 14, RIGHT)
+    bottom = TOP + ROW * len(rows)
+    ticks = sorted({1, *(round(t) for t in axis.ticks(6) if t >= 1 and abs(t - round(t)) < 1e-9)})
+    body = [path("".join(f"M{at(axis(v))} {TOP}V{bottom + 4}" for v in ticks), "grid")]
+    body += [text(axis(v), bottom + 18, str(v), "tick mid") for v in ticks]
+    body.append(text((LEFT + RIGHT) / 2, bottom + 36, "Rank (95% interval)", "name mid"))
+    if any(row.p_best is not None for row in rows):
+        body.append(text(RIGHT + 20, bottom + 36, "first in replicates", "name"))
+    body += [_row(row, axis, TOP + ROW * (index + 0.5)) for index, row in enumerate(rows)]
+    title = f"Rank intervals, {label}: {len(rows)} of {ranked} ranked entries"
+    return chart(WIDTH, bottom + 44, "".join(body), title=title, css="wide", linked=True)
+
+
+def _row(row: RankRow, axis: Linear, y: float) -> str:
+    words = f"{row.label}: rank {row.rank}, interval {row.low} to {row.high}"
+    marks = path(f"M{at(axis(row.low))} {at(y)}H{at(axis(row.high))}", "ci")
+    marks += path(square(axis(row.rank), y, 3.5), "dot")
+    if row.p_best is not None:
+        words += f", first in {percent(row.p_best, 0)} of replicates"
+        marks += path(bar(RIGHT + 20, y - 5, 100 * row.p_best, 10), "fill")
+        marks += text(RIGHT + 26 + 100 * row.p_best, y + 4, percent(row.p_best, 0), "dim")
+    content = tooltip(words) + text(LEFT, y + 4, shortened(row.label, 30), "end") + marks
+    return f"<g{attributes({'class': 'row', 'data-e': row.slug})}>{link(content, row.href, words)}</g>"

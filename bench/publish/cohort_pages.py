@@ -1,0 +1,182 @@
+"""The files of one cohort's board."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Protocol
+
+from bench.board.model import Entry, Standing, Twins
+from bench.files import canonical_json
+from bench.publish.badge import badge
+from bench.publish.bibtex import cohort_bibtex
+from bench.publish.board_view import board_view, describe
+from bench.publish.compare_view import compare_view
+from bench.publish.documents import PUBLISHED
+from bench.publish.entry_view import entry_view
+from bench.publish.exports import leaderboard, leaderboard_csv, long_csv, published_entry, reported_entries
+from bench.publish.page import Page, digest
+from bench.publish.place import Place
+from bench.publish.rows import PAGE_ROWS, BoardTable, board_table, rank_text
+from bench.publish.speed_view import speed_view
+from bench.publish.subgroup_view import subgroup_view
+
+
+class Renderer(Protocol):
+    """What a cohort's pages need of the site."""
+
+    key: str
+    built_from: str
+
+    def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
+        """A page filled in."""
+
+
+class CohortPages:
+    """The files of one cohort; what several pages read is computed once, and only where one needs it."""
+
+    def __init__(self, site: Renderer, place: Place) -> None:
+        self.site, self.place, self.loaded = site, place, place.loaded
+        board = self.loaded.board
+        scene = board.model_dump_json(exclude={"targets", "scorecards"}) if board else ""
+        self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
+        self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
+        self.twins: dict[str, list[Twins]] = defaultdict(list)
+        for target in board.targets if board else ():
+            for standing in target.standings:
+                self.standings[standing.slug][target.target] = standing
+            for group in target.twins:
+                for slug in group.slugs:
+                    self.twins[slug].append(group)
+        self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
+        self.key = digest(
+            self.scene_key,
+            board.model_dump_json() if board else "",
+            site.built_from,
+            *(f"{slug}:{key}" for slug, key in sorted(self.entry_keys.items())),
+        )
+
+    @cached_property
+    def tables(self) -> tuple[BoardTable, ...]:
+        """The tables of all targets, the headline first."""
+        if self.loaded.board is None:
+            return ()
+        known = {t.target for t in self.loaded.board.targets}
+        return tuple(board_table(self.loaded, target) for target in self.place.targets if target in known)
+
+    def pages(self) -> Iterator[Page]:
+        """All files of the cohort."""
+        yield from self._boards()
+        for slug in sorted(self.loaded.entries):
+            yield from self._entry(self.loaded.entries[slug])
+        yield self._reported("reported/index.html", "reported.html", "Reported elsewhere")
+        yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
+        yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
+        yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
+        yield self._view("data", "Data", lambda _: self._data())
+        prefix = self.place.prefix
+        yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
+        yield Page(f"{prefix}leaderboard.csv", self.key, lambda: leaderboard_csv(self.tables))
+        yield Page(f"{prefix}long.csv", self.key, lambda: long_csv(self.loaded))
+
+    def _view(self, name: str, title: str, view: Any) -> Page:
+        path = f"{self.place.prefix}{name}/index.html"
+
+        def render() -> bytes:
+            values = {"title": title, "current": name, **view(self.place.home(path))}
+            return self.site.html(f"{name}.html", path, self.place, values)
+
+        return Page(path, self.key, render)
+
+    def _boards(self) -> Iterator[Page]:
+        if self.loaded.board is None:
+            yield self._reported("index.html", "empty.html", self.loaded.spec.title)
+            return
+        for target in self.loaded.board.targets:
+            path = self.place.board_path(target.target)
+            yield self._board(path, target.target, every=False)
+            if len(target.standings) > PAGE_ROWS:
+                yield self._board(path.replace("index.html", "all/index.html"), target.target, every=True)
+
+    def _board(self, path: str, target: str, *, every: bool) -> Page:
+        def render() -> bytes:
+            table = next(t for t in self.tables if t.target == target)
+            view = board_view(self.place, table, path, every=every)
+            title = f"{table.label} · {view['heading']}"
+            values = {**view, "current": "board", "description": describe(table), "title": title}
+            return self.site.html("board.html", path, self.place, values)
+
+        return Page(path, self.key, render)
+
+    def _reported(self, name: str, template: str, title: str) -> Page:
+        path = f"{self.place.prefix}{name}"
+
+        def render() -> bytes:
+            entries = reported_entries(self.loaded)
+            named = {m for e in entries if e.manifest.reported for m in e.manifest.reported.metrics}
+            labels = {**{t.name: t.label for t in self.loaded.spec.targets}, "macro": "Macro"}
+            ordered = [*(t for t in labels if t in named), *sorted(named - set(labels))]
+            view = {
+                "title": title,
+                "heading": title,
+                "current": "board" if template == "empty.html" else "reported",
+                "reported": entries,
+                "reported_targets": [(target, labels.get(target, target)) for target in ordered],
+            }
+            return self.site.html(template, path, self.place, view)
+
+        return Page(path, self.key, render)
+
+    def _entry(self, entry: Entry) -> Iterator[Page]:
+        folder = self.place.entry_folder(entry.slug)
+        path, key = f"{folder}index.html", self.entry_keys[entry.slug]
+
+        def render() -> bytes:
+            view = entry_view(self.loaded, entry, self.standings[entry.slug])
+            return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
+
+        yield Page(path, key, render)
+        standings = self.standings[entry.slug]
+        yield Page(
+            f"{folder}entry.json",
+            key,
+            lambda: canonical_json(published_entry(self.loaded, entry, standings).plain()),
+        )
+        headline = standings.get(self.loaded.spec.headline)
+        if headline is not None:
+            words = "not ranked" if headline.rank is None else f"rank {rank_text(headline)}"
+            yield Page(
+                f"{self.place.prefix}badge/{entry.slug}.svg",
+                key,
+                lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
+            )
+
+    def _entry_key(self, entry: Entry) -> str:
+        targets = self.loaded.board.targets if self.loaded.board else ()
+        return digest(
+            self.scene_key,
+            entry.manifest.model_dump_json(),
+            entry.scorecard.model_dump_json() if entry.scorecard else "",
+            *(record.model_dump_json() for record in entry.timings),
+            *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
+            *(group.model_dump_json() for group in self.twins[entry.slug]),
+            *(str(sum(s.rank is not None for s in t.standings)) for t in targets),
+        )
+
+    def _data(self) -> dict[str, Any]:
+        prefix = self.place.prefix
+        files = [
+            (f"{prefix}leaderboard.csv", "The boards of all labels, a row for each entry and label"),
+            (f"{prefix}long.csv", "Every metric of every entry and subgroup, a row each"),
+            (f"{prefix}leaderboard.json", "All that the board pages show"),
+        ]
+        return {
+            "board": self.loaded.board,
+            "files": files,
+            "schemas": sorted(PUBLISHED),
+            "bibtex": cohort_bibtex(self.loaded.spec),
+        }
+
+    def _leaderboard(self) -> bytes:
+        return canonical_json(leaderboard(self.loaded, self.tables, self.site.built_from).plain())
