@@ -28,7 +28,7 @@ Track = Literal["holdout", "cv5"]
 class Progress(Protocol):
     """Told how far a baseline is; the command line draws a bar of it, or prints lines."""
 
-    def __call__(self, message: str, done: int, total: int) -> None:
+    def __call__(self, message: str, done: int, total: int, /) -> None:
         """`done` of `total` steps of the stage that `message` names are behind us."""
 
 

@@ -75,18 +75,22 @@ def _show_split(report: Report, cohort: Cohort, split: SplitLock) -> None:
     synthetic = " (synthetic)" if cohort.synthetic else ""
     report.show(f"{cohort.spec.title}{synthetic}: {split.images:,} images of {split.patients:,} patients")
     report.show("")
-    names = [count.target for count in split.parts[0].targets]
-    rows = []
-    for part in (*split.parts, *split.folds):
-        shares = [
-            "–" if t.prevalence is None else f"{t.positives:,} ({100 * t.prevalence:.1f}%)"
-            for t in part.targets
+    sizes = [[p.part, f"{p.images:,}", f"{p.patients:,}"] for p in (*split.parts, *split.folds)]
+    report.show(table(["split", "images", "patients"], sizes, right=frozenset({1, 2})))
+    positives = [
+        [
+            counts[0].target,
+            *("–" if c.prevalence is None else _share(c.positives, c.prevalence) for c in counts),
         ]
-        rows.append([part.part, f"{part.images:,}", f"{part.patients:,}", *shares])
-    report.show(
-        table(["split", "images", "patients", *names], rows, right=frozenset(range(1, 3 + len(names))))
-    )
+        for counts in zip(*(part.targets for part in split.parts), strict=True)
+    ]
+    headings = ["positive images", *(part.part for part in split.parts)]
+    report.show("\n" + table(headings, positives, right=frozenset({1, 2, 3})))
     report.show(f"\nfingerprint {split.fingerprint}")
+
+
+def _share(count: int, share: float) -> str:
+    return f"{count:,} ({100 * share:.1f}%)"
 
 
 def _show_audit(report: Report, found: Audit) -> None:
