@@ -91,7 +91,7 @@ def write_demo(
         folder: New, empty, or written by this function before.
         patients: From 1 to CheXchoNet's 24,689.
         seed: Of every random number; equal seeds give equal tables byte for byte.
-        images: Whether to draw the images.
+        images: Whether to draw the images; without, those of an earlier call are removed.
         jobs: Processes that draw.
         progress: Called with (images done, images in all).
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.cohort.audit import audit
 from bench.cohort.demo import demo_table, write_demo
+from bench.cohort.load import load_cohort
+from bench.cohort.spec import load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 
 SEED = 5
@@ -54,6 +57,15 @@ def test_sums_cover_the_table_and_every_image(written: Path) -> None:
     assert set(listed) == set(content) - {"SHA256SUMS.txt", "SYNTHETIC.txt"}
     for name, digest in listed.items():
         assert hashlib.sha256(content[name]).hexdigest() == digest
+
+
+def test_the_folder_loads_and_passes_the_cohort_check(written: Path) -> None:
+    for spec in ("demo", "chexchonet"):
+        cohort = load_cohort(load_spec(spec), written)
+        assert cohort.synthetic
+        assert len(cohort) == len(demo_table(PATIENTS, SEED))
+    checked = audit(load_cohort(load_spec("demo"), written))
+    assert not [p for p in checked.problems if p.severity == "error"]
 
 
 def test_the_folder_says_that_it_is_synthetic(written: Path) -> None:
