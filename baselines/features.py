@@ -13,7 +13,7 @@ OLDEST_YEARS = 120
 
 def numbers(images: UnlabelledImages, name: str) -> Values:
     """(n,) an input as numbers; NaN where it is blank or no number."""
-    return pd.to_numeric(images.inputs[name], errors="coerce").to_numpy(np.float64)
+    return np.asarray(pd.to_numeric(images.inputs[name], errors="coerce"), np.float64)
 
 
 def age_years(images: UnlabelledImages) -> Values:
@@ -25,7 +25,7 @@ def age_years(images: UnlabelledImages) -> Values:
 def male(images: UnlabelledImages) -> Values:
     """(n,) 1 for M, 0 for F, NaN for anything else."""
     sex = images.inputs["sex"].str.strip().str.upper().str[:1]
-    return sex.map({"M": 1.0, "F": 0.0}).to_numpy(np.float64)
+    return np.asarray(sex.map({"M": 1.0, "F": 0.0}), np.float64)
 
 
 def age_and_sex(images: UnlabelledImages) -> npt.NDArray[np.float64]:

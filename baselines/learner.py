@@ -33,7 +33,8 @@ class Learner(LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = Network(recipe.network, self.extra, head.outputs, recipe.dropout)
-        self.network = network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+        # twice as fast on a CPU; torch's own stubs leave this argument out
+        self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._train = (0.0, 0)
         self._val = (0.0, 0)
 
@@ -49,15 +50,17 @@ class Learner(LightningModule):
         return self.head.predictions(self(pixels, extra), sex)
 
     def on_train_epoch_start(self) -> None:
-        """Draws dropout from the epoch alone."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+        """Begins a new mean."""
         self._train = (0.0, 0)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Mean loss of a batch of changed images."""
         pixels, extra, labels = batch
+        # Seeded at each step, since what runs between steps (loaders, restoring a checkpoint) also draws.
+        drawn = (self.seed * 100_003 + self.current_epoch) * 1_000_003 + number
+        torch.manual_seed(drawn)
         generator = torch.Generator(device=pixels.device)
-        generator.manual_seed((self.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
+        generator.manual_seed(drawn)
         images = augmented(pixels.float() / WHITE, self.recipe.augment, generator)
         loss = self.head.loss(self(images, extra), labels).mean()
         self._train = (self._train[0] + float(loss.detach()) * len(labels), self._train[1] + len(labels))

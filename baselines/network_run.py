@@ -28,7 +28,7 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
     if not len(task.val):
         message = f"There are {len(task.train)} training images and none for val, which a network needs."
         raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
-    head = _head(task, recipe)
+    head = BinaryHead(task.targets)
     learner = Learner(recipe, head, task.seed)
     begin_run(task, recipe)
     train, val, test = _arrays(task, recipe, head)
@@ -48,10 +48,6 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
         model=interface,
     )
     return Result(manifest, predictions, model)
-
-
-def _head(task: TrainingTask, recipe: Recipe) -> Head:
-    return BinaryHead(task.targets)
 
 
 def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arrays, Arrays]:

@@ -12,6 +12,7 @@ from baselines.recipe import NetworkName
 PIXEL_MEAN = 0.5
 PIXEL_STD = 0.25
 CHANNELS = (16, 32, 64, 96, 128)
+DENSENET121_WIDTH = 1024
 KERNELS = (5, 3, 3, 3, 3)
 AGE_MEAN_YEARS = 60.0
 AGE_STD_YEARS = 16.0
@@ -57,11 +58,11 @@ def _scaled(name: str, value: Tensor) -> Tensor:
 def _encoder(name: NetworkName) -> tuple[nn.Module, int]:
     if name == "small":
         return SmallEncoder(), 2 * CHANNELS[-1]
-    from monai.networks.nets import DenseNet121
+    from monai.networks.nets.densenet import DenseNet121
 
     dense = DenseNet121(spatial_dims=2, in_channels=1, out_channels=1, pretrained=False)
     pooled = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return nn.Sequential(dense.features, pooled), dense.class_layers.out.in_features
+    return nn.Sequential(dense.features, pooled), DENSENET121_WIDTH
 
 
 class SmallEncoder(nn.Module):

@@ -12,12 +12,10 @@ from bench.errors import BenchError, Problem
 
 @cache
 def baselines() -> dict[str, Baseline]:
-    """Every baseline by name, in alphabetical order. Imports no heavy library: methods do that when they run."""
+    """Every baseline by name, in alphabetical order. Methods import heavy libraries only when they run."""
     package = importlib.import_module("baselines.methods")
-    modules = [
-        importlib.import_module(m.name) for m in pkgutil.iter_modules(package.__path__, "baselines.methods.")
-    ]
-    found: list[Baseline] = [module.BASELINE for module in modules]
+    names = [module.name for module in pkgutil.iter_modules(package.__path__, "baselines.methods.")]
+    found: list[Baseline] = [importlib.import_module(name).BASELINE for name in names]
     return {baseline.name: baseline for baseline in sorted(found, key=lambda b: b.name)}
 
 

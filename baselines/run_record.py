@@ -65,8 +65,9 @@ def _record(task: TrainingTask, recipe: Recipe) -> dict[str, Any]:
 def _digest(view: UnlabelledImages) -> str:
     """SHA-256 of a view's ids, inputs and labels; it does not look into the image files."""
     digest = hashlib.sha256()
-    for column in (view.images, view.patients, *(view.inputs[name] for name in view.inputs)):
-        digest.update("\n".join(map(str, column)).encode() + b"\0")
+    inputs = [view.inputs[name].to_numpy() for name in view.inputs]
+    for column in (view.images, view.patients, *inputs):
+        digest.update("\n".join(str(cell) for cell in column).encode() + b"\0")
     labels = view.labels if isinstance(view, LabelledImages) else {}
     for target in sorted(labels):
         digest.update(target.encode() + np.ascontiguousarray(labels[target]).tobytes())

@@ -1,4 +1,4 @@
-"""Makes the views of a cohort that a baseline is handed: copies, so that nothing else is reachable from them."""
+"""Makes the views of a cohort that a baseline is handed: copies, so that nothing else can be reached."""
 
 from __future__ import annotations
 

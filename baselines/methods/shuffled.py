@@ -19,8 +19,8 @@ from baselines.tabular import fit_each_target
 from bench.cohort.split import Strings
 
 DESCRIPTION = (
-    "A control that must score about 0.5: the labels of whole training patients are exchanged at random, then "
-    "a tree learns them from age and sex. A higher score would mean that test labels leak."
+    "A control that must score about 0.5: the labels of whole training patients are exchanged at random, "
+    "then a tree learns them from age and sex. A higher score would mean that test labels leak."
 )
 
 

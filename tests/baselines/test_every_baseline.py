@@ -1,0 +1,132 @@
+"""Every baseline, found as the command line finds them, from the cohort to a checked submission."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baselines.registry import baselines, find_baseline
+from baselines.run import FinishedRun, run_baseline
+from bench.cohort.table import Cohort
+from bench.errors import BenchError
+from bench.runtime.accept import accept_model
+from bench.submission.accept import accept_predictions
+from bench.submission.predictions import load_predictions
+from bench.submission.store import check_slug, read_manifest
+
+NAMES = sorted(baselines())
+QUICK = sorted(name for name, baseline in baselines().items() if baseline.quick)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FinishedRun]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {name: run_baseline(name, tiny, folder / name, quick=True) for name in NAMES}
+
+
+def test_there_are_the_baselines_of_the_demo():
+    assert set(QUICK) == {"prevalence", "demographics", "shuffled", "cnn-small"}
+    assert find_baseline("cnn-small").needs_images
+
+
+def test_an_unknown_name_shows_the_known():
+    with pytest.raises(BenchError) as caught:
+        find_baseline("densenet-12")
+    assert caught.value.problems[0].code == "baseline-unknown"
+    assert "cnn-small" in caught.value.problems[0].message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_is_an_ordinary_submission(name: str, tiny: Cohort, runs: dict[str, FinishedRun]):
+    run = runs[name]
+    check_slug(run.name)
+    manifest = read_manifest(run.manifest)
+    assert (manifest.kind, manifest.track) == ("baseline", "holdout")
+    accepted = accept_predictions(run.predictions, tiny, manifest.model_copy(update={"model": None}))
+    assert {target.name for target in tiny.spec.binary_targets} <= set(accepted.values)
+    ids = b"\n".join(str(image).encode() for image in tiny.images)
+    assert not any(image in accepted.packed for image in ids.split(b"\n"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if baselines()[name].needs_packages])
+def test_the_model_predicts_what_the_network_predicted(name: str, tiny: Cohort, runs: dict[str, FinishedRun]):
+    """The ONNX file is run by the harness on the image files, 32 at a time, in a process of its own."""
+    run = runs[name]
+    assert run.model is not None
+    manifest = read_manifest(run.manifest)
+    by_file = accept_model(run.model, tiny, manifest).values
+    by_network = load_predictions(run.predictions, tiny).values
+    assert set(by_file) == set(by_network)
+    for target in by_file:
+        np.testing.assert_allclose(by_file[target], by_network[target], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prevalence", "demographics", "shuffled"])
+def test_the_same_seed_gives_the_same_file(
+    name: str, tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path
+):
+    again = run_baseline(name, tiny, tmp_path, quick=True)
+    assert again.predictions.read_bytes() == runs[name].predictions.read_bytes()
+    assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
+
+
+def test_another_seed_exchanges_other_labels(tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path):
+    other = run_baseline("shuffled", tiny, tmp_path, quick=True, seed=1)
+    assert other.predictions.read_bytes() != runs["shuffled"].predictions.read_bytes()
+
+
+def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_path: Path):
+    told: list[str] = []
+    run = run_baseline(
+        "demographics",
+        tiny,
+        tmp_path,
+        track="cv5",
+        progress=lambda message, done, total: told.append(message),
+    )
+    manifest = read_manifest(run.manifest)
+    assert (manifest.track, manifest.model, run.model) == ("cv5", None, None)
+    accepted = accept_predictions(run.predictions, tiny, manifest)
+    assert len(accepted.values["large"]) == len(tiny)
+    assert {message.split(":")[0] for message in told} == {f"fold {k} of 5" for k in range(1, 6)}
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from baselines.run import run_baseline
+from bench.cohort.load import load_cohort
+from tests.baselines.conftest import spec_of
+cohort = load_cohort(spec_of(), Path(sys.argv[1]))
+told = lambda *what: print(*what, flush=True)
+run_baseline("cnn-small", cohort, Path(sys.argv[2]), quick=True, progress=told)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_predictions(
+    tiny_folder: Path, runs: dict[str, FinishedRun], tmp_path: Path
+):
+    argv = [sys.executable, "-c", KILLED, str(tiny_folder), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 3"):
+                time.sleep(0.2)
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "predictions.csv").exists()
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+    assert "epoch 1:" not in done.stdout
+    assert (tmp_path / "predictions.csv").read_bytes() == runs["cnn-small"].predictions.read_bytes()
+    assert (tmp_path / "model.onnx").read_bytes() == runs["cnn-small"].model.read_bytes()  # type: ignore[union-attr]
