@@ -49,7 +49,7 @@ class Report:
         """Prints the JSON object of a command that succeeded."""
         if self.as_json:
             body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._remarks)}
-            typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(body, allow_nan=False))
 
     def fail(self, problems: Iterable[Problem]) -> None:
         """Shows the problems of a command that failed, and its JSON object."""
@@ -60,7 +60,7 @@ class Report:
             body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *found])}
             if self._result:
                 body["result"] = self._result
-            typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
+            typer.echo(json.dumps(body, allow_nan=False))
 
 
 def _plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
@@ -87,14 +87,14 @@ def reporting(as_json: bool) -> Iterator[Report]:
         reason = error.strerror or type(error).__name__
         report.fail([Problem("file-error", f"{reason}.", where=str(error.filename or ""))])
         raise typer.Exit(EXIT_PROBLEMS) from None
-    except typer.Exit:
+    except (typer.Exit, typer.BadParameter):
         raise
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         typer.echo(
-            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what is "
-            "printed, together with `bench doctor`; look it over first, it may quote your data.",
+            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what "
+            "that prints, together with `bench doctor`; look it over first, it may quote your data.",
             err=True,
         )
         raise typer.Exit(EXIT_BUG) from None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import JsonOption
-from bench.cli.output import reporting, table
+from bench.cli.output import Report, reporting, table
+
+if TYPE_CHECKING:
+    from bench.runtime.backend import Availability
 
 SCHEMAS = {
     "cohort": ("bench.cohort.spec", "CohortSpec"),
@@ -99,12 +103,11 @@ def doctor(as_json: JsonOption = False) -> None:
     with reporting(as_json) as report:
         facts = environment()
         backends = availabilities()
-        report.show(table(["", ""], [[key, str(value)] for key, value in facts.items()]))
-        rows = [
-            [name, "ready" if found.ok else f"not ready: {found.reason}", "" if found.ok else found.remedy]
-            for name, found in backends.items()
-        ]
-        report.show("\n" + table(["backend", "state", "to do"], rows))
+        for key, value in facts.items():
+            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            report.show(f"{key}: {'none' if shown is None else shown}")
+        report.show("")
+        show_backends(report, backends)
         try:
             data = _data_found()
         except BenchError as error:
@@ -112,11 +115,18 @@ def doctor(as_json: JsonOption = False) -> None:
             report.remark(error.problems)
         if data:
             report.show("\n" + table(["cohort", "data"], data))
-        report.result(
-            environment=facts,
-            backends={n: {"ok": f.ok, "reason": f.reason, "remedy": f.remedy} for n, f in backends.items()},
-            data=dict(data),
-        )
+        report.result(environment=facts, data=dict(data))
+
+
+def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
+    """Each backend with its state, and what mends it where it is not ready."""
+    for name, state in found.items():
+        report.show(f"{name}: {'ready' if state.ok else f'not ready. {state.reason}'}")
+        if state.remedy:
+            report.show(f"    to do: {state.remedy}")
+    report.result(
+        backends={name: {"ok": s.ok, "reason": s.reason, "remedy": s.remedy} for name, s in found.items()}
+    )
 
 
 def _data_found() -> list[list[str]]:

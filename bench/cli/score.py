@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.scoring.scorecard import Estimate, Scorecard
     from bench.submission.store import Submission
 
-Slugs = Annotated[list[str] | None, typer.Argument(metavar="[SLUG]...", help="Entries; none with --all.")]
+Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
 
 
 def _chosen(slugs: list[str] | None, everything: bool, folder: Path) -> list[Submission]:

@@ -36,7 +36,7 @@ def template(
 
 def submit(
     predictions: Annotated[
-        Path | None, typer.Argument(metavar="[PREDICTIONS]", help="CSV, CSV.gz or Parquet.")
+        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.")
     ] = None,
     slug: Annotated[
         str, typer.Option("--slug", metavar="S", help="Name of the entry's folder and address.")

@@ -50,7 +50,10 @@ def time(
         raise typer.BadParameter("name an entry or a model, or say --list", param_hint="SLUG|MODEL.onnx")
     with reporting(as_json) as report:
         if entry is None:
-            _show_backends(report)
+            from bench.cli.reference import show_backends
+            from bench.runtime.registry import availabilities
+
+            show_backends(report, availabilities())
             return
         from bench.files import write_json
         from bench.runtime.registry import require_backend
@@ -78,17 +81,6 @@ def time(
         write_json(path, record.plain())
         report.result(record=record.plain(), file=str(path))
         _show_record(report, record)
-
-
-def _show_backends(report: Report) -> None:
-    from bench.runtime.registry import backends
-
-    found = {name: backend.availability() for name, backend in backends().items()}
-    report.result(
-        backends=[{"name": n, "ok": a.ok, "reason": a.reason, "remedy": a.remedy} for n, a in found.items()]
-    )
-    rows = [[n, "ready" if a.ok else f"not ready: {a.reason}", a.remedy] for n, a in found.items()]
-    report.show(table(["backend", "state", "to do"], rows))
 
 
 def _find(entry: str, space: Workspace, cohort_id: str) -> tuple[Submission, Path]:
