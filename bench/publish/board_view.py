@@ -56,7 +56,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "groups": [(g, GROUPS[g]) for g in dict.fromkeys([*(c.group for c in table.columns[1:]), "source"])],
         "facets": _facets(rows),
         **_forest(table, home),
-        "tradeoff": _tradeoff(table, home),
+        "tradeoff": _tradeoff(table, rows, home),
         "reported": len(reported_entries(loaded)),
     }
 
@@ -128,11 +128,11 @@ def _forest_row(row: Row, home: str) -> ForestRow:
     )
 
 
-def _tradeoff(table: BoardTable, home: str) -> Markup | str:
+def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str:
     places = [index for index, column in enumerate(table.columns) if column.key == "speed"]
     if not places or table.setting is None:
         return ""
-    cells = [(row, row.cells[places[0]]) for row in table.ranked]
+    cells = [(row, row.cells[places[0]]) for row in rows if row.standing.rank is not None]
     timed = [(row.entry, cell.value, not cell.note) for row, cell in cells if cell.value is not None]
     points = speed_points(timed, table.target, home)
     return tradeoff(points, table.setting.label) if points else ""

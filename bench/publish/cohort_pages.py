@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from bench.board.model import Entry, Standing, Twins
-from bench.files import canonical_json
 from bench.publish.badge import badge
 from bench.publish.bibtex import cohort_bibtex
 from bench.publish.board_view import board_view, describe
 from bench.publish.compare_view import compare_view
-from bench.publish.documents import PUBLISHED
+from bench.publish.documents import PUBLISHED, published_json
 from bench.publish.entry_view import entry_view
 from bench.publish.exports import leaderboard, leaderboard_csv, long_csv, published_entry, reported_entries
 from bench.publish.page import Page, digest
@@ -141,7 +140,7 @@ class CohortPages:
         yield Page(
             f"{folder}entry.json",
             key,
-            lambda: canonical_json(published_entry(self.loaded, entry, standings).plain()),
+            lambda: published_json(published_entry(self.loaded, entry, standings)),
         )
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
@@ -179,4 +178,4 @@ class CohortPages:
         }
 
     def _leaderboard(self) -> bytes:
-        return canonical_json(leaderboard(self.loaded, self.tables, self.site.built_from).plain())
+        return published_json(leaderboard(self.loaded, self.tables, self.site.built_from))

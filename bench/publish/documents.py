@@ -105,3 +105,8 @@ PUBLISHED: dict[str, type[Document]] = {
     "timing": TimingRecord,
 }
 """Name of a schema file → its model."""
+
+
+def published_json(document: Document) -> bytes:
+    """A document as one line of JSON in the order of its model: equal documents give equal bytes."""
+    return document.model_dump_json(by_alias=True).encode() + b"\n"

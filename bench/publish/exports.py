@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from bench.board.model import Entry, LoadedBoard, Standing
-from bench.files import canonical_json, round_significant
+from bench.files import canonical_json
 from bench.publish.documents import (
     PUBLISHED,
     Leaderboard,
@@ -144,7 +144,7 @@ def _field(value: Field) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return repr(round_significant(value))
+        return f"{value:.9g}"
     return inert(value) if isinstance(value, str) else str(value)
 
 

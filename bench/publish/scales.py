@@ -29,7 +29,8 @@ class Linear:
 
     def __call__(self, value: float) -> float:
         """The position of `value`."""
-        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        inside = self.low if value < self.low else self.high if value > self.high else value
+        share = (inside - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, count: int = 5) -> tuple[float, ...]:

@@ -27,9 +27,15 @@
     const cell = row.cells[index];
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
     const text = (cell.querySelector("a") || cell).textContent.trim();
-    return cell.classList.contains("n") || text === "" ? null : text;
+    if (!cell.classList.contains("n")) return text || null;
+    const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
+    return Number.isNaN(number) ? null : number;
   };
   const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
+  const nullsLast = (a, b, direction) => {
+    if (a === null || b === null) return (a === null) - (b === null);
+    return direction * compare(a, b);
+  };
 
   function sort(table, key, direction) {
     const heads = all("thead tr:last-child th", table);
@@ -40,9 +46,9 @@
       else head.removeAttribute("aria-sort");
     });
     for (const body of table.tBodies) {
-      const rows = all("tr[data-e]", body).map((row) => [value(row, index), row]);
-      rows.sort(([a], [b]) => (a === null ? (b === null ? 0 : 1) : b === null ? -1 : direction * compare(a, b)));
-      body.append(...rows.map(([, row]) => row));
+      const rows = all("tr[data-e]", body).map((row) => [value(row, index), Number(row.dataset.p), row]);
+      rows.sort(([a, p], [b, q]) => nullsLast(a, b, direction) || p - q);
+      body.append(...rows.map(([, , row]) => row));
     }
   }
 

@@ -20,24 +20,25 @@ def simplified(points: Sequence[XY], tolerance: float = 0.004) -> list[XY]:
     spans = [(0, len(points) - 1)]
     while spans:
         first, last = spans.pop()
-        farthest, distance = first, tolerance
-        for index in range(first + 1, last):
-            here = _distance(points[index], points[first], points[last])
-            if here > distance:
-                farthest, distance = index, here
-        if farthest != first:
+        farthest = _farthest(points, first, last, tolerance)
+        if farthest is not None:
             keep.add(farthest)
             spans += [(first, farthest), (farthest, last)]
     return [points[index] for index in sorted(keep)]
 
 
-def _distance(point: XY, start: XY, end: XY) -> float:
-    """Distance of `point` from the segment between `start` and `end`."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
+def _farthest(points: Sequence[XY], first: int, last: int, tolerance: float) -> int | None:
+    """Index of the point between that is farthest from the segment, None where all are within `tolerance`."""
+    (x0, y0), (x1, y1) = points[first], points[last]
+    dx, dy = x1 - x0, y1 - y0
     length = dx * dx + dy * dy
-    along = 0.0
-    if length > 0:
-        along = ((point[0] - start[0]) * dx + (point[1] - start[1]) * dy) / length
-        along = min(max(along, 0.0), 1.0)
-    x, y = start[0] + along * dx, start[1] + along * dy
-    return float(((point[0] - x) ** 2 + (point[1] - y) ** 2) ** 0.5)
+    found, largest = None, tolerance * tolerance
+    for index in range(first + 1, last):
+        x, y = points[index][0] - x0, points[index][1] - y0
+        along = (x * dx + y * dy) / length if length > 0 else 0.0
+        along = 0.0 if along < 0 else 1.0 if along > 1 else along
+        x, y = x - along * dx, y - along * dy
+        squared = x * x + y * y
+        if squared > largest:
+            found, largest = index, squared
+    return found

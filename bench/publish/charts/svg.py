@@ -5,8 +5,9 @@ Style comes from classes, since the content policy of the pages stops inline sty
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -27,7 +28,8 @@ def attributes(names: dict[str, str]) -> str:
 
 def text(x: float, y: float, content: str, css: str = "") -> str:
     """A text whose anchor and size the class decides."""
-    return f'<text{attributes({"class": css})} x="{at(x)}" y="{at(y)}">{escape(printable(content))}</text>'
+    style = f' class="{css}"' if css else ""
+    return f'<text{style} x="{at(x)}" y="{at(y)}">{escape(printable(content))}</text>'
 
 
 def path(data: str, css: str) -> str:
@@ -81,15 +83,15 @@ class Plot:
     x: Linear | Log
     y: Linear | Log
 
+    @lru_cache(maxsize=256)  # noqa: B019 - plots are small values, and most share one frame
     def frame(
         self,
-        x_ticks: Sequence[float],
-        y_ticks: Sequence[float],
+        x_ticks: tuple[float, ...],
+        y_ticks: tuple[float, ...],
         x_label: str,
         y_label: str,
         *,
-        x_texts: Sequence[str] | None = None,
-        y_texts: Sequence[str] | None = None,
+        x_texts: tuple[str, ...] | None = None,
     ) -> str:
         """Grid lines, tick texts and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
@@ -98,7 +100,7 @@ class Plot:
         parts = [path(grid, "grid")]
         for value, words in zip(x_ticks, x_texts or tick_texts(x_ticks), strict=True):
             parts.append(text(self.x(value), bottom + 15, words, "tick mid"))
-        for value, words in zip(y_ticks, y_texts or tick_texts(y_ticks), strict=True):
+        for value, words in zip(y_ticks, tick_texts(y_ticks), strict=True):
             parts.append(text(left - 6, self.y(value) + 4, words, "tick end"))
         parts.append(text((left + right) / 2, bottom + 32, x_label, "name mid"))
         if y_label:

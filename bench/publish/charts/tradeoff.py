@@ -12,6 +12,8 @@ from bench.publish.format import decimal, shortened, significant
 from bench.publish.scales import Linear, Log, domain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
+WHISKERS = 60
+"""With more points than this only those on the front show their intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,17 @@ def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
             y.ticks(5),
             f"Median latency in ms, log scale ({setting})",
             "AUROC",
-            x_texts=[significant(value) for value in ticks],
+            x_texts=tuple(significant(value) for value in ticks),
         )
     ]
     best = front(points)
     if best:
         body.append(path(_stairs(best, x, y), "front"))
     on_front = {p.slug for p in best}
-    body += [
-        _mark(p, x, y, p.slug in on_front) for p in sorted(points, key=lambda p: (p.slug in on_front, p.slug))
-    ]
+    few = len(points) <= WHISKERS
+    for point in sorted(points, key=lambda p: (p.slug in on_front, p.slug)):
+        best_point = point.slug in on_front
+        body.append(_mark(point, x, y, on_front=best_point, whisker=few or best_point))
     title = f"Speed against AUROC: {len(points)} entries, {len(best)} on the front"
     return chart(WIDTH, HEIGHT, "".join(body), title=title, css="wide", linked=True)
 
@@ -74,12 +77,12 @@ def _stairs(best: Sequence[SpeedPoint], x: Log, y: Linear) -> str:
     return data + f"H{at(x.end)}"
 
 
-def _mark(point: SpeedPoint, x: Log, y: Linear, on_front: bool) -> str:
+def _mark(point: SpeedPoint, x: Log, y: Linear, *, on_front: bool, whisker: bool) -> str:
     px, py = x(point.latency_ms), y(point.auroc)
     words = f"{point.name}: {significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
     words += "" if point.eligible else ", speed not ranked"
     marks = tooltip(words)
-    if point.low is not None and point.high is not None:
+    if whisker and point.low is not None and point.high is not None:
         marks += path(f"M{at(px)} {at(y(point.low))}V{at(y(point.high))}", "ci thin")
     css = "dot best" if on_front else "dot" if point.eligible else "dot hollow"
     marks += (
