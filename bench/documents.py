@@ -25,14 +25,14 @@ class Document(BaseModel):
 D = TypeVar("D", bound=Document)
 
 
-def parse(model: type[D], data: Any, code: str, where: str) -> D:
-    """`data` as a `model`.
+def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = False) -> D:
+    """`data` as a `model`; with `strict` no value is converted, such as the text "7" to a number.
 
     Raises:
         BenchError: One problem of code `code` for each fault.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, strict=strict)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise BenchError(
@@ -44,9 +44,16 @@ def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     """A TOML text as a `model`; raises as `parse` does."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BenchError(Problem(code, f"Not valid TOML: {error}", where=where)) from error
-    return parse(model, data, code, where)
+    return parse(model, _tuples(data), code, where, strict=True)
+
+
+def _tuples(data: Any) -> Any:
+    """`data` with its lists as tuples, as the models hold them."""
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    return tuple(map(_tuples, data)) if isinstance(data, list) else data
 
 
 def read_toml(model: type[D], path: Path, code: str) -> D:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from bench.cohort.spec import (
     AllTest,
@@ -90,16 +93,42 @@ def _read_text_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).map(_as_text)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError, EOFError) as error:  # pandas' own errors are ValueErrors
+        table, ragged = _read_csv(path)
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' and Arrow's errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchError(Problem("cohort-table", f"Cannot be read: {reason}", where=str(path))) from error
+    if ragged:
+        message = f"{ragged:,} of {ragged + len(table):,} rows are longer or shorter than the header."
+        raise BenchError(Problem("cohort-table", message, where=str(path)))
+    return table
+
+
+def _read_csv(path: Path) -> tuple[pd.DataFrame, int]:
+    """The table, and how many rows were left out because they do not have the columns of the header."""
+    names = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
+    ragged = []
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append(row.actual_columns)
+        return "skip"
+
+    table = pyarrow.csv.read_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    return table.to_pandas(), len(ragged)
 
 
 def _as_text(value: object) -> str:
-    if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+    if pd.isna(value):  # type: ignore[call-overload]
         return ""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
 

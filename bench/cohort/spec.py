@@ -211,9 +211,9 @@ class CohortSpec(Document):
     @model_validator(mode="before")
     @classmethod
     def _binary_by_default(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("targets"), list):
-            targets = [{"kind": "binary", **t} if isinstance(t, dict) else t for t in data["targets"]]
-            return {**data, "targets": targets}
+        if isinstance(data, dict) and isinstance(data.get("targets"), list | tuple):
+            targets = ({"kind": "binary", **t} if isinstance(t, dict) else t for t in data["targets"])
+            return {**data, "targets": tuple(targets)}
         return data
 
     @model_validator(mode="after")

@@ -84,7 +84,9 @@ class Manifest(Document):
     schema_: Literal["submission/1"] = Field(default="submission/1", alias="schema")
     name: Text
     team: Text
-    date: datetime.date = Field(description="When the entry was made here; a paper's year is in its citation.")
+    date: datetime.date = Field(
+        strict=False, description="When the entry was made here; a paper's year is in its citation."
+    )
     kind: Literal["model", "ensemble", "baseline", "reported"] = "model"
     description: Note = ""
     inputs: tuple[Text, ...] = Field(min_length=1, description="`image`, `age`, `sex`, …")

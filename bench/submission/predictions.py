@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget, Target
+from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem, raise_errors
 from bench.submission.reading import RawPredictions, read_predictions_file
@@ -61,7 +61,7 @@ def load_predictions(
     """
     id_columns = (cohort.spec.columns.image, GENERIC_ID)
     raw = read_predictions_file(path, id_columns)
-    columns = _choose_columns(raw.table.column_names, cohort.spec, path)
+    columns = _choose_columns(raw.table.column_names, cohort, path)
     problems = list(columns.problems)
     rows = track_rows(cohort, track)
     lines = _join(raw, columns.image, cohort, rows, path, problems)
@@ -83,6 +83,11 @@ def load_predictions(
     return Predictions(values, tuple(problems))
 
 
+def _stems(cohort: Cohort) -> set[str]:
+    """Every image's and patient's id without folder and file ending."""
+    return {PurePosixPath(name).stem for name in (*cohort.images, *cohort.patients)}
+
+
 @dataclass(frozen=True, slots=True)
 class _Columns:
     image: str
@@ -90,13 +95,20 @@ class _Columns:
     problems: tuple[Problem, ...]
 
 
-def _choose_columns(names: list[str], spec: CohortSpec, path: Path) -> _Columns:
+def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
     """Which column is the id and which are targets; aliases of known formats go before plain names.
 
     A file in the authors' format also holds the true labels under the plain names, so that once an alias is
     there, plain names are not read.
     """
+    spec = cohort.spec
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
+    if not {PurePosixPath(name).stem for name in names}.isdisjoint(_stems(cohort)):
+        message = (
+            f"There is no header: the first line holds an id, where {spec.columns.image!r}, "
+            f"{spec.headline!r} and other targets are expected."
+        )
+        raise BenchError(Problem("predictions-header", message, where=str(path)))
     if image is None:
         shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
         message = f"There is no column {spec.columns.image!r} or {GENERIC_ID!r}; the header is {shown}."
@@ -227,19 +239,20 @@ def judge(target: BinaryTarget, values: Values, labels: Values, where: str) -> l
     labelled = ~np.isnan(labels)
     where = f"{where}, target {target.name}"
     distinct, counts = np.unique(values, return_counts=True)
+    y = labels[labelled]
+    if len(values) >= 50 and 0 < y.sum() < len(y) and np.array_equal(values[labelled], y):
+        return [Problem("predictions-are-labels", f"All {len(y):,} values equal the labels.", where)]
     if len(distinct) == 1:
         message = f"All {len(values):,} values are {distinct[0]:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
     if len(values) >= 10 and counts.max() > 0.99 * len(values):
         message = f"{counts.max():,} of {len(values):,} values are {distinct[counts.argmax()]:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
-    if len(values) >= 50 and np.array_equal(values[labelled], labels[labelled]):
-        return [Problem("predictions-are-labels", f"All {len(values):,} values equal the labels.", where)]
     remarks = []
     if len(distinct) < FEW_DISTINCT <= len(values) / 5:
         message = f"Only {len(distinct)} distinct values in {len(values):,} rows."
         remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
-    area = auroc(labels[labelled], values[labelled])
+    area = auroc(y, values[labelled])
     if area is not None and area < 0.5:
         message = f"The AUROC is {area:.3f}, below 0.5."
         remarks.append(Problem("predictions-inverted", message, where, severity="warning"))

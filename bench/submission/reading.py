@@ -60,8 +60,10 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
     """
     try:
         size = path.stat().st_size
-        if path.is_dir():
-            raise _unreadable(path, "It is a folder.")
+        if not path.is_file():
+            raise _unreadable(
+                path, "It is a folder." if path.is_dir() else "It is a device or pipe, not a file."
+            )
         if size > MAX_BYTES:
             raise _unreadable(path, f"It has {size / 2**20:,.0f} MiB; at most {MAX_BYTES // 2**20} are read.")
         data = path.read_bytes()
@@ -109,8 +111,12 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table
         raise _unreadable(path, f"The Parquet file is damaged or truncated: {_first_line(error)}") from error
     _require_distinct_columns(table, path)
     for name in set(text_columns) & set(table.column_names):
-        index = table.column_names.index(name)
-        table = table.set_column(index, name, table.column(name).cast(pa.string()))
+        ids = table.column(name)
+        try:
+            table = table.set_column(table.column_names.index(name), name, ids.cast(pa.string()))
+        except pa.ArrowException as error:
+            message = f"The ids are of type {ids.type}, which is no text."
+            raise BenchError(Problem("predictions-header", message, f"{path}, column {name}")) from error
     return table
 
 
@@ -121,7 +127,11 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         ragged.append(row.actual_columns)
         return "skip"
 
-    header = data.split(b"\n", 1)[0]
+    header = data[: data.find(b"\n") + 1] or data
+    try:
+        header.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"Its header is not UTF-8 text: {error.reason}.") from error
     if b"," not in header:
         for delimiter, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
             if delimiter in header:

@@ -1,0 +1,87 @@
+"""What tests of several parts share: a small cohort, an empty workspace, and the command line in-process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.cohort.load import load_cohort
+from bench.cohort.spec import load_spec
+from bench.cohort.table import Cohort
+from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
+from tests.tiny import predictions, write_cohort
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def object(self) -> dict[str, Any]:
+        """The one JSON object that stands on stdout, and nothing beside it."""
+        found = json.loads(self.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def codes(self) -> list[str]:
+        """Codes of the problems in the JSON object."""
+        return [problem["code"] for problem in self.object["problems"]]
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs a command in this process; an exception that would be a traceback fails the test."""
+    from typer.testing import CliRunner
+
+    from bench.cli.main import app
+
+    def run(*words: str | Path) -> Ran:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort in CheXchoNet's layout, with images; tests only read it."""
+    folder = tmp_path_factory.mktemp("cohort") / "chexchonet-1.0.0"
+    write_cohort(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(cohort_folder: Path) -> Cohort:
+    """That cohort, loaded by the built-in spec."""
+    return load_cohort(load_spec("chexchonet"), cohort_folder)
+
+
+@pytest.fixture
+def good(cohort: Cohort) -> pd.DataFrame:
+    """A correct predictions file for that cohort."""
+    return predictions(cohort)
+
+
+@pytest.fixture
+def space(tmp_path: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace on that cohort, which is the current folder."""
+    made = create_workspace(tmp_path / "space", "chexchonet", {"chexchonet": cohort_folder})
+    monkeypatch.chdir(made.root)
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    return made
