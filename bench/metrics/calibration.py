@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Bools, Floats, Ints, predicted
+from bench.metrics.checks import Bools, Floats, Ints, inner, predicted
 
 CLIP = 1e-6
 """A probability of 0 or 1 is moved this far inwards where its logarithm or logit is taken."""
@@ -20,7 +20,7 @@ def _mean(values: Floats, weight: Floats | None) -> float | None:
     """Weighted mean, or None without rows."""
     if not len(values):
         return None
-    return float(np.mean(values) if weight is None else np.dot(values, weight) / np.sum(weight))
+    return float(np.mean(values)) if weight is None else inner(values, weight) / float(np.sum(weight))
 
 
 def clipped(p: Floats) -> Floats:
@@ -109,7 +109,7 @@ class Bins:
         """Weighted mean distance of observed and predicted."""
         held = self.weight > 0
         gap = np.abs(self.observed[held] - self.predicted[held])
-        return float(np.dot(gap, self.weight[held]) / np.sum(self.weight))
+        return inner(gap, self.weight[held]) / float(np.sum(self.weight))
 
 
 def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = None) -> Floats:

@@ -12,6 +12,11 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
+def inner(a: Floats | Bools, b: Floats | Bools) -> float:
+    """Sum of products, added up in an order that does not depend on threads as a BLAS may."""
+    return float(np.sum(a * b, dtype=np.float64))
+
+
 def finite_vector(values: ArrayLike, name: str) -> Floats:
     """`values` as a float64 vector (n,).
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Bools, Floats, scored, share
+from bench.metrics.checks import Bools, Floats, inner, scored, share
 from bench.metrics.ladder import Ladder
 
 ROUNDING = 1e-12
@@ -18,7 +18,7 @@ def area(ladder: Ladder) -> float | None:
     """AUROC of sorted images; None with one class."""
     if not ladder.both:
         return None
-    doubled = float(np.dot(ladder.gain, 2 * ladder.false - ladder.fault))
+    doubled = inner(ladder.gain, 2 * ladder.false - ladder.fault)
     pairs = 2.0 * ladder.positives * ladder.negatives
     return (pairs - doubled) / pairs
 
@@ -50,7 +50,7 @@ def mean_precision(ladder: Ladder) -> float | None:
     if not ladder.both:
         return None
     precision = ladder.true / (ladder.true + ladder.false)
-    return float(np.dot(ladder.gain, precision) / ladder.positives)
+    return inner(ladder.gain, precision) / ladder.positives
 
 
 def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -226,8 +226,8 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
     """
     ranks = [_mean_rank(values) for values in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]
-    size = float(np.sqrt(np.dot(centred[0], centred[0]) * np.dot(centred[1], centred[1])))
-    return None if size == 0 else float(np.dot(centred[0], centred[1])) / size
+    size = (inner(centred[0], centred[0]) * inner(centred[1], centred[1])) ** 0.5
+    return None if size == 0 else inner(centred[0], centred[1]) / size
 
 
 def _mean_rank(values: Floats) -> Floats:

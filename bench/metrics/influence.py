@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.metrics.calibration import bin_edges, bin_index, logit, surprise
-from bench.metrics.checks import Bools, Floats
+from bench.metrics.checks import Bools, Floats, inner
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.ladder import Ladder
 from bench.metrics.line import Line, expit
@@ -22,7 +22,7 @@ REACH = 0.05
 def auroc(ladder: Ladder) -> Floats:
     """(n,) influence on the AUROC: (placement - area) / (weight of the image's class)."""
     hits = ladder.positive
-    area = np.dot(ladder.unit[hits], ladder.placement[hits]) / ladder.positives
+    area = inner(ladder.unit[hits], ladder.placement[hits]) / ladder.positives
     whole = np.where(hits, ladder.positives, ladder.negatives)
     pull: Floats = ladder.unit * (ladder.placement - area) / whole
     return pull
@@ -32,7 +32,7 @@ def average_precision(ladder: Ladder) -> Floats:
     """(n,) influence on the average precision, ties taken together."""
     called = ladder.true + ladder.false
     precision = ladder.true / called
-    area = np.dot(ladder.gain, precision) / ladder.positives
+    area = inner(ladder.gain, precision) / ladder.positives
     lift = np.cumsum((ladder.gain * ladder.false / called**2)[::-1])[::-1]
     drag = np.cumsum((ladder.gain * ladder.true / called**2)[::-1])[::-1]
     pull = np.where(ladder.positive, (precision - area + lift)[ladder.rung], -drag[ladder.rung])
@@ -61,7 +61,7 @@ def _operating(ladder: Ladder, taken: Bools, wanted: Bools, slope: float) -> Flo
     """Influence on the share of `wanted` that is taken, given what one more of the others taken brings."""
     unit = ladder.unit
     whole = np.where(wanted, unit[wanted].sum(), unit[~wanted].sum())
-    rate = [np.dot(unit[side], taken[side]) / unit[side].sum() for side in (wanted, ~wanted)]
+    rate = [inner(unit[side], taken[side]) / unit[side].sum() for side in (wanted, ~wanted)]
     pull: Floats = unit * np.where(wanted, taken - rate[0], slope * (rate[1] - taken)) / whole
     return pull
 
@@ -81,7 +81,7 @@ def row_units(positive: Bools, weight: Floats | None) -> Floats:
 def mean(values: Floats, weight: Floats | None = None) -> Floats:
     """(n,) influence on a weighted mean."""
     unit = np.ones(len(values)) if weight is None else weight
-    pull: Floats = unit * (values - np.dot(unit, values) / unit.sum()) / unit.sum()
+    pull: Floats = unit * (values - inner(unit, values) / unit.sum()) / unit.sum()
     return pull
 
 
@@ -110,7 +110,7 @@ def scaled_brier(positive: Bools, p: Floats, weight: Floats | None = None) -> Fl
 def observed_expected(positive: Bools, p: Floats, weight: Floats | None = None) -> Floats:
     """(n,) influence on observed / expected."""
     unit = row_units(positive, weight)
-    observed, expected = np.dot(unit, positive), np.dot(unit, p)
+    observed, expected = inner(unit, positive), inner(unit, p)
     pull: Floats = unit * (positive - p * observed / expected) / expected
     return pull
 
@@ -126,17 +126,18 @@ def calibration_error(positive: Bools, p: Floats, weight: Floats | None = None, 
 def line(positive: Bools, p: Floats, fitted: Line, weight: Floats | None = None) -> tuple[Floats, Floats]:
     """(n,) and (n,) influence on slope and intercept of the line: inverse information times score."""
     unit, x = row_units(positive, weight), logit(p)
-    centre = float(np.average(x, weights=unit))
-    design = np.stack([np.ones_like(x), x - centre])
+    far = x - float(np.average(x, weights=unit))
     guess = expit(fitted.intercept + fitted.slope * x)
-    information = (design * (unit * guess * (1 - guess))) @ design.T
-    pull = np.linalg.solve(information, design * (unit * (positive - guess)))
-    return pull[1], pull[0] - centre * pull[1]
+    hold = unit * guess * (1 - guess)
+    h00, h01, h11 = float(np.sum(hold)), inner(hold, far), inner(hold, far**2)
+    residual = unit * (positive - guess) / (h00 * h11 - h01**2)
+    turn = residual * (h00 * far - h01)
+    return turn, residual * (h11 - h01 * far) - turn * (x - far)
 
 
 def shift(positive: Bools, p: Floats, fitted: float, weight: Floats | None = None) -> Floats:
     """(n,) influence on the calibration in the large."""
     unit = row_units(positive, weight)
     guess = expit(fitted + logit(p))
-    pull: Floats = unit * (positive - guess) / np.dot(unit, guess * (1 - guess))
+    pull: Floats = unit * (positive - guess) / inner(unit, guess * (1 - guess))
     return pull

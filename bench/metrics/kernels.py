@@ -47,11 +47,32 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
+    """Adds the multiplicities of some images' patients to (LANES,) int32 sums, four images at a time."""
+    i = start
+    while i + 3 < stop:
+        one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
+        for j in range(LANES):
+            sums[j] += (
+                np.int32(counts[one, j])
+                + np.int32(counts[two, j])
+                + np.int32(counts[three, j])
+                + np.int32(counts[four, j])
+            )
+        i += 4
+    while i < stop:
+        one = patient[i]
+        for j in range(LANES):
+            sums[j] += counts[one, j]
+        i += 1
+
+
+@numba.njit(cache=True)
 def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore[no-untyped-def]
     """Twice the number of pairs in which the negative image stands above the positive, ties counting once.
 
     Args:
-        blocks: (k, patients, LANES) multiplicities.
+        blocks: (k, patients, LANES) uint8 multiplicities.
         negative: (n,) patient of every negative image, by falling score.
         positive: (m,) patient of every positive image, by falling score.
         first: (g + 1,) where each group of positives with equal score starts.
@@ -62,40 +83,34 @@ def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore
         (k, LANES) int64, exact.
     """
     doubled = np.zeros((blocks.shape[0], LANES), np.int64)
-    below = np.empty(LANES, np.int32)
+    false = np.empty(LANES, np.int32)
     for b in range(blocks.shape[0]):
-        counts = blocks[b]
-        total = doubled[b]
-        below[:] = 0
+        counts, total = blocks[b], doubled[b]
+        false[:] = 0
         seen = 0
         for g in range(above.shape[0]):
-            while seen < above[g]:
-                row = counts[negative[seen]]
-                for j in range(LANES):
-                    below[j] += row[j]
-                seen += 1
-            tied = level[g] > above[g]
+            add_rows(false, counts, negative, seen, above[g])
+            seen = level[g]
+            tied = seen > above[g]
             times = 1 if tied else 2
             for k in range(first[g], first[g + 1]):
                 row = counts[positive[k]]
                 for j in range(LANES):
-                    total[j] += times * np.int64(row[j]) * below[j]
+                    total[j] += times * np.int64(row[j]) * false[j]
             if tied:
-                while seen < level[g]:
-                    row = counts[negative[seen]]
-                    for j in range(LANES):
-                        below[j] += row[j]
-                    seen += 1
+                add_rows(false, counts, negative, above[g], seen)
                 for k in range(first[g], first[g + 1]):
                     row = counts[positive[k]]
                     for j in range(LANES):
-                        total[j] += np.int64(row[j]) * below[j]
+                        total[j] += np.int64(row[j]) * false[j]
     return doubled
 
 
 @numba.njit(cache=True, error_model="numpy")
 def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true):  # type: ignore[no-untyped-def]
     """One descending walk for AUROC, average precision and both operating points.
+
+    Many short loops instead of one, because each then runs over neighbouring lanes at full width.
 
     Args:
         blocks: As in `scan_auroc`, like the next five.
@@ -104,51 +119,50 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
         first: See there.
         above: See there.
         level: See there.
-        most_false: (k, LANES) int64, most false positives allowed where sensitivity is read.
-        least_true: (k, LANES) int64, least true positives demanded where false positives are read.
+        most_false: (k, LANES) int32, most false positives allowed where sensitivity is read.
+        least_true: (k, LANES) int32, least true positives demanded where false positives are read.
 
     Returns:
         Twice the discordant pairs (int64), the sum of precision over positives (float64), true positives at
-        `most_false` (int64), false positives at `least_true` (int64); each (k, LANES).
+        `most_false` (int32), false positives at `least_true` (int32); each (k, LANES).
     """
     shape = (blocks.shape[0], LANES)
     doubled = np.zeros(shape, np.int64)
     precision = np.zeros(shape, np.float64)
-    hits = np.zeros(shape, np.int64)
-    alarms = np.zeros(shape, np.int64)
+    hits = np.zeros(shape, np.int32)
+    alarms = np.zeros(shape, np.int32)
     false = np.empty(LANES, np.int32)
     true = np.empty(LANES, np.int32)
     gain = np.empty(LANES, np.int32)
     for b in range(blocks.shape[0]):
-        counts = blocks[b]
+        counts, pairs, shares, hit, alarm = blocks[b], doubled[b], precision[b], hits[b], alarms[b]
+        most, least = most_false[b], least_true[b]
         false[:] = 0
         true[:] = 0
         seen = 0
         for g in range(above.shape[0]):
-            while seen < above[g]:
-                row = counts[negative[seen]]
-                for j in range(LANES):
-                    false[j] += row[j]
-                seen += 1
+            add_rows(false, counts, negative, seen, above[g])
             gain[:] = 0
-            for k in range(first[g], first[g + 1]):
-                row = counts[positive[k]]
+            add_rows(gain, counts, positive, first[g], first[g + 1])
+            seen = level[g]
+            times = 2
+            if seen > above[g]:
+                times = 1
                 for j in range(LANES):
-                    gain[j] += row[j]
+                    pairs[j] += np.int64(gain[j]) * false[j]
+                add_rows(false, counts, negative, above[g], seen)
             for j in range(LANES):
-                doubled[b, j] += np.int64(gain[j]) * false[j]
-            while seen < level[g]:
-                row = counts[negative[seen]]
-                for j in range(LANES):
-                    false[j] += row[j]
-                seen += 1
+                pairs[j] += times * np.int64(gain[j]) * false[j]
             for j in range(LANES):
-                doubled[b, j] += np.int64(gain[j]) * false[j]
-                short = true[j] < least_true[b, j]
+                hit[j] += gain[j] * (false[j] <= most[j])
+            for j in range(LANES):
+                # False positives only grow, so the last ones while too few are found stay the largest.
+                alarm[j] = max(alarm[j], np.int32(false[j] * (true[j] < least[j])))
+            for j in range(LANES):
                 true[j] += gain[j]
-                hits[b, j] += gain[j] if false[j] <= most_false[b, j] else 0
-                alarms[b, j] = false[j] if short else alarms[b, j]
-                precision[b, j] += gain[j] * (true[j] / max(true[j] + false[j], 1))
+            for j in range(LANES):
+                called = max(np.float64(true[j]) + np.float64(false[j]), 1.0)
+                shares[j] += np.float64(gain[j]) * (np.float64(true[j]) / called)
     return doubled, precision, hits, alarms
 
 
@@ -271,6 +285,35 @@ def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def
             for j in range(LANES):
                 sums[b, j] += abs(total[j])
     return sums
+
+
+@numba.njit(cache=True)
+def pair_errors(drawn):  # type: ignore[no-untyped-def]
+    """Standard deviation over replicates of the difference of every pair, from the differences themselves.
+
+    Args:
+        drawn: (S, B) replicates less the entry's mean over replicates.
+
+    Returns:
+        (S, S) symmetric, zero on the diagonal.
+    """
+    entries, replicates = drawn.shape
+    errors = np.zeros((entries, entries))
+    squares = np.empty(LANES)
+    for i in range(entries):
+        for j in range(i):
+            squares[:] = 0
+            for start in range(0, replicates, LANES):
+                one, other = drawn[i, start : start + LANES], drawn[j, start : start + LANES]
+                for b in range(len(one)):
+                    squares[b] += (one[b] - other[b]) ** 2
+            half = LANES // 2
+            while half:
+                for b in range(half):
+                    squares[b] += squares[b + half]
+                half //= 2
+            errors[i, j] = errors[j, i] = np.sqrt(squares[0] / (replicates - 1))
+    return errors
 
 
 @numba.njit(cache=True)

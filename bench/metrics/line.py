@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.calibration import logit
-from bench.metrics.checks import Bools, Floats, predicted
+from bench.metrics.checks import Bools, Floats, inner, predicted
 
 TOLERANCE = 1e-12
 """Newton stops when no coefficient moves by more than this, relative to 1 + its size."""
@@ -50,11 +50,10 @@ def fit_line(positive: Bools, x: Floats, weight: Floats | None = None) -> Line |
         return None
     row = np.ones(len(x)) if weight is None else weight
     centre = float(np.average(x, weights=row))
-    design = np.stack([np.ones_like(x), x - centre])
     prevalence = float(np.average(positive, weights=row))
-    beta = np.array([np.log(prevalence / (1 - prevalence)), 0.0])
-    beta = _newton(design, positive, row, beta)
-    return Line(float(beta[1]), float(beta[0] - beta[1] * centre))
+    start = float(np.log(prevalence / (1 - prevalence)))
+    intercept, slope = _newton(positive, x - centre, row, start, 0.0, joint=True)
+    return Line(slope, intercept - slope * centre)
 
 
 def fit_shift(positive: Bools, x: Floats, weight: Floats | None = None) -> float | None:
@@ -62,34 +61,41 @@ def fit_shift(positive: Bools, x: Floats, weight: Floats | None = None) -> float
     if not len(x) or positive.all() or not positive.any():
         return None
     row = np.ones(len(x)) if weight is None else weight
-    return float(_newton(np.ones((1, len(x))), positive, row, np.zeros(1), x)[0])
+    return _newton(positive, x, row, 0.0, 1.0, joint=False)[0]
 
 
 def _newton(
-    design: Floats, positive: Bools, row: Floats, beta: Floats, offset: Floats | None = None
-) -> Floats:
-    """Minimises the logistic loss; halves a step that would raise it."""
-    fixed = np.zeros(design.shape[1]) if offset is None else offset
+    positive: Bools, x: Floats, row: Floats, intercept: float, slope: float, *, joint: bool
+) -> tuple[float, float]:
+    """Minimises the logistic loss over the intercept, with `joint` over the slope too.
 
-    def at(point: Floats) -> tuple[float, Floats]:
-        eta = point @ design + fixed
+    A step that would raise the loss is halved.
+    """
+
+    def at(a: float, b: float) -> tuple[float, Floats]:
+        eta = a + b * x
         shrunk = np.exp(-np.abs(eta))
-        loss = np.dot(row, np.log1p(shrunk) + np.maximum(eta, 0) - eta * positive)
-        return float(loss), np.where(eta >= 0, 1.0, shrunk) / (1 + shrunk)
+        loss = inner(row, np.log1p(shrunk) + np.maximum(eta, 0) - eta * positive)
+        return loss, np.where(eta >= 0, 1.0, shrunk) / (1 + shrunk)
 
-    loss, p = at(beta)
+    loss, p = at(intercept, slope)
     for _ in range(STEPS):
-        information = (design * (row * p * (1 - p))) @ design.T
-        step = np.linalg.solve(information, design @ (row * (positive - p)))
+        pull, hold = row * (positive - p), row * p * (1 - p)
+        g0, h00 = float(np.sum(pull)), float(np.sum(hold))
+        step, turn = g0 / h00, 0.0
+        if joint:
+            g1, h01, h11 = inner(pull, x), inner(hold, x), inner(hold, x**2)
+            area = h00 * h11 - h01**2
+            step, turn = (h11 * g0 - h01 * g1) / area, (h00 * g1 - h01 * g0) / area
         for _ in range(STEPS):
-            trial, p = at(beta + step)
+            trial, p = at(intercept + step, slope + turn)
             if trial <= loss * (1 + 1e-14):
                 break
-            step = step / 2
-        beta, loss = beta + step, trial
-        if np.all(np.abs(step) <= TOLERANCE * (1 + np.abs(beta))):
+            step, turn = step / 2, turn / 2
+        intercept, slope, loss = intercept + step, slope + turn, trial
+        if max(abs(step), abs(turn)) <= TOLERANCE * (1 + max(abs(intercept), abs(slope))):
             break
-    return beta
+    return intercept, slope
 
 
 def calibration_line(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> Line | None:

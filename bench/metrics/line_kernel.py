@@ -95,7 +95,7 @@ def newton_lines(blocks, patient, x, positive, weight, intercept, slope, joint, 
                     else:
                         step = g0[j] / h00[j]
                         turn = 0.0
-                    # The likelihood is concave: short steps cannot be led astray, and only far lanes need them.
+                    # The likelihood is concave, so short steps lead nobody astray; only far lanes need them.
                     step = min(max(step, -1.0), 1.0)
                     turn = min(max(turn, -1.0), 1.0)
                     a[j] += step

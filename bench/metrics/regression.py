@@ -83,6 +83,6 @@ def agreement(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None 
         return Agreement(None, None, None, None, None, None, None)
     centre = float(np.mean(measured))
     columns = moments(measured - centre, guessed - centre)
-    sums = columns.sum(axis=1) if row is None else columns @ row
+    sums = columns.sum(axis=1) if row is None else (columns * row).sum(axis=1)
     figures = {name: float(value) for name, value in from_moments(sums).items()}
     return Agreement(**{name: value if np.isfinite(value) else None for name, value in figures.items()})

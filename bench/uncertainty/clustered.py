@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.checks import Ints
+from bench.metrics.checks import Ints, inner
 from bench.metrics.ladder import Ladder
 
 
@@ -30,7 +30,7 @@ def obuchowski_se(ladder: Ladder, patient: Ints) -> float | None:
     area = float(ladder.placement[hit].sum()) / M
     x = np.bincount(patient, ladder.placement * hit) - m * area
     y = np.bincount(patient, ladder.placement * ~hit) - n * area
-    s10 = holding / ((holding - 1) * M) * np.dot(x, x)
-    s01 = sparing / ((sparing - 1) * N) * np.dot(y, y)
-    s11 = patients / (patients - 1) * np.dot(x, y)
+    s10 = holding / ((holding - 1) * M) * inner(x, x)
+    s01 = sparing / ((sparing - 1) * N) * inner(y, y)
+    s11 = patients / (patients - 1) * inner(x, y)
     return float(np.sqrt(max(s10 / M + s01 / N + 2 * s11 / (M * N), 0.0)))

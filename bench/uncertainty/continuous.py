@@ -129,7 +129,7 @@ def _degrees(rows: Rows, columns: Floats) -> dict[str, float]:
     """Satterthwaite's degrees of freedom of every figure, from its derivative by each patient's weight."""
     if not len(rows.patient):
         return dict.fromkeys(from_moments(np.zeros((9, 1))), 2.0)
-    sums = columns @ rows.unit
+    sums = (columns * rows.unit).sum(axis=1)
     per_patient = np.stack([rows.by_patient(rows.unit * column) for column in columns])[
         :, np.unique(rows.patient)
     ]

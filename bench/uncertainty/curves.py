@@ -55,7 +55,7 @@ def reliability_band(
     level: float = 0.95,
     weight: ArrayLike | None = None,
 ) -> tuple[Bins, Band] | None:
-    """The reliability curve with limits of the observed share in every bin; bins stay where the data put them.
+    """The reliability curve with limits of the observed share in every bin; the bins stay where they are.
 
     Args:
         y: (n,) 0/1 labels, rows as in the bootstrap.

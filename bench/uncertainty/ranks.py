@@ -80,14 +80,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
-    deviation = drawn - drawn.mean(axis=1, keepdims=True)
-    covariance = deviation @ deviation.T / (drawn.shape[1] - 1)
-    spread = np.diag(covariance)
-    se = np.sqrt(np.maximum(spread[:, None] + spread[None, :] - 2 * covariance, 0))
-    for i, j in np.argwhere(np.triu(se < 1e-7 * np.sqrt(spread.max(initial=0.0)) + TWINS, 1)):
-        # Rounding of the covariances hides small errors: work these out from the differences themselves.
-        se[i, j] = se[j, i] = np.std(drawn[i] - drawn[j], ddof=1)
-    np.fill_diagonal(se, 0)
+    se = kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
     precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
     return _Pairs(drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 

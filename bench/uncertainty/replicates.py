@@ -127,6 +127,11 @@ class Sample(Rows):
         rows = Rows.of(bootstrap, weight)
         return cls(rows.blocks, rows.replicates, rows.patient, rows.weight, rows.keep, positive[rows.keep])
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything is counted in 32-bit whole numbers: no row weights, multiplicities below 256."""
+        return self.weight is None and self.blocks.dtype == np.uint8
+
     @cached_property
     def classes(self) -> tuple[Floats, Floats]:
         """(B,) weight of the positive and of the negative rows in every replicate."""
@@ -140,7 +145,7 @@ class Sample(Rows):
         hit, miss = self.classes
         most = miss - SPECIFICITY * (1 - ROUNDING) * miss
         least = SENSITIVITY * (1 - ROUNDING) * hit
-        if self.weight is None:
+        if self.whole:
             most, least = np.floor(most), np.ceil(least)
         lanes = np.zeros((2, self.blocks.shape[0] * kernels.LANES))
         lanes[:, : self.replicates] = most, least
@@ -201,7 +206,7 @@ class Ranking:
 
 def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
-    if sample.weight is not None:
+    if not sample.whole:
         return ranking_replicates(sample, ladder).auroc
     walk = Walk.of(sample, ladder)
     doubled = kernels.scan_auroc(
@@ -222,8 +227,8 @@ def ranking_replicates(sample: Sample, ladder: Ladder) -> Ranking:
     hit, miss = sample.classes
     most, least = sample.limits
     path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
-    if sample.weight is None:
-        found = kernels.scan_joint(*path, most.astype(np.int64), least.astype(np.int64))
+    if sample.whole:
+        found = kernels.scan_joint(*path, most.astype(np.int32), least.astype(np.int32))
     else:
         weights_of = walk.negative_weight, walk.positive_weight
         found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, labels, share
+from bench.metrics.checks import Floats, inner, labels, share
 from bench.uncertainty.bootstrap import canonical_ids
 
 SCORE_CORRELATION = (0.5, 1.0)
@@ -117,7 +117,7 @@ def auroc_covariance(m: Floats, n: Floats, auroc: float, same_image: float, same
     def within(count: Floats) -> float:
         return float(np.sum(count * image + count * (count - 1) * patient))
 
-    return within(m) / M**2 + within(n) / N**2 + 2 * float(np.dot(m, n)) * opposite / (M * N)
+    return within(m) / M**2 + within(n) / N**2 + 2 * inner(m, n) * opposite / (M * N)
 
 
 def placement_covariance(auroc: float, correlation: float) -> float:

@@ -1,4 +1,4 @@
-"""Simulated cohorts with a known truth: images within patients, labels and scores both alike within a patient."""
+"""Simulated cohorts with a known truth: labels and scores that are alike within a patient."""
 
 from __future__ import annotations
 
@@ -97,6 +97,6 @@ def draw(setting: Setting, rng: np.random.Generator, patients: int | None = None
 
 
 def _probability(score: np.ndarray, setting: Setting, shift: float) -> np.ndarray:
-    """What a model reports that is somewhat too extreme: the true log odds moved by -0.2 and stretched by 1.25."""
+    """A model that is somewhat too extreme: the true log odds, stretched by 1.25 and moved by -0.2."""
     odds = np.log(setting.prevalence / (1 - setting.prevalence)) + shift * score - shift**2 / 2
     return expit(-0.2 + 1.25 * odds)

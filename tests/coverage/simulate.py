@@ -108,7 +108,8 @@ def simulate(setting: Setting, cohorts: int, replicates: int, seed: int) -> Tall
 
 
 RIVALS = (
-    "image bootstrap", "DeLong", "patient percentile", "logit, normal", "logit, t(positive patients - 1)", "auroc",
+    "image bootstrap", "DeLong", "patient percentile",
+    "logit, normal", "logit, t(positive patients - 1)", "auroc",
 )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def test_probabilities_outside_the_unit_interval_are_refused(sample):
 
 
 def loglik_line(y, p, weight=None):
-    """The line by a general optimiser with tight tolerance, then Newton in long double: an independent route."""
+    """The line by a general optimiser, then Newton in long double: an independent route."""
     x = np.log(np.clip(p, 1e-6, 1 - 1e-6) / (1 - np.clip(p, 1e-6, 1 - 1e-6)))
     w = np.ones(len(y)) if weight is None else weight
     start = minimize(

@@ -111,7 +111,7 @@ def test_flipping_labels_or_scores_mirrors_the_area(sample):
 
 @given(samples(), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(sample, random):
-    y, score, weight = sample
+    y, score, _ = sample
     rows = list(range(len(y)))
     random.shuffle(rows)
     assert bench.auroc(y[rows], score[rows]) == bench.auroc(y, score)

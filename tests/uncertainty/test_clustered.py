@@ -22,7 +22,7 @@ def test_one_image_per_patient_is_delong():
     score = np.round(y + rng.normal(size=60), 1)
     v10, v01 = structural_components(y, score)
     delong = np.sqrt(v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01))
-    # With one image per patient no patient has both classes, but the cross term of Obuchowski still is a sum over
+    # With one image per patient nobody has both classes: Obuchowski's cross term is a sum over
     # patients of products with a zero factor, so it vanishes.
     assert obuchowski_se(Ladder.of(y, score), np.arange(60)) == pytest.approx(delong, rel=1e-12)
 

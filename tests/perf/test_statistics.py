@@ -1,0 +1,19 @@
+import pytest
+
+from tests.perf.statistics_table import SIZES, TARGETS, first_use_seconds, measure
+
+
+@pytest.mark.perf
+@pytest.mark.filterwarnings("ignore")
+def test_statistics_are_as_fast_as_promised():
+    found = measure()
+    for name, goals in TARGETS.items():
+        for (images, _), goal in zip(SIZES, goals, strict=True):
+            assert found[images, name][1] >= goal, (name, images)
+
+
+@pytest.mark.perf
+def test_first_use_takes_no_more_than_eight_seconds():
+    cold, warm = first_use_seconds()
+    assert cold <= 8
+    assert warm <= 2
