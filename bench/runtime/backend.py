@@ -68,6 +68,7 @@ class Backend(Protocol):
 
     name: str
     label: str
+    is_gpu: bool
     precisions: tuple[str, ...]
 
     def availability(self) -> Availability:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
-import bench
-from bench.runtime.backend import Availability, Device, Session
+from bench.environment import Fact, package_versions
+from bench.runtime.backend import Availability, Device
 
 
 def gpu_names() -> tuple[str, ...]:
@@ -28,15 +27,40 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
-def gpu_availability(packages: Sequence[str], install: str) -> Availability:
+def cuda_device(versions: dict[str, Fact]) -> Device:
+    """The GPU that torch computes on: name, compute capability, memory, driver, CUDA, and `versions`."""
+    import pynvml
+    import torch
+
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    pynvml.nvmlInit()
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+    finally:
+        pynvml.nvmlShutdown()
+    facts: dict[str, Fact] = {
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "memory_gb": round(properties.total_memory / 1e9, 1),
+        "driver": driver.decode() if isinstance(driver, bytes) else str(driver),
+        "cuda": str(torch.version.cuda),
+        "torch": str(torch.__version__),
+    }
+    return Device(str(properties.name), is_gpu=True, facts={**facts, **versions})
+
+
+def gpu_availability(packages: Sequence[str], install: str, distribution: str = "") -> Availability:
     """Whether a GPU is there and packages are installed, with every reason that stands against it.
 
     Args:
         packages: Names to import.
         install: The command that installs them.
+        distribution: Installed under this name in the package index, where an import name does not tell.
     """
     reasons, remedies = [], []
-    if missing := [name for name in packages if find_spec(name) is None]:
+    missing = [name for name in packages if find_spec(name) is None]
+    if distribution and not package_versions([distribution]):
+        missing.insert(0, distribution)
+    if missing:
         reasons.append(f"not installed: {', '.join(missing)}")
         remedies.append(install)
     if find_spec("pynvml") is None:
@@ -49,40 +73,3 @@ def gpu_availability(packages: Sequence[str], install: str) -> Availability:
         return Availability(True)
     text = "; ".join(reasons)
     return Availability(False, f"{text[0].upper()}{text[1:]}.", "; ".join(remedies))
-
-
-class GpuBackend:
-    """A GPU backend as far as it can be judged without running it.
-
-    Args:
-        name: Key, such as ``tensorrt``.
-        label: As shown.
-        packages: What it imports.
-        install: The command that installs them.
-    """
-
-    precisions: tuple[str, ...] = ("fp32",)
-
-    def __init__(self, name: str, label: str, packages: Sequence[str], install: str) -> None:
-        self.name = name
-        self.label = label
-        self._packages = tuple(packages)
-        self._install = install
-
-    def availability(self) -> Availability:
-        """Never ok: says what is missing, and where nothing is, that this version has no runner for it."""
-        found = gpu_availability(self._packages, self._install)
-        if not found.ok:
-            return found
-        reason = (
-            f"The GPU and the packages are there; harness {bench.__version__} cannot run {self.label} yet."
-        )
-        return Availability(False, reason, "use `--backend onnxruntime-cpu`")
-
-    def device(self) -> Device:
-        """Refuses: see `availability`."""
-        raise RuntimeError(self.availability().reason)
-
-    def prepare(self, onnx_path: Path, precision: str, batch: int) -> Session:  # noqa: ARG002
-        """Refuses: see `availability`."""
-        raise RuntimeError(self.availability().reason)

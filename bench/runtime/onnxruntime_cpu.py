@@ -16,11 +16,16 @@ PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRuntimeCpu:
-    """ONNX Runtime's CPU provider, in single precision, with one thread for each core it may use."""
+    """ONNX Runtime's CPU provider with one thread for each core it may use.
+
+    It has no kernels of its own for half precision and would quietly compute in float32: fp16 and bf16 are
+    not offered.
+    """
 
     name = "onnxruntime-cpu"
     label = "ONNX Runtime (CPU)"
-    precisions: tuple[str, ...] = ("fp32",)
+    is_gpu = False
+    precisions: tuple[str, ...] = ("fp32", "int8")
 
     def availability(self) -> Availability:
         """Whether `onnxruntime` is installed."""
@@ -49,7 +54,7 @@ class OnnxRuntimeCpu:
         session = onnxruntime.InferenceSession(str(onnx_path), options, providers=[PROVIDER])
         return OnnxRuntimeSession(
             session,
-            (PROVIDER,),
+            PROVIDER,
             {
                 "intra_op_threads": options.intra_op_num_threads,
                 "inter_op_threads": options.inter_op_num_threads,
@@ -60,24 +65,24 @@ class OnnxRuntimeCpu:
 
 
 class OnnxRuntimeSession:
-    """An `onnxruntime.InferenceSession` that runs on the providers that were asked for.
+    """An `onnxruntime.InferenceSession` that runs on the provider that was asked for.
 
     Args:
         session: The session.
-        providers: What it must run on; ONNX Runtime quietly takes the CPU for a provider it cannot have.
+        provider: What it must run on; ONNX Runtime quietly takes the CPU for a provider it cannot have.
         options: Settings to be recorded.
 
     Raises:
-        RuntimeError: It runs on other providers.
+        RuntimeError: It runs on another provider.
     """
 
-    def __init__(self, session: Any, providers: Sequence[str], options: dict[str, Fact]) -> None:
-        found = session.get_providers()
-        if list(found) != list(providers):
-            raise RuntimeError(f"asked for {', '.join(providers)}, got {', '.join(found)}")
+    def __init__(self, session: Any, provider: str, options: dict[str, Fact]) -> None:
+        found = list(session.get_providers())
+        if found[:1] != [provider] or set(found) - {provider, PROVIDER}:
+            raise RuntimeError(f"asked for {provider}, got {', '.join(found)}")
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        self.options: dict[str, Fact] = {"providers": ", ".join(found), **options}
+        self.options: dict[str, Fact] = {"provider": provider, **options}
 
     def infer(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name."""

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.runtime.backend import Availability, Backend
-from bench.runtime.gpu import GpuBackend
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.onnxruntime_gpu import OnnxRuntimeGpu
+from bench.runtime.tensorrt_backend import TensorRtBackend
+from bench.runtime.torch_backend import TorchBackend
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
 
 
 def backends() -> dict[str, Backend]:
     """Every backend that the harness knows, available or not, by name."""
-    torch = "pip install 'chexchobench[tensorrt]' (with a CUDA build of torch)"
-    tensorrt = "pip install 'chexchobench[tensorrt]'"
-    cuda = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
     listed: tuple[Backend, ...] = (
         OnnxRuntimeCpu(),
-        GpuBackend("tensorrt", "TensorRT", ("tensorrt", "torch"), tensorrt),
-        GpuBackend("tensorrt-rtx", "TensorRT-RTX", ("tensorrt_rtx", "torch"), "pip install tensorrt_rtx"),
-        GpuBackend("onnxruntime-cuda", "ONNX Runtime (CUDA)", ("onnxruntime",), cuda),
-        GpuBackend("onnxruntime-tensorrt", "ONNX Runtime (TensorRT)", ("onnxruntime", "tensorrt"), cuda),
-        GpuBackend("torch-eager", "PyTorch", ("torch",), torch),
-        GpuBackend("torch-compile", "PyTorch (compiled)", ("torch",), torch),
-        GpuBackend("torch-cudagraph", "PyTorch (CUDA graph)", ("torch",), torch),
+        TensorRtBackend("tensorrt", "TensorRT", "tensorrt", "pip install 'chexchobench[tensorrt]'"),
+        TensorRtBackend(
+            "tensorrt-rtx", "TensorRT-RTX", "tensorrt_rtx", "pip install tensorrt_rtx torch nvidia-ml-py"
+        ),
+        OnnxRuntimeGpu(
+            "onnxruntime-cuda", "ONNX Runtime (CUDA)", "CUDAExecutionProvider", (), ("fp32", "tf32", "fp16")
+        ),
+        OnnxRuntimeGpu(  # its engines are built with TF32 on and it offers no way to clear it
+            "onnxruntime-tensorrt",
+            "ONNX Runtime (TensorRT)",
+            "TensorrtExecutionProvider",
+            ("tensorrt",),
+            ("tf32",),
+        ),
+        *(TorchBackend(name) for name in ("torch-eager", "torch-compile", "torch-cudagraph")),
     )
     return {backend.name: backend for backend in listed}
 

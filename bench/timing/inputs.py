@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from bench.cohort.images import read_batches
 from bench.cohort.table import Cohort
-from bench.errors import BenchError
+from bench.errors import BenchError, Problem
 from bench.runtime.preprocess import image_tensor, table_inputs
 from bench.submission.manifest import Manifest, ModelInputs
 
 Values = npt.NDArray[np.float64]
 
+CALIBRATION_IMAGES = 128
 _READ_AT_ONCE = 64
 
 
@@ -83,6 +84,27 @@ def timed_inputs(
             if target not in binary or manifest.scores == "uncalibrated"
         },
     )
+
+
+def calibration_inputs(
+    manifest: Manifest, cohort: Cohort, images: int = CALIBRATION_IMAGES
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Input name → (images, …) of training images, spread evenly; never a test image.
+
+    Raises:
+        BenchError: The cohort has no training images (``precision-calibration``), or none at hand (exit 3).
+    """
+    model = manifest.model
+    assert model is not None
+    train = cohort.rows("train")
+    if not len(train):
+        message = f"int8 is calibrated on training images, and cohort {cohort.spec.id} has none."
+        raise BenchError(Problem("precision-calibration", message))
+    rows = train[np.unique(np.linspace(0, len(train) - 1, min(images, len(train))).round().astype(np.intp))]
+    pixels = np.concatenate(
+        list(read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE))
+    )
+    return {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
 
 
 def _random(model: ModelInputs, images: int) -> TimedInputs:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from bench.environment import environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
 from bench.runtime.child import Failing, Worker, WorkerFailure, remaining
+from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.select import picks_of
 from bench.submission.manifest import Manifest
 from bench.submission.model import manifest_problems
-from bench.timing.inputs import TimedInputs, timed_inputs
+from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked
 from bench.timing.protocol import FULL, Protocol
@@ -46,7 +48,7 @@ Values = npt.NDArray[np.float64]
 WORKER = "bench.timing.worker"
 DEFAULT_BATCHES = (1, 8, 32)
 OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images, the others these
-_NO_DEVICE_CLOCK = "The processor has no clock of its own and its data lie in host memory: see end_to_end."
+_NO_DEVICE_CLOCK = "The backend reports no device events: see end_to_end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +105,34 @@ def time_model(
         progress: Called with (blocks done, blocks in total).
 
     Raises:
-        BenchError: The backend cannot be used here (exit 3), the manifest does not fit, or a batch size is
-            not a positive number.
+        BenchError: The backend cannot be used here (exit 3), the manifest does not fit, a batch size is not a
+            positive number, or the model cannot be had in the precision.
     """
     chosen = require_backend(backend, precision)
     raise_errors([*manifest_problems(manifest, cohort.spec), *_batch_problems(batches)])
     assert manifest.model is not None
     inputs = timed_inputs(manifest, cohort, stored_predictions, max(protocol.parity_images, *batches))
-    request = {
-        "model": str(model_path.resolve()),
-        "backend": backend,
-        "precision": precision,
-        "protocol": asdict(protocol),
-        "picks": [pick.plain() for pick in picks_of(manifest.model, cohort.spec)],
-        "memory_mb": (limits or Limits()).memory_mb,
-    }
+    calibration = calibration_inputs(manifest, cohort) if precision == "int8" else None
     seen = _Seen({}, {})
     rows = []
-    for index, batch in enumerate(batches):
+    with TemporaryDirectory() as folder:
+        converted = convert(model_path.resolve(), precision, Path(folder), calibration)
+        request = {
+            "model": str(converted.path),
+            "backend": backend,
+            "precision": precision,
+            "protocol": asdict(protocol),
+            "picks": [pick.plain() for pick in picks_of(manifest.model, cohort.spec)],
+            # a GPU's driver reserves far more addresses than it uses memory
+            "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
+        }
+        for index, batch in enumerate(batches):
 
-        def step(done: int, before: int = index * protocol.blocks) -> None:
-            if progress:
-                progress(before + done, len(batches) * protocol.blocks)
+            def step(done: int, before: int = index * protocol.blocks) -> None:
+                if progress:
+                    progress(before + done, len(batches) * protocol.blocks)
 
-        rows.append(_time_batch({**request, "batch": batch}, inputs, protocol, seen, step))
-    facts = environment()
+            rows.append(_time_batch({**request, "batch": batch}, inputs, protocol, seen, chosen.is_gpu, step))
     return TimingRecord(
         slug=slug,
         cohort=cohort.spec.id,
@@ -135,16 +140,16 @@ def time_model(
         backend=backend,
         backend_label=chosen.label,
         device=seen.device.get("device", "unknown"),
-        is_gpu=seen.device.get("is_gpu", False),
+        is_gpu=chosen.is_gpu,
         precision=precision,
         model_sha256=sha256_file(model_path),
         harness_version=bench.__version__,
         measured_on=datetime.datetime.now(datetime.UTC).date(),
         protocol=ProtocolRecord(**asdict(protocol)),
         inputs=inputs.kind,
-        options={**seen.device.get("facts", {}), **seen.options},
+        options={**seen.device.get("facts", {}), **seen.options, **converted.facts},
         batches=tuple(rows),
-        environment=facts,
+        environment=environment(),
         argv=public_argv(),
     )
 
@@ -161,6 +166,7 @@ def _time_batch(
     inputs: TimedInputs,
     protocol: Protocol,
     seen: _Seen,
+    is_gpu: bool,
     step: Callable[[int], None],
 ) -> BatchTiming:
     """The row of one batch size: its blocks one after the other, or how it ended."""
@@ -179,7 +185,7 @@ def _time_batch(
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
         return _ended(request["batch"], failure.kind, message, len(blocks), load)
-    return _row(request, blocks, inputs, seen, load)
+    return _row(request, blocks, inputs, is_gpu, load)
 
 
 def _run_block(request: dict[str, Any], inputs: TimedInputs, deadline: float, seen: _Seen) -> _Block:
@@ -192,7 +198,7 @@ def _run_block(request: dict[str, Any], inputs: TimedInputs, deadline: float, se
 
 
 def _row(
-    request: dict[str, Any], blocks: list[_Block], inputs: TimedInputs, seen: _Seen, load: float | None
+    request: dict[str, Any], blocks: list[_Block], inputs: TimedInputs, is_gpu: bool, load: float | None
 ) -> BatchTiming:
     end_to_end = [block.arrays["end_to_end_ms"] for block in blocks]
     compute = [block.arrays["compute_ms"] for block in blocks if "compute_ms" in block.arrays]
@@ -207,7 +213,7 @@ def _row(
             prepare_ms=float(np.median([b.header["prepare_ms"] for b in blocks])),
             first_inference_ms=float(np.median([b.header["first_inference_ms"] for b in blocks])),
         ),
-        stability=judge(compute or end_to_end, is_gpu=seen.device["is_gpu"]),
+        stability=judge(compute or end_to_end, is_gpu=is_gpu),
         parity=_parity(blocks, inputs, request["precision"]),
         blocks=len(blocks),
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,

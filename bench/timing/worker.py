@@ -24,7 +24,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     limit_memory(request["memory_mb"])
     backend = require_backend(request["backend"], request["precision"])
     device = backend.device()
-    write_message(answers, {"device": device.name, "is_gpu": device.is_gpu, "facts": device.facts})
+    write_message(answers, {"device": device.name, "facts": device.facts})
     path, batch = Path(request["model"]), request["batch"]
     picks = [Pick(**pick) for pick in request["picks"]]
     try:

@@ -105,6 +105,7 @@ class FakeBackend:
 
     name = "fake"
     label = "Fake"
+    is_gpu = False
     precisions: tuple[str, ...] = ("fp32",)
 
     def __init__(self, clock: FakeClock, session: FakeSession, prepare_ms: float) -> None:

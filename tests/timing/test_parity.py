@@ -115,8 +115,10 @@ def test_a_target_on_one_side_only_fails() -> None:
 
 
 def test_int8_and_absent_predictions_are_not_checked() -> None:
-    found = check_parity(STORED, STORED, "int8")
-    assert found.status == "not_checked"
+    off = {**STORED, "slvh": STORED["slvh"] + 0.3}
+    found = check_parity(off, STORED, "int8", labels=LABELS)
+    assert (found.status, found.target, found.max_difference_gate) == ("not_checked", "slvh", None)
+    assert found.max_difference == pytest.approx(0.3)
     assert "scored from its own predictions" in found.message
     assert not_checked("none").max_difference is None
 

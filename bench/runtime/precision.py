@@ -1,0 +1,64 @@
+"""Precision as a transform of the ONNX file: hashed, recorded, and made in a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.environment import Fact
+from bench.errors import BenchError, Problem
+from bench.files import sha256_file
+from bench.runtime.backend import Arrays
+from bench.runtime.child import Worker, WorkerFailure
+
+WORKER = "bench.runtime.precision_worker"
+CONVERT_LIMIT_S: Final = 600.0
+
+# Precision → name and version of the transform; those not named run the file as it is.
+TRANSFORMS: Final = {
+    "fp16": "cast-fp16/1",
+    "bf16": "cast-bf16/1",
+    "int8": "qdq-int8/1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A model in the precision that it is to run in.
+
+    Attributes:
+        path: The file to run.
+        facts: What was done to it, for the record: transform, SHA-256, types of its tensors.
+    """
+
+    path: Path
+    facts: dict[str, Fact]
+
+
+def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays | None = None) -> Converted:
+    """The model in `precision`.
+
+    Args:
+        onnx_path: In float32.
+        precision: ``fp32`` and ``tf32`` leave the file alone; ``fp16`` and ``bf16`` cast it; ``int8``
+            quantises convolutions and matrix products, symmetric, weights per channel, biases left alone.
+        folder: Where the new file is written.
+        calibration: Name → (images, …) inputs of training images, for ``int8``.
+
+    Raises:
+        BenchError: The model cannot be had in this precision (``precision-failed``).
+    """
+    if precision not in TRANSFORMS:
+        return Converted(onnx_path, {})
+    target = folder / f"{onnx_path.stem}-{precision}.onnx"
+    request = {"model": str(onnx_path), "target": str(target), "precision": precision}
+    try:
+        with Worker(WORKER, CONVERT_LIMIT_S) as worker:
+            worker.send(request, calibration)
+            facts, _ = worker.receive()
+    except WorkerFailure as failure:
+        message = f"The model cannot be had in {precision}: {failure.message}"
+        raise BenchError(Problem("precision-failed", message, onnx_path.name)) from failure
+    done: dict[str, Fact] = {"transform": TRANSFORMS[precision], "transformed_sha256": sha256_file(target)}
+    return Converted(target, {**done, **facts})

@@ -1,0 +1,50 @@
+"""TensorRT and TensorRT-RTX: two products with one interface; their figures never share a name."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bench.runtime.backend import Availability, Device
+from bench.runtime.gpu import cuda_device, gpu_availability
+from bench.runtime.tensorrt_build import build_engine
+from bench.runtime.tensorrt_session import TensorRtSession, load_engine
+
+
+class TensorRtBackend:
+    """Builds an engine for each session, one batch size each.
+
+    Args:
+        name: ``tensorrt`` or ``tensorrt-rtx``.
+        label: As shown.
+        module: What is imported.
+        install: The command that installs it.
+    """
+
+    is_gpu = True
+    precisions: tuple[str, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")
+
+    def __init__(self, name: str, label: str, module: str, install: str) -> None:
+        self.name = name
+        self.label = label
+        self._module = module
+        self._install = install
+
+    def _library(self) -> Any:
+        return import_module(self._module)
+
+    def availability(self) -> Availability:
+        """Whether the package, torch and a GPU with its driver are there."""
+        return gpu_availability((self._module, "torch"), self._install)
+
+    def device(self) -> Device:
+        """The GPU, with the versions of everything between it and the model."""
+        return cuda_device({self._module: str(self._library().__version__)})
+
+    def prepare(self, onnx_path: Path, precision: str, batch: int) -> TensorRtSession:
+        """Builds, loads and binds an engine for exactly `batch` images."""
+        trt = self._library()
+        built = build_engine(trt, onnx_path.read_bytes(), precision, batch)
+        engine, facts = load_engine(trt, built)
+        return TensorRtSession(trt, engine, batch, facts)
