@@ -45,8 +45,8 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
         cache: Folder of replicates.
 
     Raises:
-        BenchError: An entry has no current scorecard, or the scorecards are not all of one seed and one number
-            of replicates (``board-mixed``).
+        BenchError: An entry has no current scorecard, or the scorecards are not all of one seed and number of
+            replicates (``board-mixed``).
     """
     scored = [e for e in entries if e.manifest.kind != "reported"]
     cards = {e.slug: read_scorecard(e) for e in scored}

@@ -9,7 +9,7 @@ from bench.documents import Document
 
 
 class TargetResolution(Document):
-    """One binary target: half-width of a 95% interval at AUROC 0.80, and paired difference seen with 80% power.
+    """One target: half-width of a 95% interval at AUROC 0.80, and paired difference seen with 80% power.
 
     Each is a range, from weakly to strongly clustered scores; null where a class is empty.
     """
