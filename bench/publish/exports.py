@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 from bench.board.model import Entry, LoadedBoard, Standing
@@ -17,6 +18,7 @@ from bench.publish.documents import (
     ReportedEntry,
     SpeedSetting,
 )
+from bench.publish.format import printable
 from bench.publish.rows import BoardTable, Row, speed_cell
 from bench.publish.speed import BATCH, Setting
 from bench.scoring.scorecard import Estimate, SubgroupScore
@@ -25,6 +27,8 @@ Field = str | int | float | bool | None
 
 INERT = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula."""
+
+_BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 
 
 def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
@@ -125,7 +129,7 @@ def long_csv(loaded: LoadedBoard) -> bytes:
 
 
 def csv_bytes(rows: Iterable[Sequence[Field]]) -> bytes:
-    """Rows as UTF-8 CSV. A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    """Rows as UTF-8 CSV, a line each. A text that a spreadsheet would run begins with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for row in rows:
@@ -145,7 +149,7 @@ def _field(value: Field) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.9g}"
-    return inert(value) if isinstance(value, str) else str(value)
+    return inert(_BREAKS.sub(" ", printable(value))) if isinstance(value, str) else str(value)
 
 
 def _first_fields(table: BoardTable, row: Row) -> list[Field]:

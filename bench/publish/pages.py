@@ -87,7 +87,7 @@ class Site:
             yield Page(f"static/{path.name}", digest(data), lambda data=data: data)  # type: ignore[misc]
         for name in PUBLISHED:
             data = schema(name)
-            yield Page(f"schemas/{name}.json", digest(data), lambda data=data: data)  # type: ignore[misc]
+            yield Page(f"schemas/{name}.schema.json", digest(data), lambda data=data: data)  # type: ignore[misc]
         yield Page("robots.txt", digest(self.base), lambda: robots(self.base))
 
     def _documents(self) -> Iterator[Page]:

@@ -1,0 +1,72 @@
+"""The published JSON is valid, and the pages show its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from bench.documents import D
+from bench.errors import Problem
+from bench.publish.checks.reading import BoardRow, PageFacts
+from bench.publish.documents import Leaderboard, LeaderboardRow, PublishedEntry
+from bench.publish.format import NOT_AVAILABLE, decimal, printable
+from bench.publish.rows import rank_text
+
+
+def check_agreement(folder: Path, pages: Mapping[str, PageFacts]) -> Iterator[Problem]:
+    """Every leaderboard and entry validates; rows of boards and names of entries equal the JSON."""
+    boards: dict[str, Leaderboard] = {}
+    for path in sorted(folder.rglob("leaderboard.json")):
+        name = path.relative_to(folder).as_posix()
+        found = _valid(Leaderboard, path)
+        if isinstance(found, str):
+            yield Problem("site-json", found, where=name)
+        else:
+            boards[PurePosixPath(name).parent.as_posix()] = found
+    for page in pages.values():
+        if page.target:
+            yield from _board(page, boards)
+    for path in sorted(folder.rglob("entry.json")):
+        name = path.relative_to(folder).as_posix()
+        entry = _valid(PublishedEntry, path)
+        if isinstance(entry, str):
+            yield Problem("site-json", entry, where=name)
+            continue
+        page_path = name.replace("entry.json", "index.html")
+        words = " ".join(printable(entry.manifest.name).split())
+        if page_path not in pages or pages[page_path].heading != words:
+            yield Problem("site-json", "The page of this entry is missing or bears another name.", where=name)
+
+
+def _valid(model: type[D], path: Path) -> D | str:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        return f"{error.error_count()} faults against its model; the first is {where}: {first['msg']}."
+
+
+def _board(page: PageFacts, boards: Mapping[str, Leaderboard]) -> Iterator[Problem]:
+    parents = (parent.as_posix() for parent in PurePosixPath(page.path).parents)
+    board = next((boards[parent] for parent in parents if parent in boards), None)
+    rows = next((t.rows for t in board.targets if t.target == page.target), None) if board else None
+    if rows is None:
+        yield Problem("site-json", f"No leaderboard.json holds target {page.target!r}.", where=page.path)
+        return
+    if not page.rows or len(page.rows) > len(rows):
+        yield Problem("site-json", f"{len(page.rows)} rows, and the JSON has {len(rows)}.", where=page.path)
+        return
+    wrong = [shown.slug for shown, row in zip(page.rows, rows, strict=False) if not _same(shown, row)]
+    if wrong:
+        message = f"{len(wrong)} of {len(page.rows)} rows differ from the JSON, first {wrong[0]!r}."
+        yield Problem("site-json", message, where=page.path)
+
+
+def _same(shown: BoardRow, row: LeaderboardRow) -> bool:
+    auroc = row.metrics.get("auroc")
+    value = decimal(auroc.value) if auroc is not None else NOT_AVAILABLE
+    rank = shown.cells[0].split(" ")[0] if shown.cells else ""
+    return shown.slug == row.slug and rank == rank_text(row.standing) and shown.cells[1] == value

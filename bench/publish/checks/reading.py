@@ -1,0 +1,128 @@
+"""What a check needs to know of a page, read once with the standard library's parser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data", "embed": "src"}
+
+
+@dataclass(slots=True)
+class BoardRow:
+    """A row of the board's table: the entry's slug and the text of the cells."""
+
+    slug: str
+    cells: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PageFacts:
+    """A page as the checks see it.
+
+    Attributes:
+        path: Relative to the site's folder.
+        links: Targets of ``a``, as written.
+        loads: Addresses that the browser fetches by itself.
+        ids: Anchors.
+        faults: What is wrong with the HTML.
+        policy: The content policy, empty where there is none.
+        target: Target of the board's table, empty on other pages.
+        rows: Rows of the board's table.
+        heading: Text of the first heading.
+    """
+
+    path: str
+    links: list[str] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+    policy: str = ""
+    target: str = ""
+    rows: list[BoardRow] = field(default_factory=list)
+    heading: str = ""
+
+
+def read_page(folder: Path, path: str) -> PageFacts:
+    """Reads one page."""
+    facts = PageFacts(path)
+    reader = _Reader(facts)
+    reader.feed((folder / path).read_text("utf-8"))
+    reader.close()
+    facts.faults += [f"<{tag}> is never closed" for tag in reader.open]
+    return facts
+
+
+class _Reader(HTMLParser):
+    def __init__(self, facts: PageFacts) -> None:
+        super().__init__()
+        self.facts = facts
+        self.open: list[str] = []
+        self.in_board = False
+        self.texts: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if len(found) < len(attrs):
+            self.facts.faults.append(f"<{tag}> repeats an attribute")
+        if "style" in found or any(name.startswith("on") for name in found):
+            self.facts.faults.append(f"<{tag}> holds inline style or script, which the policy stops")
+        self._identify(found.get("id", ""))
+        self._collect(tag, found)
+        self._follow_board(tag, found)
+        if tag not in VOID:
+            self.open.append(tag)
+        if (tag == "td" and self.in_board and self.facts.rows) or (tag == "h1" and not self.facts.heading):
+            self.texts = []
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open[-1] != tag:
+            self.facts.faults.append(f"</{tag}> closes {f'<{self.open[-1]}>' if self.open else 'nothing'}")
+            return
+        self.open.pop()
+        if tag == "table":
+            self.in_board = False
+        if self.texts is not None and tag in ("td", "h1"):
+            text = " ".join("".join(self.texts).split())
+            if tag == "h1":
+                self.facts.heading = text
+            else:
+                self.facts.rows[-1].cells.append(text)
+            self.texts = None
+
+    def handle_data(self, data: str) -> None:
+        if self.texts is not None:
+            self.texts.append(data)
+        if self.open and self.open[-1] in ("script", "style") and data.strip():
+            self.facts.faults.append(f"<{self.open[-1]}> holds inline content, which the policy stops")
+
+    def _identify(self, name: str) -> None:
+        if name in self.facts.ids:
+            self.facts.faults.append(f'id="{name}" is given twice')
+        if name:
+            self.facts.ids.add(name)
+
+    def _collect(self, tag: str, found: dict[str, str]) -> None:
+        if tag == "a" and "href" in found:
+            self.facts.links.append(found["href"])
+        elif tag == "link":
+            (self.facts.loads if found.get("rel") != "alternate" else self.facts.links).append(found["href"])
+        elif LOADING.get(tag, "") in found:
+            self.facts.loads.append(found[LOADING[tag]])
+        elif tag == "form" and "action" in found:
+            self.facts.links.append(found["action"])
+        elif tag == "meta" and found.get("http-equiv", "").lower() == "content-security-policy":
+            self.facts.policy = found.get("content", "")
+
+    def _follow_board(self, tag: str, found: dict[str, str]) -> None:
+        if tag == "table" and found.get("id") == "board":
+            self.in_board, self.facts.target = True, found.get("data-target", "")
+        elif tag == "tr" and self.in_board and found.get("data-e"):
+            self.facts.rows.append(BoardRow(found["data-e"]))

@@ -1,0 +1,84 @@
+import shutil
+
+import pytest
+
+from bench.publish.checks import check_site
+from bench.publish.site import build_site
+from tests.publish.boards import loaded_board
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    out = tmp_path_factory.mktemp("small") / "site"
+    build_site([loaded_board(7)], out)
+    return out
+
+
+@pytest.fixture
+def copy(small, tmp_path):
+    shutil.copytree(small, tmp_path / "site")
+    return tmp_path / "site"
+
+
+def edit(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def test_a_built_site_has_no_problem(site):
+    assert check_site(site) == []
+
+
+def test_an_empty_folder_is_no_site(tmp_path):
+    assert [p.code for p in check_site(tmp_path)] == ["site-missing"]
+
+
+@pytest.mark.parametrize(
+    ("page", "old", "new", "code"),
+    [
+        ("index.html", 'href="speed/index.html"', 'href="speeed/index.html"', "site-link"),
+        ("index.html", 'href="speed/index.html"', 'href="/speed/index.html"', "site-link"),
+        ("index.html", 'href="#main"', 'href="#nowhere"', "site-link"),
+        ("index.html", 'href="speed/index.html"', 'href="javascript:alert(1)"', "site-link"),
+        ("index.html", 'src="static/site.js"', 'src="https://example.org/site.js"', "site-external"),
+        ("index.html", "<main", '<main style="color:red"', "site-html"),
+        ("index.html", "</main>", "", "site-html"),
+        ("index.html", "<main", "<script>1</script><main", "site-html"),
+        ("index.html", "script-src 'self'", "script-src 'unsafe-inline'", "site-html"),
+        ("index.html", 'id="tools"', 'id="board"', "site-html"),
+        ("index.html", '<td class="n b">0.', '<td class="n b">1.', "site-json"),
+        ("slvh/index.html", 'data-target="slvh"', 'data-target="dlv"', "site-json"),
+        ("e/entry-0005/index.html", "<h1>", "<h1>Not ", "site-json"),
+        ("e/entry-0005/entry.json", '"slug"', '"slogan"', "site-json"),
+        ("leaderboard.json", '"schema":"leaderboard/1"', '"schema":"leaderboard/2"', "site-json"),
+    ],
+)
+def test_each_fault_is_found(copy, page, old, new, code):
+    edit(copy / page, old, new)
+    found = check_site(copy)
+    assert code in {p.code for p in found}
+    assert any(
+        p.where.removesuffix("entry.json") == page.removesuffix("index.html") or p.where == page
+        for p in found
+    )
+
+
+def test_a_page_beyond_its_budget_is_found(copy):
+    import random
+
+    rng = random.Random(1)
+    noise = " ".join(str(rng.random()) for _ in range(4000))
+    edit(copy / "e" / "entry-0005" / "index.html", "</main>", f"<p>{noise}</p></main>")
+    edit(copy / "static" / "site.js", '"use strict";', f'"use strict";// {noise}')
+    assert {p.where for p in check_site(copy) if p.code == "site-budget"} >= {
+        "e/entry-0005/index.html",
+        "static/site.js",
+    }
+
+
+def test_rows_in_another_order_are_found(copy):
+    for old, new in (("entry-0001", "x"), ("entry-0002", "entry-0001"), ("x", "entry-0002")):
+        edit(copy / "index.html", f'<tr data-e="{old}"', f'<tr data-e="{new}"')
+    found = [p for p in check_site(copy) if p.code == "site-json"]
+    assert [p.message for p in found] == ["2 of 8 rows differ from the JSON, first 'entry-0002'."]
