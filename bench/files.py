@@ -30,7 +30,7 @@ def _canonical(value: Any) -> Any:
         if not math.isfinite(value):
             raise ValueError(f"{value} cannot be stored: undefined is null with a reason")
         return round_significant(value) + 0.0  # -0.0 and 0.0 are one value
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_canonical(item) for item in value]
     raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
 

@@ -68,13 +68,15 @@ def submit(
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a slug", param_hint="--slug")
     from bench.submission.accept import accept_predictions, equal_entries, find_manifest
-    from bench.submission.store import check_slug, keep_model, store
+    from bench.submission.store import check_free, check_slug, keep_model, store
 
     with reporting(as_json) as report:
         if slug:
             check_slug(slug)
         said, remarks = find_manifest(source, manifest, slug or "dry-run")
         opened = open_cohort(cohort, data)
+        if not (dry_run or replace):
+            check_free(workspace().submissions(opened.spec.id), slug)
         if predictions:
             accepted = accept_predictions(predictions, opened, said)
         else:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from bench.cohort.images import ImageFolders
 from bench.cohort.table import Cohort
+from bench.files import sha256_file
 
 Progress = Callable[[int, int], None]
 _CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
@@ -75,14 +76,16 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
     part = dict(zip(cohort.images, cohort.split.parts, strict=True))
     patient = dict(zip(cohort.images, cohort.patients, strict=True))
     known = {path.resolve() for path in found.values()}
-    sums = {image: listed[key] for image, path in found.items() if (key := _relative(cohort, path)) in listed}
+    names = {image: _relative(cohort, path) for image, path in found.items()}
+    looked_at = set(names.values())
+    sums = {image: listed[name] for image, name in names.items() if name in listed}
     return ImageAudit(
         looked_at=len(found),
         missing=[image for image, path in paths.items() if path is None],
         unreadable=[image for image, look in looks.items() if not look.pixels],
         unlisted=[path.name for path in _image_files(folders) if path.resolve() not in known],
         changed=[image for image, sha256 in sums.items() if looks[image].sha256 != sha256]
-        + _changed_others(cohort, listed),
+        + _changed_others(cohort, {n: s for n, s in listed.items() if n not in looked_at}),
         listed_missing=[name for name in listed if not (cohort.folder / name).is_file()],
         checksums=len(listed),
         duplicates=groups,
@@ -96,7 +99,9 @@ def _look(path: Path) -> _Look:
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         with Image.open(BytesIO(data)) as image:
-            pixels = hashlib.sha256(f"{image.size}".encode() + image.convert("L").tobytes()).hexdigest()
+            wide = image.mode.startswith(("I", "F"))  # 16 bits and more, which `convert` would clip
+            grey = image if wide else image.convert("L")
+            pixels = hashlib.sha256(f"{grey.mode} {grey.size}".encode() + grey.tobytes()).hexdigest()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         pixels = ""
     return _Look(sha256, pixels)
@@ -128,7 +133,6 @@ def _checksum_list(cohort: Cohort) -> dict[str, str]:
 
 
 def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:
-    """Listed files that are no images, such as the table itself."""
-    folders = tuple(f"{name}/" for name in cohort.spec.files.images)
-    others = {n: s for n, s in listed.items() if not n.startswith(folders) and (cohort.folder / n).is_file()}
-    return [n for n, s in others.items() if hashlib.sha256((cohort.folder / n).read_bytes()).hexdigest() != s]
+    """Changed files among those that are not the table's images, such as the table itself."""
+    paths = {name: cohort.folder / name for name in listed}
+    return [n for n, path in paths.items() if path.is_file() and sha256_file(path) != listed[n]]

@@ -140,6 +140,7 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
     needed |= set(spec.columns.inputs.values()) | {s.column for s in spec.subgroups}
     for target in spec.targets:
         needed.add(target.source.column if isinstance(target.source, Contains) else target.source)
+    needed |= {threshold.column for rule in spec.label_rules for threshold in rule.any_of}
     if isinstance(spec.split, ColumnSplit):
         needed.add(spec.split.column)
     return needed

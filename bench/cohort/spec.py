@@ -202,7 +202,7 @@ class CohortSpec(Document):
     smallest_cell: int = Field(
         default=10,
         ge=0,
-        description="Images of each class that a published step of a curve stands for; 0 where labels are public.",
+        description="Images of each class behind a published step of a curve; 0 where labels are public.",
     )
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."
@@ -225,8 +225,11 @@ class CohortSpec(Document):
         for use, wanted in (("headline", (self.headline,)), ("macro", self.macro)):
             if missing := sorted(set(wanted) - binary):
                 raise ValueError(f"{use}: no binary target is named {', '.join(missing)}")
-        if missing := sorted({rule.target for rule in self.label_rules} - binary):
+        in_rules = {name for rule in self.label_rules for name in (rule.target, *rule.or_targets)}
+        if missing := sorted(in_rules - binary):
             raise ValueError(f"label_rules: no binary target is named {', '.join(missing)}")
+        if any(rule.any_of for rule in self.label_rules) and "sex" not in self.columns.inputs:
+            raise ValueError("label_rules: thresholds need the input sex under columns.inputs")
         if missing := sorted(set(self.prediction_aliases.values()) - set(names)):
             raise ValueError(f"prediction_aliases: no target is named {', '.join(missing)}")
         return self

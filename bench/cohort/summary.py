@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from bench.cohort.split import FOLDS, PARTS
 from bench.cohort.table import Cohort
@@ -36,7 +37,7 @@ class PartCount(Document):
 class SplitLock(Document):
     """``split.lock.json``: the split of a release, for anyone who holds the data to compare with."""
 
-    schema_: Literal["split-lock/1"] = "split-lock/1"
+    schema_: Literal["split-lock/1"] = Field(default="split-lock/1", alias="schema")
     cohort: str
     version: str
     rule: str
