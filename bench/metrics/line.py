@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from bench.metrics.calibration import logit
 from bench.metrics.checks import Bools, Floats, inner, predicted
 
-TOLERANCE = 1e-12
-"""Newton stops when no coefficient moves by more than this, relative to 1 + its size."""
+CLOSE = 1e-7
+"""Newton stops after a step this small relative to 1 + the coefficient, which leaves about its square."""
 
 STEPS = 100
 """Most steps of Newton, and most halvings of one step; not reached where a finite line is the best."""
@@ -50,9 +50,7 @@ def fit_line(positive: Bools, x: Floats, weight: Floats | None = None) -> Line |
         return None
     row = np.ones(len(x)) if weight is None else weight
     centre = float(np.average(x, weights=row))
-    prevalence = float(np.average(positive, weights=row))
-    start = float(np.log(prevalence / (1 - prevalence)))
-    intercept, slope = _newton(positive, x - centre, row, start, 0.0, joint=True)
+    intercept, slope = _newton(positive, x - centre, row, centre, 1.0, joint=True)
     return Line(slope, intercept - slope * centre)
 
 
@@ -93,7 +91,7 @@ def _newton(
                 break
             step, turn = step / 2, turn / 2
         intercept, slope, loss = intercept + step, slope + turn, trial
-        if max(abs(step), abs(turn)) <= TOLERANCE * (1 + max(abs(intercept), abs(slope))):
+        if max(abs(step), abs(turn)) <= CLOSE * (1 + max(abs(intercept), abs(slope))):
             break
     return intercept, slope
 
