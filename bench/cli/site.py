@@ -1,14 +1,17 @@
-"""`bench site`: build, check, serve."""
+"""`bench site`: build and check."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import JsonOption, choose_spec, workspace
 from bench.cli.output import reporting
+
+if TYPE_CHECKING:
+    from bench.cohort.spec import CohortSpec
 
 app = typer.Typer(help="Build the leaderboard's pages, check them, look at them.", no_args_is_help=True)
 
@@ -53,7 +56,25 @@ def build(
         report.show(f"Open {(target / 'index.html').resolve()}")
 
 
-def _with_entries() -> list:  # type: ignore[type-arg]
+@app.command()
+def check(out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Check a built site: links, HTML, budgets of size, and that the pages say what the data files say.
+
+    Example: bench site check
+    """
+    from bench.errors import raise_errors
+    from bench.publish.checks.site import check_site
+
+    with reporting(as_json) as report:
+        folder = out or workspace().site
+        problems = check_site(folder)
+        report.result(folder=str(folder), problems_found=len(problems))
+        raise_errors(problems)
+        report.remark(problems)
+        report.show("The site is in order.")
+
+
+def _with_entries() -> list[CohortSpec]:
     """Specs of the cohorts that have entries: the default first, then the other built-in ones."""
     from bench.cohort.spec import builtin_specs, load_spec
     from bench.submission.store import list_submissions
