@@ -114,13 +114,11 @@ def _parse(trt: Any, network: Any, onnx_bytes: bytes, logger: Any) -> None:
     parser = trt.OnnxParser(network, logger)
     if parser.parse(onnx_bytes):
         return
-    reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-    said = " | ".join(dict.fromkeys(reasons[:4]))
-    raise (
-        EngineError(f"the model could not be parsed: {said}"[:600])
-        if said
-        else failure(logger, "the model could not be parsed")
-    )
+    for index in range(parser.num_errors):
+        error = parser.get_error(index)
+        operator = f"{error.node_operator()}: " if error.node_operator() else ""
+        logger.lines.insert(index, f"{operator}{error.desc()}")
+    raise failure(logger, "the model could not be parsed")
 
 
 def check_precision(trt: Any, network: Any, precision: str) -> dict[str, int]:

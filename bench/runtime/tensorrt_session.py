@@ -27,8 +27,8 @@ def engine_layer_types(information: str) -> dict[str, int]:
     """Type → number of layers that put it out, from the engine inspector's JSON; empty where it says none."""
     types: Counter[str] = Counter()
     with suppress(ValueError):
-        for layer in json.loads(information).get("Layers", []):
-            outputs = layer.get("Outputs", []) if isinstance(layer, dict) else []
+        for described in json.loads(information).get("Layers", []):
+            outputs = described.get("Outputs", []) if isinstance(described, dict) else []
             for output in outputs[:1]:
                 if found := _FORMAT.search(str(output.get("Format/Datatype", ""))):
                     word = found.group(1).lower()

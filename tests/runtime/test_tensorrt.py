@@ -1,0 +1,187 @@
+"""TensorRT without a GPU: every name exists in the real bindings, and TensorRT-RTX really builds."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.runtime import tensorrt_build, tensorrt_session
+from bench.runtime.casting import cast_model
+from bench.runtime.precision import convert
+from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
+from bench.runtime.tensorrt_session import engine_layer_types, load_engine
+from tests.runtime.models import SIZE, build, linear_model, linear_weights, save, value
+from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
+from tests.runtime.test_precision import conv_model
+
+SOURCES = [Path(str(module.__file__)).read_text() for module in (tensorrt_build, tensorrt_session)]
+USES = sorted({use for source in SOURCES for use in uses(source)}, key=str)
+
+no_bindings = pytest.mark.skipif(
+    find_spec("tensorrt_bindings") is None or shutil.which("cc") is None,
+    reason="needs a C compiler and `pip install --no-deps tensorrt-cu13-bindings` (or -cu12-)",
+)
+no_rtx = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="needs `pip install tensorrt_rtx`")
+
+
+def test_the_uses_are_found_in_the_source() -> None:
+    names = {name for name, _ in USES}
+    assert len(names) > 40
+    assert {
+        "Builder",
+        "BuilderFlag.TF32",
+        "IBuilderConfig.clear_flag",
+        "IExecutionContext.execute_async_v3",
+        "Runtime.deserialize_cuda_engine",
+    } <= names
+
+
+@no_bindings
+def test_every_name_and_number_of_arguments_exists_in_the_real_bindings(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    trt = bindings(tmp_path_factory.mktemp("stubs"))
+    missing = [name for name, _ in USES if lookup(trt, name) is None]
+    assert missing == [], trt.__version__
+    wrong = [
+        f"{name} with {count} arguments"
+        for name, count in USES
+        if count is not None
+        and not isinstance(lookup(trt, name), type)
+        and not accepts(lookup(trt, name), count)
+    ]
+    assert wrong == [], trt.__version__
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Any:
+    return pytest.importorskip("tensorrt_rtx")
+
+
+@no_rtx
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("fp32", "FLOAT"), ("tf32", "FLOAT"), ("fp16", "HALF"), ("bf16", "BF16")]
+)
+@pytest.mark.parametrize("batch", [1, 8])
+def test_an_engine_is_built_in_the_precision_of_its_file(
+    rtx: Any, precision: str, kind: str, batch: int
+) -> None:
+    model = conv_model()
+    if precision in ("fp16", "bf16"):
+        model, _ = cast_model(model, precision)  # type: ignore[arg-type]
+    built = build_engine(rtx, model.SerializeToString(), precision, batch)
+    assert len(built.plan) > 1000
+    assert built.build_ms > 0
+    assert built.layer_types[kind] >= 5
+    assert built.tf32 == (precision == "tf32")
+
+
+@no_rtx
+def test_an_int8_engine_is_built_from_a_quantised_file(rtx: Any, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((4, 1, SIZE, SIZE)).astype(np.float32)
+    done = convert(save(conv_model(), tmp_path / "m.onnx"), "int8", tmp_path, {"image": images})
+    built = build_engine(rtx, done.path.read_bytes(), "int8", 2)
+    assert built.layer_types["INT8"] > 0
+
+
+@no_rtx
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_a_file_in_single_precision_is_not_passed_off_as_another(rtx: Any, precision: str) -> None:
+    with pytest.raises(EngineError, match=f"was to be in {precision}"):
+        build_engine(rtx, conv_model().SerializeToString(), precision, 1)
+
+
+@no_rtx
+def test_a_half_precision_file_is_not_passed_off_as_single(rtx: Any) -> None:
+    cast, _ = cast_model(conv_model(), "fp16")
+    with pytest.raises(EngineError, match="2 of 2 products are not"):
+        build_engine(rtx, cast.SerializeToString(), "fp32", 1)
+
+
+@no_rtx
+def test_damaged_and_unsupported_files_end_in_the_builders_words(rtx: Any) -> None:
+    from onnx import helper
+
+    with pytest.raises(EngineError, match="Failed to parse the ONNX model"):
+        build_engine(rtx, b"not a model" * 30, "fp32", 1)
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["m"]),
+        helper.make_node("Nothing", ["m"], ["scores"], domain="my.ops"),
+    ]
+    image, scores = value("image", ["N", 1, SIZE, SIZE]), value("scores", ["N", 2])
+    odd = build(nodes, [image], [scores], {"w": linear_weights()}, domains=("my.ops",))
+    with pytest.raises(EngineError, match="Nothing"):
+        build_engine(rtx, odd.SerializeToString(), "fp32", 1)
+
+
+@no_rtx
+def test_the_process_that_builds_survives_and_says_why_it_cannot_load(rtx: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("a driver is there")
+    built = build_engine(rtx, linear_model().SerializeToString(), "fp32", 1)
+    with pytest.raises(EngineError, match="not loaded without an NVIDIA driver"):
+        load_engine(rtx, built)
+
+
+def test_nothing_is_deserialised_without_a_driver() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("a driver is there")
+    built = Engine(b"plan", 1.0, {}, 3, False)
+    with pytest.raises(EngineError, match="driver"):
+        load_engine(SimpleNamespace(), built)  # a module without any attribute: nothing of it is touched
+
+
+def network(products: list[str], others: list[str], *, quantised: int = 0) -> tuple[Any, Any]:
+    """A module and a network as far as `check_precision` looks at them."""
+    kinds = SimpleNamespace(CONVOLUTION="conv", MATRIX_MULTIPLY="product", QUANTIZE="quantize")
+    layers = [("conv" if i % 2 else "product", kind) for i, kind in enumerate(products)]
+    layers += [("relu", kind) for kind in others] + [("quantize", "INT8")] * quantised
+    found = [
+        SimpleNamespace(
+            type=kind, num_outputs=1, get_output=lambda _, d=dtype: SimpleNamespace(dtype=f"DataType.{d}")
+        )
+        for kind, dtype in layers
+    ]
+    return SimpleNamespace(LayerType=kinds), SimpleNamespace(
+        num_layers=len(found), get_layer=found.__getitem__
+    )
+
+
+def test_layer_types_are_counted_and_judged() -> None:
+    assert check_precision(*network(["HALF"] * 3, ["FLOAT", "HALF"]), "fp16") == {"FLOAT": 1, "HALF": 4}
+    assert check_precision(*network([], ["FLOAT"]), "fp32") == {"FLOAT": 1}
+    assert check_precision(*network(["FLOAT"], [], quantised=2), "int8") == {"FLOAT": 1, "INT8": 2}
+    with pytest.raises(EngineError, match="1 of 3 products are not"):
+        check_precision(*network(["HALF", "HALF", "FLOAT"], []), "fp16")
+    with pytest.raises(EngineError, match="none of its layers quantises"):
+        check_precision(*network(["FLOAT"], []), "int8")
+
+
+def test_the_inspectors_words_are_counted() -> None:
+    text = """{"Layers": [
+        {"Name": "a", "Outputs": [{"Format/Datatype": "Row major linear FP32"}]},
+        {"Name": "b", "Outputs": [{"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"}]},
+        {"Name": "c", "Outputs": [{"Format/Datatype": "Half"}]},
+        {"Name": "d", "Outputs": [{"Format/Datatype": "Thirty-two wide vectorized row major Int8 format"}]},
+        {"Name": "e", "Outputs": []}, "f"]}"""
+    assert engine_layer_types(text) == {"fp16": 2, "fp32": 1, "int8": 1}
+    assert engine_layer_types("") == engine_layer_types('{"Layers": ["a", "b"]}') == {}
+
+
+def test_the_module_is_not_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, bench.runtime.registry; print(any('tensorrt' in m.split('.')[0] for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
