@@ -23,6 +23,7 @@ from bench.uncertainty.intervals import (
     sandwich_interval,
     satterthwaite,
     t_interval,
+    widened,
     with_warnings,
 )
 from bench.uncertainty.replicates import Sample
@@ -246,12 +247,16 @@ def _discrimination(judge: Judge, ladder: Ladder, ranking: engine.Ranking) -> di
             "logit",
             0.5 / positives,
         ),
-        "specificity_at_90_sensitivity": judge.interval(
-            specific.specificity,
-            ranking.specificity_at_90_sensitivity,
-            influence.specificity_at_sensitivity(ladder, engine.SENSITIVITY),
-            "logit",
-            0.5 / negatives,
+        # Its threshold rests on the few lowest positive patients: in simulation the logit-t interval alone was
+        # too often too high (coverage down to 91%), and with the percentile limits 94 to 97%.
+        "specificity_at_90_sensitivity": widened(
+            judge.interval(
+                specific.specificity,
+                ranking.specificity_at_90_sensitivity,
+                influence.specificity_at_sensitivity(ladder, engine.SENSITIVITY),
+                "logit",
+                0.5 / negatives,
+            )
         ),
     }
 

@@ -35,7 +35,8 @@ class Estimate:
         obuchowski_se: Clustered standard error in closed form (AUROC only).
         undefined: Replicates in which the metric is undefined.
         replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, or empty without an interval.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"logit-t or percentile"`` (the wider limit),
+            or empty without an interval.
         reason: Why value or interval is missing, else empty.
         warnings: What to know before trusting the interval, with numbers.
     """
@@ -173,6 +174,21 @@ def sandwich_interval(value: float, influence: Floats, level: float = 0.95) -> E
     df = satterthwaite(influence)
     reach = t_quantile(level, df) * se
     return Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
+
+
+def widened(estimate: Estimate) -> Estimate:
+    """Moves a limit outwards to the percentile limit where that lies further out.
+
+    For estimates whose replicates lean to the side that a symmetric interval misses.
+    """
+    if None in (estimate.low, estimate.high, estimate.percentile_low, estimate.percentile_high):
+        return estimate
+    return replace(
+        estimate,
+        low=min(estimate.low, estimate.percentile_low),  # type: ignore[type-var]
+        high=max(estimate.high, estimate.percentile_high),  # type: ignore[type-var]
+        method=f"{estimate.method} or percentile",
+    )
 
 
 def with_warnings(estimate: Estimate, positive_patients: int) -> Estimate:

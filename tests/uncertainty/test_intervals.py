@@ -8,6 +8,7 @@ from bench.uncertainty.intervals import (
     sandwich_interval,
     satterthwaite,
     t_interval,
+    widened,
     with_warnings,
 )
 
@@ -106,3 +107,13 @@ def test_warnings_name_their_numbers():
         "4.2 degrees of freedom (fewer than 10)",
     )
     assert with_warnings(t_interval(0.0, RNG.normal(size=100), 30), 50).warnings == ()
+
+
+def test_widening_takes_the_outer_limit():
+    found = t_interval(0.5, np.clip(0.5 + 0.1 * RNG.standard_exponential(500), 0, 0.99), 60, "logit")
+    wide = widened(found)
+    assert wide.low == min(found.low, found.percentile_low)
+    assert wide.high == max(found.high, found.percentile_high) > found.high
+    assert wide.method == "logit-t or percentile"
+    bare = sandwich_interval(1.0, RNG.normal(size=30))
+    assert widened(bare) == bare
