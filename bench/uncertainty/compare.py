@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
@@ -156,8 +155,7 @@ def compare(
     if first is None or second is None:
         return _no_comparison(metric, drawn, "undefined for one of the scores")
     difference = replicate(sample, p_a, metric) - replicate(sample, p_b, metric)
-    present = np.bincount(sample.patient, minlength=len(bootstrap.patients)) > 0
-    phi = sample.by_patient(pull_a - pull_b)[present]
+    phi = sample.by_patient(pull_a - pull_b)[sample.present]
     found = t_interval(first - second, difference, satterthwaite(phi), level=share(level, "level"))
     same = found.se is not None and found.se < TWINS
     return Comparison(

@@ -187,8 +187,6 @@ def _share_estimate(sample: Sample, value: float | None, part: Bools, whole: Boo
     taken, total = sample.totals([inside * part, inside])
     drawn = np.divide(taken, total, out=np.full_like(total, np.nan), where=total > 0)
     pull = sample.unit * inside * (part - value)
-    present = np.bincount(sample.patient, minlength=sample.blocks.shape[1]) > 0
-    df = satterthwaite(sample.by_patient(pull)[present])
+    df = satterthwaite(sample.by_patient(pull)[sample.present])
     found = t_interval(value, drawn, df, "logit", 0.5 / np.count_nonzero(whole), level)
-    positive_patients = len(np.unique(sample.patient[sample.positive]))
-    return with_warnings(found, positive_patients)
+    return with_warnings(found, sample.positive_patients)

@@ -35,8 +35,8 @@ class Estimate:
         obuchowski_se: Clustered standard error in closed form (AUROC only).
         undefined: Replicates in which the metric is undefined.
         replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"logit-t or percentile"`` (the wider limit),
-            or empty without an interval.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"logit-t or percentile"`` (the wider
+            limit), or empty without an interval.
         reason: Why value or interval is missing, else empty.
         warnings: What to know before trusting the interval, with numbers.
     """

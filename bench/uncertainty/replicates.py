@@ -78,6 +78,11 @@ class Rows:
             raise ValueError(f"p must lie in [0, 1]; {bad} values do not")
         return vector
 
+    @cached_property
+    def present(self) -> Bools:
+        """(P,) patients with a row that counts."""
+        return np.bincount(self.patient, minlength=self.blocks.shape[1]) > 0
+
     def by_patient(self, values: Floats) -> Floats:
         """(P,) sums of row values over each patient."""
         return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
@@ -89,7 +94,7 @@ class Rows:
     def totals(self, columns: Sequence[Floats]) -> Floats:
         """(len(columns), B) sums over the rows of each replicate, weights included, of row values (n,)."""
         worth = np.stack([self.by_patient(self.unit * column) for column in columns], axis=1)
-        held = np.flatnonzero(np.bincount(self.patient, minlength=len(worth)))
+        held = np.flatnonzero(self.present)
         sums = kernels.dense_sums(self.blocks, held, worth[held])
         return np.asarray(sums)[:, : self.replicates]
 
@@ -126,6 +131,16 @@ class Sample(Rows):
             raise ValueError(f"y has {len(positive)} rows, the bootstrap {bootstrap.images}")
         rows = Rows.of(bootstrap, weight)
         return cls(rows.blocks, rows.replicates, rows.patient, rows.weight, rows.keep, positive[rows.keep])
+
+    @cached_property
+    def positive_patients(self) -> int:
+        """Number of patients with a positive row."""
+        return int(np.count_nonzero(np.bincount(self.patient[self.positive])))
+
+    @cached_property
+    def negative_patients(self) -> int:
+        """Number of patients with a negative row."""
+        return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
 
     @property
     def whole(self) -> bool:
@@ -245,36 +260,51 @@ def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
     return np.divide(above, below, out=np.full_like(below, np.nan), where=defined)
 
 
-@dataclass(frozen=True, slots=True)
 class Fit:
-    """Metrics of probabilities in every replicate, (B,) each; nan where undefined."""
+    """Metrics of probabilities in every replicate, (B,) each; nan where undefined.
 
-    brier: Floats
-    scaled_brier: Floats
-    log_loss: Floats
-    oe_ratio: Floats
-    ece: Floats
+    Sums over images fix them all: one product of the multiplicities with per-patient sums, and another one
+    for the bins of the calibration error when that is asked for.
+    """
 
+    def __init__(self, sample: Sample, p: Floats) -> None:
+        self._sample, self._p = sample, p
+        self._loss, self._nats, self._expected = sample.totals(
+            [(p - sample.positive) ** 2, surprise(sample.positive, p), p]
+        )
+        self._hit, self._miss = sample.classes
+        self._rows = self._hit + self._miss
 
-def fit_replicates(sample: Sample, p: Floats) -> Fit:
-    """Everything that sums over images fix: one product of the multiplicities with per-patient sums."""
-    error = p - sample.positive
-    loss, nats, expected = sample.totals([error**2, surprise(sample.positive, p), p])
-    gap = sample.gaps(error, bin_index(p, bin_edges(p, ECE_BINS, "uniform")), ECE_BINS)
-    hit, miss = sample.classes
-    rows = hit + miss
-    held = rows > 0
-    return Fit(
-        brier=_ratio(loss, rows, held),
-        scaled_brier=1 - _ratio(loss * rows, hit * miss, sample.defined),
-        log_loss=_ratio(nats, rows, held),
-        oe_ratio=_ratio(hit, expected, expected > 0),
-        ece=_ratio(gap, rows, held),
-    )
+    @property
+    def brier(self) -> Floats:
+        """Mean squared error."""
+        return _ratio(self._loss, self._rows, self._rows > 0)
+
+    @property
+    def scaled_brier(self) -> Floats:
+        """Brier score scaled by the prevalence of the replicate."""
+        return 1 - _ratio(self._loss * self._rows, self._hit * self._miss, self._sample.defined)
+
+    @property
+    def log_loss(self) -> Floats:
+        """Mean -log probability of what came true."""
+        return _ratio(self._nats, self._rows, self._rows > 0)
+
+    @property
+    def oe_ratio(self) -> Floats:
+        """Observed over expected positives."""
+        return _ratio(self._hit, self._expected, self._expected > 0)
+
+    @property
+    def ece(self) -> Floats:
+        """Calibration error over fixed equal-width bins."""
+        index = bin_index(self._p, bin_edges(self._p, ECE_BINS, "uniform"))
+        gap = self._sample.gaps(self._p - self._sample.positive, index, ECE_BINS)
+        return _ratio(gap, self._rows, self._rows > 0)
 
 
 RANKING = tuple(field.name for field in fields(Ranking))
-FIT = tuple(field.name for field in fields(Fit))
+FIT = ("brier", "scaled_brier", "log_loss", "oe_ratio", "ece")
 LINES = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
 METRICS = (*RANKING, *FIT, *LINES)
 """Names that `replicate` knows; ``"average_precision"`` is another name of ``"auprc"``."""
@@ -296,7 +326,7 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
         line: Floats = getattr(line_replicates(sample, p), name)
         return line
     if name in FIT:
-        found: Floats = getattr(fit_replicates(sample, sample.probabilities(score)), name)
+        found: Floats = getattr(Fit(sample, sample.probabilities(score)), name)
         return found
     if name not in RANKING:
         raise ValueError(f"unknown metric {metric!r}; one of {', '.join(METRICS)}")

@@ -148,7 +148,7 @@ def test_perfect_and_constant_scores():
     assert perfect.auroc.low is None
     assert "equal" in perfect.auroc.reason
     assert perfect.calibration_slope.value is None
-    assert "threshold parts" in perfect.calibration_slope.reason
+    assert "parted by a threshold" in perfect.calibration_slope.reason
     constant = bench.evaluate(y, np.full(80, 0.5), patient, replicates=200)
     assert constant.auroc.value == 0.5
     assert constant.calibration_slope.value is None
@@ -215,3 +215,13 @@ def test_ignoring_patients_makes_intervals_too_narrow():
     honest = bench.evaluate(y, p, patient, replicates=500).auroc
     naive = bench.evaluate(y, p, np.arange(1000), replicates=500).auroc
     assert honest.high - honest.low > 1.5 * (naive.high - naive.low)
+
+
+def test_metrics_not_asked_for_are_left_out(sample, result):
+    some = bench.evaluate(*sample, replicates=500, seed=3, metrics=("auroc", "brier"))
+    assert (some.auroc, some.brier) == (result.auroc, result.brier)
+    assert np.array_equal(some.auroc_replicates, result.auroc_replicates)
+    for name in set(METRICS) - {"auroc", "brier"}:
+        assert getattr(some, name) == bench.Estimate(None, reason="not asked for")
+    with pytest.raises(ValueError, match="unknown metrics"):
+        bench.evaluate(*sample, replicates=5, metrics=("accuracy",))
