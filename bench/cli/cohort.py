@@ -128,6 +128,9 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def _write_list(path: Path, found: ImageAudit) -> None:
+    import csv
+    import io
+
     from bench.files import write_atomic
 
     kinds = {
@@ -138,8 +141,11 @@ def _write_list(path: Path, found: ImageAudit) -> None:
         "listed, not there": found.listed_missing,
         **{f"same pixels, group {i}": list(group) for i, group in enumerate(found.duplicates, 1)},
     }
-    lines = ["finding,file", *(f"{kind},{name}" for kind, names in kinds.items() for name in names)]
-    write_atomic(path, "\n".join([*lines, ""]).encode())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["finding", "file"])
+    writer.writerows([kind, name] for kind, names in kinds.items() for name in names)
+    write_atomic(path, text.getvalue().encode())
 
 
 @app.command()

@@ -122,6 +122,10 @@ def _files(cohort: Cohort, found: ImageAudit) -> list[Problem]:
     if found.unlisted:
         message = f"{len(found.unlisted):,} image files are in no row of the table."
         problems.append(Problem("images-unlisted", message, where, severity="warning"))
+    if found.unread_checksums:
+        message = f"{found.unread_checksums:,} lines are not of the form 'SHA-256  file'."
+        list_file = f"{cohort.folder / cohort.spec.files.checksums}"
+        problems.append(Problem("checksum-list", message, list_file, severity="warning"))
     if found.changed:
         message = f"{len(found.changed):,} of {found.checksums:,} listed files have another SHA-256."
         problems.append(Problem("checksum-differs", message, where))

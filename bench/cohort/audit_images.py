@@ -33,6 +33,7 @@ class ImageAudit:
         changed: Files whose SHA-256 is not the listed one.
         listed_missing: Files of the checksum list that are not there.
         checksums: How many checksums were compared, 0 without a list.
+        unread_checksums: Lines of the list that are not of the form ``SHA-256  file``.
         duplicates: Groups of images with the same pixels.
         straddling: Groups of duplicates with images in train and in test.
         across_patients: Groups of duplicates of more than one patient.
@@ -45,6 +46,7 @@ class ImageAudit:
     changed: list[str] = field(default_factory=list)
     listed_missing: list[str] = field(default_factory=list)
     checksums: int = 0
+    unread_checksums: int = 0
     duplicates: list[tuple[str, ...]] = field(default_factory=list)
     straddling: int = 0
     across_patients: int = 0
@@ -65,7 +67,7 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
     folders = ImageFolders(cohort)
     paths = {image: folders.path(image) for image in cohort.images}
     found = {image: path for image, path in paths.items() if path is not None}
-    listed = _checksum_list(cohort)
+    listed, unread = _checksum_list(cohort)
     looks = {}
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         for done, (image, look) in enumerate(zip(found, pool.map(_look, found.values()), strict=True), 1):
@@ -88,6 +90,7 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
         + _changed_others(cohort, {n: s for n, s in listed.items() if n not in looked_at}),
         listed_missing=[name for name in listed if not (cohort.folder / name).is_file()],
         checksums=len(listed),
+        unread_checksums=unread,
         duplicates=groups,
         straddling=sum({"train", "test"} <= {part[image] for image in group} for group in groups),
         across_patients=sum(len({patient[image] for image in group}) > 1 for group in groups),
@@ -124,12 +127,15 @@ def _relative(cohort: Cohort, path: Path) -> str:
     return path.relative_to(cohort.folder).as_posix()
 
 
-def _checksum_list(cohort: Cohort) -> dict[str, str]:
+def _checksum_list(cohort: Cohort) -> tuple[dict[str, str], int]:
+    """Listed file → SHA-256, and how many lines are of another form."""
     path = cohort.folder / cohort.spec.files.checksums
     if not path.is_file():
-        return {}
-    lines = (_CHECKSUM_LINE.match(line) for line in path.read_text("utf-8").splitlines())
-    return {match[2].removeprefix("./"): match[1].lower() for match in lines if match}
+        return {}, 0
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    matches = [match for line in lines if (match := _CHECKSUM_LINE.match(line))]
+    unread = sum(bool(line.strip()) for line in lines) - len(matches)
+    return {match[2].removeprefix("./"): match[1].lower() for match in matches}, unread
 
 
 def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:

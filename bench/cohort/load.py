@@ -289,7 +289,13 @@ def _list_parts(rule: ListSplit, folder: Path, images: Strings, patients: String
     u = patient_uniform(rule.otherwise.salt, patients)
     if not path.is_file():
         return hash_parts(rule.otherwise, u)
-    listed = {line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()}
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BenchError(
+            Problem("cohort-split-list", f"Not UTF-8 text: {error.reason}.", str(path))
+        ) from error
+    listed = {line.strip() for line in text.splitlines() if line.strip()}
     test = np.array([image in listed for image in images])
     if absent := len(listed) - int(test.sum()):
         message = f"{absent} of {len(listed)} listed test images are not in the table."
