@@ -139,6 +139,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
         weight=target.patient_weight,
         probabilities=False,
         level=LEVEL,
+        metrics=("auroc",),
     )
     first = evaluate(
         target.labels[target.first],
@@ -146,6 +147,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
         bootstrap=target.first_bootstrap,
         probabilities=False,
         level=LEVEL,
+        metrics=("auroc",),
     )
     return {"patient_weighted": estimate(weighted.auroc), "first_image": estimate(first.auroc)}
 
@@ -191,7 +193,12 @@ def _subgroup(target: TargetPlan, cell: Cell, values: Floats, probabilities: boo
             reason=cell.reason,
         )
     found = evaluate(
-        cell.labels, values[cell.rows], bootstrap=cell.bootstrap, probabilities=probabilities, level=LEVEL
+        cell.labels,
+        values[cell.rows],
+        bootstrap=cell.bootstrap,
+        probabilities=probabilities,
+        level=LEVEL,
+        metrics=SUBGROUP_METRICS,
     )
     metrics = found.metrics()
     return SubgroupScore(
