@@ -82,7 +82,9 @@ def _rank_sentence(loaded: LoadedBoard, standing: Standing | None) -> str:
     ranked = sum(s.rank is not None for s in loaded.board.target(loaded.spec.headline).standings)
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    return f"{words} of {ranked}{', not told apart from the first' if standing.with_leader else ''}."
+    leader = loaded.board.target(loaded.spec.headline).leader
+    tied = standing.with_leader and standing.slug != leader
+    return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
 
 
 def _status(entry: Entry, standing: Standing | None) -> list[str]:
@@ -152,20 +154,27 @@ def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
     return {
         "subgroups": groups,
         "subgroup_chart": chart if shown else "",
-        "suppressed": [
-            f"{g.division_label}: {g.level}" + (f" ({g.reason.rstrip('.')})" if g.reason else "")
-            for g in groups
-            if g not in shown
-        ],
+        "suppressed": _suppressed([g for g in groups if g not in shown]),
     }
+
+
+def _suppressed(groups: Sequence[SubgroupScore]) -> list[str]:
+    """The levels that are not shown, those with one reason together."""
+    levels: dict[str, list[str]] = {}
+    for group in groups:
+        levels.setdefault(group.reason.rstrip(".") or "not scored", []).append(group.level)
+    return [f"{', '.join(names)} ({reason})" for reason, names in levels.items()]
 
 
 def _subgroup_row(group: SubgroupScore) -> ForestRow:
     auroc = group.metrics["auroc"]
     note = f"n = {group.images:,}" if group.images is not None else ""
-    name = f"{group.division_label}: {group.level}"
     return ForestRow(
-        name, auroc.value, auroc.low, auroc.high, note=note if auroc.value is not None else auroc.reason
+        group.level,
+        auroc.value,
+        auroc.low,
+        auroc.high,
+        note=note if auroc.value is not None else auroc.reason,
     )
 
 

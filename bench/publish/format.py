@@ -20,7 +20,8 @@ METRIC_LABELS = {
     "calibration_slope": "Calibration slope",
     "calibration_intercept": "Calibration intercept",
     "calibration_in_the_large": "Calibration in the large",
-    "observed_expected": "Observed / expected",
+    "oe_ratio": "Observed / expected",
+    "log_loss": "Log loss",
     "sensitivity_at_90_specificity": "Sensitivity at 90% specificity",
     "specificity_at_90_sensitivity": "Specificity at 90% sensitivity",
     "patient_weighted": "AUROC, every patient weighted alike",
@@ -104,6 +105,10 @@ def metric_label(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a full stop, for reasons that are shown as a sentence; empty stays empty."""
+    """`text` as a sentence: a capital where it begins with a plain word, and a full stop; empty stays so."""
     text = text.strip()
-    return text if not text or text[-1] in ".!?" else text + "."
+    if not text:
+        return ""
+    if text.partition(" ")[0].islower() and text.partition(" ")[0].isalpha():
+        text = text[0].upper() + text[1:]
+    return text if text[-1] in ".!?" else text + "."

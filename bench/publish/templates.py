@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from bench.publish import format as words
 
@@ -38,9 +39,19 @@ def environment(sources: Path) -> jinja2.Environment:
         sentence=words.sentence,
         shortened=words.shortened,
         http=http_only,
+        code_spans=code_spans,
     )
     env.globals.update(interval=words.interval, plural=words.plural)
     return env
+
+
+def code_spans(text: str) -> Markup:
+    """`text`, escaped, with what stands between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def http_only(link: str) -> str:

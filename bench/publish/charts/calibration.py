@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from bench.publish.charts.curves import LEFT, SIDE, SIZE, TOP, UNIT_TICKS, unit_plot
+from bench.publish.charts.curves import LEFT, SIDE, SIZE, TOP
 from bench.publish.charts.svg import Plot, bar, chart, path, square, text
 from bench.publish.format import plural
 from bench.publish.scales import Linear, domain
@@ -17,9 +17,11 @@ STRIP = 40
 
 def reliability(bins: Sequence[ReliabilityBin], label: str) -> Markup:
     """Observed frequency against mean prediction, with the interval of each bin, and images per bin below."""
-    plot = unit_plot()
-    body = plot.frame(UNIT_TICKS, UNIT_TICKS, "Predicted probability", "Observed frequency")
-    body += path(plot.line([(0, 0), (1, 1)]), "ref")
+    most = _reach(bins)
+    axis = Linear(0, most, LEFT, LEFT + SIDE)
+    plot = Plot(axis, Linear(0, most, TOP + SIDE, TOP))
+    body = plot.frame(axis.ticks(5), axis.ticks(5), "Predicted probability", "Observed frequency")
+    body += path(plot.line([(0, 0), (most, most)]), "ref")
     shown = [b for b in bins if b.mean_prediction is not None and b.observed is not None]
     upper = [(b.mean_prediction, b.observed_high) for b in shown]
     lower = [(b.mean_prediction, b.observed_low) for b in shown]
@@ -39,11 +41,18 @@ def reliability(bins: Sequence[ReliabilityBin], label: str) -> Markup:
     return chart(SIZE, SIZE + 16 + STRIP, body, title=title)
 
 
+def _reach(bins: Sequence[ReliabilityBin]) -> float:
+    """Where both axes end: rare targets are predicted low, and a drawing up to 1 would be a dot."""
+    needed = max(
+        (max(b.high, b.observed_high or 0.0, b.observed or 0.0) for b in bins if b.images), default=1.0
+    )
+    return next((end for end in (0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 0.8) if needed <= end + 1e-9), 1.0)
+
+
 def distribution(scores: ScoreDistribution, label: str) -> Markup:
     """Shares of each class by score: outlined above the line for the positive, filled for the negative."""
     top = max((*scores.positive, *scores.negative), default=0.0) or 1.0
-    span = (scores.low, scores.high) if scores.high > scores.low else (scores.low - 0.5, scores.low + 0.5)
-    x = Linear(*span, LEFT, LEFT + SIDE)
+    x = Linear(*_span(scores), LEFT, LEFT + SIDE)
     y = Linear(*(0.0, domain([0, 1.25 * top], least=0.01)[1]), TOP + SIDE, TOP)
     plot = Plot(x, y)
     ticks = x.ticks(5)
@@ -53,6 +62,14 @@ def distribution(scores: ScoreDistribution, label: str) -> Markup:
     body += text(LEFT + SIDE - 4, TOP + 14, "positive (line)", "end s0")
     body += text(LEFT + SIDE - 4, TOP + 30, "negative (filled)", "end s1")
     return chart(SIZE, SIZE + 16, body, title=f"Distribution of scores by class, {label}")
+
+
+def _span(scores: ScoreDistribution) -> tuple[float, float]:
+    """From the first to the last bin that holds anything."""
+    edges = _edges(scores, scores.positive)
+    held = [i for i, shares in enumerate(zip(scores.positive, scores.negative, strict=True)) if any(shares)]
+    low, high = (edges[held[0]], edges[held[-1] + 1]) if held else (scores.low, scores.high)
+    return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 
 def _counts(bins: Sequence[ReliabilityBin], plot: Plot) -> str:

@@ -13,7 +13,7 @@ from bench.publish.format import decimal, percent
 from bench.publish.scales import Linear, domain
 from bench.scoring.scorecard import DecisionPoint
 
-SIZE, LEFT, TOP, SIDE = 300, 40, 26, 250
+SIZE, LEFT, TOP, SIDE = 304, 40, 26, 250
 UNIT_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -59,7 +59,8 @@ def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
     shown = [p for p in points if p.threshold <= 0.5]
     x = Linear(0, max((p.threshold for p in shown), default=0.5) or 0.5, LEFT, LEFT + SIDE)
     best = max((max(p.net_benefit, p.treat_all) for p in shown), default=0.1)
-    low, high = domain([-0.25 * max(best, 0.01), best], least=0.01)
+    worst = min((p.net_benefit for p in shown), default=0.0)
+    low, high = domain([max(min(worst, -0.25 * best), -max(best, 0.01)), best], least=0.01)
     plot = Plot(x, Linear(low, high, TOP + SIDE, TOP))
     body = plot.frame(x.ticks(5), plot.y.ticks(5), "Threshold probability", "Net benefit")  # type: ignore[call-arg]
     body += path(plot.line([(x.low, 0), (x.high, 0)]), "ref")
