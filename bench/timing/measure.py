@@ -6,7 +6,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def measure_block(
     batch: int,
     protocol: Protocol,
     clock: Clock = time.perf_counter_ns,
+    watching: AbstractContextManager[object] | None = None,
 ) -> tuple[Block, Session]:
     """One block; the session is handed back for the parity check, still open.
 
@@ -79,6 +80,7 @@ def measure_block(
         batch: Images per run.
         protocol: How long and how often.
         clock: Nanoseconds of a clock that only goes forward.
+        watching: Entered while latencies are measured, after the warm-up.
 
     Raises:
         UnfinishedWork: Answers came before the work was done.
@@ -89,7 +91,7 @@ def measure_block(
     prepared = clock()
     session.infer(batches[0])
     answered = clock()
-    end_to_end = latencies(session, batches, protocol, clock)
+    end_to_end = latencies(session, batches, protocol, clock, watching)
     compute = session.run_block(protocol.measure_runs)
     block = Block(
         prepare_ms=(prepared - start) / _NS_PER_MS,
@@ -102,7 +104,11 @@ def measure_block(
 
 
 def latencies(
-    session: Session, batches: Sequence[Arrays], protocol: Protocol, clock: Clock = time.perf_counter_ns
+    session: Session,
+    batches: Sequence[Arrays],
+    protocol: Protocol,
+    clock: Clock = time.perf_counter_ns,
+    watching: AbstractContextManager[object] | None = None,
 ) -> Milliseconds:
     """(n,) milliseconds of runs after a warm-up, at least as long and as many as the protocol says.
 
@@ -113,7 +119,7 @@ def latencies(
         UnfinishedWork: One of them was seen.
     """
     _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
-    with _no_collector():
+    with _no_collector(), watching or nullcontext():
         start = clock()
         durations, answer, last = _run(session, batches, protocol.measure_s, protocol.measure_runs, clock)
         again = session.infer(batches[last])

@@ -85,6 +85,22 @@ class Stability(Document):
     reasons: tuple[Instability, ...] = ()
 
 
+class Telemetry(Document):
+    """What a GPU reported while it was measured, over all blocks; null where it reports nothing."""
+
+    samples: int = Field(ge=0)
+    clock_mhz_min: float | None = None
+    clock_mhz_median: float | None = None
+    clock_mhz_max: float | None = None
+    power_w_median: float | None = None
+    power_w_max: float | None = None
+    temperature_c_max: float | None = None
+    memory_mb_max: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    foreign_processes: int = 0
+    energy_j_per_1000_images: float | None = None
+
+
 class Parity(Document):
     """Whether the timed session reproduced the stored predictions."""
 
@@ -111,6 +127,7 @@ class BatchTiming(Document):
     stability: Stability
     parity: Parity
     blocks: int = Field(ge=0, description="Blocks that ended well.")
+    telemetry: Telemetry | None = Field(default=None, description="Of a GPU; null for a CPU.")
     peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
     load_average: float | None = Field(default=None, description="1-minute load before the first block.")
 

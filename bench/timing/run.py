@@ -5,20 +5,18 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 import bench
 from bench.cohort.table import Cohort
 from bench.environment import environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
-from bench.runtime.child import Failing, Worker, WorkerFailure, remaining
+from bench.runtime.backend import Backend
+from bench.runtime.child import Worker, WorkerFailure, remaining
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
@@ -26,50 +24,36 @@ from bench.runtime.select import picks_of
 from bench.submission.manifest import Manifest
 from bench.submission.model import manifest_problems
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
-from bench.timing.measure import IN_FLIGHT
-from bench.timing.parity import check_parity, not_checked
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import (
-    BatchTiming,
-    ColdStart,
-    Parity,
-    Precision,
-    ProtocolRecord,
-    Stability,
-    Throughput,
-    TimingRecord,
-)
-from bench.timing.stability import judge
-from bench.timing.summary import summarise, summarise_throughput, unmeasured
+from bench.timing.record import BatchTiming, Precision, ProtocolRecord, TimingRecord
+from bench.timing.rows import BlockAnswer, Values, ended_row, measured_row
 
 Progress = Callable[[int, int], None]
-Values = npt.NDArray[np.float64]
 
 WORKER = "bench.timing.worker"
 DEFAULT_BATCHES = (1, 8, 32)
 OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images, the others these
-_NO_DEVICE_CLOCK = "The backend reports no device events: see end_to_end."
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One block's answers."""
-
-    header: dict[str, Any]
-    arrays: dict[str, Values]
-
-    @property
-    def predictions(self) -> dict[str, Values]:
-        prefix = "target:"
-        return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the workers said of the device; the same for all of them."""
+class _Job:
+    """One backend in one precision: what every block is told, and what the first told of the device.
 
-    device: dict[str, Any]
-    options: dict[str, Any]
+    Attributes:
+        backend: What runs the model.
+        inputs: What goes in.
+        protocol: How long and how often.
+        request: What every worker is told, but for the batch size.
+        device: Name and facts of the device, as the workers said.
+        options: Settings of the sessions, as the workers said.
+    """
+
+    backend: Backend
+    inputs: TimedInputs
+    protocol: Protocol
+    request: dict[str, Any]
+    device: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def time_model(
@@ -113,8 +97,6 @@ def time_model(
     assert manifest.model is not None
     inputs = timed_inputs(manifest, cohort, stored_predictions, max(protocol.parity_images, *batches))
     calibration = calibration_inputs(manifest, cohort) if precision == "int8" else None
-    seen = _Seen({}, {})
-    rows = []
     with TemporaryDirectory() as folder:
         converted = convert(model_path.resolve(), precision, Path(folder), calibration)
         request = {
@@ -126,20 +108,15 @@ def time_model(
             # a GPU's driver reserves far more addresses than it uses memory
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
-        for index, batch in enumerate(batches):
-
-            def step(done: int, before: int = index * protocol.blocks) -> None:
-                if progress:
-                    progress(before + done, len(batches) * protocol.blocks)
-
-            rows.append(_time_batch({**request, "batch": batch}, inputs, protocol, seen, chosen.is_gpu, step))
+        job = _Job(chosen, inputs, protocol, request)
+        rows = _time_batches(job, batches, progress)
     return TimingRecord(
         slug=slug,
         cohort=cohort.spec.id,
         fingerprint=cohort.split.fingerprint,
         backend=backend,
         backend_label=chosen.label,
-        device=seen.device.get("device", "unknown"),
+        device=job.device.get("device", "unknown"),
         is_gpu=chosen.is_gpu,
         precision=precision,
         model_sha256=sha256_file(model_path),
@@ -147,8 +124,8 @@ def time_model(
         measured_on=datetime.datetime.now(datetime.UTC).date(),
         protocol=ProtocolRecord(**asdict(protocol)),
         inputs=inputs.kind,
-        options={**seen.device.get("facts", {}), **seen.options, **converted.facts},
-        batches=tuple(rows),
+        options={**job.device.get("facts", {}), **job.options, **converted.facts},
+        batches=rows,
         environment=environment(),
         argv=public_argv(),
     )
@@ -161,98 +138,45 @@ def _batch_problems(batches: Sequence[int]) -> list[Problem]:
     return [Problem("timing-batch", message, "--batch")]
 
 
-def _time_batch(
-    request: dict[str, Any],
-    inputs: TimedInputs,
-    protocol: Protocol,
-    seen: _Seen,
-    is_gpu: bool,
-    step: Callable[[int], None],
-) -> BatchTiming:
+def _time_batches(job: _Job, batches: Sequence[int], progress: Progress | None) -> tuple[BatchTiming, ...]:
+    """One row for each batch size, each of its blocks a step of the progress."""
+    total = len(batches) * job.protocol.blocks
+    rows: list[BatchTiming] = []
+    for batch in batches:
+
+        def step(done: int, before: int = len(rows) * job.protocol.blocks) -> None:
+            if progress:
+                progress(before + done, total)
+
+        rows.append(_time_batch(job, batch, step))
+    return tuple(rows)
+
+
+def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
     """The row of one batch size: its blocks one after the other, or how it ended."""
+    protocol = job.protocol
     deadline = time.monotonic() + protocol.limit_s
     load = load_average()
-    blocks: list[_Block] = []
+    blocks: list[BlockAnswer] = []
     try:
         for number in range(protocol.blocks):
-            wanted = inputs.images if number == 0 else min(inputs.images, OTHER_BLOCKS_IMAGES)
-            if inputs.stored is None:
-                wanted = 0
-            blocks.append(_run_block({**request, "parity_images": wanted}, inputs, deadline, seen))
+            blocks.append(_run_block(job, batch, number, deadline))
             step(number + 1)
     except WorkerFailure as failure:
         step(protocol.blocks)
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
-        return _ended(request["batch"], failure.kind, message, len(blocks), load)
-    return _row(request, blocks, inputs, is_gpu, load)
+        return ended_row(batch, failure.kind, message, len(blocks), load)
+    precision = job.request["precision"]
+    return measured_row(batch, blocks, job.inputs, precision, is_gpu=job.backend.is_gpu, load=load)
 
 
-def _run_block(request: dict[str, Any], inputs: TimedInputs, deadline: float, seen: _Seen) -> _Block:
+def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnswer:
+    images = job.inputs.images if number == 0 else min(job.inputs.images, OTHER_BLOCKS_IMAGES)
+    checked = 0 if job.inputs.stored is None else images
     with Worker(WORKER, remaining(deadline)) as worker:
-        worker.send(request, inputs.arrays)
-        seen.device, _ = worker.receive()
-        header, arrays = worker.receive()
-        seen.options = header["options"]
-        return _Block(header, arrays)
-
-
-def _row(
-    request: dict[str, Any], blocks: list[_Block], inputs: TimedInputs, is_gpu: bool, load: float | None
-) -> BatchTiming:
-    end_to_end = [block.arrays["end_to_end_ms"] for block in blocks]
-    compute = [block.arrays["compute_ms"] for block in blocks if "compute_ms" in block.arrays]
-    peaks = [block.header["peak_memory_mb"] for block in blocks]
-    return BatchTiming(
-        batch=request["batch"],
-        status="ok",
-        compute=summarise(compute) if compute else unmeasured(_NO_DEVICE_CLOCK),
-        end_to_end=summarise(end_to_end),
-        throughput=summarise_throughput([b.header["images_per_s"] for b in blocks], IN_FLIGHT),
-        cold_start=ColdStart(
-            prepare_ms=float(np.median([b.header["prepare_ms"] for b in blocks])),
-            first_inference_ms=float(np.median([b.header["first_inference_ms"] for b in blocks])),
-        ),
-        stability=judge(compute or end_to_end, is_gpu=is_gpu),
-        parity=_parity(blocks, inputs, request["precision"]),
-        blocks=len(blocks),
-        peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
-        load_average=load,
-    )
-
-
-def _ended(batch: int, status: Failing, message: str, blocks: int, load: float | None) -> BatchTiming:
-    """The row of a configuration that did not come to its end: no figure of it is kept."""
-    return BatchTiming(
-        batch=batch,
-        status=status,
-        message=message,
-        compute=unmeasured(message),
-        end_to_end=unmeasured(message),
-        throughput=Throughput(images_per_s=None, reason=message),
-        cold_start=ColdStart(prepare_ms=None, first_inference_ms=None, reason=message),
-        stability=Stability(stable=None),
-        parity=not_checked(message),
-        blocks=blocks,
-        load_average=load,
-    )
-
-
-def _parity(blocks: list[_Block], inputs: TimedInputs, precision: str) -> Parity:
-    """All sessions against the stored predictions; the verdict of the first that fails, else of the first.
-
-    The first session predicted all images and is the one whose AUROC is compared.
-    """
-    if inputs.stored is None:
-        missing = "The cohort's images are not at hand." if inputs.kind == "random pixels" else ""
-        return not_checked(missing or "There are no stored predictions of this model.")
-    verdicts = []
-    for number, block in enumerate(blocks):
-        predictions = block.predictions
-        images = len(next(iter(predictions.values())))
-        stored = {target: values[:images] for target, values in inputs.stored.items()}
-        labels = inputs.labels if number == 0 else None
-        verdicts.append(check_parity(predictions, stored, precision, labels=labels, spans=inputs.spans))
-    failed = next((v for v in verdicts if v.status == "failed"), None)
-    largest = max((v.max_difference for v in verdicts if v.max_difference is not None), default=None)
-    return failed or verdicts[0].model_copy(update={"max_difference": largest})
+        worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
+        job.device, _ = worker.receive()
+        answer = BlockAnswer(*worker.receive())
+    job.options = answer.header["options"]
+    return answer

@@ -16,6 +16,7 @@ from bench.runtime.serve import limit_memory, peak_memory_mb, serve
 from bench.runtime.wire import read_message, write_message
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
+from bench.timing.telemetry import sampler_of_current_gpu
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -27,9 +28,11 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     write_message(answers, {"device": device.name, "facts": device.facts})
     path, batch = Path(request["model"]), request["batch"]
     picks = [Pick(**pick) for pick in request["picks"]]
+    sampler = sampler_of_current_gpu() if backend.is_gpu else None
+    protocol = Protocol(**request["protocol"])
     try:
         block, session = measure_block(
-            backend, path, request["precision"], inputs, batch, Protocol(**request["protocol"])
+            backend, path, request["precision"], inputs, batch, protocol, watching=sampler
         )
         predictions = predict_images(session, inputs, request["parity_images"], batch, picks)
     except MemoryError:
@@ -42,6 +45,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         "images_per_s": block.images_per_s,
         "options": session.options,
         "peak_memory_mb": peak_memory_mb(),
+        "telemetry": sampler.trace.plain() if sampler else None,
     }
     arrays = {"end_to_end_ms": block.end_to_end_ms}
     if block.compute_ms is not None:

@@ -1,0 +1,119 @@
+"""What an NVIDIA GPU reports while it is measured: clocks, power, heat, throttling, energy, company."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+INTERVAL_S: Final = 0.05
+
+# Bits of NVML's clock event reasons that slow the device down against its will.
+_REASONS: Final = {
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+
+
+@dataclass(slots=True)
+class Trace:
+    """What was read in one block, sample by sample; plain data, so that it can be sent.
+
+    Attributes:
+        clock_mhz: Clock of the multiprocessors.
+        power_w: Power drawn.
+        temperature_c: Temperature of the chip.
+        memory_mb: Memory in use on the device.
+        reasons: Reasons of slowing down that were seen.
+        foreign_processes: Most processes beside ours at once.
+        energy_j: Energy used from start to end; None where the device does not count it.
+    """
+
+    clock_mhz: list[float] = field(default_factory=list)
+    power_w: list[float] = field(default_factory=list)
+    temperature_c: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    foreign_processes: int = 0
+    energy_j: float | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+class Sampler:
+    """Reads a GPU in a thread of its own between entering and leaving; `trace` holds what was read.
+
+    Args:
+        nvml: The module `pynvml`, initialised.
+        handle: The device.
+    """
+
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self.trace = Trace()
+        self._nvml = nvml
+        self._handle = handle
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._energy_before: float | None = None
+
+    def __enter__(self) -> Sampler:
+        self._energy_before = self._energy_j()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        after = self._energy_j()
+        self._end.set()
+        self._thread.join()
+        if after is not None and self._energy_before is not None:
+            self.trace.energy_j = after - self._energy_before
+
+    def _energy_j(self) -> float | None:
+        with suppress(self._nvml.NVMLError):
+            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
+        return None
+
+    def _sample(self) -> None:
+        while True:
+            self._read()
+            if self._end.wait(INTERVAL_S):
+                return
+
+    def _read(self) -> None:
+        """One sample; a quantity that this device does not report is left out."""
+        nvml, handle, trace = self._nvml, self._handle, self.trace
+        with suppress(nvml.NVMLError):
+            trace.clock_mhz.append(float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)))
+        with suppress(nvml.NVMLError):
+            trace.power_w.append(nvml.nvmlDeviceGetPowerUsage(handle) / 1000)
+        with suppress(nvml.NVMLError):
+            kind = nvml.NVML_TEMPERATURE_GPU
+            trace.temperature_c.append(float(nvml.nvmlDeviceGetTemperature(handle, kind)))
+        with suppress(nvml.NVMLError):
+            trace.memory_mb.append(nvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6)
+        with suppress(nvml.NVMLError):
+            bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+            seen = [word for bit, word in _REASONS.items() if bits & bit]
+            trace.reasons += [word for word in seen if word not in trace.reasons]
+        with suppress(nvml.NVMLError):
+            others = len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - 1  # one of them is this one
+            trace.foreign_processes = max(trace.foreign_processes, others)
+
+
+def sampler_of_current_gpu() -> Sampler | None:
+    """A sampler of the GPU that torch computes on; None where NVML does not know it."""
+    import pynvml
+    import torch
+
+    try:
+        pynvml.nvmlInit()
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
+    except (pynvml.NVMLError, AttributeError):
+        return None
+    return Sampler(pynvml, handle)
