@@ -1,0 +1,152 @@
+"""Measures heart and chest on a chest X-ray, by the dark of the lungs.
+
+The lungs are the two largest dark regions that do not reach the border of the image. Between them lies the
+heart. The cardiothoracic ratio (Danzer, Am J Med Sci 1919;157:513) is the width of
+the heart over that of the chest inside the ribs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from baselines.api import Pixels
+
+SMALLEST_LUNG = 0.01  # share of the image
+TIPS = 0.1  # share of the lungs' height that is left out above and below
+WIDEST = 0.9  # quantile over rows that stands for the greatest: single rows run along the diaphragm
+FEWEST_ROWS = 6
+BLUR = 0.012  # of the side
+AROUND = 0.12  # of the side: what a pixel is compared with
+DARKER = 0.3  # standard deviations of the image below its surroundings
+THREAD = 0.02  # of the side: thinner dark lines are cut
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Chest:
+    """Widths and areas as shares of the image's side or area.
+
+    Attributes:
+        ratio: Cardiothoracic ratio: `heart` over `chest`.
+        heart: Greatest width between the lungs in their lower half.
+        chest: Greatest width from the outer edge of one lung to that of the other.
+        left: Greatest reach of the heart from the middle of the chest towards the right of the image.
+        right: The same towards the left of the image.
+        upper: Mean width between the lungs in their upper half.
+        lungs: Area of the lungs.
+    """
+
+    ratio: float
+    heart: float
+    chest: float
+    left: float
+    right: float
+    upper: float
+    lungs: float
+
+
+MEASURES = tuple(field.name for field in fields(Chest))
+
+
+def measure(images: Pixels) -> npt.NDArray[np.float64]:
+    """(n, 7) measures of images (n, side, side); a row of NaN where no two lungs are found."""
+    found = [measure_one(image) for image in images]
+    return np.array([[np.nan] * len(MEASURES) if chest is None else astuple(chest) for chest in found])
+
+
+def measure_one(image: Pixels) -> Chest | None:
+    """The measures of one image (side, side), None where no two lungs are found."""
+    side = image.shape[1]
+    pair = find_lungs(image)
+    if pair is None:
+        return None
+    one, other = pair  # on the left and on the right of the image
+    rows = _rows_of_both(one, other)
+    if len(rows) < FEWEST_ROWS:
+        return None
+    outer_one, inner_one = _edges(one[rows])
+    inner_other, outer_other = _edges(other[rows])
+    middle = len(rows) // 2
+    between, chest = inner_other - inner_one - 1, float((outer_other - outer_one + 1).max())
+    axis = (outer_one + outer_other) / 2
+    heart = _greatest(between[middle:])
+    return Chest(
+        ratio=heart / chest,
+        heart=heart / side,
+        chest=chest / side,
+        left=_greatest((inner_other - axis)[middle:]) / side,
+        right=_greatest((axis - inner_one)[middle:]) / side,
+        upper=float(between[:middle].mean()) / side,
+        lungs=float(one.mean() + other.mean()),
+    )
+
+
+def find_lungs(image: Pixels) -> tuple[Mask, Mask] | None:
+    """(side, side) masks of the lung on the left and on the right of the image.
+
+    Dark is first what is below a threshold of the whole, then, where no two lungs come of it, what is darker
+    than its surroundings: the first finds truer edges, the second copes with uneven exposure.
+    """
+    side = image.shape[1]
+    grey = image.astype(np.float64)
+    smooth = ndimage.gaussian_filter(grey, BLUR * side)
+    central = smooth[round(0.12 * side) : round(0.8 * side), round(0.12 * side) : round(0.88 * side)]
+    found = _two_regions(smooth < otsu(central))
+    if found is None:
+        around = ndimage.gaussian_filter(grey, AROUND * side)
+        found = _two_regions(smooth < around - DARKER * smooth.std())
+    return found
+
+
+def _two_regions(dark: Mask) -> tuple[Mask, Mask] | None:
+    """The two largest regions off the border, where they are as large and as far apart as lungs."""
+    side = dark.shape[1]
+    dark = ndimage.binary_opening(dark, iterations=max(1, round(THREAD * side)))
+    regions, _ = ndimage.label(dark)
+    border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    inside = np.where(np.isin(regions, border), 0, regions)
+    sizes = np.bincount(inside.ravel())
+    sizes[0] = 0
+    large = [int(k) for k in np.argsort(sizes)[::-1][:2] if sizes[k] >= SMALLEST_LUNG * dark.size]
+    if len(large) < 2:
+        return None
+    one, other = sorted(large, key=lambda k: ndimage.center_of_mass(inside == k)[1])
+    gap = ndimage.center_of_mass(inside == other)[1] - ndimage.center_of_mass(inside == one)[1]
+    if gap <= side / 8:
+        return None
+    return ndimage.binary_fill_holes(inside == one), ndimage.binary_fill_holes(inside == other)
+
+
+def otsu(values: npt.NDArray[np.float64]) -> float:
+    """The threshold that best parts values in two (Otsu, IEEE Trans Syst Man Cybern 1979;9:62)."""
+    if values.min() == values.max():
+        return float(values.min())
+    counts, edges = np.histogram(values, 256)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1:][np.nanargmax(between[:-1])])
+
+
+def _rows_of_both(one: Mask, other: Mask) -> npt.NDArray[np.intp]:
+    """Rows that cut both lungs, their tips left out."""
+    rows = np.flatnonzero(one.any(1) & other.any(1))
+    tip = round(TIPS * len(rows))
+    return rows[tip : len(rows) - tip]
+
+
+def _greatest(widths: npt.NDArray[np.generic]) -> float:
+    return float(np.quantile(widths, WIDEST))
+
+
+def _edges(rows: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First and last column of each row that is set."""
+    return rows.argmax(1), rows.shape[1] - 1 - rows[:, ::-1].argmax(1)

@@ -1,0 +1,58 @@
+"""Heart and chest measured on the image, as radiologists have done for a century, and a regression on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from baselines.api import Baseline, Result, TrainingTask, UnlabelledImages
+from baselines.describe import describe
+from baselines.tabular import Matrix, fit_each_target
+
+SIDE = 224
+QUICK_SIDE = 112
+
+DESCRIPTION = (
+    "Widths of heart and chest between the dark of the lungs, their ratio, and logistic regression on them, "
+    "one per target. Where no two lungs are found it takes the training median."
+)
+
+
+def run(task: TrainingTask) -> Result:
+    """Measures, then one regression per target."""
+    from baselines.chest import MEASURES
+
+    train, test = _measured(task, task.train, "training"), _measured(task, task.test, "test")
+    predictions = fit_each_target(task, train, test, _classifier)
+    parameters = (len(MEASURES) + 2) * len(predictions)
+    manifest = describe(task, "Cardiothoracic ratio", DESCRIPTION, ("image",), parameters=parameters)
+    return Result(manifest, predictions)
+
+
+def _measured(task: TrainingTask, view: UnlabelledImages, what: str) -> Matrix:
+    from baselines.chest import measure
+
+    side = QUICK_SIDE if task.quick else SIDE
+    rows: list[Matrix] = []
+    done = 0
+    for batch in view.pixels(side, side, batch=64):
+        rows.append(measure(batch))
+        done += len(batch)
+        task.progress(f"measuring {what} images", done, len(view))
+    return np.concatenate(rows)
+
+
+def _classifier() -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True)
+    return make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+BASELINE = Baseline(
+    "cardiothoracic", "heart and chest width measured on the image, logistic", run, needs_images=True
+)

@@ -1,0 +1,50 @@
+"""What the record says beside age and sex: the line that shortcuts alone reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines.api import Baseline, Result, TrainingTask
+from baselines.boosting import boost_each_target
+from baselines.describe import describe
+from baselines.features import numbers
+from baselines.tabular import Matrix
+from bench.errors import BenchError, Problem
+
+DESCRIPTION = (
+    "Gradient-boosted trees on everything that the record holds beside age and sex: {inputs}. None of it is the "
+    "heart. A model can read much of it from the image, so what it reaches may be had by shortcuts."
+)
+PERSONAL = ("age", "sex")
+
+
+def run(task: TrainingTask) -> Result:
+    """One ensemble per target.
+
+    Raises:
+        BenchError: The cohort declares no input beside age and sex (``baseline-input-missing``).
+    """
+    names = tuple(str(name) for name in task.train.inputs if name not in PERSONAL)
+    if not names:
+        message = "metadata needs an input beside age and sex; the cohort declares none."
+        where = f"cohort {task.cohort}, [columns.inputs]"
+        raise BenchError(Problem("baseline-input-missing", message, where=where))
+    columns = [_coded(task, name) for name in names]
+    train, val, test = (np.column_stack(part) for part in zip(*columns, strict=True))
+    predictions = boost_each_target(task, train, val, test)
+    description = DESCRIPTION.format(inputs=", ".join(names))
+    return Result(describe(task, "Metadata without age and sex", description, names), predictions)
+
+
+def _coded(task: TrainingTask, name: str) -> tuple[Matrix, Matrix, Matrix]:
+    """An input as numbers; one that is not a number in the training images is coded by its values there."""
+    views = (task.train, task.val, task.test)
+    values = [numbers(view, name) for view in views]
+    if not np.isnan(values[0]).all():
+        return values[0], values[1], values[2]
+    words = {word: float(k) for k, word in enumerate(sorted(set(task.train.inputs[name]) - {""}))}
+    coded = [view.inputs[name].map(words).to_numpy(np.float64) for view in views]
+    return coded[0], coded[1], coded[2]
+
+
+BASELINE = Baseline("metadata", "the record without age and sex: what shortcuts reach", run)
