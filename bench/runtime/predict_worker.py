@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from bench.runtime.backend import Arrays
 from bench.runtime.child import scrubbed
 from bench.runtime.registry import require_backend
 from bench.runtime.select import Pick, select
@@ -19,15 +22,28 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     path = Path(request["model"])
     picks = [Pick(**pick) for pick in request["picks"]]
     try:
-        session = require_backend(request["backend"]).prepare(path, request["precision"], request["batch"])
+        backend = require_backend(request["backend"], request["precision"])
+        session = backend.prepare(path, request["precision"], request["batch"])
         write_message(answers, {"ready": True})
         while True:
             header, inputs = read_message(requests)
-            write_message(answers, {}, select(session.infer(inputs), picks, header["rows"]))
+            rows = header["rows"]
+            # an engine on a GPU takes its one batch size; images are repeated to fill the last batch
+            size = request["batch"] if backend.is_gpu else rows
+            found = select(session.infer(repeated(inputs, size)), picks, size)
+            write_message(answers, {}, {target: values[:rows] for target, values in found.items()})
     except (EOFError, MemoryError):
         raise
     except Exception as error:
         raise RuntimeError(scrubbed(str(error), path)) from error
+
+
+def repeated(inputs: Arrays, size: int) -> Arrays:
+    """Inputs of exactly `size` images: themselves, or repeated from the start."""
+    index = np.arange(size)
+    return {
+        name: array if len(array) == size else array[index % len(array)] for name, array in inputs.items()
+    }
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from bench.cohort.images import read_batches
 from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from bench.runtime.predict import Limits, predict
+from bench.runtime.predict_worker import repeated
 from tests.runtime.models import (
     SIZE,
     build,
@@ -65,6 +66,13 @@ def test_age_and_sex_go_in_beside_the_image(tmp_path: Path, cohort: Cohort) -> N
     pixels = np.concatenate(list(read_batches(cohort, rows, SIZE, SIZE, 10))).reshape(10, -1)
     male = (rows % 2 == 0).astype(float)
     np.testing.assert_allclose(found, pixels.mean(axis=1) / 255 + 0.05 + male / 10, atol=1e-6)
+
+
+def test_images_are_repeated_to_fill_a_batch_of_fixed_size() -> None:
+    image = np.arange(6).reshape(3, 2)
+    found = repeated({"image": image}, 7)["image"]
+    np.testing.assert_array_equal(found, image[[0, 1, 2, 0, 1, 2, 0]])
+    assert repeated({"image": image}, 3)["image"] is image
 
 
 def test_no_images_give_empty_columns(tmp_path: Path, cohort: Cohort) -> None:

@@ -149,6 +149,25 @@ def test_ages_and_sexes_go_into_the_timed_session(cohort: Cohort, tmp_path: Path
     assert row.parity.status == "passed", row
 
 
+def test_int8_is_calibrated_on_training_images_and_has_no_gate(
+    cohort: Cohort, model: Path, stored: dict[str, np.ndarray]
+) -> None:
+    with pytest.raises(BenchError) as caught:  # every image of this cohort is test
+        time_model(model, manifest(), cohort, stored, precision="int8", batches=(2,), protocol=SHORT)
+    assert caught.value.problems[0].code == "precision-calibration"
+    parts = np.where(np.arange(len(cohort)) % 2, "train", "test")
+    halved = replace(cohort, split=replace(cohort.split, parts=parts))
+    test = {target: values[halved.rows("test")] for target, values in stored.items()}
+    found = time_model(model, manifest(), halved, test, precision="int8", batches=(2,), protocol=SHORT)
+    assert found.precision == "int8"
+    assert found.file_name.endswith("-onnxruntime-cpu-int8.json")
+    assert found.model_sha256 == sha256_file(model) != found.options["transformed_sha256"]
+    assert (found.options["transform"], found.options["calibration_images"]) == ("qdq-int8/1", 20)
+    (row,) = found.batches
+    assert (row.status, row.parity.status, row.ranked) == ("ok", "not_checked", False)
+    assert 1e-6 < row.parity.max_difference < 0.2  # type: ignore[operator]
+
+
 def test_without_images_random_pixels_are_timed_and_parity_is_not_checked(
     tmp_path: Path, model: Path
 ) -> None:

@@ -1,4 +1,6 @@
-"""A GPU's own report, from a driver that we play: samples, throttling, company, energy, and what is missing."""
+"""A GPU's own report, from a driver that we play: samples, throttling, company, energy, what is missing."""
+
+# ruff: noqa: N802  (the names are NVML's)
 
 from __future__ import annotations
 

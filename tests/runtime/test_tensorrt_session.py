@@ -1,0 +1,258 @@
+"""The TensorRT session on an engine and a device that we play: buffers, graph, fallback, lanes, errors.
+
+The played engine reads and writes the very addresses that it was given, as a real one does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.runtime.tensorrt_build import Engine, EngineError
+from bench.runtime.tensorrt_session import TensorRtSession, load_engine
+
+torch = pytest.importorskip("torch")
+
+BATCH = 4
+SHAPES = {"image": (-1, 3), "scores": (-1, 2)}
+WEIGHTS = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+
+class Context:
+    """Multiplies what lies at the input's address into the output's."""
+
+    def __init__(self, starts: bool) -> None:
+        self.starts = starts
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+        self.runs = 0
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shapes[name] = shape
+        return True
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return (self.shapes["image"][0], *SHAPES[name][1:])
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        def view(name: str) -> np.ndarray:
+            shape = self.get_tensor_shape(name)
+            pointer = ctypes.cast(self.addresses[name], ctypes.POINTER(ctypes.c_float))
+            return np.ctypeslib.as_array(pointer, shape)
+
+        self.runs += 1
+        view("scores")[:] = view("image") @ WEIGHTS
+        return self.starts
+
+
+class PlayedEngine:
+    num_io_tensors = 2
+
+    def __init__(self, *, starts: bool = True, kind: str = "float", contexts: int = 9) -> None:
+        self.starts = starts
+        self.kind = kind
+        self.contexts = contexts
+        self.made: list[Context] = []
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(SHAPES)[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return "in" if name == "image" else "out"
+
+    def get_tensor_dtype(self, name: str) -> str:
+        return self.kind
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return SHAPES[name]
+
+    def create_execution_context(self) -> Context | None:
+        if len(self.made) == self.contexts:
+            return None
+        self.made.append(Context(self.starts))
+        return self.made[-1]
+
+    def create_engine_inspector(self) -> Any:
+        text = '{"Layers": [{"Name": "x", "Outputs": [{"Format/Datatype": "Row major linear FP32"}]}]}'
+        return SimpleNamespace(get_engine_information=lambda _: text)
+
+
+class Log:
+    class Severity:
+        INTERNAL_ERROR, ERROR, WARNING = 0, 1, 2
+
+
+def played_trt(engine: PlayedEngine | None, said: str = "") -> Any:
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self.logger = logger
+
+        def deserialize_cuda_engine(self, plan: bytes) -> PlayedEngine | None:
+            if said:
+                self.logger.log(1, said)
+                self.logger.log(2, "a warning that nobody needs")
+            return engine
+
+    return SimpleNamespace(
+        DataType=SimpleNamespace(FLOAT="float", HALF="half", INT32="i32", INT64="i64"),
+        TensorIOMode=SimpleNamespace(INPUT="in"),
+        LayerInformationFormat=SimpleNamespace(JSON="json"),
+        ILogger=Log,
+        Runtime=Runtime,
+    )
+
+
+class Event:
+    clock = 0.0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+        self.at = 0.0
+
+    def record(self, stream: object) -> None:
+        Event.clock += 0.5
+        self.at = Event.clock
+
+    def elapsed_time(self, end: Event) -> float:
+        return end.at - self.at
+
+
+class Stream:
+    cuda_stream = 77
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Graph:
+    """Replays what was captured while it was open; `capture` says whether that works."""
+
+    capture = True
+    recorded: Any = None
+
+    def replay(self) -> None:
+        self.recorded()
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module `torch` whose GPU is host memory."""
+
+    @contextmanager
+    def stream(_: Stream) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def graph(captured: Graph, stream: Stream) -> Iterator[None]:
+        if not cuda.capture:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        yield
+        captured.recorded = lambda: session_of[0]._enqueue()
+
+    session_of: list[TensorRtSession] = []
+    cuda = SimpleNamespace(
+        Stream=Stream,
+        stream=stream,
+        CUDAGraph=Graph,
+        graph=graph,
+        Event=Event,
+        capture=True,
+        is_available=lambda: True,
+        session_of=session_of,
+    )
+    shim = SimpleNamespace(
+        float32=torch.float32,
+        float16=torch.float16,
+        int32=torch.int32,
+        int64=torch.int64,
+        from_numpy=torch.from_numpy,
+        empty=lambda shape, dtype, device="cpu", pin_memory=False: torch.empty(shape, dtype=dtype),
+        cuda=cuda,
+    )
+    monkeypatch.setitem(sys.modules, "torch", shim)
+    return cuda
+
+
+def session(device: Any, engine: PlayedEngine) -> TensorRtSession:
+    made = TensorRtSession(played_trt(engine), engine, BATCH, {"tf32": False})
+    device.session_of.append(made)
+    return made
+
+
+IMAGES = np.random.default_rng(0).random((BATCH, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_answers_come_from_the_buffers_that_the_engine_was_given(device: Any, capture: bool) -> None:
+    device.capture = capture
+    engine = PlayedEngine()
+    made = session(device, engine)
+    assert made.options == {"tf32": False, "cuda_graph": capture}
+    assert engine.made[0].shapes == {"image": (BATCH, 3)}
+    first = made.infer({"image": IMAGES})["scores"]
+    np.testing.assert_allclose(first, IMAGES @ WEIGHTS, rtol=1e-6)
+    second = made.infer({"image": 2 * IMAGES})["scores"]
+    np.testing.assert_allclose(second, 2 * IMAGES @ WEIGHTS, rtol=1e-6)
+    np.testing.assert_allclose(
+        first, IMAGES @ WEIGHTS, rtol=1e-6
+    )  # an answer is not a buffer that is used again
+    made.close()
+
+
+def test_device_time_is_taken_run_by_run(device: Any) -> None:
+    engine = PlayedEngine()
+    made = session(device, engine)
+    made.infer({"image": IMAGES})
+    before = engine.made[0].runs
+    found = made.run_block(7)
+    np.testing.assert_allclose(found, np.full(7, 0.5))  # type: ignore[arg-type]
+    assert engine.made[0].runs - before == 7
+
+
+def test_two_lanes_have_contexts_and_buffers_of_their_own(device: Any) -> None:
+    device.capture = False
+    engine = PlayedEngine()
+    first, second = session(device, engine).lanes(2)
+    a, b = first.infer({"image": IMAGES}), second.infer({"image": 3 * IMAGES})
+    np.testing.assert_allclose(b["scores"], 3 * a["scores"], rtol=1e-6)
+    assert len(engine.made) == 2
+    assert engine.made[0].addresses != engine.made[1].addresses
+
+
+def test_what_cannot_be_is_said(device: Any) -> None:
+    with pytest.raises(EngineError, match="did not start"):
+        session(device, PlayedEngine(starts=False))
+    with pytest.raises(EngineError, match="no execution context"):
+        session(device, PlayedEngine(contexts=0))
+    with pytest.raises(EngineError, match="'image' is of a type"):
+        session(device, PlayedEngine(kind="fp4"))
+
+
+BUILT = Engine(b"plan", 12.5, {"FLOAT": 3}, 3, False)
+
+
+def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> None:
+    engine, facts = load_engine(played_trt(PlayedEngine()), BUILT)
+    assert engine.num_io_tensors == 2
+    assert facts["network_layer_types"] == {"FLOAT": "3"}
+    assert facts["engine_layer_types"] == {"fp32": "1"}
+    assert (facts["build_ms"], facts["engine_bytes"], facts["tf32"]) == (12.5, 4, False)
+
+
+def test_an_engine_that_the_runtime_refuses_ends_in_its_words(device: Any) -> None:
+    with pytest.raises(EngineError) as caught:
+        load_engine(played_trt(None, "built for another compute capability"), BUILT)
+    assert str(caught.value) == "the runtime refused the engine: built for another compute capability"
+    with pytest.raises(EngineError, match="gave no reason"):
+        load_engine(played_trt(None), BUILT)
