@@ -114,27 +114,34 @@ def create_workspace(root: Path, cohort: str = "demo", data: dict[str, Path] | N
     if marker.exists():
         raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))
     (root / "submissions").mkdir(parents=True, exist_ok=True)
-    folders = "".join(
-        f"{json.dumps(name)} = {json.dumps(str(path))}\n" for name, path in (data or {}).items()
-    )
-    marker.write_text(NEW_WORKSPACE.format(cohort=json.dumps(cohort)) + folders, "utf-8")
+    folders = "".join(f"{_quoted(name)} = {_quoted(str(path))}\n" for name, path in (data or {}).items())
+    marker.write_text(NEW_WORKSPACE.format(cohort=_quoted(cohort)) + folders, "utf-8")
     return _read(root.resolve())
+
+
+def _quoted(text: str) -> str:
+    """A TOML string; JSON's quoting is TOML's, but for its pairs of escapes beyond the basic plane."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _read(root: Path) -> Workspace:
     where = root / MARKER
     try:
         config: dict[str, Any] = tomllib.loads(where.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BenchError(Problem("workspace-config", f"Not valid TOML: {error}", where=str(where))) from error
     unknown = sorted(set(config) - {"cohort", "data", "submissions"})
     folders = config.get("data", {})
     if unknown or not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
         message = f"Unknown keys {unknown}." if unknown else "[data] must map cohort ids to folders."
         raise BenchError(Problem("workspace-config", message, where=str(where)))
+    cohort, store = config.get("cohort", "demo"), config.get("submissions", "submissions")
+    if not (isinstance(cohort, str) and isinstance(store, str)):
+        message = "cohort and submissions must be text."
+        raise BenchError(Problem("workspace-config", message, where=str(where)))
     return Workspace(
         root=root,
-        cohort=str(config.get("cohort", "demo")),
-        store=root / str(config.get("submissions", "submissions")),
-        data_folders={cohort: root / folder for cohort, folder in folders.items()},
+        cohort=cohort,
+        store=root / store,
+        data_folders={name: root / folder for name, folder in folders.items()},
     )

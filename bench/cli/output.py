@@ -112,7 +112,8 @@ def show_problem(problem: Problem) -> None:
     """A problem on stderr: what, where, what to do."""
     colour = None if os.environ.get("NO_COLOR") else _COLOURS[problem.severity]
     data = problem.as_dict()
-    head = typer.style(f"{problem.severity} [{problem.code}]", fg=colour, bold=colour is not None)
+    head = f"{problem.severity} [{problem.code}]"
+    head = typer.style(head, fg=colour, bold=True) if colour else head
     typer.echo(f"{head} {inert(problem.message)}", err=True)
     if problem.where:
         typer.echo(f"  where: {inert(problem.where)}", err=True)

@@ -144,10 +144,11 @@ def board(
         rows = _board_rows(loaded, loaded.board.target(chosen))
         if as_csv:
             import csv
-            import sys
+            import io
 
-            if not as_json:
-                csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(rows)
+            report.show(text.getvalue().removesuffix("\n"))
             return
         report.show(_board_sentence(loaded, loaded.board.target(chosen)) + "\n")
         report.show(table(rows[0], rows[1:], right=frozenset({0})))

@@ -1,0 +1,96 @@
+"""Workspaces: found from anywhere inside, made only where there is none, and strict about their file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from bench.workspace import DATA_VARIABLE, create_workspace, find_workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+
+
+def test_a_new_workspace_is_found_from_every_folder_in_it(tmp_path: Path) -> None:
+    made = create_workspace(tmp_path / 'w "ä"', "chexpert", {"demo": Path('/a "quoted" 😀 path')})
+    inner = made.root / "a" / "b"
+    inner.mkdir(parents=True)
+    found = find_workspace(inner)
+    assert found == made
+    assert (found.root, found.cohort) == ((tmp_path / 'w "ä"').resolve(), "chexpert")
+    assert found.data("demo") == Path('/a "quoted" 😀 path')
+    assert found.data("other") == found.root / "data" / "other"
+
+
+def test_no_workspace_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="workspace-missing"):
+        find_workspace(tmp_path)
+
+
+def test_a_workspace_is_not_made_twice(tmp_path: Path) -> None:
+    create_workspace(tmp_path)
+    (tmp_path / "bench.toml").write_text('cohort = "mine"')
+    with pytest.raises(BenchError, match="workspace-exists"):
+        create_workspace(tmp_path)
+    assert (tmp_path / "bench.toml").read_text() == 'cohort = "mine"'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("cohort = ", "Not valid TOML"),
+        ('cohrt = "demo"', r"Unknown keys \['cohrt'\]"),
+        ("data = 3", "must map cohort ids to folders"),
+        ("[data]\ndemo = 3", "must map cohort ids to folders"),
+        ("cohort = 3", "must be text"),
+        ("submissions = []", "must be text"),
+        ("x = " + "[" * 5000, "Not valid TOML"),
+    ],
+)
+def test_a_faulty_file_is_named(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text(text)
+    with pytest.raises(BenchError, match=f"workspace-config: .*{says}") as caught:
+        find_workspace(tmp_path)
+    assert caught.value.problems[0].where == str(tmp_path / "bench.toml")
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_bytes(b'cohort = "\xff"')
+    with pytest.raises(BenchError, match="workspace-config"):
+        find_workspace(tmp_path)
+
+
+def test_the_data_folder_is_that_of_the_option_then_the_variable_then_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench.toml").write_text('[data]\ndemo = "elsewhere"')
+    space = find_workspace(tmp_path)
+    assert space.data("demo") == tmp_path / "elsewhere"
+    monkeypatch.setenv(DATA_VARIABLE, "/from/variable")
+    assert space.data("demo") == Path("/from/variable")
+    assert space.data("demo", Path("/chosen")) == Path("/chosen")
+
+
+def test_every_path_lies_in_the_workspace(tmp_path: Path) -> None:
+    space = create_workspace(tmp_path)
+    paths = [
+        space.data("c"),
+        space.submission("c", "s"),
+        space.board("c"),
+        space.split_lock("c"),
+        space.model("0" * 64),
+        space.run("c", "b"),
+        space.cache,
+        space.site,
+    ]
+    assert len(set(paths)) == len(paths)
+    assert all(path.is_relative_to(tmp_path) for path in paths)
+
+
+def test_submissions_may_lie_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "bench.toml").write_text('submissions = "entries"')
+    assert find_workspace(tmp_path).submission("c", "s") == tmp_path / "entries" / "c" / "s"
