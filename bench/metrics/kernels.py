@@ -14,6 +14,9 @@ import numpy as np
 LANES = 256
 """Replicates in one block."""
 
+TILE = 16
+"""Entries that are compared with each other while they are in the cache, and running sums side by side."""
+
 
 @numba.njit(cache=True)
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
@@ -299,20 +302,21 @@ def pair_errors(drawn):  # type: ignore[no-untyped-def]
     """
     entries, replicates = drawn.shape
     errors = np.zeros((entries, entries))
-    squares = np.empty(LANES)
-    for i in range(entries):
-        for j in range(i):
-            squares[:] = 0
-            for start in range(0, replicates, LANES):
-                one, other = drawn[i, start : start + LANES], drawn[j, start : start + LANES]
-                for b in range(len(one)):
-                    squares[b] += (one[b] - other[b]) ** 2
-            half = LANES // 2
-            while half:
-                for b in range(half):
-                    squares[b] += squares[b + half]
-                half //= 2
-            errors[i, j] = errors[j, i] = np.sqrt(squares[0] / (replicates - 1))
+    squares = np.empty(TILE)
+    for top in range(0, entries, TILE):
+        for left in range(0, min(top + TILE, entries), TILE):
+            for i in range(top, min(top + TILE, entries)):
+                one = drawn[i]
+                for j in range(left, min(left + TILE, i)):
+                    other = drawn[j]
+                    squares[:] = 0
+                    whole = replicates - replicates % TILE
+                    for start in range(0, whole, TILE):
+                        for b in range(TILE):
+                            squares[b] += (one[start + b] - other[start + b]) ** 2
+                    for b in range(whole, replicates):
+                        squares[b - whole] += (one[b] - other[b]) ** 2
+                    errors[i, j] = errors[j, i] = np.sqrt(squares.sum() / (replicates - 1))
     return errors
 
 
@@ -331,12 +335,18 @@ def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
     widest = np.zeros((entries, drawn))
     for start in range(0, drawn, LANES):
         stop = min(start + LANES, drawn)
-        for i in range(entries):
-            for j in range(entries):
-                scale = precision[i, j]
-                if scale > 0:
-                    for b in range(start, stop):
-                        widest[i, b] = max(widest[i, b], abs(centred[i, b] - centred[j, b]) * scale)
+        for top in range(0, entries, TILE):
+            for left in range(0, min(top + TILE, entries), TILE):
+                for i in range(top, min(top + TILE, entries)):
+                    one, mine = centred[i, start:stop], widest[i, start:stop]
+                    for j in range(left, min(left + TILE, i)):
+                        scale = precision[i, j]
+                        if scale > 0:
+                            other, yours = centred[j, start:stop], widest[j, start:stop]
+                            for b in range(len(one)):
+                                distance = abs(one[b] - other[b]) * scale
+                                mine[b] = np.maximum(mine[b], distance)
+                                yours[b] = np.maximum(yours[b], distance)
     return widest
 
 
@@ -347,10 +357,15 @@ def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
     widest = np.zeros(drawn)
     for start in range(0, drawn, LANES):
         stop = min(start + LANES, drawn)
-        for i in range(entries):
-            for j in range(i):
-                scale = precision[i, j]
-                if scale > 0:
-                    for b in range(start, stop):
-                        widest[b] = max(widest[b], abs(centred[i, b] - centred[j, b]) * scale)
+        most = widest[start:stop]
+        for top in range(0, entries, TILE):
+            for left in range(0, min(top + TILE, entries), TILE):
+                for i in range(top, min(top + TILE, entries)):
+                    one = centred[i, start:stop]
+                    for j in range(left, min(left + TILE, i)):
+                        scale = precision[i, j]
+                        if scale > 0:
+                            other = centred[j, start:stop]
+                            for b in range(len(one)):
+                                most[b] = np.maximum(most[b], abs(one[b] - other[b]) * scale)
     return widest

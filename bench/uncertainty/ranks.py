@@ -77,7 +77,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
         )
     if not np.isfinite(point).all():
         raise ValueError("values must be finite: leave out entries without a value")
-    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    drawn = np.ascontiguousarray(drawn[:, np.isfinite(drawn).all(axis=0)])
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
     se = kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
