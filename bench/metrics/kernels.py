@@ -18,7 +18,7 @@ TILE = 16
 """Entries that are compared with each other while they are in the cache, and running sums side by side."""
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
     """Counts which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
 
@@ -38,7 +38,7 @@ def tally(words, draws, counts):  # type: ignore[no-untyped-def]
             row[((word & np.uint64(0xFFFFFFFF)) * np.uint64(draws)) >> np.uint64(32)] += 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def interleave(counts, block):  # type: ignore[no-untyped-def]
     """Transposes (lanes, patients) into (patients, LANES), in tiles that fit the cache."""
     lanes, patients = counts.shape
@@ -49,7 +49,7 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
                 block[patient, lane] = counts[lane, patient]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
     """Adds the multiplicities of some images' patients to (LANES,) int32 sums, four images at a time."""
     i = start
@@ -70,7 +70,7 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
         i += 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore[no-untyped-def]
     """Twice the number of pairs in which the negative image stands above the positive, ties counting once.
 
@@ -109,7 +109,7 @@ def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore
     return doubled
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true):  # type: ignore[no-untyped-def]
     """One descending walk for AUROC, average precision and both operating points.
 
@@ -169,7 +169,7 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
     return doubled, precision, hits, alarms
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def scan_weighted(blocks, negative, positive, first, above, level, negative_weight, positive_weight, shares):  # type: ignore[no-untyped-def]
     """`scan_joint` with a weight per image: the same walk in float64.
 
@@ -232,7 +232,7 @@ def scan_weighted(blocks, negative, positive, first, above, level, negative_weig
     return doubled, precision, hits, alarms
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
     """Sums over patients of multiplicity times value.
 
@@ -261,7 +261,7 @@ def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
     return sums
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
     """Sum over groups of the absolute value of each group's sum of multiplicity times value.
 
@@ -290,7 +290,7 @@ def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def
     return sums
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def pair_errors(drawn):  # type: ignore[no-untyped-def]
     """Standard deviation over replicates of the difference of every pair, from the differences themselves.
 
@@ -320,7 +320,7 @@ def pair_errors(drawn):  # type: ignore[no-untyped-def]
     return errors
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
     """For every entry and replicate the largest standardised distance from any other entry.
 
@@ -350,7 +350,7 @@ def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
     return widest
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
     """(B,) the largest standardised distance of any pair in every replicate; see `widest_by_entry`."""
     entries, drawn = centred.shape

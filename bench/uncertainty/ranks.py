@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics import kernels
-from bench.metrics.checks import Bools, Floats, share
+from bench.metrics.checks import Bools, Floats, Ints, share
 from bench.uncertainty.compare import TWINS
 
 
@@ -31,6 +31,30 @@ class RankSet:
     low: int
     high: int
     p_best: float
+
+
+class RankSets(tuple[RankSet, ...]):
+    """One `RankSet` per entry, in the order given; each field also as an array (S,)."""
+
+    @property
+    def rank(self) -> Ints:
+        """(S,) ranks."""
+        return np.array([one.rank for one in self], np.int64)
+
+    @property
+    def low(self) -> Ints:
+        """(S,) best ranks that the data allow."""
+        return np.array([one.low for one in self], np.int64)
+
+    @property
+    def high(self) -> Ints:
+        """(S,) worst ranks that the data allow."""
+        return np.array([one.high for one in self], np.int64)
+
+    @property
+    def p_best(self) -> Floats:
+        """(S,) shares of replicates in which the entry is first."""
+        return np.array([one.p_best for one in self], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +109,16 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     return _Pairs(drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
 
-def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> list[RankSet]:
+def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> RankSets:
     """A rank interval for every entry, each right with probability `level` for its own entry.
 
     Args:
         replicates: (S, B) a metric of every entry in the same replicates, higher is better.
         values: (S,) the metric of every entry.
         level: Coverage of one interval.
+
+    Returns:
+        A `RankSet` for every entry, in the order given.
 
     Raises:
         ValueError: Shapes do not fit, values are not finite, or fewer than two replicates are defined.
@@ -105,7 +132,7 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     share(level, "level")
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
-        return []
+        return RankSets()
     widest = kernels.widest_by_entry(pairs.centred, pairs.precision)
     critical = np.quantile(widest, level, axis=1)
     distance = pairs.difference * pairs.precision
@@ -114,9 +141,9 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     rank = 1 + (pairs.difference < 0).sum(axis=1)
     best = _best_share(pairs.centred + np.asarray(values, np.float64)[:, None])
     total = len(rank)
-    return [
+    return RankSets(
         RankSet(int(rank[i]), int(1 + better[i]), int(total - worse[i]), float(best[i])) for i in range(total)
-    ]
+    )
 
 
 def _best_share(drawn: Floats) -> Floats:

@@ -112,9 +112,9 @@ def test_all_equal_gives_the_full_range():
 
 
 def test_small_boards():
-    assert bench.rank_sets(np.empty((0, 10)), np.empty(0)) == []
+    assert bench.rank_sets(np.empty((0, 10)), np.empty(0)) == ()
     only = bench.rank_sets([[0.7, 0.8, 0.75]], [0.75])
-    assert only == [bench.RankSet(1, 1, 1, 1.0)]
+    assert only == (bench.RankSet(1, 1, 1, 1.0),)
     assert bench.board_statements([[0.7, 0.8, 0.75]], [0.75]).tie_group == (0,)
 
 
@@ -129,7 +129,9 @@ def test_entries_may_come_in_any_order():
     values, drawn = board(6, entries=9)
     order = np.random.default_rng(0).permutation(9)
     here, there = bench.rank_sets(drawn, values), bench.rank_sets(drawn[order], values[order])
-    assert [here[k] for k in order] == there
+    assert tuple(here[k] for k in order) == there
+    assert here.low.tolist() == [found.low for found in here]
+    assert here.p_best.sum() == pytest.approx(1)
     one, other = bench.board_statements(drawn, values), bench.board_statements(drawn[order], values[order])
     assert np.array_equal(one.separated[np.ix_(order, order)], other.separated)
 
