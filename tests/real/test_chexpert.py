@@ -1,0 +1,100 @@
+"""Five prediction files that teams really submitted, as they came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from bench.workspace import Workspace
+from tests.conftest import Cli
+
+pytestmark = pytest.mark.real
+SPEC = Path(__file__).parent / "chexpert-test.toml"
+TARGETS = {
+    "atelectasis": "Atelectasis",
+    "cardiomegaly": "Cardiomegaly",
+    "consolidation": "Consolidation",
+    "edema": "Edema",
+    "pleural_effusion": "Pleural Effusion",
+}
+ACCEPTED = ("drnet", "hieupham", "yww211")
+REFUSED = ("desmond", "ngango2")
+UNCALIBRATED = 'name = "{}"\nteam = "T"\ndate = 2026-01-01\ninputs = ["image"]\nscores = "uncalibrated"\n'
+
+
+@pytest.fixture
+def words(real: Path) -> tuple[str, ...]:
+    return ("--cohort", str(SPEC), "--data", str(real / "chexpert-test"), "--json")
+
+
+def predictions(real: Path, team: str) -> Path:
+    return real / "chexpert-test" / "predictions" / f"{team}.csv"
+
+
+@pytest.mark.parametrize("team", ACCEPTED)
+def test_three_are_accepted_as_they_came(
+    team: str, real: Path, words: tuple[str, ...], board: Workspace, cli: Cli
+) -> None:
+    ran = cli("submit", predictions(real, team), "--slug", team, *words)
+    assert ran.exit_code == 0
+    assert ran.object["result"]["images"] == 500
+    assert ran.object["result"]["targets"] == sorted(TARGETS)
+    assert "manifest-absent" in ran.codes
+
+
+@pytest.mark.parametrize("team", REFUSED)
+def test_two_are_refused_with_counts_and_what_to_do(
+    team: str, real: Path, words: tuple[str, ...], board: Workspace, cli: Cli
+) -> None:
+    ran = cli("submit", predictions(real, team), "--slug", team, *words)
+    assert ran.exit_code == 1
+    frame = pd.read_csv(predictions(real, team))
+    above = {c: (frame[c] > 1).sum() for c in TARGETS.values() if (frame[c] > 1).any()}
+    said = [p for p in ran.object["problems"] if p["code"] == "predictions-out-of-range"]
+    assert len(said) == len(above) > 0
+    for column, count in above.items():
+        (problem,) = [p for p in said if p["where"].endswith(f"column {column}")]
+        highest = frame[column].max()
+        assert problem["message"].startswith(f"{count} of 500 values lie outside [0, 1], from ")
+        assert f"to {highest:g};" in problem["message"]
+        assert 'scores = "uncalibrated"' in problem["remedy"]
+    assert [p for p in board.store.rglob("*") if p.is_file()] == []
+
+
+def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(
+    real: Path, words: tuple[str, ...], board: Workspace, cli: Cli, tmp_path: Path
+) -> None:
+    for team in (*ACCEPTED, *REFUSED):
+        manifest = tmp_path / f"{team}.toml"
+        manifest.write_text(UNCALIBRATED.format(team))
+        if team in ACCEPTED:
+            manifest.write_text(UNCALIBRATED.format(team).replace("uncalibrated", "probability"))
+        ran = cli("submit", predictions(real, team), "--slug", team, "--manifest", manifest, *words)
+        assert ran.exit_code == 0, ran.stderr
+    ran = cli("score", "--all", "--replicates", "200", "--jobs", "1", *words)
+    assert ran.exit_code == 0
+    labels = pd.read_csv(real / "chexpert-test" / "groundtruth.csv").set_index("Study")
+    areas: dict[str, float] = {}
+    for card in ran.object["result"]["scorecards"]:
+        frame = pd.read_csv(predictions(real, card["slug"])).set_index("Study").loc[labels.index]
+        assert len(card["targets"]) == len(TARGETS)
+        for target in card["targets"]:
+            column, metrics = TARGETS[target["target"]], target["metrics"]
+            area = roc_auc_score(labels[column], frame[column])
+            assert metrics["auroc"]["value"] == pytest.approx(area, abs=1e-12)
+            assert metrics["auroc"]["low"] < area < metrics["auroc"]["high"]
+            precision = average_precision_score(labels[column], frame[column])
+            assert metrics["auprc"]["value"] == pytest.approx(precision, abs=1e-12)
+            figures = [metrics[name] for name in ("brier", "ece", "calibration_slope")]
+            if card["slug"] in REFUSED:
+                assert all(f["value"] is None and f["reason"] for f in figures)
+            else:
+                assert all(f["value"] is not None for f in figures)
+            if target["target"] == "pleural_effusion":
+                areas[card["slug"]] = area
+    shown = cli("board", "--csv", "--cohort", SPEC).stdout.splitlines()
+    assert [line.split(",")[1] for line in shown[1:]] == sorted(areas, key=areas.get, reverse=True)  # type: ignore[arg-type]
+    assert cli("verify", "--jobs", "1", *words).object["result"]["differing"] == 0
