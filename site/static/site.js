@@ -26,7 +26,7 @@
   const value = (row, index) => {
     const cell = row.cells[index];
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
-    const text = (cell.querySelector("a") || cell).textContent.trim();
+    const text = cell.textContent.trim();
     if (!cell.classList.contains("n")) return text || null;
     const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
     return Number.isNaN(number) ? null : number;

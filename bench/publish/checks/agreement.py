@@ -56,7 +56,7 @@ def _board(page: PageFacts, boards: Mapping[str, Leaderboard]) -> Iterator[Probl
     if rows is None:
         yield Problem("site-json", f"No leaderboard.json holds target {page.target!r}.", where=page.path)
         return
-    if not page.rows or len(page.rows) > len(rows):
+    if len(page.rows) > len(rows) or (rows and not page.rows):
         yield Problem("site-json", f"{len(page.rows)} rows, and the JSON has {len(rows)}.", where=page.path)
         return
     wrong = [shown.slug for shown, row in zip(page.rows, rows, strict=False) if not _same(shown, row)]

@@ -1,0 +1,90 @@
+"""A browser where there is one; every test here is skipped with the reason where there is none."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bench.publish.site import build_site
+from tests.publish.boards import HOSTILE, loaded_board, reported_only
+
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+
+
+def chromium_path():
+    return next(
+        (p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None
+    )
+
+
+@pytest.fixture(scope="session")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no chromium is installed (apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with the site under a base path: /some/base/."""
+    root = tmp_path_factory.mktemp("browser")
+    boards = [loaded_board(24, names=HOSTILE), reported_only()]
+    build_site(boards, root / "some" / "base", base="/some/base/", built_from="commit abc1234")
+    return root
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(folder):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/some/base/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class Visit:
+    """A page together with everything that went wrong on it."""
+
+    def __init__(self, page):
+        self.page = page
+        self.faults = []
+        self.requests = []
+        page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: self.faults.append(str(e)))
+        page.on("dialog", lambda d: (self.faults.append("a dialog opened"), d.dismiss()))
+        page.on("request", lambda r: self.requests.append(r.url))
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page: visit(url, width=…, scheme=…, javascript=…)."""
+    contexts = []
+
+    def go(url, *, width=1280, scheme="light", **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        found = Visit(context.new_page())
+        found.page.goto(url)
+        return found
+
+    yield go
+    for context in contexts:
+        context.close()

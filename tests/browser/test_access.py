@@ -1,0 +1,51 @@
+"""Accessibility by axe-core, as text: the content policy stops a script tag."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.publish.site import build_site
+from tests.publish.boards import HOSTILE, loaded_board, reported_only
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = [
+    "index.html",
+    "e/entry-0007/index.html",
+    "e/paper/index.html",
+    "compare/index.html",
+    "speed/index.html",
+    "subgroups/index.html",
+    "reported/index.html",
+    "submit/index.html",
+    "data/index.html",
+    "chexchonet/index.html",
+]
+
+
+@pytest.fixture(scope="session")
+def axe():
+    package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    return (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    out = tmp_path_factory.mktemp("access") / "site"
+    build_site([loaded_board(8, names=HOSTILE), reported_only()], out)
+    return out.as_uri() + "/"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+)
+def test_no_page_breaks_a_rule_of_wcag(visit, small, axe, width, scheme):
+    page = visit(small, width=width, scheme=scheme).page
+    found = {}
+    for path in PAGES:
+        page.goto(small + path)
+        page.evaluate(axe)
+        result = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+        for violation in result["violations"]:
+            found.setdefault(violation["id"], []).append((path, violation["nodes"][0]["html"][:120]))
+    assert found == {}
