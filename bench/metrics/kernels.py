@@ -51,7 +51,7 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
-    """Adds the multiplicities of some images' patients to (LANES,) int32 sums, four images at a time."""
+    """Adds the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
     i = start
     while i + 3 < stop:
         one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
@@ -71,7 +71,15 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore[no-untyped-def]
+def flush(total, recent):  # type: ignore[no-untyped-def]
+    """Adds twice the recent pairs to the total and empties them."""
+    for j in range(LANES):
+        total[j] += 2 * np.int64(recent[j])
+        recent[j] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def scan_auroc(blocks, negative, positive, first, above, level, largest):  # type: ignore[no-untyped-def]
     """Twice the number of pairs in which the negative image stands above the positive, ties counting once.
 
     Args:
@@ -81,31 +89,43 @@ def scan_auroc(blocks, negative, positive, first, above, level):  # type: ignore
         first: (g + 1,) where each group of positives with equal score starts.
         above: (g,) negatives scored above the group.
         level: (g,) negatives scored above the group or equal to it.
+        largest: Largest multiplicity; n times its square must stay below 2**31.
 
     Returns:
         (k, LANES) int64, exact.
     """
     doubled = np.zeros((blocks.shape[0], LANES), np.int64)
     false = np.empty(LANES, np.int32)
+    recent = np.zeros(LANES, np.uint32)
     for b in range(blocks.shape[0]):
         counts, total = blocks[b], doubled[b]
         false[:] = 0
-        seen = 0
+        seen, bound = 0, 0
         for g in range(above.shape[0]):
             add_rows(false, counts, negative, seen, above[g])
             seen = level[g]
-            tied = seen > above[g]
-            times = 1 if tied else 2
-            for k in range(first[g], first[g + 1]):
-                row = counts[positive[k]]
-                for j in range(LANES):
-                    total[j] += times * np.int64(row[j]) * false[j]
-            if tied:
+            if seen > above[g]:
+                for k in range(first[g], first[g + 1]):
+                    row = counts[positive[k]]
+                    for j in range(LANES):
+                        total[j] += np.int64(row[j]) * false[j]
                 add_rows(false, counts, negative, above[g], seen)
                 for k in range(first[g], first[g + 1]):
                     row = counts[positive[k]]
                     for j in range(LANES):
                         total[j] += np.int64(row[j]) * false[j]
+                continue
+            for k in range(first[g], first[g + 1]):
+                # Recent pairs are counted in 32 bits, twice as fast, and moved before they could overflow.
+                most = seen * largest * largest
+                if bound + most > 0xFFFFFFFF:
+                    flush(total, recent)
+                    bound = 0
+                bound += most
+                row = counts[positive[k]]
+                for j in range(LANES):
+                    recent[j] += np.uint32(row[j]) * np.uint32(false[j])
+        flush(total, recent)
     return doubled
 
 

@@ -86,7 +86,7 @@ class PatientBootstrap:
             raise ValueError("patient_id has no rows")
         patients = sorted(set(ids))
         blocks = draw_blocks(len(patients), replicates, seed)
-        self._fill(patients, _places(ids, patients), blocks, replicates)
+        self._fill(patients, _places(ids, patients), blocks, replicates, int(blocks.max()))
 
     @classmethod
     def from_counts(cls, patient_id: Any, counts: ArrayLike, patients: Any) -> PatientBootstrap:
@@ -121,14 +121,17 @@ class PatientBootstrap:
             part = whole[index * lanes : (index + 1) * lanes]
             block[:, : len(part)] = part.T
         self = cls.__new__(cls)
-        self._fill(order, _places(ids, order), blocks, len(whole))
+        self._fill(order, _places(ids, order), blocks, len(whole), int(whole.max()))
         return self
 
-    def _fill(self, patients: Sequence[str], code: Ints, blocks: Blocks, replicates: int) -> None:
+    def _fill(
+        self, patients: Sequence[str], code: Ints, blocks: Blocks, replicates: int, largest: int
+    ) -> None:
         self.patients = tuple(patients)
         self.patient_code = code
         self.blocks = blocks
         self.replicates_count = replicates
+        self.largest = largest
         self._samples: dict[bytes, Sample] = {}
 
     @property
@@ -155,7 +158,7 @@ class PatientBootstrap:
         if chosen.dtype == np.bool_ and chosen.shape != (self.images,):
             raise ValueError(f"the mask has shape {chosen.shape}, the bootstrap {self.images} rows")
         part = type(self).__new__(type(self))
-        part._fill(self.patients, self.patient_code[chosen], self.blocks, self.replicates_count)
+        part._fill(self.patients, self.patient_code[chosen], self.blocks, self.replicates_count, self.largest)
         return part
 
     def sample(self, y: ArrayLike, weight: ArrayLike | None = None) -> Sample:

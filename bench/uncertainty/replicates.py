@@ -31,6 +31,7 @@ class Rows:
     Attributes:
         blocks: (k, P, LANES) multiplicities.
         replicates: Number of replicates B.
+        largest: Largest multiplicity.
         patient: (n,) place of every row's patient; rows of weight 0 are dropped here and below.
         weight: (n,) row weights, or None.
         keep: (rows given,) which rows count.
@@ -38,6 +39,7 @@ class Rows:
 
     blocks: Blocks
     replicates: int
+    largest: int
     patient: Ints
     weight: Floats | None
     keep: Bools = field(repr=False)
@@ -52,7 +54,14 @@ class Rows:
         row = weights(weight, bootstrap.images)
         keep = np.ones(bootstrap.images, np.bool_) if row is None else row > 0
         held = None if row is None else row[keep]
-        return cls(bootstrap.blocks, bootstrap.replicates_count, bootstrap.patient_code[keep], held, keep)
+        return cls(
+            bootstrap.blocks,
+            bootstrap.replicates_count,
+            bootstrap.largest,
+            bootstrap.patient_code[keep],
+            held,
+            keep,
+        )
 
     @property
     def unit(self) -> Floats:
@@ -130,7 +139,8 @@ class Sample(Rows):
         if len(positive) != bootstrap.images:
             raise ValueError(f"y has {len(positive)} rows, the bootstrap {bootstrap.images}")
         rows = Rows.of(bootstrap, weight)
-        return cls(rows.blocks, rows.replicates, rows.patient, rows.weight, rows.keep, positive[rows.keep])
+        held = {field.name: getattr(rows, field.name) for field in fields(Rows)}
+        return cls(**held, positive=positive[rows.keep])
 
     @cached_property
     def positive_patients(self) -> int:
@@ -221,11 +231,11 @@ class Ranking:
 
 def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
-    if not sample.whole:
-        return ranking_replicates(sample, ladder).auroc
     walk = Walk.of(sample, ladder)
+    if not sample.whole or len(walk.negative) * sample.largest**2 >= 2**31:
+        return ranking_replicates(sample, ladder).auroc
     doubled = kernels.scan_auroc(
-        sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level
+        sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level, sample.largest
     )
     return _area(sample.trimmed(doubled), sample)
 

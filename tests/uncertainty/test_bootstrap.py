@@ -195,6 +195,16 @@ def test_large_multiplicities_are_exact():
         assert found[b] == pytest.approx(slow.auroc(y, p, counts[b].astype(float)), abs=1e-15)
 
 
+@pytest.mark.parametrize("largest", [9, 60, 255])
+def test_counting_in_32_bits_never_overflows(largest):
+    rng = np.random.default_rng(largest)
+    y = (rng.random(40_000) < 0.5).astype(int)
+    score = rng.random(40_000) - 0.2 * y
+    counts = np.array([[largest], [1]])
+    boot = bench.PatientBootstrap.from_counts(["a"] * 40_000, counts, ["a"])
+    assert boot.replicates(y, score).tolist() == [bench.auroc(y, score)] * 2
+
+
 def test_selecting_rows_keeps_the_draws():
     y, p, patient = slow.cohort(np.random.default_rng(4), 30)
     boot = bench.PatientBootstrap(patient, 60)
