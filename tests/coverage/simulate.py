@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,10 +107,15 @@ def simulate(setting: Setting, cohorts: int, replicates: int, seed: int) -> Tall
     return tally
 
 
-RIVALS = (
-    "image bootstrap", "DeLong", "patient percentile",
-    "logit, normal", "logit, t(positive patients - 1)", "auroc",
-)  # fmt: skip
+RIVALS = {
+    "image bootstrap": "image bootstrap",
+    "DeLong": "DeLong",
+    "patient percentile": "patient percentile",
+    "logit, normal": "logit, normal",
+    "logit, t(positive patients - 1)": "logit, t(positive patients - 1)",
+    "**logit-t**": "auroc",
+}
+"""Columns of the first table, and where they are counted."""
 
 
 def row(cells: Iterable[str]) -> str:
@@ -118,30 +123,34 @@ def row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def head(cells: Sequence[str]) -> str:
+    """The first two lines of a Markdown table."""
+    return row(cells) + "\n" + row("---" for _ in cells)
+
+
 def main() -> None:
-    """Reads the options, simulates, prints."""
+    """Reads the options, simulates, prints each row when it is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=2000)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="part of a setting's name")
     options = parser.parse_args()
-    chosen = [setting for setting in SETTINGS if options.only in setting.name]
+    print(f"Coverage of nominal 95% intervals for the AUROC, {options.cohorts:,} cohorts each\n")
+    print(head(("patients × images, clustering", *RIVALS, "df (median)", "positive patients (median)")))
     found = {}
-    for setting in chosen:
-        found[setting] = simulate(setting, options.cohorts, options.replicates, options.seed)
-        print(f"{setting.name}: done", flush=True)
-    print(f"\nCoverage of nominal 95% intervals for the AUROC, {options.cohorts} cohorts each\n")
-    names = ("setting", *RIVALS[:-1], "logit-t", "df (median)", "positive patients")
-    print(row(names), row("---" for _ in names), sep="\n")
-    for setting, tally in found.items():
-        cells = [f"{tally.coverage(name):.1f}" for name in RIVALS]
+    for setting in SETTINGS:
+        if options.only not in setting.name:
+            continue
+        tally = found[setting] = simulate(setting, options.cohorts, options.replicates, options.seed)
+        cells = [f"{tally.coverage(name):.1f}" for name in RIVALS.values()]
         sizes = f"{np.median(tally.df):.0f}", f"{np.median(tally.positive_patients):.0f}"
-        print(row([setting.name, *cells, *sizes]))
-    print("\nCoverage of every interval\n")
-    every = (*SINGLE, *(f"Δ {name}" for name in PAIRED))
-    print(row(("metric", *(setting.name for setting in chosen))), row("---" for _ in (0, *chosen)), sep="\n")
-    for name in every:
+        print(row([setting.name, *cells, *sizes]), flush=True)
+    print(
+        "\nCoverage of every interval of `bench.evaluate`, and of paired differences (Δ) by `bench.compare`\n"
+    )
+    print(head(("metric", *(setting.name for setting in found))))
+    for name in (*SINGLE, *(f"Δ {name}" for name in PAIRED)):
         print(row([name, *(f"{tally.coverage(name):.1f}" for tally in found.values())]))
 
 
