@@ -127,6 +127,11 @@ class BatchTiming(Document):
     stability: Stability
     parity: Parity
     blocks: int = Field(ge=0, description="Blocks that ended well.")
+    limit_fraction: float | None = Field(
+        default=None,
+        description="Least time by the roofline / median latency; null also where that is above 1, since the "
+        "device was then seen to do less than the model did: it was busy with something else.",
+    )
     telemetry: Telemetry | None = Field(default=None, description="Of a GPU; null for a CPU.")
     peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
     load_average: float | None = Field(default=None, description="1-minute load before the first block.")
@@ -135,6 +140,17 @@ class BatchTiming(Document):
     def ranked(self) -> bool:
         """Whether the row may be ranked: it ended well, is stable, and reproduced the predictions."""
         return self.status == "ok" and self.stability.stable is True and self.parity.status == "passed"
+
+
+class Roofline(Document):
+    """The least work of an image and the most that the device was seen to do; null with a reason."""
+
+    mflop_per_image: float | None = Field(default=None, description="10^6 operations, two per multiply-add.")
+    weight_mb: float | None = Field(default=None, description="Weights, read once for each batch.")
+    image_mb: float | None = Field(default=None, description="Inputs and outputs of an image.")
+    device_gflop_per_s: float | None = Field(default=None, description="Of one large matrix product.")
+    device_gb_per_s: float | None = Field(default=None, description="Read and written by one large copy.")
+    reason: str = ""
 
 
 class ProtocolRecord(Document):
@@ -171,6 +187,7 @@ class TimingRecord(Document):
     options: dict[str, Fact] = Field(
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."
     )
+    roofline: Roofline = Field(default_factory=Roofline)
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)
     argv: tuple[str, ...] = Field(default=(), description="Command line; paths shortened to file names.")

@@ -26,6 +26,7 @@ from bench.submission.model import manifest_problems
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Precision, ProtocolRecord, TimingRecord
+from bench.timing.roofline import measure_roofline, with_limit
 from bench.timing.rows import BlockAnswer, Values, ended_row, measured_row
 
 Progress = Callable[[int, int], None]
@@ -109,6 +110,8 @@ def time_model(
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
         job = _Job(chosen, inputs, protocol, request)
+        one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
+        roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
         rows = _time_batches(job, batches, progress)
     return TimingRecord(
         slug=slug,
@@ -125,7 +128,8 @@ def time_model(
         protocol=ProtocolRecord(**asdict(protocol)),
         inputs=inputs.kind,
         options={**job.device.get("facts", {}), **job.options, **converted.facts},
-        batches=rows,
+        roofline=roofline,
+        batches=tuple(with_limit(row, roofline) for row in rows),
         environment=environment(),
         argv=public_argv(),
     )

@@ -16,7 +16,7 @@ from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import sha256_file, write_json
 from bench.runtime.predict import Limits, predict
-from bench.timing.record import TimingRecord, device_slug
+from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.run import time_model
 from tests.runtime.models import (
     busy_model,
@@ -28,6 +28,13 @@ from tests.runtime.models import (
     with_age_and_sex,
 )
 from tests.timing.fakes import SHORT
+
+
+@pytest.fixture(autouse=True)
+def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ceilings are measured for one record, below, and have tests of their own."""
+    unknown = Roofline(reason="not asked for")
+    monkeypatch.setattr("bench.timing.run.measure_roofline", lambda *_, **__: unknown)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,8 @@ def test_a_record_holds_what_was_measured_and_with_what(
     assert record.options["onnxruntime"]
     assert record.argv == ("bench", "time", "tiny", "--data=c")
     assert record.protocol.name == "quick"
+    assert record.roofline.mflop_per_image == pytest.approx(2e-6 * 24 * 24 * 2)
+    assert record.roofline.device_gflop_per_s is not None
     assert [row.batch for row in record.batches] == [1, 3]
 
 

@@ -1,0 +1,78 @@
+"""Whether a model or its engine is slow: the least time that its work takes here, beside what it took.
+
+The limit is the larger of the time for its multiplications and the time for its bytes at the rates that the
+device was seen to reach (Williams, Waterman and Patterson 2009, Commun ACM 52(4):65-76).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from bench.runtime.child import Worker, WorkerFailure
+from bench.timing.record import BatchTiming, Roofline
+
+WORKER = "bench.timing.roofline_worker"
+LIMIT_S: Final = 120.0
+
+
+def measure_roofline(
+    model_path: Path, inputs: Mapping[str, tuple[int, ...]], precision: str, *, is_gpu: bool
+) -> Roofline:
+    """The model's work and the device's ceilings; null with a reason where they cannot be had.
+
+    Args:
+        model_path: The file as it is run.
+        inputs: Input name → shape of one image.
+        precision: In which the device multiplies.
+        is_gpu: Which device is measured.
+    """
+    if precision == "int8":
+        return Roofline(reason="No ceiling is measured for int8.")
+    request = {
+        "model": str(model_path),
+        "inputs": {name: list(shape) for name, shape in inputs.items()},
+        "precision": precision,
+        "is_gpu": is_gpu,
+    }
+    try:
+        with Worker(WORKER, LIMIT_S) as worker:
+            worker.send(request)
+            answer, _ = worker.receive()
+    except WorkerFailure as failure:
+        return Roofline(reason=failure.message)
+    if "reason" in answer:
+        return Roofline(reason=answer["reason"])
+    cost = answer["cost"]
+    return Roofline(
+        mflop_per_image=2e-6 * cost["multiply_adds"],
+        weight_mb=1e-6 * cost["weight_bytes"],
+        image_mb=1e-6 * cost["image_bytes"],
+        device_gflop_per_s=2e-9 * answer["products_per_s"],
+        device_gb_per_s=1e-9 * answer["bytes_per_s"],
+    )
+
+
+def least_ms(roofline: Roofline, batch: int) -> float | None:
+    """Milliseconds that a batch takes at least at the device's ceilings; None where they are unknown."""
+    values = (
+        roofline.mflop_per_image,
+        roofline.weight_mb,
+        roofline.image_mb,
+        roofline.device_gflop_per_s,
+        roofline.device_gb_per_s,
+    )
+    if any(value is None for value in values):
+        return None
+    mflop, weight_mb, image_mb, gflop_per_s, gb_per_s = (float(value or 0.0) for value in values)
+    return max(batch * mflop / gflop_per_s, (weight_mb + batch * image_mb) / gb_per_s)
+
+
+def with_limit(row: BatchTiming, roofline: Roofline) -> BatchTiming:
+    """The row with the fraction of the limit that its median latency reaches."""
+    least = least_ms(roofline, row.batch)
+    taken = row.compute.p50.value_ms or row.end_to_end.p50.value_ms
+    if least is None or taken is None or least > taken:
+        return row
+    return row.model_copy(update={"limit_fraction": least / taken})
