@@ -17,6 +17,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.cohort.spec import LabelRule
     from bench.cohort.split import Strings
     from bench.submission.manifest import Manifest
 
@@ -97,6 +98,7 @@ class TrainingTask:
         targets: Binary targets, in the order of the spec; a baseline predicts each.
         measurements: Continuous targets; a baseline may predict them too.
         headline: The binary target that the board ranks by.
+        rules: How binary targets follow from measurements, as the spec says; columns are measurement names.
         train: Images to fit on.
         val: Images of other patients, for choices such as when to stop.
         test: Images of yet other patients, to be predicted.
@@ -110,6 +112,7 @@ class TrainingTask:
     targets: tuple[str, ...]
     measurements: tuple[str, ...]
     headline: str
+    rules: tuple[LabelRule, ...]
     train: LabelledImages
     val: LabelledImages
     test: UnlabelledImages
@@ -144,6 +147,7 @@ class Baseline:
         run: Trains and predicts.
         needs_images: Whether it reads pixels.
         needs_inputs: Inputs that the cohort's spec must declare.
+        needs_inputs_beside: It must declare some input other than these, where there are any here.
         needs_packages: Importable packages beyond the harness's own.
         quick: Whether it belongs to the few that `bench demo` runs.
     """
@@ -153,5 +157,6 @@ class Baseline:
     run: Callable[[TrainingTask], Result]
     needs_images: bool = False
     needs_inputs: tuple[str, ...] = ()
+    needs_inputs_beside: tuple[str, ...] = ()
     needs_packages: tuple[str, ...] = ()
     quick: bool = False

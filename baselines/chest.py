@@ -143,7 +143,7 @@ def _rows_of_both(one: Mask, other: Mask) -> npt.NDArray[np.intp]:
     return rows[tip : len(rows) - tip]
 
 
-def _greatest(widths: npt.NDArray[np.generic]) -> float:
+def _greatest(widths: npt.NDArray[np.float64] | npt.NDArray[np.intp]) -> float:
     return float(np.quantile(widths, WIDEST))
 
 

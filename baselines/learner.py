@@ -49,6 +49,11 @@ class Learner(LightningModule):
         sex = extra[:, [self.extra.index("sex")]] if "sex" in self.extra else None
         return self.head.predictions(self(pixels, extra), sex)
 
+    def start_from(self, labels: Tensor) -> None:
+        """Sets the last bias so that the untrained network predicts the averages of labels (n, labels)."""
+        with torch.no_grad():
+            self.network.head.bias.copy_(self.head.initial_bias(labels))
+
     def on_train_epoch_start(self) -> None:
         """Begins a new mean."""
         self._train = (0.0, 0)

@@ -8,7 +8,7 @@ import torch
 from baselines.api import Result, TrainingTask, Values
 from baselines.describe import describe
 from baselines.fit import fit
-from baselines.heads import BinaryHead, Head
+from baselines.heads import BinaryHead, EchoHead, Head
 from baselines.learner import WHITE, Learner
 from baselines.onnx_export import export_onnx
 from baselines.recipe import Recipe
@@ -28,10 +28,11 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
     if not len(task.val):
         message = f"There are {len(task.train)} training images and none for val, which a network needs."
         raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
-    head = BinaryHead(task.targets)
+    head = _head(task, recipe)
     learner = Learner(recipe, head, task.seed)
     begin_run(task, recipe)
     train, val, test = _arrays(task, recipe, head)
+    learner.start_from(torch.from_numpy(train.labels))
     fit(learner, train, val, task.folder, task.progress)
     predictions = _predict(learner, test)
     task.progress("exporting to ONNX", 0, 1)
@@ -48,6 +49,16 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
         model=interface,
     )
     return Result(manifest, predictions, model)
+
+
+def _head(task: TrainingTask, recipe: Recipe) -> Head:
+    if recipe.head == "binary":
+        return BinaryHead(task.targets)
+    head = EchoHead(task.measurements, task.rules)
+    if task.headline not in head.columns:
+        message = f"No rule says how {task.headline} follows from measurements."
+        raise BenchError(Problem("baseline-label-rule", message, where=f"cohort {task.cohort}"))
+    return head
 
 
 def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arrays, Arrays]:

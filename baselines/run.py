@@ -12,6 +12,7 @@ import pandas as pd
 from baselines.api import Baseline, Progress, Result, Track, Values, silent
 from baselines.registry import find_baseline
 from baselines.views import make_task
+from bench.cohort.images import ImageFolders
 from bench.cohort.split import FOLDS
 from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
@@ -82,12 +83,20 @@ def check_needs(baseline: Baseline, cohort: Cohort) -> None:
     """Refuses a cohort or environment that lacks what the baseline needs.
 
     Raises:
-        BenchError: ``baseline-input-missing``, or ``baseline-extra-missing`` (exit 3).
+        BenchError: ``baseline-input-missing``; with exit 3 ``images-folder-missing`` or
+            ``baseline-extra-missing``.
     """
     if missing := [name for name in baseline.needs_inputs if name not in cohort.spec.columns.inputs]:
         message = f"{baseline.name} needs the inputs {', '.join(missing)}, which the cohort does not declare."
         where = f"cohort {cohort.spec.id}, [columns.inputs]"
         raise BenchError(Problem("baseline-input-missing", message, where=where))
+    beside = set(baseline.needs_inputs_beside)
+    if beside and not set(cohort.spec.columns.inputs) - beside:
+        message = f"{baseline.name} needs an input beside {' and '.join(baseline.needs_inputs_beside)}."
+        where = f"cohort {cohort.spec.id}, [columns.inputs]"
+        raise BenchError(Problem("baseline-input-missing", message, where=where))
+    if baseline.needs_images:
+        ImageFolders(cohort)
     if absent := missing_packages(baseline):
         message = f"{baseline.name} needs {', '.join(absent)}, which cannot be imported."
         raise BenchError(Problem("baseline-extra-missing", message), EXIT_ENVIRONMENT)

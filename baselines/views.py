@@ -18,7 +18,7 @@ from baselines.api import (
     silent,
 )
 from baselines.pixels import FileSource
-from bench.cohort.spec import CohortSpec, Contains
+from bench.cohort.spec import CohortSpec, Contains, LabelRule
 from bench.cohort.split import FOLDS, Strings, patient_uniform
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
@@ -59,6 +59,7 @@ def make_task(
         targets=tuple(t.name for t in cohort.spec.binary_targets),
         measurements=tuple(t.name for t in cohort.spec.continuous_targets),
         headline=cohort.spec.headline,
+        rules=_rules(cohort.spec),
         train=_labelled(cohort, train, baseline.needs_images),
         val=_labelled(cohort, val, baseline.needs_images),
         test=_unlabelled(cohort, test, baseline.needs_images),
@@ -100,6 +101,17 @@ def _refuse_label_inputs(spec: CohortSpec) -> None:
         raise BenchError(
             Problem("baseline-label-input", message, where=f"cohort {spec.id}, [columns.inputs]")
         )
+
+
+def _rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
+    """The spec's label rules in terms of its measurements; a rule that needs anything else is left out."""
+    names = {target.source: target.name for target in spec.continuous_targets}
+    rules: dict[str, LabelRule] = {}
+    for rule in spec.label_rules:
+        if {limit.column for limit in rule.any_of} <= set(names) and set(rule.or_targets) <= set(rules):
+            limits = tuple(limit.model_copy(update={"column": names[limit.column]}) for limit in rule.any_of)
+            rules[rule.target] = rule.model_copy(update={"any_of": limits})
+    return tuple(rules.values())
 
 
 def _unlabelled(cohort: Cohort, rows: Rows, pixels: bool) -> UnlabelledImages:

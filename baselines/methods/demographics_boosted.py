@@ -8,8 +8,8 @@ from baselines.describe import describe
 from baselines.features import age_and_sex
 
 DESCRIPTION = (
-    "Gradient-boosted trees on age and sex, one model per target, the number of trees chosen on val. Beside the "
-    "logistic regression it shows whether any shape of the risk over age was missed."
+    "Gradient-boosted trees on age and sex, one model per target, the number of trees chosen on val. Beside "
+    "the logistic regression it shows whether any shape of the risk over age was missed."
 )
 
 

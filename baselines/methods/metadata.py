@@ -9,26 +9,17 @@ from baselines.boosting import boost_each_target
 from baselines.describe import describe
 from baselines.features import numbers
 from baselines.tabular import Matrix
-from bench.errors import BenchError, Problem
 
 DESCRIPTION = (
-    "Gradient-boosted trees on everything that the record holds beside age and sex: {inputs}. None of it is the "
-    "heart. A model can read much of it from the image, so what it reaches may be had by shortcuts."
+    "Gradient-boosted trees on everything that the record holds beside age and sex: {inputs}. None of it is "
+    "the heart. A model can read much of it from the image, so what it reaches may be had by shortcuts."
 )
 PERSONAL = ("age", "sex")
 
 
 def run(task: TrainingTask) -> Result:
-    """One ensemble per target.
-
-    Raises:
-        BenchError: The cohort declares no input beside age and sex (``baseline-input-missing``).
-    """
+    """One ensemble per target."""
     names = tuple(str(name) for name in task.train.inputs if name not in PERSONAL)
-    if not names:
-        message = "metadata needs an input beside age and sex; the cohort declares none."
-        where = f"cohort {task.cohort}, [columns.inputs]"
-        raise BenchError(Problem("baseline-input-missing", message, where=where))
     columns = [_coded(task, name) for name in names]
     train, val, test = (np.column_stack(part) for part in zip(*columns, strict=True))
     predictions = boost_each_target(task, train, val, test)
@@ -47,4 +38,6 @@ def _coded(task: TrainingTask, name: str) -> tuple[Matrix, Matrix, Matrix]:
     return coded[0], coded[1], coded[2]
 
 
-BASELINE = Baseline("metadata", "the record without age and sex: what shortcuts reach", run)
+BASELINE = Baseline(
+    "metadata", "the record without age and sex: what shortcuts reach", run, needs_inputs_beside=PERSONAL
+)

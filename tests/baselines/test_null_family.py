@@ -33,7 +33,7 @@ def _task(train: int, test: int, seed: int = 0, **changes: object) -> tuple[Trai
     people, labels = _people(train, 1)
     unseen, truth = _people(test, 2)
     view = LabelledImages(people.images, people.patients, people.inputs, None, {"ill": labels})
-    task = TrainingTask("c", ("ill",), (), "ill", view, view, unseen, seed, True, Path())
+    task = TrainingTask("c", ("ill",), (), "ill", (), view, view, unseen, seed, True, Path())
     return replace(task, **changes), truth  # type: ignore[arg-type]
 
 

@@ -67,7 +67,7 @@ def test_impossible_values(line: str, reason: str):
     assert any(reason in message for message in _faults("\n".join([line, *kept])))
 
 
-@pytest.mark.parametrize("name", ["cnn-small"])
+@pytest.mark.parametrize("name", ["cnn-small", "densenet121", "densenet121-echo"])
 @pytest.mark.parametrize("quick", [False, True])
 def test_recipes_that_come_with_the_harness(name: str, quick: bool):
     assert load_recipe(name, quick=quick).network
