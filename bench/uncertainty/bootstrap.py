@@ -12,7 +12,7 @@ from bench.metrics import kernels
 from bench.metrics.checks import Floats, Ints
 
 if TYPE_CHECKING:
-    from bench.uncertainty.replicates import Sample
+    from bench.uncertainty.sample import Sample
 
 Blocks = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -132,7 +132,7 @@ class PatientBootstrap:
         self.blocks = blocks
         self.replicates_count = replicates
         self.largest = largest
-        self._samples: dict[bytes, Sample] = {}
+        self._samples: dict[tuple[bytes, ...], Sample] = {}
 
     @property
     def images(self) -> int:
@@ -163,12 +163,10 @@ class PatientBootstrap:
 
     def sample(self, y: ArrayLike, weight: ArrayLike | None = None) -> Sample:
         """Everything that depends on labels and draws alone, worked out once per set of labels."""
-        from bench.uncertainty.replicates import Sample
+        from bench.uncertainty.sample import Sample
 
-        key = b"|".join(np.asarray(part).tobytes() for part in (y, weight) if part is not None)
-        if key not in self._samples:
-            self._samples[key] = Sample.labelled(self, y, weight)
-        return self._samples[key]
+        sample = Sample.labelled(self, y, weight)
+        return self._samples.setdefault(sample.key, sample)
 
     def replicates(
         self, y: ArrayLike, score: ArrayLike, metric: str = "auroc", weight: ArrayLike | None = None

@@ -13,7 +13,8 @@ from bench.metrics.checks import Bools, Floats, share
 from bench.metrics.ladder import Ladder
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import satterthwaite, t_interval
-from bench.uncertainty.replicates import FIT, SENSITIVITY, SPECIFICITY, replicate
+from bench.uncertainty.replicates import FIT, replicate
+from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
 
 TWINS = 1e-12
 """Below this standard error of a difference two entries are the same."""

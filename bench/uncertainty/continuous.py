@@ -12,7 +12,7 @@ from bench.metrics.checks import Floats, share
 from bench.metrics.regression import agreement, from_moments, moments
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval
-from bench.uncertainty.replicates import Rows
+from bench.uncertainty.sample import Rows
 
 
 @dataclass(frozen=True, slots=True)

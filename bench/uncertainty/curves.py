@@ -19,7 +19,7 @@ from bench.uncertainty.intervals import (
     t_interval,
     with_warnings,
 )
-from bench.uncertainty.replicates import Sample
+from bench.uncertainty.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from bench.uncertainty.intervals import (
     widened,
     with_warnings,
 )
-from bench.uncertainty.replicates import Sample
+from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY, Sample
 
 
 class Scored:
@@ -133,10 +133,10 @@ def auprc(scored: Scored) -> Estimate:
 
 def sensitivity_at_90_specificity(scored: Scored) -> Estimate:
     """Best attainable step, threshold chosen on these rows."""
-    point = discrimination.point_at_specificity(scored.ladder, engine.SPECIFICITY)
+    point = discrimination.point_at_specificity(scored.ladder, SPECIFICITY)
     if point is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.sensitivity_at_specificity(scored.ladder, engine.SPECIFICITY)
+    pull = influence.sensitivity_at_specificity(scored.ladder, SPECIFICITY)
     drawn = scored.ranking.sensitivity_at_90_specificity
     return scored.interval(point.sensitivity, drawn, pull, "logit", 0.5 / scored.positives)
 
@@ -147,10 +147,10 @@ def specificity_at_90_sensitivity(scored: Scored) -> Estimate:
     Its threshold rests on the few lowest positive patients: in simulation the logit-t interval alone lay too
     high (coverage down to 91%); widened to the percentile limits it covered 94 to 97%.
     """
-    point = discrimination.point_at_sensitivity(scored.ladder, engine.SENSITIVITY)
+    point = discrimination.point_at_sensitivity(scored.ladder, SENSITIVITY)
     if point is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.specificity_at_sensitivity(scored.ladder, engine.SENSITIVITY)
+    pull = influence.specificity_at_sensitivity(scored.ladder, SENSITIVITY)
     drawn = scored.ranking.specificity_at_90_sensitivity
     return widened(scored.interval(point.specificity, drawn, pull, "logit", 0.5 / scored.negatives))
 

@@ -10,7 +10,7 @@ from bench.metrics import kernels
 from bench.metrics.calibration import logit
 from bench.metrics.checks import Bools, Floats
 from bench.metrics.line import expit, fit_line, fit_shift
-from bench.uncertainty.replicates import Sample
+from bench.uncertainty.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

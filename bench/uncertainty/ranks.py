@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics import kernels
+from bench.metrics import pair_kernels
 from bench.metrics.checks import Bools, Floats, Ints, share
 from bench.uncertainty.compare import TWINS
 
@@ -104,7 +104,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     drawn = np.ascontiguousarray(drawn[:, np.isfinite(drawn).all(axis=0)])
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
-    se = kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
+    se = pair_kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
     precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
     return _Pairs(drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
@@ -133,7 +133,7 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         return RankSets()
-    widest = kernels.widest_by_entry(pairs.centred, pairs.precision)
+    widest = pair_kernels.widest_by_entry(pairs.centred, pairs.precision)
     critical = np.quantile(widest, level, axis=1)
     distance = pairs.difference * pairs.precision
     worse = (distance > critical[:, None]).sum(axis=1)
@@ -174,7 +174,7 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
     separated = np.zeros(distance.shape, np.bool_)
     while True:
         open_pairs = np.where(separated | separated.T, 0.0, pairs.precision)
-        widest = kernels.widest_of_all(pairs.centred, open_pairs)
+        widest = pair_kernels.widest_of_all(pairs.centred, open_pairs)
         critical = float(np.quantile(widest, level))
         found = distance > max(critical, 0.0)
         if not open_pairs.any() or np.array_equal(found | separated, separated):

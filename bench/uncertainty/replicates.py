@@ -2,185 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bench.metrics import kernels
 from bench.metrics.calibration import bin_edges, bin_index, surprise
-from bench.metrics.checks import Bools, Floats, Ints, finite_vector, labels, weights
-from bench.metrics.discrimination import ROUNDING
+from bench.metrics.checks import Bools, Floats, Ints
 from bench.metrics.ladder import Ladder
+from bench.uncertainty.sample import Sample
 
-if TYPE_CHECKING:
-    from bench.uncertainty.bootstrap import Blocks, PatientBootstrap
-
-SPECIFICITY = 0.9
-SENSITIVITY = 0.9
 ECE_BINS = 15
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Images on a bootstrap, labelled or not.
-
-    Attributes:
-        blocks: (k, P, LANES) multiplicities.
-        replicates: Number of replicates B.
-        largest: Largest multiplicity.
-        patient: (n,) place of every row's patient; rows of weight 0 are dropped here and below.
-        weight: (n,) row weights, or None.
-        keep: (rows given,) which rows count.
-    """
-
-    blocks: Blocks
-    replicates: int
-    largest: int
-    patient: Ints
-    weight: Floats | None
-    keep: Bools = field(repr=False)
-
-    @classmethod
-    def of(cls, bootstrap: PatientBootstrap, weight: ArrayLike | None) -> Rows:
-        """The rows of a bootstrap.
-
-        Raises:
-            ValueError: Weights that are negative or too few.
-        """
-        row = weights(weight, bootstrap.images)
-        keep = np.ones(bootstrap.images, np.bool_) if row is None else row > 0
-        held = None if row is None else row[keep]
-        return cls(
-            bootstrap.blocks,
-            bootstrap.replicates_count,
-            bootstrap.largest,
-            bootstrap.patient_code[keep],
-            held,
-            keep,
-        )
-
-    @property
-    def unit(self) -> Floats:
-        """(n,) row weights, ones where none were given."""
-        return np.ones(len(self.patient)) if self.weight is None else self.weight
-
-    def scores(self, score: ArrayLike, name: str = "score") -> Floats:
-        """Values of the rows that count.
-
-        Raises:
-            ValueError: NaN or infinite values, or another number of rows than the bootstrap has.
-        """
-        vector = finite_vector(score, name)
-        if len(vector) != len(self.keep):
-            raise ValueError(f"{name} has {len(vector)} rows, the bootstrap {len(self.keep)}")
-        return vector[self.keep]
-
-    def probabilities(self, p: ArrayLike) -> Floats:
-        """As `scores`, in [0, 1]."""
-        vector = self.scores(p, "p")
-        bad = int(np.count_nonzero((vector < 0) | (vector > 1)))
-        if bad:
-            raise ValueError(f"p must lie in [0, 1]; {bad} values do not")
-        return vector
-
-    @cached_property
-    def present(self) -> Bools:
-        """(P,) patients with a row that counts."""
-        return np.bincount(self.patient, minlength=self.blocks.shape[1]) > 0
-
-    def by_patient(self, values: Floats) -> Floats:
-        """(P,) sums of row values over each patient."""
-        return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
-
-    def trimmed(self, lanes: NDArray[Any]) -> Floats:
-        """(B,) the lanes of a kernel that are replicates, as float64."""
-        return lanes.reshape(-1)[: self.replicates].astype(np.float64)
-
-    def totals(self, columns: Sequence[Floats]) -> Floats:
-        """(len(columns), B) sums over the rows of each replicate, weights included, of row values (n,)."""
-        worth = np.stack([self.by_patient(self.unit * column) for column in columns], axis=1)
-        held = np.flatnonzero(self.present)
-        sums = kernels.dense_sums(self.blocks, held, worth[held])
-        return np.asarray(sums)[:, : self.replicates]
-
-    def gaps(self, values: Floats, index: Ints, bins: int) -> Floats:
-        """(B,) sum over bins of the absolute sum of row values (weights included) in the bin."""
-        patients = self.blocks.shape[1]
-        cell = index * patients + self.patient
-        held = np.flatnonzero(np.bincount(cell, minlength=bins * patients))
-        worth = np.bincount(cell, self.unit * values, minlength=bins * patients)[held]
-        start = np.searchsorted(held, np.arange(bins + 1) * patients)
-        return self.trimmed(kernels.absolute_sums(self.blocks, start, held % patients, worth))
-
-
-@dataclass(frozen=True)
-class Sample(Rows):
-    """Labelled images on a bootstrap: what every score on these images shares.
-
-    Attributes:
-        positive: (n,) labels.
-    """
-
-    positive: Bools
-
-    @classmethod
-    def labelled(cls, bootstrap: PatientBootstrap, y: ArrayLike, weight: ArrayLike | None) -> Sample:
-        """The rows of a bootstrap with their labels.
-
-        Raises:
-            ValueError: Labels other than 0/1, weights that are negative, lengths that differ from the
-                bootstrap's.
-        """
-        positive = labels(y)
-        if len(positive) != bootstrap.images:
-            raise ValueError(f"y has {len(positive)} rows, the bootstrap {bootstrap.images}")
-        rows = Rows.of(bootstrap, weight)
-        held = {field.name: getattr(rows, field.name) for field in fields(Rows)}
-        return cls(**held, positive=positive[rows.keep])
-
-    @cached_property
-    def positive_patients(self) -> int:
-        """Number of patients with a positive row."""
-        return int(np.count_nonzero(np.bincount(self.patient[self.positive])))
-
-    @cached_property
-    def negative_patients(self) -> int:
-        """Number of patients with a negative row."""
-        return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything is counted in 32-bit whole numbers: no row weights, multiplicities below 256."""
-        return self.weight is None and self.blocks.dtype == np.uint8
-
-    @cached_property
-    def classes(self) -> tuple[Floats, Floats]:
-        """(B,) weight of the positive and of the negative rows in every replicate."""
-        positive = self.positive.astype(np.float64)
-        hit, miss = self.totals([positive, 1 - positive])
-        return hit, miss
-
-    @cached_property
-    def limits(self) -> tuple[Floats, Floats]:
-        """(k, LANES) the most false and the least true positives at the two operating points."""
-        hit, miss = self.classes
-        most = miss - SPECIFICITY * (1 - ROUNDING) * miss
-        least = SENSITIVITY * (1 - ROUNDING) * hit
-        if self.whole:
-            most, least = np.floor(most), np.ceil(least)
-        lanes = np.zeros((2, self.blocks.shape[0] * kernels.LANES))
-        lanes[:, : self.replicates] = most, least
-        return tuple(lanes.reshape(2, -1, kernels.LANES))  # type: ignore[return-value]
-
-    @cached_property
-    def defined(self) -> Bools:
-        """(B,) whether the replicate holds both classes."""
-        hit, miss = self.classes
-        return (hit > 0) & (miss > 0)
+"""Equal-width bins of the calibration error."""
 
 
 @dataclass(frozen=True, slots=True)

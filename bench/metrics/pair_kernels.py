@@ -1,0 +1,92 @@
+"""Compiled loops over all pairs of entries of a board, in tiles of entries that stay in the cache."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from bench.metrics.kernels import LANES
+
+TILE = 16
+"""Entries that are compared with each other while they are in the cache, and running sums side by side."""
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_errors(drawn):  # type: ignore[no-untyped-def]
+    """Standard deviation over replicates of the difference of every pair, from the differences themselves.
+
+    Args:
+        drawn: (S, B) replicates less the entry's mean over replicates.
+
+    Returns:
+        (S, S) symmetric, zero on the diagonal.
+    """
+    entries, replicates = drawn.shape
+    errors = np.zeros((entries, entries))
+    squares = np.empty(TILE)
+    for top in range(0, entries, TILE):
+        for left in range(0, min(top + TILE, entries), TILE):
+            for i in range(top, min(top + TILE, entries)):
+                one = drawn[i]
+                for j in range(left, min(left + TILE, i)):
+                    other = drawn[j]
+                    squares[:] = 0
+                    whole = replicates - replicates % TILE
+                    for start in range(0, whole, TILE):
+                        for b in range(TILE):
+                            squares[b] += (one[start + b] - other[start + b]) ** 2
+                    for b in range(whole, replicates):
+                        squares[b - whole] += (one[b] - other[b]) ** 2
+                    errors[i, j] = errors[j, i] = np.sqrt(squares.sum() / (replicates - 1))
+    return errors
+
+
+@numba.njit(cache=True, nogil=True)
+def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
+    """For every entry and replicate the largest standardised distance from any other entry.
+
+    Args:
+        centred: (S, B) replicates less the entry's value.
+        precision: (S, S) 1 / standard error of the difference, 0 for pairs to leave out.
+
+    Returns:
+        (S, B) max over j of |centred[i] - centred[j]| * precision[i, j].
+    """
+    entries, drawn = centred.shape
+    widest = np.zeros((entries, drawn))
+    for start in range(0, drawn, LANES):
+        stop = min(start + LANES, drawn)
+        for top in range(0, entries, TILE):
+            for left in range(0, min(top + TILE, entries), TILE):
+                for i in range(top, min(top + TILE, entries)):
+                    one, mine = centred[i, start:stop], widest[i, start:stop]
+                    for j in range(left, min(left + TILE, i)):
+                        scale = precision[i, j]
+                        if scale > 0:
+                            other, yours = centred[j, start:stop], widest[j, start:stop]
+                            for b in range(len(one)):
+                                distance = abs(one[b] - other[b]) * scale
+                                mine[b] = np.maximum(mine[b], distance)
+                                yours[b] = np.maximum(yours[b], distance)
+    return widest
+
+
+@numba.njit(cache=True, nogil=True)
+def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
+    """(B,) the largest standardised distance of any pair in every replicate; see `widest_by_entry`."""
+    entries, drawn = centred.shape
+    widest = np.zeros(drawn)
+    for start in range(0, drawn, LANES):
+        stop = min(start + LANES, drawn)
+        most = widest[start:stop]
+        for top in range(0, entries, TILE):
+            for left in range(0, min(top + TILE, entries), TILE):
+                for i in range(top, min(top + TILE, entries)):
+                    one = centred[i, start:stop]
+                    for j in range(left, min(left + TILE, i)):
+                        scale = precision[i, j]
+                        if scale > 0:
+                            other = centred[j, start:stop]
+                            for b in range(len(one)):
+                                most[b] = np.maximum(most[b], abs(one[b] - other[b]) * scale)
+    return widest
