@@ -53,5 +53,5 @@ QUICK = Protocol(
     measure_runs=30,
     throughput_s=0.2,
     parity_images=256,
-    limit_s=120.0,
+    limit_s=300.0,
 )

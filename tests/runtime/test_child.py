@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +136,25 @@ def test_leaving_ends_the_process() -> None:
     with Worker(WORKER, 60) as worker:
         worker.send({"end": "hang"})
     assert worker._process.poll() is not None
+
+
+def test_an_interrupted_parent_takes_its_worker_along() -> None:
+    code = (
+        "from bench.runtime.child import Worker\n"
+        f"with Worker({WORKER!r}, 60) as worker:\n"
+        "    worker.send({'end': 'hang'})\n"
+        "    print(worker._process.pid, flush=True)\n"
+        "    worker.receive()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert psutil.pid_exists(pid)
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(timeout=30) != 0
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_messages_hold_no_paths() -> None:
