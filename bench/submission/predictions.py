@@ -83,9 +83,17 @@ def load_predictions(
     return Predictions(values, tuple(problems))
 
 
-def _stems(cohort: Cohort) -> set[str]:
-    """Every image's and patient's id without folder and file ending."""
-    return {PurePosixPath(name).stem for name in (*cohort.images, *cohort.patients)}
+def _no_ids(names: list[str], cohort: Cohort) -> str:
+    """What is said where no column holds the ids; never quotes an id from a file without a header."""
+    column = cohort.spec.columns.image
+    known = {PurePosixPath(name).stem for name in (*cohort.images, *cohort.patients)}
+    if not known.isdisjoint(PurePosixPath(name).stem for name in names):
+        return (
+            f"There is no header: the first line holds an id, where {column!r}, {cohort.spec.headline!r} "
+            "and other targets are expected."
+        )
+    shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
+    return f"There is no column {column!r} or {GENERIC_ID!r}; the header is {shown}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +111,8 @@ def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
     """
     spec = cohort.spec
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
-    if not {PurePosixPath(name).stem for name in names}.isdisjoint(_stems(cohort)):
-        message = (
-            f"There is no header: the first line holds an id, where {spec.columns.image!r}, "
-            f"{spec.headline!r} and other targets are expected."
-        )
-        raise BenchError(Problem("predictions-header", message, where=str(path)))
     if image is None:
-        shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
-        message = f"There is no column {spec.columns.image!r} or {GENERIC_ID!r}; the header is {shown}."
-        raise BenchError(Problem("predictions-header", message, where=str(path)))
+        raise BenchError(Problem("predictions-header", _no_ids(names, cohort), where=str(path)))
     aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
     plain = {t.name: t.name for t in spec.targets if t.name in names}
     targets = aliased or plain
@@ -137,12 +137,15 @@ def _join(
 ) -> npt.NDArray[np.intp]:
     """(len(rows),) the file's row of each expected image, -1 where it has none."""
     where = f"{path}, column {column}"
-    ids = raw.table.column(column).to_numpy()
-    found = pd.Index(cohort.images).get_indexer(ids)
+    ids = raw.table.column(column)
+    known = pa.array(cohort.table[cohort.spec.columns.image].str.strip()).cast(pa.string())
+    found = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy().astype(np.intp)
     unknown = found < 0
     if count := int(unknown.sum()):
         message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {_lines(unknown, raw)}."
-        problems.append(Problem("predictions-unknown-id", message, where, _id_hint(ids[unknown], cohort)))
+        problems.append(
+            Problem("predictions-unknown-id", message, where, _id_hint(ids.filter(pa.array(unknown)), cohort))
+        )
     expected = np.zeros(len(cohort), bool)
     expected[rows] = True
     kept = np.flatnonzero(~unknown & expected[found])
@@ -161,10 +164,10 @@ def _join(
     return line[rows]
 
 
-def _id_hint(unknown: npt.NDArray[np.object_], cohort: Cohort) -> str:
+def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
     """What to do about unknown ids, where a change of form would make them known."""
     known = set(cohort.images)
-    sample = [str(value) for value in unknown[:1000]]
+    sample = [str(value) for value in unknown.slice(0, 1000).to_pylist()]
     suffixes = {PurePosixPath(image).suffix for image in cohort.images[:1000]} - {""}
     forms: dict[str, Callable[[str], str]] = {
         "Remove the folders from the ids.": lambda s: PurePosixPath(s.replace("\\", "/")).name,

@@ -77,7 +77,7 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
             raise BenchError(Problem("predictions-format", message, where=str(path)))
     if data[:4] == b"PAR1":
         return RawPredictions(_parquet(data, path, text_columns), first_line=1)
-    if not data.strip():
+    if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
     return RawPredictions(_csv(data, path, text_columns), first_line=2)
 
@@ -139,7 +139,7 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
                 raise BenchError(Problem("predictions-delimiter", message, where=str(path)))
     try:
         table = pyarrow.csv.read_csv(
-            io.BytesIO(data),
+            pa.BufferReader(data),
             parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
