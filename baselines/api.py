@@ -45,6 +45,18 @@ class PixelSource(Protocol):
 
     def __len__(self) -> int: ...
 
+    def decoded(self, height: int, width: int) -> DecodedImages | None:
+        """The images of the view without decoding, where they were decoded to this size before."""
+
+
+class DecodedImages(Protocol):
+    """Decoded images that are read as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Pixels:
+        """(len(rows), height, width) a copy of the images at `rows`."""
+
 
 @dataclass(frozen=True)
 class UnlabelledImages:

@@ -50,7 +50,7 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
     checkpoints = folder / CHECKPOINTS
     stopper = _Stopper("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
     recorder = _Recorder(folder, recipe.epochs, progress)
-    with _quiet(), _bounded(recipe.threads):
+    with _quiet(), bounded_threads(recipe.threads):
         trainer = Trainer(
             accelerator=recipe.accelerator,
             devices=recipe.devices,
@@ -169,8 +169,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _bounded(threads: int) -> Iterator[None]:
-    """Uses a fixed number of threads and deterministic algorithms, and leaves everything as it was.
+def bounded_threads(threads: int) -> Iterator[None]:
+    """Runs torch with a fixed number of threads, and leaves all of its global state as it was.
 
     The number is fixed, not taken from the machine, since sums depend on it.
     """

@@ -7,7 +7,7 @@ import torch
 
 from baselines.api import Result, TrainingTask, Values
 from baselines.describe import describe
-from baselines.fit import fit
+from baselines.fit import bounded_threads, fit
 from baselines.heads import BinaryHead, EchoHead, Head
 from baselines.learner import WHITE, Learner
 from baselines.onnx_export import export_onnx
@@ -73,7 +73,7 @@ def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arr
 
 def _predict(learner: Learner, test: Arrays) -> dict[str, Values]:
     learner.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), bounded_threads(learner.recipe.threads):
         batches = ordered_batches(test, learner.recipe.batch)
         found = [learner.predict(pixels.float() / WHITE, extra).numpy() for pixels, extra, _ in batches]
     columns = np.concatenate(found).astype(np.float64)

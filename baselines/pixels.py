@@ -1,4 +1,4 @@
-"""Reads the pixels of a view from the cohort's image files, in parallel threads."""
+"""Reads the pixels of a view: from the cohort's image files, or from its cache of decoded images."""
 
 from __future__ import annotations
 
@@ -55,6 +55,50 @@ class FileSource:
         if path is None:
             raise _unreadable("is missing")
         return path
+
+    def decoded(self, height: int, width: int) -> None:  # noqa: ARG002
+        """Nothing is decoded beforehand."""
+        return
+
+
+class CachedSource:
+    """Reads images of a view from the cohort's cache, or from their files where another size is wanted."""
+
+    def __init__(self, files: FileSource, cache: Pixels, rows: npt.NDArray[np.intp]) -> None:
+        self._files = files
+        self._stored = CachedImages(cache, rows)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def read(self, rows: npt.NDArray[np.intp], height: int, width: int) -> Pixels:
+        """(len(rows), height, width) grey values of the images at `rows`; raises as `FileSource` does."""
+        stored = self.decoded(height, width)
+        return self._files.read(rows, height, width) if stored is None else stored[rows]
+
+    def decoded(self, height: int, width: int) -> CachedImages | None:
+        """The view's part of the cache, where it has this size."""
+        return self._stored if self._stored.size == (height, width) else None
+
+
+class CachedImages:
+    """The images of a view in the cohort's cache."""
+
+    def __init__(self, cache: Pixels, rows: npt.NDArray[np.intp]) -> None:
+        self._cache = cache
+        self._rows = rows
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self._cache.shape[1], self._cache.shape[2]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Pixels:
+        """(len(rows), height, width) a copy of the images at `rows`."""
+        return np.asarray(self._cache[self._rows[rows]])
 
 
 def _unreadable(what: str) -> BenchError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from baselines.api import Baseline, Progress, Result, Track, Values, silent
+from baselines.api import Baseline, Pixels, Progress, Result, Track, Values, silent
 from baselines.registry import find_baseline
 from baselines.views import make_task
 from bench.cohort.images import ImageFolders
@@ -49,6 +49,7 @@ def run_baseline(
     seed: int = 0,
     quick: bool = False,
     track: Track = "holdout",
+    cache: Pixels | None = None,
     progress: Progress = silent,
 ) -> FinishedRun:
     """Trains a baseline on a cohort and writes its submission files into `folder`.
@@ -60,6 +61,7 @@ def run_baseline(
         seed: Seed of everything random.
         quick: Whether the quick form is wanted.
         track: ``cv5`` trains on each fold's complement and predicts every image out of fold.
+        cache: The cohort's decoded images, as `bench.cohort.cache.open_cache` gives them.
         progress: Told how far it is.
 
     Raises:
@@ -67,11 +69,12 @@ def run_baseline(
     """
     baseline = find_baseline(name)
     check_needs(baseline, cohort)
+    how = _How(seed, quick, cache, progress)
     if track == "cv5":
-        result = _cross_validated(baseline, cohort, folder, seed, quick, progress)
+        result = _cross_validated(baseline, cohort, folder, how)
         rows = np.arange(len(cohort))
     else:
-        result = _run(baseline, cohort, folder, seed, quick, progress, None)
+        result = _run(baseline, cohort, folder, how)
         rows = cohort.rows("test")
     predictions = folder / PREDICTIONS
     _write_predictions(predictions, cohort.spec.columns.image, cohort.images[rows], result.predictions)
@@ -107,17 +110,28 @@ def missing_packages(baseline: Baseline) -> list[str]:
     return [name for name in baseline.needs_packages if find_spec(name) is None]
 
 
-def _run(
-    baseline: Baseline,
-    cohort: Cohort,
-    folder: Path,
-    seed: int,
-    quick: bool,
-    progress: Progress,
-    fold: int | None,
-) -> Result:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What every fold of a run shares."""
+
+    seed: int
+    quick: bool
+    cache: Pixels | None
+    progress: Progress
+
+
+def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: _How, fold: int | None = None) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
-    task = make_task(cohort, baseline, seed=seed, quick=quick, folder=folder, fold=fold, progress=progress)
+    task = make_task(
+        cohort,
+        baseline,
+        seed=how.seed,
+        quick=how.quick,
+        folder=folder,
+        fold=fold,
+        cache=how.cache,
+        progress=how.progress,
+    )
     result = baseline.run(task)
     for target, values in result.predictions.items():
         if values.shape != (len(task.test),):
@@ -125,18 +139,16 @@ def _run(
     return result
 
 
-def _cross_validated(
-    baseline: Baseline, cohort: Cohort, folder: Path, seed: int, quick: bool, progress: Progress
-) -> Result:
+def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: _How) -> Result:
     """Out-of-fold predictions of every image, in canonical order."""
     gathered: dict[str, Values] = {}
     manifest: Manifest | None = None
     for fold in range(FOLDS):
 
         def told(message: str, done: int, total: int, fold: int = fold) -> None:
-            progress(f"fold {fold + 1} of {FOLDS}: {message}", done, total)
+            how.progress(f"fold {fold + 1} of {FOLDS}: {message}", done, total)
 
-        result = _run(baseline, cohort, folder / f"fold-{fold}", seed, quick, told, fold)
+        result = _run(baseline, cohort, folder / f"fold-{fold}", replace(how, progress=told), fold)
         for target, values in result.predictions.items():
             gathered.setdefault(target, np.full(len(cohort), np.nan))[cohort.split.folds == fold] = values
         manifest = result.manifest

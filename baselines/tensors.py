@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from baselines.api import LabelledImages, Pixels, Progress, UnlabelledImages
+from baselines.api import DecodedImages, LabelledImages, Pixels, Progress, UnlabelledImages
 from baselines.features import age_years, male
 
 READ_BATCH = 128
@@ -24,12 +24,12 @@ class Arrays(Dataset[Batch]):
     """Images of a view, decoded.
 
     Attributes:
-        pixels: (n, side, side) uint8.
+        pixels: (n, side, side) uint8, in memory or read from a cache as they are asked for.
         extra: (n, k) float32 inputs beside the image.
         labels: (n, m) float32, NaN where excluded; no columns for unlabelled images.
     """
 
-    pixels: Pixels
+    pixels: Pixels | DecodedImages
     extra: npt.NDArray[np.float32]
     labels: npt.NDArray[np.float32]
 
@@ -96,20 +96,27 @@ def load_arrays(
         progress: Told as the images are read.
         what: Words for the progress.
     """
+    readers = {"age": age_years, "sex": male}
+    columns = [readers[name](images) for name in extra]
+    known = images.labels if isinstance(images, LabelledImages) else {}
+    return Arrays(
+        _pixels(images, side, progress, what),
+        _columns(columns, len(images)),
+        _columns([known[name] for name in labels], len(images)),
+    )
+
+
+def _pixels(images: UnlabelledImages, side: int, progress: Progress, what: str) -> Pixels | DecodedImages:
+    decoded = images.source.decoded(side, side) if images.source is not None else None
+    if decoded is not None:
+        return decoded
     pixels = np.empty((len(images), side, side), np.uint8)
     done = 0
     for batch in images.pixels(side, side, READ_BATCH):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
         progress(f"reading {what} images", done, len(images))
-    readers = {"age": age_years, "sex": male}
-    columns = [readers[name](images) for name in extra]
-    known = images.labels if isinstance(images, LabelledImages) else {}
-    return Arrays(
-        pixels,
-        _columns(columns, len(images)),
-        _columns([known[name] for name in labels], len(images)),
-    )
+    return pixels
 
 
 def _columns(columns: Sequence[npt.NDArray[np.float64]], rows: int) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import pandas as pd
 from baselines.api import (
     Baseline,
     LabelledImages,
+    Pixels,
     PixelSource,
     Progress,
     TrainingTask,
     UnlabelledImages,
     silent,
 )
-from baselines.pixels import FileSource
+from baselines.pixels import CachedSource, FileSource
 from bench.cohort.spec import CohortSpec, Contains, LabelRule
 from bench.cohort.split import FOLDS, Strings, patient_uniform
 from bench.cohort.table import Cohort
@@ -35,6 +37,7 @@ def make_task(
     quick: bool,
     folder: Path,
     fold: int | None = None,
+    cache: Pixels | None = None,
     progress: Progress = silent,
 ) -> TrainingTask:
     """The training task of a baseline on a cohort.
@@ -46,6 +49,7 @@ def make_task(
         quick: Whether the quick form is wanted.
         folder: The run's folder, which exists.
         fold: Cross-validation fold that is predicted; None for the holdout's test images.
+        cache: The cohort's decoded images, as `open_cache` gives them.
         progress: Told how far the training is.
 
     Raises:
@@ -54,15 +58,16 @@ def make_task(
     """
     _refuse_label_inputs(cohort.spec)
     train, val, test = _rows(cohort, fold)
+    look = _Look(baseline.needs_images, cache)
     return TrainingTask(
         cohort=cohort.spec.id,
         targets=tuple(t.name for t in cohort.spec.binary_targets),
         measurements=tuple(t.name for t in cohort.spec.continuous_targets),
         headline=cohort.spec.headline,
         rules=_rules(cohort.spec),
-        train=_labelled(cohort, train, baseline.needs_images),
-        val=_labelled(cohort, val, baseline.needs_images),
-        test=_unlabelled(cohort, test, baseline.needs_images),
+        train=_labelled(cohort, train, look),
+        val=_labelled(cohort, val, look),
+        test=_unlabelled(cohort, test, look),
         seed=seed,
         quick=quick,
         folder=folder,
@@ -114,23 +119,35 @@ def _rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
     return tuple(rules.values())
 
 
-def _unlabelled(cohort: Cohort, rows: Rows, pixels: bool) -> UnlabelledImages:
-    images, patients, inputs, source = _shared(cohort, rows, pixels)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Whether and from where pixels are read."""
+
+    pixels: bool
+    cache: Pixels | None
+
+    def source(self, cohort: Cohort, rows: Rows) -> PixelSource | None:
+        if not self.pixels:
+            return None
+        files = FileSource(cohort, cohort.images[rows])
+        return files if self.cache is None else CachedSource(files, self.cache, rows)
+
+
+def _unlabelled(cohort: Cohort, rows: Rows, look: _Look) -> UnlabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, look)
     return UnlabelledImages(images, patients, inputs, source)
 
 
-def _labelled(cohort: Cohort, rows: Rows, pixels: bool) -> LabelledImages:
-    images, patients, inputs, source = _shared(cohort, rows, pixels)
+def _labelled(cohort: Cohort, rows: Rows, look: _Look) -> LabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, look)
     labels = {target: values[rows] for target, values in cohort.targets.items()}
     return LabelledImages(images, patients, inputs, source, labels)
 
 
 def _shared(
-    cohort: Cohort, rows: Rows, pixels: bool
+    cohort: Cohort, rows: Rows, look: _Look
 ) -> tuple[Strings, Strings, pd.DataFrame, PixelSource | None]:
     columns = cohort.spec.columns.inputs.items()
     inputs = {name: cohort.table[column].to_numpy(dtype=object)[rows] for name, column in columns}
-    images = cohort.images[rows]
-    source = FileSource(cohort, images) if pixels else None
     table = pd.DataFrame(inputs, index=pd.RangeIndex(len(rows)), dtype=object)
-    return images, cohort.patients[rows], table, source
+    return cohort.images[rows], cohort.patients[rows], table, look.source(cohort, rows)

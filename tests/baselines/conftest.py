@@ -64,7 +64,7 @@ PLANTED = "PLANTED-LABEL-"
 SIDE = 48
 
 
-def write_tiny(folder: Path, patients: int = 80, seed: int = 5) -> None:
+def write_tiny(folder: Path, patients: int = 80, seed: int = 5, missing_ages: bool = True) -> None:
     """Writes the files of the tiny cohort: two images a patient."""
     random = np.random.default_rng(seed)
     rows = []
@@ -77,7 +77,7 @@ def write_tiny(folder: Path, patients: int = 80, seed: int = 5) -> None:
                 {
                     "image": f"p{patient:03d}_{k}.png",
                     "patient": f"p{patient:03d}",
-                    "age": "" if patient % 11 == 0 else str(age),
+                    "age": "" if missing_ages and patient % 11 == 0 else str(age),
                     "sex": sex,
                     "year": str(2012 + patient % 7),
                     "device": str(int(patient % 9 == 0)),

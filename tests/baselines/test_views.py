@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from baselines.api import Baseline, TrainingTask, UnlabelledImages
+from baselines.api import Baseline, TrainingTask, UnlabelledImages, silent
 from baselines.registry import find_baseline
 from baselines.run import check_needs, run_baseline
+from baselines.tensors import load_arrays
 from baselines.views import make_task
+from bench.cohort.cache import build_cache, open_cache
 from bench.cohort.load import load_cohort
 from bench.cohort.split import FOLDS
 from bench.cohort.table import Cohort
@@ -83,6 +86,25 @@ def test_pixels_come_in_the_order_of_the_view(tiny: Cohort):
     wide = np.concatenate(batches)[:, 24].astype(float).mean(1)  # a wider heart brightens the middle line
     width = tiny.targets["width"][tiny.rows("test")]
     assert np.corrcoef(wide, width)[0, 1] > 0.9
+
+
+def test_a_cache_gives_what_the_files_give(tiny: Cohort, tmp_path: Path):
+    build_cache(tiny, tmp_path, height=32, width=32)
+    cache = open_cache(tiny, tmp_path, height=32, width=32)
+    files = _task(tiny)
+    cached = make_task(tiny, WITH_PIXELS, seed=0, quick=True, folder=tmp_path, cache=cache)
+    for one, other in ((files.train, cached.train), (files.test, cached.test)):
+        for side in (32, 24):
+            expected = np.concatenate(list(one.pixels(side, side)))
+            np.testing.assert_array_equal(np.concatenate(list(other.pixels(side, side))), expected)
+        decoded = load_arrays(other, 32, (), (), silent, "")
+        at = np.array([5, 0, 3])
+        for found, wanted in zip(
+            decoded.__getitems__(at), load_arrays(one, 32, (), (), silent, "").__getitems__(at), strict=True
+        ):
+            assert torch.equal(found, wanted)
+    assert not isinstance(load_arrays(cached.test, 32, (), (), silent, "").pixels, np.ndarray)
+    assert PLANTED.encode() not in pickle.dumps(cached.test)
 
 
 def test_val_is_drawn_from_training_patients_where_the_split_has_none(tiny_folder: Path):

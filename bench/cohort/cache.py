@@ -1,0 +1,210 @@
+"""Decoded images of a cohort in one memory-mapped file, so that training decodes nothing.
+
+``<cohort>-<height>x<width>.u8`` holds the 8-bit grey values of every image in canonical order, and a
+``.json`` beside it the hash of each chunk of it and a digest of the image files it was made of. Neither is
+believed: what does not match its hash, or was made of other files, is never used and is decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from bench.cohort.images import ImageFolders, Pixels, read_grey
+from bench.cohort.table import Cohort
+from bench.documents import Document, read_json
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.files import locked, sha256_bytes, write_json
+
+SIDE = 224
+CHUNK = 256
+Progress = Callable[[int, int], None]
+
+
+class CacheIndex(Document):
+    """What the file beside the pixels says."""
+
+    schema_: Literal["image-cache/1"] = Field(default="image-cache/1", alias="schema")
+    cohort: str
+    version: str
+    height: int
+    width: int
+    images: int
+    source: str = Field(description="SHA-256 over id, size and time of change of every image file.")
+    chunks: tuple[str | None, ...] = Field(description="SHA-256 of each chunk; null where not yet decoded.")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSummary:
+    """What `build_cache` did.
+
+    Attributes:
+        path: The file of pixels.
+        images: Images in it.
+        decoded: Images decoded by this call.
+        kept: Images that were there, whole, from an earlier one.
+        size_bytes: Size of the file.
+    """
+
+    path: Path
+    images: int
+    decoded: int
+    kept: int
+    size_bytes: int
+
+
+def build_cache(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    height: int = SIDE,
+    width: int = SIDE,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> CacheSummary:
+    """Decodes every image of a cohort once; called again, it decodes only what is not there whole.
+
+    Args:
+        cohort: Whose images.
+        folder: Where the cache lies, made where absent.
+        height: Of the decoded images, in pixels.
+        width: Of the decoded images, in pixels.
+        jobs: Threads that decode.
+        progress: Called with (images done, images in all).
+
+    Raises:
+        BenchError: An image is missing or damaged (``images-unreadable``), or the disk is full or cannot be
+            written to (``cache-write``); exit code 3. What was decoded stays and is not decoded again.
+    """
+    data, index = _paths(cohort, folder, height, width)
+    files = _files(cohort)
+    wanted = _empty_index(cohort, files, height, width)
+    decoded = 0
+    with _written(folder), locked(folder / f".{data.name}.lock"), _opened(data, cohort, height, width) as fd:
+        chunks = list(_whole_chunks(fd, _read_index(index), wanted))
+        with ThreadPoolExecutor(jobs) as pool:
+            for k, known in enumerate(chunks):
+                rows = range(k * CHUNK, min((k + 1) * CHUNK, len(files)))
+                if known is None:
+                    pixels = _decode([files[row] for row in rows], height, width, pool)
+                    _write_at(fd, pixels.tobytes(), rows.start * height * width)
+                    chunks[k] = sha256_bytes(pixels.tobytes())
+                    write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
+                    decoded += len(rows)
+                if progress is not None:
+                    progress(rows.stop, len(files))
+        os.fsync(fd)
+        write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
+    return CacheSummary(data, len(files), decoded, len(files) - decoded, data.stat().st_size)
+
+
+def open_cache(cohort: Cohort, folder: Path, *, height: int = SIDE, width: int = SIDE) -> Pixels | None:
+    """(n, height, width) the decoded images in canonical order, mapped read-only.
+
+    None where there is no cache, or it is unfinished, damaged, or of other files: every byte is verified.
+    """
+    data, index = _paths(cohort, folder, height, width)
+    if not data.is_file() or not index.is_file():
+        return None
+    wanted = _empty_index(cohort, _files(cohort), height, width)
+    with data.open("rb") as file:
+        if None in _whole_chunks(file.fileno(), _read_index(index), wanted):
+            return None
+    return np.memmap(data, np.uint8, "r", shape=(len(cohort), height, width))
+
+
+def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path, Path]:
+    stem = f"{cohort.spec.id}-{height}x{width}"
+    return folder / f"{stem}.u8", folder / f"{stem}.json"
+
+
+def _files(cohort: Cohort) -> list[Path]:
+    folders = ImageFolders(cohort)
+    paths = [folders.path(image) for image in cohort.images]
+    if missing := sum(path is None for path in paths):
+        message = f"{missing} of {len(paths)} images are missing; `bench cohort check` lists them."
+        raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)
+    return [path for path in paths if path is not None]
+
+
+def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int) -> CacheIndex:
+    digest = hashlib.sha256()
+    for path in files:
+        state = path.stat()
+        digest.update(f"{path.name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+    return CacheIndex(
+        cohort=cohort.spec.id,
+        version=cohort.spec.version,
+        height=height,
+        width=width,
+        images=len(files),
+        source=digest.hexdigest(),
+        chunks=(None,) * -(-len(files) // CHUNK),
+    )
+
+
+def _read_index(path: Path) -> CacheIndex | None:
+    try:
+        return read_json(CacheIndex, path, "cache-write")
+    except BenchError:
+        return None
+
+
+def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iterator[str | None]:
+    """For each chunk its hash where the bytes on disk have it, else None."""
+    of_these = found is not None and found.model_copy(update={"chunks": wanted.chunks}) == wanted
+    if found is None or not of_these or len(found.chunks) != len(wanted.chunks):
+        yield from wanted.chunks
+        return
+    image = wanted.height * wanted.width
+    for k, known in enumerate(found.chunks):
+        size = min(CHUNK, wanted.images - k * CHUNK) * image
+        whole = known is not None and sha256_bytes(os.pread(fd, size, k * CHUNK * image)) == known
+        yield known if whole else None
+
+
+def _decode(paths: list[Path], height: int, width: int, pool: ThreadPoolExecutor) -> Pixels:
+    try:
+        return np.stack(list(pool.map(lambda path: read_grey(path, height, width), paths)))
+    except (OSError, SyntaxError, ValueError) as error:
+        message = "An image cannot be read; `bench cohort check` lists all such images."
+        raise BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT) from error
+
+
+@contextmanager
+def _opened(data: Path, cohort: Cohort, height: int, width: int) -> Iterator[int]:
+    """The file of pixels at its full size, its space taken on the disk from the start."""
+    fd = os.open(data, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        size = len(cohort) * height * width
+        os.ftruncate(fd, size)
+        os.posix_fallocate(fd, 0, size)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        message = f"The cache of images could not be written: {error.strerror or error}."
+        raise BenchError(Problem("cache-write", message, where=str(folder)), EXIT_ENVIRONMENT) from error
