@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,15 @@ class Change:
     team: str
     path: str
     summary: str
+
+    @property
+    def identifier(self) -> str:
+        """A name that stays the same wherever the site is served."""
+        return _identifier(f"{self.cohort}/{self.slug}")
+
+
+def _identifier(name: str) -> str:
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'chexchobench:{name}')}"
 
 
 def changes(places: Sequence[Place]) -> tuple[Change, ...]:
@@ -61,7 +71,7 @@ def atom(found: Sequence[Change], base: str) -> bytes:
         '<?xml version="1.0" encoding="utf-8"?>',
         '<feed xmlns="http://www.w3.org/2005/Atom">',
         "<title>CheXchoBench</title>",
-        "<id>tag:chexchobench,2026:changes</id>",
+        f"<id>{_identifier('changes')}</id>",
         f'<link rel="self" href={quoteattr(base + "feed.xml")}/>',
         f"<updated>{updated.isoformat()}T00:00:00Z</updated>",
     ]
@@ -69,7 +79,7 @@ def atom(found: Sequence[Change], base: str) -> bytes:
         lines += [
             "<entry>",
             f"<title>{escape(change.name)}</title>",
-            f"<id>tag:chexchobench,2026:{change.cohort}/{change.slug}</id>",
+            f"<id>{change.identifier}</id>",
             f"<link href={quoteattr(base + change.path)}/>",
             f"<updated>{change.date.isoformat()}T00:00:00Z</updated>",
             f"<author><name>{escape(change.team)}</name></author>",
@@ -88,7 +98,7 @@ def json_feed(found: Sequence[Change], base: str) -> dict[str, Any]:
         "feed_url": f"{base}feed.json",
         "items": [
             {
-                "id": f"tag:chexchobench,2026:{change.cohort}/{change.slug}",
+                "id": change.identifier,
                 "url": base + change.path,
                 "title": change.name,
                 "authors": [{"name": change.team}],

@@ -109,6 +109,7 @@ def sentence(text: str) -> str:
     text = text.strip()
     if not text:
         return ""
-    if text.partition(" ")[0].islower() and text.partition(" ")[0].isalpha():
+    first = text.partition(" ")[0].rstrip(":,;")
+    if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
     return text if text[-1] in ".!?" else text + "."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.board.model import LoadedBoard
@@ -92,5 +92,25 @@ def _check(boards: Sequence[LoadedBoard]) -> None:
         for slug, entry in loaded.entries.items()
         if not re.fullmatch(SLUG_PATTERN, slug) or entry.slug != slug
     ]
+    problems += [problem for loaded in boards for problem in _mixed(loaded)]
     if problems:
         raise BenchError(problems)
+
+
+def _mixed(loaded: LoadedBoard) -> Iterator[Problem]:
+    """A board and its entries must be of one split, and every row must have its entry."""
+    board = loaded.board
+    if board is None:
+        return
+    unknown = {s.slug for t in board.targets for s in t.standings} - set(loaded.entries)
+    if unknown:
+        message = f"The board ranks {len(unknown)} entries that are not stored, first {min(unknown)!r}."
+        yield Problem("site-input", message, where=loaded.spec.id)
+    other = [
+        slug
+        for slug, entry in loaded.entries.items()
+        if entry.scorecard is not None and entry.scorecard.stamp != board.stamp
+    ]
+    if other:
+        message = f"{len(other)} scorecards are of another split than the board, first {min(other)!r}."
+        yield Problem("site-input", message, where=loaded.spec.id)

@@ -91,7 +91,6 @@ def board_table(loaded: LoadedBoard, target: str) -> BoardTable:
             loaded.entries[s.slug], s, target, columns, setting, this.leader == s.slug, twins.get(s.slug, ())
         )
         for s in this.standings
-        if s.slug in loaded.entries
     ]
     resolution = next((t for t in board.test_set.targets if t.target == target), None)
     reasons = dict.fromkeys(cell.reason for row in rows for cell in row.cells if cell.reason)

@@ -28,6 +28,7 @@ def environment(sources: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_clean,
+        auto_reload=False,
     )
     env.filters.update(
         decimal=words.decimal,

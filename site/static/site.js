@@ -26,6 +26,7 @@
   const value = (row, index) => {
     const cell = row.cells[index];
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+    if (cell.querySelector(".word")) return null; // shown, never ranked
     const text = cell.textContent.trim();
     if (!cell.classList.contains("n")) return text || null;
     const number = parseFloat(text.replaceAll(",", "").replace("−", "-"));
@@ -73,6 +74,10 @@
           facets.every((s) => !s.value || row.cells[column[s.name]].textContent.trim() === s.value);
         row.hidden = !fits;
         shown += fits;
+      }
+      for (const body of table.tBodies) {
+        const part = body.querySelector(".part");
+        if (part) part.hidden = !body.querySelector("tr[data-e]:not([hidden])");
       }
       for (const box of boxes) table.classList.toggle(`hide-${box.value}`, !box.checked);
       count.textContent = shown === rows.length ? `${shown} entries` : `${shown} of ${rows.length} entries`;

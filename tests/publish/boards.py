@@ -58,7 +58,7 @@ def estimate(value: float | None, half: float = 0.02, reason: str = "") -> Estim
 
 def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool = True) -> TargetScore:
     odd = None if calibrated else "scores are uncalibrated, so calibration is not applicable"
-    curve = [(x / 40, (x / 40) ** (1 / auroc - 0.9)) for x in range(41)]
+    curve = [(x / 120, (x / 120) ** (1 / auroc - 0.9)) for x in range(121)]
     bins = [
         ReliabilityBin(
             low=i / 10,
@@ -97,7 +97,7 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
         },
         estimands={"patient_weighted": estimate(auroc - 0.01), "first_image": estimate(auroc + 0.005)},
         roc=tuple(Point(x=x, y=y) for x, y in curve),
-        precision_recall=tuple(Point(x=x / 40, y=1 - 0.86 * x / 40) for x in range(41)),
+        precision_recall=tuple(Point(x=x / 120, y=1 - 0.86 * x / 120) for x in range(121)),
         reliability=tuple(bins) if calibrated else (),
         distribution=ScoreDistribution(
             low=0.0,

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -5,9 +6,10 @@ from urllib.parse import urldefrag
 
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, catalogue
 from bench.publish.documents import Leaderboard, PublishedEntry
 from bench.publish.format import decimal
+from bench.publish.rows import board_table, tie_sentence
 from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
 from tests.publish.pages import html_pages, read, walk
@@ -124,9 +126,96 @@ def test_reported_numbers_are_shown_apart_and_never_ranked(site):
     assert "No entry has been scored" in empty
 
 
-@pytest.mark.parametrize("boards", [[], [loaded_board(2), loaded_board(2)]])
-def test_boards_that_make_no_site_are_refused(boards, tmp_path):
-    with pytest.raises(BenchError) as caught:
+def without(board, slug):
+    return dataclasses.replace(board, entries={s: e for s, e in board.entries.items() if s != slug})
+
+
+def of_another_split(board):
+    stamp = board.board.stamp.model_copy(update={"fingerprint": "cd34" * 16})
+    return dataclasses.replace(board, board=board.board.model_copy(update={"stamp": stamp}))
+
+
+def with_a_bad_slug(board):
+    entry = dataclasses.replace(board.entries["paper"], slug="../paper")
+    return dataclasses.replace(board, entries={**board.entries, "../paper": entry})
+
+
+@pytest.mark.parametrize(
+    ("boards", "words"),
+    [
+        ([], "no board"),
+        ([loaded_board(2), loaded_board(2)], "2 boards are of cohort 'demo'"),
+        ([without(loaded_board(3), "control")], "not stored, first 'control'"),
+        ([of_another_split(loaded_board(3))], "4 scorecards are of another split"),
+        ([with_a_bad_slug(loaded_board(2))], "'../paper' cannot be a folder"),
+    ],
+)
+def test_boards_that_make_no_site_are_refused(boards, words, tmp_path):
+    with pytest.raises(BenchError, match=words) as caught:
         build_site(boards, tmp_path / "site")
     assert {p.code for p in caught.value.problems} == {"site-input"}
     assert not (tmp_path / "site").exists()
+
+
+def test_a_target_named_like_a_page_gets_a_folder_of_its_own(tmp_path):
+    board = loaded_board(3)
+    targets = [t.model_copy(update={"name": "speed"}) if t.name == "slvh" else t for t in board.spec.targets]
+    spec = board.spec.model_copy(update={"targets": tuple(targets)})
+    renamed = tuple(
+        t.model_copy(update={"target": "speed"}) if t.target == "slvh" else t for t in board.board.targets
+    )
+    board = dataclasses.replace(board, spec=spec, board=board.board.model_copy(update={"targets": renamed}))
+    build_site([board], tmp_path / "site")
+    assert read(tmp_path / "site" / "target-speed" / "index.html")
+    assert "One section" in read(tmp_path / "site" / "speed" / "index.html").text()
+
+
+def test_the_base_stands_in_what_cannot_be_relative(tmp_path):
+    build_site([loaded_board(2)], tmp_path / "site", base="https://example.org/bench")
+    assert 'href="https://example.org/bench/static/site.css"' in (tmp_path / "site" / "404.html").read_text()
+    sitemap = ET.fromstring((tmp_path / "site" / "sitemap.xml").read_text())
+    places = [e.text for e in sitemap.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
+    assert "https://example.org/bench/" in places
+    assert "https://example.org/bench/e/entry-0000/" in places
+    feed = ET.fromstring((tmp_path / "site" / "feed.xml").read_text())
+    ids = [e.text for e in feed.iter("{http://www.w3.org/2005/Atom}id")]
+    assert len(set(ids)) == len(ids) == 5
+    items = json.loads((tmp_path / "site" / "feed.json").read_text())["items"]
+    assert [item["date_published"] for item in items] == sorted(
+        (i["date_published"] for i in items), reverse=True
+    )
+    ET.fromstring((tmp_path / "site" / "badge" / "entry-0000.svg").read_text())
+
+
+def test_undefined_cells_name_their_reason_below_the_table(site):
+    tree = read(site / "index.html")
+    reasons = next(o.text() for o in tree.find_all("ol") if o.get("class") == "why")
+    assert "Scores are uncalibrated, so calibration is not applicable." in reasons
+    assert "The latencies vary by 14%." in reasons
+    assert "Largest difference 0.31 is above 0.0001." in reasons
+    row = next(r for r in tree.find_all("tr") if r.get("data-e") == "entry-0007")
+    assert row.text().count("n/a") == 3
+    control = next(r for r in tree.find_all("tr") if r.get("data-e") == "control")
+    assert "Control: shuffled labels." in control.text()
+
+
+def test_every_problem_code_is_explained(site):
+    text = read(site / "submit" / "index.html").text()
+    for page in catalogue().values():
+        assert page.code in text
+        assert page.title in text
+
+
+@pytest.mark.parametrize(
+    ("tied", "count", "words"),
+    [
+        (0, 4, "The first is told apart from every other at 95%."),
+        (1, 4, "1 other entry cannot be told apart from the first at 95%."),
+        (3, 4, "None of the other 3 can be told apart from the first at 95%."),
+        (1, 2, "The second cannot be told apart from the first at 95%."),
+        (0, 1, "One entry is ranked, so there is nothing to tell it apart from."),
+    ],
+)
+def test_the_sentence_on_the_tie_group(tied, count, words):
+    table = board_table(loaded_board(count, tied=tied), "slvh")
+    assert tie_sentence(table, 0.95) == words
