@@ -8,6 +8,8 @@ bits on any number of threads.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numba
 import numpy as np
 
@@ -305,3 +307,11 @@ def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def
             for j in range(LANES):
                 sums[b, j] += abs(total[j])
     return sums
+
+
+def compiled() -> bool:
+    """Whether these kernels were compiled on this machine before; otherwise their first use takes seconds."""
+    line = scan_joint.py_func.__code__.co_firstlineno
+    found = Path(str(scan_joint.stats.cache_path)).glob(f"kernels.scan_joint-{line}.*.nbi")
+    written = Path(__file__).stat().st_mtime
+    return any(index.stat().st_mtime >= written for index in found)

@@ -1,0 +1,21 @@
+import subprocess
+import sys
+
+FIRST_AND_SECOND_USE = """
+import numpy as np
+import bench
+from bench.metrics import kernels
+before = kernels.compiled()
+bench.PatientBootstrap(["a", "b"], 5).replicates([0, 1], [0.1, 0.2], "auprc")
+print(before, kernels.compiled())
+"""
+
+
+def test_it_is_known_whether_kernels_were_compiled_before(tmp_path):
+    run = [sys.executable, "-c", FIRST_AND_SECOND_USE]
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["False True", "True True"]
