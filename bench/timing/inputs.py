@@ -13,6 +13,7 @@ from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.runtime.preprocess import image_tensor, table_inputs
 from bench.submission.manifest import Manifest, ModelInputs
+from bench.submission.predictions import track_rows
 
 Values = npt.NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def timed_inputs(
     Args:
         manifest: With the table ``[model]``.
         cohort: Its test images are used.
-        stored: Target → (test images,) predictions in canonical order.
+        stored: Target → (images of the manifest's track,) predictions in canonical order.
         images: How many are wanted; all, if there are fewer.
     """
     model = manifest.model
@@ -69,9 +70,8 @@ def timed_inputs(
             raise
         return _random(model, len(rows))
     arrays = {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
-    here = (
-        None if stored is None else {t: np.asarray(stored[t])[chosen] for t in model.outputs if t in stored}
-    )
+    place = np.searchsorted(track_rows(cohort, manifest.track), rows)
+    here = None if stored is None else {t: np.asarray(stored[t])[place] for t in model.outputs if t in stored}
     binary = {target.name for target in cohort.spec.binary_targets}
     return TimedInputs(
         arrays=arrays,

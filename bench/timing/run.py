@@ -79,8 +79,8 @@ def time_model(
         model_path: A model that `bench.submission.model.check_model` found no error in.
         manifest: Its manifest, with the table ``[model]``.
         cohort: Its test images go in; where they are not at hand, random pixels, and parity is not checked.
-        stored_predictions: Target → (test images,) the predictions that were scored, in canonical order; None
-            where the model is in no store.
+        stored_predictions: Target → (images of the manifest's track,) the predictions that were scored, in
+            canonical order; None where the model is in no store.
         slug: The entry's slug, for the record.
         backend: What runs the model.
         precision: In which precision.
