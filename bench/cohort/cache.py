@@ -26,7 +26,8 @@ from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import locked, sha256_bytes, write_json
 
 SIDE = 224
-CHUNK = 256
+CHUNK = 1024
+SLICE = 32
 Progress = Callable[[int, int], None]
 
 
@@ -95,9 +96,9 @@ def build_cache(
             for k, known in enumerate(chunks):
                 rows = range(k * CHUNK, min((k + 1) * CHUNK, len(files)))
                 if known is None:
-                    pixels = _decode([files[row] for row in rows], height, width, pool)
-                    _write_at(fd, pixels.tobytes(), rows.start * height * width)
-                    chunks[k] = sha256_bytes(pixels.tobytes())
+                    pixels = _decode(files[rows.start : rows.stop], height, width, pool)
+                    _write_at(fd, pixels, rows.start * height * width)
+                    chunks[k] = hashlib.sha256(pixels.data).hexdigest()
                     write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
                     decoded += len(rows)
                 if progress is not None:
@@ -127,20 +128,25 @@ def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path,
     return folder / f"{stem}.u8", folder / f"{stem}.json"
 
 
-def _files(cohort: Cohort) -> list[Path]:
+def _files(cohort: Cohort) -> list[os.DirEntry[str]]:
+    """The file of each image, each folder listed once."""
     folders = ImageFolders(cohort)
-    paths = [folders.path(image) for image in cohort.images]
-    if missing := sum(path is None for path in paths):
-        message = f"{missing} of {len(paths)} images are missing; `bench cohort check` lists them."
+    listed: dict[str, os.DirEntry[str]] = {}
+    for folder in reversed(folders.folders):
+        with os.scandir(folder) as entries:
+            listed.update({entry.name: entry for entry in entries})
+    found = [listed.get(image + folders.suffix) for image in cohort.images]
+    if missing := sum(entry is None for entry in found):
+        message = f"{missing} of {len(found)} images are missing; `bench cohort check` lists them."
         raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)
-    return [path for path in paths if path is not None]
+    return [entry for entry in found if entry is not None]
 
 
-def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int) -> CacheIndex:
+def _empty_index(cohort: Cohort, files: list[os.DirEntry[str]], height: int, width: int) -> CacheIndex:
     digest = hashlib.sha256()
-    for path in files:
-        state = path.stat()
-        digest.update(f"{path.name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+    for entry in files:
+        state = entry.stat()
+        digest.update(f"{entry.name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
     return CacheIndex(
         cohort=cohort.spec.id,
         version=cohort.spec.version,
@@ -172,9 +178,16 @@ def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iter
         yield known if whole else None
 
 
-def _decode(paths: list[Path], height: int, width: int, pool: ThreadPoolExecutor) -> Pixels:
+def _decode(files: list[os.DirEntry[str]], height: int, width: int, pool: ThreadPoolExecutor) -> Pixels:
+    pixels = np.empty((len(files), height, width), np.uint8)
+
+    def fill(start: int) -> None:  # several images a task: handing over costs as much as decoding one
+        for at in range(start, min(start + SLICE, len(files))):
+            pixels[at] = read_grey(Path(files[at].path), height, width)
+
     try:
-        return np.stack(list(pool.map(lambda path: read_grey(path, height, width), paths)))
+        list(pool.map(fill, range(0, len(files), SLICE)))
+        return pixels
     except (OSError, SyntaxError, ValueError) as error:
         message = "An image cannot be read; `bench cohort check` lists all such images."
         raise BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT) from error
@@ -193,8 +206,8 @@ def _opened(data: Path, cohort: Cohort, height: int, width: int) -> Iterator[int
         os.close(fd)
 
 
-def _write_at(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
+def _write_at(fd: int, pixels: Pixels, offset: int) -> None:
+    view = pixels.data.cast("B")
     while view:
         written = os.pwrite(fd, view, offset)
         view, offset = view[written:], offset + written
