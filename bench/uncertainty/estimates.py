@@ -18,6 +18,7 @@ from bench.uncertainty.clustered import obuchowski_se
 from bench.uncertainty.intervals import (
     Estimate,
     Scale,
+    bias_corrected,
     sandwich_interval,
     satterthwaite,
     t_interval,
@@ -175,6 +176,16 @@ def _of_probabilities(
     return estimate
 
 
+def ece(scored: Scored) -> Estimate:
+    """Calibration error over 15 equal-width bins."""
+    value = calibration.calibration_error(*scored.args[:2], engine.ECE_BINS, weight=scored.sample.weight)
+    if value is None:
+        return Estimate(None, reason=scored.missing)
+    drawn = scored.fit.ece
+    pull = influence.calibration_error(*scored.args, engine.ECE_BINS)
+    return bias_corrected(scored.interval(value, drawn, pull, "identity"), drawn, scored.level)
+
+
 def smooth_ece(scored: Scored) -> Estimate:
     """Smooth calibration error, value only."""
     value = smooth_calibration_error(*scored.args)
@@ -217,13 +228,7 @@ ESTIMATES: dict[str, Callable[[Scored], Estimate]] = {
     "oe_ratio": _of_probabilities(
         "oe_ratio", calibration.observed_expected, influence.observed_expected, "log", True
     ),
-    "ece": _of_probabilities(
-        "ece",
-        lambda y, p, w: calibration.calibration_error(y, p, engine.ECE_BINS, weight=w),
-        lambda y, p, w: influence.calibration_error(y, p, w, engine.ECE_BINS),
-        "log",
-        False,
-    ),
+    "ece": ece,
     "smooth_ece": smooth_ece,
     "calibration_slope": _of_line(0, "calibration_slope"),
     "calibration_intercept": _of_line(1, "calibration_intercept"),

@@ -35,8 +35,8 @@ class Estimate:
         obuchowski_se: Clustered standard error in closed form (AUROC only).
         undefined: Replicates in which the metric is undefined.
         replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"logit-t or percentile"`` (the wider
-            limit), or empty without an interval.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"fisher-z-t"``, ``"bias-corrected
+            t"``, ``"logit-t or percentile"`` (the wider limit), or empty without an interval.
         reason: Why value or interval is missing, else empty.
         warnings: What to know before trusting the interval, with numbers.
     """
@@ -188,6 +188,25 @@ def widened(estimate: Estimate) -> Estimate:
         low=min(estimate.low, estimate.percentile_low),  # type: ignore[type-var]
         high=max(estimate.high, estimate.percentile_high),  # type: ignore[type-var]
         method=f"{estimate.method} or percentile",
+    )
+
+
+def bias_corrected(estimate: Estimate, replicates: Floats, level: float) -> Estimate:
+    """Centres an interval at twice the value less the mean of the replicates, and keeps it from going below 0.
+
+    For a binned calibration error, which resampling inflates about as much as sampling did. It still holds
+    its value, and still covers less than it says, as its warning tells.
+    """
+    if estimate.value is None or estimate.se is None or estimate.df is None:
+        return estimate
+    centre = 2 * estimate.value - float(np.nanmean(replicates))
+    reach = t_quantile(level, estimate.df) * estimate.se
+    return replace(
+        estimate,
+        low=max(0.0, min(centre - reach, estimate.value)),
+        high=max(centre + reach, estimate.value),
+        method="bias-corrected t",
+        warnings=(*estimate.warnings, "a binned error is biased: in simulation 85 to 95% coverage"),
     )
 
 
