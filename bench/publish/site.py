@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.board.model import LoadedBoard
+from bench.errors import BenchError, Problem
 from bench.files import atomic_folder, canonical_json
 from bench.publish.page import Page
 from bench.publish.pages import site_pages
@@ -51,8 +52,10 @@ def build_site(
         built_from: What the boards were built from, such as a commit; shown on the board pages.
 
     Raises:
-        BenchError: The boards cannot make one site (``site-input``).
+        BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
+            (``site-folder``).
     """
+    _check_out(out)
     found = places(boards)
     pages = site_pages(found, site_sources(), base=_with_slash(base), built_from=built_from)
     before = _keys(out)
@@ -65,6 +68,14 @@ def build_site(
         (part / BUILD_RECORD).write_bytes(canonical_json(keys))
     html = sum(path.endswith(".html") for path in keys)
     return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder that a build would replace although it is no site: it may be anything."""
+    if not out.exists() or (out / BUILD_RECORD).is_file() or (out.is_dir() and not any(out.iterdir())):
+        return
+    what = f"a folder with {sum(1 for _ in out.iterdir()):,} files or folders" if out.is_dir() else "a file"
+    raise BenchError(Problem("site-folder", f"There is {what} that no build made.", where=str(out)))
 
 
 def _place(page: Page, part: Path, out: Path, same_key: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bench.errors import BenchError, Problem
 from bench.scoring.plan import Track, make_plan
 from bench.scoring.score import estimate
 from bench.scoring.scorecard import Estimate
+from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.pack import read_stamp, unpack
 from bench.submission.predictions import Values, load_predictions
 from bench.submission.store import find_submission
@@ -49,7 +51,7 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
         BenchError: Neither an entry nor a valid file.
     """
     path = Path(name)
-    if path.is_file():
+    if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
         return Side(load_predictions(path, cohort, scores="uncalibrated").values, "holdout")
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ date = {date}
 kind = "model"                    # model, ensemble, baseline
 description = ""
 inputs = ["image"]                # what the model sees: image{inputs}
-training_data = "{title}, train split"
+training_data = {training}
 external_data = "none"
 pretrained_weights = "none"       # for example ImageNet
 # parameters = 7000000
@@ -77,7 +78,10 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         frame.to_csv(part, index=False)
     inputs = "".join(f", {name}" for name in spec.columns.inputs)
     text = MANIFEST.format(
-        date=datetime.date.today(), title=spec.title, inputs=inputs, headline=spec.headline
+        date=datetime.date.today(),
+        training=json.dumps(f"{spec.title[:180]}, train split", ensure_ascii=False),
+        inputs=inputs,
+        headline=spec.headline,
     )
     write_atomic(paths[1], text.encode())
     return paths

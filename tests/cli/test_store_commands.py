@@ -1,0 +1,166 @@
+"""Commands on a store in every state: empty, unscored, damaged; and folders that are not theirs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.cohort.table import Cohort
+from bench.errors import BenchError
+from bench.scoring.compare import read_either
+from bench.submission.template import write_template
+from bench.workspace import Workspace
+from tests.conftest import Cli
+from tests.tiny import MANIFEST, TARGETS
+
+QUICK = ("--replicates", "100", "--jobs", "1")
+REPORTED = MANIFEST + (
+    'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
+    "metrics = { macro = { auroc = 0.8 } }\n"
+)
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that the scored store of a module is kept in, to be copied by each test."""
+    return tmp_path_factory.mktemp("entries") / "submissions"
+
+
+@pytest.fixture
+def scored(entries: Path, space: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path) -> Workspace:
+    """The workspace with two scored entries and a reported one; scored once, copied afterwards."""
+    if not entries.exists():
+        (tmp_path / "submission.toml").write_text(MANIFEST)
+        for slug, frame in (("one", good), ("two", good.assign(**{t: good[t] ** 2 for t in TARGETS}))):
+            frame.assign(dlv=np.random.default_rng(len(slug)).random(len(frame))).to_csv(
+                tmp_path / f"{slug}.csv", index=False
+            )
+            assert cli("submit", tmp_path / f"{slug}.csv", "--slug", slug).exit_code == 0
+        paper = space.submission("chexchonet", "paper")
+        paper.mkdir()
+        (paper / "submission.toml").write_text(REPORTED)
+        assert cli("score", "--all", *QUICK).exit_code == 0
+        shutil.copytree(space.store, entries)
+    else:
+        shutil.rmtree(space.store)
+        shutil.copytree(entries, space.store)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "code"),
+    [
+        (("score", "--all", *QUICK), 1, "board-empty"),
+        (("board",), 1, "board-empty"),
+        (("verify", "--jobs", "1"), 0, None),
+        (("compare", "a", "b"), 1, "entry-unknown"),
+    ],
+    ids=["score", "board", "verify", "compare"],
+)
+def test_an_empty_store_is_no_bug(
+    words: tuple[str, ...], exit_code: int, code: str | None, space: Workspace, cli: Cli
+) -> None:
+    ran = cli(*words, "--json")
+    assert (ran.exit_code, ran.codes) == (exit_code, [code] if code else [])
+
+
+def test_a_scored_store_is_shown_and_verified(scored: Workspace, cli: Cli) -> None:
+    assert cli("board").exit_code == 0
+    ran = cli("verify", "--jobs", "1", "--json")
+    assert sorted(ran.object["result"]["entries"]) == ["one", "two"]
+    assert cli("compare", "one", "paper", "--json").codes == ["compare-impossible"]
+
+
+def test_an_entry_without_a_scorecard_holds_the_board_back(
+    scored: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    good.assign(slvh=good.slvh / 2).to_csv(tmp_path / "n.csv", index=False)
+    assert cli("submit", tmp_path / "n.csv", "--slug", "new").exit_code == 0
+    assert cli("board", "--json").codes == ["not-scored"]
+    ran = cli("score", "one", *QUICK)
+    assert (ran.exit_code, "waits for entries without a scorecard: new" in ran.stderr) == (0, True)
+
+
+DAMAGES = {
+    "scorecard.json": (b"{", {"scorecard-invalid"}, ("board", "verify")),
+    "predictions.parquet": (b"PAR1", {"stored-predictions", "scorecard-stale"}, ("score", "verify")),
+    "submission.toml": (b"name =", {"manifest-invalid"}, ("board", "score", "verify")),
+    "../board.json": (b"[]", {"board-invalid", "board-stale"}, ("board",)),
+    "timings/a.json": (b"{}", {"timing-invalid"}, ("board",)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_of_the_store_is_named(name: str, scored: Workspace, cli: Cli) -> None:
+    content, codes, commands = DAMAGES[name]
+    path = scored.submission("chexchonet", "one") / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    words = {"board": ("board",), "score": ("score", "one", *QUICK), "verify": ("verify", "--jobs", "1")}
+    for command in commands:
+        ran = cli(*words[command], "--json")
+        assert ran.exit_code == 1, command
+        assert codes & set(ran.codes), (command, ran.codes)
+
+
+def test_an_edited_number_is_found(scored: Workspace, cli: Cli) -> None:
+    card = scored.submission("chexchonet", "one") / "scorecard.json"
+    text = card.read_text()
+    area = next(t for t in json.loads(text)["targets"] if t["target"] == "slvh")["metrics"]["auroc"]["value"]
+    assert f'"value": {area}' in text
+    card.write_text(text.replace(f'"value": {area}', '"value": 0.999', 1))
+    assert "verify-drift" in cli("verify", "one", "--jobs", "1", "--json").codes
+    assert cli("board", "--json").codes == ["board-stale"]
+
+
+def test_a_site_replaces_only_what_a_build_made(scored: Workspace, cli: Cli, tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "thesis.txt").write_text("years of work")
+    for folder in (papers, papers / "thesis.txt", tmp_path):
+        ran = cli("site", "build", "--out", folder, "--json")
+        assert (ran.exit_code, ran.codes) == (1, ["site-folder"])
+    assert (papers / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        assert cli("site", "build", "--out", tmp_path / "empty").exit_code == 0
+    assert (tmp_path / "empty" / "index.html").is_file()
+    assert cli("site", "check", "--out", tmp_path / "empty").exit_code == 0
+
+
+def test_the_site_names_no_patient_and_no_image(
+    scored: Workspace, cohort: Cohort, cli: Cli, tmp_path: Path
+) -> None:
+    assert cli("site", "build", "--out", tmp_path / "site").exit_code == 0
+    names = [name.encode() for name in (*cohort.images, *set(cohort.patients))]
+    pages = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert len(pages) > 10
+    for path in pages:
+        content = path.read_bytes()
+        assert not [name for name in names if name in content], path.name
+
+
+def test_a_file_may_be_compared_with_an_entry(
+    scored: Workspace, good: pd.DataFrame, cohort: Cohort, cli: Cli, tmp_path: Path
+) -> None:
+    good.assign(slvh=3 * good.slvh - 1).to_csv(tmp_path / "f.csv", index=False)
+    ran = cli("compare", "one", tmp_path / "f.csv", *QUICK[:2], "--json")
+    (line,) = [c for c in ran.object["result"]["comparisons"] if c["target"] == "slvh"]
+    assert (line["difference"], line["order_differs"]) == (0, 0)
+    assert cli("compare", "one", tmp_path / "absent.csv", "--json").codes == ["predictions-unreadable"]
+    with pytest.raises(BenchError, match="entry-unknown"):
+        read_either("absent", scored.submissions("chexchonet"), cohort)
+
+
+def test_a_template_is_right_whatever_the_title(cohort: Cohort, tmp_path: Path) -> None:
+    spec = cohort.spec.model_copy(update={"title": 'The "new" C:\\cohort {of} ours' + "x" * 300})
+    write_template(Cohort(**{**cohort.__dict__, "spec": spec}), tmp_path / "t")
+    said = tomllib.loads((tmp_path / "t" / "submission.toml").read_text())
+    assert said["training_data"].startswith('The "new" C:\\cohort {of} ours')
+    assert len(said["training_data"]) <= 200
