@@ -192,7 +192,7 @@ def widened(estimate: Estimate) -> Estimate:
 
 
 def bias_corrected(estimate: Estimate, replicates: Floats, level: float) -> Estimate:
-    """Centres an interval at twice the value less the mean of the replicates, and keeps it from going below 0.
+    """Centres an interval at twice the value less the mean of the replicates, but never below 0.
 
     For a binned calibration error, which resampling inflates about as much as sampling did. It still holds
     its value, and still covers less than it says, as its warning tells.

@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth on clustered data: `python -m tests.coverage.simulate`.
+"""How often 95% intervals hold the truth on clustered data: `python -m tests.coverage` (about half an hour).
 
 Prints two tables: intervals for the AUROC side by side, and every interval of `bench.evaluate` and
 `bench.compare`. Coverage has a standard error of 0.5 points with 2,000 cohorts.

@@ -165,16 +165,24 @@ def measure() -> dict[tuple[int, str], tuple[float, float]]:
     return found
 
 
+def table(found: dict[tuple[int, str], tuple[float, float]]) -> str:
+    """What was measured, beside the goals, as a Markdown table."""
+    sizes = " | ".join(f"n = {n:,} / {p:,} patients" for n, p in SIZES)
+    lines = [
+        f"B = {REPLICATES:,}; CPU seconds of one core, and how many times faster than the loop\n",
+        f"| | {sizes} | goal |",
+        "|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(name for _, name in found):
+        cells = " | ".join(f"{found[n, name][0]:.4g} s, {found[n, name][1]:,.4g}×" for n, _ in SIZES)
+        goal = " / ".join(f"{times:,}×" for times in TARGETS.get(name, ()))
+        lines.append(f"| {name} | {cells} | {goal} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Prints the table."""
-    found = measure()
-    print(f"B = {REPLICATES:,}; CPU seconds of one core, and how many times faster than the loop\n")
-    print("| | " + " | ".join(f"n = {n:,} / {p:,} patients" for n, p in SIZES) + " | goal |")
-    print("|---|---|---|---|")
-    for name in dict.fromkeys(name for _, name in found):
-        cells = [f"{found[n, name][0]:.4g} s, {found[n, name][1]:,.3g}×" for n, _ in SIZES]
-        goal = " / ".join(f"{times:,}×" for times in TARGETS.get(name, ()))
-        print(f"| {name} | " + " | ".join(cells) + f" | {goal} |")
+    print(table(measure()))
     cold, warm = first_use_seconds()
     print(f"\nFirst use: {cold:.1f} s with compilation, {warm:.2f} s from the cache")
 
