@@ -27,7 +27,7 @@ from tests.runtime.test_precision import conv_model
 
 pytestmark = pytest.mark.gpu
 
-GPU_BACKENDS = [name for name, backend in backends().items() if backend.is_gpu]
+GPU_BACKENDS = [name for name, backend in backends().items() if backend.is_gpu and backend.precisions]
 PROTOCOL = replace(QUICK, blocks=2, measure_runs=400, limit_s=600.0)
 IMAGES = {"image": np.random.default_rng(0).random((32, 1, SIZE, SIZE)).astype(np.float32)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from bench.runtime.casting import cast_model
 from bench.runtime.precision import convert
 from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
 from bench.runtime.tensorrt_session import engine_layer_types, load_engine
-from tests.runtime.models import SIZE, build, linear_model, linear_weights, save, value
+from bench.submission.model import check_model
+from tests.runtime.models import SIZE, SPEC, build, linear_model, linear_weights, manifest, save, value
 from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
 from tests.runtime.test_precision import conv_model
 
@@ -90,6 +92,35 @@ def test_an_int8_engine_is_built_from_a_quantised_file(rtx: Any, tmp_path: Path)
     done = convert(save(conv_model(), tmp_path / "m.onnx"), "int8", tmp_path, {"image": images})
     built = build_engine(rtx, done.path.read_bytes(), "int8", 2)
     assert built.layer_types["INT8"] > 0
+
+
+@no_rtx
+@pytest.mark.slow
+def test_densenet_is_built_in_every_precision(rtx: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    nets = pytest.importorskip("monai.networks.nets")
+    path = tmp_path / "densenet.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            nets.DenseNet121(spatial_dims=2, in_channels=1, out_channels=3).eval(),
+            (torch.rand(2, 1, 224, 224),),
+            path,
+            dynamo=True,
+            opset_version=18,
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=512)},),
+            external_data=False,
+            verbose=False,
+        )
+    said = manifest({"a": "scores:0", "b": "scores:1"}, image={"height": 224, "width": 224})
+    assert check_model(path, said, SPEC) == []
+    images = {"image": np.random.default_rng(0).random((2, 1, 224, 224)).astype(np.float32)}
+    for precision, kind in (("fp32", "FLOAT"), ("fp16", "HALF"), ("bf16", "BF16"), ("int8", "INT8")):
+        done = convert(path, precision, tmp_path, images)
+        built = build_engine(rtx, done.path.read_bytes(), precision, 8)
+        assert built.layer_types[kind] > 300, precision
 
 
 @no_rtx
