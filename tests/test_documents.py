@@ -1,0 +1,98 @@
+"""Documents on disk: nothing unknown, nothing converted, every fault with its key."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from bench.documents import Document, parse, parse_toml, read_json, read_toml
+from bench.errors import BenchError
+
+
+class Inner(Document):
+    size: float = 1.0
+
+
+class Example(Document):
+    schema_: str = Field(default="example/1", alias="schema")
+    name: str
+    count: int = 0
+    day: datetime.date | None = None
+    parts: tuple[Inner, ...] = ()
+
+
+GOOD = 'name = "a"\ncount = 2\nday = 2026-01-01\n[[parts]]\nsize = 3\n'
+
+
+def test_toml_is_read_with_lists_numbers_and_dates() -> None:
+    found = parse_toml(Example, GOOD, "cohort-spec", "x")
+    assert found == Example(name="a", count=2, day=datetime.date(2026, 1, 1), parts=(Inner(size=3.0),))
+    assert found.plain() == {
+        "schema": "example/1",
+        "name": "a",
+        "count": 2,
+        "day": "2026-01-01",
+        "parts": [{"size": 3.0}],
+    }
+    assert parse(Example, found.plain(), "cohort-spec", "x") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('count = "2"', "count"),
+        ("count = true", "count"),
+        ("count = 2.0", "count"),
+        ("name = 3", "name"),
+        ("day = 2026-01-01T10:00:00", "day"),
+        ("parts = [{ size = nan }]", "parts.0.size"),
+        ('parts = [{ size = "1" }]', "parts.0.size"),
+        ("parts = [{ sise = 1 }]", "parts.0.sise"),
+        ("extra = 1", "extra"),
+    ],
+)
+def test_nothing_is_converted_and_every_fault_has_its_key(text: str, key: str) -> None:
+    text = text if text.startswith("name") else f'name = "a"\n{text}'
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Example, text, "cohort-spec", "x.toml")
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(f"{key}: ")
+    assert (problem.code, problem.where) == ("cohort-spec", "x.toml")
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"name": "a"}')
+    assert read_toml(Example, tmp_path / "x.toml", "cohort-spec").count == 2
+    assert read_json(Example, tmp_path / "x.json", "cohort-spec").name == "a"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "Not valid JSON"),
+        (b'{"name": "a"', "Not valid JSON"),
+        (b"[" * 100_000, "Not valid JSON"),
+        (b'{"name": "\xff"}', "Not UTF-8"),
+        (b"[]", "document: "),
+        (b'{"name": "a", "count": NaN}', "count: "),
+        (b'{"name": "a", "parts": [{"size": Infinity}]}', "parts.0.size: "),
+        (None, "Cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BenchError) as caught:
+        read_json(Example, path, "board-invalid")
+    assert [(p.code, p.where) for p in caught.value.problems] == [("board-invalid", str(path))]
+    assert caught.value.problems[0].message.startswith(says)
+
+
+def test_documents_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Example(name="a").name = "b"  # type: ignore[misc]
