@@ -53,7 +53,7 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
     with _quiet(), bounded_threads(recipe.threads):
         trainer = Trainer(
             accelerator=recipe.accelerator,
-            devices=recipe.devices,
+            devices=1,
             precision=recipe.precision,
             max_epochs=recipe.epochs,
             callbacks=[

@@ -84,7 +84,7 @@ class Learner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Hands the mean over all val images to those who stop and keep."""
-        self.log("val_loss", self._val[0] / max(self._val[1], 1), sync_dist=True)
+        self.log("val_loss", self._val[0] / max(self._val[1], 1))
 
     @property
     def train_loss(self) -> float:

@@ -43,7 +43,6 @@ class Recipe(Document):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = Field(default=1, gt=0)
     threads: Annotated[int, Field(gt=0)] = Field(default=2, description="CPU threads of the network.")
     augment: Augmentation = Augmentation()
 
