@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tests.scoring.conftest import noisy, store_entry
 
 from bench.board.build import build_board
 from bench.board.model import Board
@@ -15,6 +14,7 @@ from bench.errors import BenchError
 from bench.files import canonical_json, write_json
 from bench.scoring.run import make_plans, score_all
 from bench.submission.store import list_submissions
+from tests.scoring.conftest import noisy, store_entry
 
 HEADLINE = "composite_slvh_dlv"
 

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from tests.scoring.conftest import noisy, store_entry
 
 from bench.errors import BenchError
 from bench.scoring import run
 from bench.scoring.run import make_plans, read_scorecard, score_all
 from bench.scoring.verify import differences
+from tests.scoring.conftest import noisy, store_entry
 
 
 @pytest.fixture(scope="module")
