@@ -71,9 +71,9 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
 
 @numba.njit(cache=True, nogil=True)
 def flush(total, recent):  # type: ignore[no-untyped-def]
-    """Adds twice the recent pairs to the total and empties them."""
+    """Adds the recent pairs to the total and empties them."""
     for j in range(LANES):
-        total[j] += 2 * np.int64(recent[j])
+        total[j] += recent[j]
         recent[j] = 0
 
 
@@ -101,29 +101,24 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
         false[:] = 0
         seen, bound = 0, 0
         for g in range(above.shape[0]):
-            add_rows(false, counts, negative, seen, above[g])
-            seen = level[g]
-            if seen > above[g]:
+            stop = above[g]
+            times = 2 if level[g] == stop else 1
+            while True:
+                add_rows(false, counts, negative, seen, stop)
+                seen = stop
                 for k in range(first[g], first[g + 1]):
+                    # Recent pairs are counted in 32 bits, which is faster, and moved before they overflow.
+                    most = times * seen * largest * largest
+                    if bound + most > 0xFFFFFFFF:
+                        flush(total, recent)
+                        bound = 0
+                    bound += most
                     row = counts[positive[k]]
                     for j in range(LANES):
-                        total[j] += np.int64(row[j]) * false[j]
-                add_rows(false, counts, negative, above[g], seen)
-                for k in range(first[g], first[g + 1]):
-                    row = counts[positive[k]]
-                    for j in range(LANES):
-                        total[j] += np.int64(row[j]) * false[j]
-                continue
-            for k in range(first[g], first[g + 1]):
-                # Recent pairs are counted in 32 bits, twice as fast, and moved before they could overflow.
-                most = seen * largest * largest
-                if bound + most > 0xFFFFFFFF:
-                    flush(total, recent)
-                    bound = 0
-                bound += most
-                row = counts[positive[k]]
-                for j in range(LANES):
-                    recent[j] += np.uint32(row[j]) * np.uint32(false[j])
+                        recent[j] += np.uint32(times) * np.uint32(row[j]) * np.uint32(false[j])
+                if stop == level[g]:
+                    break
+                stop = level[g]
         flush(total, recent)
     return doubled
 
@@ -163,18 +158,18 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
         true[:] = 0
         seen = 0
         for g in range(above.shape[0]):
-            add_rows(false, counts, negative, seen, above[g])
             gain[:] = 0
             add_rows(gain, counts, positive, first[g], first[g + 1])
-            seen = level[g]
-            times = 2
-            if seen > above[g]:
-                times = 1
+            stop = above[g]
+            times = 2 if level[g] == stop else 1
+            while True:
+                add_rows(false, counts, negative, seen, stop)
+                seen = stop
                 for j in range(LANES):
-                    pairs[j] += np.int64(gain[j]) * false[j]
-                add_rows(false, counts, negative, above[g], seen)
-            for j in range(LANES):
-                pairs[j] += times * np.int64(gain[j]) * false[j]
+                    pairs[j] += times * np.int64(gain[j]) * false[j]
+                if stop == level[g]:
+                    break
+                stop = level[g]
             for j in range(LANES):
                 hit[j] += gain[j] * (false[j] <= most[j])
             for j in range(LANES):
@@ -188,8 +183,17 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
     return doubled, precision, hits, alarms
 
 
+@numba.njit(cache=True, nogil=True)
+def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no-untyped-def]
+    """Adds the multiplicities of some images' patients times the images' weights to (LANES,) sums."""
+    for i in range(start, stop):
+        one, times = patient[i], weight[i]
+        for j in range(LANES):
+            sums[j] += times * counts[one, j]
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def scan_weighted(blocks, negative, positive, first, above, level, negative_weight, positive_weight, shares):  # type: ignore[no-untyped-def]
+def scan_weighted(blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits):  # type: ignore[no-untyped-def]
     """`scan_joint` with a weight per image: the same walk in float64.
 
     Args:
@@ -201,54 +205,38 @@ def scan_weighted(blocks, negative, positive, first, above, level, negative_weig
         level: See there.
         negative_weight: (n,) in the order of `negative`.
         positive_weight: (m,) in the order of `positive`.
-        shares: (2, k, LANES): most false and least true weight.
+        limits: (2, k, LANES): most false and least true weight.
 
     Returns:
-        The four figures of `scan_joint`, all float64.
+        The four figures of `scan_joint`, all float64: (4, k, LANES).
     """
-    shape = (blocks.shape[0], LANES)
-    doubled = np.zeros(shape, np.float64)
-    precision = np.zeros(shape, np.float64)
-    hits = np.zeros(shape, np.float64)
-    alarms = np.zeros(shape, np.float64)
-    false = np.empty(LANES, np.float64)
-    true = np.empty(LANES, np.float64)
-    gain = np.empty(LANES, np.float64)
+    found = np.zeros((4, blocks.shape[0], LANES))
+    false, true, gain = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     for b in range(blocks.shape[0]):
-        counts = blocks[b]
+        counts, pairs, shares, hit, alarm = blocks[b], found[0, b], found[1, b], found[2, b], found[3, b]
+        most, least = limits[0, b], limits[1, b]
         false[:] = 0
         true[:] = 0
         seen = 0
         for g in range(above.shape[0]):
-            while seen < above[g]:
-                row = counts[negative[seen]]
-                weight = negative_weight[seen]
-                for j in range(LANES):
-                    false[j] += weight * row[j]
-                seen += 1
             gain[:] = 0
-            for k in range(first[g], first[g + 1]):
-                row = counts[positive[k]]
-                weight = positive_weight[k]
+            add_weighted(gain, counts, positive, positive_weight, first[g], first[g + 1])
+            stop = above[g]
+            times = 2 if level[g] == stop else 1
+            while True:
+                add_weighted(false, counts, negative, negative_weight, seen, stop)
+                seen = stop
                 for j in range(LANES):
-                    gain[j] += weight * row[j]
+                    pairs[j] += times * gain[j] * false[j]
+                if stop == level[g]:
+                    break
+                stop = level[g]
             for j in range(LANES):
-                doubled[b, j] += gain[j] * false[j]
-            while seen < level[g]:
-                row = counts[negative[seen]]
-                weight = negative_weight[seen]
-                for j in range(LANES):
-                    false[j] += weight * row[j]
-                seen += 1
-            for j in range(LANES):
-                doubled[b, j] += gain[j] * false[j]
-                short = true[j] < shares[1, b, j]
+                hit[j] += gain[j] * (false[j] <= most[j])
+                alarm[j] = np.maximum(alarm[j], false[j] * (true[j] < least[j]))
                 true[j] += gain[j]
-                hits[b, j] += gain[j] if false[j] <= shares[0, b, j] else 0.0
-                alarms[b, j] = false[j] if short else alarms[b, j]
-                called = true[j] + false[j]
-                precision[b, j] += gain[j] * (true[j] / (called if called > 0 else 1.0))
-    return doubled, precision, hits, alarms
+                shares[j] += gain[j] * (true[j] / max(true[j] + false[j], 1e-300))
+    return found
 
 
 @numba.njit(cache=True, nogil=True)
