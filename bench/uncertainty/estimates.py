@@ -146,7 +146,7 @@ def specificity_at_90_sensitivity(scored: Scored) -> Estimate:
     """The same with the classes exchanged.
 
     Its threshold rests on the few lowest positive patients: in simulation the logit-t interval alone lay too
-    high (coverage down to 91%); widened to the percentile limits it covered 94 to 97%.
+    high (coverage down to 91%); widened to the percentile limits it covered 92 to 97%.
     """
     point = discrimination.point_at_sensitivity(scored.ladder, SENSITIVITY)
     if point is None:
