@@ -12,7 +12,7 @@ from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
-from bench.publish.format import METRIC_LABELS, metric_label, plural
+from bench.publish.format import METRIC_LABELS, estimate, metric_label, plural, sentence
 from bench.publish.rows import rank_text
 from bench.publish.speed import verdict
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
@@ -59,15 +59,20 @@ def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
     return tuple(sorted(card.targets, key=lambda score: score.target != headline))
 
 
-def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[Estimate | None]]]:
-    """All metrics, then the other two views of AUROC: (words, one estimate for each label)."""
+def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All metrics, then the other two views of AUROC: (words, one value and reason for each label)."""
     found = {name for score in scores for name in score.metrics}
     known = [name for name in METRIC_LABELS if name in found]
-    rows = [
-        (metric_label(m), [s.metrics.get(m) for s in scores]) for m in [*known, *sorted(found - set(known))]
-    ]
+    names = [*known, *sorted(found - set(known))]
+    rows = [(metric_label(name), [_value(score.metrics.get(name)) for score in scores]) for name in names]
     views = sorted({name for score in scores for name in score.estimands})
-    return rows + [(metric_label(view), [s.estimands.get(view) for s in scores]) for view in views]
+    return rows + [(metric_label(v), [_value(score.estimands.get(v)) for score in scores]) for v in views]
+
+
+def _value(found: Estimate | None) -> tuple[str, str]:
+    """A metric with its interval, and why it is undefined."""
+    undefined = found is not None and found.value is None
+    return estimate(found), sentence(found.reason or "undefined") if undefined and found else ""
 
 
 def _rank(standing: Standing | None) -> str:
@@ -136,8 +141,8 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
 
 
 def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
-    estimate = score.metrics.get(metric)
-    return Curve(score.label, tuple((p.x, p.y) for p in points), estimate.value if estimate else None)
+    found = score.metrics.get(metric)
+    return Curve(score.label, tuple((p.x, p.y) for p in points), found.value if found else None)
 
 
 def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:

@@ -72,10 +72,6 @@ class BoardTable:
         """All rows."""
         return self.ranked + self.unranked
 
-    def footnote(self, reason: str) -> int:
-        """Number of a reason in the list below the table."""
-        return self.reasons.index(reason) + 1
-
 
 def board_table(loaded: LoadedBoard, target: str) -> BoardTable:
     """The table of one target; the board of the cohort must exist."""

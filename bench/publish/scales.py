@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -29,9 +29,16 @@ class Linear:
 
     def __call__(self, value: float) -> float:
         """The position of `value`."""
-        inside = self.low if value < self.low else self.high if value > self.high else value
-        share = (inside - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
+        return self.positions((value,))[0]
+
+    def positions(self, values: Sequence[float]) -> list[float]:
+        """The positions of many values."""
+        low, high, start = self.low, self.high, self.start
+        factor = (self.end - start) / (high - low)
+        return [
+            start + factor * ((low if value < low else high if value > high else value) - low)
+            for value in values
+        ]
 
     def ticks(self, count: int = 5) -> tuple[float, ...]:
         """About `count` round values within the axis."""
@@ -58,6 +65,10 @@ class Log:
         inside = min(max(value, self.low), self.high)
         share = math.log(inside / self.low) / math.log(self.high / self.low)
         return self.start + share * (self.end - self.start)
+
+    def positions(self, values: Sequence[float]) -> list[float]:
+        """The positions of many values."""
+        return [self(value) for value in values]
 
     def ticks(self) -> tuple[float, ...]:
         """The values 1, 2 and 5 times a power of ten within the axis; only powers on a long axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,14 @@ def environment(sources: Path) -> jinja2.Environment:
         http=http_only,
         code_spans=code_spans,
     )
-    env.globals.update(interval=words.interval, plural=words.plural)
+    env.globals.update(interval=words.interval, plural=words.plural, footnotes=footnotes)
     return env
+
+
+def footnotes(reasons: Sequence[str]) -> dict[str, Markup]:
+    """Reason → the small number that leads to it below the table."""
+    mark = '<sup><a href="#why-{0}" aria-label="Reason {0}">{0}</a></sup>'
+    return {reason: Markup(mark.format(number)) for number, reason in enumerate(reasons, 1)}
 
 
 def code_spans(text: str) -> Markup:

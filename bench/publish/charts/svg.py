@@ -39,7 +39,8 @@ def path(data: str, css: str) -> str:
 
 def polyline(points: Iterable[tuple[float, float]]) -> str:
     """Path data through `points`."""
-    return "M" + "L".join(f"{at(x)} {at(y)}" for x, y in points)
+    data = "M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points])
+    return data.replace(".0 ", " ").replace(".0L", "L").removesuffix(".0")
 
 
 def polygon(points: Iterable[tuple[float, float]]) -> str:
@@ -109,8 +110,13 @@ class Plot:
 
     def line(self, points: Iterable[tuple[float, float]]) -> str:
         """Path data through points given in values."""
-        return polyline((self.x(x), self.y(y)) for x, y in points)
+        return polyline(self._placed(points))
 
     def area(self, points: Iterable[tuple[float, float]]) -> str:
         """Path data of a closed shape given in values."""
-        return polygon((self.x(x), self.y(y)) for x, y in points)
+        return polygon(self._placed(points))
+
+    def _placed(self, points: Iterable[tuple[float, float]]) -> Iterable[tuple[float, float]]:
+        found = list(points)
+        xs, ys = self.x.positions([x for x, _ in found]), self.y.positions([y for _, y in found])
+        return zip(xs, ys, strict=True)
