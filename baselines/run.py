@@ -69,7 +69,14 @@ def run_baseline(
     """
     baseline = find_baseline(name)
     check_needs(baseline, cohort)
-    how = _How(seed, quick, cache, progress)
+    try:
+        return _run_and_write(baseline, cohort, folder, _How(seed, quick, cache, progress), track)
+    except OSError as error:
+        message = f"The run could not be written: {error.strerror or error}."
+        raise BenchError(Problem("baseline-write", message, where=str(folder)), EXIT_ENVIRONMENT) from error
+
+
+def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: _How, track: Track) -> FinishedRun:
     if track == "cv5":
         result = _cross_validated(baseline, cohort, folder, how)
         rows = np.arange(len(cohort))
@@ -79,7 +86,7 @@ def run_baseline(
     predictions = folder / PREDICTIONS
     _write_predictions(predictions, cohort.spec.columns.image, cohort.images[rows], result.predictions)
     write_atomic(folder / MANIFEST, manifest_toml(result.manifest).encode())
-    return FinishedRun(name, folder / MANIFEST, predictions, result.model)
+    return FinishedRun(baseline.name, folder / MANIFEST, predictions, result.model)
 
 
 def check_needs(baseline: Baseline, cohort: Cohort) -> None:

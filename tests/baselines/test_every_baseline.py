@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -39,6 +40,20 @@ def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fi
 def test_there_are_the_baselines_of_the_demo():
     assert set(QUICK) == {"prevalence", "demographics", "shuffled", "cnn-small"}
     assert find_baseline("cnn-small").needs_images
+
+
+def test_listing_needs_no_heavy_library():
+    """Scoring installs without torch, and the list is shown there too."""
+    heavy = ("torch", "lightning", "monai", "sklearn", "onnx", "onnxruntime", "scipy")
+    code = f"""
+import sys
+for name in {heavy!r}:
+    sys.modules[name] = None
+from baselines.registry import baselines
+print(" ".join(baselines()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == list(baselines())
 
 
 def test_an_unknown_name_shows_the_known():
@@ -94,6 +109,17 @@ def test_the_same_seed_gives_the_same_file(
     again = run_baseline(name, tiny, tmp_path, quick=True)
     assert again.predictions.read_bytes() == runs[name].predictions.read_bytes()
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
+
+
+def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("baselines.run.write_atomic", full)
+    with pytest.raises(BenchError) as caught:
+        run_baseline("prevalence", tiny, tmp_path)
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("baseline-write", 3)
+    assert "No space left" in caught.value.problems[0].message
 
 
 def test_another_seed_exchanges_other_labels(tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path):

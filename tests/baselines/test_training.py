@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -81,6 +82,16 @@ def test_an_interrupted_run_ends_in_the_same_weights(
     ]
     assert len(curves) == 8
     assert curves[:4] == curves[4:]
+
+
+def test_an_interrupt_arrives_as_one_and_ctrl_c_works_afterwards(tmp_path: Path):
+    def interrupting(message: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_learner(), TRAIN, VAL, tmp_path, interrupting)
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_the_seed_is_the_only_source_of_chance(uninterrupted: tuple[Path, Learner], tmp_path: Path):
