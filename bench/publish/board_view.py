@@ -135,7 +135,7 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
     cells = [(row, row.cells[places[0]]) for row in rows if row.standing.rank is not None]
     timed = [(row.entry, cell.value, not cell.note) for row, cell in cells if cell.value is not None]
     points = speed_points(timed, table.target, home)
-    return tradeoff(points, table.setting.label) if points else ""
+    return tradeoff(points, table.setting.label) if len(points) > 1 else ""
 
 
 def describe(table: BoardTable) -> str:

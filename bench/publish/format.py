@@ -61,11 +61,9 @@ def significant(value: float | None, digits: int = 3) -> str:
         return NOT_AVAILABLE
     if value == 0:
         return "0"
-    rounded = float(f"{value:.{digits}g}")
-    size = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
-    if size:
-        return f"{rounded:,.{max(digits - size, 0)}f}"
-    return f"{rounded:.10f}".rstrip("0")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    rounded = float(f"{mantissa}e{exponent}")
+    return f"{rounded:,.{max(digits - 1 - int(exponent), 0)}f}"
 
 
 def count(value: int | None) -> str:

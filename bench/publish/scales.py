@@ -78,6 +78,15 @@ class Log:
         return tuple(v for v in values if self.low * (1 - 1e-9) <= v <= self.high * (1 + 1e-9))
 
 
+def log_domain(values: Iterable[float]) -> tuple[float, float]:
+    """The nearest values 1, 2 or 5 times a power of ten strictly around all `values`, which are above 0."""
+    known = list(values)
+    lowest, highest = min(known), max(known)
+    first, last = math.floor(math.log10(lowest)) - 1, math.ceil(math.log10(highest)) + 1
+    steps = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in (1, 2, 5)]
+    return max(s for s in steps if s < lowest), min(s for s in steps if s > highest)
+
+
 def round_step(rough: float) -> float:
     """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))

@@ -62,7 +62,7 @@ def verdict(row: BatchTiming) -> tuple[str, str]:
             row.parity.message or "The timed session did not reproduce the predictions"
         )
     if row.stability.stable is not True:
-        reasons = "; ".join(reason.message for reason in row.stability.reasons)
+        reasons = "; ".join(reason.message.strip().rstrip(".") for reason in row.stability.reasons)
         return "unstable", sentence(reasons or "Nothing was measured that shows it to be stable")
     if row.parity.status != "passed":
         return "parity not checked", sentence(

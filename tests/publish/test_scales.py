@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.publish.scales import Linear, Log, domain, round_step, tick_texts
+from bench.publish.scales import Linear, Log, domain, log_domain, round_step, tick_texts
 
 
 def test_linear_maps_the_ends_and_the_middle():
@@ -78,3 +78,12 @@ def test_a_round_step_is_near_and_round(rough):
     assert rough * (1 - 1e-6) <= step <= 2.5 * rough
     digit = step / 10 ** math.floor(math.log10(step) + 1e-9)
     assert min(abs(digit - d) for d in (1, 2, 2.5, 5, 10)) < 1e-6
+
+
+@given(st.lists(st.floats(1e-4, 1e6), min_size=1, max_size=9))
+def test_a_log_domain_lies_around_its_values_and_has_ticks_at_both_ends(values):
+    low, high = log_domain(values)
+    assert low < min(values) <= max(values) < high
+    ticks = Log(low, high, 0, 1).ticks()
+    assert len(ticks) >= 2
+    assert min(values) / low <= 2.5 * (1 + 1e-9)

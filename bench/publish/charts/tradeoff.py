@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
 from bench.publish.format import decimal, shortened, significant
-from bench.publish.scales import Linear, Log, domain
+from bench.publish.scales import Linear, Log, domain, log_domain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
 WHISKERS = 60
@@ -45,7 +45,7 @@ def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
 def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
     """The plot; figures that are not eligible are hollow, those on the front are square and named."""
     latencies = [p.latency_ms for p in points]
-    x = Log(min(latencies) / 1.3, max(latencies) * 1.3, LEFT, RIGHT)
+    x = Log(*log_domain(latencies), LEFT, RIGHT)
     aurocs = [limit for p in points for limit in (p.auroc, p.low, p.high)]
     y = Linear(*domain(aurocs, within=(0, 1)), BOTTOM, TOP)
     ticks = x.ticks()
@@ -55,7 +55,7 @@ def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
             y.ticks(5),
             f"Median latency in ms, log scale ({setting})",
             "AUROC",
-            x_texts=tuple(significant(value) for value in ticks),
+            x_texts=tuple(significant(value, 1) for value in ticks),
         )
     ]
     best = front(points)
