@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from pathlib import Path
@@ -105,7 +106,10 @@ def _read_text_table(path: Path) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> tuple[pd.DataFrame, int]:
     """The table, and how many rows were left out because they do not have the columns of the header."""
-    names = list(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns)
+    with pa.input_stream(path, compression="detect") as stream:
+        data = stream.read()
+    data.decode("utf-8")
+    names = list(pd.read_csv(io.BytesIO(data), nrows=0, encoding="utf-8-sig").columns)
     ragged = []
 
     def note(row: pyarrow.csv.InvalidRow) -> str:
@@ -113,7 +117,7 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, int]:
         return "skip"
 
     table = pyarrow.csv.read_csv(
-        path,
+        pa.BufferReader(data),
         read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         convert_options=pyarrow.csv.ConvertOptions(

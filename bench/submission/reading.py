@@ -107,9 +107,10 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table
         if meta.num_rows > MAX_ROWS or unpacked > MAX_BYTES:
             raise _unreadable(path, f"It unpacks to {meta.num_rows:,} rows, {unpacked / 2**20:,.0f} MiB.")
         table = file.read()
+        table.validate(full=True)  # text that is not UTF-8 is only found here
+        _require_distinct_columns(table, path)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         raise _unreadable(path, f"The Parquet file is damaged or truncated: {_first_line(error)}") from error
-    _require_distinct_columns(table, path)
     for name in set(text_columns) & set(table.column_names):
         ids = table.column(name)
         try:
@@ -127,11 +128,12 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         ragged.append(row.actual_columns)
         return "skip"
 
-    header = data[: data.find(b"\n") + 1] or data
     try:
-        header.decode("utf-8-sig")
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _unreadable(path, f"Its header is not UTF-8 text: {error.reason}.") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
+    header = data[: data.find(b"\n") + 1] or data
     if b"," not in header:
         for delimiter, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
             if delimiter in header:
