@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 FIRST_AND_SECOND_USE = """
 import numpy as np
 import bench
@@ -11,6 +13,7 @@ print(before, kernels.compiled())
 """
 
 
+@pytest.mark.slow
 def test_it_is_known_whether_kernels_were_compiled_before(tmp_path):
     run = [sys.executable, "-c", FIRST_AND_SECOND_USE]
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -218,6 +220,17 @@ def test_selecting_rows_keeps_the_draws():
     assert np.array_equal(found, same, equal_nan=True)
     with pytest.raises(ValueError, match="mask"):
         boot.select(part[:-1])
+
+
+def test_threads_change_no_bit():
+    y, p, patient = slow.cohort(np.random.default_rng(6), 300, tied=False)
+    boot = bench.PatientBootstrap(patient, 600)
+    jobs = [(metric, p**power) for metric in METRICS for power in (0.5, 1, 2)]
+    alone = [bench.PatientBootstrap(patient, 600).replicates(y, score, metric) for metric, score in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: boot.replicates(y, job[1], job[0]), jobs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_samples_are_told_apart_by_labels_and_weights():
