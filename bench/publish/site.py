@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,14 +84,22 @@ def _place(page: Page, part: Path, out: Path, same_key: bool) -> bool:
     target, old = part / page.path, out / page.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if same_key and old.is_file():
-        os.link(old, target)
+        _keep(old, target)
         return True
     data = page.render()
     if old.is_file() and old.stat().st_size == len(data) and old.read_bytes() == data:
-        os.link(old, target)
+        _keep(old, target)
         return True
     target.write_bytes(data)
     return False
+
+
+def _keep(old: Path, target: Path) -> None:
+    """The file of the earlier build in its new place; copied where the file system has no links."""
+    try:
+        os.link(old, target)
+    except OSError:
+        shutil.copy2(old, target)
 
 
 def _keys(out: Path) -> dict[str, str]:

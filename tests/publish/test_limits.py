@@ -170,3 +170,14 @@ def test_a_thousand_entries_build_within_their_budget(tmp_path):
     assert seconds([board]) <= 10
     assert seconds([board]) <= 3
     assert seconds([changed(board, "entry-0004", team="Another lab")]) <= 4
+
+
+def test_a_file_system_without_links_will_do(tmp_path, monkeypatch):
+    build_site([loaded_board(2)], tmp_path / "site")
+
+    def no_links(*_):
+        raise OSError("not supported")
+
+    monkeypatch.setattr("os.link", no_links)
+    assert build_site([loaded_board(2)], tmp_path / "site").written == 0
+    assert check_site(tmp_path / "site") == []
