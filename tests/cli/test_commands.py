@@ -17,6 +17,7 @@ import typer
 
 from bench.cli.main import app
 from bench.cli.output import inert, progress, stages, table
+from bench.cli.reference import SCHEMAS
 from bench.cohort.spec import builtin_specs
 from bench.errors import BenchError, Problem, catalogue
 from bench.workspace import DATA_VARIABLE, Workspace
@@ -118,6 +119,17 @@ def test_the_documents_name_no_command_and_no_option_that_is_not_there() -> None
             assert path in TREE, f"{name}: bench {line}"
             known = options(path) | {"--help"}
             assert {w.split("=")[0] for w in words if w.startswith("--")} <= known, f"{name}: bench {line}"
+
+
+def test_the_catalogue_names_no_command_option_or_schema_that_is_not_there() -> None:
+    for page in catalogue().values():
+        for line in re.findall(r"`bench ([^`]+)`", f"{page.meaning} {page.remedy}"):
+            words = line.split()
+            path = tuple(words[:2]) if tuple(words[:2]) in TREE else tuple(words[:1])
+            assert path in TREE, f"{page.code}: bench {line}"
+            assert {w for w in words if w.startswith("--")} <= options(path), f"{page.code}: bench {line}"
+            if path == ("schema",):
+                assert set(words[1:]) <= {*SCHEMAS, "NAME"}, f"{page.code}: bench {line}"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]], ids=" ".join)
