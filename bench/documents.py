@@ -22,6 +22,8 @@ class Document(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+MAX_BYTES = 64 * 2**20
+
 D = TypeVar("D", bound=Document)
 
 
@@ -43,10 +45,10 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
 def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     """A TOML text as a `model`; raises as `parse` does."""
     try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        data = _tuples(tomllib.loads(text))
+    except (ValueError, RecursionError) as error:  # a number too long to convert is a ValueError too
         raise BenchError(Problem(code, f"Not valid TOML: {error}", where=where)) from error
-    return parse(model, _tuples(data), code, where, strict=True)
+    return parse(model, data, code, where, strict=True)
 
 
 def _tuples(data: Any) -> Any:
@@ -66,13 +68,18 @@ def read_json(model: type[D], path: Path, code: str) -> D:
     text = _text(path, code)
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BenchError(Problem(code, f"Not valid JSON: {error}", where=str(path))) from error
     return parse(model, data, code, str(path))
 
 
 def _text(path: Path, code: str) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
+        if path.stat().st_size > MAX_BYTES:
+            message = f"It is larger than {MAX_BYTES // 2**20} MiB."
+            raise BenchError(Problem(code, message, where=str(path)))
         return path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=str(path))) from error

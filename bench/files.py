@@ -106,18 +106,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = part.with_suffix(".old")
     try:
         yield part
-        if path.exists():
-            path.replace(old)
         try:
+            if path.exists():
+                path.replace(old)
             part.replace(path)
-        except OSError:
-            if old.exists():
+        except BaseException:
+            if old.exists() and not path.exists():
                 old.replace(path)
             raise
         _sync_folder(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

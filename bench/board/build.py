@@ -13,10 +13,11 @@ from bench.board.model import Board, Standing, TargetBoard, TestSet, Twins
 from bench.cohort.resolution import test_resolution
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.table import Cohort
+from bench.documents import read_json
 from bench.errors import BenchError, Problem
-from bench.files import sha256_file
+from bench.files import round_significant, sha256_file
 from bench.scoring.plan import Plan
-from bench.scoring.run import Plans, entry_replicates, make_plans, read_scorecard
+from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans, read_scorecard
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.submission.pack import unpack
@@ -41,22 +42,24 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
 
     Args:
         cohort: The cohort.
-        entries: Stored submissions; reported ones are left out.
+        entries: Stored submissions; reported ones and those not scored yet are left out.
         cache: Folder of replicates.
 
     Raises:
-        BenchError: An entry has no current scorecard, or the scorecards are not all of one seed and number of
+        BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
             replicates (``board-mixed``).
     """
-    scored = [e for e in entries if e.manifest.kind != "reported"]
+    scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
+    # Hashed before they are read: a scorecard that changes meanwhile makes the board stale, not wrong.
+    hashes = {e.slug: sha256_file(e.scorecard) for e in scored}
     cards = {e.slug: read_scorecard(e) for e in scored}
     replicates, seed = _settings(cards)
     plans = make_plans(cohort, scored, replicates=replicates, seed=seed)
-    ranked = [
-        _Scored(e, cards[e.slug], entry_replicates(plans, e, cache))
-        for e in scored
-        if e.manifest.track == "holdout"
-    ]
+    ranked = []
+    for entry in (e for e in scored if e.manifest.track == "holdout"):
+        computed = entry_replicates(plans, entry, cache)
+        _require_computed(cards[entry.slug], computed)
+        ranked.append(_Scored(entry, cards[entry.slug], computed.replicates))
     others = [cards[e.slug] for e in scored if e.manifest.track != "holdout"]
     plan = plans.by_track.get("holdout")
     targets = cohort.spec.binary_targets
@@ -70,8 +73,39 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
         level=LEVEL,
         test_set=_test_set(cohort),
         targets=tuple(_target_board(plan, plans, target, ranked, others) for target in targets),
-        scorecards={e.slug: sha256_file(e.scorecard) for e in scored},
+        scorecards=hashes,
     )
+
+
+def refuse_mixed(
+    entries: Sequence[Submission], chosen: Sequence[Submission], replicates: int, seed: int
+) -> None:
+    """Refuses to score some entries with other draws than the rest have, before anything is written.
+
+    Raises:
+        BenchError: ``board-mixed``.
+    """
+    slugs = {entry.slug for entry in chosen}
+    others = [e for e in entries if e.slug not in slugs and e.scorecard.exists()]
+    cards = [read_json(Scorecard, e.scorecard, "scorecard-invalid") for e in others]
+    if differing := [c.slug for c in cards if (c.replicates, c.seed) != (replicates, seed)]:
+        message = (
+            f"{len(differing)} other entries are scored with other draws than {replicates} replicates with "
+            f"seed {seed}: {', '.join(differing[:5])}."
+        )
+        raise BenchError(Problem("board-mixed", message))
+
+
+def _require_computed(card: Scorecard, computed: EntryReplicates) -> None:
+    """Refuses a scorecard whose AUROC is not the one of the stored predictions on the labels at hand."""
+    for target in card.targets:
+        stored, now = target.metrics["auroc"].value, computed.values.get(target.target)
+        if stored is not None and now is not None and round_significant(stored) != round_significant(now):
+            message = (
+                f"{card.slug!r}, {target.target}: the stored AUROC is {stored:.9g}, the predictions give "
+                f"{now:.9g} on the labels at hand. The labels changed, or the scorecard was edited."
+            )
+            raise BenchError(Problem("scorecard-stale", message))
 
 
 def _settings(cards: dict[str, Scorecard]) -> tuple[int, int]:
@@ -193,5 +227,5 @@ def _order(plans: Plans, entry: Submission, target: str) -> tuple[Floats, Floats
     """The entry's scores and their ranks, ties averaged."""
     from scipy.stats import rankdata
 
-    values = unpack(entry.predictions, plans.cohort)[target]
+    values = unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
     return values, rankdata(values)

@@ -15,21 +15,26 @@ from bench.timing.record import TimingRecord
 
 
 def load_board(spec: CohortSpec, folder: Path) -> LoadedBoard:
-    """Everything that is stored about a cohort's entries.
+    """Everything that is stored about a cohort's entries; those not scored yet are left out.
 
     Args:
         spec: The cohort's spec.
         folder: The cohort's folder of submissions.
 
     Raises:
-        BenchError: An entry is not scored, or the stored board is not of the stored scorecards
-            (``board-stale``): a board is never shown beside numbers that it was not computed from.
+        BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
+            beside numbers that it was not computed from.
     """
-    submissions = list_submissions(folder)
+    submissions = [s for s in list_submissions(folder) if _shown(s)]
     entries = {s.slug: _entry(s) for s in submissions}
     current = {s.slug: sha256_file(s.scorecard) for s in submissions if entries[s.slug].scorecard}
     board = _read_board(folder / "board.json", spec, current)
     return LoadedBoard(spec=spec, board=board, entries=entries)
+
+
+def _shown(submission: Submission) -> bool:
+    """Whether an entry is on the board: reported, or scored."""
+    return submission.manifest.kind == "reported" or submission.scorecard.exists()
 
 
 def _entry(submission: Submission) -> Entry:
@@ -38,11 +43,16 @@ def _entry(submission: Submission) -> Entry:
         slug=submission.slug,
         manifest=submission.manifest,
         scorecard=None if reported else read_scorecard(submission),
-        timings=tuple(
-            read_json(TimingRecord, path, "timing-invalid")
-            for path in sorted(submission.timings.glob("*.json"))
-        ),
+        timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
     )
+
+
+def _timing(submission: Submission, path: Path) -> TimingRecord:
+    record = read_json(TimingRecord, path, "timing-invalid")
+    if record.slug != submission.slug:
+        message = f"The record is of entry {record.slug!r}."
+        raise BenchError(Problem("timing-invalid", message, str(path)))
+    return record
 
 
 def _read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board | None:

@@ -23,17 +23,26 @@ def verify_entries(
     entries: Sequence[Submission],
     board_file: Path,
     *,
+    whole: bool = True,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Problem]:
     """Scores entries again with their stored settings and compares; the board too, given all its entries.
 
-    Caches are not used.
+    Args:
+        cohort: The cohort.
+        entries: Entries with predictions.
+        board_file: The stored board.
+        whole: Whether these are all entries, so that the board must be theirs.
+        jobs: Processes.
+        progress: Called with (done, total). Caches are not used.
 
     Returns:
         One problem for each number that differs (the first few of each entry), and for each entry that cannot
         be scored. Empty where everything stored was computed again.
     """
+    if not entries:
+        return [Problem("board-empty", "There is no entry to verify.")]
     problems: list[Problem] = []
     cards = {}
     for entry in entries:
@@ -55,15 +64,21 @@ def verify_entries(
                 problems += differences(cards[entry.slug], found.scorecard)
             if progress:
                 progress(done, len(chosen))
-    if not problems and board_file.exists():
+    if not problems and whole:
         problems += _board_differences(cohort, entries, board_file)
     return problems
 
 
 def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file: Path) -> list[Problem]:
-    stored = read_json(Board, board_file, "board-invalid")
-    if set(stored.scorecards) != {entry.slug for entry in entries}:
-        return []
+    if not board_file.exists():
+        return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(board_file))]
+    try:
+        stored = read_json(Board, board_file, "board-invalid")
+    except BenchError as error:
+        return list(error.problems)
+    if others := sorted(set(stored.scorecards) ^ {entry.slug for entry in entries}):
+        message = f"The stored board and the entries differ by {', '.join(others[:8])}."
+        return [Problem("board-stale", message, str(board_file))]
     with tempfile.TemporaryDirectory() as fresh:
         computed = build_board(cohort, entries, Path(fresh))
     return document_differences("board", stored.plain(), computed.plain())

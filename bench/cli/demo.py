@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import typer
 
 from bench.cli.options import JsonOption
 from bench.cli.output import Report, reporting
+from bench.errors import BenchError, Problem
 
 if TYPE_CHECKING:
     from bench.workspace import Workspace
@@ -42,9 +44,11 @@ def demo(
     """
     from baselines.registry import find_baseline
     from baselines.run import missing_packages
+    from bench.workspace import DATA_VARIABLE
 
     with reporting(as_json) as report:
         started = time.monotonic()
+        os.environ.pop(DATA_VARIABLE, None)  # the demo writes and reads a cohort of its own
         outer = _outer_workspace()
         inner = _demo_workspace(outer, patients)
         chosen = [n for n in QUICK if baselines or not find_baseline(n).needs_packages]
@@ -52,6 +56,7 @@ def demo(
             if lacking := missing_packages(find_baseline(name)):
                 report.say(f"{name} is left out: it needs {', '.join(lacking)} (chexchobench[baselines]).")
                 chosen.remove(name)
+        report.say(f"$ cd {inner.root}")
         pages = (out or outer.site).resolve()
         data = str(inner.data("demo"))
         _step(report, inner, "cohort", "demo", "--out", data, "--patients", str(patients))
@@ -79,7 +84,6 @@ def demo(
 
 def _outer_workspace() -> Workspace:
     """The current workspace; where there is none, a new one in ``chexchobench-demo``."""
-    from bench.errors import BenchError
     from bench.workspace import create_workspace, find_workspace
 
     try:
@@ -102,7 +106,7 @@ def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
 
 
 def _step(report: Report, space: Workspace, *words: str, echo: bool = False) -> str:
-    """Runs one command as a user would, in the demo's workspace; returns what it printed.
+    """Runs one command as a user would in the demo's workspace; returns what it printed.
 
     Its messages go straight to stderr. A command that fails ends the demo with its exit code.
     """
@@ -119,5 +123,6 @@ def _step(report: Report, space: Workspace, *words: str, echo: bool = False) -> 
     elif "--json" not in words:
         report.say(done.stdout.rstrip())
     if done.returncode:
-        raise typer.Exit(done.returncode)
+        message = f"`bench {shlex.join(words)}` ended with exit code {done.returncode}."
+        raise BenchError(Problem("demo-step", message, where=str(space.root)), done.returncode)
     return done.stdout

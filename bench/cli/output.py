@@ -78,7 +78,8 @@ def reporting(as_json: bool) -> Iterator[Report]:
         report.fail(error.problems)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("Interrupted; what was stored is whole.", err=True)
+        message = "Interrupted; what was stored is whole, and the command can be run again."
+        report.fail([Problem("interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,11 +93,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        typer.echo(
-            f"This is a bug: {type(error).__name__}. Run again with {TRACEBACK_VARIABLE}=1 and report what "
-            "that prints, together with `bench doctor`; look it over first, it may quote your data.",
-            err=True,
-        )
+        report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
 
 
@@ -165,6 +162,7 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def table(headings: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset()) -> str:
     """A plain table; columns in `right` are aligned right."""
+    rows = [[" ".join(cell.split()) for cell in row] for row in rows]  # a cell cannot forge a row
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
 
     def line(cells: list[str]) -> str:

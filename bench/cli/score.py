@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bench.scoring.scorecard import Estimate, Scorecard
     from bench.submission.store import Submission
 
+TIED = "tied with first"
 Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
 
 
@@ -51,7 +52,7 @@ def score(
 
     Example: bench score my-model
     """
-    from bench.board.build import build_board
+    from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
     from bench.files import locked, write_json
     from bench.scoring.run import make_plans, score_all
@@ -62,6 +63,7 @@ def score(
         folder = space.submissions(opened.spec.id)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
+        refuse_mixed(list_submissions(folder), entries, replicates, seed)
         plans = make_plans(opened, entries, replicates=replicates, seed=seed)
         with progress("Scoring") as step:
             cards = score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step)
@@ -70,18 +72,21 @@ def score(
         report.result(
             cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=[card.plain() for card in cards]
         )
-        unscored = [
-            e.slug
-            for e in list_submissions(folder)
-            if e.manifest.kind != "reported" and not e.scorecard.exists()
-        ]
-        if unscored:
-            report.say(f"The board waits for entries without a scorecard: {', '.join(unscored)}.")
-            return
         with locked(folder / ".lock"):
             board = build_board(opened, list_submissions(folder), cache)
             write_json(space.board(opened.spec.id), board.plain())
-        report.say(f"Compared {len(board.scorecards)} entries. Next: bench board, bench site build")
+        _say_unscored(report, folder)
+        report.say(f"On the board: {len(board.scorecards)}. Next: bench board, bench site build")
+
+
+def _say_unscored(report: Report, folder: Path) -> None:
+    from bench.submission.store import list_submissions
+
+    waiting = [
+        e.slug for e in list_submissions(folder) if e.manifest.kind != "reported" and not e.scorecard.exists()
+    ]
+    if waiting:
+        report.say(f"Not scored yet, so not on the board: {', '.join(waiting)}. See `bench score --all`.")
 
 
 def _show_card(report: Report, card: Scorecard) -> None:
@@ -133,7 +138,9 @@ def board(
 
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
-        loaded = load_board(spec, workspace().submissions(spec.id))
+        folder = workspace().submissions(spec.id)
+        loaded = load_board(spec, folder)
+        _say_unscored(report, folder)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]
@@ -152,6 +159,9 @@ def board(
             return
         report.show(_board_sentence(loaded, loaded.board.target(chosen)) + "\n")
         report.show(table(rows[0], rows[1:], right=frozenset({0})))
+        if any(row[-1] == TIED for row in rows[1:]):
+            report.show(f"\n{TIED}: not told apart when all pairs are tested together; the interval of a ")
+            report.show("difference is for that pair alone.")
 
 
 def _board_sentence(loaded: LoadedBoard, shown: TargetBoard) -> str:
@@ -160,13 +170,16 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard) -> str:
     kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
     ranked = sum(standing.rank is not None for standing in shown.standings)
     told = (
-        f"{shown.not_told_apart} cannot be told apart from the first"
+        f"; {shown.not_told_apart} cannot be told apart from the first (95%)"
         if shown.not_told_apart
-        else "the first is told apart from all others"
+        else "; the first is told apart from all others (95%)"
+        if ranked > 1
+        else ""
     )
+    entries = "1 entry" if ranked == 1 else f"{ranked} entries"
     return (
-        f"{kind}{loaded.board.title}, {shown.label}: {ranked} entries on {test.images:,} test images of "
-        f"{test.patients:,} patients; {told} (95%)."
+        f"{kind}{loaded.board.title}, {shown.label}: {entries} on {test.images:,} test images of "
+        f"{test.patients:,} patients{told}."
     )
 
 
@@ -189,7 +202,7 @@ def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
             else f"{standing.difference:+.3f} "
             f"({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
         )
-        remark = standing.unranked_reason or ("tied with first" if standing.with_leader and gap else "")
+        remark = standing.unranked_reason or (TIED if standing.with_leader and gap else "")
         rows.append(
             [
                 span,
@@ -235,14 +248,20 @@ def compare(
                 line.label,
                 _value(line.auroc_a),
                 _value(line.auroc_b),
-                "–"
-                if line.difference is None
-                else f"{line.difference:+.3f} ({line.low:+.3f} to {line.high:+.3f})",
+                _difference(line.difference, line.low, line.high),
                 "–" if line.p_value is None else f"{line.p_value:.3g}",
             ]
             for line in lines
         ]
         report.show(table(["target", "A", "B", "A − B (95%)", "p"], rows))
+
+
+def _difference(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "–"
+    if low is None or high is None:
+        return f"{value:+.3f} (no interval)"
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def verify(
@@ -265,7 +284,12 @@ def verify(
         entries = _chosen(slugs, not slugs, space.submissions(opened.spec.id))
         with progress("Verifying") as step:
             problems = verify_entries(
-                opened, entries, space.board(opened.spec.id), jobs=jobs or usable_cores(), progress=step
+                opened,
+                entries,
+                space.board(opened.spec.id),
+                whole=not slugs,
+                jobs=jobs or usable_cores(),
+                progress=step,
             )
         report.result(entries=[entry.slug for entry in entries], differing=len(problems))
         raise_errors(problems)

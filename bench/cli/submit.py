@@ -93,12 +93,12 @@ def submit(
             images=len(next(iter(accepted.values.values()))),
             stored=not dry_run,
         )
-        if dry_run:
-            report.show("The submission is in order; nothing was stored.")
-            return
         space = workspace()
         folder = space.submissions(opened.spec.id)
         report.remark(equal_entries(accepted, folder, opened, slug))
+        if dry_run:
+            report.show("The submission is in order; nothing was stored.")
+            return
         stored = store(folder, slug, accepted.manifest, accepted.packed, replace=replace)
         if model:
             from bench.files import sha256_file

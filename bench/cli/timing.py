@@ -69,7 +69,7 @@ def time(
                 model,
                 submission.manifest,
                 opened,
-                unpack(submission.predictions, opened),
+                unpack(submission.predictions, opened, submission.manifest.track),
                 slug=submission.slug,
                 backend=backend,
                 precision=precision.value,

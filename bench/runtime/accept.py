@@ -8,7 +8,7 @@ from bench.cohort.table import Cohort
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
 from bench.runtime.predict import Progress, predict
-from bench.submission.accept import Accepted, stamp
+from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.manifest import Manifest
 from bench.submission.model import check_model
 from bench.submission.pack import pack
@@ -23,6 +23,7 @@ def accept_model(
     Raises:
         BenchError: Every fault of the file, or how the run ended.
     """
+    refuse_reported(manifest)
     problems: list[Problem] = list(check_model(path, manifest, cohort.spec))
     raise_errors(problems)
     rows = track_rows(cohort, manifest.track)

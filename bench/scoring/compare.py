@@ -14,7 +14,7 @@ from bench.scoring.plan import Track, make_plan
 from bench.scoring.score import estimate
 from bench.scoring.scorecard import Estimate
 from bench.submission.manifest import SLUG_PATTERN
-from bench.submission.pack import read_stamp, unpack
+from bench.submission.pack import unpack
 from bench.submission.predictions import Values, load_predictions
 from bench.submission.store import find_submission
 from bench.uncertainty.compare import compare
@@ -57,7 +57,8 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
-    return Side(unpack(entry.predictions, cohort), read_stamp(entry.predictions).track)
+    track = entry.manifest.track
+    return Side(unpack(entry.predictions, cohort, track), track)
 
 
 def compare_predictions(

@@ -1,8 +1,9 @@
-"""Curves of a scorecard, coarse enough that no image's label can be read off them.
+"""Curves of a scorecard, coarse enough that no image's label can be read off a curve.
 
 Stored predictions are public and in a known order. A full ROC curve would then tell the label of every image
 to anyone who lines up its steps with the sorted scores. Every curve is therefore cut at the same few places,
-between any two of which at least `cell` images of each class lie; `cell` is 0 where labels are public.
+between any two of which at least `cell` images of each class lie, and interpolated in between; `cell` is 0
+where labels are public.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Cuts:
         nearest: Places = np.where(wanted - low < high - wanted, low, high)
         return nearest
 
+    def positives_above(self, k: npt.ArrayLike) -> Floats:
+        """Positives among the first `k` images, as far as the allowed places tell: linear between them."""
+        shown: Floats = np.interp(np.asarray(k, np.float64), self.places, self.hits[self.places])
+        return shown
+
     def above(self, threshold: npt.ArrayLike) -> Places:
         """How many scores are at or above each threshold."""
         return np.searchsorted(-self.score, -np.asarray(threshold, np.float64), side="right")
@@ -86,16 +92,14 @@ def precision_recall(cuts: Cuts) -> tuple[Point, ...]:
 
 
 def decision(cuts: Cuts) -> tuple[DecisionPoint, ...]:
-    """Net benefit at thresholds from 1% to 50% at which the curve may be cut.
+    """Net benefit at thresholds from 1% to 50%; between two allowed places positives are interpolated.
 
     Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n.
     """
     n, m = len(cuts.score), int(cuts.hits[-1])
     points = []
     for threshold, k in zip(THRESHOLDS, cuts.above(THRESHOLDS), strict=True):
-        if k not in cuts.places:
-            continue
-        tp, odds = int(cuts.hits[k]), threshold / (1 - threshold)
+        tp, odds = float(cuts.positives_above(k)), threshold / (1 - threshold)
         points.append(
             DecisionPoint(
                 threshold=float(threshold),
@@ -143,22 +147,16 @@ def reliability(
     return tuple(found)
 
 
-def distribution(labels: Floats, score: Floats, cell: int) -> ScoreDistribution:
-    """Shares of each class in equal-width bins; counts are rounded to multiples of `cell` first."""
-    low, high = (
-        (0.0, 1.0) if score.min() >= 0 and score.max() <= 1 else (float(score.min()), float(score.max()))
-    )
+def distribution(cuts: Cuts) -> ScoreDistribution:
+    """Shares of each class in equal-width bins; between two allowed places positives are interpolated."""
+    low, high = float(cuts.score[-1]), float(cuts.score[0])
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     edges = np.linspace(low, high if high > low else low + 1, CLASS_BINS + 1)
-
-    def shares(values: Floats) -> tuple[float, ...]:
-        counts = np.histogram(values, edges)[0]
-        if cell:
-            counts = np.round(counts / cell) * cell
-        return tuple(float(c) for c in counts / max(len(values), 1))
-
+    above = np.concatenate([cuts.above(edges[:-1]), [0]])
+    hits = cuts.positives_above(above)
     return ScoreDistribution(
         low=low,
         high=float(edges[-1]),
-        positive=shares(score[labels == 1]),
-        negative=shares(score[labels == 0]),
+        positive=tuple(float(share) for share in -np.diff(hits) / hits[0]),
+        negative=tuple(float(share) for share in -np.diff(above - hits) / (above[0] - hits[0])),
     )

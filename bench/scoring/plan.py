@@ -124,7 +124,7 @@ def make_plan(cohort: Cohort, *, track: Track = "holdout", replicates: int = 200
 
 def _labels_digest(cohort: Cohort) -> str:
     digest = hashlib.sha256()
-    for name in sorted(cohort.targets):
+    for name in cohort.targets:  # in the order of the spec, which is that of the stored replicates
         digest.update(name.encode() + cohort.targets[name].astype("<f8").tobytes())
     return digest.hexdigest()
 
@@ -162,7 +162,7 @@ def _cells(
         members = [np.flatnonzero(codes == level) for level in range(len(division.levels))]
         reasons = [_too_small(labels[m], patients[m]) for m in members]
         if cohort.spec.smallest_cell:
-            _hide_second(reasons, members)
+            _hide_more(reasons, members, np.flatnonzero(codes < 0), labels, patients)
         cells += [
             Cell(
                 division=division.name,
@@ -184,11 +184,22 @@ def _too_small(labels: npt.NDArray[np.float64], patients: npt.NDArray[np.object_
     return f"fewer than {FEWEST_PATIENTS} {' and '.join(small)} patients" if small else ""
 
 
-def _hide_second(reasons: list[str], members: list[Rows]) -> None:
-    """Where one level alone is hidden, hides the next smallest: else it is the total minus the rest."""
-    hidden = [i for i, reason in enumerate(reasons) if reason and len(members[i])]
-    shown = [i for i, reason in enumerate(reasons) if not reason]
-    if len(hidden) == 1 and shown:
+def _hide_more(
+    reasons: list[str],
+    members: list[Rows],
+    rest: Rows,
+    labels: npt.NDArray[np.float64],
+    patients: npt.NDArray[np.object_],
+) -> None:
+    """Hides the smallest levels until what is hidden is large enough itself: it is the total minus the shown.
+
+    `rest` are the images in no level.
+    """
+    while True:
+        hidden = np.concatenate([rest, *(m for m, reason in zip(members, reasons, strict=True) if reason)])
+        shown = [i for i, reason in enumerate(reasons) if not reason]
+        if not len(hidden) or not shown or not _too_small(labels[hidden], patients[hidden]):
+            return
         smallest = min(shown, key=lambda i: len(members[i]))
         reasons[smallest] = "hidden so that a smaller subgroup cannot be worked out from it"
 

@@ -14,12 +14,14 @@ from bench.cohort.table import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.metrics.discrimination import auroc
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import Scored, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
 
+Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 FEWEST_FOR_PROCESSES = 8
 """Below this many entries starting processes costs more than it saves."""
@@ -49,7 +51,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    values = unpack(submission.predictions, plans.cohort)
+    values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
+    _require_scores(submission, plans.of(submission), values)
     return score(
         plans.of(submission),
         submission.slug,
@@ -57,6 +60,20 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         scores=submission.manifest.scores,
         predictions_sha256=sha256_file(submission.predictions),
     )
+
+
+def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
+    """Checks again what `submit` checks: a stored folder may have come from elsewhere."""
+    binary = {t.target.name for t in plan.targets}
+    faults = [] if plan.spec.headline in values else ["the headline target is missing"]
+    if unknown := sorted(set(values) - {t.name for t in plan.spec.targets}):
+        faults.append(f"unknown targets {', '.join(unknown)}")
+    if submission.manifest.scores == "probability":
+        outside = sum(int(((v < 0) | (v > 1)).sum()) for name, v in values.items() if name in binary)
+        faults += [f"{outside} probabilities outside [0, 1]"] if outside else []
+    if faults:
+        message = f"Entry {submission.slug!r}: {'; '.join(faults)}."
+        raise BenchError(Problem("stored-predictions", message, where=str(submission.predictions)))
 
 
 def score_all(
@@ -82,7 +99,8 @@ def score_all(
         else:
             plan = plans.of(entry)
             key = replicates_key(plan, found.scorecard.predictions_sha256)
-            write_atomic(cache / f"{key}.npy", _replicates_file(plan, found.replicates))
+            areas = {t.target: t.metrics["auroc"].value for t in found.scorecard.targets}
+            write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
             write_json(entry.scorecard, found.scorecard.plain())
             cards.append(found.scorecard)
         if progress:
@@ -119,6 +137,10 @@ def read_scorecard(submission: Submission) -> Scorecard:
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
     card = read_json(Scorecard, path, "scorecard-invalid")
+    said = submission.manifest
+    if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
+        message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.predictions_sha256 != sha256_file(submission.predictions):
         message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
@@ -134,31 +156,48 @@ def replicates_key(plan: Plan, predictions_sha256: str) -> str:
     return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
 
 
-def _replicates_file(plan: Plan, replicates: dict[str, npt.NDArray[np.float64]]) -> bytes:
-    """(targets of the spec, B) float64 in numpy's own format; NaN for a target that was not handed in."""
-    missing = np.full(plan.replicates, np.nan)
-    rows = [replicates.get(t.target.name, missing) for t in plan.targets]
+@dataclass(frozen=True, slots=True)
+class EntryReplicates:
+    """AUROC of each target as computed here, on the labels at hand: the value and its (B,) replicates."""
+
+    values: dict[str, float]
+    replicates: dict[str, Floats]
+
+
+def _replicates_file(plan: Plan, values: dict[str, float | None], replicates: dict[str, Floats]) -> bytes:
+    """(targets of the spec, 1 + B) float64 in numpy's own format: value, replicates; NaN where undefined."""
+    rows = [
+        np.concatenate([[np.nan if value is None else value], replicates.get(name, missing)])
+        for name, value, missing in (
+            (t.target.name, values.get(t.target.name), np.full(plan.replicates, np.nan)) for t in plan.targets
+        )
+    ]
     sink = io.BytesIO()
     np.save(sink, np.stack(rows), allow_pickle=False)
     return sink.getvalue()
 
 
-def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> dict[str, npt.NDArray[np.float64]]:
-    """(B,) AUROC replicates of each target, from the cache or worked out again."""
+def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> EntryReplicates:
+    """The AUROC of each target with its replicates, from the cache or worked out again."""
     plan = plans.of(submission)
     path = cache / f"{replicates_key(plan, sha256_file(submission.predictions))}.npy"
     try:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         table = None
-    if table is None or table.shape != (len(plan.targets), plan.replicates):
-        values = unpack(submission.predictions, plans.cohort)
-        found = {
-            t.target.name: t.bootstrap.replicates(t.labels, values[t.target.name][t.rows])
-            for t in plan.targets
-            if t.target.name in values
-        }
-        data = _replicates_file(plan, found)
+    if table is None or table.shape != (len(plan.targets), 1 + plan.replicates):
+        predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
+        held = [t for t in plan.targets if t.target.name in predicted]
+        scores = {t.target.name: predicted[t.target.name][t.rows] for t in held}
+        data = _replicates_file(
+            plan,
+            {t.target.name: auroc(t.labels, scores[t.target.name]) for t in held},
+            {t.target.name: t.bootstrap.replicates(t.labels, scores[t.target.name]) for t in held},
+        )
         write_atomic(path, data)
         table = np.load(io.BytesIO(data), allow_pickle=False)
-    return {t.target.name: row for t, row in zip(plan.targets, table, strict=True)}
+    names = [t.target.name for t in plan.targets]
+    return EntryReplicates(
+        values=dict(zip(names, table[:, 0].tolist(), strict=True)),
+        replicates=dict(zip(names, table[:, 1:], strict=True)),
+    )

@@ -108,7 +108,6 @@ def _target(
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
-    cell = plan.spec.smallest_cell
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -125,7 +124,7 @@ def _target(
         reliability=curves.reliability(calibrated, target.labels, mine, target.bootstrap, LEVEL)
         if calibrated
         else (),
-        distribution=curves.distribution(target.labels, mine, cell) if both else None,
+        distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated) if calibrated else (),
     )
 

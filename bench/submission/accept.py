@@ -57,12 +57,17 @@ def accept_predictions(path: Path, cohort: Cohort, manifest: Manifest) -> Accept
     Raises:
         BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
     """
-    if manifest.kind == "reported":
-        message = 'kind: a "reported" entry holds published numbers only, no predictions.'
-        raise BenchError(Problem("manifest-invalid", message))
+    refuse_reported(manifest)
     found = load_predictions(path, cohort, scores=manifest.scores, track=manifest.track)
     packed = pack(found.values, stamp(cohort, manifest, sha256_file(path)))
     return Accepted(manifest, packed, found.values, found.remarks)
+
+
+def refuse_reported(manifest: Manifest) -> None:
+    """Refuses predictions of an entry that says it holds published numbers only (``manifest-invalid``)."""
+    if manifest.kind == "reported":
+        message = 'kind: a "reported" entry holds published numbers only, no predictions.'
+        raise BenchError(Problem("manifest-invalid", message))
 
 
 def stamp(cohort: Cohort, manifest: Manifest, source_sha256: str, model_sha256: str = "") -> PackStamp:
@@ -82,7 +87,7 @@ def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -
     remarks = []
     for other in _comparable(list_submissions(folder), slug, accepted.manifest.track):
         try:
-            stored = unpack(other.predictions, cohort)
+            stored = unpack(other.predictions, cohort, other.manifest.track)
         except BenchError:
             continue  # of another split: nothing to compare
         same = [

@@ -18,6 +18,7 @@ from bench.errors import BenchError, Problem
 from bench.submission.predictions import Values, track_rows
 
 _KEY = b"chexchobench"
+Track = Literal["holdout", "cv5"]
 
 
 class PackStamp(Document):
@@ -27,7 +28,7 @@ class PackStamp(Document):
     cohort: str
     version: str
     fingerprint: str
-    track: Literal["holdout", "cv5"]
+    track: Track
     source_sha256: str
     model_sha256: str = ""
 
@@ -50,14 +51,17 @@ def read_stamp(path: Path) -> PackStamp:
     return _open(path)[1]
 
 
-def unpack(path: Path, cohort: Cohort) -> dict[str, Values]:
-    """Stored predictions, target → (n,) float64 in the canonical order of their track's images.
+def unpack(path: Path, cohort: Cohort, track: Track) -> dict[str, Values]:
+    """Stored predictions, target → (n,) float64 in the canonical order of the track's images.
 
     Raises:
-        BenchError: The file is damaged (``stored-predictions``) or belongs to another cohort or split
-            (``stored-split``).
+        BenchError: The file is damaged or of another track (``stored-predictions``), or belongs to another
+            cohort or split (``stored-split``).
     """
     file, stamp = _open(path)
+    if stamp.track != track:
+        message = f"They are of the {stamp.track} track; the manifest says {track}."
+        raise BenchError(Problem("stored-predictions", message, where=str(path)))
     if (stamp.cohort, stamp.fingerprint) != (cohort.spec.id, cohort.split.fingerprint):
         message = (
             f"They are for {stamp.cohort} {stamp.version}, split {stamp.fingerprint[:12]}; here it is "

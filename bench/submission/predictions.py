@@ -37,8 +37,16 @@ class Predictions:
 
 
 def track_rows(cohort: Cohort, track: Literal["holdout", "cv5"]) -> npt.NDArray[np.intp]:
-    """Rows of the cohort that an entry of the track must predict: the test images, or all for ``cv5``."""
-    return np.arange(len(cohort)) if track == "cv5" else cohort.rows("test")
+    """Rows of the cohort that an entry of the track must predict: the test images, or all for ``cv5``.
+
+    Raises:
+        BenchError: The split has no test image (``split-empty``).
+    """
+    rows = np.arange(len(cohort)) if track == "cv5" else cohort.rows("test")
+    if not len(rows):
+        message = f"The split of cohort {cohort.spec.id} ({cohort.spec.split.rule}) has no test image."
+        raise BenchError(Problem("split-empty", message))
+    return rows
 
 
 def load_predictions(
@@ -106,8 +114,8 @@ class _Columns:
 def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
     """Which column is the id and which are targets; aliases of known formats go before plain names.
 
-    A file in the authors' format also holds the true labels under the plain names, so that once an alias is
-    there, plain names are not read.
+    A file in the authors' format also holds the true labels under the plain names: where the headline has an
+    alias, plain names are not read.
     """
     spec = cohort.spec
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
@@ -115,7 +123,7 @@ def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
         raise BenchError(Problem("predictions-header", _no_ids(names, cohort), where=str(path)))
     aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
     plain = {t.name: t.name for t in spec.targets if t.name in names}
-    targets = aliased or plain
+    targets = aliased if spec.headline in aliased else plain | aliased
     if spec.headline not in targets:
         wanted = [spec.headline, *(a for a, t in spec.prediction_aliases.items() if t == spec.headline)]
         message = f"The headline target has no column; expected {' or '.join(map(repr, wanted))}."

@@ -28,7 +28,7 @@ pretrained_weights = "none"       # for example ImageNet
 # parameters = 7000000
 licence = "not stated"
 scores = "probability"            # or "uncalibrated": any finite score, no calibration figures
-track = "holdout"                 # or "cv5": out-of-fold predictions for all images
+track = "{track}"                 # or "cv5": out-of-fold predictions for all images
 
 [links]
 # code = "https://example.org/code"
@@ -82,6 +82,9 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         training=json.dumps(f"{spec.title[:180]}, train split", ensure_ascii=False),
         inputs=inputs,
         headline=spec.headline,
+        track="cv5" if images == "all" else "holdout",
     )
     write_atomic(paths[1], text.encode())
+    if not (folder / ".gitignore").exists():
+        write_atomic(folder / ".gitignore", b"# The predictions file names images of the cohort.\n*\n")
     return paths

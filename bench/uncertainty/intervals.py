@@ -145,7 +145,11 @@ def t_interval(
         return replace(nothing, se=0.0, reason="all replicates are equal: they say nothing about the error")
     centre = forward(np.array([value]), scale, margin)[0]
     reach = t_quantile(level, df) * spread
-    low, high = back(np.array([centre - reach, centre + reach]), scale)
+    with np.errstate(over="ignore"):
+        low, high = back(np.array([centre - reach, centre + reach]), scale)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        se = float(np.std(held, ddof=1))
+        return replace(nothing, se=se, reason=f"no finite limit ({df:.1f} degrees of freedom)")
     percentile_low, percentile_high = percentile_limits(held, level)
     return replace(
         nothing,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -83,8 +87,7 @@ def test_the_stored_board_is_read_without_the_data_and_refused_when_stale(board,
     assert loaded.board == Board.model_validate_json(canonical_json(board.plain()))
     assert set(loaded.entries) == {s.slug for s in list_submissions(store)}
     extra = store_entry(cohort, store, "new", noisy(cohort, 1, 20))
-    with pytest.raises(BenchError, match="not-scored"):
-        load_board(cohort.spec, store)
+    assert "new" not in load_board(cohort.spec, store).entries
     score_all(make_plans(cohort, [extra], replicates=400, seed=0), [extra], store / ".cache")
     with pytest.raises(BenchError, match="board-stale"):
         load_board(cohort.spec, store)
@@ -130,3 +133,47 @@ def test_cv5_entries_are_shown_but_not_ranked(cohort, tmp_path):
     shown = build_board(cohort, entries, tmp_path / ".cache").target(HEADLINE).standings
     assert [s.slug for s in shown] == ["holdout", "cv"]
     assert "cv5" in shown[1].unranked_reason
+
+
+def test_an_edited_scorecard_does_not_reach_the_board(cohort, tmp_path):
+    entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
+    score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
+    card = json.loads(entry.scorecard.read_text())
+    card["targets"][0]["metrics"]["auroc"]["value"] = 0.999
+    entry.scorecard.write_text(json.dumps(card))
+    with pytest.raises(BenchError, match=r"0\.999"):
+        build_board(cohort, [entry], tmp_path / ".cache")
+
+
+def test_changed_labels_do_not_reach_the_board(cohort, tmp_path):
+    entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
+    score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
+    labels = cohort.targets[HEADLINE].copy()
+    labels[::3] = 1 - labels[::3]
+    other = replace(cohort, targets={**cohort.targets, HEADLINE: labels})
+    with pytest.raises(BenchError, match="labels changed"):
+        build_board(other, [entry], tmp_path / ".cache")
+
+
+def test_a_copied_folder_is_not_the_entry(cohort, tmp_path):
+    entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
+    score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
+    shutil.copytree(entry.folder, tmp_path / "copy")
+    with pytest.raises(BenchError, match="scorecard-stale"):
+        build_board(cohort, list_submissions(tmp_path), tmp_path / ".cache")
+
+
+def test_predictions_of_another_track_are_refused(cohort, tmp_path):
+    entry = store_entry(cohort, tmp_path, "e", {HEADLINE: np.linspace(0, 1, len(cohort))}, track="cv5")
+    path = entry.folder / "submission.toml"
+    path.write_text(path.read_text().replace('track = "cv5"', 'track = "holdout"'))
+    (entry,) = list_submissions(tmp_path)
+    with pytest.raises(BenchError, match="cv5 track"):
+        score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
+
+
+def test_verify_without_entries_or_board_does_not_pass(cohort, tmp_path):
+    assert [p.code for p in verify_entries(cohort, [], tmp_path / "board.json")] == ["board-empty"]
+    entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
+    score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
+    assert [p.code for p in verify_entries(cohort, [entry], tmp_path / "board.json")] == ["board-stale"]

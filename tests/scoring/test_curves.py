@@ -63,8 +63,11 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
         assert round(point.x * y.sum() / point.y) in allowed
     ends = np.cumsum([b.images for b in reliability(cuts, y, p, boot, 0.95)][::-1])
     assert set(ends.tolist()) <= allowed
-    for point in decision(cuts):
-        assert int((p >= point.threshold).sum()) in allowed
+    shown = np.interp(cuts.above(THRESHOLDS), cuts.places, cuts.hits[cuts.places])
+    for point, positives in zip(decision(cuts), shown, strict=True):
+        odds = point.threshold / (1 - point.threshold)
+        called = (p >= point.threshold).sum()
+        assert point.net_benefit == pytest.approx((positives - (called - positives) * odds) / 300)
 
 
 def test_decision_curve_by_its_definition():
@@ -93,9 +96,25 @@ def test_reliability_by_its_definition_and_its_band_covers():
         assert int(b.low * 15) == int(min(b.high, 0.999) * 15), "edges lie at multiples of 1/15"
 
 
-def test_distribution_is_rounded_to_cells():
-    y, p = sample(3, 400)
-    exact, coarse = distribution(y, p, 0), distribution(y, p, 10)
-    assert sum(exact.positive) == pytest.approx(1)
-    counts = np.array(coarse.negative) * (y == 0).sum()
-    assert np.allclose(counts % 10, 0) or np.allclose(counts.round() % 10, 0)
+def test_distribution_is_the_histogram_where_labels_are_public():
+    y, p = sample(3, 400, digits=6)
+    found = distribution(Cuts(y, p, 0))
+    for shares, label in ((found.positive, 1), (found.negative, 0)):
+        counts = np.histogram(p[y == label], np.linspace(0, 1, len(shares) + 1))[0]
+        assert list(shares) == pytest.approx(list(counts / (y == label).sum()))
+
+
+def test_a_distribution_tells_no_more_than_the_allowed_places():
+    """Another labelling with the same positives at the allowed places gives the same picture."""
+    y, p = sample(4, 400, digits=6)
+    cuts = Cuts(y, p, 10)
+    order = np.argsort(-p, kind="stable")
+    other = y.copy()
+    for low, high in zip(cuts.places[:-1], cuts.places[1:], strict=True):
+        inside = order[low:high]
+        other[inside] = np.sort(y[inside])
+    assert not np.array_equal(other, y)
+    again = Cuts(other, p, 10)
+    again.places = cuts.places
+    assert distribution(again) == distribution(cuts)
+    assert decision(again) == decision(cuts)
