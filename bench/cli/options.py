@@ -36,6 +36,16 @@ def workspace() -> Workspace:
     return find_workspace()
 
 
+def workspace_or_none() -> Workspace | None:
+    """The workspace of the current folder, where there is one."""
+    from bench.errors import BenchError
+
+    try:
+        return workspace()
+    except BenchError:
+        return None
+
+
 def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpec:
     """The spec of ``--cohort``, or the workspace's default."""
     from bench.cohort.spec import builtin_specs, load_spec

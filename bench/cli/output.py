@@ -79,7 +79,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         message = "Interrupted; what was stored is whole, and the command can be run again."
-        report.fail([Problem("interrupted", message, severity="notice")])
+        report.fail([Problem("command-interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

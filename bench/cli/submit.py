@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace
+from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace, workspace_or_none
 from bench.cli.output import progress, reporting
 
 
@@ -93,10 +93,11 @@ def submit(
             images=len(next(iter(accepted.values.values()))),
             stored=not dry_run,
         )
-        space = workspace()
-        folder = space.submissions(opened.spec.id)
-        report.remark(equal_entries(accepted, folder, opened, slug))
-        if dry_run:
+        space = workspace_or_none() if dry_run else workspace()
+        if space:
+            folder = space.submissions(opened.spec.id)
+            report.remark(equal_entries(accepted, folder, opened, slug))
+        if space is None or dry_run:
             report.show("The submission is in order; nothing was stored.")
             return
         stored = store(folder, slug, accepted.manifest, accepted.packed, replace=replace)

@@ -256,7 +256,7 @@ def test_a_bug_of_ours_exits_70_without_a_traceback(
     monkeypatch.setattr("bench.cohort.summary.summarise", broken)
     ran = cli("cohort", "split")
     assert ran.exit_code == 70
-    assert "This is a bug: ZeroDivisionError" in ran.stderr
+    assert "a bug of the harness: ZeroDivisionError" in ran.stderr
     assert "BENCH_TRACEBACK=1" in ran.stderr
     assert "secret" not in ran.stderr
     assert "Traceback (most" not in ran.stderr

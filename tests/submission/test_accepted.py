@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +198,7 @@ def test_labels_of_a_rare_target_are_labels_and_not_a_constant(
     rare = np.zeros(len(cohort))
     rare[rows[0]] = 1
     (tmp_path / "p.csv").write_bytes(as_csv(good.assign(slvh=rare[rows])))
-    of_rare = Cohort(**{**cohort.__dict__, "targets": {**cohort.targets, "slvh": rare}})
+    of_rare = replace(cohort, targets={**cohort.targets, "slvh": rare})
     with pytest.raises(BenchError, match="predictions-are-labels: All 102 values"):
         load_predictions(tmp_path / "p.csv", of_rare)
 
@@ -273,7 +274,7 @@ def test_packing_keeps_every_bit(
     column = np.resize(np.array(some, np.float64), 102)
     path = tmp_path_factory.getbasetemp() / "packed.parquet"
     path.write_bytes(pack({"slvh": column, "composite_slvh_dlv": -column}, stamp(cohort)))
-    found = unpack(path, cohort)
+    found = unpack(path, cohort, "holdout")
     assert list(found) == ["composite_slvh_dlv", "slvh"]
     assert found["slvh"].tobytes() == column.tobytes()
     assert found["composite_slvh_dlv"].tobytes() == (-column).tobytes()
@@ -304,7 +305,7 @@ def test_stored_predictions_that_do_not_fit_are_refused(
     path = tmp_path / "predictions.parquet"
     path.write_bytes(content(cohort))
     with pytest.raises(BenchError, match=code):
-        unpack(path, cohort)
+        unpack(path, cohort, "holdout")
 
 
 # Through the command line

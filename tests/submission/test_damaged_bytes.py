@@ -89,7 +89,7 @@ def test_damaged_stored_predictions(cohort: Cohort, tmp_path: Path) -> None:
     whole = pack({"slvh": predictions(cohort)["slvh"].to_numpy()}, stamp)
     for seed in SEEDS:
         (tmp_path / "p").write_bytes(damaged(whole, seed))
-        survives(lambda: unpack(tmp_path / "p", cohort))
+        survives(lambda: unpack(tmp_path / "p", cohort, "holdout"))
 
 
 def test_a_damaged_table(tmp_path: Path) -> None:
