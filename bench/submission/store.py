@@ -109,14 +109,22 @@ def list_submissions(folder: Path) -> list[Submission]:
     """The cohort's stored submissions by slug.
 
     Raises:
-        BenchError: A manifest is not valid.
+        BenchError: A manifest is not valid, or an entry holds links.
     """
     if not folder.is_dir():
         return []
     found = sorted(
         path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")
     )
-    return [Submission(f.name, f, read_manifest(f / MANIFEST)) for f in found]
+    return [_stored(path) for path in found]
+
+
+def _stored(folder: Path) -> Submission:
+    """The submission in `folder`; links are refused, they could lead out of the store (``store-link``)."""
+    if links := [p.name for p in (folder, *sorted(folder.rglob("*"))) if p.is_symlink()]:
+        message = f"{len(links)} links in a stored entry: {', '.join(links[:5])}."
+        raise BenchError(Problem("store-link", message, where=str(folder)))
+    return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
 
 
 def find_submission(folder: Path, slug: str) -> Submission:
@@ -130,4 +138,4 @@ def find_submission(folder: Path, slug: str) -> Submission:
     if not (path / MANIFEST).is_file():
         known = ", ".join(sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))) or "none"
         raise BenchError(Problem("entry-unknown", f"There is no entry {slug!r}; there are: {known}."))
-    return Submission(slug, path, read_manifest(path / MANIFEST))
+    return _stored(path)

@@ -177,3 +177,11 @@ def test_verify_without_entries_or_board_does_not_pass(cohort, tmp_path):
     entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
     score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
     assert [p.code for p in verify_entries(cohort, [entry], tmp_path / "board.json")] == ["board-stale"]
+
+
+def test_links_in_the_store_are_refused(cohort, tmp_path):
+    entry = store_entry(cohort, tmp_path / "elsewhere", "e", noisy(cohort, 1, 1))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "e").symlink_to(entry.folder)
+    with pytest.raises(BenchError, match="store-link"):
+        list_submissions(tmp_path / "store")
