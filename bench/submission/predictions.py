@@ -249,19 +249,22 @@ def judge(target: BinaryTarget, values: Values, labels: Values, where: str) -> l
 
     labelled = ~np.isnan(labels)
     where = f"{where}, target {target.name}"
-    distinct, counts = np.unique(values, return_counts=True)
+    middle = np.partition(values, len(values) // 2)[len(values) // 2]
+    alike = int((values == middle).sum())  # a value that most rows share is their median
     y = labels[labelled]
     if len(values) >= 50 and 0 < y.sum() < len(y) and np.array_equal(values[labelled], y):
         return [Problem("predictions-are-labels", f"All {len(y):,} values equal the labels.", where)]
-    if len(distinct) == 1:
-        message = f"All {len(values):,} values are {distinct[0]:g}."
+    if alike == len(values):
+        message = f"All {len(values):,} values are {middle:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
-    if len(values) >= 10 and counts.max() > 0.99 * len(values):
-        message = f"{counts.max():,} of {len(values):,} values are {distinct[counts.argmax()]:g}."
+    if len(values) >= 10 and alike > 0.99 * len(values):
+        message = f"{alike:,} of {len(values):,} values are {middle:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
     remarks = []
-    if len(distinct) < FEW_DISTINCT <= len(values) / 5:
-        message = f"Only {len(distinct)} distinct values in {len(values):,} rows."
+    few = len(np.unique(values[:1000])) < FEW_DISTINCT  # spares sorting all rows in the usual case
+    distinct = len(np.unique(values)) if few else FEW_DISTINCT
+    if distinct < FEW_DISTINCT <= len(values) / 5:
+        message = f"Only {distinct} distinct values in {len(values):,} rows."
         remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
     if area is not None and area < 0.5:
