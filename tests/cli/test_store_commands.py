@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import tomllib
@@ -161,7 +162,7 @@ def test_a_file_may_be_compared_with_an_entry(
 
 def test_a_template_is_right_whatever_the_title(cohort: Cohort, tmp_path: Path) -> None:
     spec = cohort.spec.model_copy(update={"title": 'The "new" C:\\cohort {of} ours' + "x" * 300})
-    write_template(Cohort(**{**cohort.__dict__, "spec": spec}), tmp_path / "t")
+    write_template(dataclasses.replace(cohort, spec=spec), tmp_path / "t")
     said = tomllib.loads((tmp_path / "t" / "submission.toml").read_text())
     assert said["training_data"].startswith('The "new" C:\\cohort {of} ours')
     assert len(said["training_data"]) <= 200
