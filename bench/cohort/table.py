@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from bench.cohort.spec import CohortSpec
 from bench.cohort.split import Part, Split, Strings
@@ -65,6 +66,11 @@ class Cohort:
     def rows(self, part: Part) -> npt.NDArray[np.intp]:
         """Indices of a part's images, in canonical order."""
         return self.split.rows(part)
+
+    @cached_property
+    def image_ids(self) -> pa.StringArray:
+        """`images` as Arrow text, to join files with; made once, since many files may be read."""
+        return pa.array(self.images, pa.string())
 
     @cached_property
     def first_images(self) -> npt.NDArray[np.bool_]:

@@ -42,7 +42,15 @@ def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> fl
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    return area(Ladder.of(*scored(y, score, weight)))
+    positive, scores, row_weight = scored(y, score, weight)
+    if row_weight is not None:
+        return area(Ladder.of(positive, scores, row_weight))
+    negatives = np.sort(scores[~positive])  # two sorts without an order are far quicker than one with it
+    positives = np.sort(scores[positive])
+    if not len(positives) or not len(negatives):
+        return None
+    doubled = sum(int(negatives.searchsorted(positives, side).sum()) for side in ("left", "right"))
+    return doubled / (2 * len(positives) * len(negatives))
 
 
 def mean_precision(ladder: Ladder) -> float | None:

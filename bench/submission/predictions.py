@@ -146,8 +146,7 @@ def _join(
     """(len(rows),) the file's row of each expected image, -1 where it has none."""
     where = f"{path}, column {column}"
     ids = raw.table.column(column)
-    known = pa.array(cohort.table[cohort.spec.columns.image].str.strip()).cast(pa.string())
-    found = pc.index_in(ids, value_set=known).fill_null(-1).to_numpy().astype(np.intp)
+    found = pc.index_in(ids, value_set=cohort.image_ids).fill_null(-1).to_numpy().astype(np.intp)
     unknown = found < 0
     if count := int(unknown.sum()):
         message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {_lines(unknown, raw)}."

@@ -129,7 +129,8 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         return "skip"
 
     try:
-        data.decode("utf-8")
+        if not data.isascii():
+            data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
