@@ -10,8 +10,8 @@ from pydantic import Field
 from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import CohortSpec
 from bench.documents import Document
-from bench.scoring.scorecard import Scorecard, Stamp
-from bench.submission.manifest import Manifest
+from bench.scoring.scorecard import Flag, Scorecard, Stamp
+from bench.submission.manifest import Manifest, Track
 from bench.timing.record import TimingRecord
 
 
@@ -47,6 +47,19 @@ class Standing(Document):
     p_value: float | None = Field(
         default=None, description="Against the leader, Holm-corrected over the board."
     )
+    usual_rank_low: int | None = Field(
+        default=None, description="Ranks in the middle 95% of replicates: stability, not confidence."
+    )
+    usual_rank_high: int | None = None
+    reference_difference: float | None = Field(
+        default=None, description="AUROC minus that of the reference, with its 95% interval."
+    )
+    reference_difference_low: float | None = None
+    reference_difference_high: float | None = None
+    reference_p_value: float | None = Field(
+        default=None, description="Against the reference, Holm-corrected over the board."
+    )
+    flags: tuple[Flag, ...] = ()
     unranked_reason: str = ""
 
 
@@ -68,6 +81,9 @@ class TargetBoard(Document):
     )
     standings: tuple[Standing, ...]
     twins: tuple[Twins, ...] = ()
+    reference: str | None = Field(
+        default=None, description="Slug of the baseline on age and sex that every entry is compared with."
+    )
 
 
 class Board(Document):
@@ -83,11 +99,19 @@ class Board(Document):
     level: float
     test_set: TestSet
     targets: tuple[TargetBoard, ...]
+    cv5: tuple[TargetBoard, ...] = Field(
+        default=(),
+        description="Entries of the cv5 track, ranked by their fold-averaged AUROC on all patients.",
+    )
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
 
-    def target(self, name: str) -> TargetBoard:
-        """The board of one target."""
-        return next(t for t in self.targets if t.target == name)
+    def target(self, name: str, track: Track = "holdout") -> TargetBoard:
+        """The board of one target.
+
+        Raises:
+            StopIteration: No entry is of the track.
+        """
+        return next(t for t in (self.cv5 if track == "cv5" else self.targets) if t.target == name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bench.submission.store import Submission
 
 TIED = "tied with first"
+FLAGS = {"below-age-and-sex": "below age and sex alone"}
 Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
 
 
@@ -100,7 +101,7 @@ def _show_card(report: Report, card: Scorecard) -> None:
                 target.label,
                 f"{target.images:,}",
                 f"{target.positives:,}",
-                interval(metric["auroc"]),
+                interval(target.ranked),
                 interval(metric["auprc"]),
                 interval(metric["brier"]),
                 interval(metric["calibration_slope"], 2),
@@ -125,6 +126,7 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
 
 def board(
     target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
+    track: Annotated[str, typer.Option("--track", help="`holdout` (test images) or `cv5`.")] = "holdout",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     cohort: CohortOption = None,
     as_json: JsonOption = False,
@@ -136,6 +138,8 @@ def board(
     from bench.board.stored import load_board
     from bench.errors import BenchError, Problem
 
+    if track not in ("holdout", "cv5"):
+        raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
@@ -147,8 +151,11 @@ def board(
         chosen = target or spec.headline
         if chosen not in names:
             raise BenchError(Problem("target-unknown", f"{chosen!r} is none of {', '.join(names)}."))
-        report.result(board=loaded.board.plain(), target=chosen)
-        rows = _board_rows(loaded, loaded.board.target(chosen))
+        if track == "cv5" and not loaded.board.cv5:
+            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
+        shown = loaded.board.target(chosen, "cv5" if track == "cv5" else "holdout")
+        report.result(board=loaded.board.plain(), target=chosen, track=track)
+        rows = _board_rows(loaded, shown)
         if as_csv:
             import csv
             import io
@@ -157,14 +164,14 @@ def board(
             csv.writer(text, lineterminator="\n").writerows(rows)
             report.show(text.getvalue().removesuffix("\n"))
             return
-        report.show(_board_sentence(loaded, loaded.board.target(chosen)) + "\n")
+        report.show(_board_sentence(loaded, shown, track) + "\n")
         report.show(table(rows[0], rows[1:], right=frozenset({0})))
-        if any(row[-1] == TIED for row in rows[1:]):
+        if any(TIED in row[-1] for row in rows[1:]):
             report.show(f"\n{TIED}: not told apart when all pairs are tested together; the interval of a ")
             report.show("difference is for that pair alone.")
 
 
-def _board_sentence(loaded: LoadedBoard, shown: TargetBoard) -> str:
+def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
     assert loaded.board is not None
     test = loaded.board.test_set
     kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
@@ -177,10 +184,12 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard) -> str:
         else ""
     )
     entries = "1 entry" if ranked == 1 else f"{ranked} entries"
-    return (
-        f"{kind}{loaded.board.title}, {shown.label}: {entries} on {test.images:,} test images of "
-        f"{test.patients:,} patients{told}."
+    images = (
+        "out-of-fold predictions for all images, fold-averaged AUROC"
+        if track == "cv5"
+        else f"{test.images:,} test images of {test.patients:,} patients"
     )
+    return f"{kind}{loaded.board.title}, {shown.label}: {entries} on {images}{told}."
 
 
 def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
@@ -203,12 +212,15 @@ def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
             f"({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
         )
         remark = standing.unranked_reason or (TIED if standing.with_leader and gap else "")
+        remark = "; ".join(
+            filter(None, (remark, *(FLAGS.get(flag.code, flag.code) for flag in standing.flags)))
+        )
         rows.append(
             [
                 span,
                 standing.slug,
                 entry.manifest.name,
-                interval(metric["auroc"]) if metric else "–",
+                interval(found.ranked) if found else "–",
                 _value(metric.get("auprc")),
                 _value(metric.get("ece")),
                 gap,
@@ -231,10 +243,11 @@ def compare(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two entries or files: the paired difference in AUROC with interval and p, per target.
+    """Compare two entries or files, per target: paired differences with interval and p, calibration, calls.
 
     Example: bench compare cnn-small demographics
     """
+    from bench.publish.format import metric_label
     from bench.scoring.compare import compare_predictions, read_either
 
     with reporting(as_json) as report:
@@ -243,17 +256,30 @@ def compare(
         pair = [read_either(name, folder, opened) for name in (a, b)]
         lines = compare_predictions(opened, pair[0], pair[1], replicates=replicates, seed=seed)
         report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
-        rows = [
-            [
-                line.label,
-                _value(line.auroc_a),
-                _value(line.auroc_b),
-                _difference(line.difference, line.low, line.high),
-                "–" if line.p_value is None else f"{line.p_value:.3g}",
+        for line in lines:
+            rows = [
+                [
+                    metric_label(metric.metric),
+                    _value(metric.a),
+                    _value(metric.b),
+                    _difference(metric.difference, metric.low, metric.high),
+                    "–" if metric.p_value is None else f"{metric.p_value:.3g}",
+                ]
+                for metric in line.metrics
             ]
-            for line in lines
-        ]
-        report.show(table(["target", "A", "B", "A − B (95%)", "p"], rows))
+            report.show(table([line.label, "A", "B", "A − B (95%)", "p"], rows))
+            apart = line.disagreement
+            report.show(
+                f"At as many calls as positives, A and B differ on {apart.images:,} images: A alone "
+                f"calls {apart.positives_only_a:,} positive and {apart.negatives_only_a:,} negative images, "
+                f"B alone {apart.positives_only_b:,} and {apart.negatives_only_b:,}.\n"
+            )
+        report.show(
+            "Intervals use t with the degrees of freedom of the data, p the normal distribution: where"
+        )
+        report.show(
+            "they disagree, few patients carry the difference, and the interval is the more cautious."
+        )
 
 
 def _difference(value: float | None, low: float | None, high: float | None) -> str:

@@ -15,7 +15,7 @@ def template(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
     cohort: CohortOption = None,
     data: DataOption = None,
-    images: Annotated[str, typer.Option(help="`test`, or `all` for the cv5 track.")] = "test",
+    images: Annotated[str, typer.Option(help="`test`, `val`, or `all` for the cv5 track.")] = "test",
     as_json: JsonOption = False,
 ) -> None:
     """Write a predictions file without values and a manifest to fill in.
@@ -24,8 +24,8 @@ def template(
     """
     from bench.submission.template import write_template
 
-    if images not in ("test", "all"):
-        raise typer.BadParameter("must be `test` or `all`", param_hint="--images")
+    if images not in ("test", "val", "all"):
+        raise typer.BadParameter("must be `test`, `val` or `all`", param_hint="--images")
     with reporting(as_json) as report:
         paths = write_template(open_cohort(cohort, data), out, images=images)
         report.result(files=[str(path) for path in paths])
@@ -48,6 +48,15 @@ def submit(
     model: Annotated[
         Path | None, typer.Option("--model", metavar="MODEL.onnx", help="Run this model on the test images.")
     ] = None,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            "--val",
+            metavar="FILE",
+            help="Predictions of the val images (rows of others are dropped): thresholds are chosen and a "
+            "recalibration is fitted there. A model is run on them by itself.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; store nothing.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the stored entry of this slug.")
@@ -58,16 +67,18 @@ def submit(
 ) -> None:
     """Check, pack and store predictions, or run an ONNX model and store what it predicts.
 
-    Example: bench submit predictions.csv --slug my-model
+    Example: bench submit predictions.csv --val val-predictions.csv --slug my-model
 
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
     """
     source = predictions or model
     if source is None or (predictions and model):
         raise typer.BadParameter("give either a predictions file or --model", param_hint="PREDICTIONS")
+    if val and model:
+        raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a slug", param_hint="--slug")
-    from bench.submission.accept import accept_predictions, equal_entries, find_manifest
+    from bench.submission.accept import accept_predictions, equal_entries, find_manifest, with_val
     from bench.submission.store import check_free, check_slug, keep_model, store
 
     with reporting(as_json) as report:
@@ -79,6 +90,7 @@ def submit(
             check_free(workspace().submissions(opened.spec.id), slug)
         if predictions:
             accepted = accept_predictions(predictions, opened, said)
+            accepted = with_val(accepted, val, opened) if val else accepted
         else:
             from bench.runtime.accept import accept_model
 
@@ -91,6 +103,7 @@ def submit(
             synthetic=opened.synthetic,
             targets=sorted(accepted.values),
             images=len(next(iter(accepted.values.values()))),
+            val=accepted.packed_val is not None,
             stored=not dry_run,
         )
         space = workspace_or_none() if dry_run else workspace()
@@ -100,7 +113,14 @@ def submit(
         if space is None or dry_run:
             report.show("The submission is in order; nothing was stored.")
             return
-        stored = store(folder, slug, accepted.manifest, accepted.packed, replace=replace)
+        stored = store(
+            folder,
+            slug,
+            accepted.manifest,
+            accepted.packed,
+            val_predictions=accepted.packed_val,
+            replace=replace,
+        )
         if model:
             from bench.files import sha256_file
 

@@ -269,8 +269,8 @@ def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
-    """Sum over groups of the absolute value of each group's sum of multiplicity times value.
+def group_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
+    """Each group's sum of multiplicity times value.
 
     Args:
         blocks: (k, patients, LANES) multiplicities.
@@ -279,21 +279,18 @@ def absolute_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def
         worth: (e,) value of every entry.
 
     Returns:
-        (k, LANES) float64.
+        (g, k * LANES) float64.
     """
-    sums = np.zeros((blocks.shape[0], LANES))
-    total = np.empty(LANES)
+    sums = np.zeros((len(start) - 1, blocks.shape[0] * LANES))
     for b in range(blocks.shape[0]):
         counts = blocks[b]
         for g in range(len(start) - 1):
-            total[:] = 0
+            total = sums[g, b * LANES : (b + 1) * LANES]
             for e in range(start[g], start[g + 1]):
                 row = counts[patient[e]]
                 value = worth[e]
                 for j in range(LANES):
                     total[j] += value * row[j]
-            for j in range(LANES):
-                sums[b, j] += abs(total[j])
     return sums
 
 

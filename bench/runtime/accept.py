@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from bench.cohort.table import Cohort
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
@@ -12,13 +14,13 @@ from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.manifest import Manifest
 from bench.submission.model import check_model
 from bench.submission.pack import pack
-from bench.submission.predictions import judge, track_rows
+from bench.submission.predictions import covered_rows, judge
 
 
 def accept_model(
     path: Path, cohort: Cohort, manifest: Manifest, *, progress: Progress | None = None
 ) -> Accepted:
-    """Checks a model without running it, then runs it in a process of its own.
+    """Checks a model without running it, then runs it in a process of its own; on val images too.
 
     Raises:
         BenchError: Every fault of the file, or how the run ended.
@@ -26,13 +28,17 @@ def accept_model(
     refuse_reported(manifest)
     problems: list[Problem] = list(check_model(path, manifest, cohort.spec))
     raise_errors(problems)
-    rows = track_rows(cohort, manifest.track)
-    values = predict(path, manifest, cohort, rows, progress=progress)
+    rows = covered_rows(cohort, manifest.track)
+    val = cohort.rows("val") if manifest.track == "holdout" else rows[:0]
+    both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress)
+    values = {name: column[: len(rows)] for name, column in both.items()}
     for target in cohort.spec.binary_targets:
         if target.name in values:
             labels = cohort.targets[target.name][rows]
             problems += judge(target, values[target.name], labels, path.name)
     raise_errors(problems)
     sha256 = sha256_file(path)
-    packed = pack(values, stamp(cohort, manifest, sha256, model_sha256=sha256))
-    return Accepted(manifest, packed, values, tuple(problems))
+    packed = pack(values, stamp(cohort, manifest.track, sha256, model_sha256=sha256))
+    on_val = {name: column[len(rows) :] for name, column in both.items()}
+    packed_val = pack(on_val, stamp(cohort, "val", sha256, model_sha256=sha256)) if len(val) else None
+    return Accepted(manifest, packed, values, tuple(problems), packed_val)

@@ -1,8 +1,9 @@
-"""Two entries or files on the same images: the paired difference, target by target."""
+"""Two entries or files on the same images: paired differences, calibration and calls, target by target."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,38 +11,83 @@ import numpy as np
 from bench.cohort.table import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
-from bench.scoring.plan import Track, make_plan
-from bench.scoring.score import estimate
-from bench.scoring.scorecard import Estimate
-from bench.submission.manifest import SLUG_PATTERN
+from bench.scoring.plan import TargetPlan, make_plan
+from bench.scoring.scorecard import Estimate, stored
+from bench.submission.manifest import SLUG_PATTERN, Track
 from bench.submission.pack import unpack
 from bench.submission.predictions import Values, load_predictions
 from bench.submission.store import find_submission
 from bench.uncertainty.compare import compare
 from bench.uncertainty.evaluate import evaluate
 
+DISCRIMINATION = ("auroc", "auprc", "sensitivity_at_90_specificity")
+CALIBRATION = ("brier", "calibration_slope", "calibration_in_the_large")
+"""Compared where both sides are probabilities."""
+
+SHOWN = (*DISCRIMINATION, "brier", "ece", "calibration_slope", "calibration_in_the_large")
+"""Shown side by side."""
+
+
+class Disagreement(Document):
+    """Images that one side calls positive and the other does not.
+
+    Each side calls as many images positive as there are positives.
+    """
+
+    positives_only_a: int
+    positives_only_b: int
+    negatives_only_a: int
+    negatives_only_b: int
+
+    @property
+    def images(self) -> int:
+        """Images on which the two differ."""
+        return self.positives_only_a + self.positives_only_b + self.negatives_only_a + self.negatives_only_b
+
+
+class MetricComparison(Document):
+    """A paired difference A − B of one metric; null with a reason where undefined."""
+
+    metric: str
+    a: Estimate
+    b: Estimate
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    reason: str = ""
+
 
 class TargetComparison(Document):
-    """One target: both AUROCs and their paired difference A − B; null with a reason where undefined."""
+    """One target: every metric of both sides, and where they disagree."""
 
     target: str
     label: str
-    auroc_a: Estimate
-    auroc_b: Estimate
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
-    reason: str
-    order_differs: int
+    metrics: tuple[MetricComparison, ...]
+    disagreement: Disagreement
+
+    def metric(self, name: str) -> MetricComparison:
+        """The comparison of one metric."""
+        return next(m for m in self.metrics if m.metric == name)
 
 
+@dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: predictions in canonical order of a track's images."""
+    """One side of a comparison.
 
-    def __init__(self, values: dict[str, Values], track: Track) -> None:
-        self.values = values
-        self.track = track
+    Attributes:
+        values: Target → predictions in canonical order of the track's images.
+        track: Which images they are.
+        probabilities: Whether calibration can be asked for.
+    """
+
+    values: dict[str, Values]
+    track: Track
+    probabilities: bool
+
+    def scores(self, target: TargetPlan) -> Values:
+        """(n,) predictions of the target's images."""
+        return self.values[target.target.name][target.rows]
 
 
 def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
@@ -52,13 +98,15 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        return Side(load_predictions(path, cohort, scores="uncalibrated").values, "holdout")
+        values = load_predictions(path, cohort, scores="uncalibrated").values
+        binary = [values[t.name] for t in cohort.spec.binary_targets if t.name in values]
+        return Side(values, "holdout", all((v.min() >= 0) and (v.max() <= 1) for v in binary))
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
-    track = entry.manifest.track
-    return Side(unpack(entry.predictions, cohort, track), track)
+    said = entry.manifest
+    return Side(unpack(entry.predictions, cohort, said.track), said.track, said.scores == "probability")
 
 
 def compare_predictions(
@@ -73,40 +121,55 @@ def compare_predictions(
         message = f"A is of the {a.track} track, B of the {b.track} track: other images."
         raise BenchError(Problem("compare-impossible", message))
     plan = make_plan(cohort, track=a.track, replicates=replicates, seed=seed)
-    found = []
-    for target in plan.targets:
-        name = target.target.name
-        if name not in a.values or name not in b.values:
-            continue
-        y, boot = target.labels, target.bootstrap
-        p_a, p_b = a.values[name][target.rows], b.values[name][target.rows]
-        areas = [estimate(evaluate(y, p, bootstrap=boot, probabilities=False).auroc) for p in (p_a, p_b)]
-        paired = compare(y, p_a, p_b, bootstrap=boot)
-        found.append(
-            TargetComparison(
-                target=name,
-                label=target.target.label,
-                auroc_a=areas[0],
-                auroc_b=areas[1],
-                difference=paired.difference,
-                low=paired.low,
-                high=paired.high,
-                p_value=paired.p,
-                reason=paired.reason,
-                order_differs=_disagreements(y, p_a, p_b),
-            )
-        )
+    probabilities = a.probabilities and b.probabilities
+    found = [
+        _compare(target, a.scores(target), b.scores(target), probabilities)
+        for target in plan.targets
+        if target.target.name in a.values and target.target.name in b.values
+    ]
     if not found:
         raise BenchError(Problem("compare-impossible", "The two share no target."))
     return found
 
 
-def _disagreements(y: Values, p_a: Values, p_b: Values) -> int:
-    """Images on which the two differ when each calls as many images positive as there are positives."""
+def _compare(target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool) -> TargetComparison:
+    y, boot = target.labels, target.bootstrap
+    both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities).metrics() for p in (p_a, p_b)]
+    compared = DISCRIMINATION + (CALIBRATION if probabilities else ())
+    metrics = []
+    for name in SHOWN:
+        line = MetricComparison(metric=name, a=stored(both[0][name]), b=stored(both[1][name]))
+        if name in compared:
+            pair = compare(y, p_a, p_b, metric=name, bootstrap=boot)
+            line = line.model_copy(
+                update={
+                    "difference": pair.difference,
+                    "low": pair.low,
+                    "high": pair.high,
+                    "p_value": pair.p,
+                    "reason": pair.reason,
+                }
+            )
+        metrics.append(line)
+    return TargetComparison(
+        target=target.target.name,
+        label=target.target.label,
+        metrics=tuple(metrics),
+        disagreement=_disagreement(y, p_a, p_b),
+    )
+
+
+def _disagreement(y: Values, p_a: Values, p_b: Values) -> Disagreement:
     positives = int(y.sum())
     calls = []
     for p in (p_a, p_b):
         call = np.zeros(len(p), bool)
         call[np.argsort(-p, kind="stable")[:positives]] = True
         calls.append(call)
-    return int((calls[0] != calls[1]).sum())
+    only_a, only_b = calls[0] & ~calls[1], calls[1] & ~calls[0]
+    return Disagreement(
+        positives_only_a=int((only_a & (y == 1)).sum()),
+        positives_only_b=int((only_b & (y == 1)).sum()),
+        negatives_only_a=int((only_a & (y == 0)).sum()),
+        negatives_only_b=int((only_b & (y == 0)).sum()),
+    )

@@ -124,8 +124,8 @@ def reliability(
     index = len(edges) - 2 - (np.searchsorted(edges, rank, side="right") - 1)
     bins = len(edges) - 1
     sample = bootstrap.sample(labels)
-    inside = [(index == b).astype(np.float64) for b in range(bins)]
-    drawn, hits = np.split(sample.totals([*inside, *(member * labels for member in inside)]), 2)
+    drawn = sample.group_totals(np.ones(len(index)), index, bins)
+    hits = sample.group_totals(labels, index, bins)
     with np.errstate(invalid="ignore", divide="ignore"):
         observed = np.where(drawn > 0, hits / drawn, np.nan)
     tail = (1 - level) / 2

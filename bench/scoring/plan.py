@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,27 +11,41 @@ import numpy.typing as npt
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
 from bench.cohort.table import Cohort
 from bench.scoring.scorecard import Stamp
-from bench.submission.predictions import track_rows
+from bench.submission.manifest import Track
+from bench.submission.predictions import covered_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 
 FEWEST_PATIENTS = 20
 """Positive and negative patients that a subgroup needs to be shown."""
 
 Rows = npt.NDArray[np.intp]
-Track = Literal["holdout", "cv5"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One target within one subgroup; `bootstrap` is None where it is suppressed."""
+    """One target within one subgroup.
+
+    Attributes:
+        division: Key of the division.
+        division_label: As shown.
+        level: Name of the subgroup.
+        inside: Places of its images among the target's images.
+        bootstrap: The draws on them; None where the subgroup is suppressed.
+        reason: Why it is suppressed, else empty.
+        rest: Places of all other images of the target.
+        rest_bootstrap: The draws on those; None where no gap is shown.
+        rest_reason: Why there is none, else empty.
+    """
 
     division: str
     division_label: str
     level: str
-    rows: Rows
-    labels: npt.NDArray[np.float64]
+    inside: Rows
     bootstrap: PatientBootstrap | None
     reason: str
+    rest: Rows
+    rest_bootstrap: PatientBootstrap | None
+    rest_reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,9 @@ class TargetPlan:
         patient_weight: (n,) 1 / (images of the patient).
         first: Places among these n of each patient's first image, with their draws.
         cells: Subgroups.
+        folds: (n,) the fold of each image.
+        val_rows: (v,) places of the val images that have a label among the val images.
+        val_labels: (v,) 0/1.
     """
 
     target: BinaryTarget
@@ -59,6 +75,9 @@ class TargetPlan:
     first: Rows
     first_bootstrap: PatientBootstrap
     cells: tuple[Cell, ...]
+    folds: npt.NDArray[np.int8]
+    val_rows: Rows
+    val_labels: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +119,7 @@ class Plan:
 
 def make_plan(cohort: Cohort, *, track: Track = "holdout", replicates: int = 2000, seed: int = 0) -> Plan:
     """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
-    rows = track_rows(cohort, track)
+    rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
     return Plan(
         spec=cohort.spec,
@@ -135,6 +154,8 @@ def _target_plan(cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: Bi
     patients = cohort.patients[rows[chosen]]
     _, place, count = np.unique(patients.astype(str), return_inverse=True, return_counts=True)
     first = np.flatnonzero(cohort.first_images[rows[chosen]])
+    val = cohort.targets[target.name][cohort.rows("val")]
+    val_rows = np.flatnonzero(~np.isnan(val))
     return TargetPlan(
         target=target,
         rows=chosen,
@@ -145,6 +166,9 @@ def _target_plan(cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: Bi
         first=first,
         first_bootstrap=whole.select(chosen[first]),
         cells=_cells(cohort, rows, chosen, labels[chosen], patients, whole),
+        folds=cohort.split.folds[rows[chosen]],
+        val_rows=val_rows,
+        val_labels=val[val_rows],
     )
 
 
@@ -163,18 +187,23 @@ def _cells(
         reasons = [_too_small(labels[m], patients[m]) for m in members]
         if cohort.spec.smallest_cell:
             _hide_more(reasons, members, np.flatnonzero(codes < 0), labels, patients)
-        cells += [
-            Cell(
-                division=division.name,
-                division_label=division.label,
-                level=level,
-                rows=chosen[inside],
-                labels=labels[inside],
-                bootstrap=None if reason else whole.select(chosen[inside]),
-                reason=reason,
+        for level, inside, reason in zip(division.levels, members, reasons, strict=True):
+            rest = np.setdiff1d(np.arange(len(chosen)), inside, assume_unique=True)
+            rest_reason = "no other images" if not len(rest) else _too_small(labels[rest], patients[rest])
+            shown = not reason and not rest_reason
+            cells.append(
+                Cell(
+                    division=division.name,
+                    division_label=division.label,
+                    level=level,
+                    inside=inside,
+                    bootstrap=None if reason else whole.select(chosen[inside]),
+                    reason=reason,
+                    rest=rest,
+                    rest_bootstrap=whole.select(chosen[rest]) if shown else None,
+                    rest_reason=rest_reason,
+                )
             )
-            for level, inside, reason in zip(division.levels, members, reasons, strict=True)
-        ]
     return tuple(cells)
 
 

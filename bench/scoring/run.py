@@ -15,8 +15,8 @@ from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
 from bench.metrics.discrimination import auroc
-from bench.scoring.plan import Plan, make_plan
-from bench.scoring.score import Scored, score
+from bench.scoring.plan import Plan, TargetPlan, make_plan
+from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
@@ -53,13 +53,20 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     """
     values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
     _require_scores(submission, plans.of(submission), values)
+    on_val = submission.val_predictions
     return score(
         plans.of(submission),
         submission.slug,
         values,
         scores=submission.manifest.scores,
         predictions_sha256=sha256_file(submission.predictions),
+        val=unpack(on_val, plans.cohort, "val") if on_val.exists() else None,
+        val_sha256=_digest(on_val),
     )
+
+
+def _digest(path: Path) -> str:
+    return sha256_file(path) if path.exists() else ""
 
 
 def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
@@ -99,7 +106,7 @@ def score_all(
         else:
             plan = plans.of(entry)
             key = replicates_key(plan, found.scorecard.predictions_sha256)
-            areas = {t.target: t.metrics["auroc"].value for t in found.scorecard.targets}
+            areas = {t.target: t.ranked.value for t in found.scorecard.targets}
             write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
             write_json(entry.scorecard, found.scorecard.plain())
             cards.append(found.scorecard)
@@ -141,7 +148,8 @@ def read_scorecard(submission: Submission) -> Scorecard:
     if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    if card.predictions_sha256 != sha256_file(submission.predictions):
+    held = sha256_file(submission.predictions), _digest(submission.val_predictions)
+    if (card.predictions_sha256, card.val_predictions_sha256) != held:
         message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.scoring_version != SCORING_VERSION:
@@ -158,7 +166,7 @@ def replicates_key(plan: Plan, predictions_sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EntryReplicates:
-    """AUROC of each target as computed here, on the labels at hand: the value and its (B,) replicates."""
+    """The ranked AUROC of each target on the labels at hand: the value and its (B,) replicates."""
 
     values: dict[str, float]
     replicates: dict[str, Floats]
@@ -177,6 +185,14 @@ def _replicates_file(plan: Plan, values: dict[str, float | None], replicates: di
     return sink.getvalue()
 
 
+def _area(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None, Floats]:
+    """The AUROC that is ranked, with its (B,) replicates."""
+    if plan.track == "cv5":
+        found = fold_average(target, scores)
+        return found.estimate.value, found.replicates
+    return auroc(target.labels, scores), target.bootstrap.replicates(target.labels, scores)
+
+
 def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> EntryReplicates:
     """The AUROC of each target with its replicates, from the cache or worked out again."""
     plan = plans.of(submission)
@@ -188,11 +204,11 @@ def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> Entry
     if table is None or table.shape != (len(plan.targets), 1 + plan.replicates):
         predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
         held = [t for t in plan.targets if t.target.name in predicted]
-        scores = {t.target.name: predicted[t.target.name][t.rows] for t in held}
+        areas = {t.target.name: _area(plan, t, predicted[t.target.name][t.rows]) for t in held}
         data = _replicates_file(
             plan,
-            {t.target.name: auroc(t.labels, scores[t.target.name]) for t in held},
-            {t.target.name: t.bootstrap.replicates(t.labels, scores[t.target.name]) for t in held},
+            {name: value for name, (value, _) in areas.items()},
+            {name: replicates for name, (_, replicates) in areas.items()},
         )
         write_atomic(path, data)
         table = np.load(io.BytesIO(data), allow_pickle=False)

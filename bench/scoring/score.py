@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 import bench
+from bench.metrics import calibration
 from bench.scoring import curves
-from bench.scoring.plan import Cell, MeasurePlan, Plan, TargetPlan
+from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
     SCORING_VERSION,
+    BrierParts,
     ContinuousScore,
     Estimate,
     Flag,
     Scorecard,
-    SubgroupScore,
     TargetScore,
+    stored,
 )
+from bench.scoring.subgroups import score_subgroups
+from bench.scoring.transfer import Val, operating_points, recalibration
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
 from bench.uncertainty.evaluate import Evaluation, evaluate
+from bench.uncertainty.folds import fold_averaged_auroc
 
 LEVEL = 0.95
-SUBGROUP_METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
 Floats = npt.NDArray[np.float64]
 
 
@@ -44,6 +48,8 @@ def score(
     *,
     scores: Literal["probability", "uncalibrated"],
     predictions_sha256: str,
+    val: dict[str, Floats] | None = None,
+    val_sha256: str = "",
 ) -> Scored:
     """Scores one entry.
 
@@ -53,12 +59,24 @@ def score(
         values: Target → (images of the track,) predictions in canonical order.
         scores: Whether the predictions are probabilities.
         predictions_sha256: Digest of the stored predictions.
+        val: Target → (val images,) predictions, where they were handed in.
+        val_sha256: Their digest.
     """
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
     found = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
+    ranked = {t.target.name: _ranked(plan, t, values, found) for t in planned}
     targets = tuple(
-        _target(plan, t, values[t.target.name], found[t.target.name], probabilities) for t in planned
+        _target(
+            plan,
+            t,
+            values[t.target.name][t.rows],
+            found[t.target.name],
+            probabilities,
+            _val(t, val),
+            ranked[t.target.name],
+        )
+        for t in planned
     )
     scorecard = Scorecard(
         slug=slug,
@@ -66,6 +84,7 @@ def score(
         harness_version=bench.__version__,
         scoring_version=SCORING_VERSION,
         predictions_sha256=predictions_sha256,
+        val_predictions_sha256=val_sha256,
         track=plan.track,
         scores=scores,
         seed=plan.seed,
@@ -73,22 +92,20 @@ def score(
         level=LEVEL,
         headline=plan.spec.headline,
         targets=targets,
-        macro=_macro(plan, found),
+        macro=_macro(plan, found, ranked),
         continuous=tuple(
             _continuous(m, values[m.target.name]) for m in plan.measures if m.target.name in values
         ),
         subgroups=tuple(
-            _subgroup(t, cell, values[t.target.name], probabilities) for t in planned for cell in t.cells
+            subgroup
+            for t in planned
+            for subgroup in score_subgroups(
+                t, values[t.target.name][t.rows], probabilities=probabilities, level=LEVEL
+            )
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
-    return Scored(scorecard, {name: evaluation.auroc_replicates for name, evaluation in found.items()})
-
-
-def estimate(found: intervals.Estimate) -> Estimate:
-    """An estimate as it is stored."""
-    stored = {f.name: getattr(found, f.name) for f in fields(found) if f.name in Estimate.model_fields}
-    return Estimate(**stored)
+    return Scored(scorecard, {name: area.replicates for name, area in ranked.items()})
 
 
 def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluation:
@@ -101,10 +118,43 @@ def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluati
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RankedArea:
+    """The AUROC that the board ranks, with its (B,) replicates."""
+
+    estimate: intervals.Estimate
+    replicates: Floats
+
+
+def fold_average(target: TargetPlan, mine: Floats) -> RankedArea:
+    """The fold-averaged AUROC of out-of-fold predictions."""
+    return RankedArea(*fold_averaged_auroc(target.labels, mine, target.folds, target.bootstrap, level=LEVEL))
+
+
+def _ranked(
+    plan: Plan, target: TargetPlan, values: dict[str, Floats], found: dict[str, Evaluation]
+) -> RankedArea:
+    name = target.target.name
+    if plan.track == "cv5":
+        return fold_average(target, values[name][target.rows])
+    return RankedArea(found[name].auroc, found[name].auroc_replicates)
+
+
+def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
+    if val is None or target.target.name not in val:
+        return None
+    return Val(target.val_labels, val[target.target.name][target.val_rows])
+
+
 def _target(
-    plan: Plan, target: TargetPlan, values: Floats, found: Evaluation, probabilities: bool
+    plan: Plan,
+    target: TargetPlan,
+    mine: Floats,
+    found: Evaluation,
+    probabilities: bool,
+    val: Val | None,
+    ranked: RankedArea,
 ) -> TargetScore:
-    mine = values[target.rows]
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
@@ -117,8 +167,9 @@ def _target(
         positives=found.positives,
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
-        metrics={name: estimate(e) for name, e in found.metrics().items()},
-        estimands=_estimands(target, mine),
+        metrics={name: stored(e) for name, e in found.metrics().items()},
+        estimands=_estimands(target, mine)
+        | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
         reliability=curves.reliability(calibrated, target.labels, mine, target.bootstrap, LEVEL)
@@ -126,7 +177,19 @@ def _target(
         else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated) if calibrated else (),
+        brier_parts=_brier_parts(target, mine) if probabilities else None,
+        operating_points=operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL)
+        if cuts
+        else (),
+        recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
+        if val is not None and probabilities
+        else None,
     )
+
+
+def _brier_parts(target: TargetPlan, mine: Floats) -> BrierParts | None:
+    parts = calibration.brier_parts(target.labels, mine)
+    return None if parts is None else BrierParts(**asdict(parts))
 
 
 def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
@@ -148,24 +211,25 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
         level=LEVEL,
         metrics=("auroc",),
     )
-    return {"patient_weighted": estimate(weighted.auroc), "first_image": estimate(first.auroc)}
+    return {"patient_weighted": stored(weighted.auroc), "first_image": stored(first.auroc)}
 
 
-def _macro(plan: Plan, found: dict[str, Evaluation]) -> Estimate | None:
+def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedArea]) -> Estimate | None:
     """Mean AUROC of the macro targets, with the smallest of their degrees of freedom."""
     if not plan.spec.macro or not set(plan.spec.macro) <= set(found):
         return None
     parts = [found[name] for name in plan.spec.macro]
-    values = [part.auroc.value for part in parts]
+    areas = [ranked[name] for name in plan.spec.macro]
+    values = [area.estimate.value for area in areas]
     if any(value is None for value in values):
         return Estimate(value=None, reason="undefined for one of its targets")
     mean = float(np.mean([v for v in values if v is not None]))
-    replicates = np.mean([part.auroc_replicates for part in parts], axis=0)
-    df = min(part.auroc.df or 2.0 for part in parts)
+    replicates = np.mean([area.replicates for area in areas], axis=0)
+    df = min(area.estimate.df or 2.0 for area in areas)
     few = min(part.positive_patients for part in parts)
     margin = min(0.5 / (part.positives * (part.images - part.positives)) for part in parts)
     interval = intervals.t_interval(mean, replicates, df, "logit", margin, LEVEL)
-    return estimate(intervals.with_warnings(interval, few))
+    return stored(intervals.with_warnings(interval, few))
 
 
 def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
@@ -177,45 +241,13 @@ def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
         images=found.images,
         excluded=len(values) - found.images,
         patients=found.patients,
-        metrics={name: estimate(e) for name, e in found.metrics().items()},
-    )
-
-
-def _subgroup(target: TargetPlan, cell: Cell, values: Floats, probabilities: bool) -> SubgroupScore:
-    if cell.bootstrap is None:
-        return SubgroupScore(
-            target=target.target.name,
-            division=cell.division,
-            division_label=cell.division_label,
-            level=cell.level,
-            suppressed=True,
-            reason=cell.reason,
-        )
-    found = evaluate(
-        cell.labels,
-        values[cell.rows],
-        bootstrap=cell.bootstrap,
-        probabilities=probabilities,
-        level=LEVEL,
-        metrics=SUBGROUP_METRICS,
-    )
-    metrics = found.metrics()
-    return SubgroupScore(
-        target=target.target.name,
-        division=cell.division,
-        division_label=cell.division_label,
-        level=cell.level,
-        suppressed=False,
-        images=found.images,
-        patients=found.patients,
-        positives=found.positives,
-        metrics={name: estimate(metrics[name]) for name in SUBGROUP_METRICS},
+        metrics={name: stored(e) for name, e in found.metrics().items()},
     )
 
 
 def _flags(target: TargetScore, values: Floats) -> list[Flag]:
     flags = []
-    area = target.metrics["auroc"]
+    area = target.ranked
     if area.low is not None and area.high is not None and area.low <= 0.5 <= area.high:
         message = f"The interval of the AUROC, {area.low:.3f} to {area.high:.3f}, covers 0.5."
         flags.append(Flag(code="covers-chance", message=message, target=target.target))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal
 
 from pydantic import Field
 
 from bench.documents import Document
+from bench.submission.manifest import Track
+from bench.uncertainty import intervals
 
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
@@ -31,6 +34,12 @@ class Estimate(Document):
     method: str = ""
     reason: str = ""
     warnings: tuple[str, ...] = ()
+
+
+def stored(found: intervals.Estimate) -> Estimate:
+    """An estimate as it is stored."""
+    held = {f.name: getattr(found, f.name) for f in fields(found) if f.name in Estimate.model_fields}
+    return Estimate(**held)
 
 
 class Point(Document):
@@ -69,12 +78,45 @@ class DecisionPoint(Document):
     treat_all: float
 
 
+class BrierParts(Document):
+    """Brier = miscalibration - discrimination + uncertainty, by isotonic regression (CORP)."""
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+
+class OperatingPoint(Document):
+    """Decisions at one threshold: images that score at least as high are called positive."""
+
+    rule: str = Field(description="What the threshold keeps where it was chosen.")
+    chosen_on: Literal["val", "test"]
+    threshold: float
+    called: int = Field(description="Test images called positive.")
+    moved: int = Field(
+        description="By how many images the cut was moved, to where curves may be cut without telling labels."
+    )
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    npv: Estimate
+
+
+class Recalibration(Document):
+    """The entry after a recalibration logit p' = intercept + slope · logit p that was fitted on val."""
+
+    slope: float | None
+    intercept: float | None
+    metrics: dict[str, Estimate] = Field(default_factory=dict)
+    reason: str = ""
+
+
 class TargetScore(Document):
     """One binary target on the test images.
 
     `metrics` holds, among others, ``auroc``, ``auprc``, ``brier``, ``ece``, ``calibration_slope``,
     ``calibration_intercept``, ``sensitivity_at_90_specificity``. `estimands` holds the AUROC of the other two
-    views: ``patient_weighted`` and ``first_image``.
+    views: ``patient_weighted`` and ``first_image``; on the cv5 track also ``fold_averaged``, which is ranked.
     """
 
     target: str
@@ -92,6 +134,16 @@ class TargetScore(Document):
     reliability: tuple[ReliabilityBin, ...] = ()
     distribution: ScoreDistribution | None = None
     decision: tuple[DecisionPoint, ...] = ()
+    brier_parts: BrierParts | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
+    recalibrated: Recalibration | None = Field(
+        default=None, description="Null without predictions of the val images, or without probabilities."
+    )
+
+    @property
+    def ranked(self) -> Estimate:
+        """The AUROC that the board ranks: fold-averaged on the cv5 track, pooled otherwise."""
+        return self.estimands.get("fold_averaged", self.metrics["auroc"])
 
 
 class ContinuousScore(Document):
@@ -119,6 +171,9 @@ class SubgroupScore(Document):
     patients: int | None = None
     positives: int | None = None
     metrics: dict[str, Estimate] = Field(default_factory=dict)
+    gaps: dict[str, Estimate] = Field(
+        default_factory=dict, description="The metric here minus the metric on all other test images."
+    )
 
 
 class Flag(Document):
@@ -147,7 +202,8 @@ class Scorecard(Document):
     harness_version: str
     scoring_version: int
     predictions_sha256: str
-    track: Literal["holdout", "cv5"]
+    val_predictions_sha256: str = Field(default="", description="Empty without predictions of val images.")
+    track: Track
     scores: Literal["probability", "uncalibrated"]
     seed: int
     replicates: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.submission.manifest import Manifest
 from bench.submission.pack import PackStamp, pack, unpack
-from bench.submission.predictions import Values, load_predictions
+from bench.submission.predictions import Covered, Values, load_predictions
 from bench.submission.store import Submission, list_submissions, read_manifest
 
 MANIFEST_BESIDE = "submission.toml"
@@ -29,12 +29,14 @@ class Accepted:
         packed: The Parquet file, without identifiers.
         values: Target → (n,) predictions in canonical order.
         remarks: Warnings and notices.
+        packed_val: The same of the val images, where they were handed in.
     """
 
     manifest: Manifest
     packed: bytes
     values: dict[str, Values]
     remarks: tuple[Problem, ...]
+    packed_val: bytes | None = None
 
 
 def find_manifest(predictions: Path, chosen: Path | None, slug: str) -> tuple[Manifest, tuple[Problem, ...]]:
@@ -58,9 +60,25 @@ def accept_predictions(path: Path, cohort: Cohort, manifest: Manifest) -> Accept
         BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
     """
     refuse_reported(manifest)
-    found = load_predictions(path, cohort, scores=manifest.scores, track=manifest.track)
-    packed = pack(found.values, stamp(cohort, manifest, sha256_file(path)))
+    found = load_predictions(path, cohort, scores=manifest.scores, covered=manifest.track)
+    packed = pack(found.values, stamp(cohort, manifest.track, sha256_file(path)))
     return Accepted(manifest, packed, found.values, found.remarks)
+
+
+def with_val(accepted: Accepted, path: Path, cohort: Cohort) -> Accepted:
+    """Adds checked predictions of the val images; `path` may hold other images too.
+
+    Raises:
+        BenchError: Every fault of the file; or the entry is of the cv5 track, which has no val part
+            (``val-not-applicable``).
+    """
+    manifest = accepted.manifest
+    if manifest.track == "cv5":
+        message = "The entry is of the cv5 track: all images are test images of some fold."
+        raise BenchError(Problem("val-not-applicable", message, where=str(path)))
+    found = load_predictions(path, cohort, scores=manifest.scores, covered="val")
+    packed = pack(found.values, stamp(cohort, "val", sha256_file(path)))
+    return replace(accepted, packed_val=packed, remarks=(*accepted.remarks, *found.remarks))
 
 
 def refuse_reported(manifest: Manifest) -> None:
@@ -70,13 +88,13 @@ def refuse_reported(manifest: Manifest) -> None:
         raise BenchError(Problem("manifest-invalid", message))
 
 
-def stamp(cohort: Cohort, manifest: Manifest, source_sha256: str, model_sha256: str = "") -> PackStamp:
+def stamp(cohort: Cohort, covered: Covered, source_sha256: str, model_sha256: str = "") -> PackStamp:
     """What is written into stored predictions about their origin."""
     return PackStamp(
         cohort=cohort.spec.id,
         version=cohort.spec.version,
         fingerprint=cohort.split.fingerprint,
-        track=manifest.track,
+        track=covered,
         source_sha256=source_sha256,
         model_sha256=model_sha256,
     )

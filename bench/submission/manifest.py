@@ -22,6 +22,7 @@ def _http(link: str) -> str:
 
 
 Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
+Track = Literal["holdout", "cv5"]
 
 
 class ImageInput(Document):
@@ -97,7 +98,7 @@ class Manifest(Document):
     licence: Text = "not stated"
     links: dict[Text, Link] = Field(default_factory=dict)
     scores: Literal["probability", "uncalibrated"] = "probability"
-    track: Literal["holdout", "cv5"] = "holdout"
+    track: Track = "holdout"
     model: ModelInputs | None = None
     reported: Reported | None = None
 

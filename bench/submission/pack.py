@@ -15,10 +15,9 @@ from pydantic import ValidationError
 from bench.cohort.table import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
-from bench.submission.predictions import Values, track_rows
+from bench.submission.predictions import Covered, Values, covered_rows
 
 _KEY = b"chexchobench"
-Track = Literal["holdout", "cv5"]
 
 
 class PackStamp(Document):
@@ -28,7 +27,7 @@ class PackStamp(Document):
     cohort: str
     version: str
     fingerprint: str
-    track: Track
+    track: Covered
     source_sha256: str
     model_sha256: str = ""
 
@@ -51,16 +50,16 @@ def read_stamp(path: Path) -> PackStamp:
     return _open(path)[1]
 
 
-def unpack(path: Path, cohort: Cohort, track: Track) -> dict[str, Values]:
-    """Stored predictions, target → (n,) float64 in the canonical order of the track's images.
+def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
+    """Stored predictions, target → (n,) float64 in the canonical order of the images they cover.
 
     Raises:
-        BenchError: The file is damaged or of another track (``stored-predictions``), or belongs to another
+        BenchError: The file is damaged or covers other images (``stored-predictions``), or belongs to another
             cohort or split (``stored-split``).
     """
     file, stamp = _open(path)
-    if stamp.track != track:
-        message = f"They are of the {stamp.track} track; the manifest says {track}."
+    if stamp.track != covered:
+        message = f"They cover the images of {stamp.track}, not those of {covered}."
         raise BenchError(Problem("stored-predictions", message, where=str(path)))
     if (stamp.cohort, stamp.fingerprint) != (cohort.spec.id, cohort.split.fingerprint):
         message = (
@@ -68,7 +67,7 @@ def unpack(path: Path, cohort: Cohort, track: Track) -> dict[str, Values]:
             f"{cohort.spec.id} {cohort.spec.version}, split {cohort.split.fingerprint[:12]}."
         )
         raise BenchError(Problem("stored-split", message, where=str(path)))
-    expected = len(track_rows(cohort, stamp.track))
+    expected = len(covered_rows(cohort, stamp.track))
     if file.metadata.num_rows != expected:
         message = f"{file.metadata.num_rows} rows, {expected} expected."
         raise BenchError(Problem("stored-predictions", message, where=str(path)))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
+from bench.cohort.split import Part
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem, raise_errors
 from bench.submission.reading import RawPredictions, read_predictions_file
@@ -21,6 +22,8 @@ from bench.submission.reading import RawPredictions, read_predictions_file
 GENERIC_ID = "image_id"
 FEW_DISTINCT = 10
 Values = npt.NDArray[np.float64]
+Covered = Literal["holdout", "cv5", "val"]
+"""Images that a file must cover: those of a track, or those of the val part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,16 @@ class Predictions:
     remarks: tuple[Problem, ...]
 
 
-def track_rows(cohort: Cohort, track: Literal["holdout", "cv5"]) -> npt.NDArray[np.intp]:
-    """Rows of the cohort that an entry of the track must predict: the test images, or all for ``cv5``.
+def covered_rows(cohort: Cohort, covered: Covered) -> npt.NDArray[np.intp]:
+    """Rows of the cohort that a file must predict: the test images, all for ``cv5``, or the val images.
 
     Raises:
-        BenchError: The split has no test image (``split-empty``).
+        BenchError: The split has no such image (``split-empty``).
     """
-    rows = np.arange(len(cohort)) if track == "cv5" else cohort.rows("test")
+    part: Part = "val" if covered == "val" else "test"
+    rows = np.arange(len(cohort)) if covered == "cv5" else cohort.rows(part)
     if not len(rows):
-        message = f"The split of cohort {cohort.spec.id} ({cohort.spec.split.rule}) has no test image."
+        message = f"The split of cohort {cohort.spec.id} ({cohort.spec.split.rule}) has no {part} image."
         raise BenchError(Problem("split-empty", message))
     return rows
 
@@ -54,7 +58,7 @@ def load_predictions(
     cohort: Cohort,
     *,
     scores: Literal["probability", "uncalibrated"] = "probability",
-    track: Literal["holdout", "cv5"] = "holdout",
+    covered: Covered = "holdout",
 ) -> Predictions:
     """Reads and checks a predictions file.
 
@@ -62,7 +66,7 @@ def load_predictions(
         path: CSV (optionally gzip) or Parquet, one row per image.
         cohort: What is predicted.
         scores: ``uncalibrated`` accepts any finite score, otherwise binary targets must lie in [0, 1].
-        track: Which images are expected.
+        covered: Which images are expected.
 
     Raises:
         BenchError: Every fault of the file, with counts and line numbers.
@@ -71,7 +75,7 @@ def load_predictions(
     raw = read_predictions_file(path, id_columns)
     columns = _choose_columns(raw.table.column_names, cohort, path)
     problems = list(columns.problems)
-    rows = track_rows(cohort, track)
+    rows = covered_rows(cohort, covered)
     lines = _join(raw, columns.image, cohort, rows, path, problems)
     values: dict[str, Values] = {}
     for target, column in columns.targets.items():
@@ -157,11 +161,11 @@ def _join(
     expected[rows] = True
     kept = np.flatnonzero(~unknown & expected[found])
     if dropped := int(len(ids) - len(kept) - unknown.sum()):
-        message = f"{dropped:,} rows of train and val images are dropped."
+        message = f"{dropped:,} rows of other parts of the split are dropped."
         problems.append(Problem("predictions-dropped", message, where, severity="notice"))
     counts = np.bincount(found[kept], minlength=len(cohort))
     if repeated := int((counts > 1).sum()):
-        message = f"{repeated:,} test images have more than one row ({int(counts[counts > 1].sum()):,} rows)."
+        message = f"{repeated:,} images have more than one row ({int(counts[counts > 1].sum()):,} rows)."
         problems.append(Problem("predictions-duplicate-id", message, where))
     if missing := int((counts[rows] == 0).sum()):
         message = f"{missing:,} of {len(rows):,} images have no row."

@@ -16,6 +16,7 @@ from bench.submission.manifest import SLUG_PATTERN, Manifest
 
 MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
+VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 
@@ -32,6 +33,11 @@ class Submission:
     def predictions(self) -> Path:
         """Its packed predictions; reported entries have none."""
         return self.folder / PREDICTIONS
+
+    @property
+    def val_predictions(self) -> Path:
+        """Its packed predictions of the val images, where they were handed in."""
+        return self.folder / VAL_PREDICTIONS
 
     @property
     def scorecard(self) -> Path:
@@ -72,7 +78,13 @@ def manifest_toml(manifest: Manifest) -> str:
 
 
 def store(
-    folder: Path, slug: str, manifest: Manifest, predictions: bytes | None, *, replace: bool = False
+    folder: Path,
+    slug: str,
+    manifest: Manifest,
+    predictions: bytes | None,
+    *,
+    val_predictions: bytes | None = None,
+    replace: bool = False,
 ) -> Submission:
     """Stores a submission as `folder`/`slug`.
 
@@ -81,6 +93,7 @@ def store(
         slug: Name of the entry's folder.
         manifest: Checked manifest.
         predictions: The packed predictions; None for a reported entry.
+        val_predictions: Those of the val images, where they were handed in.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
@@ -95,6 +108,8 @@ def store(
             (part / MANIFEST).write_text(manifest_toml(manifest), "utf-8")
             if predictions is not None:
                 write_atomic(part / PREDICTIONS, predictions)
+            if val_predictions is not None:
+                write_atomic(part / VAL_PREDICTIONS, val_predictions)
     return Submission(slug, target, manifest)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import atomic_path, write_atomic
+from bench.submission.predictions import covered_rows
 
 PREDICTIONS = "predictions.csv"
 
@@ -60,7 +61,7 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
     Args:
         cohort: The cohort.
         folder: Made where it is absent.
-        images: ``test``, or ``all`` for the cv5 track.
+        images: ``test``, ``val`` for the file of `bench submit --val`, or ``all`` for the cv5 track.
 
     Raises:
         BenchError: One of the files is there already (``file-exists``).
@@ -70,7 +71,7 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         message = f"{' and '.join(present)} would be overwritten."
         raise BenchError(Problem("file-exists", message, where=str(folder)))
     spec = cohort.spec
-    rows = slice(None) if images == "all" else cohort.rows("test")
+    rows = slice(None) if images == "all" else covered_rows(cohort, "val" if images == "val" else "holdout")
     frame = pd.DataFrame({spec.columns.image: cohort.images[rows]})
     for target in spec.binary_targets:
         frame[target.name] = ""

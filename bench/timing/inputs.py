@@ -13,7 +13,7 @@ from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.runtime.preprocess import image_tensor, table_inputs
 from bench.submission.manifest import Manifest, ModelInputs
-from bench.submission.predictions import track_rows
+from bench.submission.predictions import covered_rows
 
 Values = npt.NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def timed_inputs(
             raise
         return _random(model, len(rows))
     arrays = {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
-    place = np.searchsorted(track_rows(cohort, manifest.track), rows)
+    place = np.searchsorted(covered_rows(cohort, manifest.track), rows)
     here = None if stored is None else {t: np.asarray(stored[t])[place] for t in model.outputs if t in stored}
     binary = {target.name for target in cohort.spec.binary_targets}
     return TimedInputs(

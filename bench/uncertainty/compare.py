@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
 from bench.metrics.checks import Bools, Floats, share
 from bench.metrics.ladder import Ladder
+from bench.metrics.line import fit_line, fit_shift
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import satterthwaite, t_interval
-from bench.uncertainty.replicates import FIT, replicate
+from bench.uncertainty.replicates import FIT, LINES, replicate
 from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
 
 TWINS = 1e-12
@@ -85,6 +87,23 @@ def _specificity(ladder: Ladder) -> float | None:
     return None if point is None else point.specificity
 
 
+def _coefficient(which: int) -> Figure:
+    """Slope (0) or intercept (1) of the calibration line."""
+
+    def figure(positive: Bools, p: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
+        line = fit_line(positive, calibration.logit(p), weight)
+        if line is None:
+            return None, np.zeros(len(p))
+        return line[which], influence.line(positive, p, line, weight)[which]
+
+    return figure
+
+
+def _shift(positive: Bools, p: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
+    shift = fit_shift(positive, calibration.logit(p), weight)
+    return (None, np.zeros(len(p))) if shift is None else (shift, influence.shift(positive, p, shift, weight))
+
+
 FIGURES: dict[str, Figure] = {
     "auroc": _ranked(discrimination.area, influence.auroc),
     "auprc": _ranked(discrimination.mean_precision, influence.average_precision),
@@ -99,6 +118,9 @@ FIGURES: dict[str, Figure] = {
     "scaled_brier": _fitted(calibration.scaled_brier, influence.scaled_brier),
     "log_loss": _fitted(calibration.log_loss, influence.log_loss),
     "oe_ratio": _fitted(calibration.observed_expected, influence.observed_expected),
+    "calibration_slope": _coefficient(0),
+    "calibration_intercept": _coefficient(1),
+    "calibration_in_the_large": _shift,
 }
 """Metrics that can be compared, as value and influences. A binned calibration error is not among them."""
 
@@ -146,7 +168,7 @@ def compare(
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
     drawn = bootstrap.replicates_count
-    read = sample.probabilities if metric in FIT else sample.scores
+    read = sample.probabilities if metric in (*FIT, *LINES) else sample.scores
     a, b = read(p_a), read(p_b)
     if sample.positive.all() or not sample.positive.any():
         return _no_comparison(metric, drawn, "one class only")

@@ -79,9 +79,9 @@ def reliability_band(
     if curve is None:
         return None
     index = bin_index(probability, curve.edges)
-    inside = [(index == k).astype(np.float64) for k in range(len(curve.weight))]
-    held = sample.totals(inside)
-    hits = sample.totals([mask * sample.positive for mask in inside])
+    bins = len(curve.weight)
+    held = sample.group_totals(np.ones(len(index)), index, bins)
+    hits = sample.group_totals(sample.positive.astype(np.float64), index, bins)
     observed = np.divide(hits, held, out=np.full_like(hits, np.nan), where=held > 0)
     return curve, _band(observed, share(level, "level"))
 

@@ -77,10 +77,21 @@ class Scored:
         return fit_line(self.sample.positive, self.log_odds, self.sample.weight)
 
     @cached_property
+    def shift(self) -> float | None:
+        """The calibration in the large."""
+        return fit_shift(self.sample.positive, self.log_odds, self.sample.weight)
+
+    @cached_property
     def line_influence(self) -> tuple[Floats, Floats]:
         """Influences on slope and intercept, where there is a line."""
         assert self.line is not None
         return influence.line(self.sample.positive, self.score, self.line, self.sample.weight)
+
+    @cached_property
+    def shift_influence(self) -> Floats:
+        """Influence on the calibration in the large, where it is defined."""
+        assert self.shift is not None
+        return influence.shift(self.sample.positive, self.score, self.shift, self.sample.weight)
 
     @property
     def missing(self) -> str:
@@ -208,11 +219,9 @@ def _of_line(which: int, name: str) -> Callable[[Scored], Estimate]:
 
 def calibration_in_the_large(scored: Scored) -> Estimate:
     """Intercept with the slope fixed at 1."""
-    shift = fit_shift(scored.sample.positive, scored.log_odds, scored.sample.weight)
-    if shift is None:
+    if scored.shift is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.shift(scored.sample.positive, scored.score, shift, scored.sample.weight)
-    return scored.coefficient("calibration_in_the_large", shift, pull)
+    return scored.coefficient("calibration_in_the_large", scored.shift, scored.shift_influence)
 
 
 ESTIMATES: dict[str, Callable[[Scored], Estimate]] = {

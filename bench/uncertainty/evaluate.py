@@ -117,13 +117,33 @@ def evaluate(
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
+    scored = prepare(y, p, bootstrap, probabilities, weight, level, refit_lines, metrics)
+    return summarise(scored, probabilities, metrics)
+
+
+def prepare(
+    y: ArrayLike,
+    p: ArrayLike,
+    bootstrap: PatientBootstrap,
+    probabilities: bool = True,
+    weight: ArrayLike | None = None,
+    level: float = 0.95,
+    refit_lines: bool = False,
+    metrics: Collection[str] = METRICS,
+) -> Scored:
+    """Checked arrays on a bootstrap, for estimates to be worked out; arguments as those of `evaluate`."""
     unknown = set(metrics) - set(METRICS)
     if unknown:
         raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(METRICS)}")
     sample = bootstrap.sample(y, weight)
     score = sample.probabilities(p) if probabilities else sample.scores(p)
     joint = any(name in metrics for name in ORDER[1:])
-    scored = Scored(sample, score, share(level, "level"), refit_lines, joint)
+    return Scored(sample, score, share(level, "level"), refit_lines, joint)
+
+
+def summarise(scored: Scored, probabilities: bool = True, metrics: Collection[str] = METRICS) -> Evaluation:
+    """The evaluation of what was prepared."""
+    sample, score = scored.sample, scored.score
     return Evaluation(
         images=len(score),
         patients=int(np.count_nonzero(sample.present)),

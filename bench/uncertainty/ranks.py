@@ -25,12 +25,16 @@ class RankSet:
         low: Best rank that the data allow, for this entry, at the level asked for.
         high: Worst rank.
         p_best: Share of replicates in which the entry is first, ties shared; stability, not confidence.
+        usual_low: Best rank within the middle 95% (or the level asked for) of replicates; stability too.
+        usual_high: Worst rank within them.
     """
 
     rank: int
     low: int
     high: int
     p_best: float
+    usual_low: int
+    usual_high: int
 
 
 class RankSets(tuple[RankSet, ...]):
@@ -139,10 +143,14 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     worse = (distance > critical[:, None]).sum(axis=1)
     better = (-distance > critical[:, None]).sum(axis=1)
     rank = 1 + (pairs.difference < 0).sum(axis=1)
-    best = _best_share(pairs.centred + np.asarray(values, np.float64)[:, None])
+    drawn = pairs.centred + np.asarray(values, np.float64)[:, None]
+    best, usual = _best_share(drawn), _usual_ranks(drawn, level)
     total = len(rank)
     return RankSets(
-        RankSet(int(rank[i]), int(1 + better[i]), int(total - worse[i]), float(best[i])) for i in range(total)
+        RankSet(
+            int(rank[i]), int(1 + better[i]), int(total - worse[i]), float(best[i]), *map(int, usual[:, i])
+        )
+        for i in range(total)
     )
 
 
@@ -150,6 +158,21 @@ def _best_share(drawn: Floats) -> Floats:
     """(S,) share of replicates in which each entry is first, ties shared."""
     first = drawn >= drawn.max(axis=0) - TWINS
     return np.asarray((first / first.sum(axis=0)).mean(axis=1))
+
+
+def _usual_ranks(drawn: Floats, level: float) -> Ints:
+    """(2, S) the ranks, 1 + entries above, between which an entry stays in `level` of the replicates."""
+    order = np.argsort(-drawn, axis=0)
+    ranked = np.take_along_axis(drawn, order, axis=0)
+    place = np.broadcast_to(np.arange(1, len(drawn) + 1)[:, None], drawn.shape)
+    first = np.concatenate([np.ones((1, drawn.shape[1]), bool), ranked[1:] != ranked[:-1]])
+    rank = np.maximum.accumulate(np.where(first, place, 0), axis=0)
+    ranks = np.empty_like(rank)
+    np.put_along_axis(ranks, order, rank, axis=0)
+    tail = (1 - level) / 2
+    low = np.quantile(ranks, tail, axis=1, method="inverted_cdf")
+    high = np.quantile(ranks, 1 - tail, axis=1, method="inverted_cdf")
+    return np.stack([low, high]).astype(np.int64)
 
 
 def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> BoardStatements:

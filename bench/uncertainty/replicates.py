@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -107,17 +108,29 @@ def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
 class Fit:
     """Metrics of probabilities in every replicate, (B,) each; nan where undefined.
 
-    Sums over images fix them all: one product of the multiplicities with per-patient sums, and another one
-    for the bins of the calibration error when that is asked for.
+    Sums over images fix them all: products of the multiplicities with per-patient sums, each made when it is
+    first asked for.
     """
 
     def __init__(self, sample: Sample, p: Floats) -> None:
         self._sample, self._p = sample, p
-        self._loss, self._nats, self._expected = sample.totals(
-            [(p - sample.positive) ** 2, surprise(sample.positive, p), p]
-        )
         self._hit, self._miss = sample.classes
         self._rows = self._hit + self._miss
+
+    def _total(self, column: Floats) -> Floats:
+        return np.asarray(self._sample.totals([column])[0])
+
+    @cached_property
+    def _loss(self) -> Floats:
+        return self._total((self._p - self._sample.positive) ** 2)
+
+    @cached_property
+    def _nats(self) -> Floats:
+        return self._total(surprise(self._sample.positive, self._p))
+
+    @cached_property
+    def _expected(self) -> Floats:
+        return self._total(self._p)
 
     @property
     def brier(self) -> Floats:
@@ -143,8 +156,8 @@ class Fit:
     def ece(self) -> Floats:
         """Calibration error over fixed equal-width bins."""
         index = bin_index(self._p, bin_edges(self._p, ECE_BINS, "uniform"))
-        gap = self._sample.gaps(self._p - self._sample.positive, index, ECE_BINS)
-        return _ratio(gap, self._rows, self._rows > 0)
+        gaps = self._sample.group_totals(self._p - self._sample.positive, index, ECE_BINS)
+        return _ratio(np.abs(gaps).sum(axis=0), self._rows, self._rows > 0)
 
 
 RANKING = tuple(field.name for field in fields(Ranking))

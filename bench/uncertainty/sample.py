@@ -107,14 +107,18 @@ class Rows:
         sums = kernels.dense_sums(self.blocks, held, worth[held])
         return np.asarray(sums)[:, : self.replicates]
 
-    def gaps(self, values: Floats, index: Ints, bins: int) -> Floats:
-        """(B,) sum over bins of the absolute sum of row values (weights included) in the bin."""
+    def group_totals(self, values: Floats, index: Ints, groups: int) -> Floats:
+        """(groups, B) sums over each group's rows, weights included, of row values (n,) in every replicate.
+
+        A row is in one group only, so this costs as much as one column of `totals`, whatever `groups` is.
+        """
         patients = self.blocks.shape[1]
         cell = index * patients + self.patient
-        held = np.flatnonzero(np.bincount(cell, minlength=bins * patients))
-        worth = np.bincount(cell, self.unit * values, minlength=bins * patients)[held]
-        start = np.searchsorted(held, np.arange(bins + 1) * patients)
-        return self.trimmed(kernels.absolute_sums(self.blocks, start, held % patients, worth))
+        held = np.flatnonzero(np.bincount(cell, minlength=groups * patients))
+        worth = np.bincount(cell, self.unit * values, minlength=groups * patients)[held]
+        start = np.searchsorted(held, np.arange(groups + 1) * patients)
+        sums = kernels.group_sums(self.blocks, start, held % patients, worth)
+        return np.asarray(sums)[:, : self.replicates]
 
 
 @dataclass(frozen=True, eq=False)

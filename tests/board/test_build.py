@@ -96,6 +96,55 @@ def test_the_stored_board_is_read_without_the_data_and_refused_when_stale(board,
     extra.folder.rmdir()
 
 
+def test_the_cv5_track_has_a_board_of_its_own(cohort, tmp_path):
+    rng = np.random.default_rng(0)
+    y, fold = cohort.targets[HEADLINE], cohort.split.folds
+    scores = {f"cv{k}": y * k / 2 + rng.normal(size=len(y)) + 3 * fold for k in (1, 2, 4)}
+    for slug, values in scores.items():
+        store_entry(cohort, tmp_path, slug, {HEADLINE: values}, track="cv5", scores="uncalibrated")
+    store_entry(cohort, tmp_path, "hold", noisy(cohort, 1, 1))
+    entries = list_submissions(tmp_path)
+    score_all(make_plans(cohort, entries, replicates=100, seed=0), entries, tmp_path / ".cache")
+    board = build_board(cohort, entries, tmp_path / ".cache")
+    (shown,) = (t for t in board.cv5 if t.target == HEADLINE)
+    area = {
+        slug: np.mean([roc_auc_score(y[fold == f], v[fold == f]) for f in range(5)])
+        for slug, v in scores.items()
+    }
+    assert [s.slug for s in shown.standings] == sorted(area, key=lambda slug: -area[slug])
+    assert [s.auroc for s in shown.standings] == pytest.approx(sorted(area.values(), reverse=True))
+    holdout = board.target(HEADLINE).standings
+    assert [(s.slug, s.rank) for s in holdout] == [("hold", 1), ("cv1", None), ("cv2", None), ("cv4", None)]
+    assert "all patients" in holdout[-1].unranked_reason
+
+
+def test_every_entry_is_compared_with_age_and_sex_alone(cohort, tmp_path):
+    strength = {"demographics": 1.0, "better": 3.0, "worse": 0.2}
+    for seed, (slug, times) in enumerate(strength.items()):
+        store_entry(cohort, tmp_path, slug, noisy(cohort, times, seed))
+    entries = list_submissions(tmp_path)
+    score_all(make_plans(cohort, entries, replicates=400, seed=0), entries, tmp_path / ".cache")
+    shown = build_board(cohort, entries, tmp_path / ".cache").target(HEADLINE)
+    assert shown.reference == "demographics"
+    by_slug = {s.slug: s for s in shown.standings}
+    for slug, standing in by_slug.items():
+        if slug == "demographics":
+            assert standing.reference_difference is None
+            continue
+        expected = standing.auroc - by_slug["demographics"].auroc
+        assert standing.reference_difference == pytest.approx(expected, abs=1e-8)
+        assert [f.code for f in standing.flags] == (["below-age-and-sex"] if slug == "worse" else [])
+    assert by_slug["better"].reference_p_value < 0.05
+
+
+def test_usual_ranks_are_those_of_the_replicates(board):
+    for standing in board.target(HEADLINE).standings:
+        if standing.rank is not None:
+            assert standing.usual_rank_low <= standing.usual_rank_high
+    best = board.target(HEADLINE).standings[0]
+    assert best.usual_rank_low == 1
+
+
 def test_scorecards_of_different_draws_are_not_mixed(cohort, tmp_path):
     entries = [store_entry(cohort, tmp_path, slug, noisy(cohort, 1, 1)) for slug in ("a", "b")]
     for entry, seed in zip(entries, (0, 1), strict=True):
@@ -168,7 +217,7 @@ def test_predictions_of_another_track_are_refused(cohort, tmp_path):
     path = entry.folder / "submission.toml"
     path.write_text(path.read_text().replace('track = "cv5"', 'track = "holdout"'))
     (entry,) = list_submissions(tmp_path)
-    with pytest.raises(BenchError, match="cv5 track"):
+    with pytest.raises(BenchError, match="images of cv5"):
         score_all(make_plans(cohort, [entry], replicates=100, seed=0), [entry], tmp_path / ".cache")
 
 

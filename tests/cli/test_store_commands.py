@@ -154,7 +154,8 @@ def test_a_file_may_be_compared_with_an_entry(
     good.assign(slvh=3 * good.slvh - 1).to_csv(tmp_path / "f.csv", index=False)
     ran = cli("compare", "one", tmp_path / "f.csv", *QUICK[:2], "--json")
     (line,) = [c for c in ran.object["result"]["comparisons"] if c["target"] == "slvh"]
-    assert (line["difference"], line["order_differs"]) == (0, 0)
+    area = next(m for m in line["metrics"] if m["metric"] == "auroc")
+    assert (area["difference"], area["p_value"], set(line["disagreement"].values())) == (0, 1, {0})
     assert cli("compare", "one", tmp_path / "absent.csv", "--json").codes == ["predictions-unreadable"]
     with pytest.raises(BenchError, match="entry-unknown"):
         read_either("absent", scored.submissions("chexchonet"), cohort)

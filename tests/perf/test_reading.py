@@ -71,7 +71,7 @@ def test_reading_and_checking_takes_four_times_the_bare_reader_at_most(
     frame.to_csv(tmp_path / "p.csv", index=False)
     bare, checked = interleaved(
         lambda: pyarrow.csv.read_csv(tmp_path / "p.csv"),
-        lambda: load_predictions(tmp_path / "p.csv", full_size, track="cv5"),
+        lambda: load_predictions(tmp_path / "p.csv", full_size, covered="cv5"),
     )
     report(
         f"predictions CSV of {IMAGES:,} rows and {len(full_size.spec.binary_targets)} targets, {order}",

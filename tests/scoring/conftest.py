@@ -61,4 +61,4 @@ def store_entry(cohort: Cohort, folder: Path, slug: str, values: dict[str, np.nd
     said = Manifest.model_validate(
         {"name": slug, "team": "T", "date": datetime.date(2026, 1, 2), "inputs": ["image"], **manifest}
     )
-    return store(folder, slug, said, pack(values, stamp(cohort, said, "0" * 64)))
+    return store(folder, slug, said, pack(values, stamp(cohort, said.track, "0" * 64)))

@@ -120,7 +120,7 @@ def test_what_is_hidden_cannot_be_worked_out_from_the_total(private):
         labels, patients = private.targets[target.target.name], private.patients
         for division in {cell.division for cell in target.cells}:
             cells = [cell for cell in target.cells if cell.division == division]
-            shown = [cell.rows for cell in cells if not cell.reason]
+            shown = [target.rows[cell.inside] for cell in cells if not cell.reason]
             rest = np.setdiff1d(np.arange(len(private)), np.concatenate([np.empty(0, int), *shown]))
             if not shown or not len(rest):
                 continue

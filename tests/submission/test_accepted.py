@@ -114,7 +114,7 @@ def test_the_authors_file_is_read_by_its_prediction_columns_never_by_its_labels(
     said = {r.code: r.message for r in found.remarks}
     assert set(said) == {"predictions-ignored-columns", "predictions-dropped"}
     others = len(cohort) - len(good)
-    assert said["predictions-dropped"] == f"{others} rows of train and val images are dropped."
+    assert said["predictions-dropped"] == f"{others} rows of other parts of the split are dropped."
 
 
 def test_a_label_column_beside_one_alias_is_not_read(
@@ -159,10 +159,10 @@ def test_out_of_fold_predictions_cover_every_image(
 ) -> None:
     (tmp_path / "p.csv").write_bytes(as_csv(good))
     with pytest.raises(BenchError, match=f"{len(cohort) - 102} of {len(cohort)} images have no row"):
-        load_predictions(tmp_path / "p.csv", cohort, track="cv5")
+        load_predictions(tmp_path / "p.csv", cohort, covered="cv5")
     whole = pd.DataFrame({ID: cohort.images, "composite_slvh_dlv": np.linspace(0, 1, len(cohort))})
     (tmp_path / "p.csv").write_bytes(as_csv(whole[::-1]))
-    found = load_predictions(tmp_path / "p.csv", cohort, track="cv5").values["composite_slvh_dlv"]
+    found = load_predictions(tmp_path / "p.csv", cohort, covered="cv5").values["composite_slvh_dlv"]
     assert found.tolist() == np.linspace(0, 1, len(cohort)).tolist()
 
 

@@ -114,7 +114,7 @@ def test_all_equal_gives_the_full_range():
 def test_small_boards():
     assert bench.rank_sets(np.empty((0, 10)), np.empty(0)) == ()
     only = bench.rank_sets([[0.7, 0.8, 0.75]], [0.75])
-    assert only == (bench.RankSet(1, 1, 1, 1.0),)
+    assert only == (bench.RankSet(1, 1, 1, 1.0, 1, 1),)
     assert bench.board_statements([[0.7, 0.8, 0.75]], [0.75]).tie_group == (0,)
 
 
@@ -197,3 +197,14 @@ def test_rank_sets_cover(spread):
     each, joint = coverage(truth, 300, 0.7)
     assert each.min() > 0.91
     assert joint > 0.915
+
+
+def test_usual_ranks_are_quantiles_of_the_rank_in_every_replicate():
+    rng = np.random.default_rng(3)
+    values = np.array([0.8, 0.79, 0.7, 0.7])
+    drawn = values[:, None] + 0.03 * rng.normal(size=(4, 400))
+    drawn[3] = drawn[2]  # ties share the better rank
+    found = bench.rank_sets(drawn, values)
+    ranks = np.array([1 + (drawn > row).sum(axis=0) for row in drawn])
+    for one, mine in zip(found, np.sort(ranks, axis=1), strict=True):
+        assert (one.usual_low, one.usual_high) == (mine[9], mine[389])

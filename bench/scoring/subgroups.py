@@ -1,0 +1,92 @@
+"""Subgroups of the test images, and how far each is from all other images."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.scoring.plan import Cell, Rows, TargetPlan
+from bench.scoring.scorecard import Estimate, SubgroupScore, stored
+from bench.uncertainty import intervals
+from bench.uncertainty.bootstrap import PatientBootstrap
+from bench.uncertainty.estimates import ORDER, Scored
+from bench.uncertainty.evaluate import prepare, summarise
+from bench.uncertainty.gap import GAPS, Side, gap, side
+
+METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
+Floats = npt.NDArray[np.float64]
+
+
+class _Parts:
+    """Sets of images, each prepared once: two subgroups that divide all images are each other's rest."""
+
+    def __init__(self, target: TargetPlan, scores: Floats, probabilities: bool, level: float) -> None:
+        self._target, self._scores = target, scores
+        self._probabilities, self._level = probabilities, level
+        self._prepared: dict[bytes, Scored] = {}
+        self._sides: dict[bytes, Side] = {}
+        self.gaps = GAPS if probabilities else tuple(name for name in GAPS if name in ORDER)
+
+    def prepared(self, rows: Rows, bootstrap: PatientBootstrap) -> Scored:
+        key = rows.tobytes()
+        if key not in self._prepared:
+            labels, scores = self._target.labels[rows], self._scores[rows]
+            self._prepared[key] = prepare(
+                labels,
+                scores,
+                bootstrap,
+                probabilities=self._probabilities,
+                level=self._level,
+                metrics=METRICS,
+            )
+        return self._prepared[key]
+
+    def side(self, rows: Rows, bootstrap: PatientBootstrap) -> Side:
+        key = rows.tobytes()
+        if key not in self._sides:
+            self._sides[key] = side(self.prepared(rows, bootstrap), self.gaps)
+        return self._sides[key]
+
+
+def score_subgroups(
+    target: TargetPlan, scores: Floats, *, probabilities: bool, level: float
+) -> list[SubgroupScore]:
+    """Every subgroup of one target.
+
+    Args:
+        target: The target's plan.
+        scores: (n,) predictions of the target's images.
+        probabilities: Whether they are probabilities.
+        level: Nominal coverage.
+    """
+    parts = _Parts(target, scores, probabilities, level)
+    return [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+
+
+def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, level: float) -> SubgroupScore:
+    heading = {
+        "target": target.target.name,
+        "division": cell.division,
+        "division_label": cell.division_label,
+        "level": cell.level,
+    }
+    if cell.bootstrap is None:
+        return SubgroupScore(**heading, suppressed=True, reason=cell.reason)
+    found = summarise(parts.prepared(cell.inside, cell.bootstrap), probabilities, METRICS)
+    metrics = found.metrics()
+    return SubgroupScore(
+        **heading,
+        suppressed=False,
+        images=found.images,
+        patients=found.patients,
+        positives=found.positives,
+        metrics={name: stored(metrics[name]) for name in METRICS},
+        gaps={name: _gap(cell, cell.bootstrap, parts, name, level) for name in parts.gaps},
+    )
+
+
+def _gap(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, metric: str, level: float) -> Estimate:
+    if cell.rest_bootstrap is None:
+        return stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
+    inside = parts.side(cell.inside, bootstrap)
+    return stored(gap(inside, parts.side(cell.rest, cell.rest_bootstrap), metric, level))

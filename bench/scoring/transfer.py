@@ -1,0 +1,110 @@
+"""What is chosen on val and used on test: thresholds and a recalibration.
+
+Without val predictions thresholds are chosen on the test images themselves, and say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics.calibration import logit
+from bench.metrics.decision import Decision, decision_at
+from bench.metrics.discrimination import operating_point
+from bench.metrics.line import fit_line, recalibrated
+from bench.scoring.curves import Cuts
+from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
+from bench.uncertainty import intervals
+from bench.uncertainty.bootstrap import PatientBootstrap
+from bench.uncertainty.curves import DecisionEstimates, decision_estimates
+from bench.uncertainty.estimates import ORDER
+from bench.uncertainty.evaluate import METRICS, evaluate
+from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
+
+Floats = npt.NDArray[np.float64]
+Shares = Decision | DecisionEstimates
+SHARES = ("sensitivity", "specificity", "ppv", "npv")
+FITTED = tuple(name for name in METRICS if name not in ORDER)
+"""Metrics that a recalibration can change."""
+
+CHOSEN_HERE = "no interval: the threshold was chosen on the same images"
+
+
+@dataclass(frozen=True, slots=True)
+class Val:
+    """An entry's predictions for the val images that have a label."""
+
+    labels: Floats
+    score: Floats
+
+    @property
+    def both(self) -> bool:
+        """Whether both classes are there."""
+        return bool((self.labels == 1).any() and (self.labels == 0).any())
+
+
+RULES: dict[str, dict[str, float]] = {
+    f"specificity {SPECIFICITY:g}": {"specificity": SPECIFICITY},
+    f"sensitivity {SENSITIVITY:g}": {"sensitivity": SENSITIVITY},
+}
+
+
+def operating_points(
+    cuts: Cuts, labels: Floats, score: Floats, bootstrap: PatientBootstrap, val: Val | None, level: float
+) -> tuple[OperatingPoint, ...]:
+    """Decisions at thresholds that keep 90% specificity or 90% sensitivity on val, or else on test.
+
+    The images called positive are counted at the nearest place where curves may be cut: see `curves`.
+    """
+    chosen_on: Literal["val", "test"] = "val" if val is not None and val.both else "test"
+    source = (val.labels, val.score) if val is not None and chosen_on == "val" else (labels, score)
+    points = []
+    for rule, wanted in RULES.items():
+        found = operating_point(*source, **wanted)
+        if found is None or not np.isfinite(found.threshold):
+            continue
+        wish = int(cuts.above(found.threshold))
+        called = int(cuts.snap(np.array([wish]))[0])
+        cut = np.inf if called == 0 else float(cuts.score[called - 1])
+        shares: Shares = decision_at(labels, score, cut)
+        if chosen_on == "val":
+            shares = decision_estimates(labels, score, cut, bootstrap, level=level)
+        points.append(
+            OperatingPoint(
+                rule=rule,
+                chosen_on=chosen_on,
+                threshold=found.threshold,
+                called=called,
+                moved=abs(called - wish),
+                **{name: _share(getattr(shares, name)) for name in SHARES},
+            )
+        )
+    return tuple(points)
+
+
+def _share(found: intervals.Estimate | float | None) -> Estimate:
+    """An estimate, or a bare share at a threshold that was chosen on the same images."""
+    if isinstance(found, intervals.Estimate):
+        return stored(found)
+    return stored(
+        intervals.Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
+    )
+
+
+def recalibration(
+    labels: Floats, p: Floats, bootstrap: PatientBootstrap, val: Val, level: float
+) -> Recalibration:
+    """Calibration on test after the line that was fitted on val; ranks stay, if its slope is positive."""
+    line = fit_line(val.labels == 1, logit(val.score)) if len(val.labels) else None
+    if line is None:
+        return Recalibration(slope=None, intercept=None, reason="no finite line is the best on val")
+    found = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=FITTED)
+    metrics = found.metrics()
+    return Recalibration(
+        slope=line.slope,
+        intercept=line.intercept,
+        metrics={name: stored(metrics[name]) for name in FITTED},
+    )

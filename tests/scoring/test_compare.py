@@ -1,0 +1,56 @@
+"""Two sides on the same images, metric by metric, against recomputed figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+import bench
+from bench.errors import BenchError
+from bench.scoring.compare import Side, compare_predictions
+from tests.scoring.conftest import noisy
+
+HEADLINE = "composite_slvh_dlv"
+
+
+@pytest.fixture(scope="module")
+def sides(cohort):
+    return [Side(noisy(cohort, strength, seed), "holdout", True) for strength, seed in ((2, 1), (1, 2))]
+
+
+def test_every_metric_is_that_of_both_sides(cohort, sides):
+    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=200)}[HEADLINE]
+    y = cohort.targets[HEADLINE][cohort.rows("test")]
+    p_a, p_b = (side.values[HEADLINE] for side in sides)
+    area, brier = found.metric("auroc"), found.metric("brier")
+    assert area.a.value == pytest.approx(roc_auc_score(y, p_a), abs=1e-12)
+    assert area.difference == pytest.approx(roc_auc_score(y, p_a) - roc_auc_score(y, p_b), abs=1e-12)
+    assert brier.difference == pytest.approx(brier_score_loss(y, p_a) - brier_score_loss(y, p_b), abs=1e-12)
+    slopes = [bench.calibration_line(y, p)[0] for p in (p_a, p_b)]
+    assert found.metric("calibration_slope").difference == pytest.approx(slopes[0] - slopes[1], abs=1e-8)
+    assert found.metric("ece").difference is None, "a binned error is shown, never compared"
+
+
+def test_calls_that_differ_are_counted_by_class(cohort, sides):
+    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[HEADLINE].disagreement
+    y = cohort.targets[HEADLINE][cohort.rows("test")]
+    a, b = (side.values[HEADLINE] >= np.sort(side.values[HEADLINE])[-int(y.sum())] for side in sides)
+    assert found.positives_only_a == np.sum(a & ~b & (y == 1))
+    assert found.negatives_only_b == np.sum(b & ~a & (y == 0))
+    assert found.images == np.sum(a != b)
+
+
+def test_calibration_is_compared_between_probabilities_only(cohort, sides):
+    other = Side({HEADLINE: 3 * sides[1].values[HEADLINE] - 1}, "holdout", False)
+    (found,) = compare_predictions(cohort, sides[0], other, replicates=50)
+    assert found.metric("auroc").difference is not None
+    assert found.metric("brier").difference is None
+    assert found.metric("brier").a.reason == "scores are not probabilities"
+
+
+def test_sides_of_two_tracks_are_refused(cohort, sides):
+    with pytest.raises(BenchError, match="compare-impossible"):
+        compare_predictions(cohort, sides[0], Side({}, "cv5", True))
+    with pytest.raises(BenchError, match="share no target"):
+        compare_predictions(cohort, sides[0], Side({}, "holdout", True))
