@@ -61,11 +61,12 @@ def build_site(
     pages = site_pages(found, site_sources(), base=_with_slash(base), built_from=built_from)
     before = _keys(out)
     keys: dict[str, str] = {}
+    made: set[Path] = set()
     unchanged = 0
     with atomic_folder(out) as part:
         for page in pages:
             keys[page.path] = page.key
-            unchanged += _place(page, part, out, before.get(page.path) == page.key)
+            unchanged += _place(page, part, out, before.get(page.path) == page.key, made)
         (part / BUILD_RECORD).write_bytes(canonical_json(keys))
     html = sum(path.endswith(".html") for path in keys)
     return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
@@ -79,10 +80,12 @@ def _check_out(out: Path) -> None:
     raise BenchError(Problem("site-folder", f"There is {what} that no build made.", where=str(out)))
 
 
-def _place(page: Page, part: Path, out: Path, same_key: bool) -> bool:
+def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:
     """Puts a page into `part`; True where the bytes of the earlier build could stay."""
     target, old = part / page.path, out / page.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.parent not in made:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.add(target.parent)
     if same_key and old.is_file():
         _keep(old, target)
         return True
