@@ -6,7 +6,7 @@ from bench.board.stored import load_board, whole_scorecard
 from bench.cohort.spec import load_spec
 from bench.errors import BenchError
 from bench.publish.site import build_site
-from tests.perf.site_store import write_store
+from tests.publish.store import write_store
 from tests.publish.test_site import contents
 
 
