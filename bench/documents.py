@@ -67,6 +67,10 @@ def read_json(model: type[D], path: Path, code: str) -> D:
     """A JSON file as a `model`; raises as `parse` does."""
     text = _text(path, code)
     try:
+        return model.model_validate_json(text)  # one pass; what it refuses is read again to name every fault
+    except ValidationError:
+        pass
+    try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BenchError(Problem(code, f"Not valid JSON: {error}", where=str(path))) from error

@@ -79,6 +79,11 @@ class Workspace:
         return self.root / ".bench" / "cache"
 
     @property
+    def releases(self) -> Path:
+        """Archives of frozen releases of the site, which are kept for good."""
+        return self.root / "releases"
+
+    @property
     def site(self) -> Path:
         """Folder the site is built into."""
         return self.root / "site" / "public"

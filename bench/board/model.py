@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -116,12 +117,21 @@ class Board(Document):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored submission with everything that is known of it. Reported entries have no scorecard."""
+    """A stored submission with everything that is known of it. Reported entries have no scorecard.
+
+    Attributes:
+        slug: Its name in the store.
+        manifest: What its authors say of it.
+        scorecard: Its numbers.
+        timings: Its measured speed.
+        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.outline`.
+    """
 
     slug: str
     manifest: Manifest
     scorecard: Scorecard | None
     timings: tuple[TimingRecord, ...]
+    whole: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

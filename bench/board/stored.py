@@ -5,28 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
+from bench.board.outline import ScorecardOutline
 from bench.cohort.spec import CohortSpec
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.scoring.run import read_scorecard
+from bench.scoring.scorecard import Scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 
 
-def load_board(spec: CohortSpec, folder: Path) -> LoadedBoard:
+def load_board(spec: CohortSpec, folder: Path, *, outline: bool = False) -> LoadedBoard:
     """Everything that is stored about a cohort's entries; those not scored yet are left out.
 
     Args:
         spec: The cohort's spec.
         folder: The cohort's folder of submissions.
+        outline: Whether to read scorecards without their curves, which `whole_scorecard` reads later.
 
     Raises:
         BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
             beside numbers that it was not computed from.
     """
     submissions = [s for s in list_submissions(folder) if _shown(s)]
-    entries = {s.slug: _entry(s) for s in submissions}
+    entries = {s.slug: _entry(s, outline) for s in submissions}
     current = {s.slug: sha256_file(s.scorecard) for s in submissions if entries[s.slug].scorecard}
     board = _read_board(folder / "board.json", spec, current)
     return LoadedBoard(spec=spec, board=board, entries=entries)
@@ -37,14 +40,30 @@ def _shown(submission: Submission) -> bool:
     return submission.manifest.kind == "reported" or submission.scorecard.exists()
 
 
-def _entry(submission: Submission) -> Entry:
+def _entry(submission: Submission, outline: bool) -> Entry:
     reported = submission.manifest.kind == "reported"
+    model = ScorecardOutline if outline else Scorecard
     return Entry(
         slug=submission.slug,
         manifest=submission.manifest,
-        scorecard=None if reported else read_scorecard(submission),
+        scorecard=None if reported else read_scorecard(submission, model),
         timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
+        whole=submission.scorecard if outline and not reported else None,
     )
+
+
+def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
+    """The scorecard of an entry with its curves.
+
+    Raises:
+        BenchError: The file is no longer the one that the board was computed from (``board-stale``).
+    """
+    if entry.whole is None:
+        return entry.scorecard
+    if board is None or sha256_file(entry.whole) != board.scorecards.get(entry.slug):
+        message = f"The scorecard of {entry.slug!r} changed after the board was computed from it."
+        raise BenchError(Problem("board-stale", message, str(entry.whole)))
+    return read_json(Scorecard, entry.whole, "scorecard-invalid")
 
 
 def _timing(submission: Submission, path: Path) -> TimingRecord:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 from bench.board.model import Entry, Standing, Twins
+from bench.board.stored import whole_scorecard
 from bench.publish.badge import badge
 from bench.publish.bibtex import cohort_bibtex
 from bench.publish.board_view import board_view, describe
@@ -41,13 +43,15 @@ class CohortPages:
         scene = board.model_dump_json(exclude={"targets", "scorecards"}) if board else ""
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
         self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
-        self.twins: dict[str, list[Twins]] = defaultdict(list)
+        self.twins: dict[str, list[tuple[str, Twins]]] = defaultdict(list)
+        self.ranked: dict[str, int] = {}
         for target in board.targets if board else ():
+            self.ranked[target.target] = sum(s.rank is not None for s in target.standings)
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
             for group in target.twins:
                 for slug in group.slugs:
-                    self.twins[slug].append(group)
+                    self.twins[slug].append((target.label, group))
         self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
         self.key = digest(
             self.scene_key,
@@ -131,8 +135,13 @@ class CohortPages:
         folder = self.place.entry_folder(entry.slug)
         path, key = f"{folder}index.html", self.entry_keys[entry.slug]
 
+        @cache
+        def whole() -> Entry:
+            return replace(entry, scorecard=whole_scorecard(entry, self.loaded.board), whole=None)
+
         def render() -> bytes:
-            view = entry_view(self.loaded, entry, self.standings[entry.slug])
+            twins, ranked = self.twins[entry.slug], self.ranked.get(self.loaded.spec.headline, 0)
+            view = entry_view(self.loaded, whole(), self.standings[entry.slug], twins, ranked)
             return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
 
         yield Page(path, key, render)
@@ -140,7 +149,7 @@ class CohortPages:
         yield Page(
             f"{folder}entry.json",
             key,
-            lambda: published_json(published_entry(self.loaded, entry, standings)),
+            lambda: published_json(published_entry(self.loaded, whole(), standings)),
         )
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
@@ -152,15 +161,16 @@ class CohortPages:
             )
 
     def _entry_key(self, entry: Entry) -> str:
-        targets = self.loaded.board.targets if self.loaded.board else ()
+        board = self.loaded.board
+        card = entry.scorecard.model_dump_json() if entry.scorecard and not entry.whole else ""
         return digest(
             self.scene_key,
             entry.manifest.model_dump_json(),
-            entry.scorecard.model_dump_json() if entry.scorecard else "",
+            board.scorecards[entry.slug] if board and entry.whole else card,
             *(record.model_dump_json() for record in entry.timings),
             *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
-            *(group.model_dump_json() for group in self.twins[entry.slug]),
-            *(str(sum(s.rank is not None for s in t.standings)) for t in targets),
+            *(label + group.model_dump_json() for label, group in self.twins[entry.slug]),
+            *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
         )
 
     def _data(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.model import Entry, LoadedBoard, Standing
+from bench.board.model import Entry, LoadedBoard, Standing, Twins
 from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
@@ -24,8 +24,22 @@ CHART_TARGETS = 3
 Charts = list[tuple[str, Markup]]
 
 
-def entry_view(loaded: LoadedBoard, entry: Entry, standings: dict[str, Standing]) -> dict[str, Any]:
-    """The template's values for one entry."""
+def entry_view(
+    loaded: LoadedBoard,
+    entry: Entry,
+    standings: dict[str, Standing],
+    twins: Sequence[tuple[str, Twins]],
+    ranked: int,
+) -> dict[str, Any]:
+    """The template's values for one entry.
+
+    Args:
+        loaded: The board.
+        entry: The entry, its scorecard whole.
+        standings: Target → where it stands.
+        twins: Label of the target and group, for each group that the entry is in.
+        ranked: Entries ranked on the headline's board.
+    """
     card = entry.scorecard
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
@@ -38,10 +52,10 @@ def entry_view(loaded: LoadedBoard, entry: Entry, standings: dict[str, Standing]
         "labels": {**labels, "macro": "Macro"},
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
-        "rank_sentence": _rank_sentence(loaded, standings.get(loaded.spec.headline)),
+        "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
         "flags": card.flags if card else (),
         "ranked_at_all": loaded.spec.headline in standings,
-        "twins": _twins(loaded, entry.slug),
+        "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
         "metrics": [m for m in TABLE_METRICS if any(m in score.metrics for score in scores)],
         "scores": [(score, _rank(standings.get(score.target))) for score in scores],
         "every_metric": _every_metric(scores),
@@ -79,16 +93,14 @@ def _rank(standing: Standing | None) -> str:
     return rank_text(standing) if standing else "–"
 
 
-def _rank_sentence(loaded: LoadedBoard, standing: Standing | None) -> str:
-    if standing is None or loaded.board is None:
+def _rank_sentence(standing: Standing | None, ranked: int) -> str:
+    if standing is None:
         return "Not on the board."
     if standing.rank is None:
         return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
-    ranked = sum(s.rank is not None for s in loaded.board.target(loaded.spec.headline).standings)
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    leader = loaded.board.target(loaded.spec.headline).leader
-    tied = standing.with_leader and standing.slug != leader
+    tied = standing.with_leader and standing.difference is not None
     return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
 
 
@@ -104,16 +116,6 @@ def _status(entry: Entry, standing: Standing | None) -> list[str]:
     if entry.manifest.track == "cv5":
         words.append("Five-fold track")
     return words
-
-
-def _twins(loaded: LoadedBoard, slug: str) -> list[tuple[str, list[str]]]:
-    targets = loaded.board.targets if loaded.board else ()
-    return [
-        (t.label, [other for other in group.slugs if other != slug])
-        for t in targets
-        for group in t.twins
-        if slug in group.slugs
-    ]
 
 
 def _charts(scores: Sequence[TargetScore]) -> Charts:

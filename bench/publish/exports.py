@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.files import canonical_json
@@ -145,11 +146,17 @@ def inert(text: str) -> str:
 def _field(value: Field) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.9g}"
-    return inert(_BREAKS.sub(" ", printable(value))) if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+@lru_cache(maxsize=4096)
+def _text(text: str) -> str:
+    """A text as one inert line; labels and reasons come back in every row."""
+    return inert(_BREAKS.sub(" ", printable(text)))
 
 
 def _first_fields(table: BoardTable, row: Row) -> list[Field]:

@@ -39,7 +39,7 @@ METRIC_LABELS = {
 
 def printable(text: str) -> str:
     """`text` without characters that XML forbids; each becomes U+FFFD."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+    return text if text.isprintable() else _UNPRINTABLE.sub("\ufffd", text)
 
 
 def shortened(text: str, length: int) -> str:

@@ -16,6 +16,7 @@ from bench.publish.documents import PUBLISHED
 from bench.publish.exports import schema
 from bench.publish.page import Page, digest
 from bench.publish.place import Place, up
+from bench.publish.releases import Release, release_pages
 from bench.publish.templates import environment
 
 COHORT_LINKS = (
@@ -29,27 +30,38 @@ COHORT_LINKS = (
 SITE_LINKS = (("methods", "methods/index.html", "Methods"), ("submit", "submit/index.html", "Submit"))
 
 
-def site_pages(found: Sequence[Place], sources: Path, *, base: str, built_from: str) -> Iterator[Page]:
+def site_pages(site: Site) -> Iterator[Page]:
     """All files of the site, in the order in which they are written."""
-    site = Site(found, sources, base, built_from)
     paths = []
     for page in site.pages():
         paths.append(page.path)
         yield page
+    yield from release_pages(site.releases)
     html = [path for path in paths if path.endswith(".html") and path != "404.html"]
-    yield Page("sitemap.xml", digest(base, *html), lambda: sitemap(html, base))
+    if not site.release:
+        yield Page("sitemap.xml", digest(site.base, *html), lambda: sitemap(html, site.base))
 
 
 class Site:
     """What all pages share: templates, navigation, and the digest of both."""
 
-    def __init__(self, found: Sequence[Place], sources: Path, base: str, built_from: str) -> None:
+    def __init__(
+        self,
+        found: Sequence[Place],
+        sources: Path,
+        base: str,
+        built_from: str,
+        releases: Sequence[Release] = (),
+        release: str = "",
+    ) -> None:
         self.places = tuple(found)
         self.sources = sources
         self.base = base
         self.built_from = built_from
         self.environment = environment(sources)
-        self.key = digest(_sources_key(sources), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found))
+        self.releases, self.release = tuple(releases), release
+        shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        self.key = digest(_sources_key(sources), *shared)
 
     def html(
         self, template: str, path: str, place: Place, view: dict[str, Any], *, root: str | None = None
@@ -68,6 +80,8 @@ class Site:
             "synthetic": place.loaded.spec.synthetic,
             "built_from": self.built_from,
             "navigation": links,
+            "release": self.release,
+            "has_releases": bool(self.releases),
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
         }
@@ -78,6 +92,7 @@ class Site:
         yield from self._static()
         yield from self._documents()
         yield from self._changes()
+        yield from self._releases()
         for place in self.places:
             yield from CohortPages(self, place).pages()
 
@@ -88,15 +103,19 @@ class Site:
         for name in PUBLISHED:
             data = schema(name)
             yield Page(f"schemas/{name}.schema.json", digest(data), lambda data=data: data)  # type: ignore[misc]
-        yield Page("robots.txt", digest(self.base), lambda: robots(self.base))
+        if not self.release:
+            yield Page("robots.txt", digest(self.base), lambda: robots(self.base))
 
     def _documents(self) -> Iterator[Page]:
         first = self.places[0]
-        yield Page(
-            "404.html",
-            digest(self.key, self.base),
-            lambda: self.html("missing.html", "404.html", first, {"title": "No such page"}, root=self.base),
-        )
+        if not self.release:
+            yield Page(
+                "404.html",
+                digest(self.key, self.base),
+                lambda: self.html(
+                    "missing.html", "404.html", first, {"title": "No such page"}, root=self.base
+                ),
+            )
         codes = digest(*(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in catalogue().values()))
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}))
         view = {"codes": list(catalogue().values())}
@@ -116,6 +135,13 @@ class Site:
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
         yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base)))
+
+    def _releases(self) -> Iterator[Page]:
+        if not self.releases:
+            return
+        key = digest(self.key, *(r.sha256 for r in self.releases))
+        path, view = "v/index.html", {"title": "Releases", "current": "v", "releases": self.releases}
+        yield Page(path, key, lambda: self.html("releases.html", path, self.places[0], view))
 
 
 def _sources_key(sources: Path) -> str:

@@ -29,7 +29,8 @@ class Linear:
 
     def __call__(self, value: float) -> float:
         """The position of `value`."""
-        return self.positions((value,))[0]
+        inside = self.low if value < self.low else self.high if value > self.high else value
+        return self.start + (self.end - self.start) / (self.high - self.low) * (inside - self.low)
 
     def positions(self, values: Sequence[float]) -> list[float]:
         """The positions of many values."""

@@ -13,8 +13,9 @@ from bench.board.model import LoadedBoard
 from bench.errors import BenchError, Problem
 from bench.files import atomic_folder, canonical_json
 from bench.publish.page import Page
-from bench.publish.pages import site_pages
+from bench.publish.pages import Site, site_pages
 from bench.publish.place import places
+from bench.publish.releases import Release
 from bench.publish.templates import site_sources
 
 BUILD_RECORD = ".build.json"
@@ -41,7 +42,13 @@ class SiteSummary:
 
 
 def build_site(
-    boards: Sequence[LoadedBoard], out: Path, *, base: str = "/", built_from: str = ""
+    boards: Sequence[LoadedBoard],
+    out: Path,
+    *,
+    base: str = "/",
+    built_from: str = "",
+    releases: Sequence[Release] = (),
+    release: str = "",
 ) -> SiteSummary:
     """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
 
@@ -51,6 +58,8 @@ def build_site(
         base: Address under which the site is served, a path or a URL. Links within the site are relative;
             only the page for missing pages, the site map and the feeds need it.
         built_from: What the boards were built from, such as a commit; shown on the board pages.
+        releases: Frozen releases, which stand below ``v/``.
+        release: Name of the release that these pages will be; they say so, and link to the current board.
 
     Raises:
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
@@ -58,14 +67,15 @@ def build_site(
     """
     _check_out(out)
     found = places(boards)
-    pages = site_pages(found, site_sources(), base=_with_slash(base), built_from=built_from)
+    site = Site(found, site_sources(), _with_slash(base), built_from, tuple(releases), release)
     before = _keys(out)
     keys: dict[str, str] = {}
+    made: set[Path] = set()
     unchanged = 0
     with atomic_folder(out) as part:
-        for page in pages:
+        for page in site_pages(site):
             keys[page.path] = page.key
-            unchanged += _place(page, part, out, before.get(page.path) == page.key)
+            unchanged += _place(page, part, out, before.get(page.path) == page.key, made)
         (part / BUILD_RECORD).write_bytes(canonical_json(keys))
     html = sum(path.endswith(".html") for path in keys)
     return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
@@ -79,10 +89,12 @@ def _check_out(out: Path) -> None:
     raise BenchError(Problem("site-folder", f"There is {what} that no build made.", where=str(out)))
 
 
-def _place(page: Page, part: Path, out: Path, same_key: bool) -> bool:
+def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:
     """Puts a page into `part`; True where the bytes of the earlier build could stay."""
     target, old = part / page.path, out / page.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.parent not in made:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.add(target.parent)
     if same_key and old.is_file():
         _keep(old, target)
         return True

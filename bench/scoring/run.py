@@ -138,8 +138,12 @@ def _score_or_error(plans: Plans, entry: Submission) -> Scored | BenchError:
         return error
 
 
-def read_scorecard(submission: Submission) -> Scorecard:
+def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> Scorecard:
     """The stored scorecard of an entry.
+
+    Args:
+        submission: The entry.
+        model: A model that reads less of it, where that is enough.
 
     Raises:
         BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored
@@ -148,7 +152,7 @@ def read_scorecard(submission: Submission) -> Scorecard:
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    card = read_json(Scorecard, path, "scorecard-invalid")
+    card = read_json(model, path, "scorecard-invalid")
     said = submission.manifest
     if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."

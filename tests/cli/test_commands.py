@@ -67,7 +67,8 @@ EVERY = pytest.mark.parametrize("words", TREE, ids=" ".join)
 def test_the_contracts_commands_are_there() -> None:
     promised = (
         "demo, doctor, cohort check, cohort split, cohort demo, template, submit, score, compare, board, "
-        "time, baseline list, baseline run, site build, verify, explain, schema, init"
+        "time, baseline list, baseline run, site build, site check, "
+        "site serve, site freeze, site publish, verify, explain, schema, init"
     )
     assert {tuple(name.split()) for name in promised.split(", ")} <= set(TREE)
 

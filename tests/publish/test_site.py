@@ -7,11 +7,12 @@ from urllib.parse import urldefrag
 import pytest
 
 from bench.errors import BenchError, catalogue
+from bench.publish.checks import check_site
 from bench.publish.documents import Leaderboard, PublishedEntry
 from bench.publish.format import decimal
 from bench.publish.rows import board_table, tie_sentence
 from bench.publish.site import build_site
-from tests.publish.boards import loaded_board
+from tests.publish.boards import loaded_board, reported_only
 from tests.publish.pages import html_pages, read, walk
 
 
@@ -219,3 +220,35 @@ def test_every_problem_code_is_explained(site):
 def test_the_sentence_on_the_tie_group(tied, count, words):
     table = board_table(loaded_board(count, tied=tied), "slvh")
     assert tie_sentence(table, 0.95) == words
+
+
+def external():
+    """A hospital's own cohort: the demo's layout under another name, and not synthetic."""
+    board = loaded_board(3, seed=4, title="Echo labels at a hospital")
+    spec = board.spec.model_copy(update={"id": "our-hospital", "title": "Our hospital", "synthetic": False})
+    return dataclasses.replace(board, spec=spec)
+
+
+def test_several_cohorts_stand_in_one_site_with_a_switch(tmp_path):
+    boards = [reported_only(), loaded_board(4), external()]
+    build_site(boards, tmp_path / "site")
+    assert check_site(tmp_path / "site") == []
+    for prefix, title in (
+        ("", "CheXchoNet"),
+        ("demo/", "Synthetic demo cohort"),
+        ("our-hospital/", "Our hospital"),
+    ):
+        for path in html_pages(tmp_path / "site" / prefix):
+            inside = path.relative_to(tmp_path / "site").as_posix()
+            owner = next((p for p in ("demo/", "our-hospital/") if inside.startswith(p)), "")
+            if owner != prefix:
+                continue
+            tree = read(path)
+            switch = next(n for n in tree.find_all("nav") if n.get("aria-label") == "Cohort")
+            current = [a.text() for a in switch.find_all("a") if a.get("aria-current")]
+            assert current == [title]
+            assert len(switch.find_all("a")) == 3
+            assert ("Synthetic data." in tree.text()) == (prefix == "demo/")
+    names = {f"{p}leaderboard.json" for p in ("", "demo/", "our-hospital/")}
+    cohorts = {json.loads((tmp_path / "site" / n).read_text())["cohort"] for n in names}
+    assert cohorts == {"chexchonet", "demo", "our-hospital"}

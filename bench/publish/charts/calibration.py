@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -96,11 +97,10 @@ def _edges(scores: ScoreDistribution, shares: Sequence[float]) -> list[float]:
 
 
 def _bars(plot: Plot, scores: ScoreDistribution, shares: Sequence[float]) -> str:
-    edges, base = _edges(scores, shares), plot.y(0)
+    edges, tops = plot.x.positions(_edges(scores, shares)), plot.y.positions(shares)
+    base = plot.y(0)
     return "".join(
-        bar(plot.x(edges[i]), plot.y(share), plot.x(edges[i + 1]) - plot.x(edges[i]), base - plot.y(share))
-        for i, share in enumerate(shares)
-        if share > 0
+        [bar(x, y, end - x, base - y) for (x, end), y in zip(pairwise(edges), tops, strict=True) if y < base]
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 XY = tuple[float, float]
 
@@ -16,15 +18,31 @@ def simplified(points: Sequence[XY], tolerance: float = 0.004) -> list[XY]:
     """
     if len(points) < 3:
         return list(points)
+    farthest_of = _farthest_of_monotone if _monotone(points) else _farthest
     keep = {0, len(points) - 1}
     spans = [(0, len(points) - 1)]
     while spans:
         first, last = spans.pop()
-        farthest = _farthest(points, first, last, tolerance)
+        farthest = farthest_of(points, first, last, tolerance)
         if farthest is not None:
             keep.add(farthest)
             spans += [(first, farthest), (farthest, last)]
     return [points[index] for index in sorted(keep)]
+
+
+def _monotone(points: Sequence[XY]) -> bool:
+    """Whether both coordinates never fall, as on a ROC curve."""
+    return all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(points))
+
+
+def _farthest_of_monotone(points: Sequence[XY], first: int, last: int, tolerance: float) -> int | None:
+    """`_farthest`, quicker: between the ends of a monotone span the nearest point lies within the segment."""
+    (x0, y0), (x1, y1) = points[first], points[last]
+    dx, dy = x1 - x0, y1 - y0
+    crosses = [abs(dx * (y - y0) - dy * (x - x0)) for x, y in points[first + 1 : last]]
+    largest = max(crosses, default=0.0)
+    far = largest > tolerance * math.hypot(dx, dy)
+    return first + 1 + crosses.index(largest) if far else None
 
 
 def _farthest(points: Sequence[XY], first: int, last: int, tolerance: float) -> int | None:

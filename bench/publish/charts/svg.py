@@ -5,6 +5,7 @@ Style comes from classes, since the content policy of the pages stops inline sty
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,8 +40,15 @@ def path(data: str, css: str) -> str:
 
 def polyline(points: Iterable[tuple[float, float]]) -> str:
     """Path data through `points`."""
-    data = "M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points])
-    return data.replace(".0 ", " ").replace(".0L", "L").removesuffix(".0")
+    return _short("M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points]))
+
+
+_TRAILING_ZERO = re.compile(r"\.0(?![0-9])")
+
+
+def _short(data: str) -> str:
+    """Path data without the decimals that are 0."""
+    return _TRAILING_ZERO.sub("", data)
 
 
 def polygon(points: Iterable[tuple[float, float]]) -> str:
@@ -50,7 +58,7 @@ def polygon(points: Iterable[tuple[float, float]]) -> str:
 
 def bar(x: float, y: float, width: float, height: float) -> str:
     """Path data of a rectangle."""
-    return f"M{at(x)} {at(y)}h{at(width)}v{at(height)}h{at(-width)}z"
+    return _short(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h{-width:.1f}z")
 
 
 def square(x: float, y: float, half: float) -> str:

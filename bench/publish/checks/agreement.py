@@ -14,30 +14,45 @@ from bench.publish.documents import Leaderboard, LeaderboardRow, PublishedEntry
 from bench.publish.format import NOT_AVAILABLE, decimal, printable
 from bench.publish.rows import rank_text
 
+FROZEN = "v/"
+"""Releases were checked when they were frozen, by the models of that day."""
+
 
 def check_agreement(folder: Path, pages: Mapping[str, PageFacts]) -> Iterator[Problem]:
     """Every leaderboard and entry validates; rows of boards and names of entries equal the JSON."""
     boards: dict[str, Leaderboard] = {}
     for path in sorted(folder.rglob("leaderboard.json")):
         name = path.relative_to(folder).as_posix()
+        if name.startswith(FROZEN):
+            continue
         found = _valid(Leaderboard, path)
         if isinstance(found, str):
             yield Problem("site-json", found, where=name)
         else:
             boards[PurePosixPath(name).parent.as_posix()] = found
     for page in pages.values():
-        if page.target:
+        if page.target and not page.path.startswith(FROZEN):
             yield from _board(page, boards)
     for path in sorted(folder.rglob("entry.json")):
         name = path.relative_to(folder).as_posix()
+        if name.startswith(FROZEN):
+            continue
         entry = _valid(PublishedEntry, path)
         if isinstance(entry, str):
             yield Problem("site-json", entry, where=name)
             continue
+        yield from _stamp(entry, name, boards)
         page_path = name.replace("entry.json", "index.html")
         words = " ".join(printable(entry.manifest.name).split())
         if page_path not in pages or pages[page_path].heading != words:
             yield Problem("site-json", "The page of this entry is missing or bears another name.", where=name)
+
+
+def _stamp(entry: PublishedEntry, name: str, boards: Mapping[str, Leaderboard]) -> Iterator[Problem]:
+    """An entry and the board above it must be of one split."""
+    board = boards.get(PurePosixPath(name).parent.parent.parent.as_posix())
+    if entry.scorecard is not None and (board is None or entry.scorecard.stamp != board.stamp):
+        yield Problem("site-json", "The entry was scored on another split than its board.", where=name)
 
 
 def _valid(model: type[D], path: Path) -> D | str:
