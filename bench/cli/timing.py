@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace
-from bench.cli.output import Report, progress, reporting, table
+from bench.cli.output import Report, reporting, stages, table
 
 if TYPE_CHECKING:
     from bench.submission.store import Submission
-    from bench.timing.record import TimingRecord
+    from bench.timing.entries import Configuration, Timed
+    from bench.timing.record import BatchTiming, Roofline, TimingRecord
     from bench.workspace import Workspace
 
 
@@ -28,115 +29,192 @@ class Precision(StrEnum):
 
 
 def time(
-    entry: Annotated[
-        str | None, typer.Argument(metavar="SLUG|MODEL.onnx", help="An entry, or the model file of one.")
+    entries: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SLUG|MODEL.onnx", help="Entries, or the model files of entries."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="Backend; --list shows them.")] = "onnxruntime-cpu",
-    precision: Annotated[Precision, typer.Option(help="Precision of the computation.")] = Precision.fp32,
+    everything: Annotated[bool, typer.Option("--all", help="Time every entry that has a model.")] = False,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Backend; may be repeated; --list shows them.")
+    ] = None,
+    precision: Annotated[list[Precision] | None, typer.Option(help="Precision; may be repeated.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch size; may be repeated.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A short protocol for a trial, marked as such.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure also what is finished.")] = False,
     list_backends: Annotated[bool, typer.Option("--list", help="Show which backends are ready.")] = False,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure an entry's latency and throughput; check that the timed session gives the stored predictions.
+    """Measure latency and throughput of entries; check that the timed sessions give the stored predictions.
+
+    Rows are stored as soon as they are measured, and what is finished is not run again: a command that was
+    interrupted is given again.
 
     Example: bench time cnn-small --batch 1 --batch 8
     """
-    if (entry is None) != list_backends:
-        raise typer.BadParameter("name an entry or a model, or say --list", param_hint="SLUG|MODEL.onnx")
+    if bool(entries) + everything + list_backends != 1:
+        raise typer.BadParameter("name entries or models, or say --all or --list", param_hint="SLUG")
     with reporting(as_json) as report:
-        if entry is None:
+        if list_backends:
             from bench.cli.reference import show_backends
             from bench.runtime.registry import availabilities
 
             show_backends(report, availabilities())
             return
-        from bench.files import write_json
-        from bench.runtime.registry import require_backend
-        from bench.submission.pack import unpack
+        from bench.runtime.registry import DEFAULT_BACKEND, require_backend
+        from bench.timing.entries import Setup, time_entries
         from bench.timing.protocol import FULL, QUICK
-        from bench.timing.run import time_model
+        from bench.timing.run import DEFAULT_BATCHES, check_batches
 
-        require_backend(backend, precision.value)
-        opened = open_cohort(cohort, data)
-        submission, model = _find(entry, workspace(), opened.spec.id)
-        with progress(f"Timing {submission.slug}") as step:
-            record = time_model(
-                model,
-                submission.manifest,
-                opened,
-                unpack(submission.predictions, opened, submission.manifest.track),
-                slug=submission.slug,
-                backend=backend,
-                precision=precision.value,
-                batches=tuple(batch or (1, 8, 32)),
-                protocol=QUICK if quick else FULL,
-                progress=step,
-            )
-        path = submission.timings / record.file_name
-        write_json(path, record.plain())
-        report.result(record=record.plain(), file=str(path))
-        _show_record(report, record)
+        chosen = [(b, p.value) for b in backend or [DEFAULT_BACKEND] for p in precision or [Precision.fp32]]
+        for name, wanted in chosen:
+            require_backend(name, wanted)
+        batches = tuple(batch or DEFAULT_BATCHES)
+        check_batches(batches)
+        space, opened = workspace(), open_cohort(cohort, data)
+        folder = space.submissions(opened.spec.id)
+        models = _with_models(report, folder, space) if everything else _named(entries or [], folder, space)
+        setup = Setup(opened, batches, QUICK if quick else FULL, folder / ".lock", again)
+        with stages("Timing") as stage:
+            timed = time_entries(_configurations(models, chosen), setup, stage=stage)
+        _say(report, timed, batches)
 
 
-def _find(entry: str, space: Workspace, cohort_id: str) -> tuple[Submission, Path]:
-    """The stored submission and its model file, from a slug or from the model file of an entry."""
+def _configurations(
+    models: list[tuple[Submission, Path]], chosen: list[tuple[str, Any]]
+) -> list[Configuration]:
+    from bench.timing.entries import Configuration
+
+    return [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
+
+
+def _with_models(report: Report, folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
+    """Every entry whose model is at hand; the others are named."""
+    from bench.errors import BenchError, Problem
+    from bench.submission.store import list_submissions
+    from bench.timing.entries import model_of
+
+    found, without = [], []
+    for entry in list_submissions(folder):
+        if entry.manifest.kind == "reported":
+            continue
+        try:
+            found.append((entry, model_of(entry, space)))
+        except BenchError:
+            without.append(entry.slug)
+    if without:
+        report.say(f"Without a model here, so not timed: {', '.join(without)}.")
+    if not found:
+        message = "No entry of this cohort has a model in this workspace."
+        raise BenchError(Problem("model-missing", message, str(folder)))
+    return found
+
+
+def _named(words: list[str], folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
+    from bench.submission.store import find_submission
+    from bench.timing.entries import model_of
+
+    found: dict[str, tuple[Submission, Path]] = {}
+    for word in words:
+        if word.endswith(".onnx"):
+            entry, model = _of_file(Path(word), folder)
+        else:
+            entry = find_submission(folder, word)
+            model = model_of(entry, space)
+        found.setdefault(entry.slug, (entry, model))
+    return list(found.values())
+
+
+def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
+    """The entry that was submitted with a model file."""
     from bench.errors import BenchError, Problem
     from bench.files import sha256_file
     from bench.submission.pack import read_stamp
-    from bench.submission.store import find_submission, list_submissions
+    from bench.submission.store import list_submissions
 
-    folder = space.submissions(cohort_id)
-    if entry.endswith(".onnx"):
-        path = Path(entry)
-        if not path.is_file():
-            raise BenchError(Problem("model-missing", "There is no such file.", where=entry))
-        digest = sha256_file(path)
-        for stored in list_submissions(folder):
-            if stored.predictions.exists() and read_stamp(stored.predictions).model_sha256 == digest:
-                return stored, path
-        message = f"No entry of {cohort_id} was submitted with this model (SHA-256 {digest[:12]}…)."
-        raise BenchError(Problem("model-unknown", message, where=entry))
-    submission = find_submission(folder, entry)
-    digest = read_stamp(submission.predictions).model_sha256 if submission.predictions.exists() else ""
-    if not digest:
-        raise BenchError(Problem("model-missing", f"Entry {entry!r} was submitted without a model."))
-    path = space.model(digest)
     if not path.is_file():
-        message = f"The model of {entry!r} (SHA-256 {digest[:12]}…) is not kept in this workspace."
-        raise BenchError(Problem("model-missing", message))
-    return submission, path
+        raise BenchError(Problem("model-missing", "There is no such file.", where=str(path)))
+    digest = sha256_file(path)
+    for stored in list_submissions(folder):
+        if stored.predictions.exists() and read_stamp(stored.predictions).model_sha256 == digest:
+            return stored, path
+    message = f"No entry of {folder.name} was submitted with this model (SHA-256 {digest[:12]}…)."
+    raise BenchError(Problem("model-unknown", message, where=str(path)))
+
+
+def _say(report: Report, timed: tuple[Timed, ...], batches: tuple[int, ...]) -> None:
+    """Every record, what was not run again, and the problems of what could not be timed."""
+    from bench.errors import raise_errors
+
+    report.result(timings=[_plain(found) for found in timed])
+    for found in timed:
+        title = found.configuration.title
+        if found.record is None:
+            continue
+        if found.changed:
+            report.say(f"{title}: measured again, since conditions changed ({'; '.join(found.changed)}).")
+        if kept := sorted(set(batches) - set(found.measured)):
+            sizes = ", ".join(map(str, kept))
+            report.say(f"{title}: batch {sizes} was measured before; --again measures it anew.")
+        _show_record(report, found.record)
+    raise_errors([problem for found in timed for problem in found.problems])
+
+
+def _plain(found: Timed) -> dict[str, Any]:
+    configuration = found.configuration
+    return {
+        "slug": configuration.submission.slug,
+        "backend": configuration.backend,
+        "precision": configuration.precision,
+        "measured": list(found.measured),
+        "changed": list(found.changed),
+        "file": str(found.path) if found.path else None,
+        "record": found.record.plain() if found.record else None,
+    }
 
 
 def _show_record(report: Report, record: TimingRecord) -> None:
-    rows = []
-    for row in record.batches:
-        p50 = row.end_to_end.p50
-        value = "–" if p50.value_ms is None else f"{p50.value_ms:.2f} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
-        images = row.throughput.images_per_s
-        stable = "–" if row.stability.stable is None else "stable" if row.stability.stable else "unstable"
-        rows.append(
-            [
-                str(row.batch),
-                row.status,
-                value,
-                _ms(row.end_to_end.p95.value_ms),
-                "–" if images is None else f"{images:,.0f}",
-                stable,
-                row.parity.status,
-            ]
-        )
     report.show(f"{record.slug}: {record.backend_label}, {record.precision}, {record.device}")
-    headings = ["batch", "status", "p50 ms (95%)", "p95 ms", "images/s", "stability", "parity"]
-    report.show(table(headings, rows, right=frozenset({0, 4})))
+    headings = ["batch", "status", "p50 ms (95%)", "p95 ms", "images/s", "of limit", "stability", "parity"]
+    rows = [_cells(row) for row in record.batches]
+    report.show(table(headings, rows, right=frozenset({0, 4, 5})))
+    report.show(_limit(record.roofline))
     for row in record.batches:
         for text in (row.message, row.parity.message, *(reason.message for reason in row.stability.reasons)):
             if text:
                 report.show(f"batch {row.batch}: {text}")
+    report.show("")
+
+
+def _cells(row: BatchTiming) -> list[str]:
+    """A row of the table."""
+    p50, images = row.end_to_end.p50, row.throughput.images_per_s
+    value = "–" if p50.value_ms is None else f"{p50.value_ms:.2f} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
+    return [
+        str(row.batch),
+        row.status,
+        value,
+        _ms(row.end_to_end.p95.value_ms),
+        "–" if images is None else f"{images:,.0f}",
+        "–" if row.limit_fraction is None else f"{100 * row.limit_fraction:.0f}%",
+        "–" if row.stability.stable is None else "stable" if row.stability.stable else "unstable",
+        row.parity.status,
+    ]
+
+
+def _limit(roofline: Roofline) -> str:
+    """The least work of an image and what the device was seen to do, in words."""
+    figures = (roofline.mflop_per_image, roofline.device_gflop_per_s, roofline.device_gb_per_s)
+    if any(figure is None for figure in figures):
+        return f"limit: not known. {roofline.reason}".rstrip()
+    mflop, gflop_per_s, gb_per_s = figures
+    return (
+        f"limit: {mflop:,.1f} MFLOP and {roofline.image_mb:.3g} MB an image, {roofline.weight_mb:.3g} MB of "
+        f"weights a batch; the device was seen to do {gflop_per_s:,.0f} GFLOP/s and {gb_per_s:,.1f} GB/s"
+    )
 
 
 def _ms(value: float | None) -> str:

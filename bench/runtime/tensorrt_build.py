@@ -28,6 +28,7 @@ class Engine:
 
     Attributes:
         plan: What the runtime loads; made here, never taken from anybody.
+        precision: What the network's types were found to show.
         build_ms: How long the build took.
         layer_types: Type → number of the network's layers that put it out.
         optimization_level: Of the builder.
@@ -35,6 +36,7 @@ class Engine:
     """
 
     plan: bytes
+    precision: str
     build_ms: float
     layer_types: dict[str, int]
     optimization_level: int
@@ -103,6 +105,7 @@ def build_engine(trt: Any, onnx_bytes: bytes, precision: str, batch: int) -> Eng
         raise failure(logger, "the engine could not be built")
     return Engine(
         plan=bytes(plan),
+        precision=precision,
         build_ms=build_ms,
         layer_types=layer_types,
         optimization_level=int(config.builder_optimization_level),

@@ -16,11 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.environment import Fact
+from bench.files import sha256_bytes
 from bench.runtime.backend import Arrays, Milliseconds
 from bench.runtime.tensorrt_build import Engine, EngineError, collecting_logger, failure
 
-_FORMAT = re.compile(r"\b(FP32|FP16|BF16|INT8|FP8|Half|Float|Int8)\b", re.IGNORECASE)
-_WORDS = {"half": "fp16", "float": "fp32"}
+_FORMAT = re.compile(r"\b(FP32|FP16|BF16|BFloat16|INT8|FP8|Half|Float)\b", re.IGNORECASE)
+_WORDS = {"half": "fp16", "float": "fp32", "bfloat16": "bf16"}
+
+MOST_FUSED_LAYERS = 2  # what an engine may consist of without showing the precision between them
 
 
 def engine_layer_types(information: str) -> dict[str, int]:
@@ -34,6 +37,25 @@ def engine_layer_types(information: str) -> dict[str, int]:
                     word = found.group(1).lower()
                     types[_WORDS.get(word, word)] += 1
     return dict(sorted(types.items()))
+
+
+def check_engine_types(types: dict[str, int], precision: str) -> None:
+    """Refuses an engine whose layers are of another precision than its figures would be published under.
+
+    Casts at the ends leave layers in fp32 whatever the precision, and a few fused layers can hide everything
+    between them: there the network's types, which were counted before the build, stand alone.
+
+    Raises:
+        EngineError: Layers are in a precision that must not be there, or none is in the one that must be.
+    """
+    wanted = "fp32" if precision == "tf32" else precision
+    others = {"fp16", "bf16", "int8", "fp8"} - {wanted}
+    if precision == "int8":
+        others -= {"fp16", "bf16"}  # layers that are not quantised
+    strange = others & set(types)
+    lacking = wanted not in types and sum(types.values()) > MOST_FUSED_LAYERS
+    if strange or lacking:
+        raise EngineError(f"the engine was to be in {precision}, and its layers put out {types}")
 
 
 def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
@@ -53,7 +75,9 @@ def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
         raise failure(logger, "the runtime refused the engine")
     inspector = engine.create_engine_inspector()
     information = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
-    types = {kind: str(count) for kind, count in engine_layer_types(information).items()}
+    found = engine_layer_types(information)
+    check_engine_types(found, built.precision)
+    types = {kind: str(count) for kind, count in found.items()}
     return engine, {
         "network_layer_types": {kind: str(count) for kind, count in built.layer_types.items()},
         "engine_layer_types": types or None,
@@ -61,6 +85,7 @@ def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
         "builder_optimization_level": built.optimization_level,
         "timing_cache": "none: every build is its own",
         "tf32": built.tf32,
+        "engine_sha256": sha256_bytes(built.plan),
         "engine_bytes": len(built.plan),
     }
 

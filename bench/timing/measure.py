@@ -24,6 +24,8 @@ DISTINCT_BATCHES = 4
 LEAST_THROUGHPUT_RUNS = 4
 UNACCOUNTED_LIMIT = 0.2
 UNACCOUNTED_GRACE_NS = 1e8  # the system may have let other processes run between two runs
+LEAST_PAUSE_S = 0.2  # after which an answer is taken for finished
+PAUSE_RUNS = 5
 ANSWER_ROUNDING = 2e-3  # of the largest value: a GPU may add in another order each time
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9
@@ -92,7 +94,7 @@ def measure_block(
     session.infer(batches[0])
     answered = clock()
     end_to_end = latencies(session, batches, protocol, clock, watching)
-    compute = session.run_block(protocol.measure_runs)
+    compute = device_times(session, batches[0], protocol.measure_runs, clock)
     block = Block(
         prepare_ms=(prepared - start) / _NS_PER_MS,
         first_inference_ms=(answered - prepared) / _NS_PER_MS,
@@ -109,15 +111,19 @@ def latencies(
     protocol: Protocol,
     clock: Clock = time.perf_counter_ns,
     watching: AbstractContextManager[object] | None = None,
+    settle: Callable[[float], object] = time.sleep,
 ) -> Milliseconds:
     """(n,) milliseconds of runs after a warm-up, at least as long and as many as the protocol says.
 
-    Two things would give away a backend that answers early: the time that passes until a last answer is there
-    is more than all latencies together, or an answer is not what the same input gives once all is done.
+    Two things would give away a backend that answers early: the time that passes until a last answer is
+    there is more than all latencies together; or an answer, as it was when it came, is not what its input
+    gives once all is done. For the latter a first answer is looked at after a pause, before there is a
+    queue in which work could be left behind.
 
     Raises:
         UnfinishedWork: One of them was seen.
     """
+    reference = _settled(session, batches[0], clock, settle)
     _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
     with _no_collector(), watching or nullcontext():
         start = clock()
@@ -126,7 +132,53 @@ def latencies(
         passed = clock() - start
     _check_accounted(durations, passed)
     _check_answer(answer, again)
+    _check_answer(_copied(session.infer(batches[0])), reference)
     return np.array(durations, np.float64) / _NS_PER_MS
+
+
+def _settled(
+    session: Session, inputs: Arrays, clock: Clock, settle: Callable[[float], object]
+) -> dict[str, npt.NDArray[Any]]:
+    """The answer to `inputs` after a pause in which work that was left behind would be done."""
+    start = clock()
+    answer = session.infer(inputs)
+    settle(max(LEAST_PAUSE_S, PAUSE_RUNS * (clock() - start) / _NS_PER_S))
+    return _copied(answer)
+
+
+def _copied(answer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """An answer as it is now.
+
+    Raises:
+        UnfinishedWork: It is no array of the host: something else may do its work when it is looked at.
+    """
+    for name, value in answer.items():
+        if not isinstance(value, np.ndarray):
+            raise UnfinishedWork(f"Output {name!r} is a {type(value).__name__}, not an array that is there.")
+    return {name: np.array(value, copy=True) for name, value in answer.items()}
+
+
+def device_times(
+    session: Session, inputs: Arrays, runs: int, clock: Clock = time.perf_counter_ns
+) -> Milliseconds | None:
+    """(runs,) milliseconds by the device's own clock; None where it has none.
+
+    The answer that is asked for afterwards waits for all of them, so that times which leave out most of what
+    passed were not taken around the work.
+
+    Raises:
+        UnfinishedWork: They do.
+    """
+    start = clock()
+    session.infer(inputs)
+    one = clock() - start
+    start = clock()
+    found = session.run_block(runs)
+    if found is None:
+        return None
+    session.infer(inputs)
+    _check_accounted([round(ms * _NS_PER_MS) for ms in found], clock() - start - one)
+    return found
 
 
 def _run(
@@ -147,7 +199,7 @@ def _run(
         after = clock()
         durations.append(after - before)
         run += 1
-    return durations, {name: np.array(value, copy=True) for name, value in answer.items()}, which
+    return durations, _copied(answer), which
 
 
 @contextmanager
@@ -180,7 +232,7 @@ def _check_answer(answer: Mapping[str, npt.NDArray[Any]], again: Mapping[str, np
         defined = again[name][np.isfinite(again[name])]
         rounding = ANSWER_ROUNDING * float(np.abs(defined).max(initial=0.0))
         if not np.allclose(value, again[name], rtol=0.0, atol=rounding, equal_nan=True):
-            message = f"Output {name!r} changed after it had been handed over: the work was not done."
+            message = f"Output {name!r} was handed over before it was what its input gives."
             raise UnfinishedWork(message)
 
 

@@ -1,7 +1,8 @@
 """A timing record: what one model took on one device, with one backend, in one precision.
 
-One file per (device, backend, precision) holds one row per batch size. A figure that was not or cannot be
-measured is null with a reason; a configuration that crashed is a row that says so.
+One file per (device, backend, precision) holds one row per batch size, all measured under the same
+conditions. A figure that was not or cannot be measured is null with a reason; a configuration that crashed is
+a row that says so.
 """
 
 from __future__ import annotations
@@ -70,9 +71,7 @@ class ColdStart(Document):
 class Instability(Document):
     """One reason why a row is unstable: what was measured and its limit."""
 
-    code: Literal[
-        "variation", "block-spread", "trend", "clocks", "throttled", "foreign-process", "block-lost"
-    ]
+    code: InstabilityCode
     message: str
     value: float | None = None
     limit: float | None = None
@@ -114,6 +113,17 @@ class Parity(Document):
     message: str = Field(default="", description="What differed, or why nothing was compared.")
 
 
+class EngineBuild(Document):
+    """One build of an engine: each block makes its own, since they differ from build to build."""
+
+    sha256: str
+    build_ms: float
+    engine_bytes: int = Field(ge=0)
+    layer_types: dict[str, int] = Field(
+        default_factory=dict, description="Type → layers that put it out, as the engine's inspector says."
+    )
+
+
 class BatchTiming(Document):
     """One batch size: the figures, or how it ended."""
 
@@ -135,6 +145,10 @@ class BatchTiming(Document):
     telemetry: Telemetry | None = Field(default=None, description="Of a GPU; null for a CPU.")
     peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
     load_average: float | None = Field(default=None, description="1-minute load before the first block.")
+    measured_on: datetime.date | None = Field(default=None, description="Null: as the record says.")
+    builds: tuple[EngineBuild, ...] = Field(
+        default=(), description="Engines in the order of the blocks; their medians are `block_p50_ms`."
+    )
 
     @property
     def ranked(self) -> bool:
@@ -181,7 +195,7 @@ class TimingRecord(Document):
     precision: Precision
     model_sha256: str
     harness_version: str
-    measured_on: datetime.date
+    measured_on: datetime.date = Field(description="Of the last rows.")
     protocol: ProtocolRecord
     inputs: Literal["cohort images", "random pixels"] = "cohort images"
     options: dict[str, Fact] = Field(
@@ -190,7 +204,9 @@ class TimingRecord(Document):
     roofline: Roofline = Field(default_factory=Roofline)
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)
-    argv: tuple[str, ...] = Field(default=(), description="Command line; paths shortened to file names.")
+    argv: tuple[str, ...] = Field(
+        default=(), description="Command line of the last rows; paths shortened to file names."
+    )
 
     @property
     def file_name(self) -> str:

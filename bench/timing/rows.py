@@ -14,12 +14,15 @@ from bench.timing.device_trace import evidence, figures
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked
-from bench.timing.record import BatchTiming, ColdStart, Parity, Stability, Throughput
+from bench.timing.record import BatchTiming, ColdStart, EngineBuild, Parity, Stability, Throughput
 from bench.timing.stability import judge
 from bench.timing.summary import summarise, summarise_throughput, unmeasured
 from bench.timing.telemetry import Trace
 
 Values = npt.NDArray[np.float64]
+
+# Settings of a session that belong to one build of its engine alone.
+BUILD_FACTS: Final = ("engine_sha256", "build_ms", "engine_bytes", "engine_layer_types")
 
 _NO_DEVICE_CLOCK: Final = "The backend reports no device events: see end_to_end."
 
@@ -83,6 +86,19 @@ def measured_row(
         telemetry=figures(traces, images) if len(traces) == len(blocks) else None,
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
         load_average=load,
+        builds=tuple(found for b in blocks if (found := _build(b.header["options"]))),
+    )
+
+
+def _build(options: dict[str, Any]) -> EngineBuild | None:
+    """The engine of a block; None where the backend builds none."""
+    if "engine_sha256" not in options:
+        return None
+    return EngineBuild(
+        sha256=options["engine_sha256"],
+        build_ms=options["build_ms"],
+        engine_bytes=options["engine_bytes"],
+        layer_types={kind: int(count) for kind, count in (options["engine_layer_types"] or {}).items()},
     )
 
 

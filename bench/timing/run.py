@@ -12,10 +12,10 @@ from typing import Any
 
 import bench
 from bench.cohort.table import Cohort
-from bench.environment import environment, load_average, public_argv
+from bench.environment import Fact, environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
-from bench.runtime.backend import Backend
+from bench.runtime.backend import Backend, Device
 from bench.runtime.child import Worker, WorkerFailure, remaining
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
@@ -25,11 +25,12 @@ from bench.submission.manifest import Manifest
 from bench.submission.model import manifest_problems
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Precision, ProtocolRecord, TimingRecord
+from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord
 from bench.timing.roofline import measure_roofline, with_limit
-from bench.timing.rows import BlockAnswer, Values, ended_row, measured_row
+from bench.timing.rows import BUILD_FACTS, BlockAnswer, Values, ended_row, measured_row
 
 Progress = Callable[[int, int], None]
+Keep = Callable[[TimingRecord], object]
 
 WORKER = "bench.timing.worker"
 DEFAULT_BATCHES = (1, 8, 32)
@@ -69,7 +70,10 @@ def time_model(
     batches: Sequence[int] = DEFAULT_BATCHES,
     protocol: Protocol = FULL,
     limits: Limits | None = None,
+    device: Device | None = None,
+    roofline: Roofline | None = None,
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> TimingRecord:
     """Times a model at several batch sizes with one backend in one precision.
 
@@ -87,7 +91,10 @@ def time_model(
         batches: Batch sizes.
         protocol: How long and how often.
         limits: What a block's process may use; its times are those of the protocol.
+        device: What the backend computes on, where it is known already.
+        roofline: The work and the ceilings, where they are known already.
         progress: Called with (blocks done, blocks in total).
+        keep: Called with a record of one row after each batch size, so that an interruption loses no other.
 
     Raises:
         BenchError: The backend cannot be used here (exit 3), the manifest does not fit, a batch size is not a
@@ -110,29 +117,72 @@ def time_model(
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
         job = _Job(chosen, inputs, protocol, request)
+        if device is not None:
+            job.device = {"device": device.name, "facts": device.facts}
         one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
-        roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
-        rows = _time_batches(job, batches, progress)
+        if roofline is None:
+            roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
+        outline = _outline(slug, model_path, cohort, job, roofline)
+        rows: list[BatchTiming] = []
+        for batch in batches:
+            row = _time_batch(job, batch, _stepper(progress, len(rows), batches, protocol))
+            rows.append(with_limit(row, roofline).model_copy(update={"measured_on": _today()}))
+            if keep:
+                keep(_record(outline, job, converted.facts, (rows[-1],)))
+    return _record(outline, job, converted.facts, tuple(rows))
+
+
+def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
+    """What is known of a record before its rows are."""
+    return {
+        "slug": slug,
+        "cohort": cohort.spec.id,
+        "fingerprint": cohort.split.fingerprint,
+        "backend": job.backend.name,
+        "backend_label": job.backend.label,
+        "is_gpu": job.backend.is_gpu,
+        "precision": job.request["precision"],
+        "model_sha256": sha256_file(model),
+        "harness_version": bench.__version__,
+        "protocol": ProtocolRecord(**asdict(job.protocol)),
+        "inputs": job.inputs.kind,
+        "roofline": roofline,
+        "environment": environment(),
+        "argv": public_argv(),
+    }
+
+
+def _record(
+    outline: dict[str, Any], job: _Job, converted: dict[str, Fact], rows: tuple[BatchTiming, ...]
+) -> TimingRecord:
     return TimingRecord(
-        slug=slug,
-        cohort=cohort.spec.id,
-        fingerprint=cohort.split.fingerprint,
-        backend=backend,
-        backend_label=chosen.label,
+        **outline,
         device=job.device.get("device", "unknown"),
-        is_gpu=chosen.is_gpu,
-        precision=precision,
-        model_sha256=sha256_file(model_path),
-        harness_version=bench.__version__,
-        measured_on=datetime.datetime.now(datetime.UTC).date(),
-        protocol=ProtocolRecord(**asdict(protocol)),
-        inputs=inputs.kind,
-        options={**job.device.get("facts", {}), **job.options, **converted.facts},
-        roofline=roofline,
-        batches=tuple(with_limit(row, roofline) for row in rows),
-        environment=environment(),
-        argv=public_argv(),
+        options={**job.device.get("facts", {}), **job.options, **converted},
+        measured_on=_today(),
+        batches=rows,
     )
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def _stepper(
+    progress: Progress | None, rows: int, batches: Sequence[int], protocol: Protocol
+) -> Callable[[int], None]:
+    """Tells of the blocks of one batch size as part of all blocks."""
+
+    def step(done: int) -> None:
+        if progress:
+            progress(rows * protocol.blocks + done, len(batches) * protocol.blocks)
+
+    return step
+
+
+def check_batches(batches: Sequence[int]) -> None:
+    """Refuses batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
+    raise_errors(_batch_problems(batches))
 
 
 def _batch_problems(batches: Sequence[int]) -> list[Problem]:
@@ -140,20 +190,6 @@ def _batch_problems(batches: Sequence[int]) -> list[Problem]:
         return []
     message = f"Batch sizes must be different whole numbers from 1: {', '.join(map(str, batches)) or 'none'}."
     return [Problem("timing-batch", message, "--batch")]
-
-
-def _time_batches(job: _Job, batches: Sequence[int], progress: Progress | None) -> tuple[BatchTiming, ...]:
-    """One row for each batch size, each of its blocks a step of the progress."""
-    total = len(batches) * job.protocol.blocks
-    rows: list[BatchTiming] = []
-    for batch in batches:
-
-        def step(done: int, before: int = len(rows) * job.protocol.blocks) -> None:
-            if progress:
-                progress(before + done, total)
-
-        rows.append(_time_batch(job, batch, step))
-    return tuple(rows)
 
 
 def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
@@ -182,5 +218,5 @@ def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnsw
         worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
         job.device, _ = worker.receive()
         answer = BlockAnswer(*worker.receive())
-    job.options = answer.header["options"]
+    job.options = {k: v for k, v in answer.header["options"].items() if k not in BUILD_FACTS}
     return answer

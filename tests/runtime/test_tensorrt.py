@@ -18,7 +18,7 @@ from bench.runtime import tensorrt_build, tensorrt_session
 from bench.runtime.casting import cast_model
 from bench.runtime.precision import convert
 from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
-from bench.runtime.tensorrt_session import engine_layer_types, load_engine
+from bench.runtime.tensorrt_session import check_engine_types, engine_layer_types, load_engine
 from bench.submission.model import check_model
 from tests.runtime.models import SIZE, SPEC, build, linear_model, linear_weights, manifest, save, value
 from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
@@ -168,7 +168,7 @@ def test_nothing_is_deserialised_without_a_driver() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("a driver is there")
-    built = Engine(b"plan", 1.0, {}, 3, False)
+    built = Engine(b"plan", "fp32", 1.0, {}, 3, False)
     with pytest.raises(EngineError, match="driver"):
         load_engine(SimpleNamespace(), built)  # a module without any attribute: nothing of it is touched
 
@@ -208,6 +208,37 @@ def test_the_inspectors_words_are_counted() -> None:
         {"Name": "e", "Outputs": []}, "f"]}"""
     assert engine_layer_types(text) == {"fp16": 2, "fp32": 1, "int8": 1}
     assert engine_layer_types("") == engine_layer_types('{"Layers": ["a", "b"]}') == {}
+
+
+@pytest.mark.parametrize(
+    ("precision", "types"),
+    [
+        ("fp32", {"fp32": 5}),
+        ("tf32", {"fp32": 5}),
+        ("fp16", {"fp16": 4, "fp32": 2}),
+        ("bf16", {"bf16": 4, "fp32": 2}),
+        ("int8", {"int8": 4, "fp16": 1, "fp32": 2}),
+        ("fp16", {"fp32": 2}),  # everything fused between two casts
+        ("bf16", {}),  # an inspector that says nothing
+    ],
+)
+def test_an_engine_of_its_precision_is_taken(precision: str, types: dict[str, int]) -> None:
+    check_engine_types(types, precision)
+
+
+@pytest.mark.parametrize(
+    ("precision", "types"),
+    [
+        ("fp16", {"fp32": 9}),  # fp32 figures published as fp16
+        ("bf16", {"fp16": 4, "fp32": 2}),
+        ("fp32", {"fp32": 8, "fp16": 1}),
+        ("tf32", {"fp16": 1}),
+        ("int8", {"fp16": 7}),
+    ],
+)
+def test_an_engine_of_another_precision_is_refused(precision: str, types: dict[str, int]) -> None:
+    with pytest.raises(EngineError, match=f"was to be in {precision}"):
+        check_engine_types(types, precision)
 
 
 def test_the_module_is_not_imported_before_it_is_asked_for() -> None:

@@ -6,9 +6,12 @@ The played engine reads and writes the very addresses that it was given, as a re
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,7 +55,8 @@ class Context:
             return np.ctypeslib.as_array(pointer, shape)
 
         self.runs += 1
-        view("scores")[:] = view("image") @ WEIGHTS
+        with np.errstate(all="ignore"):  # the first run is on memory as it was found
+            view("scores")[:] = view("image") @ WEIGHTS
         return self.starts
 
 
@@ -239,7 +243,7 @@ def test_what_cannot_be_is_said(device: Any) -> None:
         session(device, PlayedEngine(kind="fp4"))
 
 
-BUILT = Engine(b"plan", 12.5, {"FLOAT": 3}, 3, False)
+BUILT = Engine(b"plan", "fp32", 12.5, {"FLOAT": 3}, 3, False)
 
 
 def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> None:
@@ -248,6 +252,17 @@ def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> No
     assert facts["network_layer_types"] == {"FLOAT": "3"}
     assert facts["engine_layer_types"] == {"fp32": "1"}
     assert (facts["build_ms"], facts["engine_bytes"], facts["tf32"]) == (12.5, 4, False)
+    assert facts["engine_sha256"] == hashlib.sha256(b"plan").hexdigest()
+
+
+def test_an_engine_in_another_precision_than_it_was_built_for_is_refused(device: Any) -> None:
+    layers = [{"Name": str(k), "Outputs": [{"Format/Datatype": "FP32"}]} for k in range(5)]
+    engine = PlayedEngine()
+    engine.create_engine_inspector = lambda: SimpleNamespace(  # type: ignore[method-assign]
+        get_engine_information=lambda _: json.dumps({"Layers": layers})
+    )
+    with pytest.raises(EngineError, match="was to be in fp16"):
+        load_engine(played_trt(engine), replace(BUILT, precision="fp16"))
 
 
 def test_an_engine_that_the_runtime_refuses_ends_in_its_words(device: Any) -> None:

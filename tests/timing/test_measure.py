@@ -11,12 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.timing.measure import UnfinishedWork, latencies, measure_block, throughput, timed_batches
+from bench.timing.measure import (
+    UnfinishedWork,
+    device_times,
+    latencies,
+    measure_block,
+    throughput,
+    timed_batches,
+)
 from bench.timing.protocol import FULL, QUICK
+from tests.runtime.models import SIZE, linear_model, save
+from tests.timing.early import Early
 from tests.timing.fakes import SHORT, FakeBackend, FakeClock, FakeSession, QueueingSession, StaleSession
 
 INPUTS = {"image": np.random.default_rng(0).random((64, 1, 4, 4)).astype(np.float32)}
 BATCHES = timed_batches(INPUTS, 8)
+
+
+def at_once(pause_s: float) -> None:
+    """A pause that takes no time."""
 
 
 def test_the_protocols_are_those_of_the_specification() -> None:
@@ -32,14 +45,14 @@ def test_the_protocols_are_those_of_the_specification() -> None:
 )
 def test_at_least_so_long_and_so_many_runs(latency_ms: float, runs: int) -> None:
     clock = FakeClock()
-    found = latencies(FakeSession(clock, lambda _: latency_ms), BATCHES, SHORT, clock)
+    found = latencies(FakeSession(clock, lambda _: latency_ms), BATCHES, SHORT, clock, settle=at_once)
     np.testing.assert_allclose(found, np.full(runs, latency_ms))
 
 
 def test_the_warm_up_is_not_counted() -> None:
     clock = FakeClock()
-    session = FakeSession(clock, lambda run: 9.0 if run < 3 else 1.0)
-    found = latencies(session, BATCHES, SHORT, clock)
+    session = FakeSession(clock, lambda run: 9.0 if run < 4 else 1.0)
+    found = latencies(session, BATCHES, SHORT, clock, settle=at_once)
     assert set(found) == {1.0}
 
 
@@ -48,29 +61,98 @@ def test_the_warm_up_is_not_counted() -> None:
 def test_every_latency_is_what_passed(schedule: list[float]) -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda run: schedule[run % 30])
-    found = latencies(session, BATCHES, SHORT, clock)
-    first = session.runs - 1 - len(found)  # the one after the timed runs is a check
-    expected = [round(schedule[run % 30] * 1e6) / 1e6 for run in range(first, session.runs - 1)]
+    found = latencies(session, BATCHES, SHORT, clock, settle=at_once)
+    first = session.runs - 2 - len(found)  # the two after the timed runs are checks
+    expected = [round(schedule[run % 30] * 1e6) / 1e6 for run in range(first, session.runs - 2)]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_work_that_is_only_queued_is_caught() -> None:
     clock = FakeClock()
-    session = QueueingSession(clock, claimed_ms=0.1, real_ms=5.0, timed_runs=200 + 500 + 1)
+    session = QueueingSession(clock, claimed_ms=0.1, real_ms=5.0, timed_runs=1 + 200 + 500 + 1)
     with pytest.raises(UnfinishedWork, match="answers before its work is done"):
-        latencies(session, BATCHES, SHORT, clock)
+        latencies(session, BATCHES, SHORT, clock, settle=at_once)
 
 
 def test_an_honest_last_run_that_is_slow_is_not_a_cheat() -> None:
     clock = FakeClock()
-    session = FakeSession(clock, lambda run: 11.0 if run == 20 + 50 else 1.0)
-    assert len(latencies(session, BATCHES, SHORT, clock)) == 50
+    session = FakeSession(clock, lambda run: 11.0 if run == 21 + 50 else 1.0)
+    assert len(latencies(session, BATCHES, SHORT, clock, settle=at_once)) == 50
 
 
 def test_an_answer_that_was_not_ready_is_caught() -> None:
     clock = FakeClock()
-    with pytest.raises(UnfinishedWork, match="'scores' changed"):
-        latencies(StaleSession(clock), BATCHES, SHORT, clock)
+    with pytest.raises(UnfinishedWork, match="'scores' was handed over before"):
+        latencies(StaleSession(clock), BATCHES, SHORT, clock, settle=at_once)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("queueing", "handed over before|before its work is done"),
+        ("lazy", "'scores' is a Later, not an array"),
+        ("one-behind", "'scores' was handed over before"),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_real_backend_that_answers_early_is_caught(
+    kind: str, said: str, batch: int, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).random((32, 1, SIZE, SIZE)).astype(np.float32)
+    path = save(linear_model(), tmp_path / "m.onnx")
+    with pytest.raises(UnfinishedWork, match=said):
+        measure_block(Early(kind), path, "fp32", {"image": images}, batch, SHORT)
+
+
+def test_an_answer_that_is_written_after_it_was_handed_over_is_caught() -> None:
+    class Late(FakeSession):
+        def infer(self, inputs):  # type: ignore[no-untyped-def]
+            self.right = super().infer(inputs)["scores"]
+            self.handed_over = np.zeros_like(self.right)
+            return {"scores": self.handed_over}
+
+        def finish(self, pause_s: float) -> None:
+            self.handed_over[:] = self.right
+
+    clock = FakeClock()
+    session = Late(clock, lambda _: 1.0)
+    with pytest.raises(UnfinishedWork, match="handed over before"):
+        latencies(session, BATCHES, SHORT, clock, settle=session.finish)
+
+
+def test_the_pause_is_many_times_as_long_as_a_run() -> None:
+    pauses: list[float] = []
+    clock = FakeClock()
+    latencies(FakeSession(clock, lambda _: 100.0), BATCHES, SHORT, clock, settle=pauses.append)
+    latencies(FakeSession(clock, lambda _: 0.1), BATCHES, SHORT, clock, settle=pauses.append)
+    assert pauses == [pytest.approx(0.5), 0.2]
+
+
+def test_device_times_that_leave_out_the_work_are_caught() -> None:
+    class OffStream(FakeSession):
+        def run_block(self, runs: int):  # type: ignore[no-untyped-def]
+            self.queued = 3.0 * runs
+            return np.full(runs, 0.01)
+
+        def infer(self, inputs):  # type: ignore[no-untyped-def]
+            self.clock.advance(getattr(self, "queued", 0.0))
+            self.queued = 0.0
+            return super().infer(inputs)
+
+    clock = FakeClock()
+    with pytest.raises(UnfinishedWork, match=r"add up to 4\.0 ms, and 120"):
+        device_times(OffStream(clock, lambda _: 3.0), BATCHES[0], 400, clock)
+
+
+def test_device_times_that_account_for_what_passed_are_taken() -> None:
+    class Honest(FakeSession):
+        def run_block(self, runs: int):  # type: ignore[no-untyped-def]
+            self.clock.advance(3.3 * runs)  # a tenth between the runs
+            return np.full(runs, 3.0)
+
+    clock = FakeClock()
+    found = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], 400, clock)
+    np.testing.assert_array_equal(found, np.full(400, 3.0))  # type: ignore[arg-type]
 
 
 def test_a_model_that_gives_nan_is_not_mistaken_for_one() -> None:
@@ -79,7 +161,7 @@ def test_a_model_that_gives_nan_is_not_mistaken_for_one() -> None:
             return {"scores": np.full_like(super().infer(inputs)["scores"], np.nan)}
 
     clock = FakeClock()
-    assert len(latencies(Undefined(clock, lambda _: 1.0), BATCHES, SHORT, clock)) == 50
+    assert len(latencies(Undefined(clock, lambda _: 1.0), BATCHES, SHORT, clock, settle=at_once)) == 50
 
 
 def test_the_collector_rests_while_it_is_measured() -> None:
@@ -91,9 +173,9 @@ def test_the_collector_rests_while_it_is_measured() -> None:
             return super().infer(inputs)
 
     clock = FakeClock()
-    latencies(Watching(clock, lambda _: 1.0), BATCHES, SHORT, clock)
-    assert states[:20] == [True] * 20
-    assert not any(states[20:])
+    latencies(Watching(clock, lambda _: 1.0), BATCHES, SHORT, clock, settle=at_once)
+    warm, timed = 21, 51  # with the reference, and with the answer that all wait for
+    assert states == [True] * warm + [False] * timed + [True]
     assert gc.isenabled()
 
 

@@ -228,6 +228,18 @@ def test_a_crash_is_a_result(cohort: Cohort, tmp_path: Path, monkeypatch: pytest
     assert "SIGSEGV" in message
 
 
+@pytest.mark.parametrize("kind", ["queueing", "one-behind"])
+def test_a_backend_that_answers_early_is_a_failed_row(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("bench.timing.run.WORKER", "tests.timing.early")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("EARLY_KIND", kind)
+    status, message = failed_row(linear_model(), cohort, tmp_path)
+    assert status == "failed"
+    assert "handed over before" in message or "before its work is done" in message
+
+
 def test_a_model_that_fails_at_one_batch_size_is_timed_at_the_others(cohort: Cohort, tmp_path: Path) -> None:
     from onnx import helper
 

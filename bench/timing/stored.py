@@ -1,0 +1,113 @@
+"""Records on disk: rows are added one by one, and rows of other conditions never stand among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.documents import read_json
+from bench.errors import BenchError, Problem
+from bench.files import locked, write_json
+from bench.timing.conditions import Conditions
+from bench.timing.record import BatchTiming, Roofline, TimingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows of one configuration are kept while they are measured, and what is left to do.
+
+    A record of other conditions stays until all its batch sizes have been measured again: until then the new
+    rows are kept in a file beside it.
+
+    Attributes:
+        path: The record's file.
+        lock: File that is locked while the record is changed.
+        kept: What is measured already; None where nothing is.
+        left: Batch sizes to be measured.
+        changed: In words, why an older record is measured again.
+    """
+
+    path: Path
+    lock: Path
+    kept: TimingRecord | None
+    left: tuple[int, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def roofline(self) -> Roofline | None:
+        """The ceilings of the rows that are there, so that all rows of a record are held against the same."""
+        known = self.kept is not None and self.kept.roofline.device_gflop_per_s is not None
+        return self.kept.roofline if known and self.kept else None
+
+    def keep(self, record: TimingRecord) -> TimingRecord:
+        """Adds a record's rows to those that are there, on disk at once; returns them all."""
+        path = _partial(self.path) if self.changed else self.path
+        with locked(self.lock):
+            known = _read(path)
+            whole = merged(known, record) if known else record
+            write_json(path, whole.plain())
+            if self.changed and {row.batch for row in whole.batches} >= set(self.left):
+                path.replace(self.path)
+        return whole
+
+
+def merged(older: TimingRecord, newer: TimingRecord) -> TimingRecord:
+    """The rows of both, by batch size; where both have one, the newer."""
+    rows: dict[int, BatchTiming] = {row.batch: row for row in (*older.batches, *newer.batches)}
+    return newer.model_copy(update={"batches": tuple(rows[batch] for batch in sorted(rows))})
+
+
+def find_place(
+    folder: Path, lock: Path, now: Conditions, batches: Sequence[int], *, again: bool = False
+) -> Place:
+    """What is left to be measured of `batches`, and where its rows go.
+
+    Args:
+        folder: The entry's folder of records.
+        lock: File that is locked while a record is changed.
+        now: The conditions now.
+        batches: Wanted batch sizes. Those of a stored record of other conditions are measured again too, so
+            that none is lost.
+        again: Measure also what is there.
+
+    Raises:
+        BenchError: A quick row would have to stand in a record of the full protocol (``timing-protocol``), or
+            the stored record cannot be read.
+    """
+    path = folder / now.file_name
+    stored = _read(path)
+    changed = tuple(now.differences(stored)) if stored else ()
+    if stored and now.is_trial_of(stored) and not again:
+        if more := sorted(set(batches) - _sizes(stored)):
+            message = (
+                f"{path.name} was measured by the full protocol; quick rows (batch "
+                f"{', '.join(map(str, more))}) cannot stand in it."
+            )
+            raise BenchError(Problem("timing-protocol", message, str(path)))
+        return Place(path, lock, stored, (), ())
+    if not changed:
+        return Place(path, lock, stored, _left(batches, None if again else stored), ())
+    part = None if again else _read(_partial(path))
+    if part is None or now.differences(part):
+        _partial(path).unlink(missing_ok=True)
+        part = None
+    wanted = dict.fromkeys((*batches, *(_sizes(stored) if stored else ())))
+    return Place(path, lock, part, _left(tuple(wanted), part), changed)
+
+
+def _left(batches: Sequence[int], known: TimingRecord | None) -> tuple[int, ...]:
+    done = _sizes(known) if known else set()
+    return tuple(batch for batch in batches if batch not in done)
+
+
+def _sizes(record: TimingRecord) -> set[int]:
+    return {row.batch for row in record.batches}
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+def _read(path: Path) -> TimingRecord | None:
+    return read_json(TimingRecord, path, "timing-invalid") if path.exists() else None
