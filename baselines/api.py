@@ -6,10 +6,10 @@ images has no labels, and its table has only the columns that the cohort's spec 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,21 @@ class LabelledImages(UnlabelledImages):
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a user may choose of a run, beside its seed.
+
+    Attributes:
+        recipe: A recipe's file in place of the baseline's own.
+        settings: Keys of the recipe and their values in place of those that it has.
+        encoder: An encoder's description, for a baseline that needs one.
+    """
+
+    recipe: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Path | None = None
+
+
+@dataclass(frozen=True)
 class TrainingTask:
     """One training: what to learn from, what to predict, and where to work.
 
@@ -117,6 +132,7 @@ class TrainingTask:
         seed: The only source of randomness.
         quick: Whether a weaker model in less time is wanted.
         folder: The run's own folder, which exists.
+        choices: What the user chose beside.
         progress: To be told how far the training is.
     """
 
@@ -131,6 +147,7 @@ class TrainingTask:
     seed: int
     quick: bool
     folder: Path
+    choices: Choices = Choices()
     progress: Progress = silent
 
 
@@ -161,6 +178,10 @@ class Baseline:
         needs_inputs: Inputs that the cohort's spec must declare.
         needs_inputs_beside: It must declare some input other than these, where there are any here.
         needs_packages: Importable packages beyond the harness's own.
+        needs_encoder: Whether it needs an encoder from its user.
+        has_recipe: Whether it is trained by a recipe, so that `Choices.recipe` and `settings` concern it.
+        side: Side in pixels of the square images that it reads, given whether the quick form is wanted and
+            what was chosen; such images may be decoded beforehand. None where it reads no such images.
         quick: Whether it belongs to the few that `bench demo` runs.
     """
 
@@ -171,4 +192,7 @@ class Baseline:
     needs_inputs: tuple[str, ...] = ()
     needs_inputs_beside: tuple[str, ...] = ()
     needs_packages: tuple[str, ...] = ()
+    needs_encoder: bool = False
+    has_recipe: bool = False
+    side: Callable[[bool, Choices], int] | None = None
     quick: bool = False

@@ -52,5 +52,9 @@ def _classifier() -> Any:
 
 
 BASELINE = Baseline(
-    "cardiothoracic", "heart and chest width measured on the image, logistic", run, needs_images=True
+    "cardiothoracic",
+    "heart and chest width measured on the image, logistic",
+    run,
+    needs_images=True,
+    side=lambda *_: SIDE,
 )

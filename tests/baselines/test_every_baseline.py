@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from baselines.registry import baselines, find_baseline
-from baselines.run import FinishedRun, run_baseline
+from baselines.run import FinishedRun, How, run_baseline
 from bench.cohort.load import load_cohort
 from bench.cohort.table import Cohort
 from bench.errors import BenchError
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FinishedRun]:
     folder = tmp_path_factory.mktemp("runs")
-    return {name: run_baseline(name, tiny, folder / name, quick=True) for name in NAMES}
+    return {name: run_baseline(name, tiny, folder / name, How(quick=True)) for name in NAMES}
 
 
 def test_there_are_the_baselines_of_the_demo():
@@ -97,7 +97,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
     """No age is missing here: the harness hands a submitted model none that is."""
     write_tiny(tmp_path / "data", missing_ages=False)
     cohort = load_cohort(spec_of(), tmp_path / "data")
-    run = run_baseline(name, cohort, tmp_path / "run", quick=True)
+    run = run_baseline(name, cohort, tmp_path / "run", How(quick=True))
     _check_submission(run, cohort)
     _check_model(run, cohort)
 
@@ -106,7 +106,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
 def test_the_same_seed_gives_the_same_file(
     name: str, tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path
 ):
-    again = run_baseline(name, tiny, tmp_path, quick=True)
+    again = run_baseline(name, tiny, tmp_path, How(quick=True))
     assert again.predictions.read_bytes() == runs[name].predictions.read_bytes()
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
 
@@ -123,7 +123,7 @@ def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: 
 
 
 def test_another_seed_exchanges_other_labels(tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path):
-    other = run_baseline("shuffled", tiny, tmp_path, quick=True, seed=1)
+    other = run_baseline("shuffled", tiny, tmp_path, How(quick=True, seed=1))
     assert other.predictions.read_bytes() != runs["shuffled"].predictions.read_bytes()
 
 
@@ -133,8 +133,7 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
         "demographics",
         tiny,
         tmp_path,
-        track="cv5",
-        progress=lambda message, done, total: told.append(message),
+        How(track="cv5", progress=lambda message, done, total: told.append(message)),
     )
     manifest = read_manifest(run.manifest)
     assert (manifest.track, manifest.model, run.model) == ("cv5", None, None)
@@ -146,12 +145,12 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
 KILLED = """
 import sys
 from pathlib import Path
-from baselines.run import run_baseline
+from baselines.run import How, run_baseline
 from bench.cohort.load import load_cohort
 from tests.baselines.conftest import spec_of
 cohort = load_cohort(spec_of(), Path(sys.argv[1]))
 told = lambda *what: print(*what, flush=True)
-run_baseline("cnn-small", cohort, Path(sys.argv[2]), quick=True, progress=told)
+run_baseline("cnn-small", cohort, Path(sys.argv[2]), How(quick=True, progress=told))
 """
 
 
