@@ -13,6 +13,7 @@ from baselines.learner import WHITE, Learner
 from baselines.onnx_export import export_onnx
 from baselines.recipe import Recipe
 from baselines.run_record import begin_run, end_run
+from baselines.tabular import require_val
 from baselines.tensors import Arrays, load_arrays, ordered_batches
 from bench.errors import BenchError, Problem
 
@@ -25,9 +26,7 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
     Raises:
         BenchError: Nothing to validate on (``baseline-no-training``), or what `fit` raises.
     """
-    if not len(task.val):
-        message = f"There are {len(task.train)} training images and none for val, which a network needs."
-        raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
+    require_val(task)
     head = _head(task, recipe)
     learner = Learner(recipe, head, task.seed)
     begin_run(task, recipe)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from baselines.api import Choices
 from baselines.registry import baselines, find_baseline
 from baselines.run import FinishedRun, How, run_baseline
 from bench.cohort.load import load_cohort
@@ -22,7 +23,7 @@ from bench.runtime.accept import accept_model
 from bench.submission.accept import accept_predictions
 from bench.submission.predictions import load_predictions
 from bench.submission.store import check_slug, read_manifest
-from tests.baselines.conftest import spec_of, write_tiny
+from tests.baselines.conftest import spec_of, write_encoder, write_tiny
 
 # A DenseNet's quick form takes a minute on a CPU; its parts are tested by themselves.
 NAMES = sorted(name for name, baseline in baselines().items() if "monai" not in baseline.needs_packages)
@@ -34,7 +35,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FinishedRun]:
     folder = tmp_path_factory.mktemp("runs")
-    return {name: run_baseline(name, tiny, folder / name, How(quick=True)) for name in NAMES}
+    encoder = write_encoder(folder)
+    hows = {
+        name: How(quick=True, choices=Choices(encoder=encoder if find_baseline(name).needs_encoder else None))
+        for name in NAMES
+    }
+    return {name: run_baseline(name, tiny, folder / name, how) for name, how in hows.items()}
 
 
 def test_there_are_the_baselines_of_the_demo():
@@ -87,8 +93,9 @@ def test_a_run_is_an_ordinary_submission(name: str, tiny: Cohort, runs: dict[str
     _check_submission(runs[name], tiny)
 
 
-def test_the_model_predicts_what_the_network_predicted(tiny: Cohort, runs: dict[str, FinishedRun]):
-    _check_model(runs["cnn-small"], tiny)
+@pytest.mark.parametrize("name", ["cnn-small", "linear-probe"])
+def test_the_model_predicts_what_was_predicted(name: str, tiny: Cohort, runs: dict[str, FinishedRun]):
+    _check_model(runs[name], tiny)
 
 
 @pytest.mark.slow
