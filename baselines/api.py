@@ -132,6 +132,7 @@ class TrainingTask:
         seed: The only source of randomness.
         quick: Whether a weaker model in less time is wanted.
         folder: The run's own folder, which exists.
+        fold: The fold that is predicted; None for the holdout's test images.
         choices: What the user chose beside.
         progress: To be told how far the training is.
     """
@@ -147,6 +148,7 @@ class TrainingTask:
     seed: int
     quick: bool
     folder: Path
+    fold: int | None = None
     choices: Choices = Choices()
     progress: Progress = silent
 

@@ -81,6 +81,7 @@ def make_task(
         seed=seed,
         quick=quick,
         folder=folder,
+        fold=fold,
         choices=choices or Choices(),
         progress=progress,
     )

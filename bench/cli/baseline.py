@@ -147,8 +147,8 @@ def _settings(words: list[str]) -> dict[str, Any]:
 
 
 def _refuse_unused(chosen: list[Baseline], choices: Choices) -> None:
-    if (choices.recipe or choices.settings) and not any(b.has_recipe for b in chosen):
-        raise typer.BadParameter("none of these baselines has a recipe", param_hint="--recipe, --set")
+    if (choices.recipe or choices.settings) and [b.has_recipe for b in chosen] != [True]:
+        raise typer.BadParameter("name one baseline that has a recipe", param_hint="--recipe, --set")
     if choices.encoder and not any(b.needs_encoder for b in chosen):
         raise typer.BadParameter("none of these baselines reads an encoder", param_hint="--encoder")
 
