@@ -30,7 +30,10 @@ class Progress(Protocol):
     """Told how far a baseline is; the command line draws a bar of it, or prints lines."""
 
     def __call__(self, message: str, done: int, total: int, /) -> None:
-        """`done` of `total` steps of the stage that `message` names are behind us."""
+        """`done` of `total` steps of the stage that `message` names are behind us.
+
+        What follows a semicolon in `message` is news of the same stage.
+        """
 
 
 def silent(message: str, done: int, total: int) -> None:

@@ -35,7 +35,7 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
         train: Images to fit.
         val: Images of other patients, by whose loss it stops and chooses.
         folder: Checkpoints and curves are written here; a last checkpoint found here is continued.
-        progress: Told after each epoch.
+        progress: Told after each batch, the losses of the last epoch too.
 
     Returns:
         What each epoch reached, the earlier ones of a continued run included.
@@ -142,6 +142,17 @@ class _Recorder(Callback):
         self.records: list[EpochRecord] = []
         self._start = time.perf_counter()
 
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        if trainer.is_global_zero:
+            self._tell(trainer.current_epoch, batch_idx + 1, int(trainer.num_training_batches))
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._start = time.perf_counter()
 
@@ -157,8 +168,15 @@ class _Recorder(Callback):
         self.records.append(record)
         if trainer.is_global_zero:
             write_curves(self.folder, self.records)
-            losses = f"train loss {record.train_loss:.4f}, val loss {record.val_loss:.4f}"
-            self.progress(f"epoch {record.epoch}: {losses}", record.epoch, self.epochs)
+            self._tell(record.epoch, 0, int(trainer.num_training_batches))
+
+    def _tell(self, epochs: int, batches: int, of: int) -> None:
+        """One stage for the whole training, so that the time left can be told; the last losses beside it."""
+        words = "training"
+        if self.records:
+            last = self.records[-1]
+            words += f"; epoch {last.epoch}, train loss {last.train_loss:.4f}, val loss {last.val_loss:.4f}"
+        self.progress(words, epochs * of + batches, self.epochs * of)
 
     def state_dict(self) -> dict[str, Any]:
         return {"records": [record.as_dict() for record in self.records]}

@@ -170,13 +170,14 @@ def test_a_killed_run_goes_on_to_the_same_predictions(
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("epoch 3"):
+            if line.startswith("training; epoch 3"):
                 time.sleep(0.2)
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "predictions.csv").exists()
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
-    assert "epoch 1:" not in done.stdout
+    assert "training; epoch 3" in done.stdout
+    assert "training; epoch 2" not in done.stdout
     assert (tmp_path / "predictions.csv").read_bytes() == runs["cnn-small"].predictions.read_bytes()
     assert (tmp_path / "model.onnx").read_bytes() == runs["cnn-small"].model.read_bytes()  # type: ignore[union-attr]
