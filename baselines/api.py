@@ -6,10 +6,10 @@ images has no labels, and its table has only the columns that the cohort's spec 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,10 @@ class Progress(Protocol):
     """Told how far a baseline is; the command line draws a bar of it, or prints lines."""
 
     def __call__(self, message: str, done: int, total: int, /) -> None:
-        """`done` of `total` steps of the stage that `message` names are behind us."""
+        """`done` of `total` steps of the stage that `message` names are behind us.
+
+        What follows a semicolon in `message` is news of the same stage.
+        """
 
 
 def silent(message: str, done: int, total: int) -> None:
@@ -102,6 +105,21 @@ class LabelledImages(UnlabelledImages):
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a user may choose of a run, beside its seed.
+
+    Attributes:
+        recipe: A recipe's file in place of the baseline's own.
+        settings: Keys of the recipe and their values in place of those that it has.
+        encoder: An encoder's description, for a baseline that needs one.
+    """
+
+    recipe: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Path | None = None
+
+
+@dataclass(frozen=True)
 class TrainingTask:
     """One training: what to learn from, what to predict, and where to work.
 
@@ -117,6 +135,8 @@ class TrainingTask:
         seed: The only source of randomness.
         quick: Whether a weaker model in less time is wanted.
         folder: The run's own folder, which exists.
+        fold: The fold that is predicted; None for the holdout's test images.
+        choices: What the user chose beside.
         progress: To be told how far the training is.
     """
 
@@ -131,6 +151,8 @@ class TrainingTask:
     seed: int
     quick: bool
     folder: Path
+    fold: int | None = None
+    choices: Choices = Choices()
     progress: Progress = silent
 
 
@@ -161,6 +183,10 @@ class Baseline:
         needs_inputs: Inputs that the cohort's spec must declare.
         needs_inputs_beside: It must declare some input other than these, where there are any here.
         needs_packages: Importable packages beyond the harness's own.
+        needs_encoder: Whether it needs an encoder from its user.
+        has_recipe: Whether it is trained by a recipe, so that `Choices.recipe` and `settings` concern it.
+        side: Side in pixels of the square images that it reads, given whether the quick form is wanted and
+            what was chosen; such images may be decoded beforehand. None where it reads no such images.
         quick: Whether it belongs to the few that `bench demo` runs.
     """
 
@@ -171,4 +197,7 @@ class Baseline:
     needs_inputs: tuple[str, ...] = ()
     needs_inputs_beside: tuple[str, ...] = ()
     needs_packages: tuple[str, ...] = ()
+    needs_encoder: bool = False
+    has_recipe: bool = False
+    side: Callable[[bool, Choices], int] | None = None
     quick: bool = False

@@ -106,7 +106,7 @@ def find_lungs(image: Pixels) -> tuple[Mask, Mask] | None:
 def _two_regions(dark: Mask) -> tuple[Mask, Mask] | None:
     """The two largest regions off the border, where they are as large and as far apart as lungs."""
     side = dark.shape[1]
-    dark = ndimage.binary_opening(dark, iterations=max(1, round(THREAD * side)))
+    dark = _opened(dark, max(1, round(THREAD * side)))
     regions, _ = ndimage.label(dark)
     border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
     inside = np.where(np.isin(regions, border), 0, regions)
@@ -115,11 +115,43 @@ def _two_regions(dark: Mask) -> tuple[Mask, Mask] | None:
     large = [int(k) for k in np.argsort(sizes)[::-1][:2] if sizes[k] >= SMALLEST_LUNG * dark.size]
     if len(large) < 2:
         return None
-    one, other = sorted(large, key=lambda k: ndimage.center_of_mass(inside == k)[1])
-    gap = ndimage.center_of_mass(inside == other)[1] - ndimage.center_of_mass(inside == one)[1]
-    if gap <= side / 8:
+    masks = sorted((inside == k for k in large), key=_centre)
+    if _centre(masks[1]) - _centre(masks[0]) <= side / 8:
         return None
-    return ndimage.binary_fill_holes(inside == one), ndimage.binary_fill_holes(inside == other)
+    return _filled(masks[0]), _filled(masks[1])
+
+
+def _opened(mask: Mask, times: int) -> Mask:
+    """Eroded, then dilated by as much: `scipy.ndimage.binary_opening`, but faster on small images."""
+    for _ in range(times):
+        mask = _with_neighbours(mask, np.logical_and)
+    for _ in range(times):
+        mask = _with_neighbours(mask, np.logical_or)
+    return mask
+
+
+def _with_neighbours(mask: Mask, join: np.ufunc) -> Mask:
+    """Each pixel joined with its four neighbours; beyond the border is nothing."""
+    wide = np.pad(mask, 1)
+    joined: Mask = join(wide[1:-1, 1:-1], wide[:-2, 1:-1])
+    for neighbours in (wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]):
+        join(joined, neighbours, out=joined)
+    return joined
+
+
+def _centre(mask: Mask) -> float:
+    """Mean column of a mask that is not empty."""
+    columns = np.count_nonzero(mask, axis=0)
+    return float(columns @ np.arange(len(columns)) / columns.sum())
+
+
+def _filled(mask: Mask) -> Mask:
+    """A mask off the border without its holes."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    filled = mask.copy()
+    filled[box] = ndimage.binary_fill_holes(mask[box])
+    return filled
 
 
 def otsu(values: npt.NDArray[np.float64]) -> float:

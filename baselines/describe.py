@@ -21,6 +21,7 @@ def describe(
     parameters: int | None = None,
     model: ModelInputs | None = None,
     pretrained_weights: str = "none",
+    external_data: str = "none",
 ) -> Manifest:
     """A baseline's manifest.
 
@@ -32,6 +33,7 @@ def describe(
         parameters: Fitted numbers of one model.
         model: The ONNX file's interface, where there is one.
         pretrained_weights: What it started from.
+        external_data: What it has seen beyond the cohort.
     """
     return Manifest(
         name=name,
@@ -41,7 +43,7 @@ def describe(
         description=description + (QUICK if task.quick else ""),
         inputs=inputs,
         training_data=f"{task.cohort}: the training images of the split; val for choices",
-        external_data="none",
+        external_data=external_data,
         pretrained_weights=pretrained_weights,
         parameters=parameters,
         licence="Apache-2.0",

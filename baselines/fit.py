@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from baselines.api import Progress
 from baselines.curves import EpochRecord, write_curves
 from baselines.learner import Learner
+from baselines.recipe import Recipe
 from baselines.run_record import CHECKPOINTS
 from baselines.tensors import Arrays, ordered_batches, training_batches
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
@@ -34,7 +35,7 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
         train: Images to fit.
         val: Images of other patients, by whose loss it stops and chooses.
         folder: Checkpoints and curves are written here; a last checkpoint found here is continued.
-        progress: Told after each epoch.
+        progress: Told after each batch, the losses of the last epoch too.
 
     Returns:
         What each epoch reached, the earlier ones of a continued run included.
@@ -44,16 +45,18 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
             not of this network (``baseline-checkpoint``).
     """
     recipe = learner.recipe
-    if recipe.accelerator == "gpu" and not torch.cuda.is_available():
-        message = "The recipe asks for a GPU; torch finds none."
-        raise BenchError(Problem("baseline-no-gpu", message), EXIT_ENVIRONMENT)
+    require_devices(recipe)
     checkpoints = folder / CHECKPOINTS
     stopper = _Stopper("val_loss", patience=recipe.patience, check_on_train_epoch_end=True)
     recorder = _Recorder(folder, recipe.epochs, progress)
     with _quiet(), bounded_threads(recipe.threads):
         trainer = Trainer(
             accelerator=recipe.accelerator,
-            devices=1,
+            devices=recipe.devices,
+            num_nodes=recipe.nodes,
+            strategy="ddp" if recipe.processes > 1 else "auto",
+            use_distributed_sampler=False,  # batches are shared out by our own samplers, exactly
+            sync_batchnorm=recipe.processes > 1 and torch.cuda.is_available() and recipe.accelerator != "cpu",
             precision=recipe.precision,
             max_epochs=recipe.epochs,
             callbacks=[
@@ -70,12 +73,22 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
             default_root_dir=folder,
         )
         last = checkpoints / f"{LAST}.ckpt"
-        batches = training_batches(train, recipe.batch, learner.seed)
-        _train(
-            trainer, learner, batches, ordered_batches(val, recipe.batch), last if last.is_file() else None
-        )
+        batches = training_batches(train, recipe.batch, learner.seed, recipe.processes)
+        judged = ordered_batches(val, recipe.batch, recipe.processes)
+        _train(trainer, learner, batches, judged, last if last.is_file() else None)
+        if not trainer.is_global_zero:
+            raise SystemExit(0)  # the first process predicts and writes, the others are done
         load_weights(learner, checkpoints / f"{BEST}.ckpt")
     return recorder.records
+
+
+def require_devices(recipe: Recipe) -> None:
+    """Refuses a recipe that asks for GPUs that are not there (``baseline-no-gpu``, exit 3)."""
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if recipe.accelerator == "gpu" and there < recipe.devices:
+        found = f"{there}" if there else "none"
+        message = f"The recipe asks for {recipe.devices} GPUs on this machine; torch finds {found}."
+        raise BenchError(Problem("baseline-no-gpu", message), EXIT_ENVIRONMENT)
 
 
 def load_weights(learner: Learner, path: Path) -> None:
@@ -129,6 +142,17 @@ class _Recorder(Callback):
         self.records: list[EpochRecord] = []
         self._start = time.perf_counter()
 
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        if trainer.is_global_zero:
+            self._tell(trainer.current_epoch, batch_idx + 1, int(trainer.num_training_batches))
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._start = time.perf_counter()
 
@@ -138,14 +162,21 @@ class _Recorder(Callback):
         record = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=pl_module.train_loss,
-            val_loss=float(trainer.callback_metrics["val_loss"]),
+            val_loss=pl_module.val_loss,
             duration_s=time.perf_counter() - self._start,
         )
         self.records.append(record)
         if trainer.is_global_zero:
             write_curves(self.folder, self.records)
-            losses = f"train loss {record.train_loss:.4f}, val loss {record.val_loss:.4f}"
-            self.progress(f"epoch {record.epoch}: {losses}", record.epoch, self.epochs)
+            self._tell(record.epoch, 0, int(trainer.num_training_batches))
+
+    def _tell(self, epochs: int, batches: int, of: int) -> None:
+        """One stage for the whole training, so that the time left can be told; the last losses beside it."""
+        words = "training"
+        if self.records:
+            last = self.records[-1]
+            words += f"; epoch {last.epoch}, train loss {last.train_loss:.4f}, val loss {last.val_loss:.4f}"
+        self.progress(words, epochs * of + batches, self.epochs * of)
 
     def state_dict(self) -> dict[str, Any]:
         return {"records": [record.as_dict() for record in self.records]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -35,8 +36,9 @@ class Learner(LightningModule):
             network = Network(recipe.network, self.extra, head.outputs, recipe.dropout)
         # twice as fast on a CPU; torch's own stubs leave this argument out
         self.network: Network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._train = (0.0, 0)
-        self._val = (0.0, 0)
+        self._sums = torch.zeros(4, dtype=torch.float64)  # loss and images of training, the same of val
+        self.train_loss = math.nan
+        self.val_loss = math.nan
 
     def forward(self, pixels: Tensor, extra: Tensor) -> Tensor:
         """Raw outputs (n, outputs) of pixels (n, 1, side, side) in [0, 1] and extra inputs (n, k)."""
@@ -55,41 +57,37 @@ class Learner(LightningModule):
             self.network.head.bias.copy_(self.head.initial_bias(labels))
 
     def on_train_epoch_start(self) -> None:
-        """Begins a new mean."""
-        self._train = (0.0, 0)
+        """Begins new means."""
+        self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Mean loss of a batch of changed images."""
         pixels, extra, labels = batch
         # Seeded at each step, since what runs between steps (loaders, restoring a checkpoint) also draws.
         drawn = (self.seed * 100_003 + self.current_epoch) * 1_000_003 + number
+        drawn = drawn * self.recipe.processes + self.global_rank
         torch.manual_seed(drawn)
         generator = torch.Generator(device=pixels.device)
         generator.manual_seed(drawn)
         images = augmented(pixels.float() / WHITE, self.recipe.augment, generator)
         loss = self.head.loss(self(images, extra), labels).mean()
-        self._train = (self._train[0] + float(loss.detach()) * len(labels), self._train[1] + len(labels))
+        self._sums[0] += loss.detach() * len(labels)  # stays on the device: reading it would wait for it
+        self._sums[1] += len(labels)
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        """Begins a new mean."""
-        self._val = (0.0, 0)
-
     def validation_step(self, batch: Batch, number: int) -> None:
-        """Adds the losses of a batch of unchanged images."""
+        """Adds the losses of a batch of unchanged images; without a known label an image does not count."""
         del number
         pixels, extra, labels = batch
-        losses = self.head.loss(self(pixels.float() / WHITE, extra), labels)
-        self._val = (self._val[0] + float(losses.sum()), self._val[1] + len(labels))
+        self._sums[2] += self.head.loss(self(pixels.float() / WHITE, extra), labels).sum()
+        self._sums[3] += (~torch.isnan(labels)).any(1).sum()
 
     def on_validation_epoch_end(self) -> None:
-        """Hands the mean over all val images to those who stop and keep."""
-        self.log("val_loss", self._val[0] / max(self._val[1], 1))
-
-    @property
-    def train_loss(self) -> float:
-        """Mean training loss of the epoch so far."""
-        return self._train[0] / max(self._train[1], 1)
+        """Hands the mean over all val images of all processes to those who stop and keep."""
+        sums = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
+        train, trained, val, judged = sums.tolist()
+        self.train_loss, self.val_loss = train / max(trained, 1.0), val / max(judged, 1.0)
+        self.log("val_loss", self.val_loss)
 
     def configure_optimizers(self) -> Any:
         """AdamW, its rate falling to nothing along a cosine over the epochs of the recipe."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from baselines.api import Result, TrainingTask, Values
+from baselines.api import Result, TrainingTask, Values, silent
 from baselines.describe import describe
-from baselines.fit import bounded_threads, fit
+from baselines.fit import bounded_threads, fit, require_devices
 from baselines.heads import BinaryHead, EchoHead, Head
 from baselines.learner import WHITE, Learner
 from baselines.onnx_export import export_onnx
 from baselines.recipe import Recipe
-from baselines.run_record import begin_run, end_run
+from baselines.run_record import begin_run, end_run, is_first
+from baselines.tabular import require_val
 from baselines.tensors import Arrays, load_arrays, ordered_batches
 from bench.errors import BenchError, Problem
 
@@ -25,9 +28,13 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
     Raises:
         BenchError: Nothing to validate on (``baseline-no-training``), or what `fit` raises.
     """
-    if not len(task.val):
-        message = f"There are {len(task.train)} training images and none for val, which a network needs."
-        raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
+    require_val(task)
+    require_devices(recipe)
+    if recipe.processes > 1 and task.fold is not None:
+        message = f"{recipe.processes} processes are asked for, and folds are trained one after the other."
+        raise BenchError(Problem("baseline-processes", message))
+    if not is_first():
+        task = replace(task, progress=silent)
     head = _head(task, recipe)
     learner = Learner(recipe, head, task.seed)
     begin_run(task, recipe)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from baselines.api import Choices
 from bench.documents import Document, parse
 from bench.errors import BenchError, Problem
 
@@ -43,6 +45,8 @@ class Recipe(Document):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, gt=0, le=1024, description="Processes of each node, a device each.")
+    nodes: int = Field(default=1, gt=0, le=1024, description="Machines; each is started by a launcher.")
     threads: Annotated[int, Field(gt=0)] = Field(default=2, description="CPU threads of the network.")
     augment: Augmentation = Augmentation()
 
@@ -52,30 +56,52 @@ class Recipe(Document):
             raise ValueError("inputs must hold image")
         if self.head == "echo" and "sex" not in self.inputs:
             raise ValueError('head = "echo" needs the input sex: its thresholds differ by sex')
+        if self.batch % self.processes:
+            raise ValueError(f"batch {self.batch} cannot be shared equally by {self.processes} processes")
         return self
 
+    @property
+    def processes(self) -> int:
+        """How many processes share each batch."""
+        return self.devices * self.nodes
 
-def load_recipe(name: str, *, quick: bool = False) -> Recipe:
+
+def load_recipe(name: str, *, quick: bool = False, choices: Choices | None = None) -> Recipe:
     """The recipe of a network baseline.
 
     Args:
         name: Name of the baseline and of ``baselines/recipes/<name>.toml``.
         quick: Whether the table ``[quick]``, which overrides keys, is applied.
+        choices: Another file than the baseline's own, and keys to be set last.
 
     Raises:
         BenchError: ``recipe-invalid``, every fault listed.
     """
-    text = resources.files("baselines").joinpath("recipes", f"{name}.toml").read_text("utf-8")
-    return parse_recipe(text, where=f"recipe {name}", quick=quick)
+    choices = choices or Choices()
+    if choices.recipe is None:
+        where = f"recipe {name}"
+        text = resources.files("baselines").joinpath("recipes", f"{name}.toml").read_text("utf-8")
+    else:
+        where = str(choices.recipe)
+        try:
+            text = choices.recipe.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise BenchError(Problem("recipe-invalid", f"Cannot be read: {reason}.", where=where)) from error
+    return parse_recipe(text, where=where, quick=quick, settings=choices.settings)
 
 
-def parse_recipe(text: str, *, where: str, quick: bool = False) -> Recipe:
+def parse_recipe(
+    text: str, *, where: str, quick: bool = False, settings: Mapping[str, Any] | None = None
+) -> Recipe:
     """A recipe from its text; raises as `load_recipe` does."""
     try:
         data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchError(Problem("recipe-invalid", f"Not valid TOML: {error}", where=where)) from error
     overrides = data.pop("quick", {})
     if not isinstance(overrides, dict):
         raise BenchError(Problem("recipe-invalid", "quick must be a table.", where=where))
-    return parse(Recipe, {**data, **(overrides if quick else {})}, "recipe-invalid", where)
+    return parse(
+        Recipe, {**data, **(overrides if quick else {}), **(settings or {})}, "recipe-invalid", where
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from baselines.api import Baseline, Pixels, Progress, Result, Track, Values, silent
+from baselines.api import Baseline, Choices, Pixels, Progress, Result, Track, TrainingTask, Values, silent
+from baselines.recalibrate import NAMES, WORDS, Method, recalibrated
 from baselines.registry import find_baseline
 from baselines.views import make_task
 from bench.cohort.images import ImageFolders
@@ -23,78 +25,115 @@ from bench.submission.store import manifest_toml
 MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.csv"
 
+Predictions = dict[str, Values]
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
     """The files of a finished run, ready for `bench submit`.
 
     Attributes:
-        name: The baseline, also the slug it is submitted under.
+        name: The baseline.
+        slug: What it is submitted under.
         manifest: ``submission.toml``.
         predictions: Predictions of the track's images, by image id.
         model: The ONNX file to hand in instead of the predictions, where there is one.
+        recalibrated: The same predictions recalibrated, one run for each method that was asked for.
     """
 
     name: str
+    slug: str
     manifest: Path
     predictions: Path
     model: Path | None
+    recalibrated: tuple[FinishedRun, ...] = ()
 
 
-def run_baseline(
-    name: str,
-    cohort: Cohort,
-    folder: Path,
-    *,
-    seed: int = 0,
-    quick: bool = False,
-    track: Track = "holdout",
-    cache: Pixels | None = None,
-    progress: Progress = silent,
-) -> FinishedRun:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a baseline is run.
+
+    Attributes:
+        seed: Seed of everything random.
+        quick: Whether the quick form is wanted.
+        track: ``cv5`` trains on each fold's complement and predicts every image out of fold.
+        recalibrate: Methods by which the predictions are recalibrated on val besides.
+        choices: What the user chose.
+        cache: The cohort's decoded images, as `bench.cohort.cache.cached_images` gives them.
+        copies: Groups of rows with the same pixels, as `bench.cohort.gate.require_sound` gives them.
+        progress: Told how far it is.
+    """
+
+    seed: int = 0
+    quick: bool = False
+    track: Track = "holdout"
+    recalibrate: tuple[Method, ...] = ()
+    choices: Choices = field(default_factory=Choices)
+    cache: Pixels | None = None
+    copies: tuple[tuple[int, ...], ...] = ()
+    progress: Progress = silent
+
+
+def slug_of(name: str, track: Track, method: Method | None = None) -> str:
+    """What a baseline's entry is stored under: its name, then what differs from its usual form."""
+    return "-".join([name, *(["cv5"] if track == "cv5" else []), *([method] if method else [])])
+
+
+def run_baseline(name: str, cohort: Cohort, folder: Path, how: How | None = None) -> FinishedRun:
     """Trains a baseline on a cohort and writes its submission files into `folder`.
 
     Args:
         name: Name of the baseline.
         cohort: What to train on; the baseline itself never sees it.
         folder: The run's folder, made where absent; a run that was interrupted here goes on.
-        seed: Seed of everything random.
-        quick: Whether the quick form is wanted.
-        track: ``cv5`` trains on each fold's complement and predicts every image out of fold.
-        cache: The cohort's decoded images, as `bench.cohort.cache.open_cache` gives them.
-        progress: Told how far it is.
+        how: Seed, form, track and the like.
 
     Raises:
         BenchError: The baseline is unknown, or the cohort or the environment lacks what it needs.
     """
-    baseline = find_baseline(name)
-    check_needs(baseline, cohort)
+    baseline, how = find_baseline(name), how or How()
+    check_needs(baseline, cohort, how.choices)
     try:
-        return _run_and_write(baseline, cohort, folder, _How(seed, quick, cache, progress), track)
+        return _run_and_write(baseline, cohort, folder, how)
     except OSError as error:
         message = f"The run could not be written: {error.strerror or error}."
         raise BenchError(Problem("baseline-write", message, where=str(folder)), EXIT_ENVIRONMENT) from error
 
 
-def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: _How, track: Track) -> FinishedRun:
-    if track == "cv5":
-        result = _cross_validated(baseline, cohort, folder, how)
+def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -> FinishedRun:
+    if how.track == "cv5":
+        done = _cross_validated(baseline, cohort, folder, how)
         rows = np.arange(len(cohort))
     else:
-        result = _run(baseline, cohort, folder, how)
+        done = _run(baseline, cohort, folder, how)
         rows = cohort.rows("test")
-    predictions = folder / PREDICTIONS
-    _write_predictions(predictions, cohort.spec.columns.image, cohort.images[rows], result.predictions)
-    write_atomic(folder / MANIFEST, manifest_toml(result.manifest).encode())
-    return FinishedRun(baseline.name, folder / MANIFEST, predictions, result.model)
+    manifest = done.result.manifest
+    others = []
+    for method, predictions in done.recalibrated.items():
+        renamed = _recalibrated_manifest(manifest, method)
+        written = _write(folder / method, cohort, rows, predictions, renamed)
+        others.append(FinishedRun(baseline.name, slug_of(baseline.name, how.track, method), *written, None))
+    written = _write(folder, cohort, rows, done.result.predictions, manifest)
+    slug = slug_of(baseline.name, how.track)
+    return FinishedRun(baseline.name, slug, *written, done.result.model, tuple(others))
 
 
-def check_needs(baseline: Baseline, cohort: Cohort) -> None:
+def _recalibrated_manifest(manifest: Manifest, method: Method) -> Manifest:
+    changes = {
+        "name": f"{manifest.name}, {NAMES[method]}",
+        "description": f"{manifest.description} {WORDS[method]}",
+        "recalibration": method,
+        "model": None,  # the file gives the probabilities as they were
+    }
+    return manifest.model_copy(update=changes)
+
+
+def check_needs(baseline: Baseline, cohort: Cohort, choices: Choices | None = None) -> None:
     """Refuses a cohort or environment that lacks what the baseline needs.
 
     Raises:
-        BenchError: ``baseline-input-missing``; with exit 3 ``images-folder-missing`` or
-            ``baseline-extra-missing``.
+        BenchError: ``baseline-input-missing`` or ``baseline-encoder``; with exit 3
+            ``images-folder-missing`` or ``baseline-extra-missing``.
     """
     if missing := [name for name in baseline.needs_inputs if name not in cohort.spec.columns.inputs]:
         message = f"{baseline.name} needs the inputs {', '.join(missing)}, which the cohort does not declare."
@@ -107,6 +146,9 @@ def check_needs(baseline: Baseline, cohort: Cohort) -> None:
         raise BenchError(Problem("baseline-input-missing", message, where=where))
     if baseline.needs_images:
         ImageFolders(cohort)
+    if baseline.needs_encoder and (choices is None or choices.encoder is None):
+        message = f"{baseline.name} reads the features of an encoder, and none is named."
+        raise BenchError(Problem("baseline-encoder", message))
     if absent := missing_packages(baseline):
         message = f"{baseline.name} needs {', '.join(absent)}, which cannot be imported."
         raise BenchError(Problem("baseline-extra-missing", message), EXIT_ENVIRONMENT)
@@ -118,16 +160,14 @@ def missing_packages(baseline: Baseline) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """What every fold of a run shares."""
+class _Done:
+    """A baseline's result, and its predictions recalibrated by each method."""
 
-    seed: int
-    quick: bool
-    cache: Pixels | None
-    progress: Progress
+    result: Result
+    recalibrated: dict[Method, Predictions]
 
 
-def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: _How, fold: int | None = None) -> Result:
+def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int | None = None) -> _Done:
     folder.mkdir(parents=True, exist_ok=True)
     task = make_task(
         cohort,
@@ -137,33 +177,68 @@ def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: _How, fold: int 
         folder=folder,
         fold=fold,
         cache=how.cache,
+        copies=how.copies,
+        predict_val=bool(how.recalibrate),
+        choices=how.choices,
         progress=how.progress,
     )
     result = baseline.run(task)
     for target, values in result.predictions.items():
         if values.shape != (len(task.test),):
             raise ValueError(f"{baseline.name} predicts {values.shape} of {target}, not {len(task.test)}")
-    return result
+    if not how.recalibrate:
+        return _Done(result, {})
+    judged = len(task.test) - len(task.val)
+    val = {target: values[judged:] for target, values in result.predictions.items()}
+    test = {target: values[:judged] for target, values in result.predictions.items()}
+    return _Done(
+        replace(result, predictions=test),
+        {method: _recalibrate(method, task, val, test) for method in how.recalibrate},
+    )
 
 
-def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: _How) -> Result:
+def _recalibrate(method: Method, task: TrainingTask, val: Predictions, test: Predictions) -> Predictions:
+    """Binary targets recalibrated; measurements as they were."""
+    return {
+        target: recalibrated(method, val[target], task.val.labels[target], values)
+        if target in task.targets
+        else values
+        for target, values in test.items()
+    }
+
+
+def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -> _Done:
     """Out-of-fold predictions of every image, in canonical order."""
-    gathered: dict[str, Values] = {}
+    gathered: Predictions = {}
+    others: dict[Method, Predictions] = {method: {} for method in how.recalibrate}
     manifest: Manifest | None = None
     for fold in range(FOLDS):
 
         def told(message: str, done: int, total: int, fold: int = fold) -> None:
             how.progress(f"fold {fold + 1} of {FOLDS}: {message}", done, total)
 
-        result = _run(baseline, cohort, folder / f"fold-{fold}", replace(how, progress=told), fold)
-        for target, values in result.predictions.items():
-            gathered.setdefault(target, np.full(len(cohort), np.nan))[cohort.split.folds == fold] = values
-        manifest = result.manifest
+        done = _run(baseline, cohort, folder / f"fold-{fold}", replace(how, progress=told), fold)
+        rows = cohort.split.folds == fold
+        _gather(gathered, done.result.predictions, rows)
+        for method, predictions in done.recalibrated.items():
+            _gather(others[method], predictions, rows)
+        manifest = done.result.manifest
     if manifest is None:
         raise AssertionError("a split has folds")
-    return Result(manifest.model_copy(update={"track": "cv5", "model": None}), gathered)
+    return _Done(Result(manifest.model_copy(update={"track": "cv5", "model": None}), gathered), others)
 
 
-def _write_predictions(path: Path, column: str, images: object, predictions: dict[str, Values]) -> None:
-    with atomic_path(path) as part:
+def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) -> None:
+    for target, values in found.items():
+        into.setdefault(target, np.full(len(rows), np.nan))[rows] = values
+
+
+def _write(
+    folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], predictions: Predictions, manifest: Manifest
+) -> tuple[Path, Path]:
+    """Writes the manifest and the predictions; returns where."""
+    column, images = cohort.spec.columns.image, cohort.images[rows]
+    with atomic_path(folder / PREDICTIONS) as part:
         pd.DataFrame({column: images, **predictions}).to_csv(part, index=False, lineterminator="\n")
+    write_atomic(folder / MANIFEST, manifest_toml(manifest).encode())
+    return folder / MANIFEST, folder / PREDICTIONS

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import numpy as np
 
 from baselines.api import LabelledImages, TrainingTask, UnlabelledImages
 from baselines.recipe import Recipe
-from bench.files import canonical_json, write_atomic
+from bench.environment import environment
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.files import canonical_json, write_atomic, write_json
 
 RECORD = "run.json"
+ENVIRONMENT = "environment.json"
 CHECKPOINTS = "checkpoints"
+LONGEST_WAIT_S = 600
 PACKAGES = ("chexchobench", "numpy", "torch", "lightning", "monai")
 
 
@@ -28,9 +33,29 @@ def begin_run(task: TrainingTask, recipe: Recipe) -> None:
     """
     path = task.folder / RECORD
     record = _record(task, recipe)
-    if not _is_unfinished(path, record):
+    if not is_first():
+        _await(path, record)
+    elif not _is_unfinished(path, record):
         shutil.rmtree(task.folder / CHECKPOINTS, ignore_errors=True)
+        write_json(task.folder / ENVIRONMENT, environment())
         write_atomic(path, canonical_json(record))
+
+
+def is_first() -> bool:
+    """Whether this is the only process of a run, or the first of those that train together."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _await(path: Path, record: dict[str, Any]) -> None:
+    """Waits for the first process to have begun the same run."""
+    until = time.monotonic() + LONGEST_WAIT_S
+    while not _is_unfinished(path, record):
+        if time.monotonic() > until:
+            message = f"The first process has not begun this run here after {LONGEST_WAIT_S} seconds."
+            raise BenchError(Problem("baseline-processes", message, where=str(path)), EXIT_ENVIRONMENT)
+        time.sleep(0.2)
 
 
 def end_run(task: TrainingTask) -> None:

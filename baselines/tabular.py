@@ -9,8 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from baselines.api import TrainingTask, Values
+from bench.errors import BenchError, Problem
 
 Matrix = npt.NDArray[np.float64]
+
+
+def require_val(task: TrainingTask) -> None:
+    """Refuses a split that leaves nothing to choose on (``baseline-no-training``)."""
+    if not len(task.val):
+        message = f"There are {len(task.train)} training images and none for val, which this baseline needs."
+        raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
 
 
 def fit_each_target(

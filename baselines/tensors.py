@@ -16,6 +16,7 @@ from baselines.api import DecodedImages, LabelledImages, Pixels, Progress, Unlab
 from baselines.features import age_years, male
 
 READ_BATCH = 128
+FILLING = -1  # a row that is there to make batches equal: its labels do not count
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -40,15 +41,23 @@ class Arrays(Dataset[Batch]):
         """A batch at once: pixels (b, 1, side, side) uint8, extra (b, k), labels (b, m)."""
         at = np.asarray(rows)
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[at]))
-        return pixels.unsqueeze(1), torch.from_numpy(self.extra[at]), torch.from_numpy(self.labels[at])
+        labels = self.labels[at]
+        labels[at == FILLING] = np.nan
+        return pixels.unsqueeze(1), torch.from_numpy(self.extra[at]), torch.from_numpy(labels)
 
 
 class EpochSampler(Sampler[int]):
-    """A new order each epoch, from seed and epoch alone, so that a resumed run meets the same batches."""
+    """A new order each epoch, from seed and epoch alone, so that a resumed run meets the same batches.
 
-    def __init__(self, count: int, seed: int) -> None:
+    Processes that train together share each batch: the first takes its first rows, and so on. The last
+    incomplete batch is left out where there are others.
+    """
+
+    def __init__(self, count: int, seed: int, batch: int = 1, processes: int = 1) -> None:
         self.count = count
         self.seed = seed
+        self.batch = batch
+        self.processes = processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,22 +65,53 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        return iter(np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist())
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
+        own = own_rank()
+        for size, start in self._batches():
+            share = size // self.processes
+            yield from order[start + own * share : start + (own + 1) * share]
+
+    def _batches(self) -> Iterator[tuple[int, int]]:
+        whole, rest = divmod(self.count, self.batch)
+        yield from ((self.batch, k * self.batch) for k in range(whole))
+        if whole < 2 and rest:
+            yield rest, whole * self.batch
 
     def __len__(self) -> int:
-        return self.count
+        return sum(size // self.processes for size, _ in self._batches())
 
 
-def training_batches(arrays: Arrays, batch: int, seed: int) -> DataLoader[Batch]:
-    """Batches in the order of each epoch; the last incomplete one is left out where there are others."""
-    sampler = EpochSampler(len(arrays), seed)
-    drop = len(arrays) >= 2 * batch
-    return DataLoader(arrays, batch, sampler=sampler, drop_last=drop, collate_fn=_as_it_is)
+class SharedSampler(Sampler[int]):
+    """The rows in their order, dealt out to processes; each gets as many, filled up with `FILLING`."""
+
+    def __init__(self, count: int, processes: int = 1) -> None:
+        self.count = count
+        self.processes = processes
+
+    def __iter__(self) -> Iterator[int]:
+        rows = list(range(own_rank() if self.processes > 1 else 0, self.count, self.processes))
+        yield from rows + [FILLING] * (len(self) - len(rows))
+
+    def __len__(self) -> int:
+        return -(-self.count // self.processes)
 
 
-def ordered_batches(arrays: Arrays, batch: int) -> DataLoader[Batch]:
-    """Batches in the order of the view."""
-    return DataLoader(arrays, batch, shuffle=False, collate_fn=_as_it_is)
+def own_rank() -> int:
+    """Which of the processes that train together this one is; 0 where it is alone."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if together else 0
+
+
+def training_batches(arrays: Arrays, batch: int, seed: int, processes: int = 1) -> DataLoader[Batch]:
+    """This process's share of each batch of `batch` images, in the order of each epoch."""
+    sampler = EpochSampler(len(arrays), seed, batch, processes)
+    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_as_it_is)
+
+
+def ordered_batches(arrays: Arrays, batch: int, processes: int = 1) -> DataLoader[Batch]:
+    """Batches in the order of the view, dealt out to processes."""
+    sampler = SharedSampler(len(arrays), processes)
+    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

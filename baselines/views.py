@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from baselines.api import (
     Baseline,
+    Choices,
     LabelledImages,
     Pixels,
     PixelSource,
@@ -38,6 +40,9 @@ def make_task(
     folder: Path,
     fold: int | None = None,
     cache: Pixels | None = None,
+    copies: Sequence[tuple[int, ...]] = (),
+    predict_val: bool = False,
+    choices: Choices | None = None,
     progress: Progress = silent,
 ) -> TrainingTask:
     """The training task of a baseline on a cohort.
@@ -50,6 +55,10 @@ def make_task(
         folder: The run's folder, which exists.
         fold: Cross-validation fold that is predicted; None for the holdout's test images.
         cache: The cohort's decoded images, as `open_cache` gives them.
+        copies: Groups of rows whose images have the same pixels. Of a group with a predicted row no other
+            is trained or chosen on, of one with a val row no other is trained on.
+        predict_val: Whether the images to predict are followed by those of val, without their labels.
+        choices: What the user chose.
         progress: Told how far the training is.
 
     Raises:
@@ -57,7 +66,8 @@ def make_task(
             (``baseline-label-input``), or no images (``images-folder-missing``, exit 3).
     """
     _refuse_label_inputs(cohort.spec)
-    train, val, test = _rows(cohort, fold)
+    train, val, test = without_copies(*_rows(cohort, fold), copies)
+    _require_rows(cohort, train, test)
     look = _Look(baseline.needs_images, cache)
     return TrainingTask(
         cohort=cohort.spec.id,
@@ -67,12 +77,38 @@ def make_task(
         rules=_rules(cohort.spec),
         train=_labelled(cohort, train, look),
         val=_labelled(cohort, val, look),
-        test=_unlabelled(cohort, test, look),
+        test=_unlabelled(cohort, np.concatenate([test, val]) if predict_val else test, look),
         seed=seed,
         quick=quick,
         folder=folder,
+        fold=fold,
+        choices=choices or Choices(),
         progress=progress,
     )
+
+
+def without_copies(
+    train: Rows, val: Rows, test: Rows, copies: Sequence[tuple[int, ...]]
+) -> tuple[Rows, Rows, Rows]:
+    """The rows without those of training and val that show again what is judged on.
+
+    Args:
+        train: Rows to fit on.
+        val: Rows to choose on.
+        test: Rows to predict; all are kept.
+        copies: Groups of rows with the same pixels.
+    """
+    if not copies:
+        return train, val, test
+    group = {row: k for k, rows in enumerate(copies) for row in rows}
+
+    def apart(rows: Rows, judged: Rows) -> Rows:
+        taken = {group[row] for row in judged.tolist() if row in group}
+        kept = [row for row in rows.tolist() if group.get(row) not in taken]
+        return np.array(kept, np.intp)
+
+    val = apart(val, test)
+    return apart(train, np.concatenate([val, test])), val, test
 
 
 def _rows(cohort: Cohort, fold: int | None) -> tuple[Rows, Rows, Rows]:
@@ -89,7 +125,6 @@ def _rows(cohort: Cohort, fold: int | None) -> tuple[Rows, Rows, Rows]:
     if len(train) and not len(val):
         drawn = patient_uniform(f"{cohort.spec.id}-val", cohort.patients[train]) < VAL_SHARE
         train, val = train[~drawn], train[drawn]
-    _require_rows(cohort, train, test)
     return train, val, test
 
 

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, SeedOption, open_cohort, workspace
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JobsOption,
+    JsonOption,
+    SeedOption,
+    open_cohort,
+    workspace,
+)
 from bench.cli.output import Report, progress, reporting, stages, table
 
 if TYPE_CHECKING:
-    from baselines.run import FinishedRun
+    from baselines.api import Baseline, Choices, Pixels
+    from baselines.run import FinishedRun, How
     from bench.cohort.table import Cohort
     from bench.workspace import Workspace
 
 app = typer.Typer(help="Train the baselines and submit what they predict.", no_args_is_help=True)
+
+
+class Track(StrEnum):
+    """Values of ``--track``."""
+
+    holdout = "holdout"
+    cv5 = "cv5"
+
+
+class Recalibration(StrEnum):
+    """Values of ``--recalibrate``."""
+
+    temperature = "temperature"
+    isotonic = "isotonic"
 
 
 @app.command(name="list")
@@ -39,69 +64,163 @@ def run(
         bool, typer.Option("--all", help="Every baseline that this cohort allows.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="The quick form, for a trial.")] = False,
-    replace: Annotated[
+    track: Annotated[
+        Track,
+        typer.Option("--track", help="cv5 trains five models and predicts every image out of fold."),
+    ] = Track.holdout,
+    recalibrate: Annotated[
+        list[Recalibration] | None,
+        typer.Option("--recalibrate", help="Store an entry recalibrated on val besides; may be repeated."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="FILE", help="A network's recipe in place of its own.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the recipe; may be repeated."),
+    ] = None,
+    encoder: Annotated[
+        Path | None, typer.Option("--encoder", metavar="FILE", help="What describes linear-probe's encoder.")
+    ] = None,
+    cache: Annotated[bool, typer.Option(help="Decode the images once, into the workspace's cache.")] = True,
+    replace_stored: Annotated[
         bool, typer.Option("--replace", help="Replace stored entries of the same slug.")
     ] = False,
     seed: SeedOption = 0,
+    jobs: JobsOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train baselines, predict the test images, and submit the result as anyone would.
 
-    A baseline never sees a test label: it is handed unlabelled rows.
+    A baseline never sees a test label: it is handed unlabelled rows. A cohort whose check fails is refused.
 
     Example: bench baseline run prevalence demographics --quick
     """
     if bool(names) == everything:
         raise typer.BadParameter("name baselines, or say --all", param_hint="NAME")
+    from baselines.api import Choices
+    from baselines.recalibrate import METHODS
     from baselines.registry import baselines, find_baseline
-    from baselines.run import check_needs, run_baseline
+    from baselines.run import How, check_needs
+    from bench.environment import usable_cores
     from bench.errors import BenchError
-    from bench.submission.store import check_free
 
     with reporting(as_json) as report:
-        space, opened = workspace(), open_cohort(cohort, data)
+        choices = Choices(recipe, _settings(settings or []), encoder)
         chosen = [find_baseline(name) for name in names or baselines()]
-        finished = []
+        _refuse_unused(chosen, choices)
+        space, opened = workspace(), open_cohort(cohort, data)
+        methods = tuple(method for method in METHODS if method in (recalibrate or []))
+        how = How(seed=seed, quick=quick, track=track.value, recalibrate=methods, choices=choices)
+        stored: list[str] = []
         for found in chosen:
             try:
-                check_needs(found, opened)
+                check_needs(found, opened, choices)
             except BenchError as error:
                 if not everything:
                     raise
                 report.say(f"{found.name} is left out: {error.problems[0].message}")
                 continue
-            if not replace:
-                check_free(space.submissions(opened.spec.id), found.name)
-            folder = space.run(opened.spec.id, found.name)
-            with stages(found.name) as step:
-                done = run_baseline(found.name, opened, folder, seed=seed, quick=quick, progress=step)
-            _submit(report, space, opened, done, replace)
-            finished.append(found.name)
-        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, submitted=finished)
-        if finished:
-            report.say(f"Next: bench score {' '.join(finished)}")
+            ready = _Ready(report, space, opened, jobs or usable_cores(), cache, replace_stored)
+            stored += ready.run(found, how)
+        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, submitted=stored)
+        if stored:
+            report.say(f"Next: bench score {' '.join(stored)}")
 
 
-def _submit(report: Report, space: Workspace, cohort: Cohort, done: FinishedRun, replace: bool) -> None:
-    """Hands the run's files to the same code as anyone's."""
-    from bench.submission.accept import accept_predictions
-    from bench.submission.store import keep_model, read_manifest, store
+def _settings(words: list[str]) -> dict[str, Any]:
+    """The values of ``--set``, read as TOML where they are, and as text otherwise."""
+    import tomllib
 
-    manifest = read_manifest(done.manifest)
-    if done.model:
-        from bench.files import sha256_file
-        from bench.runtime.accept import accept_model
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{word!r} is not KEY=VALUE", param_hint="--set")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except ValueError:
+            found[key] = value
+    return found
 
-        with progress(f"{done.name}: running the model") as step:
-            accepted = accept_model(done.model, cohort, manifest, progress=step)
-        keep_model(done.model, space.model(sha256_file(done.model)))
-    else:
-        accepted = accept_predictions(done.predictions, cohort, manifest)
-    report.remark(accepted.remarks)
-    stored = store(space.submissions(cohort.spec.id), done.name, manifest, accepted.packed, replace=replace)
-    report.show(f"Stored {done.name} in {_relative(stored.folder, space.root)}")
+
+def _refuse_unused(chosen: list[Baseline], choices: Choices) -> None:
+    if (choices.recipe or choices.settings) and [b.has_recipe for b in chosen] != [True]:
+        raise typer.BadParameter("name one baseline that has a recipe", param_hint="--recipe, --set")
+    if choices.encoder and not any(b.needs_encoder for b in chosen):
+        raise typer.BadParameter("none of these baselines reads an encoder", param_hint="--encoder")
+
+
+class _Ready:
+    """What running one baseline after the other shares."""
+
+    def __init__(
+        self, report: Report, space: Workspace, cohort: Cohort, jobs: int, cache: bool, replace_stored: bool
+    ) -> None:
+        self.report = report
+        self.space = space
+        self.cohort = cohort
+        self.jobs = jobs
+        self.cache = cache
+        self.replace_stored = replace_stored
+
+    def run(self, found: Baseline, how: How) -> list[str]:
+        """Checks the cohort, trains, submits; returns the slugs of the stored entries."""
+        from baselines.run import run_baseline, slug_of
+        from bench.cohort.gate import require_sound
+        from bench.submission.store import check_free
+
+        name, slug = found.name, slug_of(found.name, how.track)
+        entries = self.space.submissions(self.cohort.spec.id)
+        for taken in [slug, *(slug_of(name, how.track, method) for method in how.recalibrate)]:
+            if not self.replace_stored:
+                check_free(entries, taken)
+        with progress(f"{name}: checking images") as step:
+            copies = require_sound(
+                self.cohort, self.space.cache, images=found.needs_images, jobs=self.jobs, progress=step
+            )
+        cache = self._cached(found, how)
+        folder = self.space.run(self.cohort.spec.id, slug)
+        with stages(name) as told:
+            done = run_baseline(
+                name, self.cohort, folder, replace(how, cache=cache, copies=copies, progress=told)
+            )
+        for finished in (done, *done.recalibrated):
+            self._submit(finished)
+        return [finished.slug for finished in (done, *done.recalibrated)]
+
+    def _cached(self, found: Baseline, how: How) -> Pixels | None:
+        if found.side is None or not self.cache:
+            return None
+        from bench.cohort.cache import cached_images
+
+        side = found.side(how.quick, how.choices)
+        with progress(f"{found.name}: decoding images") as step:
+            return cached_images(
+                self.cohort, self.space.cache, height=side, width=side, jobs=self.jobs, progress=step
+            )
+
+    def _submit(self, done: FinishedRun) -> None:
+        """Hands the run's files to the same code as anyone's."""
+        from bench.submission.accept import accept_predictions
+        from bench.submission.store import keep_model, read_manifest, store
+
+        manifest = read_manifest(done.manifest)
+        if done.model:
+            from bench.files import sha256_file
+            from bench.runtime.accept import accept_model
+
+            with progress(f"{done.slug}: running the model") as step:
+                accepted = accept_model(done.model, self.cohort, manifest, progress=step)
+            keep_model(done.model, self.space.model(sha256_file(done.model)))
+        else:
+            accepted = accept_predictions(done.predictions, self.cohort, manifest)
+        self.report.remark(accepted.remarks)
+        entries = self.space.submissions(self.cohort.spec.id)
+        stored = store(entries, done.slug, manifest, accepted.packed, replace=self.replace_stored)
+        self.report.show(f"Stored {done.slug} in {_relative(stored.folder, self.space.root)}")
 
 
 def _relative(path: Path, root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`bench cohort`: check, split, demo."""
+"""`bench cohort`: check, split, cache, demo."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bench.cli.options import (
     choose_spec,
     open_cohort,
     workspace,
+    workspace_or_none,
 )
 from bench.cli.output import Report, progress, reporting, table
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from bench.cohort.summary import SplitLock
     from bench.cohort.table import Cohort
 
-app = typer.Typer(help="Check a cohort, split it, or write the synthetic one.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check a cohort, split it, decode its images, or write the synthetic one.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -44,6 +47,7 @@ def check(
     Example: bench cohort check --cohort chexchonet --data DIR
     """
     from bench.cohort.audit import audit
+    from bench.cohort.gate import keep_check
     from bench.environment import usable_cores
     from bench.errors import raise_errors
 
@@ -52,6 +56,8 @@ def check(
         look = images and bool(opened.spec.files.images)
         with progress("Reading images") as step:
             found = audit(opened, images=look, jobs=jobs or usable_cores(), progress=step)
+        if look and (space := workspace_or_none()):
+            keep_check(opened, found, space.cache)
         _show_split(report, opened, found.split)
         _show_audit(report, found)
         report.result(
@@ -202,6 +208,55 @@ def _write_split(path: Path, cohort: Cohort) -> None:
     )
     with atomic_path(path) as part:
         frame.to_csv(part, index=False)
+
+
+@app.command()
+def cache(
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    size: Annotated[
+        int, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Side of the decoded images.")
+    ] = 224,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder; default the workspace's cache.")
+    ] = None,
+    jobs: JobsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decode the images once, so that training decodes nothing; an interrupted call is gone on with.
+
+    What is there is verified by its hashes, and what is damaged or of other files is decoded again.
+
+    Example: bench cohort cache --size 224
+    """
+    import time
+
+    from bench.cohort.cache import build_cache
+    from bench.environment import usable_cores
+
+    with reporting(as_json) as report:
+        opened = open_cohort(cohort, data)
+        folder = out or workspace().cache
+        started = time.monotonic()
+        with progress("Decoding images") as step:
+            summary = build_cache(
+                opened, folder, height=size, width=size, jobs=jobs or usable_cores(), progress=step
+            )
+        seconds = time.monotonic() - started
+        report.result(
+            cohort=opened.spec.id,
+            synthetic=opened.synthetic,
+            path=str(summary.path),
+            images=summary.images,
+            decoded=summary.decoded,
+            kept=summary.kept,
+            size_bytes=summary.size_bytes,
+            duration_s=round(seconds, 3),
+        )
+        report.show(
+            f"{summary.images:,} images in {summary.path} ({summary.size_bytes / 1e6:,.0f} MB): "
+            f"{summary.decoded:,} decoded, {summary.kept:,} kept, {seconds:.1f} s."
+        )
 
 
 @app.command()

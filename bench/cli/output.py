@@ -120,42 +120,59 @@ def show_problem(problem: Problem) -> None:
 
 @contextmanager
 def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    """As `progress` for work in stages: the callback is told the stage too, (stage, done, total)."""
+    """As `progress` for work in stages: the callback is told the stage too, (stage, done, total).
+
+    What follows a semicolon in the stage is news of it, shown beside it.
+    """
     with ExitStack() as open_stage:
         current: list[str] = []
-        step: list[Callable[[int, int], None]] = []
+        step: list[Callable[..., None]] = []
 
         def told(stage: str, done: int, total: int) -> None:
-            if current != [stage]:
+            name, _, news = stage.partition("; ")
+            if current != [name]:
                 open_stage.close()
-                current[:] = [stage]
-                step[:] = [open_stage.enter_context(progress(f"{title}: {stage}"))]
-            step[0](done, total)
+                current[:] = [name]
+                step[:] = [open_stage.enter_context(progress(f"{title}: {name}"))]
+            step[0](done, total, news)
 
         yield told
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress callback (done, total): a bar on a terminal, a line every 10% otherwise."""
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """A progress callback (done, total[, news]): a bar on a terminal, a line every 10% otherwise.
+
+    Both tell how much time is left, by the time that what is done has taken.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+            TextColumn("{task.fields[news]}"),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            task = bar.add_task(title, total=None, news="")
+            yield lambda done, total, news="": bar.update(task, completed=done, total=total, news=news)
         return
-    started, shown = time.monotonic(), 0
+    started, first, shown = time.monotonic(), -1, 0
 
-    def line(done: int, total: int) -> None:
-        nonlocal shown
+    def line(done: int, total: int, news: str = "") -> None:
+        nonlocal first, shown
+        first = done if first < 0 else first  # what an earlier call had done took none of our time
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
             seconds = time.monotonic() - started
-            typer.echo(f"{title}: {done:,} of {total:,} ({10 * tenth}%), {seconds:.0f} s", err=True)
+            rate = (done - first) / seconds if seconds > 0 else 0.0
+            wait = (total - done) / rate if rate > 0 else 0.0
+            left = f", about {wait:.0f} s left" if wait >= 1 else ""
+            news = f"; {news}" if news else ""
+            typer.echo(
+                f"{title}: {done:,} of {total:,} ({10 * tenth}%), {seconds:.0f} s{left}{news}", err=True
+            )
 
     yield line
 

@@ -21,6 +21,8 @@ SCHEMAS = {
     "board": ("bench.board.model", "Board"),
     "timing": ("bench.timing.record", "TimingRecord"),
     "split-lock": ("bench.cohort.summary", "SplitLock"),
+    "recipe": ("baselines.recipe", "Recipe"),
+    "encoder": ("baselines.encoder", "EncoderFile"),
 }
 
 

@@ -90,7 +90,7 @@ def build_cache(
     files = _files(cohort)
     wanted = _empty_index(cohort, files, height, width)
     decoded = 0
-    with _written(folder), locked(folder / f".{data.name}.lock"), _opened(data, cohort, height, width) as fd:
+    with _written(folder), locked(folder / f".{data.name}.lock"), _opened(data, index, wanted) as fd:
         chunks = list(_whole_chunks(fd, _read_index(index), wanted))
         with ThreadPoolExecutor(jobs) as pool:
             for k, known in enumerate(chunks):
@@ -106,6 +106,23 @@ def build_cache(
         os.fsync(fd)
         write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
     return CacheSummary(data, len(files), decoded, len(files) - decoded, data.stat().st_size)
+
+
+def cached_images(
+    cohort: Cohort,
+    folder: Path,
+    *,
+    height: int = SIDE,
+    width: int = SIDE,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Pixels:
+    """(n, height, width) the decoded images, mapped read-only; what is not there whole is decoded first.
+
+    Arguments and errors are those of `build_cache`.
+    """
+    summary = build_cache(cohort, folder, height=height, width=width, jobs=jobs, progress=progress)
+    return np.memmap(summary.path, np.uint8, "r", shape=(len(cohort), height, width))
 
 
 def open_cache(cohort: Cohort, folder: Path, *, height: int = SIDE, width: int = SIDE) -> Pixels | None:
@@ -167,8 +184,7 @@ def _read_index(path: Path) -> CacheIndex | None:
 
 def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iterator[str | None]:
     """For each chunk its hash where the bytes on disk have it, else None."""
-    of_these = found is not None and found.model_copy(update={"chunks": wanted.chunks}) == wanted
-    if found is None or not of_these or len(found.chunks) != len(wanted.chunks):
+    if found is None or not _of_the_same(found, wanted) or len(found.chunks) != len(wanted.chunks):
         yield from wanted.chunks
         return
     image = wanted.height * wanted.width
@@ -176,6 +192,10 @@ def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iter
         size = min(CHUNK, wanted.images - k * CHUNK) * image
         whole = known is not None and sha256_bytes(os.pread(fd, size, k * CHUNK * image)) == known
         yield known if whole else None
+
+
+def _of_the_same(found: CacheIndex, wanted: CacheIndex) -> bool:
+    return found.model_copy(update={"chunks": wanted.chunks}) == wanted
 
 
 def _decode(files: list[os.DirEntry[str]], height: int, width: int, pool: ThreadPoolExecutor) -> Pixels:
@@ -194,11 +214,17 @@ def _decode(files: list[os.DirEntry[str]], height: int, width: int, pool: Thread
 
 
 @contextmanager
-def _opened(data: Path, cohort: Cohort, height: int, width: int) -> Iterator[int]:
-    """The file of pixels at its full size, its space taken on the disk from the start."""
+def _opened(data: Path, index: Path, wanted: CacheIndex) -> Iterator[int]:
+    """The file of pixels at its full size, its space taken on the disk from the start.
+
+    A cache of other files gives way to a new file, not to new bytes: who reads it now goes on reading it.
+    """
+    found = _read_index(index)
+    if found is None or not _of_the_same(found, wanted):
+        data.unlink(missing_ok=True)
     fd = os.open(data, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        size = len(cohort) * height * width
+        size = wanted.images * wanted.height * wanted.width
         os.ftruncate(fd, size)
         os.posix_fallocate(fd, 0, size)
         yield fd

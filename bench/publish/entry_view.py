@@ -194,6 +194,8 @@ def _provenance(entry: Entry) -> list[tuple[str, str]]:
         ("Parameters", f"{manifest.parameters:,}" if manifest.parameters is not None else "not stated"),
         ("Licence", manifest.licence),
     ]
+    if manifest.recalibration is not None:
+        rows.append(("Recalibration", f"{manifest.recalibration}, fitted on val"))
     if card is not None:
         rows += [
             ("Predictions", f"sha256:{card.predictions_sha256}"),

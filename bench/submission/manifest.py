@@ -99,6 +99,9 @@ class Manifest(Document):
     links: dict[Text, Link] = Field(default_factory=dict)
     scores: Literal["probability", "uncalibrated"] = "probability"
     track: Track = "holdout"
+    recalibration: Literal["temperature", "isotonic"] | None = Field(
+        default=None, description="How the probabilities were fitted anew on val, where they were."
+    )
     model: ModelInputs | None = None
     reported: Reported | None = None
 

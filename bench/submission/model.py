@@ -40,9 +40,19 @@ def check_model(
         return [*problems, *error.problems]
     problems += graph_problems(model, str(path))
     if manifest.model is not None:
-        problems += _inputs(model, manifest.model, str(path))
-        problems += _outputs(model, manifest.model, str(path))
+        problems += interface_problems(model, manifest.model, str(path))
     return problems
+
+
+def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
+    """Where a model's inputs and outputs are not what is declared of them.
+
+    Args:
+        model: Parsed `onnx.ModelProto`.
+        declared: Its interface as a manifest states it.
+        where: Named in the problems.
+    """
+    return [*_inputs(model, declared, where), *_outputs(model, declared, where)]
 
 
 def manifest_problems(manifest: Manifest, spec: CohortSpec) -> list[Problem]:

@@ -115,3 +115,41 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Cohort:
     return load_cohort(spec_of(), tiny_folder)
+
+
+ENCODER_SIDE, ENCODER_WIDTH = 24, 36
+ENCODER = f"""
+schema = "encoder/1"
+name = "Pooled pixels"
+file = "encoder.onnx"
+features = "features"
+pretrained_weights = "none: means of four by four pixels"
+external_data = "none"
+
+[image]
+name = "image"
+height = {ENCODER_SIDE}
+width = {ENCODER_SIDE}
+mean = [0.5]
+std = [0.25]
+"""
+
+
+def write_encoder(folder: Path, batch: str | int = "batch", side: int = ENCODER_SIDE) -> Path:
+    """Writes an encoder that pools pixels, ``encoder.onnx``, and its description, which is returned."""
+    from onnx import TensorProto, checker, helper
+
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 1, side, side])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, (side // 4) ** 2])
+    pool = helper.make_node("AveragePool", ["image"], ["pooled"], kernel_shape=[4, 4], strides=[4, 4])
+    flat = helper.make_node("Flatten", ["pooled"], ["features"])
+    model = helper.make_model(
+        helper.make_graph([pool, flat], "pooled", [image], [features]),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    checker.check_model(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "encoder.onnx").write_bytes(model.SerializeToString())
+    (folder / "encoder.toml").write_text(ENCODER)
+    return folder / "encoder.toml"

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
-from baselines.chest import MEASURES, find_lungs, measure, measure_one, otsu
+from baselines.chest import MEASURES, _filled, _opened, find_lungs, measure, measure_one, otsu
 
 
 def _drawn(heart: float, chest: float, side: int = 200, shift: float = 0.0, noise: float = 6.0) -> np.ndarray:
@@ -82,3 +86,11 @@ def test_otsu_parts_two_heaps():
     cuts = np.linspace(values.min(), values.max(), 257)[1:-1]
     within = [sum(part.size * part.var() for part in (values[values < c], values[values >= c])) for c in cuts]
     assert otsu(values) == pytest.approx(cuts[int(np.argmin(within))], abs=1.0)
+
+
+@given(arrays(bool, (12, 9)), st.integers(1, 3))
+def test_opening_and_filling_are_scipys(mask: np.ndarray, times: int):
+    np.testing.assert_array_equal(_opened(mask, times), ndimage.binary_opening(mask, iterations=times))
+    mask[[0, -1]] = mask[:, [0, -1]] = False  # lungs are off the border
+    mask[5, 4] = True
+    np.testing.assert_array_equal(_filled(mask), ndimage.binary_fill_holes(mask))

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from baselines.api import Choices
 from baselines.registry import baselines, find_baseline
-from baselines.run import FinishedRun, run_baseline
+from baselines.run import FinishedRun, How, run_baseline
 from bench.cohort.load import load_cohort
 from bench.cohort.table import Cohort
 from bench.errors import BenchError
@@ -22,7 +23,7 @@ from bench.runtime.accept import accept_model
 from bench.submission.accept import accept_predictions
 from bench.submission.predictions import load_predictions
 from bench.submission.store import check_slug, read_manifest
-from tests.baselines.conftest import spec_of, write_tiny
+from tests.baselines.conftest import spec_of, write_encoder, write_tiny
 
 # A DenseNet's quick form takes a minute on a CPU; its parts are tested by themselves.
 NAMES = sorted(name for name, baseline in baselines().items() if "monai" not in baseline.needs_packages)
@@ -34,7 +35,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FinishedRun]:
     folder = tmp_path_factory.mktemp("runs")
-    return {name: run_baseline(name, tiny, folder / name, quick=True) for name in NAMES}
+    encoder = write_encoder(folder)
+    hows = {
+        name: How(quick=True, choices=Choices(encoder=encoder if find_baseline(name).needs_encoder else None))
+        for name in NAMES
+    }
+    return {name: run_baseline(name, tiny, folder / name, how) for name, how in hows.items()}
 
 
 def test_there_are_the_baselines_of_the_demo():
@@ -87,8 +93,9 @@ def test_a_run_is_an_ordinary_submission(name: str, tiny: Cohort, runs: dict[str
     _check_submission(runs[name], tiny)
 
 
-def test_the_model_predicts_what_the_network_predicted(tiny: Cohort, runs: dict[str, FinishedRun]):
-    _check_model(runs["cnn-small"], tiny)
+@pytest.mark.parametrize("name", ["cnn-small", "linear-probe"])
+def test_the_model_predicts_what_was_predicted(name: str, tiny: Cohort, runs: dict[str, FinishedRun]):
+    _check_model(runs[name], tiny)
 
 
 @pytest.mark.slow
@@ -97,7 +104,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
     """No age is missing here: the harness hands a submitted model none that is."""
     write_tiny(tmp_path / "data", missing_ages=False)
     cohort = load_cohort(spec_of(), tmp_path / "data")
-    run = run_baseline(name, cohort, tmp_path / "run", quick=True)
+    run = run_baseline(name, cohort, tmp_path / "run", How(quick=True))
     _check_submission(run, cohort)
     _check_model(run, cohort)
 
@@ -106,7 +113,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
 def test_the_same_seed_gives_the_same_file(
     name: str, tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path
 ):
-    again = run_baseline(name, tiny, tmp_path, quick=True)
+    again = run_baseline(name, tiny, tmp_path, How(quick=True))
     assert again.predictions.read_bytes() == runs[name].predictions.read_bytes()
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
 
@@ -123,7 +130,7 @@ def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: 
 
 
 def test_another_seed_exchanges_other_labels(tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path):
-    other = run_baseline("shuffled", tiny, tmp_path, quick=True, seed=1)
+    other = run_baseline("shuffled", tiny, tmp_path, How(quick=True, seed=1))
     assert other.predictions.read_bytes() != runs["shuffled"].predictions.read_bytes()
 
 
@@ -133,8 +140,7 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
         "demographics",
         tiny,
         tmp_path,
-        track="cv5",
-        progress=lambda message, done, total: told.append(message),
+        How(track="cv5", progress=lambda message, done, total: told.append(message)),
     )
     manifest = read_manifest(run.manifest)
     assert (manifest.track, manifest.model, run.model) == ("cv5", None, None)
@@ -146,12 +152,12 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
 KILLED = """
 import sys
 from pathlib import Path
-from baselines.run import run_baseline
+from baselines.run import How, run_baseline
 from bench.cohort.load import load_cohort
 from tests.baselines.conftest import spec_of
 cohort = load_cohort(spec_of(), Path(sys.argv[1]))
 told = lambda *what: print(*what, flush=True)
-run_baseline("cnn-small", cohort, Path(sys.argv[2]), quick=True, progress=told)
+run_baseline("cnn-small", cohort, Path(sys.argv[2]), How(quick=True, progress=told))
 """
 
 
@@ -164,13 +170,14 @@ def test_a_killed_run_goes_on_to_the_same_predictions(
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("epoch 3"):
+            if line.startswith("training; epoch 3"):
                 time.sleep(0.2)
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "predictions.csv").exists()
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
-    assert "epoch 1:" not in done.stdout
+    assert "training; epoch 3" in done.stdout
+    assert "training; epoch 2" not in done.stdout
     assert (tmp_path / "predictions.csv").read_bytes() == runs["cnn-small"].predictions.read_bytes()
     assert (tmp_path / "model.onnx").read_bytes() == runs["cnn-small"].model.read_bytes()  # type: ignore[union-attr]

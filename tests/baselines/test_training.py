@@ -37,6 +37,7 @@ def _arrays(count: int, seed: int) -> Arrays:
 
 
 TRAIN, VAL = _arrays(70, 0), _arrays(30, 1)
+BATCHES = 4  # of 16 training images
 
 
 def _learner(seed: int = 3, recipe: Recipe = RECIPE) -> Learner:
@@ -68,7 +69,7 @@ def test_an_interrupted_run_ends_in_the_same_weights(
     epoch: int, uninterrupted: tuple[Path, Learner], tmp_path: Path
 ):
     def killer(message: str, done: int, total: int) -> None:
-        if done > epoch:
+        if done > BATCHES * epoch + 2:  # in the midst of the next epoch
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -82,6 +83,19 @@ def test_an_interrupted_run_ends_in_the_same_weights(
     ]
     assert len(curves) == 8
     assert curves[:4] == curves[4:]
+
+
+def test_progress_is_one_stage_of_all_batches_with_the_losses_beside(tmp_path: Path):
+    told: list[tuple[str, int, int]] = []
+    records = fit(_learner(), TRAIN, VAL, tmp_path, lambda *what: told.append(what))
+    assert {message.split("; ")[0] for message, _, _ in told} == {"training"}
+    assert {total for _, _, total in told} == {4 * BATCHES}
+    done = [done for _, done, _ in told]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (1, 4 * BATCHES)
+    assert told[-1][0] == (
+        f"training; epoch 4, train loss {records[3].train_loss:.4f}, val loss {records[3].val_loss:.4f}"
+    )
 
 
 def test_an_interrupt_arrives_as_one_and_ctrl_c_works_afterwards(tmp_path: Path):

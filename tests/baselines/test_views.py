@@ -79,6 +79,34 @@ def test_folds_predict_every_image_once(tiny: Cohort):
     assert sorted(predicted) == sorted(tiny.images)
 
 
+@pytest.mark.parametrize("fold", [None, 2])
+def test_copies_never_straddle_what_is_fitted_and_what_is_judged(tiny: Cohort, fold: int | None):
+    whole = _task(tiny, fold=fold)
+    row = {image: k for k, image in enumerate(tiny.images)}
+    train, val, test = ([row[i] for i in view.images] for view in (whole.train, whole.val, whole.test))
+    copies = (
+        (train[0], train[1]),  # among those fitted: may stay
+        (train[2], test[0]),
+        (val[0], test[1]),
+        (train[3], val[1]),
+        (train[4], val[2], test[2]),
+    )
+    apart = make_task(tiny, WITH_PIXELS, seed=0, quick=True, folder=Path(), fold=fold, copies=copies)
+    left = [[row[i] for i in view.images] for view in (apart.train, apart.val, apart.test)]
+    assert left[0] == [k for k in train if k not in train[2:5]]
+    assert left[1] == [k for k in val if k not in (val[0], val[2])]
+    assert left[2] == test
+    assert len(apart.train.labels["large"]) == len(apart.train) == len(train) - 3
+
+
+def test_a_view_that_predicts_val_too_has_none_of_its_labels(tiny: Cohort):
+    task = make_task(tiny, WITH_PIXELS, seed=0, quick=True, folder=Path(), predict_val=True)
+    assert list(task.test.images) == [*tiny.images[tiny.rows("test")], *tiny.images[tiny.rows("val")]]
+    reachable = pickle.dumps(task.test)
+    for target, labels in tiny.targets.items():
+        assert labels[tiny.rows("val")].tobytes() not in reachable, target
+
+
 def test_pixels_come_in_the_order_of_the_view(tiny: Cohort):
     view = _task(tiny).test
     batches = list(view.pixels(48, 48, batch=7))

@@ -477,6 +477,20 @@ def test_progress_is_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == ""
 
 
+def test_the_time_left_is_told_and_what_was_done_before_does_not_count(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("bench.cli.output.time.monotonic", lambda: clock[0])
+    with stages("Net") as step:
+        for done in range(50, 101):  # the first half was done by an earlier call
+            step(f"training; loss {done}", done, 100)
+            clock[0] += 2.0
+    said = capsys.readouterr().err.splitlines()
+    assert said[1] == "Net: training: 60 of 100 (60%), 20 s, about 80 s left; loss 60"
+    assert said[-1] == "Net: training: 100 of 100 (100%), 100 s; loss 100"
+
+
 def test_stages_begin_anew(capsys: pytest.CaptureFixture[str]) -> None:
     with stages("Training") as step:
         step("reading", 1, 1)

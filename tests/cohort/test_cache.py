@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.cohort import cache
-from bench.cohort.cache import build_cache, open_cache
+from bench.cohort.cache import build_cache, cached_images, open_cache
 from bench.cohort.images import read_grey
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec
@@ -141,6 +141,49 @@ def test_a_cache_of_other_files_is_not_used(cohort: Cohort, tmp_path: Path):
     pixels = _open(cohort, tmp_path)
     assert pixels is not None
     assert not pixels[3].any()
+
+
+def test_who_reads_a_cache_goes_on_reading_it_when_the_files_change(cohort: Cohort, tmp_path: Path):
+    before = _expected(cohort)
+    reading = cached_images(cohort, tmp_path, height=SIDE, width=SIDE)
+    path = cohort.folder / "images" / str(cohort.images[3])
+    Image.fromarray(np.zeros((24, 30), np.uint8)).save(path)
+    os.utime(path, ns=(1, 1))
+    again = cached_images(cohort, tmp_path, height=SIDE, width=SIDE)
+    np.testing.assert_array_equal(reading, before)
+    np.testing.assert_array_equal(again, _expected(cohort))
+    assert not again[3].any()
+
+
+def test_a_damaged_cache_is_mended_before_it_is_read(cohort: Cohort, tmp_path: Path):
+    data = _build(cohort, tmp_path).path
+    content = bytearray(data.read_bytes())
+    content[1000] ^= 255
+    data.write_bytes(content)
+    np.testing.assert_array_equal(cached_images(cohort, tmp_path, height=SIDE, width=SIDE), _expected(cohort))
+
+
+MODES = {
+    "RGB.png": Image.fromarray(np.full((9, 7, 3), (200, 100, 50), np.uint8)),
+    "RGBA.png": Image.fromarray(np.full((9, 7, 4), (200, 100, 50, 255), np.uint8)),
+    "LA.png": Image.fromarray(np.full((9, 7, 2), (124, 255), np.uint8), "LA"),
+    "P.png": Image.fromarray(np.full((9, 7, 3), (200, 100, 50), np.uint8)).quantize(4),
+    "1.png": Image.fromarray(np.full((9, 7), 255, np.uint8)).convert("1"),
+    "CMYK.jpg": Image.fromarray(np.full((9, 7, 3), 124, np.uint8)).convert("CMYK"),
+    "I16.png": Image.fromarray((np.arange(63, dtype=np.uint16) * 1000).reshape(9, 7)),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_other_sizes_and_modes_become_grey_of_the_size(name: str, tmp_path: Path):
+    MODES[name].save(tmp_path / name)
+    found = read_grey(tmp_path / name, SIDE, SIDE)
+    assert (found.shape, found.dtype) == ((SIDE, SIDE), np.uint8)
+    if name == "I16.png":
+        assert np.ptp(found) > 200  # not clipped to white
+    else:
+        grey = {"1.png": 255}.get(name, round(0.299 * 200 + 0.587 * 100 + 0.114 * 50))
+        assert np.abs(found.astype(int) - grey).max() <= 2
 
 
 def test_missing_and_damaged_images(cohort: Cohort, tmp_path: Path):

@@ -1,0 +1,49 @@
+"""Baselines that are a recipe: a network, trained and exported as its TOML file says."""
+
+from __future__ import annotations
+
+from baselines.api import Baseline, Choices, Result, TrainingTask
+
+PACKAGES = ("torch", "lightning", "onnx", "onnxscript")
+
+
+def by_recipe(
+    name: str,
+    summary: str,
+    *,
+    needs_inputs: tuple[str, ...] = (),
+    needs_packages: tuple[str, ...] = (),
+    quick: bool = False,
+) -> Baseline:
+    """The baseline of ``recipes/<name>.toml``.
+
+    Args:
+        name: Its slug and the name of its recipe.
+        summary: One line for `bench baseline list`.
+        needs_inputs: Inputs that the cohort's spec must declare.
+        needs_packages: Importable packages beyond those that every network needs.
+        quick: Whether it belongs to the few that `bench demo` runs.
+    """
+
+    def run(task: TrainingTask) -> Result:
+        from baselines.network_run import run_recipe
+        from baselines.recipe import load_recipe
+
+        return run_recipe(task, load_recipe(name, quick=task.quick, choices=task.choices))
+
+    def side(quick: bool, choices: Choices) -> int:
+        from baselines.recipe import load_recipe
+
+        return load_recipe(name, quick=quick, choices=choices).size
+
+    return Baseline(
+        name,
+        summary,
+        run,
+        needs_images=True,
+        needs_inputs=needs_inputs,
+        needs_packages=(*PACKAGES, *needs_packages),
+        has_recipe=True,
+        side=side,
+        quick=quick,
+    )

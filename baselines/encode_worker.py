@@ -1,0 +1,38 @@
+"""The process that runs somebody's encoder: it sees pixels, never an id or a label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from bench.runtime.child import scrubbed
+from bench.runtime.registry import require_backend
+from bench.runtime.serve import limit_memory, serve
+from bench.runtime.wire import read_message, write_message
+
+
+def work(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answers each message of images with one of features, until there are no more."""
+    request, _ = read_message(requests)
+    limit_memory(request["memory_mb"])
+    path, name = Path(request["model"]), request["features"]
+    try:
+        session = require_backend(request["backend"], "fp32").prepare(path, "fp32", request["batch"])
+        write_message(answers, {"ready": True})
+        while True:
+            _, inputs = read_message(requests)
+            rows = len(next(iter(inputs.values())))
+            features = np.asarray(session.infer(inputs)[name], np.float32)
+            if features.ndim != 2 or len(features) != rows:
+                raise ValueError(f"output {name!r} has shape {features.shape} for {rows} images")
+            write_message(answers, {}, {"features": features})
+    except (EOFError, MemoryError):
+        raise
+    except Exception as error:
+        raise RuntimeError(scrubbed(str(error), path)) from error
+
+
+if __name__ == "__main__":
+    serve(work)
