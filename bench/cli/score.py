@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,13 +66,16 @@ def score(
         cache = space.cache / "replicates"
         refuse_mixed(list_submissions(folder), entries, replicates, seed)
         plans = make_plans(opened, entries, replicates=replicates, seed=seed)
-        with progress("Scoring") as step:
-            cards = score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step)
-        for card in cards:
+        cards: list[dict[str, Any]] = []
+
+        def finished(card: Scorecard) -> None:
             _show_card(report, card)
-        report.result(
-            cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=[card.plain() for card in cards]
-        )
+            if as_json:
+                cards.append(card.plain())
+
+        with progress("Scoring") as step:
+            score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step, finished=finished)
+        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
         with locked(folder / ".lock"):
             board = build_board(opened, list_submissions(folder), cache)
             write_json(space.board(opened.spec.id), board.plain())
@@ -143,7 +146,7 @@ def board(
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
-        loaded = load_board(spec, folder)
+        loaded = load_board(spec, folder, outline=True)
         _say_unscored(report, folder)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))

@@ -107,8 +107,8 @@ def watch(
 ) -> None:
     """Calls `rebuild` with the changed paths whenever files below `roots` differ; ends when `stop` is set.
 
-    `built` is the stamp taken before the first build, so that no change in between is missed. A change is taken
-    up once it has settled: two looks in a row see the same.
+    `built` is the stamp taken before the first build, so that no change in between is missed. A change is
+    taken up once it has settled: two looks in a row see the same.
     """
     stop = stop or threading.Event()
     seen = built

@@ -93,16 +93,22 @@ def score_all(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> list[Scorecard]:
+    finished: Callable[[Scorecard], None] | None = None,
+) -> None:
     """Scores entries and stores each one's scorecard and replicates as soon as it is done.
 
-    The numbers do not depend on `jobs`.
+    Args:
+        plans: The plans of the entries' tracks.
+        entries: What to score.
+        cache: Folder of replicates.
+        jobs: Processes; the numbers do not depend on it.
+        progress: Called with (done, total).
+        finished: Called with each scorecard once it is stored.
 
     Raises:
         BenchError: Entries that cannot be scored; the others are scored and stored.
     """
     problems: list[Problem] = []
-    cards: list[Scorecard] = []
     for done, (entry, found) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
         if isinstance(found, BenchError):
             problems += found.problems
@@ -112,12 +118,12 @@ def score_all(
             areas = {t.target: t.ranked.value for t in found.scorecard.targets}
             write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
             write_json(entry.scorecard, found.scorecard.plain())
-            cards.append(found.scorecard)
+            if finished:
+                finished(found.scorecard)
         if progress:
             progress(done, len(entries))
     if problems:
         raise BenchError(problems)
-    return cards
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Scored | BenchError]:

@@ -9,6 +9,7 @@ from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, 
 from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import load_spec
 from bench.scoring.scorecard import (
+    SCORING_VERSION,
     ContinuousScore,
     DecisionPoint,
     Estimate,
@@ -157,7 +158,7 @@ def scorecard(slug: str, rng: random.Random, auroc: float, calibrated: bool = Tr
         slug=slug,
         stamp=stamp(),
         harness_version="0.1.0",
-        scoring_version=1,
+        scoring_version=SCORING_VERSION,
         predictions_sha256="9f2c4a1e" * 8,
         track="holdout",
         scores="probability" if calibrated else "uncalibrated",
@@ -368,7 +369,7 @@ def loaded_board(
         stamp=stamp(),
         title=title,
         headline="composite_slvh_dlv",
-        scoring_version=1,
+        scoring_version=SCORING_VERSION,
         seed=0,
         replicates=2000,
         level=0.95,
