@@ -118,6 +118,7 @@ class Site:
             )
         codes = digest(*(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in catalogue().values()))
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}))
+        yield Page("python/index.html", self.key, lambda: self._document("python", {}))
         view = {"codes": list(catalogue().values())}
         yield Page("submit/index.html", digest(self.key, codes), lambda: self._document("submit", view))
 

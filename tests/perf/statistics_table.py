@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -91,39 +90,6 @@ def ours(sample: Data) -> dict[str, float]:
     }
 
 
-def peers(sample: Data) -> dict[str, float]:
-    """Seconds of other packages for AUROC replicates of images; none of them draws patients by itself."""
-    import torch
-    from scipy.stats import bootstrap
-    from torchmetrics import BootStrapper
-    from torchmetrics.classification import BinaryAUROC
-
-    torch.set_num_threads(1)
-    some = 40
-
-    def scipy_bootstrap() -> None:
-        bootstrap(
-            (sample.y, sample.p),
-            roc_auc_score,
-            paired=True,
-            vectorized=False,
-            method="percentile",
-            n_resamples=some,
-        )
-
-    def torchmetrics_bootstrap() -> None:
-        metric = BootStrapper(BinaryAUROC(validate_args=False), num_bootstraps=some)
-        metric.update(torch.from_numpy(sample.p), torch.from_numpy(sample.y))
-        metric.compute()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {
-            "scipy.stats.bootstrap (images)": best(scipy_bootstrap, 2) * REPLICATES / some,
-            "torchmetrics BootStrapper (images)": best(torchmetrics_bootstrap, 2) * REPLICATES / some,
-        }
-
-
 FIRST_USE = """
 import time, numpy as np
 rng = np.random.default_rng(0)
@@ -160,7 +126,7 @@ def measure() -> dict[tuple[int, str], tuple[float, float]]:
         sample = data(images, patients)
         usual = loop_seconds(sample)
         found[images, "loop"] = usual, 1.0
-        for name, seconds in {**ours(sample), **peers(sample)}.items():
+        for name, seconds in ours(sample).items():
             found[images, name] = seconds, usual / seconds
     return found
 
