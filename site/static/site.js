@@ -165,7 +165,7 @@
       const link = event.target.closest(".chart a");
       if (!link) return;
       const box = link.getBoundingClientRect();
-      tip.textContent = link.getAttribute("aria-label");
+      tip.textContent = link.querySelector("title").textContent;
       tip.hidden = false;
       tip.style.left = `${Math.max(4, Math.min(box.left + scrollX, scrollX + innerWidth - tip.offsetWidth - 8))}px`;
       tip.style.top = `${box.bottom + scrollY + 6}px`;

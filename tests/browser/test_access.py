@@ -1,7 +1,5 @@
 """Accessibility by axe-core, as text: the content policy stops a script tag."""
 
-from pathlib import Path
-
 import pytest
 
 from bench.publish.site import build_site
@@ -23,9 +21,8 @@ PAGES = [
 
 
 @pytest.fixture(scope="session")
-def axe():
-    package = pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
-    return (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")
+def axe(modules):
+    return (modules / "axe-core" / "axe.min.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
