@@ -15,7 +15,9 @@ def faults(modules, folder):
         pytest.skip("node is not installed")
     command = [modules / ".bin" / "html-validate", "--config", RULES, "--formatter", "json", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    return [(m["ruleId"], m["message"], f["filePath"]) for f in json.loads(done.stdout) for m in f["messages"]]
+    return [
+        (m["ruleId"], m["message"], f["filePath"]) for f in json.loads(done.stdout) for m in f["messages"]
+    ]
 
 
 def test_no_page_has_an_error(modules, folder):

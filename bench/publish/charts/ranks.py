@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.publish.charts.svg import at, attributes, bar, chart, link, path, square, text, tooltip
-from bench.publish.format import percent, shortened
+from bench.publish.format import fitting, percent
 from bench.publish.scales import Linear
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 560, 18, 8
@@ -51,7 +51,7 @@ def _row(row: RankRow, axis: Linear, y: float) -> str:
         words += f", first in {percent(row.p_best, 0)} of replicates"
         share = path(bar(RIGHT + 20, y - 5, 100 * row.p_best, 10), "fill")
         share += text(RIGHT + 26 + 100 * row.p_best, y + 4, percent(row.p_best, 0), "dim")
-    name = shortened(row.label, 30)
+    name = fitting(row.label, 30)
     content = tooltip(words) + text(LEFT, y + 4, name, "end") + marks
     group = attributes({"class": "row", "data-e": row.slug})
     return f"<g{group}>{link(content, row.href, f'{name}: {rank}')}{share}</g>"

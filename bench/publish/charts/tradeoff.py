@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
-from bench.publish.format import decimal, shortened, significant
+from bench.publish.format import decimal, fitting, significant
 from bench.publish.scales import Linear, Log, domain, log_domain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
@@ -81,7 +81,7 @@ def _mark(point: SpeedPoint, x: Log, y: Linear, *, on_front: bool, whisker: bool
     px, py = x(point.latency_ms), y(point.auroc)
     numbers = f"{significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
     numbers += "" if point.eligible else ", speed not ranked"
-    name = shortened(point.name, 26)
+    name = fitting(point.name, 26)
     marks = tooltip(f"{point.name}: {numbers}")
     if whisker and point.low is not None and point.high is not None:
         marks += path(f"M{at(px)} {at(y(point.low))}V{at(y(point.high))}", "ci thin")
