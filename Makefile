@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test perf coverage lint lock clean
+.PHONY: demo browser test perf coverage lint lock clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
+
+browser:  ## what the browser tests need, where it can be had; they are skipped where not
+	.ci/browser
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist loadfile

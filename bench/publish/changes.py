@@ -122,5 +122,6 @@ def sitemap(paths: Sequence[str], base: str) -> bytes:
 
 
 def robots(base: str) -> bytes:
-    """Everything may be read."""
-    return f"User-agent: *\nAllow: /\nSitemap: {base}sitemap.xml\n".encode()
+    """Everything may be read; the site map is named where its whole address is known, as it must be."""
+    sitemap = f"Sitemap: {base}sitemap.xml\n" if "://" in base else ""
+    return f"User-agent: *\nAllow: /\n{sitemap}".encode()

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bench.board.model import Board, Standing, TestSet, Twins
 from bench.documents import Document
+from bench.publish.releases import ReleaseRecord
 from bench.scoring.scorecard import Estimate, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Reported
 from bench.timing.record import TimingRecord
@@ -103,6 +104,7 @@ PUBLISHED: dict[str, type[Document]] = {
     "scorecard": Scorecard,
     "submission": Manifest,
     "timing": TimingRecord,
+    "release": ReleaseRecord,
 }
 """Name of a schema file → its model."""
 

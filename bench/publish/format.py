@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from bench.scoring.scorecard import Estimate
 
@@ -45,6 +46,25 @@ def printable(text: str) -> str:
 def shortened(text: str, length: int) -> str:
     """`text`, or its beginning and an ellipsis where it is longer than `length`."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def fitting(text: str, width: float) -> str:
+    """`text`, or its beginning and an ellipsis where it would be wider than `width` average letters."""
+    room = width
+    for index, character in enumerate(text):
+        room -= _letters(character)
+        if room < 0:
+            return text[: max(index - 1, 0)].rstrip() + "…"
+    return text
+
+
+def _letters(character: str) -> float:
+    """Width of a character in a sans-serif face, in average lower-case letters."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.9
+    if unicodedata.combining(character):
+        return 0.0
+    return 1.6 if character in "mwMW@%" else 1.3 if character.isupper() else 1.0
 
 
 def decimal(value: float | None, digits: int = 3) -> str:

@@ -58,7 +58,8 @@
     if (!table) return;
     const rows = all("tr[data-e]", table);
     const heads = all("thead tr:last-child th", table).map((head) => head.dataset.k);
-    const words = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+    const words = new Map(); // read when first searched: a long board opens sooner
+    const wordsOf = (row) => words.get(row) ?? words.set(row, row.textContent.toLowerCase()).get(row);
     const column = { team: heads.indexOf("by"), kind: heads.indexOf("kind"), inputs: heads.indexOf("inputs") };
     const first = heads.map((key, i) => (i > 3 && !/ece|brier|speed|by|kind|inputs/.test(key)) || key === "auroc" ? -1 : 1);
     rows.forEach((row, place) => { row.dataset.p = place; });
@@ -70,7 +71,7 @@
       const query = tools.elements.q.value.trim().toLowerCase();
       let shown = 0;
       for (const row of rows) {
-        const fits = words.get(row).includes(query) &&
+        const fits = (!query || wordsOf(row).includes(query)) &&
           facets.every((s) => !s.value || row.cells[column[s.name]].textContent.trim() === s.value);
         row.hidden = !fits;
         shown += fits;
@@ -147,10 +148,57 @@
     for (const mark of all(".chart [data-e]")) mark.classList.toggle("faint", !known.includes(mark.dataset.e));
   }
 
+  const tip = document.createElement("div");
+  function tell(words, box, spoken) {
+    tip.textContent = words;
+    tip.setAttribute("aria-hidden", spoken ? "false" : "true");
+    tip.hidden = false;
+    tip.style.left = `${Math.max(4, Math.min(box.left + scrollX, scrollX + innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${box.bottom + scrollY + 6}px`;
+  }
+
+  // The values of a chart's curves, under the pointer or step by step with the arrow keys.
+  function reading() {
+    for (const svg of all("svg[data-x]")) {
+      const [x, y] = [svg.dataset.x, svg.dataset.y].map((axis) => axis.split(" ").map(Number));
+      const scaled = ([low, high, start, end], place) => low + (high - low) * (place - start) / (end - start);
+      const curves = all("path[data-n]", svg).map((path) => [path.dataset.n,
+        path.getAttribute("d").slice(1).split("L").map((point) => point.split(" ").map(Number))]);
+      if (!curves.length) continue;
+      const axis = svg.querySelector(".name.mid").textContent;
+      let place = (x[2] + x[3]) / 2;
+      const say = (spoken) => {
+        const words = curves.flatMap(([name, points]) => {
+          const i = points.findIndex((p, k) => k && points[k - 1][0] <= place && place <= p[0] && p[0] > points[k - 1][0]);
+          if (i < 0) return [];
+          const [a, b] = [points[i - 1], points[i]];
+          return [`${name} ${scaled(y, a[1] + (b[1] - a[1]) * (place - a[0]) / (b[0] - a[0])).toFixed(3)}`];
+        });
+        const box = svg.getBoundingClientRect();
+        tell(`${axis} ${scaled(x, place).toFixed(2)}: ${words.join(", ") || "no value"}`, box, spoken);
+      };
+      svg.tabIndex = 0;
+      svg.addEventListener("pointermove", (event) => {
+        const box = svg.getBoundingClientRect();
+        place = (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
+        if (place < x[2] || place > x[3]) tip.hidden = true;
+        else say(false);
+      });
+      svg.addEventListener("pointerleave", () => { tip.hidden = true; });
+      svg.addEventListener("focus", () => say(true));
+      svg.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        place = Math.max(x[2], Math.min(x[3], place + step * (x[3] - x[2]) / 20));
+        say(true);
+      });
+    }
+  }
+
   function highlighting() {
-    const tip = document.createElement("div");
     tip.className = "tip";
-    tip.setAttribute("aria-hidden", "true");
+    tip.setAttribute("role", "status");
     tip.hidden = true;
     document.body.append(tip);
     const light = (target, on) => {
@@ -164,15 +212,11 @@
       light(event.target, true);
       const link = event.target.closest(".chart a");
       if (!link) return;
-      const box = link.getBoundingClientRect();
-      tip.textContent = link.getAttribute("aria-label");
-      tip.hidden = false;
-      tip.style.left = `${Math.max(4, Math.min(box.left + scrollX, scrollX + innerWidth - tip.offsetWidth - 8))}px`;
-      tip.style.top = `${box.bottom + scrollY + 6}px`;
+      tell(link.querySelector("title").textContent, link.getBoundingClientRect(), false);
     });
     addEventListener("focusout", (event) => { light(event.target, false); tip.hidden = true; });
     addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
   }
 
-  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); });
+  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); reading(); });
 })();

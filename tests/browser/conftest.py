@@ -6,6 +6,7 @@ import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,7 @@ def browser():
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = chromium_path()
     if path is None:
-        pytest.skip("no chromium is installed (apt-get install chromium)")
+        pytest.skip("no chromium is installed (make browser)")
     with api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield started
@@ -40,6 +41,15 @@ def folder(tmp_path_factory):
     boards = [loaded_board(24, names=HOSTILE), reported_only()]
     build_site(boards, root / "some" / "base", base="/some/base/", built_from="commit abc1234")
     return root
+
+
+@pytest.fixture(scope="session")
+def modules():
+    """What npm installed for these tests."""
+    found = Path(__file__).parent / "node_modules"
+    if not (found / "axe-core").is_dir():
+        pytest.skip("axe-core and html-validate are not installed (make browser)")
+    return found
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -165,21 +165,60 @@ def test_ranks_do_not_change_with_filters(visit, address):
     assert page.eval_on_selector_all("#board tbody tr[data-e]", read) == before
 
 
+def tab_to(page, wanted, limit=120):
+    """Presses Tab until the focused element fits."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"(e => {wanted})(document.activeElement)"):
+            return
+    raise AssertionError(f"{wanted} is not reached by {limit} steps")
+
+
 def test_from_the_board_to_a_comparison_by_keyboard_alone(visit, address):
     opened = visit(address)
     page = opened.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
     for slug in ("entry-0001", "entry-0003"):
-        page.locator(f"#board input[value={slug}]").focus()
+        tab_to(page, f"e.value === '{slug}'")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("Space")
-    page.locator("#pick button[type=submit]").focus()
+    tab_to(page, "e.type === 'submit'")
     page.keyboard.press("Enter")
     page.wait_for_url("**/compare/index.html?e=entry-0001,entry-0003")
     shown = page.eval_on_selector_all("#compare tbody tr:not([hidden])", "rows => rows.map(r => r.dataset.e)")
     assert shown == ["entry-0001", "entry-0003"]
-    page.locator("#every").focus()
+    tab_to(page, "e.id === 'every'")
     page.keyboard.press("Enter")
     page.wait_for_url(address + "compare/index.html")
     assert page.locator("#compare tbody tr:not([hidden])").count() > 20
+    assert opened.faults == []
+
+
+def test_back_and_forward_restore_each_view(visit, address):
+    opened = visit(address)
+    page = opened.page
+    plain = names(page)
+    head(page, "brier").locator("button").click()
+    by_brier = names(page)
+    page.select_option("select[name=kind]", "baseline")
+    assert names(page) == ["control"]
+    page.locator("#board tbody tr:not([hidden]) a").first.click()
+    assert "/e/control/" in page.url
+    page.go_back()
+    assert names(page) == ["control"]
+    page.go_back()
+    assert names(page) == by_brier
+    assert head(page, "brier").get_attribute("aria-sort") == "ascending"
+    page.go_back()
+    assert names(page) == plain
+    assert head(page, "rank").get_attribute("aria-sort") == "ascending"
+    page.go_forward()
+    assert names(page) == by_brier
+    page.go_forward()
+    assert names(page) == ["control"]
+    assert page.locator("select[name=kind]").input_value() == "baseline"
     assert opened.faults == []
 
 
@@ -230,12 +269,92 @@ def test_inline_script_and_foreign_requests_are_stopped_by_the_policy(visit, add
     assert ran == "stopped"
 
 
-def test_print_and_forced_colours_keep_the_table(visit, address):
-    page = visit(address, forced_colors="active", reduced_motion="reduce").page
-    assert page.locator("#board").is_visible()
+def test_forced_colours_keep_marks_words_and_dashes(visit, address):
+    page = visit(address, forced_colors="active").page
     border = page.evaluate("getComputedStyle(document.querySelector('tr.tie td')).borderLeftWidth")
     assert border == "3px"
-    page.emulate_media(media="print", forced_colors="none")
+    style = "e => { const s = getComputedStyle(e); return [s.fill, s.stroke]; }"
+    back = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    fill, _ = page.locator(".chart .dot").first.evaluate(style)
+    _, stroke = page.locator(".chart .ci").first.evaluate(style)
+    assert back not in (fill, stroke)
+    page.goto(address + "e/entry-0000/index.html")
+    dashes = page.eval_on_selector_all(
+        ".charts figure:first-child .curve", "es => es.map(e => getComputedStyle(e).strokeDasharray)"
+    )
+    assert len(set(dashes)) == len(dashes) == 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_print_is_dark_on_white_with_the_whole_table(visit, address, scheme):
+    page = visit(address, scheme=scheme).page
+    if scheme == "dark":
+        page.click("#theme")
+        page.click("#theme")
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.emulate_media(media="print", color_scheme=scheme)
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.documentElement).color") == "rgb(22, 25, 29)"
     assert page.locator("#board").is_visible()
-    assert not page.locator("#tools").is_visible()
-    assert not page.locator(".pick").first.is_visible()
+    assert page.locator("svg.chart").first.is_visible()
+    for hidden in ("#tools", ".pick button", "#theme", ".cohorts"):
+        assert not page.locator(hidden).first.is_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+
+
+def test_nothing_moves_with_or_without_reduced_motion(visit, address):
+    for motion in ("reduce", "no-preference"):
+        page = visit(address, reduced_motion=motion).page
+        head(page, "brier").locator("button").click()
+        assert page.evaluate("document.getAnimations().length") == 0
+        moving = page.eval_on_selector_all(
+            "*", "es => es.filter(e => getComputedStyle(e).transitionDuration !== '0s').length"
+        )
+        assert moving == 0
+        assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_arabic_and_chinese_names_are_whole_isolated_and_cut_to_fit(visit, address):
+    for slug, name in (("entry-0004", "نموذج الأشعة"), ("entry-0005", "胸部X线模型")):
+        page = visit(address).page
+        row = page.locator(f"#board tr[data-e={slug}]")
+        assert row.locator("bdi").first.inner_text() == name
+        assert row.locator("bdi").first.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
+        label = page.locator(f".chart .row[data-e={slug}] text").first
+        assert label.text_content() == name
+        row.locator("a").first.click()
+        assert page.locator("h1").inner_text() == name
+        assert name in page.title()
+
+
+def test_no_label_of_a_chart_leaves_its_drawing(visit, address):
+    page = visit(address).page
+    for path in ("index.html", "compare/index.html", "speed/index.html", "e/entry-0006/index.html"):
+        page.goto(address + path)
+        outside = page.eval_on_selector_all(
+            "svg.chart text",
+            """es => es.filter(e => {
+                const own = e.getBoundingClientRect(), all = e.ownerSVGElement.getBoundingClientRect();
+                return own.left < all.left - 2 || own.right > all.right + 2;
+            }).map(e => e.textContent)""",
+        )
+        assert outside == [], path
+
+
+def test_curves_say_their_values_by_pointer_and_by_keyboard(visit, address, folder):
+    entry = json.loads((folder / "some" / "base" / "e" / "entry-0000" / "entry.json").read_text())
+    points = entry["scorecard"]["targets"][0]["roc"]
+    half = next(p["y"] for p in points if abs(p["x"] - 0.5) < 1e-9)
+    page = visit(address + "e/entry-0000/index.html").page
+    drawing = page.locator("svg[data-x]").first
+    drawing.focus()
+    words = page.locator(".tip").inner_text()
+    assert words.startswith("1 − specificity 0.50: Composite 0.")
+    assert abs(float(words.split("Composite ")[1].split(",")[0]) - half) <= 0.006
+    assert page.locator(".tip[role=status][aria-hidden=false]").count() == 1
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tip").inner_text().startswith("1 − specificity 0.55:")
+    page.keyboard.press("Escape")
+    assert not page.locator(".tip").is_visible()
+    page.locator("svg[data-x]").nth(2).hover()
+    assert page.locator(".tip").inner_text().startswith("Predicted probability 0.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 
@@ -385,3 +386,31 @@ def reported_only() -> LoadedBoard:
     rng = random.Random(5)
     found = {"paper": Entry("paper", manifest(2, rng, "A paper's DenseNet", "reported"), None, ())}
     return LoadedBoard(load_spec("chexchonet"), None, found)
+
+
+def with_bare_entry(board: LoadedBoard, slug: str) -> LoadedBoard:
+    """The board with an entry of which nothing is known but that it exists."""
+    entry = board.entries[slug]
+    assert entry.scorecard is not None
+    assert board.board is not None
+    empty = entry.scorecard.model_copy(
+        update={"targets": (), "macro": None, "subgroups": (), "continuous": (), "flags": ()}
+    )
+
+    def forget(standing: Standing) -> Standing:
+        if standing.slug != slug:
+            return standing
+        return Standing(slug=slug, auroc=None, rank=None, rank_low=None, rank_high=None)
+
+    targets = tuple(
+        t.model_copy(
+            update={"standings": tuple(sorted(map(forget, t.standings), key=lambda s: s.rank is None))}
+        )
+        for t in board.board.targets
+    )
+    bare = dataclasses.replace(entry, scorecard=empty, timings=())
+    return dataclasses.replace(
+        board,
+        board=board.board.model_copy(update={"targets": targets}),
+        entries={**board.entries, slug: bare},
+    )

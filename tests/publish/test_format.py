@@ -6,6 +6,7 @@ from bench.publish.bibtex import bibtex
 from bench.publish.format import (
     decimal,
     estimate,
+    fitting,
     interval,
     plural,
     printable,
@@ -86,6 +87,22 @@ def test_templates_escape_and_refuse_unknown_names():
     assert env.from_string("{{ x }}").render(x="<b>\x00") == "&lt;b&gt;\ufffd"
     with pytest.raises(jinja2.UndefinedError):
         env.from_string("{{ y }}").render()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ResNet-50", "ResNet-50"),
+        ("a" * 20, "a" * 20),
+        ("a" * 21, "a" * 19 + "…"),
+        ("W" * 20, "W" * 11 + "…"),
+        ("模" * 20, "模" * 9 + "…"),
+        ("نموذج الأشعة", "نموذج الأشعة"),
+        ("", ""),
+    ],
+)
+def test_a_label_is_cut_by_its_width_and_not_by_its_letters(text, shown):
+    assert fitting(text, 20) == shown
 
 
 def test_bibtex_fields_cannot_be_left():

@@ -5,11 +5,10 @@ import json
 
 import pytest
 
-from bench.board.model import Standing
 from bench.publish.checks import check_site
 from bench.publish.checks.budgets import BOARD_BYTES, ENTRY_BYTES, KB, gzip_bytes
 from bench.publish.site import build_site
-from tests.publish.boards import loaded_board
+from tests.publish.boards import loaded_board, with_bare_entry
 from tests.publish.pages import read
 
 
@@ -119,26 +118,7 @@ def test_a_failed_build_leaves_the_old_site(tmp_path, monkeypatch):
 
 
 def test_an_entry_with_everything_missing_can_be_shown(tmp_path):
-    board = loaded_board(4)
-    entry = board.entries["entry-0001"]
-    empty = entry.scorecard.model_copy(
-        update={"targets": (), "macro": None, "subgroups": (), "continuous": (), "flags": ()}
-    )
-    bare = dataclasses.replace(entry, scorecard=empty, timings=())
-
-    def forget(standing):
-        if standing.slug != "entry-0001":
-            return standing
-        return Standing(slug=standing.slug, auroc=None, rank=None, rank_low=None, rank_high=None)
-
-    targets = tuple(
-        t.model_copy(
-            update={"standings": tuple(sorted(map(forget, t.standings), key=lambda s: s.rank is None))}
-        )
-        for t in board.board.targets
-    )
-    changed_board = board.board.model_copy(update={"targets": targets})
-    loaded = dataclasses.replace(board, board=changed_board, entries={**board.entries, "entry-0001": bare})
+    loaded = with_bare_entry(loaded_board(4), "entry-0001")
     build_site([loaded], tmp_path / "site")
     assert check_site(tmp_path / "site") == []
     text = read(tmp_path / "site" / "e" / "entry-0001" / "index.html").text()

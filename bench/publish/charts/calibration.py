@@ -35,11 +35,11 @@ def reliability(bins: Sequence[ReliabilityBin], label: str) -> Markup:
         if b.mean_prediction is not None and b.observed is not None
     ]
     if centres:
-        body += path(plot.line(centres), "curve s0")
+        body += path(plot.line(centres), "curve s0", "observed")
         body += path("".join(square(plot.x(x), plot.y(y), 2.5) for x, y in centres), "dot")
     body += _counts(bins, plot)
     title = f"Reliability, {label}: {plural(len(shown), 'bin')} shown of {len(bins)}"
-    return chart(SIZE, SIZE + 16 + STRIP, body, title=title)
+    return chart(SIZE, SIZE + 16 + STRIP, body, title=title, plot=plot)
 
 
 def _reach(bins: Sequence[ReliabilityBin]) -> float:
@@ -59,10 +59,10 @@ def distribution(scores: ScoreDistribution, label: str) -> Markup:
     ticks = x.ticks(5)
     body = plot.frame(ticks, y.ticks(5), "Score", "Share of the class")
     body += path(_bars(plot, scores, scores.negative), "fill s1")
-    body += path(_outline(plot, scores, scores.positive), "curve s0")
+    body += path(_outline(plot, scores, scores.positive), "curve s0", "positive")
     body += text(LEFT + SIDE - 4, TOP + 14, "positive (line)", "end s0")
     body += text(LEFT + SIDE - 4, TOP + 30, "negative (filled)", "end s1")
-    return chart(SIZE, SIZE + 16, body, title=f"Distribution of scores by class, {label}")
+    return chart(SIZE, SIZE + 16, body, title=f"Distribution of scores by class, {label}", plot=plot)
 
 
 def _span(scores: ScoreDistribution) -> tuple[float, float]:

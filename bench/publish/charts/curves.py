@@ -37,7 +37,7 @@ def roc(curves: Sequence[Curve]) -> Markup:
     body = plot.frame(UNIT_TICKS, UNIT_TICKS, "1 − specificity", "Sensitivity")
     body += path(plot.line([(0, 0), (1, 1)]), "ref")
     title = "ROC curves. " + "; ".join(f"{c.label}: AUROC {decimal(c.value)}" for c in curves)
-    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=True), title=title)
+    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=True), title=title, plot=plot)
 
 
 def precision_recall(curves: Sequence[Curve], prevalences: Sequence[float | None]) -> Markup:
@@ -51,7 +51,7 @@ def precision_recall(curves: Sequence[Curve], prevalences: Sequence[float | None
         f"{c.label}: AUPRC {decimal(c.value)} at prevalence {percent(p)}"
         for c, p in zip(curves, prevalences, strict=True)
     )
-    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=False), title=title)
+    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=False), title=title, plot=plot)
 
 
 def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
@@ -64,20 +64,22 @@ def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
     plot = Plot(x, Linear(low, high, TOP + SIDE, TOP))
     body = plot.frame(x.ticks(5), plot.y.ticks(5), "Threshold probability", "Net benefit")  # type: ignore[call-arg]
     body += path(plot.line([(x.low, 0), (x.high, 0)]), "ref")
-    body += path(plot.line((p.threshold, p.treat_all) for p in shown if p.treat_all >= low), "curve s1")
+    body += path(
+        plot.line((p.threshold, p.treat_all) for p in shown if p.treat_all >= low), "curve s1", "treat all"
+    )
     model = simplified([(p.threshold, p.net_benefit) for p in shown], 0.004 * (high - low))
-    body += path(plot.line(model), "curve s0")
+    body += path(plot.line(model), "curve s0", "this entry")
     body += text(LEFT + SIDE - 4, TOP + 14, "this entry", "end s0")
     body += text(LEFT + SIDE - 4, TOP + 30, "treat all", "end s1")
     body += text(LEFT + SIDE - 4, plot.y(0) - 4, "treat none", "end dim")
-    return chart(SIZE, SIZE + 16, body, title=f"Decision curve, {label}: net benefit by threshold")
+    return chart(SIZE, SIZE + 16, body, title=f"Decision curve, {label}: net benefit by threshold", plot=plot)
 
 
 def _curves(plot: Plot, curves: Sequence[Curve], *, from_bottom: bool) -> str:
     parts = []
     for index, curve in enumerate(curves):
         style = f"s{index % 6}"
-        parts.append(path(plot.line(simplified(curve.points)), f"curve {style}"))
+        parts.append(path(plot.line(simplified(curve.points)), f"curve {style}", curve.label))
         line = len(curves) - 1 - index if from_bottom else index
         y = TOP + SIDE - 8 - 15 * line if from_bottom else TOP + 14 + 15 * line
         parts.append(text(LEFT + SIDE - 4, y, f"{curve.label} {decimal(curve.value)}", f"end {style}"))

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from bench.publish.charts.svg import at, attributes, chart, link, path, square, text, tooltip
 from bench.publish.format import decimal as number
-from bench.publish.format import interval, plural, shortened
+from bench.publish.format import fitting, interval, plural
 from bench.publish.scales import Linear, domain, tick_texts
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 470, 20, 8
+LABEL = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,9 @@ def _row(row: ForestRow, axis: Linear, y: float) -> str:
     limits = interval(row.low, row.high)
     if limits:
         numbers += f" ({limits})"
-    name = text(LEFT, y + 4, shortened(row.label, 30), "end")
-    ends = text(RIGHT + 16, y + 4, numbers, "num") + (
-        text(RIGHT + 166, y + 4, row.note, "dim") if row.note else ""
-    )
+    name = text(LEFT, y + 4, fitting(row.label, LABEL), "end")
+    ends = " " + text(RIGHT + 16, y + 4, numbers, "num")  # the blank parts the words for those who hear them
+    ends += f" {text(RIGHT + 166, y + 4, row.note, 'dim')}" if row.note else ""
     marks = ""
     if row.value is not None:
         if row.low is not None and row.high is not None:
@@ -82,5 +82,6 @@ def _row(row: ForestRow, axis: Linear, y: float) -> str:
     group = attributes({"class": "row tied" if row.marked else "row", "data-e": row.slug})
     content = tooltip(f"{row.label}: {numbers}") + name + marks + ends
     if row.href:
-        return f"<g{group}>{link(content, row.href, f'{row.label}: {numbers}')}</g>"
+        seen = f"{fitting(row.label, LABEL)}: {numbers}{f', {row.note}' if row.note else ''}"
+        return f"<g{group}>{link(content, row.href, seen)}</g>"
     return f"<g{group}>{content}</g>"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.publish.charts.svg import at, attributes, bar, chart, link, path, square, text, tooltip
-from bench.publish.format import percent, shortened
+from bench.publish.format import fitting, percent
 from bench.publish.scales import Linear
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 560, 18, 8
@@ -43,12 +43,15 @@ def rank_chart(rows: Sequence[RankRow], ranked: int, label: str) -> Markup:
 
 
 def _row(row: RankRow, axis: Linear, y: float) -> str:
-    words = f"{row.label}: rank {row.rank}, interval {row.low} to {row.high}"
+    rank = f"rank {row.rank}, interval {row.low} to {row.high}"
+    words, share = f"{row.label}: {rank}", ""
     marks = path(f"M{at(axis(row.low))} {at(y)}H{at(axis(row.high))}", "ci")
     marks += path(square(axis(row.rank), y, 3.5), "dot")
     if row.p_best is not None:
         words += f", first in {percent(row.p_best, 0)} of replicates"
-        marks += path(bar(RIGHT + 20, y - 5, 100 * row.p_best, 10), "fill")
-        marks += text(RIGHT + 26 + 100 * row.p_best, y + 4, percent(row.p_best, 0), "dim")
-    content = tooltip(words) + text(LEFT, y + 4, shortened(row.label, 30), "end") + marks
-    return f"<g{attributes({'class': 'row', 'data-e': row.slug})}>{link(content, row.href, words)}</g>"
+        share = path(bar(RIGHT + 20, y - 5, 100 * row.p_best, 10), "fill")
+        share += text(RIGHT + 26 + 100 * row.p_best, y + 4, percent(row.p_best, 0), "dim")
+    name = fitting(row.label, 30)
+    content = tooltip(words) + text(LEFT, y + 4, name, "end") + marks
+    group = attributes({"class": "row", "data-e": row.slug})
+    return f"<g{group}>{link(content, row.href, f'{name}: {rank}')}{share}</g>"

@@ -33,9 +33,9 @@ def text(x: float, y: float, content: str, css: str = "") -> str:
     return f'<text{style} x="{at(x)}" y="{at(y)}">{escape(printable(content))}</text>'
 
 
-def path(data: str, css: str) -> str:
-    """A path."""
-    return f'<path class="{css}" d="{data}"/>'
+def path(data: str, css: str, name: str = "") -> str:
+    """A path; a `name` lets the script say its values."""
+    return f'<path class="{css}"{attributes({"data-n": name})} d="{data}"/>'
 
 
 def polyline(points: Iterable[tuple[float, float]]) -> str:
@@ -77,11 +77,23 @@ def tooltip(content: str) -> str:
 
 
 def chart(
-    width: float, height: float, body: str, *, title: str, css: str = "", linked: bool = False
+    width: float,
+    height: float,
+    body: str,
+    *,
+    title: str,
+    css: str = "",
+    linked: bool = False,
+    plot: Plot | None = None,
 ) -> Markup:
-    """A whole chart. One with links is a group, one without is an image; both are named by `title`."""
+    """A whole chart. One with links is a group, one without is an image; both are named by `title`.
+
+    With `plot` its axes go along, so that the script can say the values of its named paths.
+    """
     role = "group" if linked else "img"
-    names = attributes({"class": f"chart {css}".strip(), "role": role, "aria-label": title})
+    axes = {"data-x": plot.x, "data-y": plot.y} if plot else {}
+    ends = {key: f"{a.low:g} {a.high:g} {at(a.start)} {at(a.end)}" for key, a in axes.items()}
+    names = attributes({"class": f"chart {css}".strip(), "role": role, "aria-label": title, **ends})
     return Markup(f'<svg{names} viewBox="0 0 {at(width)} {at(height)}">{body}</svg>')
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
-from bench.publish.format import decimal, shortened, significant
+from bench.publish.format import decimal, fitting, significant
 from bench.publish.scales import Linear, Log, domain, log_domain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
@@ -79,9 +79,10 @@ def _stairs(best: Sequence[SpeedPoint], x: Log, y: Linear) -> str:
 
 def _mark(point: SpeedPoint, x: Log, y: Linear, *, on_front: bool, whisker: bool) -> str:
     px, py = x(point.latency_ms), y(point.auroc)
-    words = f"{point.name}: {significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
-    words += "" if point.eligible else ", speed not ranked"
-    marks = tooltip(words)
+    numbers = f"{significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
+    numbers += "" if point.eligible else ", speed not ranked"
+    name = fitting(point.name, 26)
+    marks = tooltip(f"{point.name}: {numbers}")
     if whisker and point.low is not None and point.high is not None:
         marks += path(f"M{at(px)} {at(y(point.low))}V{at(y(point.high))}", "ci thin")
     css = "dot best" if on_front else "dot" if point.eligible else "dot hollow"
@@ -92,5 +93,5 @@ def _mark(point: SpeedPoint, x: Log, y: Linear, *, on_front: bool, whisker: bool
     )
     if on_front:
         right = px > RIGHT - 150
-        marks += text(px - 8 if right else px + 8, py - 8, shortened(point.name, 26), "end" if right else "")
-    return link(marks, point.href, words, point.slug)
+        marks += text(px - 8 if right else px + 8, py - 8, name, "end" if right else "")
+    return link(marks, point.href, f"{name}: {numbers}", point.slug)

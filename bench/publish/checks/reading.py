@@ -12,7 +12,7 @@ LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "obj
 
 @dataclass(slots=True)
 class BoardRow:
-    """A row of the board's table: the entry's slug and the text of the cells."""
+    """A row of a board's table by slug, or of an entry's table by target: the text of its cells."""
 
     slug: str
     cells: list[str] = field(default_factory=list)
@@ -30,7 +30,9 @@ class PageFacts:
         faults: What is wrong with the HTML.
         policy: The content policy, empty where there is none.
         target: Target of the board's table, empty on other pages.
+        columns: Keys of the columns of the board's table.
         rows: Rows of the board's table.
+        scores: Rows of an entry's table of targets.
         heading: Text of the first heading.
     """
 
@@ -41,7 +43,9 @@ class PageFacts:
     faults: list[str] = field(default_factory=list)
     policy: str = ""
     target: str = ""
+    columns: list[str] = field(default_factory=list)
     rows: list[BoardRow] = field(default_factory=list)
+    scores: list[BoardRow] = field(default_factory=list)
     heading: str = ""
 
 
@@ -61,6 +65,7 @@ class _Reader(HTMLParser):
         self.facts = facts
         self.open: list[str] = []
         self.in_board = False
+        self.row: BoardRow | None = None
         self.texts: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -74,7 +79,7 @@ class _Reader(HTMLParser):
         self._follow_board(tag, found)
         if tag not in VOID:
             self.open.append(tag)
-        if (tag == "td" and self.in_board and self.facts.rows) or (tag == "h1" and not self.facts.heading):
+        if (tag == "td" and self.row) or (tag == "h1" and not self.facts.heading):
             self.texts = []
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -88,13 +93,13 @@ class _Reader(HTMLParser):
             return
         self.open.pop()
         if tag == "table":
-            self.in_board = False
+            self.in_board, self.row = False, None
         if self.texts is not None and tag in ("td", "h1"):
             text = " ".join("".join(self.texts).split())
             if tag == "h1":
                 self.facts.heading = text
-            else:
-                self.facts.rows[-1].cells.append(text)
+            elif self.row:
+                self.row.cells.append(text)
             self.texts = None
 
     def handle_data(self, data: str) -> None:
@@ -124,5 +129,13 @@ class _Reader(HTMLParser):
     def _follow_board(self, tag: str, found: dict[str, str]) -> None:
         if tag == "table" and found.get("id") == "board":
             self.in_board, self.facts.target = True, found.get("data-target", "")
+        elif tag == "th" and self.in_board and found.get("data-k"):
+            self.facts.columns.append(found["data-k"])
         elif tag == "tr" and self.in_board and found.get("data-e"):
-            self.facts.rows.append(BoardRow(found["data-e"]))
+            self.row = BoardRow(found["data-e"])
+            self.facts.rows.append(self.row)
+        elif tag == "tr" and found.get("data-t"):
+            self.row = BoardRow(found["data-t"])
+            self.facts.scores.append(self.row)
+        elif tag == "tr":
+            self.row = None
