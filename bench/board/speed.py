@@ -65,7 +65,7 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
         for record in entry.timings:
             timing = record.row(batch)
             if timing is not None:
-                row = SpeedRow(entry.slug, _auroc(entry, target), timing, why_unranked(timing))
+                row = SpeedRow(entry.slug, _auroc(entry, record, target), timing, why_unranked(timing))
                 found.setdefault(_setting(record), []).append(row)
     return tuple(
         SpeedColumn(
@@ -106,7 +106,10 @@ def _setting(record: TimingRecord) -> tuple[bool, str, str, str]:
     return not record.is_gpu, record.device, record.backend_label, record.precision
 
 
-def _auroc(entry: Entry, target: str) -> float | None:
+def _auroc(entry: Entry, record: TimingRecord, target: str) -> float | None:
+    """The entry's, or that of the record's own predictions where its precision is scored by itself."""
+    if record.precision == "int8":
+        return record.own_auroc.get(target)
     score = entry.scorecard.target(target) if entry.scorecard else None
     return None if score is None else score.metrics["auroc"].value
 

@@ -38,7 +38,7 @@ class TorchBackend:
         """Whether PyTorch with CUDA, ONNX and a GPU with its driver are there."""
         found = gpu_availability(("torch", "onnx"), _INSTALL)
         if find_spec("torch") and package_versions(["torch"]).get("torch", "").endswith("+cpu"):
-            remedy = "install PyTorch's build for CUDA"
+            remedy = "pip install --force-reinstall torch"
             return Availability(
                 False,
                 f"{_CPU_BUILD}. {found.reason}".rstrip(),

@@ -87,6 +87,13 @@ def test_an_entry_without_an_auroc_is_on_no_front(auroc: float | None) -> None:
     assert column.rows[0].on_front == (auroc is not None)
 
 
+def test_int8_stands_with_the_auroc_of_its_own_predictions() -> None:
+    own = record(row(1), precision="int8", own_auroc={"a": 0.71})
+    none = record(row(1), precision="int8")
+    assert [c.rows[0].auroc for c in speed_columns([entry("one", 0.9, own)], "a")] == [0.71]
+    assert [c.rows[0].auroc for c in speed_columns([entry("one", 0.9, none)], "a")] == [None]
+
+
 def test_a_row_without_parity_says_so() -> None:
     unchecked = Parity(status="not_checked", message="The cohort's images are not at hand.")
     assert (
