@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo browser test perf coverage lint lock clean
+.PHONY: demo browser test test-tensorrt perf coverage lint lock clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -12,6 +12,16 @@ browser:  ## what the browser tests need, where it can be had; they are skipped 
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+TRT := .venv/tensorrt
+
+test-tensorrt: .venv/installed  ## builds engines with TensorRT-RTX, looks names up in TensorRT 10 and 11; no GPU
+	$(BIN)/python -m pip install --quiet --target $(TRT)/rtx --upgrade tensorrt_rtx==1.7.1.116
+	$(BIN)/python -m pip install --quiet --target $(TRT)/10 --upgrade --no-deps tensorrt-cu12-bindings==10.16.1.11
+	$(BIN)/python -m pip install --quiet --target $(TRT)/11 --upgrade --no-deps tensorrt-cu13-bindings==11.4.0.106
+	PYTHONPATH=$(TRT)/rtx $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist
+	PYTHONPATH=$(TRT)/10 $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist -k real_bindings
+	PYTHONPATH=$(TRT)/11 $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist -k real_bindings
 
 perf: .venv/installed  ## the figures of speed, as tables
 	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s

@@ -131,6 +131,7 @@ def board(
     target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
     track: Annotated[str, typer.Option("--track", help="`holdout` (test images) or `cv5`.")] = "holdout",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    speed: Annotated[bool, typer.Option("--speed", help="Latency beside AUROC, by device.")] = False,
     cohort: CohortOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -154,6 +155,11 @@ def board(
         chosen = target or spec.headline
         if chosen not in names:
             raise BenchError(Problem("target-unknown", f"{chosen!r} is none of {', '.join(names)}."))
+        if speed:
+            from bench.cli.speed import show_speed
+
+            show_speed(report, loaded, chosen)
+            return
         if track == "cv5" and not loaded.board.cv5:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
         shown = loaded.board.target(chosen, "cv5" if track == "cv5" else "holdout")

@@ -182,6 +182,9 @@ def _show_record(report: Report, record: TimingRecord) -> None:
     rows = [_cells(row) for row in record.batches]
     report.show(table(headings, rows, right=frozenset({0, 4, 5})))
     report.show(_limit(record.roofline))
+    if record.own_auroc:
+        values = ", ".join(f"{target} {value:.3f}" for target, value in sorted(record.own_auroc.items()))
+        report.show(f"AUROC of {record.precision}'s own predictions: {values}")
     for row in record.batches:
         for text in (row.message, row.parity.message, *(reason.message for reason in row.stability.reasons)):
             if text:

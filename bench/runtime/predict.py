@@ -52,6 +52,7 @@ def predict(
     rows: npt.NDArray[np.intp],
     *,
     backend: str = DEFAULT_BACKEND,
+    precision: str = "fp32",
     batch: int = 32,
     limits: Limits | None = None,
     progress: Progress | None = None,
@@ -64,6 +65,7 @@ def predict(
         cohort: Whose images and, where the model takes them, ages and sexes are used.
         rows: (n,) rows of the cohort, usually ``cohort.rows("test")``.
         backend: What runs the model.
+        precision: That of the file.
         batch: Images at a time.
         limits: What its process may use.
         progress: Called with (images done, images in total).
@@ -77,12 +79,12 @@ def predict(
     model = manifest.model
     assert model is not None
     limits = limits or Limits()
-    require_backend(backend)
+    require_backend(backend, precision)
     picks = picks_of(model, cohort.spec)
     request = {
         "model": str(onnx_path),
         "backend": backend,
-        "precision": "fp32",
+        "precision": precision,
         "batch": batch,
         "memory_mb": limits.memory_mb,
         "picks": [pick.plain() for pick in picks],

@@ -30,7 +30,9 @@ def backends() -> dict[str, Backend]:
             ("tensorrt",),
             ("tf32",),
         ),
-        *(TorchBackend(name) for name in ("torch-eager", "torch-compile", "torch-cudagraph")),
+        TorchBackend("eager"),
+        TorchBackend("compile"),
+        TorchBackend("cudagraph"),
     )
     return {backend.name: backend for backend in listed}
 

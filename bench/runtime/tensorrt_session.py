@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bench.environment import Fact
 from bench.files import sha256_bytes
 from bench.runtime.backend import Arrays, Milliseconds
+from bench.runtime.cuda_events import event_times
 from bench.runtime.tensorrt_build import Engine, EngineError, collecting_logger, failure
 
 _FORMAT = re.compile(r"\b(FP32|FP16|BF16|BFloat16|INT8|FP8|Half|Float)\b", re.IGNORECASE)
@@ -190,15 +191,7 @@ class TensorRtSession:
 
     def run_block(self, runs: int) -> Milliseconds | None:
         """(runs,) milliseconds between two device events around each run."""
-        torch = self._torch
-        pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(runs)]
-        with torch.cuda.stream(self._stream):
-            for start, end in pairs:
-                start.record(self._stream)
-                self._run()
-                end.record(self._stream)
-        self._stream.synchronize()
-        return np.array([start.elapsed_time(end) for start, end in pairs])
+        return event_times(self._torch, self._stream, self._run, runs)
 
     def lanes(self, count: int) -> Sequence[TensorRtSession]:
         """This session, and more contexts of the same engine with their own buffers and streams."""

@@ -1,40 +1,66 @@
-"""PyTorch: named here so that whoever asks for it learns why a submitted model cannot be timed with it."""
+"""PyTorch on an NVIDIA GPU: for a figure where TensorRT cannot be had."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.runtime.backend import Availability, Device, Session
+from bench.environment import Fact, package_versions
+from bench.runtime.backend import Availability, Device
+from bench.runtime.gpu import cuda_device, gpu_availability
 
-_REASON = (
-    "A submission is an ONNX file, which PyTorch cannot run; a converter would have to prove that it changes "
-    "nothing before a figure could stand under the entry's name."
-)
-_REMEDY = "use `--backend tensorrt` or `--backend onnxruntime-cuda` on a GPU, `onnxruntime-cpu` anywhere"
+if TYPE_CHECKING:
+    from bench.runtime.torch_session import Execution, TorchSession
+
+_INSTALL = "pip install 'chexchobench[onnx]' torch"
+_CPU_BUILD = "PyTorch here is a build without CUDA"
 
 
 class TorchBackend:
-    """Never available.
+    """Translates the ONNX file and runs it in the precision that the file is in.
 
     Args:
-        name: Such as ``torch-compile``.
+        execution: ``eager``, ``compile`` or ``cudagraph``.
+        where: ``cuda``; tests run it on ``cpu``.
     """
 
     is_gpu = True
-    precisions: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("fp32", "tf32", "fp16", "bf16")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.label = f"PyTorch ({name.removeprefix('torch-')})"
+    def __init__(self, execution: Execution, where: str = "cuda") -> None:
+        self.name = f"torch-{execution}"
+        self.label = f"PyTorch ({execution})"
+        self._execution = execution
+        self._where = where
 
     def availability(self) -> Availability:
-        """Not ok, with the reason."""
-        return Availability(False, _REASON, _REMEDY)
+        """Whether PyTorch with CUDA, ONNX and a GPU with its driver are there."""
+        found = gpu_availability(("torch", "onnx"), _INSTALL)
+        if find_spec("torch") and package_versions(["torch"]).get("torch", "").endswith("+cpu"):
+            remedy = "pip install --force-reinstall torch"
+            return Availability(
+                False,
+                f"{_CPU_BUILD}. {found.reason}".rstrip(),
+                "; ".join(filter(None, (remedy, found.remedy))),
+            )
+        return found
 
     def device(self) -> Device:
-        """Refuses."""
-        raise RuntimeError(_REASON)
+        """The GPU, with the versions between it and the model."""
+        return cuda_device({})
 
-    def prepare(self, onnx_path: Path, precision: str, batch: int) -> Session:  # noqa: ARG002
-        """Refuses."""
-        raise RuntimeError(_REASON)
+    def prepare(self, onnx_path: Path, precision: str, batch: int) -> TorchSession:
+        """A session for exactly `batch` images."""
+        import onnx
+        import torch
+
+        from bench.runtime.onnx_torch import CONVERTER, to_torch
+        from bench.runtime.torch_session import prepared
+
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        found = to_torch(onnx.load(onnx_path, load_external_data=False))
+        sizes = {name: tuple(batch if n < 0 else n for n in size) for name, size in found.sizes.items()}
+        facts: dict[str, Fact] = {"converter": CONVERTER, "tf32": precision == "tf32"}
+        module = found.module.to(self._where)
+        return prepared(module, sizes, found.outputs, self._where, self._execution, facts)

@@ -64,7 +64,7 @@ def check_parity(
     if auroc_gate is not None and shift is not None and shift > auroc_gate:
         faults.append(f"AUROC differs by {shift:.4f}; the gate is {auroc_gate:g}.")
     if gate is None:
-        faults.append(f"{precision} has no gate: it is scored from its own predictions.")
+        faults.append(f"{precision} has no gate: its AUROC in this record is of its own predictions.")
     return Parity(
         status="not_checked" if gate is None else "failed" if faults else "passed",
         images=images,

@@ -202,6 +202,11 @@ class TimingRecord(Document):
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."
     )
     roofline: Roofline = Field(default_factory=Roofline)
+    own_auroc: dict[str, float] = Field(
+        default_factory=dict,
+        description="Target → AUROC on all test images of this precision's own predictions: for int8, which has no "
+        "gate of parity.",
+    )
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)
     argv: tuple[str, ...] = Field(

@@ -24,6 +24,7 @@ from bench.runtime.select import picks_of
 from bench.submission.manifest import Manifest
 from bench.submission.model import manifest_problems
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
+from bench.timing.own_score import own_auroc
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord
 from bench.timing.roofline import measure_roofline, with_limit
@@ -123,6 +124,8 @@ def time_model(
         if roofline is None:
             roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
         outline = _outline(slug, model_path, cohort, job, roofline)
+        if precision == "int8" and inputs.kind == "cohort images":
+            outline["own_auroc"] = own_auroc(converted.path, manifest, cohort, backend, precision, limits)
         rows: list[BatchTiming] = []
         for batch in batches:
             row = _time_batch(job, batch, _stepper(progress, len(rows), batches, protocol))

@@ -22,8 +22,7 @@ from bench.runtime.registry import backends
 from bench.timing.measure import latencies, timed_batches
 from bench.timing.protocol import QUICK
 from bench.timing.run import time_model
-from tests.runtime.models import SIZE, manifest, save, tiny_cohort
-from tests.runtime.test_precision import conv_model
+from tests.runtime.models import SIZE, cnn_model, manifest, save, tiny_cohort
 
 pytestmark = pytest.mark.gpu
 
@@ -43,7 +42,7 @@ def usable(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(conv_model(), tmp_path_factory.mktemp("model") / "m.onnx")
+    return save(cnn_model(), tmp_path_factory.mktemp("model") / "m.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +78,8 @@ def test_every_scope_with_parity_and_telemetry(
         assert row.end_to_end.p50.value_ms is not None
         assert row.telemetry is not None
         assert row.telemetry.samples > 0
-        if name.startswith("tensorrt"):
+        assert len(row.builds) == (PROTOCOL.blocks if name.startswith("tensorrt") else 0)
+        if name.startswith(("tensorrt", "torch")):
             assert row.compute.p50.value_ms is not None
             assert row.compute.p50.value_ms <= row.end_to_end.p50.value_ms
 

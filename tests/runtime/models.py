@@ -143,6 +143,33 @@ def with_age_and_sex() -> onnx.ModelProto:
     return build(nodes, inputs, [value("score", ["N"])], constants)
 
 
+def cnn_model() -> onnx.ModelProto:
+    """Two convolutions with normalisation and pooling, of operators that every backend has."""
+    generator = np.random.default_rng(3)
+
+    def normal(*shape: int) -> np.ndarray:
+        return generator.normal(0, 0.2, shape).astype(np.float32)
+
+    weights = {"w1": normal(8, 1, 3, 3), "b1": normal(8), "w2": normal(8, 8, 3, 3), "w3": normal(8, 2)}
+    weights |= {
+        "scale": normal(8),
+        "shift": normal(8),
+        "mean": normal(8),
+        "variance": np.abs(normal(8)) + 0.5,
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("MaxPool", ["r1"], ["p1"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["p1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c2", "scale", "shift", "mean", "variance"], ["n2"]),
+        helper.make_node("GlobalAveragePool", ["n2"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w3"], ["scores"]),
+    ]
+    return build(nodes, [value("image", ["N", 1, SIZE, SIZE])], [value("scores", ["N", 2])], weights)
+
+
 def save(model: onnx.ModelProto, path: Path) -> Path:
     """Writes a model and returns its path."""
     path.write_bytes(model.SerializeToString())

@@ -16,6 +16,7 @@ import pytest
 
 from bench.runtime import tensorrt_build, tensorrt_session
 from bench.runtime.casting import cast_model
+from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.precision import convert
 from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
 from bench.runtime.tensorrt_session import check_engine_types, engine_layer_types, load_engine
@@ -29,9 +30,11 @@ USES = sorted({use for source in SOURCES for use in uses(source)}, key=str)
 
 no_bindings = pytest.mark.skipif(
     find_spec("tensorrt_bindings") is None or shutil.which("cc") is None,
-    reason="needs a C compiler and `pip install --no-deps tensorrt-cu13-bindings` (or -cu12-)",
+    reason="needs a C compiler and TensorRT's bindings: `make test-tensorrt`",
 )
-no_rtx = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="needs `pip install tensorrt_rtx`")
+no_rtx = pytest.mark.skipif(
+    find_spec("tensorrt_rtx") is None, reason="needs tensorrt_rtx: `make test-tensorrt`"
+)
 
 
 def test_the_uses_are_found_in_the_source() -> None:
@@ -95,16 +98,30 @@ def test_an_int8_engine_is_built_from_a_quantised_file(rtx: Any, tmp_path: Path)
 
 
 @no_rtx
+def test_a_file_with_a_fixed_batch_is_built_for_that_batch(rtx: Any) -> None:
+    model = conv_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 4
+    assert build_engine(rtx, model.SerializeToString(), "fp32", 4).layer_types["FLOAT"] >= 5
+
+
+@no_rtx
 @pytest.mark.slow
-def test_densenet_is_built_in_every_precision(rtx: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "side", "least"), [("small", 96, 10), ("densenet121", 224, 300)])
+def test_the_baselines_networks_are_built_in_every_precision(
+    rtx: Any, name: str, side: int, least: int, tmp_path: Path
+) -> None:
     torch = pytest.importorskip("torch")
-    nets = pytest.importorskip("monai.networks.nets")
-    path = tmp_path / "densenet.onnx"
+    pytest.importorskip("monai")
+    from baselines.networks import Network
+    from bench.runtime.torch_backend import TorchBackend
+
+    path = tmp_path / "network.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            nets.DenseNet121(spatial_dims=2, in_channels=1, out_channels=3).eval(),
-            (torch.rand(2, 1, 224, 224),),
+            Network(name, (), 3, 0.0).eval(),  # type: ignore[arg-type]
+            (torch.rand(2, 1, side, side),),
             path,
             dynamo=True,
             opset_version=18,
@@ -114,13 +131,16 @@ def test_densenet_is_built_in_every_precision(rtx: Any, tmp_path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    said = manifest({"a": "scores:0", "b": "scores:1"}, image={"height": 224, "width": 224})
+    said = manifest({"a": "scores:0", "b": "scores:1"}, image={"height": side, "width": side})
     assert check_model(path, said, SPEC) == []
-    images = {"image": np.random.default_rng(0).random((2, 1, 224, 224)).astype(np.float32)}
+    images = {"image": np.random.default_rng(0).random((2, 1, side, side)).astype(np.float32)}
     for precision, kind in (("fp32", "FLOAT"), ("fp16", "HALF"), ("bf16", "BF16"), ("int8", "INT8")):
         done = convert(path, precision, tmp_path, images)
         built = build_engine(rtx, done.path.read_bytes(), precision, 8)
-        assert built.layer_types[kind] > 300, precision
+        assert built.layer_types[kind] > least, (precision, built.layer_types)
+    expected = OnnxRuntimeCpu().prepare(path, "fp32", 2).infer(images)["scores"]
+    translated = TorchBackend("eager", "cpu").prepare(path, "fp32", 2).infer(images)["scores"]
+    np.testing.assert_allclose(translated, expected, rtol=1e-5, atol=1e-5)
 
 
 @no_rtx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,24 @@ def test_the_command_times_the_whole_board_once(timed_cli: Cli, board: Workspace
     assert ran.exit_code == 0
     assert ran.stderr.count("was measured before; --again measures it anew") == 2
     assert "limit: not known. not asked for" in ran.stdout
+
+
+def test_the_board_shows_speed_beside_auroc(
+    timed_cli: Cli, board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.score.open_cohort", lambda *_: cohort)
+    monkeypatch.setattr("bench.cli.score.choose_spec", lambda *_: cohort.spec)
+    shutil.rmtree(board.submission("tiny", "bare"))
+    assert timed_cli("score", "--all", "--replicates", "100", "--jobs", "1").exit_code == 0
+    assert "No entry has been timed" in timed_cli("board", "--speed").stdout
+    assert timed_cli("time", "--all", "--batch", "1").exit_code == 0
+    ran = timed_cli("board", "--speed", "--json")
+    (column,) = json.loads(ran.stdout)["result"]["speed"]
+    assert (column["backend"], column["is_gpu"]) == ("ONNX Runtime (CPU)", False)
+    assert {row["slug"] for row in column["rows"]} == {"one", "two"}
+    assert all(row["latency_ms"] > 0 and row["auroc"] is not None for row in column["rows"])
+    shown = timed_cli("board", "--speed").stdout
+    assert "ONNX Runtime (CPU), fp32" in shown
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_int8_and_absent_predictions_are_not_checked() -> None:
     found = check_parity(off, STORED, "int8", labels=LABELS)
     assert (found.status, found.target, found.max_difference_gate) == ("not_checked", "slvh", None)
     assert found.max_difference == pytest.approx(0.3)
-    assert "scored from its own predictions" in found.message
+    assert "of its own predictions" in found.message
     assert not_checked("none").max_difference is None
 
 

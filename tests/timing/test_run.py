@@ -15,6 +15,7 @@ from bench.cohort.table import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import sha256_file, write_json
+from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict
 from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.run import time_model
@@ -175,6 +176,9 @@ def test_int8_is_calibrated_on_training_images_and_has_no_gate(
     (row,) = found.batches
     assert (row.status, row.parity.status, row.ranked) == ("ok", "not_checked", False)
     assert 1e-6 < row.parity.max_difference < 0.2  # type: ignore[operator]
+    rows = halved.rows("test")
+    assert set(found.own_auroc) == {"a"}  # of b there is one class in the test set
+    assert found.own_auroc["a"] == pytest.approx(auroc(halved.targets["a"][rows], test["a"]), abs=0.05)
 
 
 def test_without_images_random_pixels_are_timed_and_parity_is_not_checked(

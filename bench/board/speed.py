@@ -1,0 +1,124 @@
+"""Speed beside AUROC: one column for each device, backend and precision, and the front that nothing beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.board.model import Entry
+from bench.timing.record import BatchTiming, TimingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedRow:
+    """One entry in one setting.
+
+    Attributes:
+        slug: The entry.
+        auroc: Of the target.
+        timing: Its row at the batch size.
+        why: In words, why it is not ranked; empty where it is.
+        on_front: Whether no ranked entry is both at least as fast and at least as good.
+    """
+
+    slug: str
+    auroc: float | None
+    timing: BatchTiming
+    why: str
+    on_front: bool = False
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Median end to end."""
+        return self.timing.end_to_end.p50.value_ms
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedColumn:
+    """All entries that were timed in one setting: ranked ones by latency, then the others by slug.
+
+    Attributes:
+        backend: As shown.
+        device: The processor.
+        precision: Of the computation.
+        is_gpu: Whether the processor is a GPU.
+        rows: At one batch size.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    is_gpu: bool
+    rows: tuple[SpeedRow, ...]
+
+
+def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tuple[SpeedColumn, ...]:
+    """The columns of a board, those of GPUs first; no two settings share one.
+
+    Args:
+        entries: All of a board.
+        target: Whose AUROC stands beside the latency.
+        batch: At this batch size.
+    """
+    found: dict[tuple[bool, str, str, str], list[SpeedRow]] = {}
+    for entry in entries:
+        for record in entry.timings:
+            timing = record.row(batch)
+            if timing is not None:
+                row = SpeedRow(entry.slug, _auroc(entry, record, target), timing, why_unranked(timing))
+                found.setdefault(_setting(record), []).append(row)
+    return tuple(
+        SpeedColumn(
+            backend, device, precision, not on_cpu, _ordered(found[on_cpu, device, backend, precision])
+        )
+        for on_cpu, device, backend, precision in sorted(found)
+    )
+
+
+def why_unranked(row: BatchTiming) -> str:
+    """Why a row is not ranked: it ended otherwise, was unstable, or did not give the predictions."""
+    if row.ranked:
+        return ""
+    if row.status != "ok":
+        return f"{row.status}: {row.message}"
+    if row.parity.status == "failed":
+        return f"parity failed: {row.parity.message}"
+    if row.stability.stable is not True:
+        reasons = " ".join(reason.message for reason in row.stability.reasons)
+        return f"unstable: {reasons}" if reasons else "unstable"
+    return f"parity not checked: {row.parity.message}"
+
+
+def pareto_front(points: Iterable[tuple[str, float, float]]) -> tuple[str, ...]:
+    """Names on the front of (name, latency, AUROC), fastest first.
+
+    A point is left out where another is at least as fast and at least as good, and better in one of them; of
+    equal points the first by name stands for all.
+    """
+    best: list[tuple[str, float, float]] = []
+    for point in sorted(points, key=lambda p: (p[1], -p[2], p[0])):
+        if not best or point[2] > best[-1][2]:
+            best.append(point)
+    return tuple(name for name, _, _ in best)
+
+
+def _setting(record: TimingRecord) -> tuple[bool, str, str, str]:
+    return not record.is_gpu, record.device, record.backend_label, record.precision
+
+
+def _auroc(entry: Entry, record: TimingRecord, target: str) -> float | None:
+    """The entry's, or that of the record's own predictions where its precision is scored by itself."""
+    if record.precision == "int8":
+        return record.own_auroc.get(target)
+    score = entry.scorecard.target(target) if entry.scorecard else None
+    return None if score is None else score.metrics["auroc"].value
+
+
+def _ordered(rows: Sequence[SpeedRow]) -> tuple[SpeedRow, ...]:
+    ranked = [(r, r.latency_ms) for r in rows if not r.why and r.latency_ms is not None]
+    front = set(pareto_front((r.slug, ms, r.auroc) for r, ms in ranked if r.auroc is not None))
+    fast = [r for r, _ in sorted(ranked, key=lambda pair: (pair[1], pair[0].slug))]
+    others = sorted((r for r in rows if r.why or r.latency_ms is None), key=lambda r: r.slug)
+    return tuple(
+        SpeedRow(r.slug, r.auroc, r.timing, r.why, on_front=r.slug in front) for r in (*fast, *others)
+    )
