@@ -183,10 +183,12 @@ class Baseline:
         needs_inputs: Inputs that the cohort's spec must declare.
         needs_inputs_beside: It must declare some input other than these, where there are any here.
         needs_packages: Importable packages beyond the harness's own.
+        needs_rule: Whether a label rule must lead from the cohort's measurements to its headline target.
         needs_encoder: Whether it needs an encoder from its user.
         has_recipe: Whether it is trained by a recipe, so that `Choices.recipe` and `settings` concern it.
         side: Side in pixels of the square images that it reads, given whether the quick form is wanted and
             what was chosen; such images may be decoded beforehand. None where it reads no such images.
+        check: Refuses what was chosen, before anything is read, where it cannot be run here.
         quick: Whether it belongs to the few that `bench demo` runs.
     """
 
@@ -197,7 +199,9 @@ class Baseline:
     needs_inputs: tuple[str, ...] = ()
     needs_inputs_beside: tuple[str, ...] = ()
     needs_packages: tuple[str, ...] = ()
+    needs_rule: bool = False
     needs_encoder: bool = False
     has_recipe: bool = False
     side: Callable[[bool, Choices], int] | None = None
+    check: Callable[[bool, Choices], None] | None = None
     quick: bool = False

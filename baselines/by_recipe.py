@@ -13,6 +13,7 @@ def by_recipe(
     *,
     needs_inputs: tuple[str, ...] = (),
     needs_packages: tuple[str, ...] = (),
+    needs_rule: bool = False,
     quick: bool = False,
 ) -> Baseline:
     """The baseline of ``recipes/<name>.toml``.
@@ -22,6 +23,7 @@ def by_recipe(
         summary: One line for `bench baseline list`.
         needs_inputs: Inputs that the cohort's spec must declare.
         needs_packages: Importable packages beyond those that every network needs.
+        needs_rule: Whether it derives targets from measurements.
         quick: Whether it belongs to the few that `bench demo` runs.
     """
 
@@ -36,6 +38,12 @@ def by_recipe(
 
         return load_recipe(name, quick=quick, choices=choices).size
 
+    def check(quick: bool, choices: Choices) -> None:
+        from baselines.fit import require_devices
+        from baselines.recipe import load_recipe
+
+        require_devices(load_recipe(name, quick=quick, choices=choices))
+
     return Baseline(
         name,
         summary,
@@ -43,7 +51,9 @@ def by_recipe(
         needs_images=True,
         needs_inputs=needs_inputs,
         needs_packages=(*PACKAGES, *needs_packages),
+        needs_rule=needs_rule,
         has_recipe=True,
         side=side,
+        check=check,
         quick=quick,
     )

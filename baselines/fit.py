@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from baselines.api import Progress
 from baselines.curves import EpochRecord, write_curves
@@ -110,8 +111,8 @@ def _train(trainer: Trainer, learner: Learner, batches: Any, val: Any, last: Pat
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(learner, batches, val, ckpt_path=last, weights_only=True)
-    except SystemExit as stop:  # Lightning's answer to an interrupt; ours is the interrupt itself
-        if isinstance(stop.__context__, KeyboardInterrupt):
+    except SystemExit as stop:  # Lightning's answer to both signals, with exit code 0; ours is an interrupt
+        if isinstance(stop, SIGTERMException) or isinstance(stop.__context__, KeyboardInterrupt):
             signal.signal(signal.SIGINT, interrupt)
             raise KeyboardInterrupt from stop
         raise

@@ -9,7 +9,7 @@ import torch
 
 from baselines.api import Result, TrainingTask, Values, silent
 from baselines.describe import describe
-from baselines.fit import bounded_threads, fit, require_devices
+from baselines.fit import bounded_threads, fit
 from baselines.heads import BinaryHead, EchoHead, Head
 from baselines.learner import WHITE, Learner
 from baselines.onnx_export import export_onnx
@@ -29,7 +29,6 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
         BenchError: Nothing to validate on (``baseline-no-training``), or what `fit` raises.
     """
     require_val(task)
-    require_devices(recipe)
     if recipe.processes > 1 and task.fold is not None:
         message = f"{recipe.processes} processes are asked for, and folds are trained one after the other."
         raise BenchError(Problem("baseline-processes", message))

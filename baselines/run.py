@@ -13,7 +13,7 @@ import pandas as pd
 from baselines.api import Baseline, Choices, Pixels, Progress, Result, Track, TrainingTask, Values, silent
 from baselines.recalibrate import NAMES, WORDS, Method, recalibrated
 from baselines.registry import find_baseline
-from baselines.views import make_task
+from baselines.views import make_task, usable_rules
 from bench.cohort.images import ImageFolders
 from bench.cohort.split import FOLDS
 from bench.cohort.table import Cohort
@@ -92,7 +92,7 @@ def run_baseline(name: str, cohort: Cohort, folder: Path, how: How | None = None
         BenchError: The baseline is unknown, or the cohort or the environment lacks what it needs.
     """
     baseline, how = find_baseline(name), how or How()
-    check_needs(baseline, cohort, how.choices)
+    check_needs(baseline, cohort, how)
     try:
         return _run_and_write(baseline, cohort, folder, how)
     except OSError as error:
@@ -128,13 +128,15 @@ def _recalibrated_manifest(manifest: Manifest, method: Method) -> Manifest:
     return manifest.model_copy(update=changes)
 
 
-def check_needs(baseline: Baseline, cohort: Cohort, choices: Choices | None = None) -> None:
-    """Refuses a cohort or environment that lacks what the baseline needs.
+def check_needs(baseline: Baseline, cohort: Cohort, how: How | None = None) -> None:
+    """Refuses a cohort, choice or environment by which the baseline cannot be run, before it is begun.
 
     Raises:
-        BenchError: ``baseline-input-missing`` or ``baseline-encoder``; with exit 3
-            ``images-folder-missing`` or ``baseline-extra-missing``.
+        BenchError: ``baseline-input-missing``, ``baseline-label-rule``, ``baseline-encoder`` or
+            ``recipe-invalid``; with exit 3 ``images-folder-missing``, ``baseline-extra-missing`` or
+            ``baseline-no-gpu``.
     """
+    how = how or How()
     if missing := [name for name in baseline.needs_inputs if name not in cohort.spec.columns.inputs]:
         message = f"{baseline.name} needs the inputs {', '.join(missing)}, which the cohort does not declare."
         where = f"cohort {cohort.spec.id}, [columns.inputs]"
@@ -144,14 +146,19 @@ def check_needs(baseline: Baseline, cohort: Cohort, choices: Choices | None = No
         message = f"{baseline.name} needs an input beside {' and '.join(baseline.needs_inputs_beside)}."
         where = f"cohort {cohort.spec.id}, [columns.inputs]"
         raise BenchError(Problem("baseline-input-missing", message, where=where))
+    if baseline.needs_rule and cohort.spec.headline not in {r.target for r in usable_rules(cohort.spec)}:
+        message = f"No rule says how {cohort.spec.headline} follows from measurements."
+        raise BenchError(Problem("baseline-label-rule", message, where=f"cohort {cohort.spec.id}"))
     if baseline.needs_images:
         ImageFolders(cohort)
-    if baseline.needs_encoder and (choices is None or choices.encoder is None):
+    if baseline.needs_encoder and how.choices.encoder is None:
         message = f"{baseline.name} reads the features of an encoder, and none is named."
         raise BenchError(Problem("baseline-encoder", message))
     if absent := missing_packages(baseline):
         message = f"{baseline.name} needs {', '.join(absent)}, which cannot be imported."
         raise BenchError(Problem("baseline-extra-missing", message), EXIT_ENVIRONMENT)
+    if baseline.check is not None:
+        baseline.check(how.quick, how.choices)
 
 
 def missing_packages(baseline: Baseline) -> list[str]:

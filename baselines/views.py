@@ -74,7 +74,7 @@ def make_task(
         targets=tuple(t.name for t in cohort.spec.binary_targets),
         measurements=tuple(t.name for t in cohort.spec.continuous_targets),
         headline=cohort.spec.headline,
-        rules=_rules(cohort.spec),
+        rules=usable_rules(cohort.spec),
         train=_labelled(cohort, train, look),
         val=_labelled(cohort, val, look),
         test=_unlabelled(cohort, np.concatenate([test, val]) if predict_val else test, look),
@@ -143,7 +143,7 @@ def _refuse_label_inputs(spec: CohortSpec) -> None:
         )
 
 
-def _rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
+def usable_rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
     """The spec's label rules in terms of its measurements; a rule that needs anything else is left out."""
     names = {target.source: target.name for target in spec.continuous_targets}
     rules: dict[str, LabelRule] = {}

@@ -9,4 +9,5 @@ BASELINE = by_recipe(
     "the published method: image, age and sex to echo measurements; a GPU is advised",
     needs_inputs=("age", "sex"),
     needs_packages=("monai",),
+    needs_rule=True,
 )

@@ -59,6 +59,14 @@ def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
     return read_description(choices.encoder).image.height
 
 
+def check(quick: bool, choices: Choices) -> None:  # noqa: ARG001
+    """Refuses an encoder that is not as it is described."""
+    from baselines.encoder import open_encoder
+
+    assert choices.encoder is not None  # check_needs
+    open_encoder(choices.encoder)
+
+
 BASELINE = Baseline(
     "linear-probe",
     "features of a frozen encoder (ONNX, --encoder), logistic",
@@ -67,4 +75,5 @@ BASELINE = Baseline(
     needs_packages=("onnx", "onnxruntime"),
     needs_encoder=True,
     side=side,
+    check=check,
 )

@@ -117,7 +117,7 @@ def run(
         stored: list[str] = []
         for found in chosen:
             try:
-                check_needs(found, opened, choices)
+                check_needs(found, opened, how)
             except BenchError as error:
                 if not everything:
                     raise

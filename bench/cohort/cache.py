@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,16 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from bench.cohort.images import ImageFolders, Pixels, read_grey
+from bench.cohort.decode import Place, decode_into
+from bench.cohort.images import ImageFolders, Pixels
+from bench.cohort.pool import process_pool
 from bench.cohort.table import Cohort
 from bench.documents import Document, read_json
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.files import locked, sha256_bytes, write_json
+from bench.files import canonical_json, locked, sha256_bytes
 
 SIDE = 224
-CHUNK = 1024
-SLICE = 32
+CHUNK = 512
 Progress = Callable[[int, int], None]
 
 
@@ -79,8 +80,8 @@ def build_cache(
         folder: Where the cache lies, made where absent.
         height: Of the decoded images, in pixels.
         width: Of the decoded images, in pixels.
-        jobs: Threads that decode.
-        progress: Called with (images done, images in all).
+        jobs: Processes that decode.
+        progress: Called with (images done, images in all) as chunks are finished.
 
     Raises:
         BenchError: An image is missing or damaged (``images-unreadable``), or the disk is full or cannot be
@@ -92,20 +93,17 @@ def build_cache(
     decoded = 0
     with _written(folder), locked(folder / f".{data.name}.lock"), _opened(data, index, wanted) as fd:
         chunks = list(_whole_chunks(fd, _read_index(index), wanted))
-        with ThreadPoolExecutor(jobs) as pool:
-            for k, known in enumerate(chunks):
-                rows = range(k * CHUNK, min((k + 1) * CHUNK, len(files)))
-                if known is None:
-                    pixels = _decode(files[rows.start : rows.stop], height, width, pool)
-                    _write_at(fd, pixels, rows.start * height * width)
-                    chunks[k] = hashlib.sha256(pixels.data).hexdigest()
-                    write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
-                    decoded += len(rows)
-                if progress is not None:
-                    progress(rows.stop, len(files))
-        os.fsync(fd)
-        write_json(index, wanted.model_copy(update={"chunks": tuple(chunks)}).plain())
-    return CacheSummary(data, len(files), decoded, len(files) - decoded, data.stat().st_size)
+        done = sum(len(_chunk(k, files)) for k, known in enumerate(chunks) if known)
+        if progress is not None and done:
+            progress(done, len(files))
+        for k, digest in _decoded(data, files, chunks, wanted, jobs):
+            chunks[k] = digest
+            _keep(index, wanted, chunks)
+            decoded += len(_chunk(k, files))
+            if progress is not None:
+                progress(done + decoded, len(files))
+        _keep(index, wanted, chunks)
+    return CacheSummary(data, len(files), decoded, done, data.stat().st_size)
 
 
 def cached_images(
@@ -194,23 +192,37 @@ def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iter
         yield known if whole else None
 
 
+def _keep(index: Path, wanted: CacheIndex, chunks: list[str | None]) -> None:
+    """Writes the index, whole or not at all, but forces nothing to the disk: hashes find what is lost."""
+    part = index.with_name(f".{index.name}.part")
+    part.write_bytes(canonical_json(wanted.model_copy(update={"chunks": tuple(chunks)}).plain()))
+    part.replace(index)
+
+
 def _of_the_same(found: CacheIndex, wanted: CacheIndex) -> bool:
     return found.model_copy(update={"chunks": wanted.chunks}) == wanted
 
 
-def _decode(files: list[os.DirEntry[str]], height: int, width: int, pool: ThreadPoolExecutor) -> Pixels:
-    pixels = np.empty((len(files), height, width), np.uint8)
+def _chunk(k: int, files: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    return files[k * CHUNK : (k + 1) * CHUNK]
 
-    def fill(start: int) -> None:  # several images a task: handing over costs as much as decoding one
-        for at in range(start, min(start + SLICE, len(files))):
-            pixels[at] = read_grey(Path(files[at].path), height, width)
 
-    try:
-        list(pool.map(fill, range(0, len(files), SLICE)))
-        return pixels
-    except (OSError, SyntaxError, ValueError) as error:
-        message = "An image cannot be read; `bench cohort check` lists all such images."
-        raise BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT) from error
+def _decoded(
+    data: Path, files: list[os.DirEntry[str]], chunks: list[str | None], wanted: CacheIndex, jobs: int
+) -> Iterator[tuple[int, str]]:
+    """Decodes the chunks that are not there, by processes; gives number and hash of each when it is."""
+    tasks = [
+        (k, Place(data, wanted.height, wanted.width, k * CHUNK), [file.path for file in _chunk(k, files)])
+        for k, known in enumerate(chunks)
+        if known is None
+    ]
+    if min(jobs, len(tasks)) < 2:
+        yield from ((k, decode_into(place, paths)) for k, place, paths in tasks)
+        return
+    with process_pool(min(jobs, len(tasks))) as pool:
+        futures = {pool.submit(decode_into, place, paths): k for k, place, paths in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 @contextmanager
@@ -230,13 +242,6 @@ def _opened(data: Path, index: Path, wanted: CacheIndex) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _write_at(fd: int, pixels: Pixels, offset: int) -> None:
-    view = pixels.data.cast("B")
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +25,7 @@ from bench.cohort.demo_anatomy import Subject
 from bench.cohort.demo_images import demo_jpeg
 from bench.cohort.demo_patients import Patients, invent_patients
 from bench.cohort.demo_table import demo_table, table_of
+from bench.cohort.pool import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes, write_atomic
 
@@ -221,13 +221,10 @@ def _run(
         for chunk in chunks:
             yield _draw_chunk(folder, chunk, seed)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with process_pool(jobs) as pool:
         futures = [pool.submit(_draw_chunk, folder, chunk, seed) for chunk in chunks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for future in as_completed(futures):
+            yield future.result()
 
 
 def _draw_chunk(folder: Path, subjects: list[Subject], seed: int) -> tuple[dict[str, str], int]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from bench.cohort.grey import Pixels, read_grey
 from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
-Pixels = npt.NDArray[np.uint8]
+__all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey"]
 
 
 class ImageFolders:
@@ -36,36 +36,6 @@ class ImageFolders:
         """The file of an image, None where no folder has it."""
         name = image + self.suffix
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
-
-
-def has_images(cohort: Cohort) -> bool:
-    """Whether one of the cohort's image folders exists."""
-    try:
-        ImageFolders(cohort)
-    except BenchError:
-        return False
-    return True
-
-
-def read_grey(path: Path, height: int, width: int) -> Pixels:
-    """(height, width) 8-bit grey values, resized with antialiasing where the file has another size.
-
-    Colour files are converted by ITU-R 601 luma; 16-bit ones are scaled by their own range.
-
-    Raises:
-        OSError: The file is damaged or no image; the message names no path.
-    """
-    with Image.open(path) as image:
-        wide = image.mode.startswith(("I", "F"))
-        grey = _rescaled(np.asarray(image, dtype=np.float64)) if wide else image.convert("L")
-        if grey.size != (width, height):
-            grey = grey.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(grey)
-
-
-def _rescaled(values: npt.NDArray[np.float64]) -> Image.Image:
-    span = np.ptp(values) or 1.0
-    return Image.fromarray(((values - values.min()) * (255 / span)).astype(np.uint8))
 
 
 def read_batches(

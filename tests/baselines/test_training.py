@@ -108,6 +108,18 @@ def test_an_interrupt_arrives_as_one_and_ctrl_c_works_afterwards(tmp_path: Path)
     assert signal.getsignal(signal.SIGINT) == before
 
 
+def test_a_run_that_is_told_to_end_does_not_look_finished(tmp_path: Path):
+    def ending(message: str, done: int, total: int) -> None:
+        if done == BATCHES + 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_learner(), TRAIN, VAL, tmp_path, ending)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
+
+
 def test_the_seed_is_the_only_source_of_chance(uninterrupted: tuple[Path, Learner], tmp_path: Path):
     torch.manual_seed(99)
     np.testing.assert_array_equal(_weights(_trained(tmp_path / "same")), _weights(uninterrupted[1]))

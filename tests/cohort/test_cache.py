@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cohort import cache
+from bench.cohort import cache, decode
 from bench.cohort.cache import build_cache, cached_images, open_cache
 from bench.cohort.images import read_grey
 from bench.cohort.load import load_cohort
@@ -73,7 +73,8 @@ def test_it_holds_what_decoding_gives(cohort: Cohort, tmp_path: Path, jobs: int)
     summary = _build(cohort, tmp_path, jobs=jobs, progress=lambda done, total: told.append((done, total)))
     assert (summary.images, summary.decoded, summary.kept) == (COUNT, COUNT, 0)
     assert summary.size_bytes == COUNT * SIDE * SIDE
-    assert told == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
+    assert (len(told), told[-1]) == (5, (23, 23))
+    assert told == sorted(told)
     pixels = _open(cohort, tmp_path)
     assert pixels is not None
     np.testing.assert_array_equal(pixels, _expected(cohort))
@@ -82,7 +83,7 @@ def test_it_holds_what_decoding_gives(cohort: Cohort, tmp_path: Path, jobs: int)
 
 def test_a_second_call_decodes_nothing(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     _build(cohort, tmp_path)
-    monkeypatch.setattr(cache, "read_grey", None)
+    monkeypatch.setattr(decode, "read_grey", None)
     assert _build(cohort, tmp_path).decoded == 0
 
 
@@ -212,7 +213,7 @@ def test_a_full_disk(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyP
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache.os, when, full)
+        patch.setattr(os, when, full)
         with pytest.raises(BenchError) as caught:
             _build(cohort, tmp_path)
     assert (caught.value.problems[0].code, caught.value.exit_code) == ("cache-write", 3)
