@@ -38,6 +38,15 @@ class ImageFolders:
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
 
 
+def has_images(cohort: Cohort) -> bool:
+    """Whether one of the cohort's image folders exists."""
+    try:
+        ImageFolders(cohort)
+    except BenchError:
+        return False
+    return True
+
+
 def read_batches(
     cohort: Cohort, rows: npt.NDArray[np.intp], height: int, width: int, batch: int
 ) -> Iterator[Pixels]:
