@@ -14,6 +14,7 @@ from bench.publish.badge import badge
 from bench.publish.bibtex import cohort_bibtex
 from bench.publish.board_view import board_view, describe
 from bench.publish.compare_view import compare_view
+from bench.publish.cv5_view import cv5_view
 from bench.publish.documents import PUBLISHED, published_json
 from bench.publish.entry_view import entry_view
 from bench.publish.exports import leaderboard, leaderboard_csv, long_csv, published_entry, reported_entries
@@ -40,7 +41,7 @@ class CohortPages:
     def __init__(self, site: Renderer, place: Place) -> None:
         self.site, self.place, self.loaded = site, place, place.loaded
         board = self.loaded.board
-        scene = board.model_dump_json(exclude={"targets", "scorecards"}) if board else ""
+        scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards"}) if board else ""
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
         self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
         self.twins: dict[str, list[tuple[str, Twins]]] = defaultdict(list)
@@ -52,6 +53,12 @@ class CohortPages:
             for group in target.twins:
                 for slug in group.slugs:
                     self.twins[slug].append((target.label, group))
+        self.ranked_cv5 = 0
+        for target in board.cv5 if board else ():
+            if target.target == self.loaded.spec.headline:
+                self.ranked_cv5 = sum(s.rank is not None for s in target.standings)
+            for standing in target.standings:
+                self.standings[standing.slug][target.target] = standing
         self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
         self.key = digest(
             self.scene_key,
@@ -77,6 +84,8 @@ class CohortPages:
         yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
         yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
         yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
+        if self.loaded.board is not None and self.loaded.board.cv5:
+            yield self._view("cv5", "Five-fold track", lambda _: cv5_view(self.loaded))
         yield self._view("data", "Data", lambda _: self._data())
         prefix = self.place.prefix
         yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
@@ -141,6 +150,7 @@ class CohortPages:
 
         def render() -> bytes:
             twins, ranked = self.twins[entry.slug], self.ranked.get(self.loaded.spec.headline, 0)
+            ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
             view = entry_view(self.loaded, whole(), self.standings[entry.slug], twins, ranked)
             return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
 
@@ -171,6 +181,7 @@ class CohortPages:
             *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
             *(label + group.model_dump_json() for label, group in self.twins[entry.slug]),
             *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
+            str(self.ranked_cv5),
         )
 
     def _data(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.publish.audit_view import audit_view
 from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
@@ -53,7 +54,7 @@ def entry_view(
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
-        "flags": card.flags if card else (),
+        "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
         "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
         "metrics": [m for m in TABLE_METRICS if any(m in score.metrics for score in scores)],
@@ -63,6 +64,7 @@ def entry_view(
         "charts": _charts(scores),
         "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
+        **audit_view(card, scores, loaded.spec.headline),
         "timings": [(record, row, *verdict(row)) for record in entry.timings for row in record.batches],
         "provenance": _provenance(entry),
         "bibtex": bibtex(entry, loaded.spec),

@@ -27,6 +27,7 @@ METRIC_LABELS = {
     "specificity_at_90_sensitivity": "Specificity at 90% sensitivity",
     "patient_weighted": "AUROC, every patient weighted alike",
     "first_image": "AUROC, first image of each patient",
+    "fold_averaged": "AUROC, averaged over folds",
     "macro": "Macro AUROC",
     "mae": "MAE",
     "rmse": "RMSE",

@@ -10,8 +10,8 @@ from bench.board.model import LoadedBoard
 from bench.errors import BenchError, Problem
 from bench.submission.manifest import SLUG_PATTERN
 
-COHORT_FOLDERS = ("all", "badge", "compare", "data", "e", "reported", "speed", "subgroups")
-SITE_FOLDERS = ("changes", "methods", "schemas", "static", "submit", "v")
+COHORT_FOLDERS = ("all", "badge", "compare", "cv5", "data", "e", "reported", "speed", "subgroups")
+SITE_FOLDERS = ("changes", "methods", "python", "schemas", "static", "submit", "v")
 
 
 def up(path: str) -> str:

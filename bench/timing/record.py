@@ -204,8 +204,8 @@ class TimingRecord(Document):
     roofline: Roofline = Field(default_factory=Roofline)
     own_auroc: dict[str, float] = Field(
         default_factory=dict,
-        description="Target → AUROC on all test images of this precision's own predictions: for int8, which has no "
-        "gate of parity.",
+        description="Target → AUROC on all test images of this precision's own predictions: for int8, "
+        "which has no gate of parity.",
     )
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)

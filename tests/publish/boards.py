@@ -11,11 +11,14 @@ from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import load_spec
 from bench.scoring.scorecard import (
     SCORING_VERSION,
+    BrierParts,
     ContinuousScore,
     DecisionPoint,
     Estimate,
     Flag,
+    OperatingPoint,
     Point,
+    Recalibration,
     ReliabilityBin,
     Scorecard,
     ScoreDistribution,
@@ -115,6 +118,30 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
         )
         if calibrated
         else (),
+        brier_parts=BrierParts(miscalibration=0.004, discrimination=0.03, uncertainty=0.118)
+        if calibrated
+        else None,
+        operating_points=tuple(
+            OperatingPoint(
+                rule=rule,
+                chosen_on="val",
+                threshold=0.31,
+                called=240,
+                moved=3,
+                sensitivity=estimate(0.52, 0.1),
+                specificity=estimate(0.9, 0.01),
+                ppv=estimate(0.4, 0.08),
+                npv=estimate(0.95, 0.01),
+            )
+            for rule in ("specificity 0.9", "sensitivity 0.9")
+        ),
+        recalibrated=Recalibration(
+            slope=1.12,
+            intercept=-0.05,
+            metrics={"brier": estimate(0.08, 0.01), "ece": estimate(0.01, 0.01)},
+        )
+        if calibrated
+        else None,
     )
 
 
@@ -132,6 +159,7 @@ def subgroups(target: str, auroc: float) -> tuple[SubgroupScore, ...]:
                 patients=300,
                 positives=50,
                 metrics={"auroc": estimate(auroc - 0.03, 0.05)},
+                gaps={"auroc": Estimate(value=-0.04, low=-0.1, high=0.02)},
             )
             for division, label, level in shown
         ),

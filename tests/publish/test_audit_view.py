@@ -1,0 +1,64 @@
+"""Tables of an entry's page beyond its metrics, and the board of the cv5 track, read from the built HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from bench.board.model import LoadedBoard, TargetBoard
+from bench.publish.site import build_site
+from tests.publish.boards import loaded_board
+
+
+def text(path):
+    """The page's words, white space made even."""
+    page = re.sub(r"<svg.*?</svg>", "", path.read_text("utf-8"), flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def with_cv5(loaded: LoadedBoard) -> LoadedBoard:
+    """The board with its second entry moved to the cv5 track."""
+    slug = loaded.board.targets[0].standings[1].slug
+    entry = loaded.entries[slug]
+    moved = dataclasses.replace(
+        entry,
+        manifest=entry.manifest.model_copy(update={"track": "cv5"}),
+        scorecard=entry.scorecard.model_copy(update={"track": "cv5"}),
+    )
+    boards = []
+    for target in loaded.board.targets:
+        standing = next(s for s in target.standings if s.slug == slug)
+        alone = standing.model_copy(
+            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "with_leader": False}
+        )
+        boards.append(
+            TargetBoard(
+                target=target.target, label=target.label, leader=slug, not_told_apart=0, standings=(alone,)
+            )
+        )
+    board = loaded.board.model_copy(update={"cv5": tuple(boards)})
+    return dataclasses.replace(loaded, board=board, entries={**loaded.entries, slug: moved})
+
+
+def test_an_entry_shows_thresholds_recalibration_and_gaps(tmp_path):
+    loaded = loaded_board(6)
+    build_site([loaded], tmp_path / "site")
+    slug = next(s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "probability")
+    words = text(tmp_path / "site" / "e" / slug / "index.html")
+    assert "Composite, specificity 0.9 on val 240 52.0% (42.0%–62.0%) 90.0% (89.0%–91.0%)" in words
+    assert "by 3 images at most" in words
+    assert "Composite, recalibrated on val (slope 1.12, intercept -0.05) 0.080 (0.070–0.090)" in words
+    assert "0.004 miscalibration − 0.030 discrimination + 0.118 uncertainty" in words
+    assert "Sex Female (n = 400) −0.040 (−0.100 to 0.020)" in words
+    assert not (tmp_path / "site" / "cv5").exists()
+
+
+def test_the_cv5_track_has_a_page_and_its_entries_their_rank_there(tmp_path):
+    loaded = with_cv5(loaded_board(6))
+    (shown,) = loaded.board.cv5[0].standings
+    build_site([loaded], tmp_path / "site")
+    words = text(tmp_path / "site" / "cv5" / "index.html")
+    assert "1 entry with out-of-fold predictions" in words
+    assert loaded.entries[shown.slug].manifest.name[:20] in words
+    assert "five-fold track" in text(tmp_path / "site" / "index.html")
+    assert "Rank 1 of 1" in text(tmp_path / "site" / "e" / shown.slug / "index.html")
