@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict
 
-from bench.board.model import Board, TestSet
+from bench.board.model import Board, TargetBoard, TestSet
 from bench.board.outline import ScorecardOutline
 from bench.board.target_board import Contender, target_board, unranked
 from bench.cohort.resolution import test_resolution
+from bench.cohort.spec import BinaryTarget
 from bench.cohort.table import Cohort
-from bench.documents import read_json
+from bench.documents import Document, read_json
+from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans, read_scorecard
@@ -50,6 +54,13 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
         for track in TRACKS
     )
     targets = cohort.spec.binary_targets
+
+    def holdout_board(target: BinaryTarget) -> TargetBoard:
+        others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
+        return target_board(target, holdout, others, LEVEL)
+
+    with ThreadPoolExecutor(usable_cores()) as pool:  # the loops over pairs hold no lock
+        boards = tuple(pool.map(holdout_board, targets))
     return Board(
         stamp=next(iter(cards.values())).stamp,
         title=cohort.spec.title,
@@ -59,10 +70,7 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
         replicates=replicates,
         level=LEVEL,
         test_set=_test_set(cohort),
-        targets=tuple(
-            target_board(t, holdout, [unranked(c.card, t.name, ELSEWHERE) for c in cv5], LEVEL)
-            for t in targets
-        ),
+        targets=boards,
         cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
         scorecards=hashes,
     )
@@ -78,6 +86,15 @@ def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) ->
     return Contender(card, computed.replicates, scores)
 
 
+class _Draws(Document):
+    """What a scorecard says about its draws; the rest is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    replicates: int
+    seed: int
+
+
 def refuse_mixed(
     entries: Sequence[Submission], chosen: Sequence[Submission], replicates: int, seed: int
 ) -> None:
@@ -88,8 +105,8 @@ def refuse_mixed(
     """
     slugs = {entry.slug for entry in chosen}
     others = [e for e in entries if e.slug not in slugs and e.scorecard.exists()]
-    cards = [read_json(Scorecard, e.scorecard, "scorecard-invalid") for e in others]
-    if differing := [c.slug for c in cards if (c.replicates, c.seed) != (replicates, seed)]:
+    drawn = {e.slug: read_json(_Draws, e.scorecard, "scorecard-invalid") for e in others}
+    if differing := [slug for slug, d in drawn.items() if (d.replicates, d.seed) != (replicates, seed)]:
         message = (
             f"{len(differing)} other entries are scored with other draws than {replicates} replicates with "
             f"seed {seed}: {', '.join(differing[:5])}."

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
+from bench.metrics.discrimination import mean_rank
 from bench.scoring.scorecard import Flag, Scorecard
 from bench.uncertainty.intervals import t_quantile
-from bench.uncertainty.ranks import BoardStatements, board_statements, holm, rank_sets
+from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,7 +94,7 @@ def target_board(
         )
     values = np.array([c.value(name) for c in ranked], np.float64)
     drawn = np.stack([c.replicates[name] for c in ranked])
-    statements = board_statements(drawn, values, level)
+    sets, statements = ranks_and_statements(drawn, values, level)
     slugs = [c.card.slug for c in ranked]
     first = _differences(statements, 0, level)
     place = slugs.index(REFERENCE) if REFERENCE in slugs else None
@@ -119,7 +120,7 @@ def target_board(
             reference_p_value=reference[i].p_value,
             flags=_flags(name, reference[i], float(values[i])),
         )
-        for i, (slug, found) in enumerate(zip(slugs, rank_sets(drawn, values, level), strict=True))
+        for i, (slug, found) in enumerate(zip(slugs, sets, strict=True))
     ]
     return TargetBoard(
         target=name,
@@ -158,10 +159,8 @@ def _twins(
     entries: Sequence[Contender], target: str, candidates: Sequence[tuple[int, int]]
 ) -> tuple[Twins, ...]:
     """Entries that order the images identically, among the pairs whose AUROC never differs."""
-    from scipy.stats import rankdata
-
     scores = {i: entries[i].scores(target) for pair in candidates for i in pair}
-    ranks = {i: rankdata(values) for i, values in scores.items()}
+    ranks = {i: mean_rank(values) for i, values in scores.items()}
     groups: list[list[int]] = []
     for i in sorted(ranks):
         for group in groups:

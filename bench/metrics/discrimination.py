@@ -232,13 +232,14 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
 
     1 (to rounding) marks twins: scores that are the same up to a monotone map.
     """
-    ranks = [_mean_rank(values) for values in (first, second)]
+    ranks = [mean_rank(values) for values in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]
     size = (inner(centred[0], centred[0]) * inner(centred[1], centred[1])) ** 0.5
     return None if size == 0 else inner(centred[0], centred[1]) / size
 
 
-def _mean_rank(values: Floats) -> Floats:
+def mean_rank(values: Floats) -> Floats:
+    """(n,) rank of every value, the highest 1, ties at their mean."""
     everyone: Bools = np.ones(len(values), np.bool_)
     ladder = Ladder.of(everyone, values)
     return (ladder.true - (ladder.gain - 1) / 2)[ladder.rung]

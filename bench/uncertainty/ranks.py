@@ -86,6 +86,7 @@ class BoardStatements:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
+    values: Floats
     centred: Floats
     difference: Floats
     se: Floats
@@ -110,7 +111,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
         raise ValueError("fewer than two replicates are defined for every entry")
     se = pair_kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
     precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
-    return _Pairs(drawn - point[:, None], point[:, None] - point[None, :], se, precision)
+    return _Pairs(point, drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
 
 def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> RankSets:
@@ -134,7 +135,10 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
     """
     share(level, "level")
-    pairs = _pairs(replicates, values)
+    return _rank_sets(_pairs(replicates, values), level)
+
+
+def _rank_sets(pairs: _Pairs, level: float) -> RankSets:
     if len(pairs.difference) == 0:
         return RankSets()
     widest = pair_kernels.widest_by_entry(pairs.centred, pairs.precision)
@@ -143,7 +147,7 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     worse = (distance > critical[:, None]).sum(axis=1)
     better = (-distance > critical[:, None]).sum(axis=1)
     rank = 1 + (pairs.difference < 0).sum(axis=1)
-    drawn = pairs.centred + np.asarray(values, np.float64)[:, None]
+    drawn = pairs.centred + pairs.values[:, None]
     best, usual = _best_share(drawn), _usual_ranks(drawn, level)
     total = len(rank)
     return RankSets(
@@ -190,7 +194,23 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
         ValueError: As `rank_sets`, or no entry.
     """
     share(level, "level")
+    return _board_statements(_pairs(replicates, values), level)
+
+
+def ranks_and_statements(
+    replicates: ArrayLike, values: ArrayLike, level: float = 0.95
+) -> tuple[RankSets, BoardStatements]:
+    """`rank_sets` and `board_statements` of one board; what both need of the pairs is worked out once.
+
+    Raises:
+        ValueError: As `board_statements`.
+    """
+    share(level, "level")
     pairs = _pairs(replicates, values)
+    return _rank_sets(pairs, level), _board_statements(pairs, level)
+
+
+def _board_statements(pairs: _Pairs, level: float) -> BoardStatements:
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
     distance = pairs.difference * pairs.precision
@@ -203,8 +223,8 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
         if not open_pairs.any() or np.array_equal(found | separated, separated):
             break
         separated |= found
-    leader = int(np.argmax(np.asarray(values)))
-    by_value = np.argsort(-np.asarray(values, np.float64), kind="stable")
+    leader = int(np.argmax(pairs.values))
+    by_value = np.argsort(-pairs.values, kind="stable")
     return BoardStatements(
         separated=separated,
         tie_group=tuple(int(i) for i in by_value if not separated[leader, i]),
