@@ -10,12 +10,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.table import Cohort
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.tiny import predictions, write_cohort
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("bench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bench")
 
 
 @dataclass(frozen=True)
