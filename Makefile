@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo browser test test-tensorrt perf coverage lint lock clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -25,6 +25,15 @@ test-tensorrt: .venv/installed  ## builds engines with TensorRT-RTX, looks names
 
 perf: .venv/installed  ## the figures of speed, as tables
 	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s
+
+peers: .venv/installed  ## the statistics beside other packages, as a table
+	.ci/r
+	$(BIN)/python -m pip install --quiet --target .venv/peers --upgrade --no-deps \
+		confidenceinterval==1.0.5 statsmodels==0.15.0 patsy==1.0.3
+	PYTHONPATH=.venv/peers $(BIN)/python -m tests.perf.peers_table
+
+board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
+	$(BIN)/python -m tests.perf.board_table
 
 coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.coverage
