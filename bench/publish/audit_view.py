@@ -82,26 +82,19 @@ def _parts(score: TargetScore) -> str:
     )
 
 
-def _gaps(card: Scorecard | None, headline: str) -> list[tuple[str, Row]]:
-    """Division and row of each subgroup of the headline that is shown."""
+def _gaps(card: Scorecard | None, headline: str) -> list[tuple[str, Row, str]]:
+    """Division, row, and why it is empty, of each subgroup of the headline that is shown."""
     shown = [g for g in card.subgroups if g.target == headline and not g.suppressed] if card else []
-    return [
-        (
-            group.division_label,
-            Row(
-                f"{group.level} (n = {group.images:,})" if group.images is not None else group.level,
-                tuple(_gap(group.gaps.get(name)) for name in GAPS),
-            ),
-        )
-        for group in shown
-        if group.gaps
-    ]
+    rows = []
+    for group in (g for g in shown if g.gaps):
+        words = f"{group.level} (n = {group.images:,})" if group.images is not None else group.level
+        row = Row(words, tuple(_gap(group.gaps.get(name)) for name in GAPS))
+        rows.append((group.division_label, row, sentence(group.gaps["auroc"].reason)))
+    return rows
 
 
 def _gap(found: Estimate | None) -> str:
-    if found is None:
+    if found is None or found.value is None:
         return "n/a"
-    if found.value is None:
-        return sentence(found.reason)
     signed = "+" if found.value > 0 else ""
     return f"{signed}{estimate(found)}"
