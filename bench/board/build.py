@@ -20,9 +20,10 @@ from bench.documents import Document, read_json
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
-from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans, read_scorecard
+from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.scoring.stored import read_scorecard
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
 

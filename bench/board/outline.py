@@ -6,7 +6,9 @@ from pydantic import ConfigDict, Field
 
 from bench.scoring.scorecard import (
     DecisionPoint,
+    OperatingPoint,
     Point,
+    Recalibration,
     ReliabilityBin,
     Scorecard,
     ScoreDistribution,
@@ -18,7 +20,7 @@ SKIPPED = "\0"
 
 
 class TargetOutline(TargetScore):
-    """One target without curves and distributions."""
+    """One target without curves, distributions and operating points."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -27,6 +29,8 @@ class TargetOutline(TargetScore):
     reliability: tuple[ReliabilityBin, ...] = Field(default=(), validation_alias=SKIPPED)
     distribution: ScoreDistribution | None = Field(default=None, validation_alias=SKIPPED)
     decision: tuple[DecisionPoint, ...] = Field(default=(), validation_alias=SKIPPED)
+    operating_points: tuple[OperatingPoint, ...] = Field(default=(), validation_alias=SKIPPED)
+    recalibrated: Recalibration | None = Field(default=None, validation_alias=SKIPPED)
 
 
 class ScorecardOutline(Scorecard):

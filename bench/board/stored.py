@@ -10,8 +10,8 @@ from bench.cohort.spec import CohortSpec
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.scoring.run import read_scorecard
 from bench.scoring.scorecard import Scorecard
+from bench.scoring.stored import read_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 

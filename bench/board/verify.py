@@ -11,7 +11,8 @@ from bench.board.model import Board
 from bench.cohort.table import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
-from bench.scoring.run import compute_all, make_plans, read_scorecard
+from bench.scoring.run import compute_all, make_plans
+from bench.scoring.stored import read_scorecard
 from bench.scoring.verify import differences, document_differences
 from bench.submission.store import Submission
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from bench.cohort.table import Cohort
 from bench.documents import Document
+
+if TYPE_CHECKING:
+    from bench.cohort.table import Cohort
 
 
 class TargetResolution(Document):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.publish.format import estimate, metric_label, percent, sentence
+from bench.board.model import Board, Standing
+from bench.publish.compare_view import p_text
+from bench.publish.format import decimal, estimate, interval, metric_label, percent, sentence
 from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
 
 RECALIBRATED = ("brier", "ece", "calibration_slope", "calibration_in_the_large")
@@ -42,6 +44,22 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
         "gaps": _gaps(card, headline),
         "gap_metrics": [metric_label(name) for name in GAPS],
     }
+
+
+def reference_rows(
+    board: Board | None, scores: Sequence[TargetScore], standings: Mapping[str, Standing]
+) -> list[tuple[str, str, str, str]]:
+    """For each target: label, difference from the baseline on age and sex, p value, that baseline's slug."""
+    references = {t.target: t.reference for t in board.targets} if board else {}
+    rows = []
+    for score in scores:
+        standing, reference = standings.get(score.target), references.get(score.target)
+        if standing is None or reference is None or standing.reference_difference is None:
+            continue
+        limits = interval(standing.reference_difference_low, standing.reference_difference_high)
+        difference = decimal(standing.reference_difference) + (f" ({limits})" if limits else "")
+        rows.append((score.label, difference, p_text(standing.reference_p_value), reference))
+    return rows
 
 
 def _points(score: TargetScore) -> list[Row]:

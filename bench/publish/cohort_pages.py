@@ -180,6 +180,7 @@ class CohortPages:
             *(record.model_dump_json() for record in entry.timings),
             *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
             *(label + group.model_dump_json() for label, group in self.twins[entry.slug]),
+            *(f"{t.target}:{t.reference}" for t in (board.targets if board else ())),
             *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
             str(self.ranked_cv5),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.model import Entry, LoadedBoard, Standing, Twins
-from bench.publish.audit_view import audit_view
+from bench.publish.audit_view import audit_view, reference_rows
 from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
@@ -64,6 +64,7 @@ def entry_view(
         "charts": _charts(scores),
         "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
+        "reference_rows": reference_rows(loaded.board, scores, standings),
         **audit_view(card, scores, loaded.spec.headline),
         "timings": [(record, row, *verdict(row)) for record in entry.timings for row in record.batches],
         "provenance": _provenance(entry),

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.table import Cohort
-from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
 from bench.metrics.discrimination import auroc
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.scoring.stored import sha256_or_empty
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
 
@@ -64,12 +64,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         scores=submission.manifest.scores,
         predictions_sha256=sha256_file(submission.predictions),
         val=unpack(on_val, plans.cohort, "val") if on_val.exists() else None,
-        val_sha256=_digest(on_val),
+        val_sha256=sha256_or_empty(on_val),
     )
-
-
-def _digest(path: Path) -> str:
-    return sha256_file(path) if path.exists() else ""
 
 
 def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
@@ -142,35 +138,6 @@ def _score_or_error(plans: Plans, entry: Submission) -> Scored | BenchError:
         return score_submission(plans, entry)
     except BenchError as error:
         return error
-
-
-def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> Scorecard:
-    """The stored scorecard of an entry.
-
-    Args:
-        submission: The entry.
-        model: A model that reads less of it, where that is enough.
-
-    Raises:
-        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored
-            predictions and this harness (``scorecard-stale``).
-    """
-    path = submission.scorecard
-    if not path.exists():
-        raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    card = read_json(model, path, "scorecard-invalid")
-    said = submission.manifest
-    if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
-        message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
-        raise BenchError(Problem("scorecard-stale", message, str(path)))
-    held = sha256_file(submission.predictions), _digest(submission.val_predictions)
-    if (card.predictions_sha256, card.val_predictions_sha256) != held:
-        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
-        raise BenchError(Problem("scorecard-stale", message, str(path)))
-    if card.scoring_version != SCORING_VERSION:
-        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
-        raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card
 
 
 def replicates_key(plan: Plan, predictions_sha256: str) -> str:

@@ -336,6 +336,10 @@ def standings(found: dict[str, Entry], target: str, tied: int) -> tuple[Standing
             difference_low=None if index == 0 else value - order[0][0] - 0.02,
             difference_high=None if index == 0 else value - order[0][0] + 0.02,
             p_value=None if index == 0 else 0.03,
+            reference_difference=value - 0.5,
+            reference_difference_low=value - 0.53,
+            reference_difference_high=value - 0.47,
+            reference_p_value=0.0004,
         )
         for index, (value, slug) in enumerate(order)
     )
@@ -371,6 +375,7 @@ def loaded_board(
                 leader=ranked[0].slug if ranked else None,
                 not_told_apart=tied,
                 standings=(*ranked, control),
+                reference="control",
                 twins=(Twins(slugs=(ranked[0].slug, ranked[1].slug), identical=False),) if count > 5 else (),
             )
         )

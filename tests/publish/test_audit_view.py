@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 
 from bench.board.model import LoadedBoard, TargetBoard
 from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
+from tests.publish.pages import read
 
 
 def text(path):
@@ -62,3 +64,12 @@ def test_the_cv5_track_has_a_page_and_its_entries_their_rank_there(tmp_path):
     assert loaded.entries[shown.slug].manifest.name[:20] in words
     assert "five-fold track" in text(tmp_path / "site" / "index.html")
     assert "Rank 1 of 1" in text(tmp_path / "site" / "e" / shown.slug / "index.html")
+
+
+def test_an_entry_is_set_beside_the_baseline_on_age_and_sex(site):
+    tree = read(site / "e" / "entry-0001" / "index.html")
+    found = next(s for s in tree.find_all("section") if "Against age and sex" in s.text())
+    auroc = json.loads((site / "e" / "entry-0001" / "entry.json").read_text())["standings"]["slvh"]["auroc"]
+    row = [c.text() for c in found.find_all("tr")[2].children if not isinstance(c, str)]
+    low, high = (f"{auroc - 0.5 + shift:.3f}" for shift in (-0.03, 0.03))
+    assert row == ["SLVH", f"{auroc - 0.5:.3f} ({low}–{high})", "< 0.001", "control"]

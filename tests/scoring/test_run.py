@@ -9,7 +9,8 @@ import pytest
 
 from bench.errors import BenchError
 from bench.scoring import run
-from bench.scoring.run import make_plans, read_scorecard, score_all
+from bench.scoring.run import make_plans, score_all
+from bench.scoring.stored import read_scorecard
 from bench.scoring.verify import differences
 from tests.scoring.conftest import noisy, store_entry
 

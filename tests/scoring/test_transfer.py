@@ -12,8 +12,9 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from bench.errors import BenchError
 from bench.scoring.plan import make_plan
-from bench.scoring.run import entry_replicates, make_plans, read_scorecard, score_all
+from bench.scoring.run import entry_replicates, make_plans, score_all
 from bench.scoring.score import score
+from bench.scoring.stored import read_scorecard
 from tests.scoring.conftest import noisy, store_entry
 
 HEADLINE = "composite_slvh_dlv"

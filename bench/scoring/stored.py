@@ -1,0 +1,45 @@
+"""Stored scorecards, as boards and pages read them: without the code that computes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.documents import read_json
+from bench.errors import BenchError, Problem
+from bench.files import sha256_file
+from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.submission.store import Submission
+
+
+def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> Scorecard:
+    """The stored scorecard of an entry.
+
+    Args:
+        submission: The entry.
+        model: A model that reads less of it, where that is enough.
+
+    Raises:
+        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored
+            predictions and this harness (``scorecard-stale``).
+    """
+    path = submission.scorecard
+    if not path.exists():
+        raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
+    card = read_json(model, path, "scorecard-invalid")
+    said = submission.manifest
+    if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
+        message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    held = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
+    if (card.predictions_sha256, card.val_predictions_sha256) != held:
+        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    if card.scoring_version != SCORING_VERSION:
+        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    return card
+
+
+def sha256_or_empty(path: Path) -> str:
+    """SHA-256 of a file; empty where there is none."""
+    return sha256_file(path) if path.exists() else ""
