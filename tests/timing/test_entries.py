@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,14 @@ def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Worksp
 
 def read_json_rows(text: bytes) -> tuple[object, ...]:
     return TimingRecord.model_validate(json.loads(text)).batches
+
+
+def test_the_largest_batch_that_fits_is_timed_besides(
+    board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.timing.entries.with_largest", lambda batches, *_: (*batches, 6))
+    (found,) = time_entries(configurations(board, "one"), replace(setup(board, cohort, 1), largest=True))
+    assert found.measured == (1, 6)
 
 
 def test_an_interruption_keeps_the_rows_before_it(
