@@ -21,6 +21,8 @@ from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
 from tests.timing.fakes import SHORT
 
+BRIEF = replace(SHORT, blocks=1)
+
 
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +71,7 @@ def configurations(space: Workspace, *slugs: str) -> list[Configuration]:
 
 
 def setup(space: Workspace, cohort: Cohort, *batches: int, again: bool = False) -> Setup:
-    return Setup(cohort, batches, SHORT, space.submissions("tiny") / ".lock", again)
+    return Setup(cohort, batches, BRIEF, space.submissions("tiny") / ".lock", again)
 
 
 def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Workspace, cohort: Cohort) -> None:
@@ -80,7 +82,7 @@ def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Worksp
         stage=lambda *step: stages.append(step),
     )
     assert [t.measured for t in first] == [(1, 2)]
-    assert stages[-1] == ("1 of 1: one, onnxruntime-cpu, fp32", 4, 4)
+    assert stages[-1] == ("1 of 1: one, onnxruntime-cpu, fp32", 2, 2)
     assert first[0].path is not None
     before = first[0].path.read_bytes()
     found = time_entries(configurations(board, "one", "two"), setup(board, cohort, 1, 2))
@@ -115,7 +117,7 @@ def test_an_interruption_keeps_the_rows_before_it(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(which: str, done: int, total: int) -> None:
-        if done == 3:  # of four: within the second batch size
+        if done == 2:  # of two: before the second row is kept
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -163,7 +165,7 @@ def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.Mo
     """The command line in the board's workspace, with a protocol that ends soon."""
     monkeypatch.chdir(board.root)
     monkeypatch.setattr("bench.cli.timing.open_cohort", lambda *_: cohort)
-    monkeypatch.setattr("bench.timing.protocol.FULL", SHORT)
+    monkeypatch.setattr("bench.timing.protocol.FULL", BRIEF)
     return cli
 
 
