@@ -158,6 +158,9 @@ def _time(
 
     def keep(row: TimingRecord) -> None:
         nonlocal whole
+        if read_stamp(submission.predictions).model_sha256 != row.model_sha256:
+            message = f"Entry {submission.slug!r} was replaced while its model was timed; nothing was kept."
+            raise BenchError(Problem("model-unknown", message))
         whole = place.keep(row)
 
     time_model(

@@ -150,6 +150,17 @@ def test_an_entry_that_cannot_be_timed_does_not_stop_the_others(
     assert told == list(found)
 
 
+def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Workspace, cohort: Cohort) -> None:
+    other = entry(board, "two").predictions
+
+    def replace_entry(which: str, done: int, total: int) -> None:
+        shutil.copyfile(other, entry(board, "one").predictions)
+
+    (found,) = time_entries(configurations(board, "one"), setup(board, cohort, 1), stage=replace_entry)
+    assert [p.code for p in found.problems] == ["model-unknown"]
+    assert not entry(board, "one").timings.exists()
+
+
 def test_a_library_that_crashes_while_it_is_asked_is_said(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
