@@ -39,6 +39,9 @@ def time(
     ] = None,
     precision: Annotated[list[Precision] | None, typer.Option(help="Precision; may be repeated.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch size; may be repeated.")] = None,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Also the largest batch that fits, found by doubling.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="A short protocol for a trial, marked as such.")
     ] = False,
@@ -77,7 +80,7 @@ def time(
         space, opened = workspace(), open_cohort(cohort, data)
         folder = space.submissions(opened.spec.id)
         models = _with_models(report, folder, space) if everything else _named(entries or [], folder, space)
-        setup = Setup(opened, batches, QUICK if quick else FULL, folder / ".lock", again)
+        setup = Setup(opened, batches, QUICK if quick else FULL, folder / ".lock", again, largest)
         with stages("Timing") as stage:
             timed = time_entries(_configurations(models, chosen), setup, stage=stage)
         _say(report, timed, batches)

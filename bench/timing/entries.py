@@ -13,6 +13,7 @@ from bench.runtime.device import device_of
 from bench.submission.pack import read_stamp, unpack
 from bench.submission.store import Submission
 from bench.timing.conditions import conditions_of
+from bench.timing.largest import with_largest
 from bench.timing.protocol import Protocol
 from bench.timing.record import Precision, TimingRecord
 from bench.timing.run import time_model
@@ -54,6 +55,7 @@ class Setup:
         protocol: How long and how often.
         lock: File that is locked while a record is changed.
         again: Measure also what is finished.
+        largest: Besides, the largest batch that fits.
     """
 
     cohort: Cohort
@@ -61,6 +63,7 @@ class Setup:
     protocol: Protocol
     lock: Path
     again: bool = False
+    largest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +148,19 @@ def _time(
     submission, model = configuration.submission, configuration.model
     backend, precision = configuration.backend, configuration.precision
     now = conditions_of(model, setup.cohort, backend, precision, device, setup.protocol)
-    place = find_place(submission.timings, setup.lock, now, setup.batches, again=setup.again)
+    batches = setup.batches
+    if setup.largest:
+        batches = with_largest(batches, model, submission.manifest, setup.cohort, backend, precision)
+    place = find_place(submission.timings, setup.lock, now, batches, again=setup.again)
     whole = place.kept
     if not place.left and whole is not None:
         return Timed(configuration, whole, place.path)
 
     def keep(row: TimingRecord) -> None:
         nonlocal whole
+        if read_stamp(submission.predictions).model_sha256 != row.model_sha256:
+            message = f"Entry {submission.slug!r} was replaced while its model was timed; nothing was kept."
+            raise BenchError(Problem("model-unknown", message))
         whole = place.keep(row)
 
     time_model(

@@ -99,7 +99,7 @@ def test_with_and_without_a_graph_the_answers_are_equal(
     plain.close()
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx", "torch-eager", "torch-cudagraph"])
 def test_device_time_is_that_of_a_hand_written_event_loop(name: str, model: Path) -> None:
     import torch
 

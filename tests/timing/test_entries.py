@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from bench.workspace import Workspace, create_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
 from tests.timing.fakes import SHORT
+
+BRIEF = replace(SHORT, blocks=1)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +71,7 @@ def configurations(space: Workspace, *slugs: str) -> list[Configuration]:
 
 
 def setup(space: Workspace, cohort: Cohort, *batches: int, again: bool = False) -> Setup:
-    return Setup(cohort, batches, SHORT, space.submissions("tiny") / ".lock", again)
+    return Setup(cohort, batches, BRIEF, space.submissions("tiny") / ".lock", again)
 
 
 def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Workspace, cohort: Cohort) -> None:
@@ -79,7 +82,7 @@ def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Worksp
         stage=lambda *step: stages.append(step),
     )
     assert [t.measured for t in first] == [(1, 2)]
-    assert stages[-1] == ("1 of 1: one, onnxruntime-cpu, fp32", 4, 4)
+    assert stages[-1] == ("1 of 1: one, onnxruntime-cpu, fp32", 2, 2)
     assert first[0].path is not None
     before = first[0].path.read_bytes()
     found = time_entries(configurations(board, "one", "two"), setup(board, cohort, 1, 2))
@@ -102,11 +105,19 @@ def read_json_rows(text: bytes) -> tuple[object, ...]:
     return TimingRecord.model_validate(json.loads(text)).batches
 
 
+def test_the_largest_batch_that_fits_is_timed_besides(
+    board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.timing.entries.with_largest", lambda batches, *_: (*batches, 6))
+    (found,) = time_entries(configurations(board, "one"), replace(setup(board, cohort, 1), largest=True))
+    assert found.measured == (1, 6)
+
+
 def test_an_interruption_keeps_the_rows_before_it(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(which: str, done: int, total: int) -> None:
-        if done == 3:  # of four: within the second batch size
+        if done == 2:  # of two: before the second row is kept
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -139,6 +150,17 @@ def test_an_entry_that_cannot_be_timed_does_not_stop_the_others(
     assert told == list(found)
 
 
+def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Workspace, cohort: Cohort) -> None:
+    other = entry(board, "two").predictions
+
+    def replace_entry(which: str, done: int, total: int) -> None:
+        shutil.copyfile(other, entry(board, "one").predictions)
+
+    (found,) = time_entries(configurations(board, "one"), setup(board, cohort, 1), stage=replace_entry)
+    assert [p.code for p in found.problems] == ["model-unknown"]
+    assert not entry(board, "one").timings.exists()
+
+
 def test_a_library_that_crashes_while_it_is_asked_is_said(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +176,7 @@ def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.Mo
     """The command line in the board's workspace, with a protocol that ends soon."""
     monkeypatch.chdir(board.root)
     monkeypatch.setattr("bench.cli.timing.open_cohort", lambda *_: cohort)
-    monkeypatch.setattr("bench.timing.protocol.FULL", SHORT)
+    monkeypatch.setattr("bench.timing.protocol.FULL", BRIEF)
     return cli
 
 
