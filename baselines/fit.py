@@ -74,6 +74,8 @@ def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Pr
             default_root_dir=folder,
         )
         last = checkpoints / f"{LAST}.ckpt"
+        if last.is_file():
+            load_weights(learner, last)  # refuses what Lightning would fail on, or load in part
         batches = training_batches(train, recipe.batch, learner.seed, recipe.processes)
         judged = ordered_batches(val, recipe.batch, recipe.processes)
         _train(trainer, learner, batches, judged, last if last.is_file() else None)

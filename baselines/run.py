@@ -24,6 +24,7 @@ from bench.submission.store import manifest_toml
 
 MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.csv"
+VAL_PREDICTIONS = "val-predictions.csv"
 
 Predictions = dict[str, Values]
 
@@ -37,6 +38,7 @@ class FinishedRun:
         slug: What it is submitted under.
         manifest: ``submission.toml``.
         predictions: Predictions of the track's images, by image id.
+        val: Predictions of the val images; None where the split or the track has none.
         model: The ONNX file to hand in instead of the predictions, where there is one.
         recalibrated: The same predictions recalibrated, one run for each method that was asked for.
     """
@@ -45,6 +47,7 @@ class FinishedRun:
     slug: str
     manifest: Path
     predictions: Path
+    val: Path | None
     model: Path | None
     recalibrated: tuple[FinishedRun, ...] = ()
 
@@ -113,7 +116,7 @@ def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -
         renamed = _recalibrated_manifest(manifest, method)
         written = _write(folder / method, cohort, rows, predictions, renamed)
         others.append(FinishedRun(baseline.name, slug_of(baseline.name, how.track, method), *written, None))
-    written = _write(folder, cohort, rows, done.result.predictions, manifest)
+    written = _write(folder, cohort, rows, Both(done.result.predictions, done.val), manifest)
     slug = slug_of(baseline.name, how.track)
     return FinishedRun(baseline.name, slug, *written, done.result.model, tuple(others))
 
@@ -167,11 +170,20 @@ def missing_packages(baseline: Baseline) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Both:
+    """Predictions of the judged images and of val's."""
+
+    test: Predictions
+    val: Predictions
+
+
+@dataclass(frozen=True, slots=True)
 class _Done:
-    """A baseline's result, and its predictions recalibrated by each method."""
+    """A baseline's result, its predictions of val, and both recalibrated by each method."""
 
     result: Result
-    recalibrated: dict[Method, Predictions]
+    val: Predictions
+    recalibrated: dict[Method, Both]
 
 
 def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int | None = None) -> _Done:
@@ -185,7 +197,7 @@ def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int |
         fold=fold,
         cache=how.cache,
         copies=how.copies,
-        predict_val=bool(how.recalibrate),
+        predict_val=True,
         choices=how.choices,
         progress=how.progress,
     )
@@ -193,29 +205,29 @@ def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int |
     for target, values in result.predictions.items():
         if values.shape != (len(task.test),):
             raise ValueError(f"{baseline.name} predicts {values.shape} of {target}, not {len(task.test)}")
-    if not how.recalibrate:
-        return _Done(result, {})
-    judged = len(task.test) - len(task.val)
-    val = {target: values[judged:] for target, values in result.predictions.items()}
+    judged = len(cohort.rows("test")) if fold is None else int((cohort.split.folds == fold).sum())
     test = {target: values[:judged] for target, values in result.predictions.items()}
+    val = {target: values[judged:] for target, values in result.predictions.items()}
+    both, fitted = Both(test, val), np.isin(task.test.images[judged:], task.val.images)
     return _Done(
         replace(result, predictions=test),
-        {method: _recalibrate(method, task, val, test) for method in how.recalibrate},
+        val,
+        {method: _recalibrate(method, task, both, fitted) for method in how.recalibrate},
     )
 
 
-def _recalibrate(method: Method, task: TrainingTask, val: Predictions, test: Predictions) -> Predictions:
-    """Binary targets recalibrated; measurements as they were."""
-    return {
-        target: recalibrated(method, val[target], task.val.labels[target], values)
-        if target in task.targets
-        else values
-        for target, values in test.items()
-    }
+def _recalibrate(method: Method, task: TrainingTask, both: Both, fitted: npt.NDArray[np.bool_]) -> Both:
+    """Binary targets recalibrated, by those val images that are no copies; measurements as they were."""
+    test, val = dict(both.test), dict(both.val)
+    for target in set(task.targets) & set(test):
+        known, labels = both.val[target][fitted], task.val.labels[target]
+        test[target] = recalibrated(method, known, labels, both.test[target])
+        val[target] = recalibrated(method, known, labels, both.val[target])
+    return Both(test, val)
 
 
 def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -> _Done:
-    """Out-of-fold predictions of every image, in canonical order."""
+    """Out-of-fold predictions of every image, in canonical order; there is no val that all models share."""
     gathered: Predictions = {}
     others: dict[Method, Predictions] = {method: {} for method in how.recalibrate}
     manifest: Manifest | None = None
@@ -228,11 +240,12 @@ def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: How)
         rows = cohort.split.folds == fold
         _gather(gathered, done.result.predictions, rows)
         for method, predictions in done.recalibrated.items():
-            _gather(others[method], predictions, rows)
+            _gather(others[method], predictions.test, rows)
         manifest = done.result.manifest
     if manifest is None:
         raise AssertionError("a split has folds")
-    return _Done(Result(manifest.model_copy(update={"track": "cv5", "model": None}), gathered), others)
+    manifest = manifest.model_copy(update={"track": "cv5", "model": None})
+    return _Done(Result(manifest, gathered), {}, {method: Both(p, {}) for method, p in others.items()})
 
 
 def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) -> None:
@@ -241,11 +254,18 @@ def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) 
 
 
 def _write(
-    folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], predictions: Predictions, manifest: Manifest
-) -> tuple[Path, Path]:
-    """Writes the manifest and the predictions; returns where."""
-    column, images = cohort.spec.columns.image, cohort.images[rows]
-    with atomic_path(folder / PREDICTIONS) as part:
-        pd.DataFrame({column: images, **predictions}).to_csv(part, index=False, lineterminator="\n")
+    folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: Both, manifest: Manifest
+) -> tuple[Path, Path, Path | None]:
+    """Writes the manifest and the predictions; returns where, val's last."""
+    _write_predictions(folder / PREDICTIONS, cohort, rows, found.test)
+    val = cohort.rows("val")
+    if has_val := bool(found.val) and len(val) > 0:
+        _write_predictions(folder / VAL_PREDICTIONS, cohort, val, found.val)
     write_atomic(folder / MANIFEST, manifest_toml(manifest).encode())
-    return folder / MANIFEST, folder / PREDICTIONS
+    return folder / MANIFEST, folder / PREDICTIONS, folder / VAL_PREDICTIONS if has_val else None
+
+
+def _write_predictions(path: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: Predictions) -> None:
+    with atomic_path(path) as part:
+        columns = {cohort.spec.columns.image: cohort.images[rows], **found}
+        pd.DataFrame(columns).to_csv(part, index=False, lineterminator="\n")

@@ -57,7 +57,7 @@ def make_task(
         cache: The cohort's decoded images, as `open_cache` gives them.
         copies: Groups of rows whose images have the same pixels. Of a group with a predicted row no other
             is trained or chosen on, of one with a val row no other is trained on.
-        predict_val: Whether the images to predict are followed by those of val, without their labels.
+        predict_val: Whether the images to predict are followed by all of val, without their labels.
         choices: What the user chose.
         progress: Told how far the training is.
 
@@ -66,7 +66,8 @@ def make_task(
             (``baseline-label-input``), or no images (``images-folder-missing``, exit 3).
     """
     _refuse_label_inputs(cohort.spec)
-    train, val, test = without_copies(*_rows(cohort, fold), copies)
+    whole = _rows(cohort, fold)
+    train, val, test = without_copies(*whole, copies)
     _require_rows(cohort, train, test)
     look = _Look(baseline.needs_images, cache)
     return TrainingTask(
@@ -77,7 +78,7 @@ def make_task(
         rules=usable_rules(cohort.spec),
         train=_labelled(cohort, train, look),
         val=_labelled(cohort, val, look),
-        test=_unlabelled(cohort, np.concatenate([test, val]) if predict_val else test, look),
+        test=_unlabelled(cohort, np.concatenate([test, whole[1]]) if predict_val else test, look),
         seed=seed,
         quick=quick,
         folder=folder,

@@ -204,7 +204,7 @@ class _Ready:
 
     def _submit(self, done: FinishedRun) -> None:
         """Hands the run's files to the same code as anyone's."""
-        from bench.submission.accept import accept_predictions
+        from bench.submission.accept import accept_predictions, with_val
         from bench.submission.store import keep_model, read_manifest, store
 
         manifest = read_manifest(done.manifest)
@@ -217,9 +217,17 @@ class _Ready:
             keep_model(done.model, self.space.model(sha256_file(done.model)))
         else:
             accepted = accept_predictions(done.predictions, self.cohort, manifest)
+            accepted = with_val(accepted, done.val, self.cohort) if done.val else accepted
         self.report.remark(accepted.remarks)
         entries = self.space.submissions(self.cohort.spec.id)
-        stored = store(entries, done.slug, manifest, accepted.packed, replace=self.replace_stored)
+        stored = store(
+            entries,
+            done.slug,
+            manifest,
+            accepted.packed,
+            val_predictions=accepted.packed_val,
+            replace=self.replace_stored,
+        )
         self.report.show(f"Stored {done.slug} in {_relative(stored.folder, self.space.root)}")
 
 

@@ -99,7 +99,7 @@ def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohor
     assert run.manifest.read_bytes() == plain.manifest.read_bytes()
     stem = "demographics-cv5" if track == "cv5" else "demographics"
     assert [run.slug, *(r.slug for r in run.recalibrated)] == [stem, *(f"{stem}-{m}" for m in METHODS)]
-    before = load_predictions(run.predictions, tiny, track=track).values  # type: ignore[arg-type]
+    before = load_predictions(run.predictions, tiny, covered=track).values  # type: ignore[arg-type]
     for method, other in zip(METHODS, run.recalibrated, strict=True):
         manifest = read_manifest(other.manifest)
         assert (manifest.recalibration, manifest.track, manifest.model) == (method, track, None)
@@ -125,3 +125,20 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     expected = recalibrated("temperature", val, tiny.targets["large"][tiny.rows("val")], test)
     found = load_predictions(run.recalibrated[0].predictions, tiny).values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
+    val, test = tiny.rows("val"), tiny.rows("test")
+    copies = ((int(val[0]), int(test[0])),)
+    plain = run_baseline("demographics", tiny, tmp_path / "a", How(recalibrate=("isotonic",)))
+    apart = run_baseline("demographics", tiny, tmp_path / "b", How(recalibrate=("isotonic",), copies=copies))
+    for run in (plain, *plain.recalibrated, apart, *apart.recalibrated):
+        assert run.val is not None
+        assert len(load_predictions(run.val, tiny, covered="val").values["large"]) == len(val)
+    (other,) = apart.recalibrated
+    p = load_predictions(apart.val, tiny, covered="val").values["large"]  # type: ignore[arg-type]
+    expected = recalibrated("isotonic", p[1:], tiny.targets["large"][val[1:]], p)
+    found = load_predictions(other.val, tiny, covered="val").values["large"]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    cv5 = run_baseline("demographics", tiny, tmp_path / "c", How(track="cv5"))
+    assert cv5.val is None

@@ -186,6 +186,30 @@ def test_a_checkpoint_of_something_else_is_refused_whole(
         np.testing.assert_array_equal(_weights(learner), before)
 
 
+@pytest.mark.parametrize("damage", ["other network", "cut"])
+def test_a_run_does_not_go_on_from_a_checkpoint_of_something_else(
+    damage: str, uninterrupted: tuple[Path, Learner], tmp_path: Path
+):
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    whole = (uninterrupted[0] / "checkpoints" / "last.ckpt").read_bytes()
+    last.write_bytes(whole[:-100] if damage == "cut" else whole)
+    head = BinaryHead(("a", "b", "c") if damage == "other network" else ("a", "b"))
+    with pytest.raises(BenchError) as caught:
+        fit(Learner(RECIPE, head, 3), TRAIN, VAL, tmp_path, lambda message, done, total: None)
+    assert caught.value.problems[0].code == "baseline-checkpoint"
+
+
+def test_mixed_precision_trains_other_weights_of_the_same_kind(
+    uninterrupted: tuple[Path, Learner], tmp_path: Path
+):
+    mixed = _trained(tmp_path, recipe=RECIPE.model_copy(update={"precision": "bf16-mixed"}))
+    weights = _weights(mixed)
+    assert {w.dtype for w in mixed.parameters()} == {torch.float32}
+    assert not np.array_equal(weights, _weights(uninterrupted[1]))
+    assert np.abs(weights - _weights(uninterrupted[1])).mean() < 0.01
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tmp_path: Path):
     with pytest.raises(BenchError) as caught:
