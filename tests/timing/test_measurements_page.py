@@ -12,7 +12,7 @@ RECORD = "submissions/demo/cnn-small/timings/amd-epyc-onnxruntime-cpu-fp32.json"
 
 
 def test_every_row_of_the_table_is_a_row_of_the_record() -> None:
-    text = (ROOT / "docs" / "measurements.md").read_text("utf-8")
+    text = (ROOT / "docs" / "measurements" / "timing.md").read_text("utf-8")
     assert RECORD in text
     record = read_json(TimingRecord, ROOT / RECORD, "timing-invalid")
     section = text.split("## The demo's small CNN on a CPU")[1].split("\n## ")[0]
@@ -36,7 +36,7 @@ def test_every_row_of_the_table_is_a_row_of_the_record() -> None:
 
 
 def test_no_record_of_a_gpu_is_stored_while_the_page_says_so() -> None:
-    text = (ROOT / "docs" / "measurements.md").read_text("utf-8")
+    text = (ROOT / "docs" / "measurements" / "timing.md").read_text("utf-8")
     records = [
         read_json(TimingRecord, p, "timing-invalid") for p in ROOT.glob("submissions/*/*/timings/*.json")
     ]
