@@ -155,7 +155,7 @@ class Worker:
 def _said(header: Header) -> WorkerFailure:
     """A failure as the worker said it, which is not believed to be one of ours."""
     kinds: tuple[Failing, ...] = get_args(Failing)
-    kind = next((kind for kind in kinds if kind == header["failure"]), "crashed")
+    kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])
 
 
