@@ -169,8 +169,11 @@ def board(
             import csv
             import io
 
+            from bench.publish.exports import inert
+
             text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(rows)
+            named = [[*row[:1], *map(inert, row[1:3]), *row[3:]] for row in rows]
+            csv.writer(text, lineterminator="\n").writerows(named)
             report.show(text.getvalue().removesuffix("\n"))
             return
         report.show(_board_sentence(loaded, shown, track) + "\n")

@@ -29,11 +29,12 @@ def read_bounded(path: Path, limit: int, fault: Callable[[str], BenchError]) -> 
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe does not hold us up
     except OSError as error:
         raise fault(f"Cannot be read: {error.strerror or error}.") from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a device or pipe, not a file"
+        raise fault(f"It is {kind}.")
     with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a device or pipe, not a file"
-            raise fault(f"It is {kind}.")
         try:
             data = file.read(limit + 1) if state.st_size <= limit else None
         except OSError as error:
