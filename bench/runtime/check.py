@@ -52,8 +52,9 @@ def check_confined(
 
 def _problem(found: dict[str, str], path: Path) -> Problem:
     """A problem as the worker said it; what is none of ours is an error all the same."""
-    if found["code"] not in catalogue() or found["severity"] not in _SEVERITIES:
+    code = str(found["code"])
+    if code not in catalogue() or found["severity"] not in _SEVERITIES:
         raise TypeError("not a problem")
     where = str(found["where"]).replace(str(path.resolve()), str(path))
     severity = next(s for s in _SEVERITIES if s == found["severity"])
-    return Problem(found["code"], str(found["message"])[:2000], where, str(found["remedy"])[:2000], severity)  # type: ignore[arg-type]
+    return Problem(code, str(found["message"])[:2000], where, str(found["remedy"])[:2000], severity)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ import tomlkit
 
 from bench.documents import read_toml
 from bench.errors import BenchError, Problem, raise_errors
-from bench.files import atomic_folder, atomic_path, locked, write_atomic
+from bench.files import (
+    atomic_folder,
+    atomic_path,
+    clear_parts,
+    locked,
+    recover_folders,
+    sha256_file,
+    write_atomic,
+)
 from bench.submission.manifest import SLUG_PATTERN, Manifest
 
 MANIFEST = "submission.toml"
@@ -21,6 +30,7 @@ PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
+LOCK = ".lock"
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -129,7 +139,8 @@ def store(
     """
     check_slug(slug)
     target = folder / slug
-    with locked(folder / ".lock"):
+    with locked(folder / LOCK):
+        recover_folders(folder)
         if not replace:
             check_free(folder, slug)
         with atomic_folder(target) as part:
@@ -139,6 +150,26 @@ def store(
             if val_predictions is not None:
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
     return Submission(slug, target, manifest)
+
+
+@contextmanager
+def unchanged(entry: Submission, predictions_sha256: str) -> Iterator[None]:
+    """Holds the store's lock while a result of an entry is written beside its predictions.
+
+    Args:
+        entry: The entry.
+        predictions_sha256: Of the predictions that the result was computed from.
+
+    Raises:
+        BenchError: The entry was replaced or removed meanwhile (``entry-changed``); its result is dropped.
+    """
+    with locked(entry.folder.parent / LOCK):
+        if not entry.predictions.is_file() or sha256_file(entry.predictions) != predictions_sha256:
+            message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+            raise BenchError(Problem("entry-changed", message, str(entry.folder)))
+        clear_parts(entry.folder)
+        clear_parts(entry.timings)
+        yield
 
 
 def keep_model(source: Path, target: Path) -> None:
