@@ -112,8 +112,8 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends without an error.
 
     Where the system can, old and new change places in one step; elsewhere the old one is moved aside first,
-    and `recover_folders` puts it back should the process die in between. Two processes must not do this for one
-    path at the same time: hold a lock.
+    and `recover_folders` puts it back should the process die in between. Two processes must not do this for
+    one path at the same time: hold a lock.
 
     Args:
         path: The folder.
