@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -34,6 +34,9 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
+
+faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
+	$(BIN)/python -m tests.faults
 
 coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.coverage
