@@ -37,6 +37,7 @@ board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the
 
 faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults.rush
 
 coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.coverage

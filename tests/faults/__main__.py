@@ -189,6 +189,8 @@ def main() -> None:
             sys.exit(subprocess.run(words, env=environment, check=False).returncode)
         os.environ.pop("LD_PRELOAD")  # for this process alone, not for its workers
         os.environ["NO_COLOR"] = "1"
+        said = os.dup(1)
+        os.dup2(2, 1)  # what the commands print is not the result
         here = Path.cwd()
         (folder / "space").mkdir()
         os.chdir(folder / "space")
@@ -201,12 +203,8 @@ def main() -> None:
             if chosen.only == scenario.name or (not chosen.only and scenario != CARELESS):
                 try_scenario(scenario, kept, root, chosen.every, findings)
                 print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
-        print(
-            json.dumps(
-                {"points": findings.points, "total": findings.points.total(), "wrong": findings.wrong},
-                indent=1,
-            )
-        )
+        found = {"points": findings.points, "total": findings.points.total(), "wrong": findings.wrong}
+        os.write(said, json.dumps(found, indent=1).encode() + b"\n")
     sys.exit(bool(findings.wrong))
 
 
