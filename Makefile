@@ -1,8 +1,9 @@
 # Everything a newcomer needs: `make demo`, `make test`. Needs Python 3.11 or newer with venv.
 PYTHON ?= python3
 BIN := .venv/bin
+RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -38,6 +39,10 @@ board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the
 faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
 	$(BIN)/python -m tests.faults
 	$(BIN)/python -m tests.faults.rush
+
+fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
+	for target in csv parquet stored manifest onnx scorecard wire; do \
+		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.coverage

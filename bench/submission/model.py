@@ -118,7 +118,7 @@ def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
             problems.append(Problem("model-input", message[0].upper() + message[1:], where))
         else:
             problems += _tensor(found[name], shape, "float", "model-input", f"{where}, input {name}")
-    if extra := sorted(set(found) - set(wanted)):
+    if extra := sorted(set(found) - set(wanted), key=str):
         message = f"{len(extra)} inputs of the model are not in the manifest: {_names(extra)}."
         problems.append(Problem("model-input", message, where))
     return problems

@@ -75,7 +75,8 @@ def _external(model: Any, where: str) -> list[Problem]:
     outside = [tensor for tensor in tensors if tensor.data_location == external]
     if not outside:
         return []
-    files = {e.value for tensor in outside for e in tensor.external_data if e.key == "location"}
+    # a name that is not UTF-8 comes as bytes
+    files = {str(e.value) for tensor in outside for e in tensor.external_data if e.key == "location"}
     named = ", ".join(repr(name[:60]) for name in sorted(files)[:3]) or "no file named"
     stored = sum(bool(t.ByteSize()) for t in tensors)
     message = f"{len(outside)} of {stored} tensors lie in other files ({len(files)} files: {named})."
