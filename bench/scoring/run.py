@@ -14,6 +14,7 @@ from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
 from bench.metrics.discrimination import auroc
+from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
@@ -127,6 +128,7 @@ def _keep(plan: Plan, entry: Submission, found: Scored, cache: Path) -> None:
     key = replicates_key(plan, card.predictions_sha256)
     write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
     with unchanged(entry, card.predictions_sha256):
+        record_attempt(entry, card.predictions_sha256)
         write_json(entry.scorecard, card.plain())
 
 

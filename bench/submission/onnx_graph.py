@@ -75,7 +75,7 @@ def _external(model: Any, where: str) -> list[Problem]:
     outside = [tensor for tensor in tensors if tensor.data_location == external]
     if not outside:
         return []
-    # a name that is not UTF-8 comes as bytes
+    # protobuf hands on a name that is not UTF-8 as bytes
     files = {str(e.value) for tensor in outside for e in tensor.external_data if e.key == "location"}
     named = ", ".join(repr(name[:60]) for name in sorted(files)[:3]) or "no file named"
     stored = sum(bool(t.ByteSize()) for t in tensors)
@@ -111,7 +111,9 @@ def _operators(model: Any, where: str) -> list[Problem]:
             continue
         if domain not in STANDARD_DOMAINS:
             custom[f"{domain[:60]}::{name[:60]}"] += count
-        elif not onnx.defs.has(name, max(1, min(versions.get(domain, 1), 1000)), domain):
+        elif not isinstance(name, str) or not onnx.defs.has(
+            name, max(1, min(versions.get(domain, 1), 1000)), domain
+        ):
             unknown[name[:60]] += count
     total = counts.total()
     problems = []

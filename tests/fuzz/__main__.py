@@ -2,8 +2,8 @@
 
 The corpus is kept in ``.fuzz/TARGET``, so that the next run goes on from it.
 
-With atheris installed, inputs are chosen by coverage (libFuzzer), otherwise damaged at random. What ends in an
-exception, takes more than 2 GiB or more than 30 s is kept in the corpus folder as ``crash-*`` and ends the run.
+With atheris installed, inputs are chosen by coverage (libFuzzer), otherwise damaged at random. What ends in
+an exception, takes over 2 GiB or over 30 s is kept in the corpus folder as ``crash-*`` and ends the run.
 """
 
 from __future__ import annotations
