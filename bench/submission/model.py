@@ -98,7 +98,11 @@ def _type_name(value: Any) -> str:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         return str(kind or "untyped")
-    return str(require_onnx().TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
+    number = value.type.tensor_type.elem_type
+    try:
+        return str(require_onnx().TensorProto.DataType.Name(number)).lower()
+    except ValueError:
+        return f"unknown ({number})"
 
 
 def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:

@@ -84,3 +84,11 @@ def test_names_that_are_not_text_in_an_onnx_file() -> None:
     for old in (b"file-1", b"extra-1", b"MatMul", b"scores"):
         assert old in data
         run(TARGETS["onnx"], data.replace(old, b"\xff" + old[1:]))
+
+
+def test_a_type_that_onnx_does_not_have() -> None:
+    """Found by fuzzing."""
+    model = linear_model()
+    model.graph.input[0].type.tensor_type.elem_type = 65
+    run(TARGETS["onnx"], model.SerializeToString())
+    assert any("unknown (65)" in p.message for p in TARGETS["onnx"].read(model.SerializeToString()))  # type: ignore[attr-defined]
