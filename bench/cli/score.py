@@ -13,6 +13,7 @@ from bench.cli.options import (
     JobsOption,
     JsonOption,
     ReplicatesOption,
+    SchedulerOption,
     SeedOption,
     choose_spec,
     open_cohort,
@@ -45,6 +46,7 @@ def score(
     replicates: ReplicatesOption = 2000,
     seed: SeedOption = 0,
     jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -56,6 +58,7 @@ def score(
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
     from bench.files import locked, write_json
+    from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import list_submissions
 
@@ -73,8 +76,9 @@ def score(
             if as_json:
                 cards.append(card.plain())
 
-        with progress("Scoring") as step:
-            score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step, finished=finished)
+        with on_cluster(scheduler) as threads, progress("Scoring") as step:
+            workers = jobs or threads or usable_cores()
+            score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
         with locked(folder / ".lock"):
             board = build_board(opened, list_submissions(folder), cache)
@@ -305,6 +309,7 @@ def _difference(value: float | None, low: float | None, high: float | None) -> s
 def verify(
     slugs: Slugs = None,
     jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -316,17 +321,18 @@ def verify(
     from bench.board.verify import verify_entries
     from bench.environment import usable_cores
     from bench.errors import raise_errors
+    from bench.scoring.cluster import on_cluster
 
     with reporting(as_json) as report:
         space, opened = workspace(), open_cohort(cohort, data)
         entries = _chosen(slugs, not slugs, space.submissions(opened.spec.id))
-        with progress("Verifying") as step:
+        with on_cluster(scheduler) as threads, progress("Verifying") as step:
             problems = verify_entries(
                 opened,
                 entries,
                 space.board(opened.spec.id),
                 whole=not slugs,
-                jobs=jobs or usable_cores(),
+                jobs=jobs or threads or usable_cores(),
                 progress=step,
             )
         report.result(entries=[entry.slug for entry in entries], differing=len(problems))
