@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz lock-core licences clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -65,6 +65,13 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	.lock/bin/pip install --quiet --editable '.[dev]'
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
+
+lock-core:  ## the hashed requirements of the core, from requirements.lock; needs uv
+	uv pip compile pyproject.toml --extra onnx --extra dask --generate-hashes --universal --python-version 3.11 \
+		-c requirements.lock --no-header --no-emit-index-url --no-annotate -o requirements-core.lock
+
+licences: .venv/installed  ## docs/licences.md
+	$(BIN)/python -m tests.licences > docs/licences.md
 
 clean:
 	rm -rf .venv data site/public runs models .bench
