@@ -28,7 +28,7 @@ def read_bounded(path: Path, limit: int, fault: Callable[[str], BenchError]) -> 
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe does not hold us up
     except OSError as error:
-        raise fault(f"Cannot be read: {error.strerror or error}.") from error
+        raise fault(f"{error.strerror or error}.") from error
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)
@@ -38,7 +38,7 @@ def read_bounded(path: Path, limit: int, fault: Callable[[str], BenchError]) -> 
         try:
             data = file.read(limit + 1) if state.st_size <= limit else None
         except OSError as error:
-            raise fault(f"Cannot be read: {error.strerror or error}.") from error
+            raise fault(f"{error.strerror or error}.") from error
     if data is None or len(data) > limit:
         raise fault(f"It has {state.st_size / 2**20:,.1f} MiB; at most {limit / 2**20:g} are read.")
     return data
