@@ -57,7 +57,7 @@ def score(
     """
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
-    from bench.files import locked, write_json
+    from bench.files import clear_parts, locked, write_json
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import list_submissions
@@ -81,6 +81,7 @@ def score(
             score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
         with locked(folder / ".lock"):
+            clear_parts(folder)
             board = build_board(opened, list_submissions(folder), cache)
             write_json(space.board(opened.spec.id), board.plain())
         _say_unscored(report, folder)

@@ -164,12 +164,20 @@ def unchanged(entry: Submission, predictions_sha256: str) -> Iterator[None]:
         BenchError: The entry was replaced or removed meanwhile (``entry-changed``); its result is dropped.
     """
     with locked(entry.folder.parent / LOCK):
-        if not entry.predictions.is_file() or sha256_file(entry.predictions) != predictions_sha256:
-            message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
-            raise BenchError(Problem("entry-changed", message, str(entry.folder)))
-        clear_parts(entry.folder)
-        clear_parts(entry.timings)
+        refuse_changed(entry, predictions_sha256)
         yield
+
+
+def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
+    """Refuses an entry that holds other predictions (``entry-changed``); hold the store's lock.
+
+    What commands that died left in its folder is cleared away.
+    """
+    if not entry.predictions.is_file() or sha256_file(entry.predictions) != predictions_sha256:
+        message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+        raise BenchError(Problem("entry-changed", message, str(entry.folder)))
+    clear_parts(entry.folder)
+    clear_parts(entry.timings)
 
 
 def keep_model(source: Path, target: Path) -> None:
