@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -58,19 +59,25 @@ def read_message(stream: BinaryIO) -> tuple[Header, ArrayDict]:
         raise ValueError(f"a header of {length} bytes")
     try:
         message = json.loads(_exactly(stream, length))
-        parts = [(str(name), np.dtype(str(dtype)), _shape(shape)) for name, dtype, shape in message["arrays"]]
+        parts = [(str(name), _kind(str(dtype)), _shape(shape)) for name, dtype, shape in message["arrays"]]
         header = dict(message["header"])
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError("not a message") from error
     arrays: ArrayDict = {}
     for name, kind, shape in parts:
-        if kind.kind not in _KINDS or math.prod(shape) * kind.itemsize > _LARGEST_ARRAY:
+        if math.prod(shape) * kind.itemsize > _LARGEST_ARRAY:
             raise ValueError(f"an array of {kind} with shape {shape}")
         array = np.empty(shape, kind)
         if array.size:
             _fill(stream, array.reshape(-1).view(np.uint8).data)
         arrays[name] = array
     return header, arrays
+
+
+def _kind(text: str) -> np.dtype[Any]:
+    if not re.fullmatch(rf"[<>|]?[{_KINDS}][0-9]{{1,2}}", text):  # numpy would parse more than this
+        raise ValueError("not a type of numbers")
+    return np.dtype(text)
 
 
 def _shape(found: Any) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from pydantic import ValidationError
 
 from bench.cohort.table import Cohort
 from bench.documents import Document
@@ -99,7 +98,7 @@ def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         text = (file.schema_arrow.metadata or {})[_KEY]
         return file, PackStamp.model_validate_json(text)
-    except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # pydantic's error is a ValueError
         raise _damaged(path, error) from error
 
 
