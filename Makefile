@@ -1,8 +1,9 @@
 # Everything a newcomer needs: `make demo`, `make test`. Needs Python 3.11 or newer with venv.
 PYTHON ?= python3
 BIN := .venv/bin
+RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz lock-core licences clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -35,6 +36,14 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
+faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
+	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.faults.rush
+
+fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
+	for target in csv parquet stored manifest onnx scorecard wire; do \
+		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
+
 coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.coverage
 
@@ -56,6 +65,13 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	.lock/bin/pip install --quiet --editable '.[dev]'
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
+
+lock-core:  ## the hashed requirements of the core, from requirements.lock; needs uv
+	uv pip compile pyproject.toml --extra onnx --extra dask --generate-hashes --universal --python-version 3.11 \
+		-c requirements.lock --no-header --no-emit-index-url --no-annotate -o requirements-core.lock
+
+licences: .venv/installed  ## docs/licences.md
+	$(BIN)/python -m tests.licences > docs/licences.md
 
 clean:
 	rm -rf .venv data site/public runs models .bench

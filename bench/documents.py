@@ -23,6 +23,7 @@ class Document(BaseModel):
 
 
 MAX_BYTES = 64 * 2**20
+MAX_TOML_BYTES = 2**20  # people write it, and parsing it is slow
 
 D = TypeVar("D", bound=Document)
 
@@ -58,14 +59,14 @@ def _tuples(data: Any) -> Any:
     return tuple(map(_tuples, data)) if isinstance(data, list) else data
 
 
-def read_toml(model: type[D], path: Path, code: str) -> D:
-    """A TOML file as a `model`; raises as `parse` does."""
-    return parse_toml(model, _text(path, code), code, str(path))
+def read_toml(model: type[D], path: Path, code: str, limit: int = MAX_TOML_BYTES) -> D:
+    """A TOML file of at most `limit` bytes as a `model`; raises as `parse` does."""
+    return parse_toml(model, _text(path, code, limit), code, str(path))
 
 
 def read_json(model: type[D], path: Path, code: str) -> D:
     """A JSON file as a `model`; raises as `parse` does."""
-    text = _text(path, code)
+    text = _text(path, code, MAX_BYTES)
     try:
         return model.model_validate_json(text)  # one pass; what it refuses is read again to name every fault
     except ValidationError:
@@ -77,14 +78,15 @@ def read_json(model: type[D], path: Path, code: str) -> D:
     return parse(model, data, code, str(path))
 
 
-def _text(path: Path, code: str) -> str:
+def _text(path: Path, code: str, limit: int) -> str:
     try:
         if path.exists() and not path.is_file():
             raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
-        if path.stat().st_size > MAX_BYTES:
-            message = f"It is larger than {MAX_BYTES // 2**20} MiB."
-            raise BenchError(Problem(code, message, where=str(path)))
-        return path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=str(path))) from error
     except OSError as error:

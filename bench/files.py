@@ -1,7 +1,9 @@
-"""Files that are whole or absent: atomic durable writes, canonical JSON, content hashes, locks."""
+"""Files that are whole or absent: atomic durable writes, canonical JSON, content hashes."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import math
@@ -13,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.locks import locked as locked
+
+PART, OLD = ".part", ".old"
 SIGNIFICANT_DIGITS = 9
 
 
@@ -57,28 +62,36 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder with those above it, durably."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync(folder.parent)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, durably, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    make_folder(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     os.close(descriptor)
     part = Path(name)
     try:
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
         part.chmod(0o644)
+        _sync(part)
         part.replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -95,36 +108,84 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends without an error.
 
-    An existing folder is moved aside and removed only after the new one stands in its place.
+    Where the system can, old and new change places in one step; elsewhere the old one is moved aside first,
+    and `recover_folders` puts it back should the process die in between. Two processes must not do this for
+    one path at the same time: hold a lock.
+
+    Args:
+        path: The folder.
+        durable: Whether to wait until every file is on the disk; not worth it for what can be built again.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    make_folder(path.parent)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
     part.chmod(0o755)
-    old = part.with_suffix(".old")
     try:
         yield part
-        try:
-            if path.exists():
-                path.replace(old)
-            part.replace(path)
-        except BaseException:
-            if old.exists() and not path.exists():
-                old.replace(path)
-            raise
-        _sync_folder(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        if durable:
+            for inner in (*part.rglob("*"), part):
+                _sync(inner)
+        _swap_in(part, path)
+        _sync(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an advisory lock on `path` (created where absent); a process that dies lets go of it."""
-    from filelock import FileLock
+def _swap_in(part: Path, path: Path) -> None:
+    """Puts `part` in the place of `path`; what was there is in `part` afterwards, or gone."""
+    if not path.exists():
+        part.replace(path)
+        return
+    if _exchange(part, path):
+        return
+    old = part.with_suffix(OLD)
+    path.replace(old)
+    try:
+        part.replace(path)
+    except BaseException:
+        old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(path)):
-        yield
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two paths change places in one step; False where the system or the file system cannot."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    if function is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if function(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def recover_folders(folder: Path, name: str = "*") -> None:
+    """Clears up in `folder` after processes that died within `atomic_folder`; hold the lock.
+
+    A folder that was moved aside and whose successor never came is put back.
+
+    Args:
+        folder: What holds the folders.
+        name: Name of the one that the lock is of; all of them by default.
+    """
+    for old in folder.glob(f".{name}.*{OLD}"):
+        path = folder / old.name[1:].rsplit(".", 2)[0]
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.replace(path)
+    for part in folder.glob(f".{name}.*{PART}"):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def clear_parts(folder: Path) -> None:
+    """Removes files that processes that died within `atomic_path` left in `folder`; hold its lock."""
+    for part in folder.glob(f".*{PART}"):
+        if part.is_file() and not part.is_symlink():
+            part.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from pydantic import Field
 from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import CohortSpec
 from bench.documents import Document
+from bench.scoring.ledger import Attempt
 from bench.scoring.scorecard import Flag, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Track
 from bench.timing.record import TimingRecord
@@ -125,6 +126,8 @@ class Entry:
         scorecard: Its numbers.
         timings: Its measured speed.
         whole: File of the scorecard where `scorecard` is an outline, see `bench.board.outline`.
+        attempts: What was ever scored under its slug.
+        team_attempts: What its team had scored of any entry.
     """
 
     slug: str
@@ -132,6 +135,8 @@ class Entry:
     scorecard: Scorecard | None
     timings: tuple[TimingRecord, ...]
     whole: Path | None = None
+    attempts: tuple[Attempt, ...] = ()
+    team_attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
@@ -10,6 +11,7 @@ from bench.cohort.spec import CohortSpec
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
+from bench.scoring.ledger import by_team, read_ledger, team_key
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import read_scorecard
 from bench.submission.store import Submission, list_submissions
@@ -29,7 +31,16 @@ def load_board(spec: CohortSpec, folder: Path, *, outline: bool = False) -> Load
             beside numbers that it was not computed from.
     """
     submissions = [s for s in list_submissions(folder) if _shown(s)]
-    entries = {s.slug: _entry(s, outline) for s in submissions}
+    ledger = read_ledger(folder)
+    teams = by_team(ledger.values())
+    entries = {
+        s.slug: replace(
+            _entry(s, outline),
+            attempts=ledger.get(s.slug, ()),
+            team_attempts=teams.get(team_key(s.manifest.team), ()),
+        )
+        for s in submissions
+    }
     current = {s.slug: sha256_file(s.scorecard) for s in submissions if entries[s.slug].scorecard}
     board = _read_board(folder / "board.json", spec, current)
     return LoadedBoard(spec=spec, board=board, entries=entries)

@@ -172,7 +172,7 @@ def split(
     """
     from bench.cohort.summary import compare_with_lock, summarise
     from bench.errors import raise_errors
-    from bench.files import write_json
+    from bench.files import clear_parts, locked, write_json
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -184,7 +184,9 @@ def split(
             report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
-            write_json(lock_file, found.plain())
+            with locked(lock_file.parent / ".lock"):
+                clear_parts(lock_file.parent)
+                write_json(lock_file, found.plain())
             report.say(f"Wrote the lock {lock_file}.")
         elif lock_file.exists():
             raise_errors(compare_with_lock(found, lock_file))

@@ -23,6 +23,10 @@ DataOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 JobsOption = Annotated[int | None, typer.Option("--jobs", min=1, help="Processes; default: all cores.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work."),
+]
 ReplicatesOption = Annotated[
     int, typer.Option("--replicates", min=100, max=1_000_000, help="Bootstrap replicates.")
 ]

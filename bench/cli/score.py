@@ -13,6 +13,7 @@ from bench.cli.options import (
     JobsOption,
     JsonOption,
     ReplicatesOption,
+    SchedulerOption,
     SeedOption,
     choose_spec,
     open_cohort,
@@ -45,6 +46,7 @@ def score(
     replicates: ReplicatesOption = 2000,
     seed: SeedOption = 0,
     jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -55,7 +57,8 @@ def score(
     """
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
-    from bench.files import locked, write_json
+    from bench.files import clear_parts, locked, write_json
+    from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import list_submissions
 
@@ -73,10 +76,12 @@ def score(
             if as_json:
                 cards.append(card.plain())
 
-        with progress("Scoring") as step:
-            score_all(plans, entries, cache, jobs=jobs or usable_cores(), progress=step, finished=finished)
+        with on_cluster(scheduler) as threads, progress("Scoring") as step:
+            workers = jobs or threads or usable_cores()
+            score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
         with locked(folder / ".lock"):
+            clear_parts(folder)
             board = build_board(opened, list_submissions(folder), cache)
             write_json(space.board(opened.spec.id), board.plain())
         _say_unscored(report, folder)
@@ -169,8 +174,11 @@ def board(
             import csv
             import io
 
+            from bench.publish.exports import inert
+
             text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(rows)
+            named = [[*row[:1], *map(inert, row[1:3]), *row[3:]] for row in rows]
+            csv.writer(text, lineterminator="\n").writerows(named)
             report.show(text.getvalue().removesuffix("\n"))
             return
         report.show(_board_sentence(loaded, shown, track) + "\n")
@@ -302,6 +310,7 @@ def _difference(value: float | None, low: float | None, high: float | None) -> s
 def verify(
     slugs: Slugs = None,
     jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -313,17 +322,18 @@ def verify(
     from bench.board.verify import verify_entries
     from bench.environment import usable_cores
     from bench.errors import raise_errors
+    from bench.scoring.cluster import on_cluster
 
     with reporting(as_json) as report:
         space, opened = workspace(), open_cohort(cohort, data)
         entries = _chosen(slugs, not slugs, space.submissions(opened.spec.id))
-        with progress("Verifying") as step:
+        with on_cluster(scheduler) as threads, progress("Verifying") as step:
             problems = verify_entries(
                 opened,
                 entries,
                 space.board(opened.spec.id),
                 whole=not slugs,
-                jobs=jobs or usable_cores(),
+                jobs=jobs or threads or usable_cores(),
                 progress=step,
             )
         report.result(entries=[entry.slug for entry in entries], differing=len(problems))

@@ -9,6 +9,7 @@ from pydantic import Field
 from bench.board.model import Board, Standing, TestSet, Twins
 from bench.documents import Document
 from bench.publish.releases import ReleaseRecord
+from bench.scoring.ledger import Attempt
 from bench.scoring.scorecard import Estimate, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Reported
 from bench.timing.record import TimingRecord
@@ -95,6 +96,8 @@ class PublishedEntry(Document):
     standings: dict[str, Standing]
     scorecard: Scorecard | None
     timings: tuple[TimingRecord, ...]
+    attempts: tuple[Attempt, ...] = Field(default=(), description="What was ever scored under this slug.")
+    team_attempts: int = Field(default=0, description="What the team had scored of any entry.")
 
 
 PUBLISHED: dict[str, type[Document]] = {

@@ -208,6 +208,14 @@ def _provenance(entry: Entry) -> list[tuple[str, str]]:
                 f"seed {card.seed}, {card.replicates:,} replicates",
             ),
         ]
+    if entry.attempts:
+        days = ", ".join(attempt.date.isoformat() for attempt in entry.attempts[-5:])
+        rows.append(
+            (
+                "Scored attempts",
+                f"{len(entry.attempts)} of this entry ({days}), {len(entry.team_attempts)} of the team",
+            )
+        )
     for record in entry.timings:
         rows.append(
             (

@@ -71,6 +71,8 @@ def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Stan
         standings=standings,
         scorecard=entry.scorecard,
         timings=entry.timings,
+        attempts=entry.attempts,
+        team_attempts=len(entry.team_attempts),
     )
 
 

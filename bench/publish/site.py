@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.board.model import LoadedBoard
 from bench.errors import BenchError, Problem
-from bench.files import atomic_folder, canonical_json
+from bench.files import atomic_folder, canonical_json, locked, recover_folders
 from bench.publish.page import Page
 from bench.publish.pages import Site, site_pages
 from bench.publish.place import places
@@ -65,14 +65,21 @@ def build_site(
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
             (``site-folder``).
     """
-    _check_out(out)
     found = places(boards)
     site = Site(found, site_sources(), _with_slash(base), built_from, tuple(releases), release)
+    with locked(out.parent / f".{out.name}.lock"):
+        recover_folders(out.parent, out.name)
+        return _write_site(site, out)
+
+
+def _write_site(site: Site, out: Path) -> SiteSummary:
+    """Writes the pages beside `out` and swaps them in; hold the lock of `out`."""
+    _check_out(out)
     before = _keys(out)
     keys: dict[str, str] = {}
     made: set[Path] = set()
     unchanged = 0
-    with atomic_folder(out) as part:
+    with atomic_folder(out, durable=False) as part:
         for page in site_pages(site):
             keys[page.path] = page.key
             unchanged += _place(page, part, out, before.get(page.path) == page.key, made)

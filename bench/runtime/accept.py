@@ -9,10 +9,10 @@ import numpy as np
 from bench.cohort.table import Cohort
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
+from bench.runtime.check import check_confined
 from bench.runtime.predict import Progress, predict
 from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.manifest import Manifest
-from bench.submission.model import check_model
 from bench.submission.pack import pack
 from bench.submission.predictions import covered_rows, judge
 
@@ -26,11 +26,11 @@ def accept_model(
         BenchError: Every fault of the file, or how the run ended.
     """
     refuse_reported(manifest)
-    problems: list[Problem] = list(check_model(path, manifest, cohort.spec))
+    problems: list[Problem] = check_confined(path, manifest, cohort.spec)
     raise_errors(problems)
     rows = covered_rows(cohort, manifest.track)
     val = cohort.rows("val") if manifest.track == "holdout" else rows[:0]
-    both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress)
+    both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress, remarks=problems)
     values = {name: column[: len(rows)] for name, column in both.items()}
     for target in cohort.spec.binary_targets:
         if target.name in values:

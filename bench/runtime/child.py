@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy.typing as npt
 
+from bench.runtime.confine import Confinement, scarce_environment
 from bench.runtime.wire import ArrayDict, Header, read_message, write_message
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
@@ -41,20 +43,24 @@ class Worker:
     Args:
         module: Run as ``python -m module``; it calls `bench.runtime.serve.serve`.
         limit_s: The process is killed when it has lived so long.
+        confinement: What it may use, where it reads a stranger's file; None for a worker of our own.
 
     Use as a context manager: leaving it ends the process.
     """
 
-    def __init__(self, module: str, limit_s: float) -> None:
+    def __init__(self, module: str, limit_s: float, confinement: Confinement | None = None) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._limit_s = limit_s
         self._late = False
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
+            confinement.command(module) if confinement else [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env=scarce_environment() if confinement else None,
+            start_new_session=confinement is not None,  # so that its children can be ended with it
         )
+        self._confined = confinement is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in = cast(Any, self._process.stdin)
@@ -68,7 +74,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self._watch.cancel()
-        self._process.kill()
+        self._kill()
         self._process.wait()
         for stream in (self._in, self._out, self._log):
             with suppress(BrokenPipeError):  # what was not yet written has no reader any more
@@ -76,6 +82,12 @@ class Worker:
 
     def _expire(self) -> None:
         self._late = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._confined:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
     def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
@@ -99,8 +111,10 @@ class Worker:
             header, arrays = read_message(self._out)
         except EOFError as error:
             raise self._failure() from error
+        except ValueError as error:
+            raise WorkerFailure("crashed", "What the process answered is no message.") from error
         if "failure" in header:
-            raise WorkerFailure(header["failure"], header["message"])
+            raise _said(header)
         return header, arrays
 
     def _failure(self) -> WorkerFailure:
@@ -108,7 +122,7 @@ class Worker:
         try:
             header, _ = read_message(self._out)  # it may have said why before it ended
             if "failure" in header:
-                return WorkerFailure(header["failure"], header["message"])
+                return _said(header)
         except (EOFError, ValueError):
             pass
         code = self._wait()
@@ -118,6 +132,8 @@ class Worker:
         if any(word in log.lower() for word in _MEMORY_WORDS):
             return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
         if code < 0:
+            if -code == signal.SIGXCPU:
+                return WorkerFailure("timeout", "It used more processor time than it may.")
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             hint = "; where memory runs out the system does this" if name == "SIGKILL" else ""
             return WorkerFailure("crashed", f"The process was ended by {name}{hint}.")
@@ -134,6 +150,13 @@ class Worker:
         self._log.seek(0, 2)
         self._log.seek(max(0, self._log.tell() - 4096))
         return self._log.read().decode("utf-8", "replace")
+
+
+def _said(header: Header) -> WorkerFailure:
+    """A failure as the worker said it, which is not believed to be one of ours."""
+    kinds: tuple[Failing, ...] = get_args(Failing)
+    kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
+    return WorkerFailure(kind, str(header.get("message", ""))[:500])
 
 
 def remaining(deadline: float) -> float:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.images import read_batches
 from bench.cohort.table import Cohort
+from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
 from bench.runtime.child import Failing, Worker, WorkerFailure
+from bench.runtime.confine import Confinement
 from bench.runtime.preprocess import image_tensor, table_inputs
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.select import Values, picks_of
+from bench.runtime.wire import ArrayDict
 from bench.submission.manifest import Manifest, ModelInputs
 from bench.submission.model import manifest_problems
 
@@ -44,6 +49,14 @@ class Limits:
     start_s: float = 120.0
     image_s: float = 2.0
 
+    def confinement(self, limit_s: float, model: Path, *, on_gpu: bool) -> Confinement:
+        """What the process of a model may use, given how long it may live."""
+        return Confinement(
+            memory_mb=None if on_gpu else self.memory_mb,
+            cpu_s=math.ceil(limit_s * (usable_cores() + 1)),
+            readable=None if on_gpu else (str(model.resolve()),),
+        )
+
 
 def predict(
     onnx_path: Path,
@@ -56,6 +69,7 @@ def predict(
     batch: int = 32,
     limits: Limits | None = None,
     progress: Progress | None = None,
+    remarks: list[Problem] | None = None,
 ) -> dict[str, Values]:
     """Target → (n,) float64 predictions of the images `rows`, in that order.
 
@@ -69,6 +83,7 @@ def predict(
         batch: Images at a time.
         limits: What its process may use.
         progress: Called with (images done, images in total).
+        remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
 
     Raises:
         BenchError: The model crashed, ran out of time or memory, failed, or gave no usable numbers; images or
@@ -79,31 +94,49 @@ def predict(
     model = manifest.model
     assert model is not None
     limits = limits or Limits()
-    require_backend(backend, precision)
+    on_gpu = require_backend(backend, precision).is_gpu
     picks = picks_of(model, cohort.spec)
     request = {
         "model": str(onnx_path),
         "backend": backend,
         "precision": precision,
         "batch": batch,
-        "memory_mb": limits.memory_mb,
         "picks": [pick.plain() for pick in picks],
     }
     parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
     try:
-        with Worker(WORKER, limits.start_s + limits.image_s * len(rows)) as worker:
+        limit_s = limits.start_s + limits.image_s * len(rows)
+        with Worker(WORKER, limit_s, limits.confinement(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
-            worker.receive()
+            ready, _ = worker.receive()
+            if remarks is not None and ready.get("lacking"):
+                remarks.append(_lacking(ready["lacking"], onnx_path.name))
             for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
-                for target, values in answer.items():
-                    parts[target].append(values)
+                for target in parts:
+                    parts[target].append(answered(answer, target))
                 if progress:
                     progress(sum(map(len, parts[picks[0].target])), len(rows))
     except WorkerFailure as failure:
         raise BenchError(Problem(_CODES[failure.kind], failure.message, onnx_path.name)) from failure
     predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
+    if odd := [target for target, column in predicted.items() if len(column) != len(rows)]:
+        message = f"The process answered another number of predictions than {len(rows):,} for {odd[0]}."
+        raise BenchError(Problem("model-crashed", message, onnx_path.name))
     raise_errors(_value_problems(predicted, manifest, cohort, onnx_path.name))
     return predicted
+
+
+def answered(answer: ArrayDict, target: str) -> Values:
+    """The column of one target in a worker's answer, which is not believed to have one."""
+    column = answer.get(target)
+    if column is None or column.ndim != 1 or column.dtype != np.float64:
+        raise WorkerFailure("crashed", f"What the process answered has no column for {target}.")
+    return column
+
+
+def _lacking(found: list[Any], where: str) -> Problem:
+    message = f"The model ran with {len(found)} limits missing: {'; '.join(map(str, found))}."
+    return Problem("model-confinement", message[:1000], where, severity="notice")
 
 
 def _inputs(

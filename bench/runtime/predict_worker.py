@@ -9,22 +9,22 @@ import numpy as np
 
 from bench.runtime.backend import Arrays
 from bench.runtime.child import scrubbed
+from bench.runtime.confine import lacking_here
 from bench.runtime.registry import require_backend
 from bench.runtime.select import Pick, select
-from bench.runtime.serve import limit_memory, serve
+from bench.runtime.serve import serve
 from bench.runtime.wire import read_message, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers each message of inputs with one of predictions, until there are no more."""
     request, _ = read_message(requests)
-    limit_memory(request["memory_mb"])
     path = Path(request["model"])
     picks = [Pick(**pick) for pick in request["picks"]]
     try:
         backend = require_backend(request["backend"], request["precision"])
         session = backend.prepare(path, request["precision"], request["batch"])
-        write_message(answers, {"ready": True})
+        write_message(answers, {"lacking": lacking_here()})
         while True:
             header, inputs = read_message(requests)
             rows = header["rows"]

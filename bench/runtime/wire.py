@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 _LENGTH = struct.Struct("<Q")
+_LONGEST_HEADER = 64 * 2**20
+_LARGEST_ARRAY = 8 * 2**30
 _KINDS = "biuf"  # booleans, whole numbers, floating-point numbers
 
 Header = dict[str, Any]
@@ -44,20 +48,42 @@ def write_message(
 
 
 def read_message(stream: BinaryIO) -> tuple[Header, ArrayDict]:
-    """Reads the next message.
+    """Reads the next message; sizes are bounded, since the other side may run what a stranger wrote.
 
     Raises:
         EOFError: The other side ended, before or within a message.
+        ValueError: It is no message, or of a size that none has.
     """
     (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
-    message = json.loads(_exactly(stream, length))
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    try:
+        message = json.loads(_exactly(stream, length))
+        parts = [(str(name), _kind(str(dtype)), _shape(shape)) for name, dtype, shape in message["arrays"]]
+        header = dict(message["header"])
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("not a message") from error
     arrays: ArrayDict = {}
-    for name, dtype, shape in message["arrays"]:
-        array = np.empty(shape, np.dtype(dtype))
+    for name, kind, shape in parts:
+        if math.prod(shape) * kind.itemsize > _LARGEST_ARRAY:
+            raise ValueError(f"an array of {kind} with shape {shape}")
+        array = np.empty(shape, kind)
         if array.size:
             _fill(stream, array.reshape(-1).view(np.uint8).data)
         arrays[name] = array
-    return message["header"], arrays
+    return header, arrays
+
+
+def _kind(text: str) -> np.dtype[Any]:
+    if not re.fullmatch(rf"[<>|]?[{_KINDS}][0-9]{{1,2}}", text):  # numpy would parse more than this
+        raise ValueError("not a type of numbers")
+    return np.dtype(text)
+
+
+def _shape(found: Any) -> tuple[int, ...]:
+    if not all(isinstance(size, int) and 0 <= size < 2**40 for size in found) or len(found) > 32:
+        raise ValueError("not a shape")
+    return tuple(found)
 
 
 def _exactly(stream: BinaryIO, length: int) -> bytes:

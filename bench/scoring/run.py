@@ -14,12 +14,13 @@ from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
 from bench.metrics.discrimination import auroc
+from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
 from bench.submission.pack import unpack
-from bench.submission.store import Submission
+from bench.submission.store import Submission, unchanged
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -106,20 +107,29 @@ def score_all(
     """
     problems: list[Problem] = []
     for done, (entry, found) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
-        if isinstance(found, BenchError):
-            problems += found.problems
-        else:
-            plan = plans.of(entry)
-            key = replicates_key(plan, found.scorecard.predictions_sha256)
-            areas = {t.target: t.ranked.value for t in found.scorecard.targets}
-            write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
-            write_json(entry.scorecard, found.scorecard.plain())
+        try:
+            if isinstance(found, BenchError):
+                raise found
+            _keep(plans.of(entry), entry, found, cache)
             if finished:
                 finished(found.scorecard)
+        except BenchError as error:
+            problems += error.problems
         if progress:
             progress(done, len(entries))
     if problems:
         raise BenchError(problems)
+
+
+def _keep(plan: Plan, entry: Submission, found: Scored, cache: Path) -> None:
+    """Stores what was computed of an entry, if its predictions are still the same."""
+    card = found.scorecard
+    areas = {t.target: t.ranked.value for t in card.targets}
+    key = replicates_key(plan, card.predictions_sha256)
+    write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
+    with unchanged(entry, card.predictions_sha256):
+        record_attempt(entry, card.predictions_sha256)
+        write_json(entry.scorecard, card.plain())
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Scored | BenchError]:

@@ -90,13 +90,13 @@ class Manifest(Document):
     )
     kind: Literal["model", "ensemble", "baseline", "reported"] = "model"
     description: Note = ""
-    inputs: tuple[Text, ...] = Field(min_length=1, description="`image`, `age`, `sex`, …")
+    inputs: tuple[Text, ...] = Field(min_length=1, max_length=50, description="`image`, `age`, `sex`, …")
     training_data: Text = "not stated"
     external_data: Text = "not stated"
     pretrained_weights: Text = "not stated"
-    parameters: int | None = Field(default=None, ge=0)
+    parameters: int | None = Field(default=None, ge=0, le=10**15)
     licence: Text = "not stated"
-    links: dict[Text, Link] = Field(default_factory=dict)
+    links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
     scores: Literal["probability", "uncalibrated"] = "probability"
     track: Track = "holdout"
     recalibration: Literal["temperature", "isotonic"] | None = Field(

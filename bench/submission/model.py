@@ -98,7 +98,11 @@ def _type_name(value: Any) -> str:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         return str(kind or "untyped")
-    return str(require_onnx().TensorProto.DataType.Name(value.type.tensor_type.elem_type)).lower()
+    number = value.type.tensor_type.elem_type
+    try:
+        return str(require_onnx().TensorProto.DataType.Name(number)).lower()
+    except ValueError:
+        return f"unknown ({number})"
 
 
 def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
@@ -118,7 +122,7 @@ def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
             problems.append(Problem("model-input", message[0].upper() + message[1:], where))
         else:
             problems += _tensor(found[name], shape, "float", "model-input", f"{where}, input {name}")
-    if extra := sorted(set(found) - set(wanted)):
+    if extra := sorted(set(found) - set(wanted), key=str):
         message = f"{len(extra)} inputs of the model are not in the manifest: {_names(extra)}."
         problems.append(Problem("model-input", message, where))
     return problems

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.submission.handed import read_bounded
 
 MODEL_LIMIT_BYTES = 2 * 1024**3 - 1  # a protobuf message cannot be longer
 
@@ -62,18 +63,15 @@ def read_onnx(path: Path, limit_bytes: int = MODEL_LIMIT_BYTES) -> Any:
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:
-    try:
-        if path.is_dir():
-            message = "This is a folder; a model is handed in as one ONNX file."
-            raise BenchError(Problem("model-format", message, str(path)))
-        size = path.stat().st_size
-        if size > limit_bytes:
-            message = f"The file has {size:,} bytes; at most {limit_bytes:,} are accepted."
-            raise BenchError(Problem("model-size", message, str(path)))
-        return path.read_bytes()
-    except OSError as error:
-        message = f"Cannot be read: {error.strerror or error}."
-        raise BenchError(Problem("model-unreadable", message, str(path))) from error
+    if path.is_dir():
+        message = "This is a folder; a model is handed in as one ONNX file."
+        raise BenchError(Problem("model-format", message, str(path)))
+    if path.is_file() and (size := path.stat().st_size) > limit_bytes:
+        message = f"The file has {size:,} bytes; at most {limit_bytes:,} are accepted."
+        raise BenchError(Problem("model-size", message, str(path)))
+    return read_bounded(
+        path, limit_bytes, lambda message: BenchError(Problem("model-unreadable", message, str(path)))
+    )
 
 
 def _not_onnx(data: bytes, path: Path) -> Problem | None:

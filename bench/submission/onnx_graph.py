@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from bench.errors import Problem
 from bench.submission.onnx_file import require_onnx
+from bench.submission.onnx_size import LOOP_LIMIT, size_problems, unfolding_problems
 
 STANDARD_DOMAINS = ("", "ai.onnx.ml")
 OLDEST_OPSET = 9
-LOOP_LIMIT = 10_000
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
@@ -24,10 +25,13 @@ def graph_problems(model: Any, where: str) -> list[Problem]:
         model: Parsed `onnx.ModelProto`.
         where: Named in the problems.
     """
+    if problems := size_problems(sum(1 for _ in _nodes(model)), _tensors(model), where):
+        return problems
     problems = [*_external(model, where), *_opsets(model, where), *_operators(model, where)]
+    problems += _loops(model, where)
     if not any(problem.severity == "error" for problem in problems):
         problems += _structure(model, where)
-    return [*problems, *_loops(model, where), *_random(model, where)]
+    return [*problems, *_random(model, where)]
 
 
 def _domain(name: str) -> str:
@@ -71,7 +75,8 @@ def _external(model: Any, where: str) -> list[Problem]:
     outside = [tensor for tensor in tensors if tensor.data_location == external]
     if not outside:
         return []
-    files = {e.value for tensor in outside for e in tensor.external_data if e.key == "location"}
+    # protobuf hands on a name that is not UTF-8 as bytes
+    files = {str(e.value) for tensor in outside for e in tensor.external_data if e.key == "location"}
     named = ", ".join(repr(name[:60]) for name in sorted(files)[:3]) or "no file named"
     stored = sum(bool(t.ByteSize()) for t in tensors)
     message = f"{len(outside)} of {stored} tensors lie in other files ({len(files)} files: {named})."
@@ -106,7 +111,9 @@ def _operators(model: Any, where: str) -> list[Problem]:
             continue
         if domain not in STANDARD_DOMAINS:
             custom[f"{domain[:60]}::{name[:60]}"] += count
-        elif not onnx.defs.has(name, versions.get(domain, 1), domain):
+        elif not isinstance(name, str) or not onnx.defs.has(
+            name, max(1, min(versions.get(domain, 1), 1000)), domain
+        ):
             unknown[name[:60]] += count
     total = counts.total()
     problems = []
@@ -137,10 +144,8 @@ def _structure(model: Any, where: str) -> list[Problem]:
 
 
 def _loops(model: Any, where: str) -> list[Problem]:
-    """Loops whose number of passes is not a constant of the file."""
+    """Loops whose number of passes is not a constant of the file, or that multiply each other."""
     loops = [node for node in _nodes(model) if node.op_type == "Loop"]
-    if not loops:
-        return []
     constants = dict(_constants(model))
     bounds = [constants.get(node.input[0]) if node.input else None for node in loops]
     if open_ended := sum(bound is None or bound > LOOP_LIMIT for bound in bounds):
@@ -149,7 +154,8 @@ def _loops(model: Any, where: str) -> list[Problem]:
             f"{LOOP_LIMIT:,} passes."
         )
         return [Problem("model-control-flow", message, where)]
-    return []
+    known = {id(node): bound for node, bound in zip(loops, bounds, strict=True) if bound is not None}
+    return unfolding_problems(model, known, where)
 
 
 def _constants(model: Any) -> Iterator[tuple[str, int]]:
@@ -161,6 +167,8 @@ def _constants(model: Any) -> Iterator[tuple[str, int]]:
         for node in graph.node:
             if node.op_type == "Constant":
                 for attribute in node.attribute:
+                    if not node.output:
+                        continue
                     if attribute.name == "value_int":
                         yield node.output[0], attribute.i
                     elif attribute.name == "value":
@@ -168,7 +176,8 @@ def _constants(model: Any) -> Iterator[tuple[str, int]]:
         for name, tensor in stored:
             small = tensor.data_type in whole and tensor.ByteSize() < 1000
             if small and tensor.data_location != onnx.TensorProto.EXTERNAL and list(tensor.dims) in ([], [1]):
-                yield name, int(onnx.numpy_helper.to_array(tensor).reshape(()))
+                with suppress(ValueError, TypeError):  # stored bytes of another length: no constant
+                    yield name, int(onnx.numpy_helper.to_array(tensor).reshape(()))
 
 
 def _random(model: Any, where: str) -> list[Problem]:

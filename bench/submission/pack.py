@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from pydantic import ValidationError
 
 from bench.cohort.table import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
+from bench.submission.handed import read_bounded
 from bench.submission.predictions import Covered, Values, covered_rows
+from bench.submission.reading import MAX_BYTES
 
 _KEY = b"chexchobench"
 
@@ -71,6 +72,7 @@ def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
     if file.metadata.num_rows != expected:
         message = f"{file.metadata.num_rows} rows, {expected} expected."
         raise BenchError(Problem("stored-predictions", message, where=str(path)))
+    _refuse_other_columns(file, cohort, path)
     try:
         table = file.read()
         columns = {name: table.column(name).cast(pa.float64()).to_numpy() for name in table.column_names}
@@ -81,15 +83,28 @@ def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
     return columns
 
 
+def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, cohort: Cohort, path: Path) -> None:
+    """Only float64 columns of targets are read: what they unpack to is known before."""
+    schema = file.schema_arrow
+    named = set(schema.names) <= {target.name for target in cohort.spec.targets}
+    if not named or len(set(schema.names)) < len(schema) or any(f.type != pa.float64() for f in schema):
+        message = f"Its {len(schema)} columns are not float64 columns of the cohort's targets."
+        raise BenchError(Problem("stored-predictions", message, where=str(path)))
+
+
 def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
     try:
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(path.read_bytes()))
+        data = read_bounded(path, MAX_BYTES, lambda message: _refused(path, message))
+        file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         text = (file.schema_arrow.metadata or {})[_KEY]
         return file, PackStamp.model_validate_json(text)
-    except (pa.ArrowException, OSError, KeyError, ValidationError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # pydantic's error is a ValueError
         raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> BenchError:
-    message = f"Stored predictions cannot be read ({type(error).__name__})."
+    return _refused(path, f"Stored predictions cannot be read ({type(error).__name__}).")
+
+
+def _refused(path: Path, message: str) -> BenchError:
     return BenchError(Problem("stored-predictions", message, where=str(path)))

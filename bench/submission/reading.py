@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from bench.errors import BenchError, Problem
+from bench.submission.handed import read_bounded
+from bench.submission.parquet import MOST_COLUMNS, NestedError, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
-MAX_ROWS = 20_000_000
 
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
@@ -58,17 +58,7 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         BenchError: The file is missing, too large, damaged or of another kind (``predictions-unreadable``,
             ``predictions-format``, ``predictions-ragged``).
     """
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise _unreadable(
-                path, "It is a folder." if path.is_dir() else "It is a device or pipe, not a file."
-            )
-        if size > MAX_BYTES:
-            raise _unreadable(path, f"It has {size / 2**20:,.0f} MiB; at most {MAX_BYTES // 2**20} are read.")
-        data = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, f"{error.strerror or error}.") from error
+    data = read_bounded(path, MAX_BYTES, lambda message: _unreadable(path, message))
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
     for magic, name in _NOT_PREDICTIONS.items():
@@ -101,14 +91,12 @@ def _gunzip(data: bytes, path: Path) -> bytes:
 
 def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
     try:
-        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
-        meta = file.metadata
-        unpacked = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        if meta.num_rows > MAX_ROWS or unpacked > MAX_BYTES:
-            raise _unreadable(path, f"It unpacks to {meta.num_rows:,} rows, {unpacked / 2**20:,.0f} MiB.")
-        table = file.read()
-        table.validate(full=True)  # text that is not UTF-8 is only found here
+        table = read_parquet(data, MAX_BYTES)
         _require_distinct_columns(table, path)
+    except NestedError as error:
+        raise BenchError(Problem("predictions-header", str(error), where=str(path))) from error
+    except TooLargeError as error:
+        raise _unreadable(path, str(error)) from error
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         raise _unreadable(path, f"The Parquet file is damaged or truncated: {_first_line(error)}") from error
     for name in set(text_columns) & set(table.column_names):
@@ -135,6 +123,8 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         line = data.count(b"\n", 0, error.start) + 1
         raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
     header = data[: data.find(b"\n") + 1] or data
+    if (columns := header.partition(b"\r")[0].count(b",") + 1) > MOST_COLUMNS:
+        raise _unreadable(path, f"Its first line has {columns:,} columns; at most {MOST_COLUMNS:,} are read.")
     if b"," not in header:
         for delimiter, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
             if delimiter in header:

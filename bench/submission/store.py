@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 
 from bench.documents import read_toml
-from bench.errors import BenchError, Problem
-from bench.files import atomic_folder, atomic_path, locked, write_atomic
+from bench.errors import BenchError, Problem, raise_errors
+from bench.files import (
+    atomic_folder,
+    atomic_path,
+    clear_parts,
+    locked,
+    recover_folders,
+    sha256_file,
+    write_atomic,
+)
 from bench.submission.manifest import SLUG_PATTERN, Manifest
 
 MANIFEST = "submission.toml"
@@ -19,6 +30,12 @@ PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
+LOCK = ".lock"
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+"""Control characters and those that turn the direction of writing: names need none, and they forge others."""
+_DEVICE_NAMES = "con|prn|aux|nul|com[0-9]|lpt[0-9]"  # no folder of Windows can have them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class Submission:
 
 def check_slug(slug: str) -> None:
     """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
-    if not re.fullmatch(SLUG_PATTERN, slug):
+    if not re.fullmatch(SLUG_PATTERN, slug) or re.fullmatch(_DEVICE_NAMES, slug):
         raise BenchError(Problem("slug-invalid", f"{slug[:80]!r} cannot be a slug."))
 
 
@@ -68,7 +85,28 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         BenchError: ``manifest-invalid``, every fault listed.
     """
-    return read_toml(Manifest, path, "manifest-invalid")
+    found = read_toml(Manifest, path, "manifest-invalid")
+    raise_errors(
+        Problem(
+            "manifest-invalid", f"{key}: holds the control character U+{ord(steering[0]):04X}.", str(path)
+        )
+        for key, text in _texts("", found.plain())
+        if (steering := _STEERING.search(text))
+    )
+    return found
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every text of a document, keys of its tables included, with the key that it stands under."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield key or "document", name
+            yield from _texts(f"{key}.{name}" if key else name, item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(key, item)
 
 
 def manifest_toml(manifest: Manifest) -> str:
@@ -101,7 +139,8 @@ def store(
     """
     check_slug(slug)
     target = folder / slug
-    with locked(folder / ".lock"):
+    with locked(folder / LOCK):
+        recover_folders(folder)
         if not replace:
             check_free(folder, slug)
         with atomic_folder(target) as part:
@@ -111,6 +150,34 @@ def store(
             if val_predictions is not None:
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
     return Submission(slug, target, manifest)
+
+
+@contextmanager
+def unchanged(entry: Submission, predictions_sha256: str) -> Iterator[None]:
+    """Holds the store's lock while a result of an entry is written beside its predictions.
+
+    Args:
+        entry: The entry.
+        predictions_sha256: Of the predictions that the result was computed from.
+
+    Raises:
+        BenchError: The entry was replaced or removed meanwhile (``entry-changed``); its result is dropped.
+    """
+    with locked(entry.folder.parent / LOCK):
+        refuse_changed(entry, predictions_sha256)
+        yield
+
+
+def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
+    """Refuses an entry that holds other predictions (``entry-changed``); hold the store's lock.
+
+    What commands that died left in its folder is cleared away.
+    """
+    if not entry.predictions.is_file() or sha256_file(entry.predictions) != predictions_sha256:
+        message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+        raise BenchError(Problem("entry-changed", message, str(entry.folder)))
+    clear_parts(entry.folder)
+    clear_parts(entry.timings)
 
 
 def keep_model(source: Path, target: Path) -> None:
@@ -139,6 +206,7 @@ def _stored(folder: Path) -> Submission:
     if links := [p.name for p in (folder, *sorted(folder.rglob("*"))) if p.is_symlink()]:
         message = f"{len(links)} links in a stored entry: {', '.join(links[:5])}."
         raise BenchError(Problem("store-link", message, where=str(folder)))
+    check_slug(folder.name)
     return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
+from bench.files import sha256_file
 from bench.runtime.backend import Device
 from bench.runtime.device import device_of
 from bench.submission.pack import read_stamp, unpack
-from bench.submission.store import Submission
+from bench.submission.store import Submission, refuse_changed
 from bench.timing.conditions import conditions_of
 from bench.timing.largest import with_largest
 from bench.timing.protocol import Protocol
@@ -152,6 +153,8 @@ def _time(
     if setup.largest:
         batches = with_largest(batches, model, submission.manifest, setup.cohort, backend, precision)
     place = find_place(submission.timings, setup.lock, now, batches, again=setup.again)
+    timed = sha256_file(submission.predictions)
+    place = replace(place, guard=lambda: refuse_changed(submission, timed))
     whole = place.kept
     if not place.left and whole is not None:
         return Timed(configuration, whole, place.path)

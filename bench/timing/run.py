@@ -17,6 +17,7 @@ from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
 from bench.runtime.backend import Backend, Device
 from bench.runtime.child import Worker, WorkerFailure, remaining
+from bench.runtime.confine import Confinement
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
@@ -217,7 +218,9 @@ def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTimi
 def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnswer:
     images = job.inputs.images if number == 0 else min(job.inputs.images, OTHER_BLOCKS_IMAGES)
     checked = 0 if job.inputs.stored is None else images
-    with Worker(WORKER, remaining(deadline)) as worker:
+    model = job.request["model"]  # a GPU's driver opens devices and writes caches
+    limits = None if job.backend.is_gpu else Confinement(readable=(model,))
+    with Worker(WORKER, remaining(deadline), limits) as worker:
         worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
         job.device, _ = worker.receive()
         answer = BlockAnswer(*worker.receive())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Place:
         kept: What is measured already; None where nothing is.
         left: Batch sizes to be measured.
         changed: In words, why an older record is measured again.
+        guard: Called with the lock held before rows are written; raises where they may not be.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Place:
     kept: TimingRecord | None
     left: tuple[int, ...]
     changed: tuple[str, ...]
+    guard: Callable[[], None] = lambda: None
 
     @property
     def roofline(self) -> Roofline | None:
@@ -44,6 +46,7 @@ class Place:
         """Adds a record's rows to those that are there, on disk at once; returns them all."""
         path = _partial(self.path) if self.changed else self.path
         with locked(self.lock):
+            self.guard()
             known = _read(path)
             whole = merged(known, record) if known else record
             write_json(path, whole.plain())

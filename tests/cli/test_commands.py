@@ -389,10 +389,12 @@ HOSTILE = "\\u001b]0;owned\\u0007\\u009b2J\\u202e"
 
 
 def test_a_hostile_name_cannot_steer_the_terminal(
-    space: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path
+    space: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = good_file(good, tmp_path)
     (tmp_path / "submission.toml").write_text(MANIFEST.replace("A model", f"A model{HOSTILE}"))
+    assert "manifest-invalid" in cli("submit", path, "--slug", "a", "--json").codes
+    monkeypatch.setattr("bench.submission.store._STEERING", re.compile("(?!)"))  # had it been let in
     (tmp_path / "bad.csv").write_text("cxr_filename,\x1b[2Jevil\x07,\x9bc\n1,2,3\n")
     said = []
     for words in (

@@ -165,6 +165,15 @@ def test_a_crash_of_the_runtime_is_a_problem(
     assert "SIGSEGV" in message
 
 
+def test_a_process_that_answers_other_columns_is_a_problem(
+    tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.runtime.predict.WORKER", "tests.runtime.hostile_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    code, message = fault(linear_model(), tmp_path, cohort)
+    assert (code, message) == ("model-crashed", "What the process answered has no column for a.")
+
+
 def test_missing_images_end_the_run(tmp_path: Path) -> None:
     cohort = tiny_cohort(tmp_path / "c", 8)
     (tmp_path / "c" / "images" / "i005.png").unlink()

@@ -408,7 +408,7 @@ def test_a_manifest_survives_the_store(
     from bench.submission.store import find_submission, read_manifest
 
     (tmp_path / "m.toml").write_text(
-        MANIFEST.replace("A model", 'Modell \\"ß\\" <b>\\u0007')
+        MANIFEST.replace("A model", 'Modell \\"ß\\" <b>\\u00e9')
         + 'parameters = 7\nlicence = "MIT"\ndescription = """two\nlines"""\n[links]\ncode = "https://example.org/"\n'
     )
     (tmp_path / "p.csv").write_bytes(as_csv(good))
@@ -416,4 +416,4 @@ def test_a_manifest_survives_the_store(
     stored = find_submission(space.submissions("chexchonet"), "m").manifest
     assert isinstance(stored, Manifest)
     assert stored == read_manifest(tmp_path / "m.toml")
-    assert stored.name == 'Modell "ß" <b>\x07'
+    assert stored.name == 'Modell "ß" <b>é'

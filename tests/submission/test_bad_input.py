@@ -362,8 +362,8 @@ FAULTS = [
     Fault(
         "lists in Parquet",
         columns(lambda f: f.assign(slvh=[[0.5]] * len(f))),
-        "predictions-not-a-number",
-        rf"^{N} of {N} values",
+        "predictions-header",
+        "1 column holds lists or records",
     ),
     Fault(
         "ids as lists in Parquet",

@@ -387,3 +387,76 @@ def test_without_onnx_the_environment_is_blamed(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(BenchError) as caught:
         check_model(tmp_path / "m.onnx", manifest(), SPEC)
     assert (caught.value.exit_code, caught.value.problems[0].code) == (3, "onnx-missing")
+
+
+def calls(levels: int, width: int, circle: bool = False) -> Any:
+    """A model whose function 0 calls function 1 `width` times, and so on: width^levels operators."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+    functions = []
+    for level in range(levels):
+        last = level == levels - 1
+        inner = f"f{0 if circle else level + 1}"
+        nodes = [
+            helper.make_node("Identity", [f"x{i}"], [f"x{i + 1}"])
+            if last and not circle
+            else helper.make_node(inner if not last else "f0", [f"x{i}"], [f"x{i + 1}"], domain="own")
+            for i in range(width)
+        ]
+        functions.append(helper.make_function("own", f"f{level}", ["x0"], [f"x{width}"], nodes, opsets))
+    nodes = [*MATMUL[:1], helper.make_node("MatMul", ["flat", "w"], ["half"])]
+    nodes.append(helper.make_node("f0", ["half"], ["scores"], domain="own"))
+    return build(nodes, [IMAGE], [SCORES], W, functions=tuple(functions), domains=("own",))
+
+
+def test_functions_that_unfold_without_measure_are_refused(tmp_path: Path) -> None:
+    assert "1,000,000" in only(faults(calls(30, 4), tmp_path), "model-limits")
+    assert "circle" in only(faults(calls(1, 1, circle=True), tmp_path), "model-control-flow")
+
+
+def nested_loops(*passes: int) -> Any:
+    """`busy_model` with its loop inside others."""
+    inner = busy_model(passes[-1], 4).graph.node[0]
+    for number in passes[:-1]:
+        body = helper.make_graph(
+            [helper.make_node("Identity", ["go"], ["go_on"]), inner],
+            "outer",
+            [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("square", [4, 4])],
+            [value("go_on", [], TensorProto.BOOL), value("end", [4, 4])],
+        )
+        inner = helper.make_node("Loop", [f"passes{number}", "", "square"], ["end"], body=body)
+    model = busy_model(passes[-1], 4)
+    model.graph.node[0].CopyFrom(inner)
+    stored = [numpy_helper.from_array(np.array(n, np.int64), f"passes{n}") for n in passes[:-1]]
+    model.graph.initializer.extend(stored)
+    return model
+
+
+def test_loops_multiply(tmp_path: Path) -> None:
+    said = [
+        message for code, message in faults(nested_loops(101, 100), tmp_path) if code == "model-control-flow"
+    ]
+    assert said == ["Loops within loops make more than 10,000 passes."]
+    assert "model-control-flow" not in dict(faults(nested_loops(100, 100), tmp_path))
+
+
+def test_tensors_that_say_more_than_they_store(tmp_path: Path) -> None:
+    hollow = linear_model()
+    hollow.graph.initializer[0].dims[0] = 10**9
+    assert "bytes are stored" in only(faults(hollow, tmp_path), "model-limits")
+    hollow.graph.initializer[0].dims[0] = 10**12
+    assert "2,147,483,647 elements" in faults(hollow, tmp_path)[0][1]
+    hollow.graph.initializer[0].dims[0] = -3
+    assert "negative" in only(faults(hollow, tmp_path), "model-limits")
+
+
+def test_too_many_operators_and_tensors(tmp_path: Path) -> None:
+    model = linear_model()
+    model.graph.node.extend([model.graph.node[0]] * 100_000)
+    assert only(faults(model, tmp_path), "model-limits").startswith("It has 100,002 operators")
+
+
+def test_numbers_beyond_what_onnx_knows(tmp_path: Path) -> None:
+    model = linear_model()
+    model.opset_import.add(domain="ai.onnx.ml", version=2**62)
+    model.graph.node.add(op_type="Nothing", domain="ai.onnx.ml", output=["x"])
+    assert "model-unknown-operator" in dict(faults(model, tmp_path))

@@ -59,7 +59,7 @@ def test_an_entry_gives_way_only_when_told_to_and_with_all_that_belongs_to_it(tm
     assert old.predictions.read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("place", ["writing", "disk full", "renaming"])
+@pytest.mark.parametrize("place", ["writing", "disk full", "renaming", "exchanging"])
 @pytest.mark.parametrize("there", [False, True], ids=["new", "replacing"])
 def test_an_interrupted_store_leaves_what_was_there(
     place: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +89,10 @@ def test_an_interrupted_store_leaves_what_was_there(
         monkeypatch.setattr(os, "fsync", no_space)
     else:
         monkeypatch.setattr(Path, "replace", rename)
+        if place == "renaming":  # as on a file system that cannot exchange two folders
+            monkeypatch.setattr("bench.files._exchange", lambda one, other: False)
+        elif there:
+            monkeypatch.setattr("bench.files._exchange", no_space)
     with pytest.raises((KeyboardInterrupt, OSError)):
         store(folder, "a", SAID, b"new", replace=there)
     monkeypatch.undo()

@@ -1,0 +1,232 @@
+"""Confines a worker before it loads a stranger's file: limits, no network, nothing written, no program run.
+
+Run as ``python -m bench.runtime.confine LIMITS MODULE``, where LIMITS is the JSON of a `Confinement`. It must
+come before any library starts a thread, so that it imports the standard library only. What the system does
+not allow is left out and named in the variable `LACKING`; the rest still holds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import runpy
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+LACKING = "BENCH_LACKING"
+"""Environment variable in which a confined process finds, as JSON, what could not be enforced."""
+
+KEPT_VARIABLES = (
+    "PATH",
+    "PYTHON",
+    "LD_LIBRARY_PATH",
+    "LANG",
+    "LC_",
+    "TZ",
+    "TMPDIR",
+    "OMP_",
+    "OPENBLAS_",
+    "MKL_",
+)
+SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/opt", "/nix/store")
+
+_NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
+_SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVILEGES = 1, 38
+# Landlock: system calls (the same number on every processor), access rights, and the first version of each.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_EXECUTE, _WRITE_FILE, _READ_FILE = 1 << 0, 1 << 1, 1 << 2
+_WRITES = sum(1 << bit for bit in range(4, 13))  # make, remove, link: every change of a folder
+_REFER, _TRUNCATE = 1 << 13, 1 << 14  # versions 2 and 3
+_BIND_AND_CONNECT = 0b11  # TCP, version 4
+_SOCKETS_AND_SIGNALS = 0b11  # to processes outside, version 6
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a worker may use.
+
+    Attributes:
+        memory_mb: Address space; None for no limit.
+        cpu_s: Seconds of processor time, all threads together; None for no limit.
+        file_mb: Largest file it may write, its log included.
+        processes: Processes and threads, where the system counts them for it alone.
+        readable: Files it may read beside Python's and the system's; None to leave files as they are, as the
+            driver of a GPU needs, which opens devices and writes caches.
+    """
+
+    memory_mb: int | None = None
+    cpu_s: int | None = None
+    file_mb: int = 16
+    processes: int = 512
+    readable: tuple[str, ...] | None = ()
+
+    def command(self, module: str) -> list[str]:
+        """The command that runs a module so confined."""
+        return [sys.executable, "-P", "-m", __name__, json.dumps(asdict(self)), module]
+
+
+def scarce_environment() -> dict[str, str]:
+    """The environment of a confined process: what Python needs, no token and no path of the data."""
+    return {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
+
+
+def lacking_here() -> list[str]:
+    """What this process's confinement lacks, each with the reason; empty where it is whole."""
+    found = json.loads(os.environ.get(LACKING, "[]"))
+    return [str(item) for item in found]
+
+
+def confine(limits: Confinement, module: str) -> list[str]:
+    """Confines this process for good.
+
+    Returns:
+        What could not be enforced here, each with the reason.
+    """
+    lacking: list[str] = []
+    own_user = _namespaces(lacking)
+    _resource_limits(limits, own_user, lacking)
+    _end_with_parent()
+    if limits.readable is None:
+        lacking.append("files read-only, no programs: the driver of a GPU needs more")
+    else:
+        _files_and_programs(_readable(limits.readable, module), lacking)
+    return lacking
+
+
+def _system() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None, use_errno=True) if platform.system() == "Linux" else None
+
+
+def _reason() -> str:
+    return os.strerror(ctypes.get_errno())
+
+
+def _namespaces(lacking: list[str]) -> bool:
+    """A network of its own, with nothing in it; True where the process is the only one of its user too."""
+    system = _system()
+    if system is None:
+        lacking.append(f"no network: {platform.system()} has no network namespaces")
+        return False
+    user, group = os.getuid(), os.getgid()
+    if system.unshare(_NEW_USER | _NEW_NET | _NEW_IPC) == 0:
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with suppress(OSError):  # without a map it runs as nobody, which does as well
+                Path("/proc/self", name).write_text(text)
+        return True
+    if system.unshare(_NEW_NET | _NEW_IPC) != 0:  # an administrator needs no user namespace for it
+        lacking.append(f"no network: a network namespace is not permitted here ({_reason()})")
+    return False
+
+
+def _resource_limits(limits: Confinement, own_user: bool, lacking: list[str]) -> None:
+    try:
+        import resource
+    except ImportError:
+        lacking.append(f"memory, CPU time and file size: {platform.system()} has no resource limits")
+        return
+    wanted = [("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", limits.file_mb * 2**20), ("RLIMIT_NOFILE", 512)]
+    if limits.memory_mb is not None:
+        wanted.append(("RLIMIT_AS", limits.memory_mb * 2**20))
+    if limits.cpu_s is not None:
+        wanted.append(("RLIMIT_CPU", limits.cpu_s))
+    if own_user and os.getuid() != 0:  # otherwise all of the user's processes would count, or none would
+        wanted.append(("RLIMIT_NPROC", limits.processes))
+    else:
+        lacking.append("number of processes: it cannot be counted apart for this user")
+    for name, most in wanted:
+        try:
+            kind = getattr(resource, name)
+            hard = resource.getrlimit(kind)[1]
+            # The hard limit lies a little higher: SIGXCPU says why a process ended, SIGKILL does not.
+            high = most + 1 if hard == resource.RLIM_INFINITY else min(most + 1, hard)
+            resource.setrlimit(kind, (min(most, high), high))
+        except (AttributeError, OSError, ValueError) as error:
+            lacking.append(f"{name}: {error}")
+
+
+def _end_with_parent() -> None:
+    if system := _system():
+        parent = os.getppid()
+        system.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the signal was ordered
+            os._exit(1)
+
+
+def _files_and_programs(readable: Sequence[str], lacking: list[str]) -> None:
+    """Landlock: no file written, no program started, no TCP, no signal sent out, only `readable` read."""
+    system = _system()
+    version = system.syscall(_CREATE_RULESET, None, 0, 1) if system else -1
+    if system is None or version < 1:
+        reason = "the kernel has no Landlock" if system else f"{platform.system()} has no Landlock"
+        lacking.append(f"files read-only, no programs: {reason}")
+        return
+    handled = _EXECUTE | _WRITE_FILE | _READ_FILE | _WRITES
+    handled |= (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    attributes = struct.pack("=QQQ", handled, _BIND_AND_CONNECT, _SOCKETS_AND_SIGNALS)
+    attributes = attributes[: 24 if version >= 6 else 16 if version >= 4 else 8]
+    ruleset = system.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset >= 0:
+        _allow(system, ruleset, ["/dev/null"], _WRITE_FILE)
+        _allow(system, ruleset, readable, _READ_FILE)
+        system.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        if system.syscall(_RESTRICT_SELF, ruleset, 0) == 0:
+            os.close(ruleset)
+            return
+    lacking.append(f"files read-only, no programs: Landlock refused ({_reason()})")
+
+
+def _allow(system: ctypes.CDLL, ruleset: int, paths: Sequence[str], access: int) -> None:
+    for path in paths:
+        with suppress(OSError):  # a path that is not there needs no rule
+            place = os.open(path, getattr(os, "O_PATH", 0))
+            system.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", access, place), 0)
+            os.close(place)
+
+
+def _readable(files: Sequence[str], module: str) -> list[str]:
+    """Files and folders that may be read: Python's, the libraries', the worker's own package, and `files`.
+
+    A folder on Python's path that holds other things too, such as a workspace and its data, is not among
+    them.
+    """
+    libraries = [p for p in sys.path if {"site-packages", "dist-packages"} & set(Path(p).parts)]
+    packages = [str(Path(p) / module.partition(".")[0]) for p in sys.path if p]
+    own = str(Path(__file__).resolve().parents[1])
+    loader = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    prefixes = [str(Path(p) / "lib") for p in (sys.base_prefix, sys.base_exec_prefix)]
+    return [
+        *SYSTEM_FOLDERS,
+        *prefixes,
+        *libraries,
+        *packages,
+        own,
+        *filter(None, loader),
+        sys.prefix + "/pyvenv.cfg",
+        *files,
+    ]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Confines this process and goes on as the module."""
+    text, module = arguments
+    plain = json.loads(text)
+    readable = plain.pop("readable")
+    limits = Confinement(**plain, readable=None if readable is None else tuple(readable))
+    os.environ[LACKING] = json.dumps(confine(limits, module))
+    sys.argv[:] = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Scoring on a Dask cluster: joblib's own backend sends the same calls to workers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.scoring.scorecard import SCORING_VERSION
+
+CONNECT_S = 20
+_MUST_AGREE = ("numpy", "scipy", "numba", "scikit-learn")
+
+
+@contextmanager
+def on_cluster(scheduler: str | None) -> Iterator[int | None]:
+    """Lets everything that joblib runs within the block run on the workers of a Dask scheduler.
+
+    A task of a worker that dies is given to another one, up to Dask's own limit. Workers read the entries by
+    the same paths as this process, so they need the same files.
+
+    Args:
+        scheduler: Its address, such as ``tcp://10.0.0.5:8786``; None to stay on this machine.
+
+    Yields:
+        Threads of all workers; None without a scheduler.
+
+    Raises:
+        BenchError: Dask is not installed (``dask-missing``), nothing answers there or it has no worker
+            (``scheduler-unreachable``), its workers have other versions, which could give other bits
+            (``scheduler-versions``), or it failed for good (``scheduler-failed``); all exit 3.
+    """
+    if scheduler is None:
+        yield None
+        return
+    if find_spec("distributed") is None:
+        raise _stop(Problem("dask-missing", "The package `distributed` is not installed."))
+    from distributed import Client, KilledWorker
+    from joblib import parallel_config
+
+    connect: Any = Client  # it has no types
+    try:
+        client = connect(scheduler, timeout=CONNECT_S)
+    except (OSError, ValueError, TypeError) as error:
+        message = f"No scheduler answers at {scheduler[:100]} within {CONNECT_S} s."
+        raise _stop(Problem("scheduler-unreachable", message)) from error
+    with client:
+        threads = sum(client.ncores().values())
+        if not threads:
+            message = f"The scheduler at {scheduler[:100]} has no worker."
+            raise _stop(Problem("scheduler-unreachable", message))
+        _refuse_other_versions(client)
+        try:
+            with parallel_config(backend="dask", wait_for_workers_timeout=CONNECT_S):
+                yield threads
+        except KilledWorker as error:
+            message = "A task was lost with its worker too often."
+            raise _stop(Problem("scheduler-failed", message)) from error
+
+
+def versions() -> dict[str, str]:
+    """What must be the same on every machine for the same bits: this package and what computes."""
+    from importlib.metadata import version
+
+    import bench
+
+    mine = f"{bench.__version__}, scoring {SCORING_VERSION}"
+    return {"chexchobench": mine, **{name: version(name) for name in _MUST_AGREE}}
+
+
+def _refuse_other_versions(client: Any) -> None:
+    mine, odd = versions(), set[str]()
+    for theirs in client.run(versions, on_error="return").values():
+        if isinstance(theirs, dict):
+            odd |= {f"{k} {theirs.get(k)}, here {v}" for k, v in mine.items() if theirs.get(k) != v}
+        else:  # what stopped it
+            odd.add("chexchobench cannot be imported")
+    if odd:
+        message = f"Workers differ from this machine: {'; '.join(sorted(odd)[:5])}."
+        raise _stop(Problem("scheduler-versions", message))
+
+
+def _stop(problem: Problem) -> BenchError:
+    return BenchError(problem, EXIT_ENVIRONMENT)

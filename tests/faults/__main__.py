@@ -1,0 +1,212 @@
+"""Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
+
+``python -m tests.faults [--every N] [--only NAME]`` prints as JSON the points tried and what was wrong.
+The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
+costs no start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.durable import not_durable
+from tests.faults.scenarios import CARELESS, SCENARIOS, Scenario, command, leftovers, prepare, restore, state
+
+COUNT, KILL, HALF, FULL, DENIED, BROKEN = range(6)
+MODES = {
+    KILL: "killed before",
+    HALF: "killed half-way",
+    FULL: "disk full",
+    DENIED: "no rights",
+    BROKEN: "I/O error",
+}
+CLEAN_ENDS = (0, 1, 3)
+KILLED = -9
+
+
+def compiled(folder: Path) -> Path:
+    """The shim, compiled."""
+    target = folder / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", target, source, "-ldl"], check=True)
+    return target
+
+
+def forked(
+    words: tuple[str, ...], root: Path, mode: int, at: int, log: Path | None = None
+) -> tuple[int, int, str]:
+    """Exit code (negative: a signal), calls counted, and what was printed of a command run in a child."""
+    read, write = os.pipe()
+    said = tempfile.TemporaryFile()  # noqa: SIM115
+    child = os.fork()
+    if child == 0:
+        os.chdir(root)
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+        shim: Any = ctypes.CDLL(None)
+        log_fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if log else -1
+        shim.fault_arm(os.fsencode(root), mode, ctypes.c_long(at), log_fd)
+        code = 70
+        try:
+            code = command(words)
+        finally:
+            shim.fault_disarm()
+            os.write(write, str(shim.fault_count()).encode())
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        counted = int(stream.read() or -1)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    said.seek(0)
+    return code, counted, said.read().decode(errors="replace")
+
+
+@dataclass
+class Findings:
+    """What was tried and what was wrong."""
+
+    points: Counter[str] = field(default_factory=Counter)
+    passed: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, holds: bool, what: str) -> None:
+        if not holds:
+            self.wrong.append(what)
+
+
+def after(
+    scenario: Scenario, old: dict[str, bytes], new: dict[str, bytes], now: dict[str, bytes]
+) -> Iterator[str]:
+    """Faults of a state that a fault left: files that are neither old nor new, files that are gone."""
+    for path, data in now.items():
+        if any(part in path for part in scenario.changing):
+            if path.endswith(".json") and not _is_json(data):
+                yield f"{path} is torn"
+        elif path.startswith(".bench/"):
+            continue  # what can be computed again is judged by the next run
+        elif data not in (old.get(path), new.get(path)):
+            yield f"{path} is neither the old file nor the new one"
+    for path in old.keys() & new.keys() - now.keys():
+        yield f"{path} is gone"
+    for folder in {str(Path(p).parent) for p in (old | new) if p.endswith("submission.toml")}:
+        pair = [f"{folder}/submission.toml", f"{folder}/predictions.parquet"]
+        found = [now.get(p) for p in pair]
+        if found not in ([old.get(p) for p in pair], [new.get(p) for p in pair]):
+            yield f"{folder} is a mixture of old and new"
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def same_end(scenario: Scenario, new: dict[str, bytes], end: dict[str, bytes]) -> bool:
+    """Whether the next run ended where an undisturbed one does."""
+
+    def kept(found: dict[str, bytes]) -> dict[str, bytes | None]:
+        return {p: None if any(c in p for c in scenario.changing) else d for p, d in found.items()}
+
+    return kept(new) == kept(end)
+
+
+def try_scenario(scenario: Scenario, kept: Path, root: Path, every: int, findings: Findings) -> None:
+    """Runs one command undisturbed, then with each fault at each call."""
+    restore(kept, root)
+    old = state(root)
+    log = root.with_name("calls")
+    code, calls, said = forked(scenario.words, root, COUNT, 0, log)
+    for fault in not_durable(log.read_text().splitlines()):
+        findings.check(False, f"{scenario.name}: {fault}")
+    findings.check(code == 0 and calls > 0, f"{scenario.name}: undisturbed it ends with {code}: {said}")
+    new = state(root)
+    for mode, what in MODES.items():
+        for at in range(1, calls + 1):
+            findings.passed += 1
+            if findings.passed % every:
+                continue
+            try_point(
+                scenario, (mode, at), kept, root, old, new, findings, f"{scenario.name}, {what} call {at}"
+            )
+
+
+def try_point(
+    scenario: Scenario,
+    fault: tuple[int, int],
+    kept: Path,
+    root: Path,
+    old: dict[str, bytes],
+    new: dict[str, bytes],
+    findings: Findings,
+    name: str,
+) -> None:
+    """One fault: how the command ends, what it leaves, and that the next run finishes the work."""
+    mode, at = fault
+    restore(kept, root)
+    code, _, said = forked(scenario.words, root, mode, at)
+    findings.points[scenario.name] += 1
+    ends = (KILLED, 0) if mode in (KILL, HALF) else CLEAN_ENDS
+    findings.check(code in ends, f"{name}: it ended with {code}: {said[-400:]}")
+    findings.check("Traceback" not in said, f"{name}: a traceback: {said[-400:]}")
+    now = state(root)
+    for fault_found in after(scenario, old, new, now):
+        findings.check(False, f"{name}: {fault_found}")
+    if now.keys() >= new.keys() and all(now[p] == new[p] for p in new) and code == 0:
+        return
+    again, _, said = forked(scenario.words, root, COUNT, 0)
+    done = again == 1 and ("slug-taken" in said or "file-exists" in said)
+    findings.check(again == 0 or done, f"{name}: the next run ended with {again}: {said[-400:]}")
+    if not done:
+        findings.check(same_end(scenario, new, state(root)), f"{name}: the next run ended elsewhere")
+        findings.check(not leftovers(root), f"{name}: left behind: {leftovers(root)}")
+
+
+def main() -> None:
+    """Prints the findings; exit code 1 where something was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--every", type=int, default=1, help="try only each N-th point")
+    parser.add_argument("--only", default="", help="only the scenario of this name")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        if "BENCH_SHIM" not in os.environ:
+            shim = str(compiled(folder))
+            environment = {**os.environ, "LD_PRELOAD": shim, "BENCH_SHIM": shim}
+            words = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
+            sys.exit(subprocess.run(words, env=environment, check=False).returncode)
+        os.environ.pop("LD_PRELOAD")  # for this process alone, not for its workers
+        os.environ["NO_COLOR"] = "1"
+        said = os.dup(1)
+        os.dup2(2, 1)  # what the commands print is not the result
+        here = Path.cwd()
+        (folder / "space").mkdir()
+        os.chdir(folder / "space")
+        root = prepare(folder)
+        os.chdir(here)
+        kept = folder / "kept"
+        root.rename(kept)
+        findings = Findings()
+        for scenario in (*SCENARIOS, CARELESS):
+            if chosen.only == scenario.name or (not chosen.only and scenario != CARELESS):
+                try_scenario(scenario, kept, root, chosen.every, findings)
+                print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
+        found = {"points": findings.points, "total": findings.points.total(), "wrong": findings.wrong}
+        os.write(said, json.dumps(found, indent=1).encode() + b"\n")
+    sys.exit(bool(findings.wrong))
+
+
+if __name__ == "__main__":
+    main()

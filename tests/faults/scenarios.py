@@ -1,0 +1,171 @@
+"""The commands that write, each on a workspace in a known state, and what may be there afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from bench.cohort.load import load_cohort
+from bench.cohort.spec import load_spec
+from bench.timing import protocol
+from bench.workspace import create_workspace
+from tests.runtime.models import SIZE, linear_model
+from tests.timing.fakes import SHORT
+from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
+
+PATIENTS = 60
+QUICK = ("--replicates", "100", "--jobs", "1")
+MODEL = f"""
+[model.image]
+name = "image"
+height = {SIZE}
+width = {SIZE}
+[model]
+activation = "sigmoid"
+[model.outputs]
+composite_slvh_dlv = "scores:0"
+"""
+REPORTED = MANIFEST + (
+    'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
+    "metrics = { macro = { auroc = 0.8 } }\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One writing command.
+
+    Attributes:
+        name: Its name.
+        words: The command line, or a name of `FUNCTIONS`.
+        changing: Files whose content a second run may change, such as times; they must only be whole.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    changing: tuple[str, ...] = ()
+
+
+SCENARIOS = (
+    Scenario("submit", ("submit", "../new.csv", "--slug", "new")),
+    Scenario("replace", ("submit", "../new.csv", "--slug", "one", "--replace")),
+    Scenario("submit a model", ("submit", "--model", "../m.onnx", "--slug", "new")),
+    Scenario("score", ("score", "--all", *QUICK)),
+    Scenario("time", ("time", "timed", "--quick", "--batch", "1"), changing=("timings/",)),
+    Scenario("image cache", ("image cache",)),
+    Scenario("site build", ("site", "build")),
+    Scenario("baseline", ("baseline", "run", "prevalence", "--quick"), changing=("runs/",)),
+    Scenario("split lock", ("cohort", "split", "--lock")),
+    Scenario("template", ("template", "--out", "entry")),
+)
+CARELESS = Scenario("careless", ("careless",))
+"""A command that writes as no command may: the harness must find it out."""
+
+
+def command(words: tuple[str, ...]) -> int:
+    """Runs a command in this process; returns its exit code."""
+    from bench.cli.main import app
+
+    if words == ("image cache",):
+        return build_image_cache()
+    if words == CARELESS.words:
+        return careless()
+    try:
+        return int(app([*words], standalone_mode=False) or 0)
+    except SystemExit as error:
+        return int(error.code or 0)
+    except Exception as error:
+        return int(getattr(error, "exit_code", 70))
+
+
+def build_image_cache() -> int:
+    """Decodes the cohort's images into the workspace's cache, in chunks of a few images."""
+    from bench.cohort import cache
+    from bench.errors import BenchError
+    from bench.workspace import find_workspace
+
+    cache.CHUNK = 20
+    space = find_workspace()
+    try:
+        cache.build_cache(load_cohort(load_spec("chexchonet"), space.data("chexchonet")), space.cache)
+    except BenchError as error:
+        return error.exit_code
+    return 0
+
+
+def careless() -> int:
+    """Overwrites a manifest in place, and removes another before its successor is there."""
+    store = Path("submissions/chexchonet")
+    manifest = store / "one" / "submission.toml"
+    manifest.write_text(manifest.read_text() + "# changed\n")
+    other = store / "two" / "submission.toml"
+    text = other.read_text()
+    other.unlink()
+    other.write_text(text + "# changed\n")
+    return 0
+
+
+def prepare(folder: Path) -> Path:
+    """A workspace with scored, unscored, timed and reported entries and a built site; returns its root."""
+    data = folder / "chexchonet-1.0.0"
+    write_cohort(data, cohort_table(PATIENTS))
+    cohort = load_cohort(load_spec("chexchonet"), data)
+    # the release's spec but for its size, which `baseline run` insists on
+    spec = resources.files("bench").joinpath("cohort/specs/chexchonet.toml").read_text("utf-8")
+    lines = [line for line in spec.splitlines() if not line.startswith("expected_")]
+    (folder / "small.toml").write_text("\n".join(lines) + "\n")
+    space = create_workspace(folder / "space", "../small.toml", {"chexchonet": data})
+    (folder / "submission.toml").write_text(MANIFEST + MODEL)
+    (folder / "m.onnx").write_bytes(linear_model().SerializeToString())
+    for seed, name in enumerate(("one", "two", "waiting", "new")):
+        predictions(cohort, seed).to_csv(folder / f"{name}.csv", index=False)
+    protocol.QUICK = SHORT
+    paper = space.submission("chexchonet", "paper")
+    paper.mkdir(parents=True)
+    (paper / "submission.toml").write_text(REPORTED)
+    for words in (
+        ("submit", "../one.csv", "--slug", "one"),
+        ("submit", "../two.csv", "--slug", "two"),
+        ("score", "--all", *QUICK),
+        ("site", "build"),
+        ("submit", "--model", "../m.onnx", "--slug", "timed"),
+        ("score", "--all", *QUICK),
+        ("site", "build"),
+        ("submit", "../waiting.csv", "--slug", "waiting"),
+    ):
+        assert command(words) == 0, words
+    return space.root
+
+
+def restore(kept: Path, root: Path) -> None:
+    """Puts the workspace back into the state that `prepare` left."""
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(kept, root)
+
+
+def state(root: Path) -> dict[str, bytes]:
+    """Path → content of every file that a command keeps; locks and what died half-way are not among them."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not _passing(path.relative_to(root))
+    }
+
+
+def _passing(path: Path) -> bool:
+    return any(
+        part.startswith(".") and part.endswith((".part", ".old", ".lock", ".holder")) for part in path.parts
+    )
+
+
+def leftovers(root: Path) -> list[str]:
+    """What processes that died half-way left among the entries and the pages."""
+    places = [root / "submissions", root / "site"]
+    return [
+        str(p.relative_to(root))
+        for place in places
+        for p in place.rglob(".*")
+        if p.suffix in (".part", ".old")
+    ]

@@ -1,0 +1,69 @@
+"""A sample of the points at which commands are killed or refused the disk; `make faults` tries them all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.durable import not_durable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(
+    platform.system() != "Linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+)
+
+
+def tried(*words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert done.returncode == bool(found["wrong"]), done.stderr[-2000:]
+    return found  # type: ignore[no-any-return]
+
+
+def test_a_sample_of_the_points_leaves_everything_whole() -> None:
+    found = tried("tests.faults", "--every", "211")
+    assert found["wrong"] == []
+    assert found["total"] >= 10
+
+
+def test_careless_writing_is_found_out() -> None:
+    wrong = " ".join(tried("tests.faults", "--only", "careless")["wrong"])
+    assert "one/submission.toml is neither the old file nor the new one" in wrong
+    assert "two/submission.toml is gone" in wrong
+    assert "/submissions/chexchonet/one/submission.toml is written in place" in wrong
+
+
+def test_the_order_of_syncs_is_judged() -> None:
+    good = [
+        "open /submissions/c/.a.x.part",
+        "write /submissions/c/.a.x.part",
+        "fsync /submissions/c/.a.x.part",
+    ]
+    good += ["rename /submissions/c/a", "fsync /submissions/c"]
+    assert list(not_durable(good)) == []
+    assert "before it is synced" in " ".join(not_durable([*good[:2], *good[3:]]))
+    assert "before it is synced" in " ".join(not_durable([*good[:3], good[1], *good[3:]]))
+    assert "not synced after" in " ".join(not_durable(good[:4]))
+
+
+def test_many_commands_at_once_lose_nothing() -> None:
+    found = tried("tests.faults.rush", "--commands", "18")
+    assert found["wrong"] == []
+    assert found["commands"] == 18

@@ -1,0 +1,158 @@
+"""What strangers hand in, as functions of bytes: each returns, or raises a `BenchError` of the catalogue."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bench.cohort.load import load_cohort
+from bench.cohort.spec import load_spec
+from bench.cohort.table import Cohort
+from bench.documents import read_json
+from bench.errors import BenchError, catalogue
+from bench.runtime.wire import read_message, write_message
+from bench.scoring.scorecard import Scorecard
+from bench.submission.model import check_model
+from bench.submission.pack import PackStamp, pack, unpack
+from bench.submission.predictions import load_predictions
+from bench.submission.store import read_manifest
+from tests.runtime.models import SPEC, busy_model, linear_model, manifest, with_age_and_sex
+from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One reader of what strangers hand in.
+
+    Attributes:
+        read: Reads the bytes; anything but a `BenchError` that it raises is a fault.
+        seeds: Makes whole inputs to begin with.
+    """
+
+    read: Callable[[bytes], object]
+    seeds: Callable[[], list[bytes]]
+
+
+@cache
+def _folder() -> Path:
+    shared = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir=shared if shared.is_dir() else None))
+
+
+@cache
+def _cohort() -> Cohort:
+    folder = _folder() / "cohort"
+    write_cohort(folder, cohort_table(20), images=False)
+    return load_cohort(load_spec("chexchonet"), folder)
+
+
+def _file(data: bytes) -> Path:
+    path = _folder() / "input"
+    path.write_bytes(data)
+    return path
+
+
+def run(target: Target, data: bytes) -> None:
+    """Hands `data` to a reader.
+
+    Raises:
+        AssertionError: It refused without a code, a remedy or a message of bounded length.
+    """
+    try:
+        target.read(data)
+    except BenchError as error:
+        for problem in error.problems:
+            assert problem.code in catalogue()
+            assert problem.as_dict()["remedy"]
+            assert len(problem.message) < 10_000
+
+
+def _csv_seeds() -> list[bytes]:
+    frame = predictions(_cohort())
+    text = frame.to_csv(index=False).encode()
+    return [
+        text,
+        gzip.compress(text, mtime=0),
+        text.replace(b",", b";"),
+        text[:100],
+        b"",
+        b"PK\x03\x04",
+        b"\x80\x04",
+    ]
+
+
+def _parquet_seeds() -> list[bytes]:
+    frame = predictions(_cohort())
+    buffers = [io.BytesIO(), io.BytesIO()]
+    frame.to_parquet(buffers[0])
+    frame.astype({frame.columns[0]: "category"}).to_parquet(buffers[1], compression="zstd")
+    return [buffer.getvalue() for buffer in buffers]
+
+
+def _stamp() -> PackStamp:
+    return PackStamp(
+        cohort="chexchonet",
+        version="1.0.0",
+        fingerprint=_cohort().split.fingerprint,
+        track="holdout",
+        source_sha256="0" * 64,
+    )
+
+
+def _wire_seeds() -> list[bytes]:
+    stream = io.BytesIO()
+    write_message(
+        stream, {"rows": 3, "picks": [{"target": "a"}]}, {"a": np.arange(3.0), "b": np.zeros((2, 1), "f4")}
+    )
+    return [stream.getvalue()]
+
+
+def _read_wire(data: bytes) -> object:
+    try:
+        return read_message(io.BytesIO(data))
+    except (EOFError, ValueError):  # what `Worker` makes a finding of
+        return None
+
+
+def _scorecards() -> list[bytes]:
+    card = json.loads((ROOT / "submissions/demo/prevalence/scorecard.json").read_text())
+    short = {**card, "targets": card["targets"][:1], "subgroups": card["subgroups"][:2]}
+    return [json.dumps(short).encode(), b"[]", b"{}", b"[" * 5000]
+
+
+def _manifests() -> list[bytes]:
+    stored = [p.read_bytes() for p in sorted((ROOT / "submissions").glob("*/*/submission.toml"))]
+    return [MANIFEST.encode(), *stored[:6]]
+
+
+TARGETS = {
+    "csv": Target(lambda data: load_predictions(_file(data), _cohort()), _csv_seeds),
+    "parquet": Target(lambda data: load_predictions(_file(data), _cohort()), _parquet_seeds),
+    "stored": Target(
+        lambda data: unpack(_file(data), _cohort(), "holdout"),
+        lambda: [pack({"slvh": predictions(_cohort())["slvh"].to_numpy()}, _stamp())],
+    ),
+    "manifest": Target(lambda data: read_manifest(_file(data)), _manifests),
+    "onnx": Target(
+        lambda data: check_model(_file(data), manifest(), SPEC),
+        lambda: [
+            m.SerializeToString()
+            for m in (linear_model(), with_age_and_sex(), busy_model(5, 2), linear_model(opset=9))
+        ],
+    ),
+    "scorecard": Target(
+        lambda data: read_json(Scorecard, _file(data), "scorecard-invalid"),
+        _scorecards,
+    ),
+    "wire": Target(_read_wire, _wire_seeds),
+}

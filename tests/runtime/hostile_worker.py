@@ -1,0 +1,87 @@
+"""A worker that does what a stranger's model would, had it taken over the process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bench.runtime.confine import lacking_here
+from bench.runtime.serve import serve
+from bench.runtime.wire import read_message, write_message
+
+
+def tried(act: Callable[[], Any]) -> str:
+    """``done``, or the error that stopped it."""
+    try:
+        act()
+    except (OSError, subprocess.SubprocessError) as error:
+        return type(error).__name__
+    return "done"
+
+
+def connect(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+
+
+def work(requests: BinaryIO, answers: BinaryIO) -> None:
+    request, _ = read_message(requests)
+    match request.get("do", "other columns"):
+        case "trespass":
+            secret, folder = Path(request["secret"]), Path(request["folder"])
+            found = {
+                "read what was handed over": tried(Path(request["allowed"]).read_bytes),
+                "read the labels": tried(secret.read_bytes),
+                "write beside them": tried(lambda: (folder / "new").write_text("x")),
+                "overwrite": tried(lambda: secret.write_text("x")),
+                "make a folder": tried((folder / "sub").mkdir),
+                "delete": tried(secret.unlink),
+                "rename": tried(lambda: secret.rename(folder / "gone")),
+                "link": tried(lambda: os.link(secret, folder / "link")),
+                "write to the temporary folder": tried(lambda: Path("/tmp/hostile").write_text("x")),
+                "start a program": tried(lambda: subprocess.run([sys.executable, "-c", "1"], check=True)),
+                "connect": tried(lambda: connect(request["port"])),
+                "end the harness": tried(lambda: os.kill(os.getppid(), 15)),
+            }
+            write_message(
+                answers, {"found": found, "lacking": lacking_here(), "variables": sorted(os.environ)}
+            )
+        case "spin":
+            while True:
+                pass
+        case "flood":
+            for _ in range(64):
+                os.write(2, b"\x1b[2Jflood\n" * 100_000)
+            write_message(answers, {"size": os.fstat(2).st_size})
+        case "fork":
+            if os.fork() != 0:
+                write_message(answers, {})
+            time.sleep(60)
+        case "long header":
+            os.write(answers.fileno(), (2**60).to_bytes(8, "little"))
+        case "large array":
+            text = b'{"header": {}, "arrays": [["a", "<f8", [1099511627775, 1000]]]}'
+            os.write(answers.fileno(), len(text).to_bytes(8, "little") + text)
+        case "objects":
+            text = b'{"header": {}, "arrays": [["a", "O", [4]]]}'
+            os.write(answers.fileno(), len(text).to_bytes(8, "little") + text + bytes(32))
+        case "no json":
+            os.write(answers.fileno(), (4).to_bytes(8, "little") + b"\xff\xfe[]")
+        case "odd failure":
+            write_message(answers, {"failure": {"x": 1}, "message": ["\x1b[31m"]})
+        case "other columns":
+            write_message(answers, {})
+            read_message(requests)
+            write_message(answers, {}, {"stranger": np.zeros(3)})
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -1,0 +1,96 @@
+"""A process that has been taken over: what it can reach, use and say is bounded."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.runtime.child import Worker, WorkerFailure
+from bench.runtime.confine import Confinement
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = "tests.runtime.hostile_worker"
+
+pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="namespaces and Landlock are Linux's")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_a_confined_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN", "x")
+    monkeypatch.setenv("BENCH_DATA", "/data")
+    secret, allowed = tmp_path / "metadata.csv", tmp_path / "model.onnx"
+    secret.write_text("labels")
+    allowed.write_text("weights")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Worker(WORKER, 60, Confinement(readable=(str(allowed),))) as worker,
+    ):
+        worker.send(
+            {
+                "do": "trespass",
+                "secret": str(secret),
+                "allowed": str(allowed),
+                "folder": str(tmp_path),
+                "port": server.getsockname()[1],
+            }
+        )
+        header, _ = worker.receive()
+    lacking = " ".join(header["lacking"])
+    if "no network" in lacking or "read-only" in lacking:
+        pytest.skip(f"this system cannot enforce: {lacking}")
+    found = header["found"]
+    assert found.pop("read what was handed over") == "done"
+    assert "done" not in found.values(), found
+    assert secret.read_text() == "labels"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["metadata.csv", "model.onnx"]
+    assert not {"ACCESS_TOKEN", "BENCH_DATA"} & set(header["variables"])
+
+
+def end(do: str, limits: Confinement, limit_s: float = 60) -> WorkerFailure:
+    with Worker(WORKER, limit_s, limits) as worker:
+        worker.send({"do": do})
+        with pytest.raises(WorkerFailure) as caught:
+            worker.receive()
+    return caught.value
+
+
+def test_processor_time_is_bounded() -> None:
+    start = time.monotonic()
+    failure = end("spin", Confinement(cpu_s=2))
+    assert (failure.kind, "processor time" in failure.message) == ("timeout", True)
+    assert time.monotonic() - start < 30
+
+
+def test_its_log_cannot_fill_the_disk() -> None:
+    with Worker(WORKER, 60, Confinement(file_mb=1)) as worker:
+        worker.send({"do": "flood"})
+        with pytest.raises(WorkerFailure) as caught:
+            worker.receive()
+        assert worker._log.seek(0, 2) <= 2**20 + 1
+    assert "File too large" in caught.value.message
+
+
+def test_what_it_started_ends_with_it() -> None:
+    with Worker(WORKER, 60, Confinement()) as worker:
+        worker.send({"do": "fork"})
+        worker.receive()
+        children = psutil.Process(worker._process.pid).children(recursive=True)
+        assert len(children) == 1
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+@pytest.mark.parametrize("do", ["long header", "large array", "objects", "no json", "odd failure"])
+def test_answers_that_are_none_are_a_finding(do: str) -> None:
+    failure = end(do, Confinement())
+    assert failure.kind == "crashed"
+    assert len(failure.message) <= 500
