@@ -86,7 +86,8 @@ def _text(path: Path, code: str, limit: int) -> str:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig")
+        return text.replace("\r\n", "\n") if "\r" in text else text
     except UnicodeDecodeError as error:
         raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=str(path))) from error
     except OSError as error:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict
 
 from bench.board.model import Board, TargetBoard, TestSet
-from bench.board.outline import ScorecardOutline
+from bench.board.outline import ScorecardSummary
 from bench.board.target_board import Contender, target_board, unranked
 from bench.cohort.resolution import test_resolution
 from bench.cohort.spec import BinaryTarget
@@ -47,7 +47,7 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
     # Hashed before they are read: a scorecard that changes meanwhile makes the board stale, not wrong.
     hashes = {e.slug: sha256_file(e.scorecard) for e in scored}
-    cards: dict[str, Scorecard] = {e.slug: read_scorecard(e, ScorecardOutline) for e in scored}
+    cards: dict[str, Scorecard] = {e.slug: read_scorecard(e, ScorecardSummary) for e in scored}
     replicates, seed = _settings(cards)
     plans = make_plans(cohort, scored, replicates=replicates, seed=seed)
     holdout, cv5 = (

@@ -12,6 +12,7 @@ from bench.scoring.scorecard import (
     ReliabilityBin,
     Scorecard,
     ScoreDistribution,
+    SubgroupScore,
     TargetScore,
 )
 
@@ -37,3 +38,11 @@ class ScorecardOutline(Scorecard):
     """A scorecard whose targets are outlines."""
 
     targets: tuple[TargetOutline, ...]
+
+
+class ScorecardSummary(ScorecardOutline):
+    """An outline without subgroups: all that ranks need."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    subgroups: tuple[SubgroupScore, ...] = Field(default=(), validation_alias=SKIPPED)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
-from bench.board.outline import ScorecardOutline
 from bench.cohort.spec import CohortSpec
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
@@ -18,13 +17,13 @@ from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 
 
-def load_board(spec: CohortSpec, folder: Path, *, outline: bool = False) -> LoadedBoard:
+def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard) -> LoadedBoard:
     """Everything that is stored about a cohort's entries; those not scored yet are left out.
 
     Args:
         spec: The cohort's spec.
         folder: The cohort's folder of submissions.
-        outline: Whether to read scorecards without their curves, which `whole_scorecard` reads later.
+        card: A model that reads less of the scorecards; `whole_scorecard` reads the rest later.
 
     Raises:
         BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
@@ -35,7 +34,7 @@ def load_board(spec: CohortSpec, folder: Path, *, outline: bool = False) -> Load
     teams = by_team(ledger.values())
     entries = {
         s.slug: replace(
-            _entry(s, outline),
+            _entry(s, card),
             attempts=ledger.get(s.slug, ()),
             team_attempts=teams.get(team_key(s.manifest.team), ()),
         )
@@ -51,15 +50,14 @@ def _shown(submission: Submission) -> bool:
     return submission.manifest.kind == "reported" or submission.scorecard.exists()
 
 
-def _entry(submission: Submission, outline: bool) -> Entry:
+def _entry(submission: Submission, card: type[Scorecard]) -> Entry:
     reported = submission.manifest.kind == "reported"
-    model = ScorecardOutline if outline else Scorecard
     return Entry(
         slug=submission.slug,
         manifest=submission.manifest,
-        scorecard=None if reported else read_scorecard(submission, model),
+        scorecard=None if reported else read_scorecard(submission, card),
         timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
-        whole=submission.scorecard if outline and not reported else None,
+        whole=submission.scorecard if card is not Scorecard and not reported else None,
     )
 
 

@@ -144,6 +144,7 @@ def board(
 
     Example: bench board --target slvh
     """
+    from bench.board.outline import ScorecardSummary
     from bench.board.stored import load_board
     from bench.errors import BenchError, Problem
 
@@ -152,7 +153,7 @@ def board(
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
-        loaded = load_board(spec, folder, outline=True)
+        loaded = load_board(spec, folder, ScorecardSummary)
         _say_unscored(report, folder)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))

@@ -205,11 +205,12 @@ def _build(space: Workspace, boards: list[LoadedBoard], out: Path, base: str) ->
 
 
 def _boards(space: Workspace, cohort: list[str] | None) -> list[LoadedBoard]:
+    from bench.board.outline import ScorecardOutline
     from bench.board.stored import load_board
 
     with _no_collector():
         specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
-        return [load_board(spec, space.submissions(spec.id), outline=True) for spec in specs]
+        return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
 
 
 @contextmanager

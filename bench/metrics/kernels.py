@@ -16,6 +16,9 @@ import numpy as np
 LANES = 256
 """Replicates in one block."""
 
+PAIRS, PRECISION, POINTS = 0, 1, 2
+"""How much of a ranking a scan counts: discordant pairs, then also precision, then also operating points."""
+
 
 @numba.njit(cache=True, nogil=True)
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
@@ -124,7 +127,7 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true):  # type: ignore[no-untyped-def]
+def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true, depth):  # type: ignore[no-untyped-def]
     """One descending walk for AUROC, average precision and both operating points.
 
     Many short loops instead of one, because each then runs over neighbouring lanes at full width.
@@ -138,6 +141,7 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
         level: See there.
         most_false: (k, LANES) int32, most false positives allowed where sensitivity is read.
         least_true: (k, LANES) int32, least true positives demanded where false positives are read.
+        depth: `PAIRS`, `PRECISION` or `POINTS`: how much is counted; the rest stays 0.
 
     Returns:
         Twice the discordant pairs (int64), the sum of precision over positives (float64), true positives at
@@ -170,11 +174,12 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
                 if stop == level[g]:
                     break
                 stop = level[g]
-            for j in range(LANES):
-                hit[j] += gain[j] * (false[j] <= most[j])
-            for j in range(LANES):
-                # False positives only grow, so the last ones while too few are found stay the largest.
-                alarm[j] = max(alarm[j], np.int32(false[j] * (true[j] < least[j])))
+            if depth >= POINTS:
+                for j in range(LANES):
+                    hit[j] += gain[j] * (false[j] <= most[j])
+                for j in range(LANES):
+                    # False positives only grow, so the last ones while too few are found stay the largest.
+                    alarm[j] = max(alarm[j], np.int32(false[j] * (true[j] < least[j])))
             for j in range(LANES):
                 true[j] += gain[j]
             for j in range(LANES):
@@ -193,7 +198,9 @@ def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def scan_weighted(blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits):  # type: ignore[no-untyped-def]
+def scan_weighted(  # type: ignore[no-untyped-def]
+    blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits, depth
+):
     """`scan_joint` with a weight per image: the same walk in float64.
 
     Args:
@@ -206,6 +213,7 @@ def scan_weighted(blocks, negative, positive, first, above, level, negative_weig
         negative_weight: (n,) in the order of `negative`.
         positive_weight: (m,) in the order of `positive`.
         limits: (2, k, LANES): most false and least true weight.
+        depth: As in `scan_joint`.
 
     Returns:
         The four figures of `scan_joint`, all float64: (4, k, LANES).
@@ -231,6 +239,8 @@ def scan_weighted(blocks, negative, positive, first, above, level, negative_weig
                 if stop == level[g]:
                     break
                 stop = level[g]
+            if depth < PRECISION:
+                continue
             for j in range(LANES):
                 hit[j] += gain[j] * (false[j] <= most[j])
                 alarm[j] = np.maximum(alarm[j], false[j] * (true[j] < least[j]))

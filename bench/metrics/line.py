@@ -28,6 +28,10 @@ class Line(NamedTuple):
     intercept: float
 
 
+IDEAL = Line(1.0, 0.0)
+"""The line of predictions that are calibrated."""
+
+
 def expit(x: Floats) -> Floats:
     """1 / (1 + exp(-x)) without overflow."""
     shrunk = np.exp(-np.abs(x))
@@ -40,8 +44,8 @@ def separated(positive: Bools, x: Floats) -> bool:
     return bool(low.min() >= high.max() or low.max() <= high.min())
 
 
-def fit_line(positive: Bools, x: Floats, weight: Floats | None = None) -> Line | None:
-    """Maximum likelihood of `positive` on `x` (log odds), by damped Newton steps.
+def fit_line(positive: Bools, x: Floats, weight: Floats | None = None, start: Line = IDEAL) -> Line | None:
+    """Maximum likelihood of `positive` on `x` (log odds), by damped Newton steps from `start`.
 
     Returns:
         The line; None with one class, a constant x or separated classes, where no finite line is the best.
@@ -50,7 +54,8 @@ def fit_line(positive: Bools, x: Floats, weight: Floats | None = None) -> Line |
         return None
     row = np.ones(len(x)) if weight is None else weight
     centre = float(np.average(x, weights=row))
-    intercept, slope = _newton(positive, x - centre, row, centre, 1.0, joint=True)
+    middle = start.intercept + start.slope * centre
+    intercept, slope = _newton(positive, x - centre, row, middle, start.slope, joint=True)
     return Line(slope, intercept - slope * centre)
 
 

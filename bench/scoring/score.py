@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 import bench
 from bench.metrics import calibration
+from bench.metrics.line import IDEAL, Line
 from bench.scoring import curves
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
@@ -100,12 +101,22 @@ def score(
             subgroup
             for t in planned
             for subgroup in score_subgroups(
-                t, values[t.target.name][t.rows], probabilities=probabilities, level=LEVEL
+                t,
+                values[t.target.name][t.rows],
+                probabilities=probabilities,
+                level=LEVEL,
+                line=_line(found[t.target.name]),
             )
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
     return Scored(scorecard, {name: area.replicates for name, area in ranked.items()})
+
+
+def _line(found: Evaluation) -> Line:
+    """The calibration line, ideal where there is none."""
+    slope, intercept = found.calibration_slope.value, found.calibration_intercept.value
+    return IDEAL if slope is None or intercept is None else Line(slope, intercept)
 
 
 def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.line import IDEAL, Line
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
@@ -20,8 +21,10 @@ Floats = npt.NDArray[np.float64]
 class _Parts:
     """Sets of images, each prepared once: two subgroups that divide all images are each other's rest."""
 
-    def __init__(self, target: TargetPlan, scores: Floats, probabilities: bool, level: float) -> None:
-        self._target, self._scores = target, scores
+    def __init__(
+        self, target: TargetPlan, scores: Floats, probabilities: bool, level: float, line: Line
+    ) -> None:
+        self._target, self._scores, self._line = target, scores, line
         self._probabilities, self._level = probabilities, level
         self._prepared: dict[bytes, Scored] = {}
         self._sides: dict[bytes, Side] = {}
@@ -38,6 +41,7 @@ class _Parts:
                 probabilities=self._probabilities,
                 level=self._level,
                 metrics=METRICS,
+                start=self._line,
             )
         return self._prepared[key]
 
@@ -49,7 +53,7 @@ class _Parts:
 
 
 def score_subgroups(
-    target: TargetPlan, scores: Floats, *, probabilities: bool, level: float
+    target: TargetPlan, scores: Floats, *, probabilities: bool, level: float, line: Line = IDEAL
 ) -> list[SubgroupScore]:
     """Every subgroup of one target.
 
@@ -58,8 +62,9 @@ def score_subgroups(
         scores: (n,) predictions of the target's images.
         probabilities: Whether they are probabilities.
         level: Nominal coverage.
+        line: Calibration line of all images, from which the fits of the subgroups begin.
     """
-    parts = _Parts(target, scores, probabilities, level)
+    parts = _Parts(target, scores, probabilities, level, line)
     return [_score(cell, target, parts, probabilities, level) for cell in target.cells]
 
 

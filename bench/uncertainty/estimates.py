@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.metrics import calibration, discrimination, influence
 from bench.metrics.checks import Bools, Floats
+from bench.metrics.kernels import PAIRS
 from bench.metrics.ladder import Ladder
-from bench.metrics.line import Line, fit_line, fit_shift
+from bench.metrics.line import IDEAL, Line, fit_line, fit_shift
 from bench.metrics.smooth import smooth_calibration_error
 from bench.uncertainty import replicates as engine
 from bench.uncertainty.clustered import obuchowski_se
@@ -36,12 +37,15 @@ class Scored:
         score: (n,) scores of the rows that count.
         level: Nominal coverage.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
-        joint: Whether more metrics of order than the AUROC will be asked for.
+        depth: Which metrics of order will be asked for: see `bench.metrics.kernels.PAIRS`.
+        start: Where the fit of the calibration line begins.
     """
 
-    def __init__(self, sample: Sample, score: Floats, level: float, refit_lines: bool, joint: bool) -> None:
+    def __init__(
+        self, sample: Sample, score: Floats, level: float, refit_lines: bool, depth: int, start: Line = IDEAL
+    ) -> None:
         self.sample, self.score, self.level = sample, score, level
-        self.refit_lines, self.joint = refit_lines, joint
+        self.refit_lines, self.depth, self.start = refit_lines, depth, start
         self.args = sample.positive, score, sample.weight
         self.positives = int(np.count_nonzero(sample.positive))
         self.negatives = len(score) - self.positives
@@ -54,12 +58,14 @@ class Scored:
     @cached_property
     def ranking(self) -> engine.Ranking:
         """Replicates of every metric of order."""
-        return engine.ranking_replicates(self.sample, self.ladder)
+        return engine.ranking_replicates(self.sample, self.ladder, self.depth)
 
     @cached_property
     def auroc_replicates(self) -> Floats:
         """(B,) AUROC in every replicate."""
-        return self.ranking.auroc if self.joint else engine.auroc_replicates(self.sample, self.ladder)
+        if self.depth == PAIRS:
+            return engine.auroc_replicates(self.sample, self.ladder)
+        return self.ranking.auroc
 
     @cached_property
     def fit(self) -> engine.Fit:
@@ -74,7 +80,7 @@ class Scored:
     @cached_property
     def line(self) -> Line | None:
         """The calibration line."""
-        return fit_line(self.sample.positive, self.log_odds, self.sample.weight)
+        return fit_line(self.sample.positive, self.log_odds, self.sample.weight, self.start)
 
     @cached_property
     def shift(self) -> float | None:

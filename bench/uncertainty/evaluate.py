@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.checks import Floats, share
+from bench.metrics.kernels import PAIRS, POINTS, PRECISION
+from bench.metrics.line import IDEAL, Line
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import ESTIMATES, ORDER, Scored
 from bench.uncertainty.intervals import Estimate
@@ -130,15 +132,19 @@ def prepare(
     level: float = 0.95,
     refit_lines: bool = False,
     metrics: Collection[str] = METRICS,
+    start: Line = IDEAL,
 ) -> Scored:
-    """Checked arrays on a bootstrap, for estimates to be worked out; arguments as those of `evaluate`."""
+    """Checked arrays on a bootstrap, for estimates to be worked out.
+
+    Arguments are those of `evaluate`; `start` is a line near that of these images, where one is known.
+    """
     unknown = set(metrics) - set(METRICS)
     if unknown:
         raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(METRICS)}")
     sample = bootstrap.sample(y, weight)
     score = sample.probabilities(p) if probabilities else sample.scores(p)
-    joint = any(name in metrics for name in ORDER[1:])
-    return Scored(sample, score, share(level, "level"), refit_lines, joint)
+    depth = POINTS if set(ORDER[2:]) & set(metrics) else PRECISION if "auprc" in metrics else PAIRS
+    return Scored(sample, score, share(level, "level"), refit_lines, depth, start)
 
 
 def summarise(scored: Scored, probabilities: bool = True, metrics: Collection[str] = METRICS) -> Evaluation:

@@ -135,13 +135,14 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
     """
     share(level, "level")
-    return _rank_sets(_pairs(replicates, values), level)
-
-
-def _rank_sets(pairs: _Pairs, level: float) -> RankSets:
+    pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         return RankSets()
-    widest = pair_kernels.widest_by_entry(pairs.centred, pairs.precision)
+    return _rank_sets(pairs, pair_kernels.widest_by_entry(pairs.centred, pairs.precision), level)
+
+
+def _rank_sets(pairs: _Pairs, widest: Floats, level: float) -> RankSets:
+    """Rank intervals from the (S, B) largest standardised distance of every entry in every replicate."""
     critical = np.quantile(widest, level, axis=1)
     distance = pairs.difference * pairs.precision
     worse = (distance > critical[:, None]).sum(axis=1)
@@ -194,7 +195,10 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
         ValueError: As `rank_sets`, or no entry.
     """
     share(level, "level")
-    return _board_statements(_pairs(replicates, values), level)
+    pairs = _pairs(replicates, values)
+    if len(pairs.difference) == 0:
+        raise ValueError("no entries")
+    return _board_statements(pairs, pair_kernels.widest_of_all(pairs.centred, pairs.precision), level)
 
 
 def ranks_and_statements(
@@ -207,22 +211,25 @@ def ranks_and_statements(
     """
     share(level, "level")
     pairs = _pairs(replicates, values)
-    return _rank_sets(pairs, level), _board_statements(pairs, level)
-
-
-def _board_statements(pairs: _Pairs, level: float) -> BoardStatements:
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
+    widest = pair_kernels.widest_by_entry(pairs.centred, pairs.precision)
+    return _rank_sets(pairs, widest, level), _board_statements(pairs, widest.max(axis=0), level)
+
+
+def _board_statements(pairs: _Pairs, widest: Floats, level: float) -> BoardStatements:
+    """Statements from the (B,) largest standardised distance of any pair, stepped down."""
     distance = pairs.difference * pairs.precision
     separated = np.zeros(distance.shape, np.bool_)
+    open_pairs = pairs.precision
     while True:
-        open_pairs = np.where(separated | separated.T, 0.0, pairs.precision)
-        widest = pair_kernels.widest_of_all(pairs.centred, open_pairs)
         critical = float(np.quantile(widest, level))
         found = distance > max(critical, 0.0)
         if not open_pairs.any() or np.array_equal(found | separated, separated):
             break
         separated |= found
+        open_pairs = np.where(separated | separated.T, 0.0, pairs.precision)
+        widest = pair_kernels.widest_of_all(pairs.centred, open_pairs)
     leader = int(np.argmax(pairs.values))
     by_value = np.argsort(-pairs.values, kind="stable")
     return BoardStatements(

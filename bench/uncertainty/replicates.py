@@ -56,7 +56,10 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Metrics of order in every replicate, (B,) each; nan where a replicate holds one class only."""
+    """Metrics of order in every replicate, (B,) each; nan where a replicate holds one class only.
+
+    Those beyond the depth that was asked for are 0.
+    """
 
     auroc: Floats
     auprc: Floats
@@ -68,7 +71,7 @@ def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
     walk = Walk.of(sample, ladder)
     if not sample.whole or len(walk.negative) * sample.largest**2 >= 2**31:
-        return ranking_replicates(sample, ladder).auroc
+        return ranking_replicates(sample, ladder, kernels.PAIRS).auroc
     doubled = kernels.scan_auroc(
         sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level, sample.largest
     )
@@ -81,17 +84,23 @@ def _area(doubled: Floats, sample: Sample) -> Floats:
     return np.divide(pairs - doubled, pairs, out=np.full_like(pairs, np.nan), where=sample.defined)
 
 
-def ranking_replicates(sample: Sample, ladder: Ladder) -> Ranking:
-    """AUROC, AUPRC and both operating points from one walk over the sorted images."""
+def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = kernels.POINTS) -> Ranking:
+    """AUROC, then AUPRC, then both operating points from one walk over the sorted images.
+
+    Args:
+        sample: Labels and draws.
+        ladder: The images by score.
+        depth: How much is counted, as `kernels.scan_joint` says.
+    """
     walk = Walk.of(sample, ladder)
     hit, miss = sample.classes
     most, least = sample.limits
     path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
     if sample.whole:
-        found = kernels.scan_joint(*path, most.astype(np.int32), least.astype(np.int32))
+        found = kernels.scan_joint(*path, most.astype(np.int32), least.astype(np.int32), depth)
     else:
         weights_of = walk.negative_weight, walk.positive_weight
-        found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]))
+        found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
     return Ranking(
         _area(doubled, sample),

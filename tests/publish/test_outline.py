@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.board.outline import ScorecardOutline
 from bench.board.stored import load_board, whole_scorecard
 from bench.cohort.spec import load_spec
 from bench.errors import BenchError
@@ -18,7 +19,7 @@ def stored(tmp_path):
 
 def test_outlines_hold_no_curve_and_give_the_same_pages(stored, tmp_path):
     spec = load_spec("demo")
-    outlines, whole = load_board(spec, stored, outline=True), load_board(spec, stored)
+    outlines, whole = load_board(spec, stored, ScorecardOutline), load_board(spec, stored)
     card = outlines.entries["entry-0001"].scorecard
     assert all(not t.roc and not t.decision and t.distribution is None for t in card.targets)
     assert whole_scorecard(outlines.entries["entry-0001"], outlines.board) == (
@@ -33,7 +34,7 @@ def test_outlines_hold_no_curve_and_give_the_same_pages(stored, tmp_path):
 
 
 def test_a_scorecard_that_changes_while_pages_are_built_stops_the_build(stored, tmp_path):
-    outlines = load_board(load_spec("demo"), stored, outline=True)
+    outlines = load_board(load_spec("demo"), stored, ScorecardOutline)
     path = stored / "entry-0002" / "scorecard.json"
     path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
     with pytest.raises(BenchError, match="entry-0002") as caught:
