@@ -114,7 +114,7 @@ def test_a_failed_build_leaves_the_old_site(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError):
         build_site([changed(board, "entry-0001", name="Other")], tmp_path / "site")
     assert (tmp_path / "site" / "index.html").read_bytes() == whole
-    assert [p.name for p in tmp_path.iterdir()] == ["site"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".site.lock", "site"]
 
 
 def test_an_entry_with_everything_missing_can_be_shown(tmp_path):

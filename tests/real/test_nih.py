@@ -56,7 +56,8 @@ def test_a_network_trains_on_real_images_and_is_timed(real: Path, board: Workspa
     assert cli("score", "cnn-small", "--replicates", "200", "--jobs", "1", *words).exit_code == 0
     timed = cli("time", "cnn-small", "--quick", "--batch", "1", *words, "--json")
     assert timed.exit_code == 0, timed.stderr
-    (row,) = timed.object["result"]["record"]["batches"]
+    (record,) = timed.object["result"]["timings"]
+    (row,) = record["record"]["batches"]
     assert row["parity"]["status"] == "passed"
 
 

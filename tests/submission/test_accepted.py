@@ -349,7 +349,9 @@ def test_the_board_and_the_numbers_are_those_of_the_file(
     assert [line.split(",")[1] for line in shown] == ["entry", "better", "worse"]
     assert cli("board", "--target", "ivsd", "--json").codes == ["target-unknown"]
     compared = cli("compare", "better", "worse", "--replicates", "200", "--json").object["result"]
-    assert all(line["difference"] > 0 for line in compared["comparisons"])
+    areas = [m for c in compared["comparisons"] for m in c["metrics"] if m["metric"] == "auroc"]
+    assert len(areas) == len(compared["comparisons"]) > 0
+    assert all(area["difference"] > 0 for area in areas)
     assert cli("verify", "--jobs", "1", "--json").object["result"]["differing"] == 0
 
 

@@ -16,6 +16,7 @@ from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import sha256_file, write_json
 from bench.metrics.discrimination import auroc
+from bench.runtime.confine import KEPT_VARIABLES
 from bench.runtime.predict import Limits, predict
 from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.run import time_model
@@ -239,6 +240,7 @@ def test_a_backend_that_answers_early_is_a_failed_row(
     monkeypatch.setattr("bench.timing.run.WORKER", "tests.timing.early")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("EARLY_KIND", kind)
+    monkeypatch.setattr("bench.runtime.confine.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "failed"
     assert "handed over before" in message or "before its work is done" in message
