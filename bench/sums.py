@@ -16,11 +16,14 @@ def write_sums(folder: Path) -> Path:
     """Writes the manifest of every file in `folder`; hidden files, such as locks, are left out.
 
     Raises:
-        BenchError: There is no such folder or no file in it (``sums-missing``), or a name has a line break.
+        BenchError: There is no such folder or no file in it (``sums-missing``), or a name has a line
+            break (``sums-name``).
     """
     files = _files(folder)
     if not files:
         raise BenchError(Problem("sums-missing", "There is no file to hash.", str(folder)))
+    if odd := sum("\n" in name or "\r" in name for name in files):
+        raise BenchError(Problem("sums-name", f"{odd} names have a line break.", str(folder)))
     text = "".join(f"{sha256_file(path)}  {name}\n" for name, path in files.items())
     write_atomic(folder / NAME, text.encode())
     return folder / NAME
@@ -33,7 +36,7 @@ def check_sums(folder: Path) -> list[Problem]:
         BenchError: There is no manifest, or it is none (``sums-missing``).
     """
     try:
-        lines = (folder / NAME).read_text("utf-8").splitlines()
+        lines = (folder / NAME).read_bytes().decode().removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(Problem("sums-missing", f"There is no readable {NAME}.", str(folder))) from error
     found = [_LINE.fullmatch(line) for line in lines]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import BenchError
+from bench.sums import write_sums
 from tests.conftest import Cli
 
 
@@ -56,3 +58,10 @@ def test_without_a_manifest(text: str | None, folder: Path, cli: Cli) -> None:
 
 def test_an_empty_folder(tmp_path: Path, cli: Cli) -> None:
     assert cli("sums", tmp_path, "--json").codes == ["sums-missing"]
+
+
+def test_a_name_with_a_line_break_is_refused(tmp_path):
+    (tmp_path / "a\nb").write_text("x")
+    with pytest.raises(BenchError, match="sums-name"):
+        write_sums(tmp_path)
+    assert not (tmp_path / "SHA256SUMS").exists()

@@ -42,7 +42,9 @@ class Standing(Document):
         default=None, description="Share of replicates in which it is best: stability."
     )
     difference: float | None = Field(
-        default=None, description="AUROC minus the leader's, with its 95% interval."
+        default=None,
+        description="AUROC minus the leader's, with its 95% interval by the normal distribution; "
+        "`bench compare` gives the more cautious one by t.",
     )
     difference_low: float | None = None
     difference_high: float | None = None

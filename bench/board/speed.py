@@ -111,7 +111,7 @@ def _auroc(entry: Entry, record: TimingRecord, target: str) -> float | None:
     if record.precision == "int8":
         return record.own_auroc.get(target)
     score = entry.scorecard.target(target) if entry.scorecard else None
-    return None if score is None else score.metrics["auroc"].value
+    return None if score is None else score.ranked.value
 
 
 def _ordered(rows: Sequence[SpeedRow]) -> tuple[SpeedRow, ...]:

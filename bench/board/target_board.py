@@ -12,7 +12,7 @@ from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
 from bench.scoring.scorecard import Flag, Scorecard
-from bench.uncertainty.intervals import t_quantile
+from bench.uncertainty.intervals import MOST_UNDEFINED, t_quantile
 from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
 
 Floats = npt.NDArray[np.float64]
@@ -83,11 +83,13 @@ def target_board(
         level: Confidence of every statement.
     """
     name = target.name
+    doubts = {c.card.slug: _doubt(c, name) for c in contenders}
     ranked = sorted(
-        (c for c in contenders if c.value(name) is not None),
+        (c for c in contenders if doubts[c.card.slug] is None),
         key=lambda c: (-(c.value(name) or 0.0), c.card.slug),
     )
-    last = [unranked(c.card, name) for c in contenders if c.value(name) is None] + list(others)
+    last = [unranked(c.card, name, d) for c in contenders if (d := doubts[c.card.slug]) is not None]
+    last += others
     if not ranked:
         return TargetBoard(
             target=name, label=target.label, leader=None, not_told_apart=0, standings=tuple(last)
@@ -131,6 +133,17 @@ def target_board(
         twins=_twins(ranked, name, statements.twins),
         reference=None if place is None else REFERENCE,
     )
+
+
+def _doubt(contender: Contender, target: str) -> str | None:
+    """Why an entry cannot be ranked: empty where its scorecard says why there is no AUROC; None if it can."""
+    if contender.value(target) is None:
+        return ""
+    drawn = contender.replicates[target]
+    undefined = int(np.isnan(drawn).sum())
+    if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
+        return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"
+    return None
 
 
 def _differences(statements: BoardStatements, to: int, level: float) -> list[Difference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,7 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
     """
     from bench.cohort.load import load_cohort
     from bench.errors import BenchError
+    from bench.workspace import DATA_VARIABLE
 
     spec = choose_spec(cohort)
     try:
@@ -76,9 +78,20 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
         if data is None:
             raise
         folder = data
-    if spec.id == "demo" and data is None and not folder.exists():
-        from bench.cohort.demo import write_demo
-
-        typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
-        write_demo(folder, images=False)
+    if spec.id == "demo" and data is None and DATA_VARIABLE not in os.environ:
+        _write_demo_table(folder)
     return load_cohort(spec, folder)
+
+
+def _write_demo_table(folder: Path) -> None:
+    """The synthetic cohort's table where it is absent; a command that was killed over it is made up for."""
+    from bench.cohort.demo import write_demo
+    from bench.files import locked
+
+    if (folder / "metadata.csv").exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.parent / f".{folder.name}.lock"):
+        if not (folder / "metadata.csv").exists():
+            typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
+            write_demo(folder, images=False)

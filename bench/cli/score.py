@@ -32,12 +32,18 @@ Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entr
 
 
 def _chosen(slugs: list[str] | None, everything: bool, folder: Path) -> list[Submission]:
+    from bench.errors import BenchError, Problem
     from bench.submission.store import find_submission, list_submissions
 
     if bool(slugs) == everything:
         raise typer.BadParameter("name entries, or say --all", param_hint="SLUG")
-    entries = list_submissions(folder) if everything else [find_submission(folder, s) for s in slugs or ()]
-    return [entry for entry in entries if entry.manifest.kind != "reported"]
+    if everything:
+        return [entry for entry in list_submissions(folder) if entry.manifest.kind != "reported"]
+    entries = [find_submission(folder, slug) for slug in slugs or ()]
+    if reported := [entry.slug for entry in entries if entry.manifest.kind == "reported"]:
+        message = f"{', '.join(reported)}: published numbers only, no predictions to score."
+        raise BenchError(Problem("entry-reported", message))
+    return entries
 
 
 def score(
@@ -57,7 +63,7 @@ def score(
     """
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
-    from bench.files import clear_parts, locked, write_json
+    from bench.files import clear_parts, locked, recover_folders, write_json
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import list_submissions
@@ -65,6 +71,9 @@ def score(
     with reporting(as_json) as report:
         space, opened = workspace(), open_cohort(cohort, data)
         folder = space.submissions(opened.spec.id)
+        if folder.is_dir():
+            with locked(folder / ".lock"):
+                recover_folders(folder)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
         refuse_mixed(list_submissions(folder), entries, replicates, seed)
@@ -150,6 +159,8 @@ def board(
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
+    if speed and (as_csv or track != "holdout"):
+        raise typer.BadParameter("goes with neither --csv nor --track cv5", param_hint="--speed")
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)

@@ -96,7 +96,7 @@ def serve(
 
     with reporting(as_json) as report:
         space = workspace()
-        target = out or space.site
+        target = (out or space.site).resolve()
 
         def rebuild(changed: Sequence[Path] = ()) -> None:
             for path in changed[:3]:

@@ -113,6 +113,10 @@ def submit(
         if space is None or dry_run:
             report.show("The submission is in order; nothing was stored.")
             return
+        if model:
+            from bench.files import sha256_file
+
+            keep_model(model, space.model(sha256_file(model)))
         stored = store(
             folder,
             slug,
@@ -121,9 +125,5 @@ def submit(
             val_predictions=accepted.packed_val,
             replace=replace,
         )
-        if model:
-            from bench.files import sha256_file
-
-            keep_model(model, space.model(sha256_file(model)))
         report.result(folder=str(stored.folder))
         report.show(f"Stored {slug} in {stored.folder}. Next: bench score {slug}")

@@ -238,7 +238,10 @@ def _opened(data: Path, index: Path, wanted: CacheIndex) -> Iterator[int]:
     try:
         size = wanted.images * wanted.height * wanted.width
         os.ftruncate(fd, size)
-        os.posix_fallocate(fd, 0, size)
+        if hasattr(os, "posix_fallocate"):  # elsewhere a full disk is found while writing
+            os.posix_fallocate(fd, 0, size)
+        else:
+            os.ftruncate(fd, size)
         yield fd
     finally:
         os.close(fd)

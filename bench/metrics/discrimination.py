@@ -113,11 +113,12 @@ def point_at_specificity(ladder: Ladder, specificity: float) -> OperatingPoint |
 
 
 def point_at_sensitivity(ladder: Ladder, sensitivity: float) -> OperatingPoint | None:
-    """The most specific step with at least this sensitivity; None with one class."""
+    """The most specific step with at least this sensitivity, the most sensitive of several, or None."""
     if not ladder.both:
         return None
     threshold, found, spared = _steps(ladder)
-    best = int(np.argmax(found >= sensitivity * (1 - ROUNDING)))
+    first = int(np.argmax(found >= sensitivity * (1 - ROUNDING)))
+    best = int(np.flatnonzero(spared == spared[first])[-1])
     return OperatingPoint(float(threshold[best]), float(found[best]), float(spared[best]))
 
 

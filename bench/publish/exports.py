@@ -128,6 +128,8 @@ def long_csv(loaded: LoadedBoard) -> bytes:
             rows += _long(slug, other.target, "", "", [other.images, other.patients, None], other.metrics)
         for group in card.subgroups:
             rows += _subgroup_rows(slug, group)
+            gaps = {f"gap_{name}": estimate for name, estimate in group.gaps.items()}
+            rows += _long(slug, group.target, group.division, group.level, [None] * 3, gaps)
     return csv_bytes(rows)
 
 

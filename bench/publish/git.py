@@ -62,7 +62,7 @@ def _tip(git: _Git, remote: str, reference: str) -> str:
     found = git("ls-remote", remote, reference, code="publish-refused").split()
     if not found:
         return ""
-    git("fetch", "--quiet", "--no-tags", "--depth=1", remote, found[0], code="publish-refused")
+    git("fetch", "--quiet", "--no-tags", remote, found[0], code="publish-refused")
     return found[0]
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError, TemplateSyntaxError
+
 from bench import __version__
-from bench.errors import catalogue
+from bench.errors import BenchError, Problem, catalogue
 from bench.files import canonical_json
 from bench.publish.changes import atom, changes, json_feed, robots, sitemap
 from bench.publish.cohort_pages import CohortPages
@@ -85,7 +87,11 @@ class Site:
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
         }
-        return self.environment.get_template(template).render({**shared, **view}).encode()
+        try:
+            return self.environment.get_template(template).render({**shared, **view}).encode()
+        except TemplateError as error:
+            at = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+            raise BenchError(Problem("site-template", f"{error.message}.", f"{template}{at}")) from error
 
     def pages(self) -> Iterator[Page]:
         """All files except the site map."""

@@ -154,7 +154,7 @@ def _row(
         entry=entry,
         standing=standing,
         score=score,
-        auroc=score.metrics.get("auroc") if score else None,
+        auroc=score.ranked if score else None,
         rank=rank_text(standing),
         leader=leader,
         cells=tuple(_cell(column.key, entry, score, setting) for column in columns),
@@ -169,9 +169,7 @@ def _cell(key: str, entry: Entry, score: TargetScore | None, setting: Setting | 
         return estimate_cell(entry.scorecard.macro if entry.scorecard else None)
     if key.startswith("auroc:"):
         other = entry.scorecard.target(key.removeprefix("auroc:")) if entry.scorecard else None
-        return estimate_cell(
-            other.metrics.get("auroc") if other else None, missing="no predictions for this target"
-        )
+        return estimate_cell(other.ranked if other else None, missing="no predictions for this target")
     missing = f"{metric_label(key)} not scored" if score else "no predictions for this target"
     return estimate_cell(score.metrics.get(key) if score else None, missing=missing)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.cohort.table import Cohort
-from bench.errors import Problem, raise_errors
+from bench.errors import BenchError, Problem, raise_errors
 from bench.files import sha256_file
 from bench.runtime.check import check_confined
 from bench.runtime.predict import Progress, predict
@@ -23,13 +23,17 @@ def accept_model(
     """Checks a model without running it, then runs it in a process of its own; on val images too.
 
     Raises:
-        BenchError: Every fault of the file, or how the run ended.
+        BenchError: Every fault of the file, or how the run ended; or the manifest says ``cv5``, whose
+            predictions are by five models (``manifest-invalid``).
     """
     refuse_reported(manifest)
+    if manifest.track == "cv5":
+        message = 'track: "cv5" asks for predictions by five models, each of its own fold; this is one model.'
+        raise BenchError(Problem("manifest-invalid", message, where=str(path)))
     problems: list[Problem] = check_confined(path, manifest, cohort.spec)
     raise_errors(problems)
-    rows = covered_rows(cohort, manifest.track)
-    val = cohort.rows("val") if manifest.track == "holdout" else rows[:0]
+    rows = covered_rows(cohort, "holdout")
+    val = cohort.rows("val")
     both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress, remarks=problems)
     values = {name: column[: len(rows)] for name, column in both.items()}
     for target in cohort.spec.binary_targets:

@@ -35,7 +35,8 @@ KEPT_VARIABLES = (
     "OPENBLAS_",
     "MKL_",
 )
-SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/opt", "/nix/store")
+SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/nix/store")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 _NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 _SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVILEGES = 1, 38
@@ -207,6 +208,7 @@ def _readable(files: Sequence[str], module: str) -> list[str]:
     prefixes = [str(Path(p) / "lib") for p in (sys.base_prefix, sys.base_exec_prefix)]
     return [
         *SYSTEM_FOLDERS,
+        *DEVICES,
         *prefixes,
         *libraries,
         *packages,

@@ -76,7 +76,7 @@ def _refuse_other_versions(client: Any) -> None:
         if isinstance(theirs, dict):
             odd |= {f"{k} {theirs.get(k)}, here {v}" for k, v in mine.items() if theirs.get(k) != v}
         else:  # what stopped it
-            odd.add("chexchobench cannot be imported")
+            odd.add(f"chexchobench cannot be imported ({type(theirs).__name__})")
     if odd:
         message = f"Workers differ from this machine: {'; '.join(sorted(odd)[:5])}."
         raise _stop(Problem("scheduler-versions", message))

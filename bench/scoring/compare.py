@@ -17,8 +17,9 @@ from bench.submission.manifest import SLUG_PATTERN, Track
 from bench.submission.pack import unpack
 from bench.submission.predictions import Values, load_predictions
 from bench.submission.store import find_submission
-from bench.uncertainty.compare import compare
+from bench.uncertainty.compare import TWINS, compare, normal_p
 from bench.uncertainty.evaluate import evaluate
+from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
 DISCRIMINATION = ("auroc", "auprc", "sensitivity_at_90_specificity")
 CALIBRATION = ("brier", "calibration_slope", "calibration_in_the_large")
@@ -122,8 +123,9 @@ def compare_predictions(
         raise BenchError(Problem("compare-impossible", message))
     plan = make_plan(cohort, track=a.track, replicates=replicates, seed=seed)
     probabilities = a.probabilities and b.probabilities
+    averaged = a.track == "cv5"
     found = [
-        _compare(target, a.scores(target), b.scores(target), probabilities)
+        _compare(target, a.scores(target), b.scores(target), probabilities, averaged)
         for target in plan.targets
         if target.target.name in a.values and target.target.name in b.values
     ]
@@ -132,11 +134,14 @@ def compare_predictions(
     return found
 
 
-def _compare(target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool) -> TargetComparison:
+def _compare(
+    target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool, averaged: bool
+) -> TargetComparison:
+    """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
     y, boot = target.labels, target.bootstrap
     both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities).metrics() for p in (p_a, p_b)]
-    compared = DISCRIMINATION + (CALIBRATION if probabilities else ())
-    metrics = []
+    compared = () if averaged else DISCRIMINATION + (CALIBRATION if probabilities else ())
+    metrics = [_fold_averaged(target, p_a, p_b)] if averaged else []
     for name in SHOWN:
         line = MetricComparison(metric=name, a=stored(both[0][name]), b=stored(both[1][name]))
         if name in compared:
@@ -156,6 +161,23 @@ def _compare(target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool) 
         label=target.target.label,
         metrics=tuple(metrics),
         disagreement=_disagreement(y, p_a, p_b),
+    )
+
+
+def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricComparison:
+    y, fold, boot = target.labels, target.folds, target.bootstrap
+    a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
+    pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
+    same = pair.se is not None and pair.se < TWINS
+    return MetricComparison(
+        metric="fold_averaged",
+        a=stored(a),
+        b=stored(b),
+        difference=pair.value,
+        low=pair.value if same else pair.low,
+        high=pair.value if same else pair.high,
+        p_value=None if pair.value is None else 1.0 if same else normal_p(pair.value, pair.se),
+        reason=pair.reason,
     )
 
 

@@ -127,7 +127,7 @@ def _keep(plan: Plan, entry: Submission, found: Scored, cache: Path) -> None:
     areas = {t.target: t.ranked.value for t in card.targets}
     key = replicates_key(plan, card.predictions_sha256)
     write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
-    with unchanged(entry, card.predictions_sha256):
+    with unchanged(entry, card.predictions_sha256, card.val_predictions_sha256):
         record_attempt(entry, card.predictions_sha256)
         write_json(entry.scorecard, card.plain())
 

@@ -43,14 +43,14 @@ def stored(found: intervals.Estimate) -> Estimate:
 
 
 class Point(Document):
-    """A point of a curve; each step between neighbours covers at least ten images of each class."""
+    """A point of a curve; where labels are private, each step covers at least ten images of each class."""
 
     x: float
     y: float
 
 
 class ReliabilityBin(Document):
-    """One bin of a reliability curve; null where the bin holds too few images to publish."""
+    """One bin of a reliability curve; where labels are private, curves may be cut at its edges."""
 
     low: float
     high: float

@@ -6,11 +6,13 @@ Without val predictions thresholds are chosen on the test images themselves, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.files import SIGNIFICANT_DIGITS
 from bench.metrics.calibration import logit
 from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
@@ -66,7 +68,8 @@ def operating_points(
         found = operating_point(*source, **wanted)
         if found is None or not np.isfinite(found.threshold):
             continue
-        wish = int(cuts.above(found.threshold))
+        threshold = _stated(found.threshold)
+        wish = int(cuts.above(threshold))
         called = int(cuts.snap(np.array([wish]))[0])
         cut = np.inf if called == 0 else float(cuts.score[called - 1])
         shares: Shares = decision_at(labels, score, cut)
@@ -76,13 +79,18 @@ def operating_points(
             OperatingPoint(
                 rule=rule,
                 chosen_on=chosen_on,
-                threshold=found.threshold,
+                threshold=threshold,
                 called=called,
                 moved=abs(called - wish),
                 **{name: _share(getattr(shares, name)) for name in SHARES},
             )
         )
     return tuple(points)
+
+
+def _stated(threshold: float) -> float:
+    """The threshold as it will be stored, 9 digits, rounded down: what is published makes the same calls."""
+    return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))
 
 
 def _share(found: intervals.Estimate | float | None) -> Estimate:

@@ -153,18 +153,25 @@ def store(
 
 
 @contextmanager
-def unchanged(entry: Submission, predictions_sha256: str) -> Iterator[None]:
+def unchanged(
+    entry: Submission, predictions_sha256: str, val_predictions_sha256: str | None = None
+) -> Iterator[None]:
     """Holds the store's lock while a result of an entry is written beside its predictions.
 
     Args:
         entry: The entry.
         predictions_sha256: Of the predictions that the result was computed from.
+        val_predictions_sha256: Of those of the val images, empty without them; None where they do not count.
 
     Raises:
         BenchError: The entry was replaced or removed meanwhile (``entry-changed``); its result is dropped.
     """
     with locked(entry.folder.parent / LOCK):
         refuse_changed(entry, predictions_sha256)
+        if val_predictions_sha256 is not None:
+            held = sha256_file(entry.val_predictions) if entry.val_predictions.is_file() else ""
+            if held != val_predictions_sha256 or read_manifest(entry.folder / MANIFEST) != entry.manifest:
+                raise _changed(entry)
         yield
 
 
@@ -174,10 +181,14 @@ def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
     What commands that died left in its folder is cleared away.
     """
     if not entry.predictions.is_file() or sha256_file(entry.predictions) != predictions_sha256:
-        message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
-        raise BenchError(Problem("entry-changed", message, str(entry.folder)))
+        raise _changed(entry)
     clear_parts(entry.folder)
     clear_parts(entry.timings)
+
+
+def _changed(entry: Submission) -> BenchError:
+    message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+    return BenchError(Problem("entry-changed", message, str(entry.folder)))
 
 
 def keep_model(source: Path, target: Path) -> None:

@@ -93,7 +93,8 @@ def find_place(
         return Place(path, lock, stored, _left(batches, None if again else stored), ())
     part = None if again else _read(_partial(path))
     if part is None or now.differences(part):
-        _partial(path).unlink(missing_ok=True)
+        with locked(lock):
+            _partial(path).unlink(missing_ok=True)
         part = None
     wanted = dict.fromkeys((*batches, *(_sizes(stored) if stored else ())))
     return Place(path, lock, part, _left(tuple(wanted), part), changed)

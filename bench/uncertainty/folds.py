@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -35,28 +37,64 @@ def fold_averaged_auroc(
     Raises:
         ValueError: Lengths differ, NaN, labels other than 0/1, a level outside (0, 1).
     """
+    whole, found = bootstrap.sample(y), _by_fold(y, score, fold, bootstrap)
+    if found.value is None:
+        return Estimate(None, reason=found.reason), found.replicates
+    df = satterthwaite(found.influence)
+    level = share(level, "level")
+    interval = t_interval(found.value, found.replicates, df, "logit", found.margin, level)
+    return with_warnings(interval, whole.positive_patients), found.replicates
+
+
+def compare_fold_averaged(
+    y: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    fold: ArrayLike,
+    bootstrap: PatientBootstrap,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """The paired difference a - b of two fold-averaged AUROCs; arguments as in `fold_averaged_auroc`."""
+    first, second = (_by_fold(y, score, fold, bootstrap) for score in (a, b))
+    if first.value is None or second.value is None:
+        return Estimate(None, reason=first.reason or second.reason)
+    df = satterthwaite(first.influence - second.influence)
+    drawn = first.replicates - second.replicates
+    return t_interval(first.value - second.value, drawn, df, level=share(level, "level"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Averaged:
+    """A fold-averaged AUROC with its (B,) replicates, the patients' influences, and the least 0.5 / (M·N)."""
+
+    value: float | None
+    replicates: Floats
+    influence: Floats
+    margin: float
+    reason: str = ""
+
+
+def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: PatientBootstrap) -> _Averaged:
     whole = bootstrap.sample(y)
     scores, folds = whole.scores(score), np.asarray(fold)
     if folds.shape != scores.shape:
         raise ValueError(f"fold has shape {folds.shape}, y {scores.shape}")
     names = np.unique(folds)
-    nothing = np.full(bootstrap.replicates_count, np.nan)
-    values, drawn, pairs, pull = [], [], [], np.zeros(len(scores))
+    pull, nothing = np.zeros(len(scores)), np.full(bootstrap.replicates_count, np.nan)
+    values, drawn, pairs = [], [], []
     for name in names:
         rows = folds == name
         sample = bootstrap.select(rows).sample(whole.positive[rows])
         ladder = Ladder.of(sample.positive, scores[rows])
         value = area(ladder)
         if value is None:
-            return Estimate(None, reason=f"fold {name} holds one class only"), nothing
+            return _Averaged(None, nothing, pull, 0.0, f"fold {name} holds one class only")
         values.append(value)
         drawn.append(auroc_replicates(sample, ladder))
         pairs.append(ladder.positives * ladder.negatives)
         pull[rows] = influence.auroc(ladder) / len(names)
     if not values:
-        return Estimate(None, reason="no images"), nothing
-    replicates = np.mean(drawn, axis=0)
-    df = satterthwaite(whole.by_patient(pull)[whole.present])
-    margin = 0.5 / min(pairs)
-    found = t_interval(float(np.mean(values)), replicates, df, "logit", margin, share(level, "level"))
-    return with_warnings(found, whole.positive_patients), replicates
+        return _Averaged(None, nothing, pull, 0.0, "no images")
+    patients = whole.by_patient(pull)[whole.present]
+    return _Averaged(float(np.mean(values)), np.mean(drawn, axis=0), patients, 0.5 / min(pairs))

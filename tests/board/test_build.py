@@ -137,6 +137,21 @@ def test_every_entry_is_compared_with_age_and_sex_alone(cohort, tmp_path):
     assert by_slug["better"].reference_p_value < 0.05
 
 
+def test_an_auroc_that_is_often_undefined_is_not_ranked(cohort, tmp_path):
+    """One positive patient in three draws is missing: no interval is given, and no rank either."""
+    test = cohort.rows("test")
+    few = np.zeros(len(cohort))
+    few[cohort.patients == cohort.patients[test[0]]] = 1
+    rare = replace(cohort, targets={**cohort.targets, "dlv": few})
+    for slug in ("a", "b"):
+        store_entry(rare, tmp_path, slug, noisy(cohort, 1, len(slug)))
+    entries = list_submissions(tmp_path)
+    score_all(make_plans(rare, entries, replicates=100, seed=0), entries, tmp_path / ".cache")
+    shown = build_board(rare, entries, tmp_path / ".cache").target("dlv")
+    assert [s.rank for s in shown.standings] == [None, None]
+    assert "undefined in" in shown.standings[0].unranked_reason
+
+
 def test_usual_ranks_are_those_of_the_replicates(board):
     for standing in board.target(HEADLINE).standings:
         if standing.rank is not None:

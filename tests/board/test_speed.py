@@ -19,9 +19,7 @@ FAILED = Parity(status="failed", message="7 of 9 images differ.")
 
 
 def entry(slug: str, auroc: float | None, *records: TimingRecord) -> Entry:
-    card: Any = SimpleNamespace(
-        target=lambda name: SimpleNamespace(metrics={"auroc": SimpleNamespace(value=auroc)})
-    )
+    card: Any = SimpleNamespace(target=lambda name: SimpleNamespace(ranked=SimpleNamespace(value=auroc)))
     manifest: Any = None
     return Entry(slug, manifest, card, records)
 

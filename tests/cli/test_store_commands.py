@@ -167,3 +167,17 @@ def test_a_template_is_right_whatever_the_title(cohort: Cohort, tmp_path: Path) 
     said = tomllib.loads((tmp_path / "t" / "submission.toml").read_text())
     assert said["training_data"].startswith('The "new" C:\\cohort {of} ours')
     assert len(said["training_data"]) <= 200
+
+
+def test_reported_entries_that_are_named_cannot_be_scored(scored: Workspace, cli: Cli) -> None:
+    ran = cli("score", "paper", *QUICK, "--json")
+    assert (ran.exit_code, ran.codes) == (1, ["entry-reported"])
+    assert cli("board", "--speed", "--csv").exit_code == 2
+
+
+def test_an_entry_that_was_moved_aside_by_a_command_that_died_comes_back(scored: Workspace, cli: Cli) -> None:
+    folder = scored.submissions("chexchonet")
+    (folder / "two").rename(folder / ".two.abc123.old")
+    ran = cli("score", "one", *QUICK, "--json")
+    assert ran.exit_code == 0
+    assert "two" in json.loads((folder / "board.json").read_text())["scorecards"]

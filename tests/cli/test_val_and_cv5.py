@@ -79,3 +79,12 @@ def test_the_board_of_the_cv5_track(file: Path, space: Workspace, tmp_path: Path
     assert "out-of-fold predictions" in shown
     assert "folds" in shown
     assert "plain" not in shown
+
+
+def test_one_model_is_no_entry_of_the_cv5_track(
+    file: Path, space: Workspace, tmp_path: Path, cli: Cli
+) -> None:
+    (tmp_path / "submission.toml").write_text(MANIFEST + 'track = "cv5"\n')
+    ran = cli("submit", "--model", file, "--slug", "a", "--json")
+    assert (ran.exit_code, ran.codes) == (1, ["manifest-invalid"])
+    assert "five models" in ran.object["problems"][0]["message"]

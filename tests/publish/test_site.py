@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from urllib.parse import urldefrag
 
@@ -12,6 +13,7 @@ from bench.publish.documents import Leaderboard, PublishedEntry
 from bench.publish.format import decimal
 from bench.publish.rows import board_table, tie_sentence
 from bench.publish.site import build_site
+from bench.publish.templates import site_sources
 from tests.publish.boards import loaded_board, reported_only
 from tests.publish.pages import html_pages, read, walk
 
@@ -252,3 +254,16 @@ def test_several_cohorts_stand_in_one_site_with_a_switch(tmp_path):
     names = {f"{p}leaderboard.json" for p in ("", "demo/", "our-hospital/")}
     cohorts = {json.loads((tmp_path / "site" / n).read_text())["cohort"] for n in names}
     assert cohorts == {"chexchonet", "demo", "our-hospital"}
+
+
+def test_a_template_with_a_fault_is_a_problem_and_the_old_pages_stay(tmp_path, monkeypatch):
+    sources = tmp_path / "sources"
+    shutil.copytree(site_sources(), sources, ignore=shutil.ignore_patterns("public"))
+    monkeypatch.setattr("bench.publish.site.site_sources", lambda: sources)
+    build_site([loaded_board(3)], tmp_path / "site")
+    whole = (tmp_path / "site" / "index.html").read_bytes()
+    (sources / "templates" / "board.html").write_text("{% if %}")
+    with pytest.raises(BenchError, match="site-template") as caught:
+        build_site([loaded_board(3)], tmp_path / "site")
+    assert caught.value.problems[0].where == "board.html, line 1"
+    assert (tmp_path / "site" / "index.html").read_bytes() == whole

@@ -54,3 +54,19 @@ def test_sides_of_two_tracks_are_refused(cohort, sides):
         compare_predictions(cohort, sides[0], Side({}, "cv5", True))
     with pytest.raises(BenchError, match="share no target"):
         compare_predictions(cohort, sides[0], Side({}, "holdout", True))
+
+
+def test_out_of_fold_scores_are_compared_by_their_fold_average(cohort):
+    rng = np.random.default_rng(8)
+    y, fold = cohort.targets[HEADLINE], cohort.split.folds
+    scores = [{HEADLINE: y * k + rng.normal(size=len(y)) + 4 * fold} for k in (2.0, 1.0)]
+    sides = [Side(values, "cv5", False) for values in scores]
+    (found,) = compare_predictions(cohort, *sides, replicates=300)
+    line = found.metric("fold_averaged")
+    areas = [np.mean([roc_auc_score(y[fold == f], v[HEADLINE][fold == f]) for f in range(5)]) for v in scores]
+    assert line.difference == pytest.approx(areas[0] - areas[1], abs=1e-12)
+    assert 0 < line.low < line.difference < line.high
+    assert line.p_value < 0.01
+    assert found.metric("auroc").difference is None, "five scales do not pool"
+    (twin,) = compare_predictions(cohort, sides[0], sides[0], replicates=50)
+    assert (twin.metric("fold_averaged").difference, twin.metric("fold_averaged").p_value) == (0, 1)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from bench.errors import BenchError
+from bench.files import round_significant
 from bench.scoring.plan import make_plan
 from bench.scoring.run import entry_replicates, make_plans, score_all
 from bench.scoring.score import score
@@ -47,9 +48,14 @@ def test_thresholds_are_chosen_on_val_and_used_on_test(cohort, card, predictions
     assert at_specificity.chosen_on == at_sensitivity.chosen_on == "val"
     candidates = np.unique(p_val)
     kept = [t for t in candidates if np.mean(p_val[y_val == 0] < t) >= 0.9]
-    assert at_specificity.threshold == min(kept, key=lambda t: (-np.mean(p_val[y_val == 1] >= t), -t))
+    best = min(kept, key=lambda t: (-np.mean(p_val[y_val == 1] >= t), -t))
+    assert at_specificity.threshold == pytest.approx(best, rel=1e-8)
     kept = [t for t in candidates if np.mean(p_val[y_val == 1] >= t) >= 0.9]
-    assert at_sensitivity.threshold == max(kept)
+    best = min(kept, key=lambda t: (-np.mean(p_val[y_val == 0] < t), t))
+    assert at_sensitivity.threshold == pytest.approx(best, rel=1e-8)
+    for point in (at_specificity, at_sensitivity):
+        assert point.threshold == round_significant(point.threshold), "the stored threshold is the one used"
+        assert np.mean(p_val[y_val == 1] >= at_sensitivity.threshold) >= 0.9
     for point in (at_specificity, at_sensitivity):
         called = p >= point.threshold
         assert (point.called, point.moved) == (called.sum(), 0), "the demo's labels are public"
