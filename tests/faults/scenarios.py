@@ -11,22 +11,12 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.timing import protocol
 from bench.workspace import create_workspace
-from tests.runtime.models import SIZE, linear_model
+from tests.runtime.models import MODEL, linear_model
 from tests.timing.fakes import SHORT
 from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
 
 PATIENTS = 60
 QUICK = ("--replicates", "100", "--jobs", "1")
-MODEL = f"""
-[model.image]
-name = "image"
-height = {SIZE}
-width = {SIZE}
-[model]
-activation = "sigmoid"
-[model.outputs]
-composite_slvh_dlv = "scores:0"
-"""
 REPORTED = MANIFEST + (
     'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
     "metrics = { macro = { auroc = 0.8 } }\n"

@@ -17,6 +17,18 @@ from bench.cohort.table import Cohort
 from bench.submission.manifest import ImageInput, Manifest, ModelInputs
 
 SIZE = 24
+
+MODEL = f"""
+[model.image]
+name = "image"
+height = {SIZE}
+width = {SIZE}
+[model]
+activation = "sigmoid"
+[model.outputs]
+composite_slvh_dlv = "scores:0"
+"""
+"""What a manifest says of these models."""
 FLOAT = TensorProto.FLOAT
 
 SPEC = CohortSpec.model_validate(

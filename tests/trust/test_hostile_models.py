@@ -15,19 +15,18 @@ from onnx import helper
 from bench.runtime.predict import Limits
 from bench.workspace import Workspace
 from tests.conftest import Cli
-from tests.runtime.models import SIZE, build, busy_model, hungry_model, linear_model, linear_weights, value
+from tests.runtime.models import (
+    MODEL,
+    SIZE,
+    build,
+    busy_model,
+    hungry_model,
+    linear_model,
+    linear_weights,
+    value,
+)
 from tests.tiny import MANIFEST
 
-MODEL = f"""
-[model.image]
-name = "image"
-height = {SIZE}
-width = {SIZE}
-[model]
-activation = "sigmoid"
-[model.outputs]
-composite_slvh_dlv = "scores:0"
-"""
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 
 

@@ -18,19 +18,9 @@ from bench.cohort.table import Cohort
 from bench.scoring.plan import FEWEST_PATIENTS
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.conftest import Cli
-from tests.runtime.models import SIZE, hungry_model, linear_model
+from tests.runtime.models import MODEL, hungry_model, linear_model
 from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
 
-MODEL = f"""
-[model.image]
-name = "image"
-height = {SIZE}
-width = {SIZE}
-[model]
-activation = "sigmoid"
-[model.outputs]
-composite_slvh_dlv = "scores:0"
-"""
 QUICK = ("--replicates", "100", "--jobs", "1")
 
 
