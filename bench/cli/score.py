@@ -196,8 +196,10 @@ def board(
         report.show(_board_sentence(loaded, shown, track) + "\n")
         report.show(table(rows[0], rows[1:], right=frozenset({0})))
         if any(TIED in row[-1] for row in rows[1:]):
-            report.show(f"\n{TIED}: not told apart when all pairs are tested together; the interval of a ")
-            report.show("difference is for that pair alone.")
+            report.show(
+                f"\n{TIED}: not told apart when all pairs are tested together. Rank and difference are each"
+            )
+            report.show("for one entry or pair alone, a milder test, so that they may say more.")
 
 
 def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
