@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc
 from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
@@ -47,6 +47,42 @@ def make_plans(cohort: Cohort, entries: Sequence[Submission], *, replicates: int
     """Plans for the tracks of these entries."""
     tracks = sorted({entry.manifest.track for entry in entries})
     return Plans(cohort, {t: make_plan(cohort, track=t, replicates=replicates, seed=seed) for t in tracks})
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A scored entry as its files will hold it: bytes, which pass between processes at hardly any cost.
+
+    Attributes:
+        scorecard: ``scorecard.json``.
+        replicates: The file of replicates, see `entry_replicates`.
+        key: Its name.
+        predictions_sha256: Of the predictions that were scored.
+        val_predictions_sha256: Of those of the val images, empty without them.
+    """
+
+    scorecard: bytes
+    replicates: bytes
+    key: str
+    predictions_sha256: str
+    val_predictions_sha256: str
+
+    @classmethod
+    def of(cls, plan: Plan, scored: Scored) -> Finished:
+        """What is to be stored of a scored entry."""
+        card = scored.scorecard
+        return cls(
+            canonical_json(card.plain()),
+            _replicates_file(plan, {t.target: t.ranked.value for t in card.targets}, scored.replicates),
+            replicates_key(plan, card.predictions_sha256),
+            card.predictions_sha256,
+            card.val_predictions_sha256,
+        )
+
+    @property
+    def card(self) -> Scorecard:
+        """The scorecard as a reader of its file gets it."""
+        return Scorecard.model_validate_json(self.scorecard)
 
 
 def score_submission(plans: Plans, submission: Submission) -> Scored:
@@ -110,9 +146,9 @@ def score_all(
         try:
             if isinstance(found, BenchError):
                 raise found
-            _keep(plans.of(entry), entry, found, cache)
+            _keep(entry, found, cache)
             if finished:
-                finished(found.scorecard)
+                finished(found.card)
         except BenchError as error:
             problems += error.problems
         if progress:
@@ -121,18 +157,15 @@ def score_all(
         raise BenchError(problems)
 
 
-def _keep(plan: Plan, entry: Submission, found: Scored, cache: Path) -> None:
+def _keep(entry: Submission, found: Finished, cache: Path) -> None:
     """Stores what was computed of an entry, if its predictions are still the same."""
-    card = found.scorecard
-    areas = {t.target: t.ranked.value for t in card.targets}
-    key = replicates_key(plan, card.predictions_sha256)
-    write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
-    with unchanged(entry, card.predictions_sha256, card.val_predictions_sha256):
-        record_attempt(entry, card.predictions_sha256)
-        write_json(entry.scorecard, card.plain())
+    write_atomic(cache / f"{found.key}.npy", found.replicates)
+    with unchanged(entry, found.predictions_sha256, found.val_predictions_sha256):
+        record_attempt(entry, found.predictions_sha256)
+        write_atomic(entry.scorecard, found.scorecard)
 
 
-def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Scored | BenchError]:
+def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:
     """Scores entries in order, in `jobs` processes where that pays; writes nothing."""
     from joblib import Parallel, delayed
 
@@ -143,9 +176,9 @@ def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Itera
     return pool(delayed(_score_or_error)(plans, entry) for entry in entries)  # type: ignore[no-any-return]
 
 
-def _score_or_error(plans: Plans, entry: Submission) -> Scored | BenchError:
+def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
     try:
-        return score_submission(plans, entry)
+        return Finished.of(plans.of(entry), score_submission(plans, entry))
     except BenchError as error:
         return error
 
