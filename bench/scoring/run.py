@@ -19,6 +19,7 @@ from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
+from bench.submission.manifest import Track
 from bench.submission.pack import unpack
 from bench.submission.store import Submission, unchanged
 
@@ -43,10 +44,23 @@ class Plans:
         return self.by_track[submission.manifest.track]
 
 
-def make_plans(cohort: Cohort, entries: Sequence[Submission], *, replicates: int, seed: int) -> Plans:
-    """Plans for the tracks of these entries."""
-    tracks = sorted({entry.manifest.track for entry in entries})
-    return Plans(cohort, {t: make_plan(cohort, track=t, replicates=replicates, seed=seed) for t in tracks})
+def make_plans(
+    cohort: Cohort,
+    entries: Sequence[Submission],
+    *,
+    replicates: int,
+    seed: int,
+    made: Plans | None = None,
+) -> Plans:
+    """Plans for the tracks of these entries; those `made` before of the same cohort and draws are kept."""
+
+    def plan(track: Track) -> Plan:
+        known = made.by_track.get(track) if made is not None and made.cohort is cohort else None
+        if known is not None and (known.replicates, known.seed) == (replicates, seed):
+            return known
+        return make_plan(cohort, track=track, replicates=replicates, seed=seed)
+
+    return Plans(cohort, {track: plan(track) for track in sorted({e.manifest.track for e in entries})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +232,19 @@ def _area(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None,
     return auroc(target.labels, scores), target.bootstrap.replicates(target.labels, scores)
 
 
-def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> EntryReplicates:
-    """The AUROC of each target with its replicates, from the cache or worked out again."""
+def entry_replicates(
+    plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
+) -> EntryReplicates:
+    """The AUROC of each target with its replicates, from the cache or worked out again.
+
+    Args:
+        plans: The plans of the entries' tracks.
+        submission: The entry.
+        cache: Folder of replicates.
+        predictions_sha256: Of its stored predictions.
+    """
     plan = plans.of(submission)
-    path = cache / f"{replicates_key(plan, sha256_file(submission.predictions))}.npy"
+    path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
     try:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
