@@ -10,11 +10,16 @@ HANDED_IN = (".csv", ".gz", ".parquet", ".toml", ".onnx")
 """Endings of files that a hint may name; others could be images of a cohort, whose names are ids."""
 
 
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """The one or two known words nearest to `word`, the nearest first; none where none is near."""
+    plain = {name.strip().lower()[:100]: name for name in known}
+    return [plain[name] for name in get_close_matches(word.strip().lower()[:100], plain, n=2)]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Names the one or two known words nearest to `word`, after a blank; empty where none is near."""
-    plain = {name.lower(): name for name in known}
-    near = get_close_matches(word.strip().lower()[:100], plain, n=2)
-    return f" Did you mean {' or '.join(repr(plain[name]) for name in near)}?" if near else ""
+    """A question that names the nearest known words, after a blank; empty where none is near."""
+    near = nearest(word, known)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def not_there(path: Path) -> tuple[str, str]:
@@ -29,5 +34,7 @@ def not_there(path: Path) -> tuple[str, str]:
         beside = [other.name for other in folder.iterdir() if other.suffix in HANDED_IN]
     except OSError:
         beside = []
-    remedy = did_you_mean(path.name, beside) or f" It is looked for in {folder.resolve()}."
-    return "There is no such file.", f"Check the path.{remedy}"
+    stems = {name.partition(".")[0]: name for name in beside}  # endings that all share would make all near
+    near = nearest(path.name.partition(".")[0], stems)
+    remedy = f"Did you mean {stems[near[0]]!r}?" if near else f"It is looked for in {folder.resolve()}."
+    return "There is no such file.", f"Check the path. {remedy}"
