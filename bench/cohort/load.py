@@ -85,7 +85,7 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
     for name in spec.files.table:
         if (folder / name).is_file():
             return folder / name
-    message = f"None of {', '.join(spec.files.table)} is in the folder of cohort {spec.id}."
+    message = f"There is no {' or '.join(spec.files.table)} in the folder of cohort {spec.id}."
     raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
 
 
@@ -95,6 +95,10 @@ def _read_text_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).map(_as_text)
         table, ragged = _read_csv(path)
+    except PermissionError as error:
+        raise BenchError(
+            Problem("cohort-table", "It may not be read.", str(path), "Change its permissions.")
+        ) from error
     except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' and Arrow's errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchError(Problem("cohort-table", f"Cannot be read: {reason}", where=str(path))) from error

@@ -39,6 +39,9 @@ _NOT_PREDICTIONS = {
     b"%PDF": "a PDF",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
 }
 
 
@@ -142,7 +145,11 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
             data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
+        message = f"Line {line:,} is not UTF-8 text: {error.reason}."
+        remedy = (
+            "Save it as UTF-8; spreadsheet programs call it CSV UTF-8. An ONNX file is named with `--model`."
+        )
+        raise _unreadable(path, message, remedy) from error
     header = data[: data.find(b"\n") + 1] or data
     if (columns := header.partition(b"\r")[0].count(b",") + 1) > MOST_COLUMNS:
         raise _unreadable(path, f"Its first line has {columns:,} columns; at most {MOST_COLUMNS:,} are read.")
@@ -163,7 +170,10 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         if not ragged:
             raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
     if ragged:
-        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), where=str(path)))
+        remedy = (
+            "" if ragged[0].expected > 1 else "Remove what stands above the header: it is the first line."
+        )
+        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), str(path), remedy))
     _require_distinct_columns(table, path)
     return table
 

@@ -398,7 +398,7 @@ FAULTS = [
     Fault(
         "unknown key", manifest(MANIFEST + "sede = 1\n"), "manifest-invalid", "^sede: This key is not known"
     ),
-    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: Field required"),
+    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: This key is missing"),
     Fault("bad TOML", manifest("name = \n"), "manifest-invalid", "Invalid value"),
     Fault("deep TOML", manifest("a = " + "[" * 5000), "manifest-invalid", "TOML"),
     Fault("not UTF-8", manifest(b'name = "\xff"'), "manifest-invalid", "UTF-8"),
@@ -474,7 +474,7 @@ FAULTS = [
         "bad spec",
         lambda s: submit(s.file("x"), "--cohort", s.file('schema = "cohort-spec/1"\n', "spec.toml")),
         "cohort-spec",
-        "^id: Field required",
+        "^id: This key is missing",
     ),
     # models
     Fault("CSV as a model", with_model(b"image_id,a\n"), "model-format", "not an ONNX model"),
