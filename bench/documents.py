@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import BenchError, Problem
+from bench.hints import did_you_mean, not_there
+from bench.toml import read_table
 
 
 class Document(BaseModel):
@@ -39,16 +40,47 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise BenchError(
-            [Problem(code, f"{_key(fault['loc'])}: {fault['msg']}.", where=where) for fault in faults]
+            [Problem(code, f"{_key(fault['loc'])}: {_said(model, fault)}", where=where) for fault in faults]
         ) from error
+
+
+def _said(model: type[BaseModel], fault: Any) -> str:
+    """What is wrong, as a sentence; a key that a table does not have gets the nearest that it has."""
+    if fault["type"] == "extra_forbidden":
+        *table, key = fault["loc"]
+        known = _keys(model, table)
+        nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
+        return f"This key is not known.{nearest}"
+    return f"{fault['msg'].removeprefix('Value error, ')}."
+
+
+def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
+    """Keys of the table at a place in a document; of all that it may be where there are several kinds."""
+    tables = {model}
+    for part in table:
+        inner = [
+            _tables(field.annotation)
+            for one in tables
+            for name, field in one.model_fields.items()
+            if part in (name, field.alias)
+        ]
+        tables = set().union(*inner) or tables  # a place in a list or the kind of a table leads no deeper
+    return sorted(field.alias or name for one in tables for name, field in one.model_fields.items())
+
+
+def _tables(annotation: Any) -> set[type[BaseModel]]:
+    """The documents that a field's annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set().union(*map(_tables, get_args(annotation)))
 
 
 def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     """A TOML text as a `model`; raises as `parse` does."""
     try:
-        data = _tuples(tomllib.loads(text))
-    except (ValueError, RecursionError) as error:  # a number too long to convert is a ValueError too
-        raise BenchError(Problem(code, f"Not valid TOML: {error}", where=where)) from error
+        data = _tuples(read_table(text, code, where))
+    except RecursionError as error:
+        raise BenchError(Problem(code, "It is nested too deeply.", where=where)) from error
     return parse(model, data, code, where, strict=True)
 
 
@@ -61,12 +93,12 @@ def _tuples(data: Any) -> Any:
 
 def read_toml(model: type[D], path: Path, code: str, limit: int = MAX_TOML_BYTES) -> D:
     """A TOML file of at most `limit` bytes as a `model`; raises as `parse` does."""
-    return parse_toml(model, _text(path, code, limit), code, str(path))
+    return parse_toml(model, read_text(path, code, limit), code, str(path))
 
 
 def read_json(model: type[D], path: Path, code: str) -> D:
     """A JSON file as a `model`; raises as `parse` does."""
-    text = _text(path, code, MAX_BYTES)
+    text = read_text(path, code, MAX_BYTES)
     try:
         return model.model_validate_json(text)  # one pass; what it refuses is read again to name every fault
     except ValidationError:
@@ -78,7 +110,12 @@ def read_json(model: type[D], path: Path, code: str) -> D:
     return parse(model, data, code, str(path))
 
 
-def _text(path: Path, code: str, limit: int) -> str:
+def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
+    """A UTF-8 text of at most `limit` bytes, without its byte order mark and carriage returns.
+
+    Raises:
+        BenchError: One problem of code `code`: it is missing, no regular file, too large or no such text.
+    """
     try:
         if path.exists() and not path.is_file():
             raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
@@ -89,7 +126,12 @@ def _text(path: Path, code: str, limit: int) -> str:
         text = data.decode("utf-8-sig")
         return text.replace("\r\n", "\n") if "\r" in text else text
     except UnicodeDecodeError as error:
-        raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=str(path))) from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"Not UTF-8 text: {error.reason}. Save it as UTF-8."
+        raise BenchError(Problem(code, message, where=f"{path}, line {line}")) from error
+    except FileNotFoundError as error:
+        message, remedy = not_there(path)
+        raise BenchError(Problem(code, message, str(path), remedy)) from error
     except OSError as error:
         message = f"Cannot be read: {error.strerror or error}."
         raise BenchError(Problem(code, message, where=str(path))) from error

@@ -153,6 +153,7 @@ def board(
     from bench.board.outline import ScorecardSummary
     from bench.board.stored import load_board
     from bench.errors import BenchError, Problem
+    from bench.hints import did_you_mean
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
@@ -168,7 +169,8 @@ def board(
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
-            raise BenchError(Problem("target-unknown", f"{chosen!r} is none of {', '.join(names)}."))
+            message = f"{chosen!r} is none of {', '.join(names)}.{did_you_mean(chosen, names)}"
+            raise BenchError(Problem("target-unknown", message))
         if speed:
             from bench.cli.speed import show_speed
 

@@ -39,7 +39,12 @@ def submit(
         Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.")
     ] = None,
     slug: Annotated[
-        str, typer.Option("--slug", metavar="S", help="Name of the entry's folder and address.")
+        str,
+        typer.Option(
+            "--slug",
+            metavar="S",
+            help="Name of the entry's folder and address: lower-case letters, digits, hyphens.",
+        ),
     ] = "",
     manifest: Annotated[
         Path | None,
@@ -84,19 +89,19 @@ def submit(
     with reporting(as_json) as report:
         if slug:
             check_slug(slug)
-        said, remarks = find_manifest(source, manifest, slug or "dry-run")
+        said = find_manifest(source, manifest, slug or "dry-run")
         opened = open_cohort(cohort, data)
         if not (dry_run or replace):
             check_free(workspace().submissions(opened.spec.id), slug)
         if predictions:
-            accepted = accept_predictions(predictions, opened, said)
+            accepted = accept_predictions(predictions, opened, said.manifest, manifest_file=said.file)
             accepted = with_val(accepted, val, opened) if val else accepted
         else:
             from bench.runtime.accept import accept_model
 
             with progress("Running the model") as step:
-                accepted = accept_model(source, opened, said, progress=step)
-        report.remark((*remarks, *accepted.remarks))
+                accepted = accept_model(source, opened, said.manifest, manifest_file=said.file, progress=step)
+        report.remark((*said.remarks, *accepted.remarks))
         report.result(
             slug=slug,
             cohort=opened.spec.id,

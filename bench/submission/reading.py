@@ -5,8 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -16,6 +20,10 @@ from bench.submission.handed import read_bounded
 from bench.submission.parquet import MOST_COLUMNS, NestedError, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
+SHOWN = 5
+"""Places that a message names."""
+MOST_RAGGED = 10_000
+"""Rows of another length than the header's after which no more are counted."""
 
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
@@ -40,11 +48,30 @@ class RawPredictions:
 
     Attributes:
         table: Its columns; types as found, except that text stays text.
-        first_line: Line number of the first row, for messages; 2 for CSV (after the header), 1 for Parquet.
+        text: The text of a CSV file, in which a row has a line; None for Parquet.
     """
 
     table: pa.Table
-    first_line: int
+    text: bytes | None
+
+    def first(self, rows: Iterable[int]) -> str:
+        """Where the first of these rows stand, for messages: ``first at line 4, 5``."""
+        shown = sorted(int(row) for row in islice(rows, SHOWN))
+        if self.text is None:
+            return f"first in row {_listed(row + 1 for row in shown)}"
+        return f"first at line {_listed(line_numbers(self.text, (row + 1 for row in shown)))}"
+
+
+def line_numbers(text: bytes, rows: Iterable[int]) -> list[int]:
+    """Line numbers, from 1, of rows of a CSV text: its header is row 0, and empty lines are no rows."""
+    wanted = set(rows)
+    lines = io.BytesIO(text if b"\n" in text else text.replace(b"\r", b"\n"))
+    filled = (number for number, line in enumerate(lines, 1) if line.strip(b"\r\n"))
+    return [number for row, number in enumerate(islice(filled, max(wanted, default=-1) + 1)) if row in wanted]
+
+
+def _listed(numbers: Iterable[object]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredictions:
@@ -58,7 +85,7 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         BenchError: The file is missing, too large, damaged or of another kind (``predictions-unreadable``,
             ``predictions-format``, ``predictions-ragged``).
     """
-    data = read_bounded(path, MAX_BYTES, lambda message: _unreadable(path, message))
+    data = read_bounded(path, MAX_BYTES, lambda message, remedy: _unreadable(path, message, remedy))
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
     for magic, name in _NOT_PREDICTIONS.items():
@@ -66,14 +93,14 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
             message = f"It is {name}, not CSV or Parquet."
             raise BenchError(Problem("predictions-format", message, where=str(path)))
     if data[:4] == b"PAR1":
-        return RawPredictions(_parquet(data, path, text_columns), first_line=1)
+        return RawPredictions(_parquet(data, path, text_columns), None)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
-    return RawPredictions(_csv(data, path, text_columns), first_line=2)
+    return RawPredictions(_csv(data, path, text_columns), data)
 
 
-def _unreadable(path: Path, message: str) -> BenchError:
-    return BenchError(Problem("predictions-unreadable", message, where=str(path)))
+def _unreadable(path: Path, message: str, remedy: str = "") -> BenchError:
+    return BenchError(Problem("predictions-unreadable", message, str(path), remedy))
 
 
 def _gunzip(data: bytes, path: Path) -> bytes:
@@ -110,12 +137,6 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table
 
 
 def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
-    ragged: list[int] = []
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        ragged.append(row.actual_columns)
-        return "skip"
-
     try:
         if not data.isascii():
             data.decode("utf-8")
@@ -130,21 +151,56 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
             if delimiter in header:
                 message = f"Its columns are separated by {name}."
                 raise BenchError(Problem("predictions-delimiter", message, where=str(path)))
+    ragged: list[_Ragged] = []
+    options = pyarrow.csv.ConvertOptions(
+        column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
+    )
     try:
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
-            ),
+            pa.BufferReader(data), parse_options=_noting(ragged, MOST_RAGGED), convert_options=options
         )
     except pa.ArrowException as error:
-        raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
+        if not ragged:
+            raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
     if ragged:
-        message = f"{len(ragged)} rows do not have the {len(table.column_names)} columns of the header."
-        raise BenchError(Problem("predictions-ragged", message, where=str(path)))
+        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), where=str(path)))
     _require_distinct_columns(table, path)
     return table
+
+
+class _Ragged(NamedTuple):
+    """A row of another length than the header's; its number, from 1, is only known to a single thread."""
+
+    columns: int
+    expected: int
+    number: int | None
+
+
+def _noting(rows: list[_Ragged], most: int) -> pyarrow.csv.ParseOptions:
+    """Options that skip ragged rows and note them in `rows`; reading ends at the last of `most`."""
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        rows.append(_Ragged(row.actual_columns, row.expected_columns, row.number))
+        return "skip" if len(rows) < most else "error"
+
+    return pyarrow.csv.ParseOptions(invalid_row_handler=note)
+
+
+def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
+    """What is said of ragged rows; their lines are looked for in a second reading by one thread."""
+    found: list[_Ragged] = []
+    with suppress(pa.ArrowException):
+        pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            parse_options=_noting(found, SHOWN),
+        )
+    lines = line_numbers(data, [row.number - 1 for row in found if row.number])
+    first, *others = lines or [0]
+    place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
+    count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
+    more = "At least " if len(rows) >= MOST_RAGGED else ""
+    return f"{more}{count} not have the {rows[0].expected} columns of the header{place}."
 
 
 def _require_distinct_columns(table: pa.Table, path: Path) -> None:

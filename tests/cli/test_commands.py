@@ -516,10 +516,10 @@ def test_a_problem_is_shown_with_place_and_remedy(space: Workspace, cli: Cli, tm
     ran = cli("submit", tmp_path / "absent.csv", "--slug", "a")
     assert ran.stdout == ""
     assert ran.stderr.splitlines()[:2] == [
-        "error [predictions-unreadable] No such file or directory.",
+        "error [predictions-unreadable] There is no such file.",
         f"  where: {tmp_path / 'absent.csv'}",
     ]
-    assert ran.stderr.splitlines()[2].startswith("  to do: Write the file again")
+    assert ran.stderr.splitlines()[2] == f"  to do: Check the path. It is looked for in {tmp_path}."
 
 
 def test_problems_that_are_raised_anywhere_end_in_their_exit_code(
