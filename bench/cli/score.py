@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,7 +77,7 @@ def score(
                 recover_folders(folder)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
-        refuse_mixed(list_submissions(folder), entries, replicates, seed)
+        refuse_mixed(list_submissions(folder), entries, replicates, seed, board=space.board(opened.spec.id))
         plans = make_plans(opened, entries, replicates=replicates, seed=seed)
         cards: list[dict[str, Any]] = []
 
@@ -91,18 +92,14 @@ def score(
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
         with locked(folder / ".lock"):
             clear_parts(folder)
-            board = build_board(opened, list_submissions(folder), cache)
+            stored = list_submissions(folder)
+            board = build_board(opened, stored, cache, plans)
             write_json(space.board(opened.spec.id), board.plain())
-        _say_unscored(report, folder)
+        _say_unscored(report, [entry.slug for entry in stored if entry.waiting])
         report.say(f"On the board: {len(board.scorecards)}. Next: bench board, bench site build")
 
 
-def _say_unscored(report: Report, folder: Path) -> None:
-    from bench.submission.store import list_submissions
-
-    waiting = [
-        e.slug for e in list_submissions(folder) if e.manifest.kind != "reported" and not e.scorecard.exists()
-    ]
+def _say_unscored(report: Report, waiting: Sequence[str]) -> None:
     if waiting:
         report.say(f"Not scored yet, so not on the board: {', '.join(waiting)}. See `bench score --all`.")
 
@@ -166,7 +163,7 @@ def board(
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
         loaded = load_board(spec, folder, ScorecardSummary)
-        _say_unscored(report, folder)
+        _say_unscored(report, loaded.waiting)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]

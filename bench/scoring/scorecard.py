@@ -36,10 +36,12 @@ class Estimate(Document):
     warnings: tuple[str, ...] = ()
 
 
+KEPT = tuple(field.name for field in fields(intervals.Estimate) if field.name in Estimate.model_fields)
+
+
 def stored(found: intervals.Estimate) -> Estimate:
     """An estimate as it is stored."""
-    held = {f.name: getattr(found, f.name) for f in fields(found) if f.name in Estimate.model_fields}
-    return Estimate(**held)
+    return Estimate(**{name: getattr(found, name) for name in KEPT})
 
 
 class Point(Document):

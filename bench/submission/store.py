@@ -66,6 +66,11 @@ class Submission:
         """Folder of its timing records."""
         return self.folder / TIMINGS
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it holds predictions that were not scored yet."""
+        return self.manifest.kind != "reported" and not self.scorecard.exists()
+
 
 def check_slug(slug: str) -> None:
     """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
