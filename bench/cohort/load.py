@@ -30,6 +30,7 @@ from bench.cohort.spec import (
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform
 from bench.cohort.table import Cohort, Subgroups
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, raise_errors
+from bench.hints import nearest
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 
@@ -156,8 +157,12 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
 
 def _require_columns(spec: CohortSpec, table: pd.DataFrame, path: Path) -> None:
     if missing := sorted(_needed_columns(spec) - set(table.columns)):
-        message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(missing)}."
-        raise BenchError(Problem("cohort-columns", message, where=str(path)))
+        meant = {name: nearest(name, table.columns)[:1] for name in missing}
+        named = [f"{name} (is it {near[0]!r}?)" if near else name for name, near in meant.items()]
+        message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(named)}."
+        other = len(table.columns) == 1 and {";", "\t", "|"} & set(table.columns[0])
+        remedy = "Save the table with commas between columns." if other else ""
+        raise BenchError(Problem("cohort-columns", message, str(path), remedy))
     if table.empty:
         raise BenchError(Problem("cohort-table", "The table has no rows.", where=str(path)))
 

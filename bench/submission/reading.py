@@ -25,6 +25,7 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
+_NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
     b"\x80\x02": "a Python pickle",
@@ -170,9 +171,7 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         if not ragged:
             raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
     if ragged:
-        remedy = (
-            "" if ragged[0].expected > 1 else "Remove what stands above the header: it is the first line."
-        )
+        remedy = "" if ragged[0].expected > 1 else _NO_HEADER
         raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), str(path), remedy))
     _require_distinct_columns(table, path)
     return table
@@ -209,8 +208,9 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
     first, *others = lines or [0]
     place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
     count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
+    columns = "1 column" if rows[0].expected == 1 else f"{rows[0].expected} columns"
     more = "At least " if len(rows) >= MOST_RAGGED else ""
-    return f"{more}{count} not have the {rows[0].expected} columns of the header{place}."
+    return f"{more}{count} not have the {columns} of the header{place}."
 
 
 def _require_distinct_columns(table: pa.Table, path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_row_that_is_both_ragged_and_beyond_what_arrow_reads_is_no_traceback(t
 @pytest.mark.parametrize(
     ("change", "code", "says"),
     [
-        (lambda t: "# my model\n" + t, "predictions-ragged", "Remove what stands above the header"),
+        (lambda t: "# my model\n" + t, "predictions-ragged", "remove what stands above it"),
         (lambda t: t.replace(",", ", "), "predictions-header", "remove the blanks around the names"),
         (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "Save it as UTF-8"),
         (lambda t: '{"a": [1, 2]}', "predictions-format", "plain CSV"),
@@ -325,6 +325,26 @@ def test_a_missing_file_is_said_to_be_missing(
     assert [p["message"] for p in found] == ["There is no such file, nor a folder 'a'."]
     assert str(Path.cwd()) in found[0]["remedy"]
     assert "Write the file again" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["time", "absent.onnx"], "There is no such file."),
+        (["time", "m.onxx"], "There is no entry"),
+        (["sums", "absent"], "There is no such folder."),
+        (["site", "freeze", "My Release"], "lower-case letters, digits, dots and hyphens"),
+        (["score", "../Model"], "There is no entry '../Model'; there are: none."),
+        (["submit", "p.csv"], "such as --slug my-model"),
+        (["submit", "absent/p.csv", "--slug", "a", "--manifest", "m.toml"], "no such file"),
+        (["init", "new", "--cohort", "own.tml"], "neither a built-in cohort"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_other_commands_say_what_is_missing(words: list[str], says: str, space: Workspace, cli: Cli) -> None:
+    ran = cli(*words)
+    assert ran.exit_code in (1, 2)
+    assert says in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize("cohort", ["demo", "chexpert"])
