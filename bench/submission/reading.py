@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
+_FILLED = re.compile(rb"[^\r\n][^\n]*")
 _NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
@@ -68,10 +71,17 @@ class RawPredictions:
 
 def line_numbers(text: bytes, rows: Iterable[int]) -> list[int]:
     """Line numbers, from 1, of rows of a CSV text: its header is row 0, and empty lines are no rows."""
-    wanted = set(rows)
-    lines = io.BytesIO(text if b"\n" in text else text.replace(b"\r", b"\n"))
-    filled = (number for number, line in enumerate(lines, 1) if line.strip(b"\r\n"))
-    return [number for row, number in enumerate(islice(filled, max(wanted, default=-1) + 1)) if row in wanted]
+    wanted = sorted(set(rows))
+    text = text if b"\n" in text else text.replace(b"\r", b"\n")
+    if not (text.startswith((b"\r", b"\n")) or b"\n\n" in text or b"\n\r" in text):
+        return [row + 1 for row in wanted]
+    numbers, line, seen = [], 1, 0
+    for row, filled in enumerate(islice(_FILLED.finditer(text), max(wanted, default=-1) + 1)):
+        line += text.count(b"\n", seen, filled.start())
+        seen = filled.start()
+        if row in wanted:
+            numbers.append(line)
+    return numbers
 
 
 def _listed(numbers: Iterable[object]) -> str:
@@ -199,11 +209,15 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
     """What is said of ragged rows; their lines are looked for in a second reading by one thread."""
     found: list[_Ragged] = []
     with suppress(pa.ArrowException):
-        pyarrow.csv.read_csv(
+        blocks = pyarrow.csv.open_csv(
             pa.BufferReader(data),
-            read_options=pyarrow.csv.ReadOptions(use_threads=False),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
             parse_options=_noting(found, SHOWN),
+            convert_options=pyarrow.csv.ConvertOptions(  # one column as text, so that no value is at fault
+                include_columns=["f0"], column_types={"f0": pa.string()}
+            ),
         )
+        deque(blocks, maxlen=0)
     lines = line_numbers(data, [row.number - 1 for row in found if row.number])
     first, *others = lines or [0]
     place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""

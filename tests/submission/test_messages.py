@@ -70,6 +70,7 @@ def test_at_most_five_lines_are_named_and_never_an_id(
 
 def test_ragged_rows_of_a_large_file_are_found_by_line(tmp_path: Path) -> None:
     rows = ["i,a"] + [f"{k},0.5" for k in range(600_000)]  # several of Arrow's blocks
+    rows[300_000] = "7,text where numbers were"
     rows[400_000] = "x"
     rows[500_000] = "x,1,2"
     (tmp_path / "p.csv").write_text("\n".join(rows))
