@@ -208,9 +208,11 @@ def _changed(entry: Submission) -> BenchError:
 
 def keep_model(source: Path, target: Path) -> None:
     """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
-    if not target.exists():
-        with atomic_path(target) as part:
-            shutil.copyfile(source, part)
+    with locked(target.parent / LOCK):
+        clear_parts(target.parent)
+        if not target.exists():
+            with atomic_path(target) as part:
+                shutil.copyfile(source, part)
 
 
 def list_submissions(folder: Path) -> list[Submission]:
