@@ -62,6 +62,7 @@ def score(
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
+    from bench.scoring import ledger
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import list_submissions
@@ -72,6 +73,7 @@ def score(
         if folder.is_dir():
             with locked(folder / ".lock"):
                 recover_folders(folder)
+                clear_parts(folder / ledger.FOLDER)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
         refuse_mixed(list_submissions(folder), entries, replicates, seed, board=space.board(opened.spec.id))
