@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from markupsafe import Markup
@@ -23,6 +24,8 @@ CHART_TARGETS = 3
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
 Charts = list[tuple[str, Markup]]
+
+_xy = attrgetter("x", "y")
 
 
 def entry_view(
@@ -147,7 +150,7 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
 
 def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
     found = score.metrics.get(metric)
-    return Curve(score.label, tuple((p.x, p.y) for p in points), found.value if found else None)
+    return Curve(score.label, tuple(map(_xy, points)), found.value if found else None)
 
 
 def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
