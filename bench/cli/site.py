@@ -85,7 +85,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the site to this machine alone, and build again whenever something that it shows changes.
+    """Show the site to this machine alone; build again whenever something changes, and show that at once.
 
     Example: bench site serve
     """
