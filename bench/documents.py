@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -122,16 +123,21 @@ def read_toml(model: type[D], path: Path, code: str, limit: int = MAX_TOML_BYTES
 
 def read_json(model: type[D], path: Path, code: str) -> D:
     """A JSON file as a `model`; raises as `parse` does."""
-    text = read_text(path, code, MAX_BYTES)
+    return parse_json(model, read_bytes(path, code), code, str(path))
+
+
+def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
+    """JSON as a `model`; raises as `parse` does."""
     try:
-        return model.model_validate_json(text)  # one pass; what it refuses is read again to name every fault
+        return model.model_validate_json(data)  # one pass; what it refuses is read again to name every fault
     except ValidationError:
         pass
+    text = _text(data, code, where)
     try:
-        data = json.loads(text)
+        plain = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchError(Problem(code, f"Not valid JSON: {error}", where=str(path))) from error
-    return parse(model, data, code, str(path))
+        raise BenchError(Problem(code, f"Not valid JSON: {error}", where=where)) from error
+    return parse(model, plain, code, where)
 
 
 def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
@@ -140,25 +146,40 @@ def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
     Raises:
         BenchError: One problem of code `code`: it is missing, no regular file, too large or no such text.
     """
+    return _text(read_bytes(path, code, limit), code, str(path))
+
+
+def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
+    """A regular file of at most `limit` bytes.
+
+    Raises:
+        BenchError: It is missing, cannot be read, or is another thing or larger; a problem of code `code`.
+    """
     try:
         if path.exists() and not path.is_file():
             raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
         with path.open("rb") as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
-        text = data.decode("utf-8-sig")
-        return text.replace("\r\n", "\n") if "\r" in text else text
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        message = f"Not UTF-8 text: {error.reason}. Save it as UTF-8."
-        raise BenchError(Problem(code, message, where=f"{path}, line {line}")) from error
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, limit) + 1)  # no more, should it grow meanwhile
     except FileNotFoundError as error:
         message, remedy = not_there(path)
         raise BenchError(Problem(code, message, str(path), remedy)) from error
     except OSError as error:
         message = f"Cannot be read: {error.strerror or error}."
         raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
+    if len(data) > limit:
+        raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
+    return data
+
+
+def _text(data: bytes, code: str, where: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"Not UTF-8 text: {error.reason}. Save it as UTF-8."
+        raise BenchError(Problem(code, message, where=f"{where}, line {line}")) from error
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def _key(location: tuple[str | int, ...]) -> str:

@@ -199,7 +199,8 @@ def _noting(rows: list[_Ragged], most: int) -> pyarrow.csv.ParseOptions:
     """Options that skip ragged rows and note them in `rows`; reading ends at the last of `most`."""
 
     def note(row: pyarrow.csv.InvalidRow) -> str:
-        rows.append(_Ragged(row.actual_columns, row.expected_columns, row.number))
+        if len(rows) < most:  # other threads go on for a moment
+            rows.append(_Ragged(row.actual_columns, row.expected_columns, row.number))
         return "skip" if len(rows) < most else "error"
 
     return pyarrow.csv.ParseOptions(invalid_row_handler=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -208,9 +209,11 @@ def _changed(entry: Submission) -> BenchError:
 
 def keep_model(source: Path, target: Path) -> None:
     """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
-    if not target.exists():
-        with atomic_path(target) as part:
-            shutil.copyfile(source, part)
+    with locked(target.parent / LOCK):
+        clear_parts(target.parent)
+        if not target.exists():
+            with atomic_path(target) as part:
+                shutil.copyfile(source, part)
 
 
 def list_submissions(folder: Path) -> list[Submission]:
@@ -229,11 +232,21 @@ def list_submissions(folder: Path) -> list[Submission]:
 
 def _stored(folder: Path) -> Submission:
     """The submission in `folder`; links are refused, they could lead out of the store (``store-link``)."""
-    if links := [p.name for p in (folder, *sorted(folder.rglob("*"))) if p.is_symlink()]:
+    if links := [folder.name] if folder.is_symlink() else sorted(_links(folder)):
         message = f"{len(links)} links in a stored entry: {', '.join(links[:5])}."
         raise BenchError(Problem("store-link", message, where=str(folder)))
     check_slug(folder.name)
     return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Names of the links in a folder and those below it."""
+    with os.scandir(folder) as found:
+        for path in found:
+            if path.is_symlink():
+                yield path.name
+            elif path.is_dir():
+                yield from _links(Path(path.path))
 
 
 def find_submission(folder: Path, slug: str) -> Submission:
