@@ -47,12 +47,36 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
 
 def _said(model: type[BaseModel], fault: Any) -> str:
     """What is wrong, as a sentence; a key that a table does not have gets the nearest that it has."""
-    if fault["type"] == "extra_forbidden":
-        *table, key = fault["loc"]
-        known = _keys(model, table)
+    kind, place, context = fault["type"], fault["loc"], fault.get("ctx", {})
+    *table, key = place or ("",)
+    known = _keys(model, table)
+    if table and key not in known and key in _keys(model, []):
+        return "This key belongs to no table: write it above the first line in brackets."
+    if kind == "extra_forbidden":
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
         return f"This key is not known.{nearest}"
-    return f"{fault['msg'].removeprefix('Value error, ')}."
+    if kind == "union_tag_not_found":
+        return f"The key {context['discriminator']} is missing."
+    if kind == "union_tag_invalid":
+        return (
+            f"{context['discriminator']} is {context['tag']!r}, which is none of {context['expected_tags']}."
+        )
+    return _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind) or (
+        f"{fault['msg'].removeprefix('Value error, ')}."
+    )
+
+
+_SAID = {
+    "missing": "This key is missing.",
+    "string_type": "This should be text, in double quotes.",
+    "tuple_type": "This should be a list, in square brackets.",
+    "dict_type": "This should be a table of keys.",
+    "model_type": "This should be a table of keys.",
+    "int_type": "This should be a whole number, without quotes.",
+    "float_type": "This should be a number, without quotes.",
+    "date": "This should be a date such as 2026-01-31.",
+}
+"""What pydantic says of a kind of fault, in the words of who writes the file."""
 
 
 def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
@@ -65,7 +89,7 @@ def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
             for name, field in one.model_fields.items()
             if part in (name, field.alias)
         ]
-        tables = set().union(*inner) or tables  # a place in a list or the kind of a table leads no deeper
+        tables = set().union(*inner) if inner else tables  # a place in a list, or a kind, leads no deeper
     return sorted(field.alias or name for one in tables for name, field in one.model_fields.items())
 
 
@@ -142,7 +166,7 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
         raise BenchError(Problem(code, message, str(path), remedy)) from error
     except OSError as error:
         message = f"Cannot be read: {error.strerror or error}."
-        raise BenchError(Problem(code, message, where=str(path))) from error
+        raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
     if len(data) > limit:
         raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
     return data

@@ -11,6 +11,7 @@ from pydantic import Field
 from bench.cohort.spec import CohortSpec
 from bench.documents import Document, parse, parse_toml, read_json, read_toml
 from bench.errors import BenchError
+from bench.submission.manifest import Manifest
 
 
 class Inner(Document):
@@ -71,7 +72,7 @@ def test_nothing_is_converted_and_every_fault_has_its_key(text: str, key: str) -
         ("NAME = 1", "NAME: This key is not known. Did you mean 'name'?"),
         ("schema_ = 1", "schema_: This key is not known. Did you mean 'schema'?"),
         ("parts = [{ sise = 1 }]", "parts.0.sise: This key is not known. Did you mean 'size'?"),
-        ("parts = [{ count = 1 }]", "parts.0.count: This key is not known. Known here are size."),
+        ("parts = [{ zzz = 1 }]", "parts.0.zzz: This key is not known. Known here are size."),
         (
             "zzz = 1",
             "zzz: This key is not known. Known here are count, day, name, parts, schema.",
@@ -82,6 +83,51 @@ def test_an_unknown_key_gets_the_nearest_of_its_own_table(text: str, says: str) 
     with pytest.raises(BenchError) as caught:
         parse_toml(Example, f'name = "a"\n{text}', "cohort-spec", "x.toml")
     assert [p.message for p in caught.value.problems] == [says]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "team: This key is missing."),
+        ('inputs = "image"', "inputs: This should be a list, in square brackets."),
+        ("name = 7", "name: This should be text, in double quotes."),
+        ('date = "24.11.2026"', "date: This should be a date such as 2026-01-31."),
+        ("date = 2026", "date: This should be a date such as 2026-01-31."),
+        ('parameters = "7M"', "parameters: This should be a whole number, without quotes."),
+        ("links = 3", "links: This should be a table of keys."),
+        ("model = 3", "model: This should be a table of keys."),
+        ('kind = "best"', "kind: Input should be 'model', 'ensemble', 'baseline' or 'reported'."),
+        ('[links]\ncode = "x"', "links.code: must begin with https:// or http://."),
+        (
+            "[links]\nparameters = 7",
+            "links.parameters: This key belongs to no table: write it above the first line in brackets.",
+        ),
+        (
+            '[model]\nscores = "probability"',
+            "model.scores: This key belongs to no table: write it above the first line in brackets.",
+        ),
+    ],
+)
+def test_a_fault_is_said_in_the_words_of_who_writes_toml(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Manifest, text, "manifest-invalid", "x.toml")
+    assert says in [p.message for p in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("split = {}", "split: The key 'rule' is missing."),
+        (
+            'split = { rule = "random" }',
+            "split: 'rule' is 'random', which is none of 'hash', 'column', 'list', 'all-test'.",
+        ),
+    ],
+)
+def test_a_table_of_several_kinds_says_which_there_are(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
+    assert says in [p.message for p in caught.value.problems]
 
 
 def test_an_unknown_key_of_a_table_of_several_kinds_gets_the_nearest_of_all() -> None:

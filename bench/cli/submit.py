@@ -36,7 +36,7 @@ def template(
 
 def submit(
     predictions: Annotated[
-        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.")
+        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.", readable=False)
     ] = None,
     slug: Annotated[
         str,
@@ -48,16 +48,22 @@ def submit(
     ] = "",
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", metavar="FILE", help="submission.toml; default: the one beside."),
+        typer.Option(
+            "--manifest", metavar="FILE", help="submission.toml; default: the one beside.", readable=False
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="MODEL.onnx", help="Run this model on the test images.")
+        Path | None,
+        typer.Option(
+            "--model", metavar="MODEL.onnx", help="Run this model on the test images.", readable=False
+        ),
     ] = None,
     val: Annotated[
         Path | None,
         typer.Option(
             "--val",
             metavar="FILE",
+            readable=False,
             help="Predictions of the val images (rows of others are dropped): thresholds are chosen and a "
             "recalibration is fitted there. A model is run on them by itself.",
         ),
@@ -82,7 +88,7 @@ def submit(
     if val and model:
         raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
     if not slug and not dry_run:
-        raise typer.BadParameter("an entry needs a slug", param_hint="--slug")
+        raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
     from bench.submission.accept import accept_predictions, equal_entries, find_manifest, with_val
     from bench.submission.store import check_free, check_slug, keep_model, store
 

@@ -65,7 +65,11 @@ def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Pr
 def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFEST) -> list[Problem]:
     """What the manifest itself says wrongly about its model."""
     if manifest.model is None:
-        return [Problem("model-manifest", "The manifest has no table [model].", where)]
+        remedy = (
+            "Add the table; `bench template --out DIR` writes a manifest with an example of it, in comments. "
+            "Another manifest is named with `--manifest FILE`."
+        )
+        return [Problem("model-manifest", "The manifest has no table [model].", where, remedy)]
     problems = []
     targets = {target.name for target in spec.targets}
     if unknown := sorted(set(manifest.model.outputs) - targets):

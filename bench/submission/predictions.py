@@ -83,11 +83,7 @@ def load_predictions(
     columns = _choose_columns(raw.table.column_names, cohort, path)
     problems = list(columns.problems)
     rows = covered_rows(cohort, covered)
-    lines = _join(raw, columns.image, cohort, rows, path, problems)
-    if missing := int((lines < 0).sum()):
-        message = f"{missing:,} of {len(rows):,} images have no row."
-        remedy = f"Predict the missing images. {_TEMPLATES[covered]}"
-        problems.append(Problem("predictions-missing-id", message, f"{path}, column {columns.image}", remedy))
+    lines = _join(raw, columns.image, cohort, covered, path, problems)
     values: dict[str, Values] = {}
     for target, column in columns.targets.items():
         spec = next(t for t in cohort.spec.targets if t.name == target)
@@ -124,7 +120,8 @@ def _rename(wanted: list[str], names: list[str]) -> str:
     """What to do about a missing column where another has nearly its name."""
     for column in wanted:
         if near := nearest(column, names):
-            return f"If {near[0][:60]!r} is meant, rename it to {column!r}."
+            blank = "; remove the blanks around the names" if near[0] != near[0].strip() else ""
+            return f"If {near[0][:60]!r} is meant, rename it to {column!r}{blank}."
     return ""
 
 
@@ -171,11 +168,12 @@ def _join(
     raw: RawPredictions,
     column: str,
     cohort: Cohort,
-    rows: npt.NDArray[np.intp],
+    covered: Covered,
     path: Path,
     problems: list[Problem],
 ) -> npt.NDArray[np.intp]:
-    """(len(rows),) the file's row of each expected image, -1 where it has none."""
+    """(n,) the file's row of each image that it must cover, -1 where it has none."""
+    rows = covered_rows(cohort, covered)
     where = f"{path}, column {column}"
     ids = raw.table.column(column)
     found = pc.index_in(ids, value_set=cohort.image_ids).fill_null(-1).to_numpy().astype(np.intp)
@@ -196,8 +194,14 @@ def _join(
     if repeated := int((counts > 1).sum()):
         place = raw.first(kept[counts[found[kept]] > 1])
         rows_of_them = int(counts[counts > 1].sum())
-        message = f"{repeated:,} images have more than one row ({rows_of_them:,} rows); {place}."
+        images = "1 image has" if repeated == 1 else f"{repeated:,} images have"
+        message = f"{images} more than one row ({rows_of_them:,} rows); {place}."
         problems.append(Problem("predictions-duplicate-id", message, where))
+    missing = int((counts[rows] == 0).sum())
+    if missing and not (len(ids) and unknown.all()):  # ids that are all unknown leave nothing else to say
+        message = f"{missing:,} of {len(rows):,} images have no row."
+        remedy = f"Predict the missing images. {_TEMPLATES[covered]}"
+        problems.append(Problem("predictions-missing-id", message, where, remedy))
     line = np.full(len(cohort), -1, np.intp)
     line[found[kept]] = kept
     return line[rows]
@@ -220,6 +224,9 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
     return ""
 
 
+_EMPTY = "Fill in the column; one that is not the headline target may be left out."
+
+
 def _column(
     cells: pa.ChunkedArray,
     target: Target,
@@ -238,7 +245,7 @@ def _column(
     checks = [
         (text, "predictions-not-a-number", "are not numbers"),
         (blank, "predictions-nan", "are empty or NaN"),
-        (infinite, "predictions-infinite", "are infinite"),
+        (infinite, "predictions-infinite", "are infinite or too large"),
     ]
     if isinstance(target, BinaryTarget) and scores == "probability":
         outside = np.isfinite(values) & ((values < 0) | (values > 1))
@@ -248,7 +255,8 @@ def _column(
         if count := int(wrong.sum()):
             place = raw.first(np.sort(lines[present][wrong]))
             message = f"{count:,} of {len(values):,} values {what}; {place}."
-            problems.append(Problem(code, message, where))
+            remedy = _EMPTY if code == "predictions-nan" and count == len(values) else ""
+            problems.append(Problem(code, message, where, remedy))
     filled = np.full(len(lines), np.nan)
     filled[present] = values
     return filled

@@ -25,6 +25,7 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
+_NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
     b"\x80\x02": "a Python pickle",
@@ -39,6 +40,9 @@ _NOT_PREDICTIONS = {
     b"%PDF": "a PDF",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
 }
 
 
@@ -142,7 +146,11 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
             data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
+        message = f"Line {line:,} is not UTF-8 text: {error.reason}."
+        remedy = (
+            "Save it as UTF-8; spreadsheet programs call it CSV UTF-8. An ONNX file is named with `--model`."
+        )
+        raise _unreadable(path, message, remedy) from error
     header = data[: data.find(b"\n") + 1] or data
     if (columns := header.partition(b"\r")[0].count(b",") + 1) > MOST_COLUMNS:
         raise _unreadable(path, f"Its first line has {columns:,} columns; at most {MOST_COLUMNS:,} are read.")
@@ -163,7 +171,8 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         if not ragged:
             raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
     if ragged:
-        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), where=str(path)))
+        remedy = "" if ragged[0].expected > 1 else _NO_HEADER
+        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), str(path), remedy))
     _require_distinct_columns(table, path)
     return table
 
@@ -200,8 +209,9 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
     first, *others = lines or [0]
     place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
     count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
+    columns = "1 column" if rows[0].expected == 1 else f"{rows[0].expected} columns"
     more = "At least " if len(rows) >= MOST_RAGGED else ""
-    return f"{more}{count} not have the {rows[0].expected} columns of the header{place}."
+    return f"{more}{count} not have the {columns} of the header{place}."
 
 
 def _require_distinct_columns(table: pa.Table, path: Path) -> None:

@@ -255,11 +255,10 @@ def find_submission(folder: Path, slug: str) -> Submission:
     Raises:
         BenchError: ``entry-unknown``, naming the entries there are.
     """
-    check_slug(slug)
     path = folder / slug
-    if not (path / MANIFEST).is_file():
+    if not re.fullmatch(SLUG_PATTERN, slug) or not (path / MANIFEST).is_file():
         known = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
         shown = (", ".join(known[:20]) + (", …" if len(known) > 20 else "")) or "none"
-        message = f"There is no entry {slug!r}; there are: {shown}.{did_you_mean(slug, known)}"
+        message = f"There is no entry {slug[:80]!r}; there are: {shown}.{did_you_mean(slug, known)}"
         raise BenchError(Problem("entry-unknown", message, where=str(folder)))
     return _stored(path)

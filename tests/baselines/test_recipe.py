@@ -39,7 +39,7 @@ def test_every_fault_in_one_pass():
     messages = _faults(text)
     assert len(messages) == 3
     assert any(m == "epoch: This key is not known. Did you mean 'epochs'?" for m in messages)
-    assert any(m.startswith("epochs: Field required") for m in messages)
+    assert any(m.startswith("epochs: This key is missing") for m in messages)
     assert any(m.startswith("size: ") for m in messages)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_blank_lines_move_the_lines_that_are_named(
 def test_rows_of_parquet_are_called_rows(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
     pd.concat([good, good.iloc[[3]]], ignore_index=True).to_parquet(tmp_path / "p")
     (problem,) = refused(tmp_path / "p", cohort)
-    assert problem.message == "1 images have more than one row (2 rows); first in row 4, 103."
+    assert problem.message == "1 image has more than one row (2 rows); first in row 4, 103."
 
 
 def test_at_most_five_lines_are_named_and_never_an_id(
@@ -94,6 +95,36 @@ def test_a_row_that_is_both_ragged_and_beyond_what_arrow_reads_is_no_traceback(t
     with pytest.raises(BenchError) as caught:
         read_predictions_file(tmp_path / "p.csv", ("i",))
     assert caught.value.problems[0].code in ("predictions-ragged", "predictions-unreadable")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (lambda t: "# my model\n" + t, "predictions-ragged", "remove what stands above it"),
+        (lambda t: t.replace(",", ", "), "predictions-header", "remove the blanks around the names"),
+        (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "Save it as UTF-8"),
+        (lambda t: '{"a": [1, 2]}', "predictions-format", "plain CSV"),
+        (lambda t: "<!DOCTYPE html>", "predictions-format", "plain CSV"),
+        (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "Fill in the column"),
+        (
+            lambda t: re.sub(r",0\.(\d\d)\d*\n", r",\1.5\n", t),
+            "predictions-out-of-range",
+            "divide percentages by 100",
+        ),
+    ],
+)
+def test_the_remedy_fits_the_fault(
+    change: Callable[[str], str], code: str, says: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_bytes(change(good.to_csv(index=False)).encode("latin-1"))
+    (problem,) = refused(tmp_path / "p.csv", cohort)
+    assert problem.code == code
+    assert says in problem.as_dict()["remedy"]
+
+
+def test_ids_that_are_all_unknown_are_one_fault(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
+    good.assign(cxr_filename=" " + good.cxr_filename).to_csv(tmp_path / "p.csv", index=False)
+    assert [p.code for p in refused(tmp_path / "p.csv", cohort)] == ["predictions-unknown-id"]
 
 
 # Names
@@ -294,6 +325,26 @@ def test_a_missing_file_is_said_to_be_missing(
     assert [p["message"] for p in found] == ["There is no such file, nor a folder 'a'."]
     assert str(Path.cwd()) in found[0]["remedy"]
     assert "Write the file again" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["time", "absent.onnx"], "There is no such file."),
+        (["time", "m.onxx"], "There is no entry"),
+        (["sums", "absent"], "There is no such folder."),
+        (["site", "freeze", "My Release"], "lower-case letters, digits, dots and hyphens"),
+        (["score", "../Model"], "There is no entry '../Model'; there are: none."),
+        (["submit", "p.csv"], "such as --slug my-model"),
+        (["submit", "absent/p.csv", "--slug", "a", "--manifest", "m.toml"], "no such file"),
+        (["init", "new", "--cohort", "own.tml"], "neither a built-in cohort"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_other_commands_say_what_is_missing(words: list[str], says: str, space: Workspace, cli: Cli) -> None:
+    ran = cli(*words)
+    assert ran.exit_code in (1, 2)
+    assert says in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize("cohort", ["demo", "chexpert"])

@@ -48,7 +48,7 @@ FAULTS = [
     Fault(
         "unknown key", manifest(MANIFEST + "sede = 1\n"), "manifest-invalid", "^sede: This key is not known"
     ),
-    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: Field required"),
+    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: This key is missing"),
     Fault("bad TOML", manifest("name = \n"), "manifest-invalid", "Invalid value"),
     Fault("deep TOML", manifest("a = " + "[" * 5000), "manifest-invalid", "TOML"),
     Fault("not UTF-8", manifest(b'name = "\xff"'), "manifest-invalid", "UTF-8"),
