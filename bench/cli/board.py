@@ -32,6 +32,7 @@ def board(
     """
     from bench.board.outline import ScorecardSummary
     from bench.board.stored import load_board
+    from bench.documents import without_collector
     from bench.errors import BenchError, Problem
     from bench.hints import did_you_mean
 
@@ -42,7 +43,8 @@ def board(
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
-        loaded = load_board(spec, folder, ScorecardSummary)
+        with without_collector():
+            loaded = load_board(spec, folder, ScorecardSummary)
         say_waiting(report, loaded.waiting)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))

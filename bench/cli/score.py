@@ -60,6 +60,7 @@ def score(
     Example: bench score my-model
     """
     from bench.board.build import build_board, refuse_mixed
+    from bench.documents import without_collector
     from bench.environment import usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
     from bench.scoring import ledger
@@ -89,7 +90,7 @@ def score(
             workers = jobs or threads or usable_cores()
             score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
-        with locked(folder / ".lock"):
+        with locked(folder / ".lock"), without_collector():
             clear_parts(folder)
             stored = list_submissions(folder)
             board = build_board(opened, stored, cache, plans)
