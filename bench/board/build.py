@@ -23,7 +23,7 @@ from bench.files import round_significant, sha256_file
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.scoring.stored import read_scorecard
+from bench.scoring.stored import hashed_scorecard
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
 
@@ -48,9 +48,8 @@ def build_board(
             replicates (``board-mixed``).
     """
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
-    # Hashed before they are read: a scorecard that changes meanwhile makes the board stale, not wrong.
-    hashes = {e.slug: sha256_file(e.scorecard) for e in scored}
-    cards: dict[str, Scorecard] = {e.slug: read_scorecard(e, ScorecardSummary) for e in scored}
+    hashed = {e.slug: hashed_scorecard(e, ScorecardSummary) for e in scored}
+    cards = {slug: card for slug, (card, _) in hashed.items()}
     replicates, seed = _settings(cards)
     plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
     holdout, cv5 = (
@@ -76,7 +75,7 @@ def build_board(
         test_set=_test_set(cohort),
         targets=boards,
         cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
-        scorecards=hashes,
+        scorecards={slug: sha256 for slug, (_, sha256) in hashed.items()},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.board.model import Entry
+from bench.scoring.scorecard import Estimate
 from bench.timing.record import BatchTiming, TimingRecord
 
 
@@ -65,7 +66,9 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
         for record in entry.timings:
             timing = record.row(batch)
             if timing is not None:
-                row = SpeedRow(entry.slug, _auroc(entry, record, target), timing, why_unranked(timing))
+                auroc = auroc_of(entry, record, target)
+                value = None if auroc is None else auroc.value
+                row = SpeedRow(entry.slug, value, timing, why_unranked(timing))
                 found.setdefault(_setting(record), []).append(row)
     return tuple(
         SpeedColumn(
@@ -76,17 +79,24 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
 
 
 def why_unranked(row: BatchTiming) -> str:
-    """Why a row is not ranked: it ended otherwise, was unstable, or did not give the predictions."""
+    """Why a row is not ranked; empty where it is."""
+    return ": ".join(part for part in verdict(row) if part)
+
+
+def verdict(row: BatchTiming) -> tuple[str, str]:
+    """Why a row is not ranked, as a word and in words; both empty where it is ranked.
+
+    It ended otherwise, was unstable, or did not give the predictions.
+    """
     if row.ranked:
-        return ""
+        return "", ""
     if row.status != "ok":
-        return f"{row.status}: {row.message}"
+        return row.status, row.message
     if row.parity.status == "failed":
-        return f"parity failed: {row.parity.message}"
+        return "parity failed", row.parity.message
     if row.stability.stable is not True:
-        reasons = " ".join(reason.message for reason in row.stability.reasons)
-        return f"unstable: {reasons}" if reasons else "unstable"
-    return f"parity not checked: {row.parity.message}"
+        return "unstable", " ".join(reason.message for reason in row.stability.reasons)
+    return "parity not checked", row.parity.message
 
 
 def pareto_front(points: Iterable[tuple[str, float, float]]) -> tuple[str, ...]:
@@ -106,12 +116,18 @@ def _setting(record: TimingRecord) -> tuple[bool, str, str, str]:
     return not record.is_gpu, record.device, record.backend_label, record.precision
 
 
-def _auroc(entry: Entry, record: TimingRecord, target: str) -> float | None:
+def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None:
     """The entry's, or that of the record's own predictions where its precision is scored by itself."""
-    if record.precision == "int8":
-        return record.own_auroc.get(target)
+    if scored_alone(record):
+        own = record.own_auroc.get(target)
+        return None if own is None else Estimate(value=own)
     score = entry.scorecard.target(target) if entry.scorecard else None
-    return None if score is None else score.ranked.value
+    return None if score is None else score.ranked
+
+
+def scored_alone(record: TimingRecord) -> bool:
+    """Whether the record's precision makes another model of it: int8 has no gate of parity."""
+    return record.precision == "int8"
 
 
 def _ordered(rows: Sequence[SpeedRow]) -> tuple[SpeedRow, ...]:

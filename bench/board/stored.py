@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
 from bench.cohort.spec import CohortSpec
-from bench.documents import read_json
+from bench.documents import parse_json, read_bytes, read_json
 from bench.errors import BenchError, Problem
-from bench.files import sha256_file
+from bench.files import sha256_bytes
 from bench.scoring.ledger import by_team, read_ledger, team_key
 from bench.scoring.scorecard import Scorecard
-from bench.scoring.stored import read_scorecard
+from bench.scoring.stored import hashed_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 
@@ -33,29 +33,30 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
     submissions = [s for s in stored if not s.waiting]
     ledger = read_ledger(folder)
     teams = by_team(ledger.values())
-    entries = {
-        s.slug: replace(
-            _entry(s, card),
-            attempts=ledger.get(s.slug, ()),
-            team_attempts=teams.get(team_key(s.manifest.team), ()),
-        )
-        for s in submissions
-    }
-    current = {s.slug: sha256_file(s.scorecard) for s in submissions if entries[s.slug].scorecard}
+    entries, current = {}, {}
+    for submission in submissions:
+        slug, team = submission.slug, team_key(submission.manifest.team)
+        entry, sha256 = _entry(submission, card)
+        entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
+        if sha256:
+            current[slug] = sha256
     board = _read_board(folder / "board.json", spec, current)
     waiting = tuple(s.slug for s in stored if s.waiting)
     return LoadedBoard(spec=spec, board=board, entries=entries, waiting=waiting)
 
 
-def _entry(submission: Submission, card: type[Scorecard]) -> Entry:
+def _entry(submission: Submission, card: type[Scorecard]) -> tuple[Entry, str]:
+    """The entry, and the hash of its scorecard: empty for a reported one, which has none."""
     reported = submission.manifest.kind == "reported"
-    return Entry(
+    scorecard, sha256 = (None, "") if reported else hashed_scorecard(submission, card)
+    entry = Entry(
         slug=submission.slug,
         manifest=submission.manifest,
-        scorecard=None if reported else read_scorecard(submission, card),
+        scorecard=scorecard,
         timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
         whole=submission.scorecard if card is not Scorecard and not reported else None,
     )
+    return entry, sha256
 
 
 def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
@@ -66,10 +67,11 @@ def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
     """
     if entry.whole is None:
         return entry.scorecard
-    if board is None or sha256_file(entry.whole) != board.scorecards.get(entry.slug):
+    data = read_bytes(entry.whole, "scorecard-invalid")
+    if board is None or sha256_bytes(data) != board.scorecards.get(entry.slug):
         message = f"The scorecard of {entry.slug!r} changed after the board was computed from it."
         raise BenchError(Problem("board-stale", message, str(entry.whole)))
-    return read_json(Scorecard, entry.whole, "scorecard-invalid")
+    return parse_json(Scorecard, data, "scorecard-invalid", str(entry.whole))
 
 
 def _timing(submission: Submission, path: Path) -> TimingRecord:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,16 +46,15 @@ def build(
     """
     with reporting(as_json) as report:
         space = workspace()
-        boards = _boards(space, cohort)
         target = out or space.site
-        summary = _build(space, boards, target, base)
+        summary, cohorts = _build(space, cohort, target, base)
         report.result(
             folder=str(target),
-            cohorts=_ids(boards),
+            cohorts=cohorts,
             pages=summary.pages,
             written=summary.written,
         )
-        report.show(f"Built {summary.pages} pages of {', '.join(_ids(boards))}.")
+        report.show(f"Built {summary.pages} pages of {', '.join(cohorts)}.")
         report.show(f"Open {(target / 'index.html').resolve()}")
 
 
@@ -86,7 +83,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the site to this machine alone, and build again whenever something that it shows changes.
+    """Show the site to this machine alone; build again whenever something changes, and show that at once.
 
     Example: bench site serve
     """
@@ -101,7 +98,7 @@ def serve(
         def rebuild(changed: Sequence[Path] = ()) -> None:
             for path in changed[:3]:
                 report.say(f"Changed: {path}{f' and {len(changed) - 3} more' if len(changed) > 3 else ''}")
-            summary = _build(space, _boards(space, cohort), target, "/")
+            summary, _ = _build(space, cohort, target, "/")
             report.say(f"{summary.pages} pages, {summary.written} files written.")
 
         def again(changed: Sequence[Path]) -> None:
@@ -151,7 +148,7 @@ def freeze(
         boards = _boards(space, cohort)
         today = datetime.datetime.now(datetime.UTC).date()
         kept = freeze_boards(boards, release, space.releases, built_from=commit() or "", day=today)
-        report.result(release=release, archive=str(kept), cohorts=_ids(boards))
+        report.result(release=release, archive=str(kept), cohorts=[board.spec.id for board in boards])
         report.show(f"Release {release} is kept in {kept}; commit that file.")
 
 
@@ -177,15 +174,14 @@ def publish(
 
     with reporting(as_json) as report, tempfile.TemporaryDirectory() as temporary:
         space = workspace()
-        boards = _boards(space, cohort)
         site = Path(temporary) / "site"
-        summary = _build(space, boards, site, base)
+        summary, cohorts = _build(space, cohort, site, base)
         raise_errors(check_site(site))
-        report.result(cohorts=_ids(boards), pages=summary.pages)
+        report.result(cohorts=cohorts, pages=summary.pages)
         if dry_run:
             report.show(f"{summary.pages} pages are in order; nothing was pushed.")
             return
-        message = f"Site of {', '.join(_ids(boards))}{f', built from {commit()}' if commit() else ''}"
+        message = f"Site of {', '.join(cohorts)}{f', built from {commit()}' if commit() else ''}"
         pushed = publish_folder(site, space.root, remote=remote, branch=branch, message=message)
         report.result(commit=pushed.commit, branch=branch, changed=pushed.changed)
         if pushed.changed:
@@ -194,37 +190,26 @@ def publish(
             report.show(f"{branch} holds these pages already ({pushed.commit[:12]}).")
 
 
-def _build(space: Workspace, boards: list[LoadedBoard], out: Path, base: str) -> SiteSummary:
+def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
+    """Builds the site; returns what was done, and the cohorts."""
+    from bench.documents import without_collector
     from bench.environment import commit
     from bench.publish.releases import read_releases
     from bench.publish.site import build_site
 
-    releases = read_releases(space.releases)
-    with _no_collector():
-        return build_site(boards, out, base=base, built_from=commit() or "", releases=releases)
+    with without_collector():
+        boards = _boards(space, cohort)
+        releases = read_releases(space.releases)
+        summary = build_site(boards, out, base=base, built_from=commit() or "", releases=releases)
+    return summary, [board.spec.id for board in boards]
 
 
 def _boards(space: Workspace, cohort: list[str] | None) -> list[LoadedBoard]:
     from bench.board.outline import ScorecardOutline
     from bench.board.stored import load_board
 
-    with _no_collector():
-        specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
-        return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """No search for garbage: what is read stays to the end, and a search costs a fifth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _ids(boards: list[LoadedBoard]) -> list[str]:
-    return [board.spec.id for board in boards]
+    specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
+    return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
 
 
 def _with_entries(space: Workspace) -> list[CohortSpec]:

@@ -16,7 +16,8 @@ from bench.publish.format import decimal, interval
 from bench.publish.place import Place
 from bench.publish.rows import PAGE_ROWS, BoardTable, Row, tie_sentence
 from bench.publish.scales import tick_texts
-from bench.publish.speed_view import speed_points
+from bench.publish.speed import record_at
+from bench.publish.speed_view import Timed, speed_points
 
 FOREST_ROWS = 60
 """Rows of the forest plot; the table has the numbers of all."""
@@ -133,7 +134,11 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
     if not places or table.setting is None:
         return ""
     cells = [(row, row.cells[places[0]]) for row in rows if row.standing.rank is not None]
-    timed = [(row.entry, cell.value, not cell.note) for row, cell in cells if cell.value is not None]
+    timed = [
+        Timed(row.entry, record, cell.value, not cell.note)
+        for row, cell in cells
+        if cell.value is not None and (record := record_at(row.entry, table.setting))
+    ]
     points = speed_points(timed, table.target, home)
     return tradeoff(points, table.setting.label) if len(points) > 1 else ""
 

@@ -6,8 +6,8 @@ import datetime
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from bench.publish.format import decimal, printable
 from bench.publish.place import Place
@@ -72,7 +72,7 @@ def atom(found: Sequence[Change], base: str) -> bytes:
         '<feed xmlns="http://www.w3.org/2005/Atom">',
         "<title>CheXchoBench</title>",
         f"<id>{_identifier('changes')}</id>",
-        f'<link rel="self" href={quoteattr(base + "feed.xml")}/>',
+        f'<link rel="self" href="{escape(base)}feed.xml"/>',
         f"<updated>{updated.isoformat()}T00:00:00Z</updated>",
     ]
     for change in found[:FEED_ENTRIES]:
@@ -80,7 +80,7 @@ def atom(found: Sequence[Change], base: str) -> bytes:
             "<entry>",
             f"<title>{escape(change.name)}</title>",
             f"<id>{change.identifier}</id>",
-            f"<link href={quoteattr(base + change.path)}/>",
+            f'<link href="{escape(base + change.path)}"/>',
             f"<updated>{change.date.isoformat()}T00:00:00Z</updated>",
             f"<author><name>{escape(change.team)}</name></author>",
             f"<summary>{escape(printable(f'{change.cohort_title}. {change.summary}'))}</summary>",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from bench.board.model import Entry, Standing, Twins
@@ -59,6 +59,7 @@ class CohortPages:
                 self.ranked_cv5 = sum(s.rank is not None for s in target.standings)
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
+        self.whole = lru_cache(maxsize=1)(self._whole)
         self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
         self.key = digest(
             self.scene_key,
@@ -144,14 +145,10 @@ class CohortPages:
         folder = self.place.entry_folder(entry.slug)
         path, key = f"{folder}index.html", self.entry_keys[entry.slug]
 
-        @cache
-        def whole() -> Entry:
-            return replace(entry, scorecard=whole_scorecard(entry, self.loaded.board), whole=None)
-
         def render() -> bytes:
             twins, ranked = self.twins[entry.slug], self.ranked.get(self.loaded.spec.headline, 0)
             ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
-            view = entry_view(self.loaded, whole(), self.standings[entry.slug], twins, ranked)
+            view = entry_view(self.loaded, self.whole(entry.slug), self.standings[entry.slug], twins, ranked)
             return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
 
         yield Page(path, key, render)
@@ -159,7 +156,7 @@ class CohortPages:
         yield Page(
             f"{folder}entry.json",
             key,
-            lambda: published_json(published_entry(self.loaded, whole(), standings)),
+            lambda: published_json(published_entry(self.loaded, self.whole(entry.slug), standings)),
         )
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
@@ -169,6 +166,11 @@ class CohortPages:
                 key,
                 lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
             )
+
+    def _whole(self, slug: str) -> Entry:
+        """An entry with its curves, which its page and its JSON show one after the other."""
+        entry = self.loaded.entries[slug]
+        return replace(entry, scorecard=whole_scorecard(entry, self.loaded.board), whole=None)
 
     def _entry_key(self, entry: Entry) -> str:
         board = self.loaded.board

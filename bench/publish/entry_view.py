@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from markupsafe import Markup
@@ -13,16 +14,19 @@ from bench.publish.bibtex import bibtex
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
-from bench.publish.format import METRIC_LABELS, estimate, metric_label, plural, sentence
+from bench.publish.format import METRIC_LABELS, decimal, estimate, metric_label, plural, sentence
 from bench.publish.rows import rank_text
-from bench.publish.speed import verdict
+from bench.publish.speed import share_of_limit, verdict, work_cells
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
+from bench.timing.record import TimingRecord
 
 TABLE_METRICS = ("auroc", "auprc", "ece", "brier", "calibration_slope", "calibration_intercept")
 CHART_TARGETS = 3
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
 Charts = list[tuple[str, Markup]]
+
+_xy = attrgetter("x", "y")
 
 
 def entry_view(
@@ -66,7 +70,12 @@ def entry_view(
         **_subgroups(card, loaded.spec.headline),
         "reference_rows": reference_rows(loaded.board, scores, standings),
         **audit_view(card, scores, loaded.spec.headline),
-        "timings": [(record, row, *verdict(row)) for record in entry.timings for row in record.batches],
+        "timings": [
+            (record, row, *verdict(row), *share_of_limit(record, row))
+            for record in entry.timings
+            for row in record.batches
+        ],
+        "work": [words for record in entry.timings for words in _work(record, labels)],
         "provenance": _provenance(entry),
         "bibtex": bibtex(entry, loaded.spec),
     }
@@ -147,7 +156,7 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
 
 def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
     found = score.metrics.get(metric)
-    return Curve(score.label, tuple((p.x, p.y) for p in points), found.value if found else None)
+    return Curve(score.label, tuple(map(_xy, points)), found.value if found else None)
 
 
 def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
@@ -186,6 +195,20 @@ def _subgroup_row(group: SubgroupScore) -> ForestRow:
         auroc.high,
         note=note if auroc.value is not None else auroc.reason,
     )
+
+
+def _work(record: TimingRecord, labels: dict[str, str]) -> Iterator[str]:
+    """What an image costs at one setting and what limits it; the AUROC of a precision scored by itself."""
+    setting = f"{record.backend_label}, {record.precision}, {record.device}"
+    if cells := work_cells(record.roofline):
+        mflop, image, weights, _, gflop_per_s, gb_per_s = cells
+        yield (
+            f"{setting}: {mflop} MFLOP and {image} MB an image, {weights} MB of weights a batch; the device "
+            f"was seen to reach {gflop_per_s} GFLOP/s and {gb_per_s} GB/s."
+        )
+    if record.own_auroc:
+        values = (f"{labels.get(t, t)} {decimal(value)}" for t, value in record.own_auroc.items())
+        yield f"{setting}: AUROC of its own predictions {', '.join(values)}."
 
 
 def _provenance(entry: Entry) -> list[tuple[str, str]]:

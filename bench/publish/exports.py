@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.files import canonical_json
@@ -137,8 +138,7 @@ def csv_bytes(rows: Iterable[Sequence[Field]]) -> bytes:
     """Rows as UTF-8 CSV, a line each. A text that a spreadsheet would run begins with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    for row in rows:
-        writer.writerow([_field(value) for value in row])
+    writer.writerows([v if v is None else _WRITTEN[type(v)](v) for v in row] for row in rows)
     return buffer.getvalue().encode()
 
 
@@ -147,20 +147,19 @@ def inert(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(INERT) or text.startswith(INERT) else text
 
 
-def _field(value: Field) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return _text(value) if isinstance(value, str) else str(value)
-
-
 @lru_cache(maxsize=4096)
 def _text(text: str) -> str:
     """A text as one inert line; labels and reasons come back in every row."""
     return inert(_BREAKS.sub(" ", printable(text)))
+
+
+_WRITTEN: dict[type, Callable[[Any], str]] = {
+    float: "{:.9g}".format,
+    int: str,
+    bool: {True: "yes", False: "no"}.__getitem__,
+    str: _text,
+}
+"""How a field is written, by its type; None is an empty field."""
 
 
 def _first_fields(table: BoardTable, row: Row) -> list[Field]:

@@ -73,7 +73,9 @@ def decimal(value: float | None, digits: int = 3) -> str:
     if value is None:
         return NOT_AVAILABLE
     text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+    if text[0] != "-":
+        return text
+    return text[1:] if float(text) == 0 else f"−{text[1:]}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pydantic
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from bench import __version__
@@ -106,9 +107,9 @@ class Site:
         for path in sorted((self.sources / "static").iterdir()):
             data = path.read_bytes()
             yield Page(f"static/{path.name}", digest(data), lambda data=data: data)  # type: ignore[misc]
+        key = digest(self.key, pydantic.VERSION)
         for name in PUBLISHED:
-            data = schema(name)
-            yield Page(f"schemas/{name}.schema.json", digest(data), lambda data=data: data)  # type: ignore[misc]
+            yield Page(f"schemas/{name}.schema.json", key, lambda name=name: schema(name))  # type: ignore[misc]
         if not self.release:
             yield Page("robots.txt", digest(self.base), lambda: robots(self.base))
 
@@ -152,8 +153,8 @@ class Site:
 
 
 def _sources_key(sources: Path) -> str:
-    """Digest of templates, content, and of the code that fills them in."""
-    code = Path(__file__).parent
+    """Digest of templates, content, and of the package's code: whatever of it pages show is made anew."""
+    code = Path(__file__).parents[1]
     files = [
         *(
             p

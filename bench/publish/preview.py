@@ -1,4 +1,7 @@
-"""A preview on this machine alone: serves the built folder, and builds again when what it shows changes."""
+"""A preview on this machine alone: serves the built folder, and builds again when what it shows changes.
+
+Pages load themselves again after a build; what makes them is added on the way and stands in no file.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from bench.publish.reload import SCRIPT, SCRIPT_PATH, VERSION_PATH, following, site_version
 
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")
@@ -43,13 +51,33 @@ class _Pages(SimpleHTTPRequestHandler):
         if code != 404 or not page.is_file():
             super().send_error(code, message, explain)
             return
-        data = page.read_bytes()
-        self.send_response(404)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        data = self._send(self._following(page), "text/html", 404)
+        if self.command != "HEAD":
+            self.wfile.write(data.getvalue())
+
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        """The head of an answer, and what is to follow."""
+        path = urlsplit(self.path).path
+        if path == SCRIPT_PATH:
+            return self._send(SCRIPT, "text/javascript")
+        if path == VERSION_PATH:
+            return self._send(site_version(Path(self.directory)).encode(), "text/plain")
+        page = Path(self.translate_path(self.path))
+        page = page / "index.html" if path.endswith("/") else page
+        if page.suffix == ".html" and page.is_file():
+            return self._send(self._following(page), "text/html")
+        return super().send_head()
+
+    def _following(self, page: Path) -> bytes:
+        version = site_version(Path(self.directory))  # before the page is read: it may be newer, never older
+        return following(page.read_bytes(), version)
+
+    def _send(self, data: bytes, kind: str, code: int = 200) -> BytesIO:
+        self.send_response(code)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        return BytesIO(data)
 
     def list_directory(self, path: object) -> None:  # noqa: ARG002 - the base class names it
         self.send_error(404)

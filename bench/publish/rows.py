@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.publish.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence, significant
-from bench.publish.speed import Setting, column_setting, row_at, verdict
+from bench.publish.speed import BATCH, Setting, column_setting, record_at, verdict
 from bench.scoring.scorecard import Estimate, TargetScore
 
 PAGE_ROWS = 200
@@ -176,7 +176,8 @@ def _cell(key: str, entry: Entry, score: TargetScore | None, setting: Setting | 
 
 def speed_cell(entry: Entry, setting: Setting | None) -> Cell:
     """Median latency at the board's setting; a figure that is not ranked keeps its word."""
-    row = row_at(entry, setting)
+    record = record_at(entry, setting)
+    row = record.row(BATCH) if record else None
     if row is None:
         return Cell(NOT_AVAILABLE, None, "Not timed at the setting of this column.")
     word, why = verdict(row)

@@ -73,18 +73,17 @@ def build_site(
 
 
 def _write_site(site: Site, out: Path) -> SiteSummary:
-    """Writes the pages beside `out` and swaps them in; hold the lock of `out`."""
+    """Writes the pages beside `out` and swaps them in, if one changed; hold the lock of `out`."""
     _check_out(out)
-    before = _keys(out)
-    keys: dict[str, str] = {}
-    made: set[Path] = set()
-    unchanged = 0
-    with atomic_folder(out, durable=False) as part:
-        for page in site_pages(site):
-            keys[page.path] = page.key
-            unchanged += _place(page, part, out, before.get(page.path) == page.key, made)
-        (part / BUILD_RECORD).write_bytes(canonical_json(keys))
+    before, pages = _keys(out), list(site_pages(site))
+    keys = {page.path: page.key for page in pages}
     html = sum(path.endswith(".html") for path in keys)
+    if keys == before and _files(out) == {*keys, BUILD_RECORD}:
+        return SiteSummary(out, html, len(keys), 0, len(keys))
+    made: set[Path] = set()
+    with atomic_folder(out, durable=False) as part:
+        unchanged = sum(_place(page, part, out, before.get(page.path) == page.key, made) for page in pages)
+        (part / BUILD_RECORD).write_bytes(canonical_json(keys))
     return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
 
 
@@ -102,23 +101,33 @@ def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -
     if target.parent not in made:
         target.parent.mkdir(parents=True, exist_ok=True)
         made.add(target.parent)
-    if same_key and old.is_file():
-        _keep(old, target)
+    if same_key and _kept(old, target):
         return True
     data = page.render()
     if old.is_file() and old.stat().st_size == len(data) and old.read_bytes() == data:
-        _keep(old, target)
-        return True
+        return _kept(old, target)
     target.write_bytes(data)
     return False
 
 
-def _keep(old: Path, target: Path) -> None:
-    """The file of the earlier build in its new place; copied where the file system has no links."""
+def _kept(old: Path, target: Path) -> bool:
+    """Puts the file of the earlier build in its new place; False where there is none.
+
+    It is copied where the file system has no links.
+    """
     try:
         os.link(old, target)
+    except FileNotFoundError:
+        return False
     except OSError:
         shutil.copy2(old, target)
+    return True
+
+
+def _files(out: Path) -> set[str]:
+    """Every file below `out`, relative to it."""
+    below = ((Path(folder).relative_to(out), names) for folder, _, names in os.walk(out))
+    return {(folder / name).as_posix() for folder, names in below for name in names}
 
 
 def _keys(out: Path) -> dict[str, str]:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.board import speed
 from bench.board.model import Entry
-from bench.publish.format import printable, sentence
-from bench.timing.record import BatchTiming, TimingRecord
+from bench.publish.format import NOT_AVAILABLE, percent, printable, sentence, significant
+from bench.timing.record import BatchTiming, Roofline, TimingRecord
 
 BATCH = 1
 
@@ -44,28 +45,54 @@ def column_setting(entries: Iterable[Entry]) -> Setting | None:
     return min(counted, key=lambda s: (-counted[s], s.backend, s.precision, s.device))
 
 
-def row_at(entry: Entry, setting: Setting | None) -> BatchTiming | None:
-    """The row of batch 1 at a setting; None where the entry was not timed there."""
-    for record in entry.timings:
-        if setting_of(record) == setting:
-            return record.row(BATCH)
-    return None
+def record_at(entry: Entry, setting: Setting | None) -> TimingRecord | None:
+    """An entry's record at a setting; None where it was not timed there."""
+    return next((record for record in entry.timings if setting_of(record) == setting), None)
 
 
 def verdict(row: BatchTiming) -> tuple[str, str]:
     """Why a row is not ranked, as a word and a sentence; both empty where it is ranked."""
-    if row.status != "ok":
-        word = row.status.replace("-", " ")
-        return word, sentence(row.message or f"The run ended as {word}")
-    if row.parity.status == "failed":
-        return "parity failed", sentence(
-            row.parity.message or "The timed session did not reproduce the predictions"
-        )
-    if row.stability.stable is not True:
-        reasons = "; ".join(reason.message.strip().rstrip(".") for reason in row.stability.reasons)
-        return "unstable", sentence(reasons or "Nothing was measured that shows it to be stable")
-    if row.parity.status != "passed":
-        return "parity not checked", sentence(
-            row.parity.message or "The outputs were not compared with the stored predictions"
-        )
-    return "", ""
+    word, why = speed.verdict(row)
+    word = word.replace("-", " ")
+    return word, sentence(why or UNEXPLAINED.get(word, f"The run ended as {word}")) if word else ""
+
+
+UNEXPLAINED = {
+    "parity failed": "The timed session did not reproduce the predictions",
+    "unstable": "Nothing was measured that shows it to be stable",
+    "parity not checked": "The outputs were not compared with the stored predictions",
+}
+
+
+def share_of_limit(record: TimingRecord, row: BatchTiming) -> tuple[str, str]:
+    """The share of the roofline that a row reaches, or why it is not known."""
+    if row.limit_fraction is not None:
+        return percent(row.limit_fraction, 0), ""
+    if row.end_to_end.p50.value_ms is None:
+        return NOT_AVAILABLE, "Not measured."
+    if record.roofline.device_gflop_per_s is None:
+        return NOT_AVAILABLE, sentence(record.roofline.reason or "The limit was not measured")
+    return (
+        NOT_AVAILABLE,
+        "The device was seen to do less than the model did: it was busy with something else.",
+    )
+
+
+def work_cells(roofline: Roofline) -> tuple[str, ...]:
+    """MFLOP and MB of an image, MB of weights, operations for each byte at batch 1, GFLOP/s and GB/s.
+
+    Empty where the limit is not known.
+    """
+    found = (
+        roofline.mflop_per_image,
+        roofline.image_mb,
+        roofline.weight_mb,
+        roofline.device_gflop_per_s,
+        roofline.device_gb_per_s,
+    )
+    known = [value for value in found if value is not None]
+    if len(known) < len(found):
+        return ()
+    mflop, image, weights, *device = known
+    for_each_byte = mflop / (image + weights) if image + weights > 0 else None
+    return tuple(significant(value) for value in (mflop, image, weights, for_each_byte, *device))

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from bench.board.model import Entry, LoadedBoard
+from bench.board.speed import auroc_of, scored_alone
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
-from bench.publish.speed import BATCH, Setting, setting_of, verdict
+from bench.publish.rows import Cell, estimate_cell
+from bench.publish.speed import BATCH, Setting, setting_of, share_of_limit, verdict, work_cells
 from bench.timing.record import BatchTiming, TimingRecord
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedRow:
-    """One entry at one batch size; `word` and `why` say why it is not ranked."""
+    """One entry at one batch size; `word` and `why` say why it is not ranked, `own` whose AUROC it is."""
 
     entry: Entry
     record: TimingRecord
     timing: BatchTiming
+    auroc: Cell
+    own: bool
+    limit: str
+    limit_why: str
     word: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """What an image costs one entry, and what the device was seen to do; without figures `why` says why."""
+
+    entry: Entry
+    cells: tuple[str, ...]
     why: str
 
 
@@ -31,59 +47,83 @@ class SpeedSection:
     setting: Setting
     is_gpu: bool
     rows: tuple[SpeedRow, ...]
+    work: tuple[WorkRow, ...]
     chart: Markup | str
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An entry's latency at one setting, and whether it may be ranked."""
+
+    entry: Entry
+    record: TimingRecord
+    latency_ms: float
+    eligible: bool
 
 
 def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
     """The template's values of the speed page."""
+    headline = loaded.spec.headline
     settings: dict[Setting, list[SpeedRow]] = {}
     for slug in sorted(loaded.entries):
         entry = loaded.entries[slug]
         for record in entry.timings:
-            rows = [SpeedRow(entry, record, timing, *verdict(timing)) for timing in record.batches]
-            settings.setdefault(setting_of(record), []).extend(rows)
+            settings.setdefault(setting_of(record), []).extend(_rows(entry, record, headline))
     order = sorted(settings, key=lambda s: (not _is_gpu(settings[s]), s.device, s.backend, s.precision))
-    return {"sections": [_section(loaded, setting, settings[setting], home) for setting in order]}
+    return {
+        "headline_label": next(t.label for t in loaded.spec.targets if t.name == headline),
+        "sections": [_section(headline, setting, settings[setting], home) for setting in order],
+    }
 
 
-def speed_points(timed: list[tuple[Entry, float, bool]], target: str, home: str) -> list[SpeedPoint]:
-    """Points of one target's speed chart from (entry, latency in ms, whether it may be ranked)."""
+def speed_points(timed: Sequence[Timed], target: str, home: str) -> list[SpeedPoint]:
+    """Points of one target's speed chart."""
     points = []
-    for entry, latency_ms, eligible in timed:
-        score = entry.scorecard.target(target) if entry.scorecard else None
-        auroc = score.metrics.get("auroc") if score else None
-        if auroc is None or auroc.value is None or latency_ms <= 0:
+    for one in timed:
+        auroc = auroc_of(one.entry, one.record, target)
+        if auroc is None or auroc.value is None or one.latency_ms <= 0:
             continue
         points.append(
             SpeedPoint(
-                name=entry.manifest.name,
-                slug=entry.slug,
-                href=f"{home}e/{entry.slug}/index.html",
-                latency_ms=latency_ms,
+                name=one.entry.manifest.name,
+                slug=one.entry.slug,
+                href=f"{home}e/{one.entry.slug}/index.html",
+                latency_ms=one.latency_ms,
                 auroc=auroc.value,
                 low=auroc.low,
                 high=auroc.high,
-                eligible=eligible,
+                eligible=one.eligible,
             )
         )
     return points
+
+
+def _rows(entry: Entry, record: TimingRecord, headline: str) -> list[SpeedRow]:
+    own = scored_alone(record)
+    missing = f"{record.precision}'s own predictions were not scored" if own else "not scored"
+    auroc = estimate_cell(auroc_of(entry, record, headline), missing=missing)
+    return [
+        SpeedRow(entry, record, timing, auroc, own, *share_of_limit(record, timing), *verdict(timing))
+        for timing in record.batches
+    ]
 
 
 def _is_gpu(rows: list[SpeedRow]) -> bool:
     return any(row.record.is_gpu for row in rows)
 
 
-def _section(loaded: LoadedBoard, setting: Setting, rows: list[SpeedRow], home: str) -> SpeedSection:
+def _section(headline: str, setting: Setting, rows: list[SpeedRow], home: str) -> SpeedSection:
     ordered = sorted(rows, key=lambda r: (r.timing.batch, bool(r.word), _latency(r), r.entry.slug))
     timed = [
-        (row.entry, row.timing.end_to_end.p50.value_ms, not row.word)
+        Timed(row.entry, row.record, latency, not row.word)
         for row in rows
-        if row.timing.batch == BATCH and row.timing.end_to_end.p50.value_ms is not None
+        if row.timing.batch == BATCH and (latency := row.timing.end_to_end.p50.value_ms) is not None
     ]
-    known = [(entry, value, eligible) for entry, value, eligible in timed if value is not None]
-    points = speed_points(known, loaded.spec.headline, home)
+    points = speed_points(timed, headline, home)
     chart = tradeoff(points, setting.label) if len(points) > 1 else ""
-    return SpeedSection(setting, _is_gpu(rows), tuple(ordered), chart)
+    records = {row.entry.slug: (row.entry, row.record.roofline) for row in rows}
+    work = tuple(WorkRow(e, work_cells(r), r.reason) for e, r in records.values())
+    return SpeedSection(setting, _is_gpu(rows), tuple(ordered), work, chart)
 
 
 def _latency(row: SpeedRow) -> float:

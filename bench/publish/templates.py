@@ -69,4 +69,4 @@ def http_only(link: str) -> str:
 
 def _clean(value: Any) -> Any:
     """Strings lose what XML forbids; markup of ours stays markup."""
-    return words.printable(value) if type(value) is str else value
+    return value if type(value) is not str or value.isprintable() else words.printable(value)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.documents import read_json
+from bench.documents import parse_json, read_bytes
 from bench.errors import BenchError, Problem
-from bench.files import sha256_file
+from bench.files import sha256_bytes, sha256_file
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.submission.store import Submission
 
 
 def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> Scorecard:
-    """The stored scorecard of an entry.
+    """The stored scorecard of an entry; arguments and errors as `hashed_scorecard`."""
+    return hashed_scorecard(submission, model)[0]
+
+
+def hashed_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> tuple[Scorecard, str]:
+    """The stored scorecard of an entry and the SHA-256 of its file, from one reading.
 
     Args:
         submission: The entry.
@@ -25,7 +30,8 @@ def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    card = read_json(model, path, "scorecard-invalid")
+    data = read_bytes(path, "scorecard-invalid")
+    card = parse_json(model, data, "scorecard-invalid", str(path))
     said = submission.manifest
     if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
@@ -37,7 +43,7 @@ def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card
+    return card, sha256_bytes(data)
 
 
 def sha256_or_empty(path: Path) -> str:

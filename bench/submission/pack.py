@@ -101,7 +101,7 @@ def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, cohort: Cohort, pat
 
 def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
     try:
-        data = read_bounded(path, MAX_BYTES, lambda message: _refused(path, message))
+        data = read_bounded(path, MAX_BYTES, lambda message, _: _refused(path, message))
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         text = (file.schema_arrow.metadata or {})[_KEY]
         return file, PackStamp.model_validate_json(text)

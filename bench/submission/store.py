@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -23,9 +24,9 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
-from bench.submission.manifest import SLUG_PATTERN, Manifest
+from bench.hints import did_you_mean
+from bench.submission.manifest import MANIFEST, SLUG_PATTERN, SLUG_RULE, Manifest
 
-MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
@@ -74,8 +75,18 @@ class Submission:
 
 def check_slug(slug: str) -> None:
     """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
-    if not re.fullmatch(SLUG_PATTERN, slug) or re.fullmatch(_DEVICE_NAMES, slug):
-        raise BenchError(Problem("slug-invalid", f"{slug[:80]!r} cannot be a slug."))
+    if re.fullmatch(_DEVICE_NAMES, slug):
+        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
+    if not re.fullmatch(SLUG_PATTERN, slug):
+        message = f"{slug[:80]!r} cannot be a slug, which has {SLUG_RULE}."
+        raise BenchError(Problem("slug-invalid", message, remedy=_nearest_slug(slug)))
+
+
+def _nearest_slug(text: str) -> str:
+    """What to do, where a slug can be made of the text; other letters than ASCII's are left to its author."""
+    near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
+    fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not re.fullmatch(_DEVICE_NAMES, near)
+    return f"Choose for example `{near}`." if fits else ""
 
 
 def check_free(folder: Path, slug: str) -> None:
@@ -221,11 +232,21 @@ def list_submissions(folder: Path) -> list[Submission]:
 
 def _stored(folder: Path) -> Submission:
     """The submission in `folder`; links are refused, they could lead out of the store (``store-link``)."""
-    if links := [p.name for p in (folder, *sorted(folder.rglob("*"))) if p.is_symlink()]:
+    if links := [folder.name] if folder.is_symlink() else sorted(_links(folder)):
         message = f"{len(links)} links in a stored entry: {', '.join(links[:5])}."
         raise BenchError(Problem("store-link", message, where=str(folder)))
     check_slug(folder.name)
     return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Names of the links in a folder and those below it."""
+    with os.scandir(folder) as found:
+        for path in found:
+            if path.is_symlink():
+                yield path.name
+            elif path.is_dir():
+                yield from _links(Path(path.path))
 
 
 def find_submission(folder: Path, slug: str) -> Submission:
@@ -234,9 +255,10 @@ def find_submission(folder: Path, slug: str) -> Submission:
     Raises:
         BenchError: ``entry-unknown``, naming the entries there are.
     """
-    check_slug(slug)
     path = folder / slug
-    if not (path / MANIFEST).is_file():
-        known = ", ".join(sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))) or "none"
-        raise BenchError(Problem("entry-unknown", f"There is no entry {slug!r}; there are: {known}."))
+    if not re.fullmatch(SLUG_PATTERN, slug) or not (path / MANIFEST).is_file():
+        known = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
+        shown = (", ".join(known[:20]) + (", …" if len(known) > 20 else "")) or "none"
+        message = f"There is no entry {slug[:80]!r}; there are: {shown}.{did_you_mean(slug, known)}"
+        raise BenchError(Problem("entry-unknown", message, where=str(folder)))
     return _stored(path)

@@ -295,6 +295,24 @@ def test_a_reader_that_goes_away_is_no_fault(space: Workspace) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["explain --list --json", "explain nope --json", "explain --list"])
+@pytest.mark.parametrize("end", ["> /dev/full", "| true"])
+def test_a_full_disk_or_a_reader_that_is_gone_is_no_traceback(words: str, end: str, space: Workspace) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' -m bench {words} {end}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=space.root,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if "full" in end:
+        assert done.returncode == 1
+        assert "unknown-code" in done.stderr or "No space left" in done.stderr
+
+
 def test_outside_a_workspace_it_is_said_what_to_do(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -516,10 +534,41 @@ def test_a_problem_is_shown_with_place_and_remedy(space: Workspace, cli: Cli, tm
     ran = cli("submit", tmp_path / "absent.csv", "--slug", "a")
     assert ran.stdout == ""
     assert ran.stderr.splitlines()[:2] == [
-        "error [predictions-unreadable] No such file or directory.",
+        "error [predictions-unreadable] There is no such file.",
         f"  where: {tmp_path / 'absent.csv'}",
     ]
-    assert ran.stderr.splitlines()[2].startswith("  to do: Write the file again")
+    assert ran.stderr.splitlines()[2] == f"  to do: Check the path. It is looked for in {tmp_path}."
+
+
+def test_problems_with_the_same_place_and_remedy_say_both_once(
+    space: Workspace, cli: Cli, good: pd.DataFrame, tmp_path: Path
+) -> None:
+    good_file(good, tmp_path)
+    (tmp_path / "m.toml").write_text('name = "x"\nteam = "y"\n')
+    said = cli("submit", tmp_path / "p.csv", "--manifest", tmp_path / "m.toml", "--slug", "a").stderr
+    lines = [line.split(":")[0] for line in said.splitlines()]
+    assert lines == ["error [manifest-invalid] date", "error [manifest-invalid] inputs", "  where", "  to do"]
+
+
+def test_a_temporary_file_of_ours_is_not_named(
+    space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device", str(space.root / ".x.ab12.part"))
+
+    monkeypatch.setattr("bench.cohort.summary.summarise", full)
+    assert cli("cohort", "split", "--json").object["problems"][0]["where"] == str(space.root)
+
+
+def test_a_file_that_may_not_be_read_is_a_problem_and_no_wrong_usage(
+    space: Workspace, cli: Cli, good: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = good_file(good, tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # what an option's type would ask
+    ran = cli(
+        "submit", path, "--val", path, "--manifest", tmp_path / "submission.toml", "--slug", "a", "--json"
+    )
+    assert (ran.exit_code, ran.codes[-1]) == (1, "predictions-missing-id")
 
 
 def test_problems_that_are_raised_anywhere_end_in_their_exit_code(

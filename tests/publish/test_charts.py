@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.board.speed import pareto_front
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.interval import interval_axis, interval_cell
 from bench.publish.charts.ranks import RankRow, rank_chart
 from bench.publish.charts.simplify import simplified
-from bench.publish.charts.tradeoff import SpeedPoint, front, tradeoff
+from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.publish.scales import Linear
 from bench.scoring.scorecard import DecisionPoint, Estimate, ReliabilityBin, ScoreDistribution
 from tests.publish.boards import HOSTILE
@@ -128,17 +129,11 @@ points = st.builds(
 )
 
 
-@given(st.lists(points, max_size=30))
-def test_the_front_is_exactly_what_no_other_eligible_entry_beats(found):
-    def beaten(p, q):
-        better = q.latency_ms <= p.latency_ms and q.auroc >= p.auroc
-        strictly = q.latency_ms < p.latency_ms or q.auroc > p.auroc
-        same = q.latency_ms == p.latency_ms and q.auroc == p.auroc and q.slug < p.slug
-        return better and (strictly or same)
-
-    eligible = [p for p in found if p.eligible]
-    expected = {p.slug for p in eligible if not any(beaten(p, q) for q in eligible)}
-    assert {p.slug for p in front(found)} == expected
+@given(st.lists(points, min_size=1, max_size=30))
+def test_the_front_that_is_drawn_is_that_of_the_board(found):
+    drawing = xml(tradeoff(found, "a setting"))
+    squares = {a.get("data-e") for a in drawing.iter("a") if a.find("path[@class='dot best']") is not None}
+    assert squares == set(pareto_front((p.slug, p.latency_ms, p.auroc) for p in found if p.eligible))
 
 
 @given(st.lists(points, min_size=1, max_size=20))

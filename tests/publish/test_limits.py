@@ -102,6 +102,19 @@ def test_a_broken_build_record_costs_only_time(tmp_path, record):
     assert json.loads((tmp_path / "site" / ".build.json").read_bytes())["index.html"]
 
 
+def test_without_a_change_the_folder_stays_unless_files_came_or_went(tmp_path):
+    board, out = loaded_board(3), tmp_path / "site"
+    build_site([board], out)
+    inode = out.stat().st_ino
+    build_site([board], out)
+    assert out.stat().st_ino == inode
+    (out / "stray.html").write_bytes(b"")
+    (out / "speed" / "index.html").unlink()
+    assert build_site([board], out).written == 1
+    assert not (out / "stray.html").exists()
+    assert (out / "speed" / "index.html").is_file()
+
+
 def test_a_failed_build_leaves_the_old_site(tmp_path, monkeypatch):
     board = loaded_board(3)
     build_site([board], tmp_path / "site")

@@ -6,6 +6,8 @@ import urllib.request
 import pytest
 
 from bench.publish.preview import serving, stamp, watch
+from bench.publish.site import build_site
+from tests.publish.boards import loaded_board
 
 
 @pytest.fixture
@@ -82,3 +84,29 @@ def test_a_change_is_taken_up_once(folder):
     stop.set()
     thread.join()
     assert [path for changed in seen for path in changed] == [folder / "404.html", folder / "e" / "new.html"]
+
+
+def test_pages_are_told_to_follow_the_next_build_and_files_are_not(tmp_path):
+    site = tmp_path / "site"
+    build_site([loaded_board(2)], site)
+    with serving(site, 0) as address:
+        fetch = lambda path: urllib.request.urlopen(address + path).read().decode()  # noqa: E731
+        version = fetch(".reload")
+        tag = f'<script src="/.reload.js" data-version="{version}"></script>'
+        with pytest.raises(urllib.error.HTTPError) as missing:
+            fetch("nothing")
+        for page in (fetch(""), fetch("e/paper/"), fetch("speed/index.html"), missing.value.read().decode()):
+            assert page.count(tag) == 1
+        assert "location.reload" in fetch(".reload.js")
+        assert fetch("leaderboard.json").encode() == (site / "leaderboard.json").read_bytes()
+        build_site([loaded_board(2)], site)
+        assert fetch(".reload") == version
+        build_site([loaded_board(3)], site)
+        assert fetch(".reload") != version
+    assert not [p for p in site.rglob("*") if p.is_file() and b".reload" in p.read_bytes()]
+
+
+def test_a_file_that_is_no_page_is_served_as_it_is(folder):
+    with serving(folder, 0) as address:
+        assert urllib.request.urlopen(address + ".reload").read() == b""
+        assert urllib.request.urlopen(address).read() == b"board"

@@ -38,7 +38,7 @@ def slow_rank_sets(drawn, values, level):
 
 
 def slow_separated(drawn, values, level):
-    """Stepped-down statements by literal loops over pairs, and the last critical value while pairs are left."""
+    """Stepped-down statements by literal loops over pairs; the last critical value, if pairs are left."""
     se, entries = slow_errors(drawn), len(values)
     pairs = {(i, j) for i in range(entries) for j in range(entries) if i != j and se[i, j] >= 1e-12}
     told, critical = set(), None

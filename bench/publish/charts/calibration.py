@@ -8,7 +8,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from bench.publish.charts.curves import LEFT, SIDE, SIZE, TOP
-from bench.publish.charts.svg import Plot, bar, chart, path, square, text
+from bench.publish.charts.svg import Plot, bar, chart, path, polyline, square, text
 from bench.publish.format import plural
 from bench.publish.scales import Linear, domain
 from bench.scoring.scorecard import ReliabilityBin, ScoreDistribution
@@ -58,8 +58,9 @@ def distribution(scores: ScoreDistribution, label: str) -> Markup:
     plot = Plot(x, y)
     ticks = x.ticks(5)
     body = plot.frame(ticks, y.ticks(5), "Score", "Share of the class")
-    body += path(_bars(plot, scores, scores.negative), "fill s1")
-    body += path(_outline(plot, scores, scores.positive), "curve s0", "positive")
+    edges = plot.x.positions(_edges(scores, scores.positive))
+    body += path(_stairs(edges, plot.y.positions(scores.negative), plot.y(0)), "fill s1")
+    body += path(_outline(edges, plot.y.positions(scores.positive), plot.y(0)), "curve s0", "positive")
     body += text(LEFT + SIDE - 4, TOP + 14, "positive (line)", "end s0")
     body += text(LEFT + SIDE - 4, TOP + 30, "negative (filled)", "end s1")
     return chart(SIZE, SIZE + 16, body, title=f"Distribution of scores by class, {label}", plot=plot)
@@ -96,17 +97,13 @@ def _edges(scores: ScoreDistribution, shares: Sequence[float]) -> list[float]:
     return [scores.low + width * index for index in range(len(shares) + 1)]
 
 
-def _bars(plot: Plot, scores: ScoreDistribution, shares: Sequence[float]) -> str:
-    edges, tops = plot.x.positions(_edges(scores, shares)), plot.y.positions(shares)
-    base = plot.y(0)
-    return "".join(
-        [bar(x, y, end - x, base - y) for (x, end), y in zip(pairwise(edges), tops, strict=True) if y < base]
-    )
+def _stairs(edges: Sequence[float], tops: Sequence[float], base: float) -> str:
+    """A filled histogram, as path data."""
+    steps = [f"V{top:.1f}H{end:.1f}" for end, top in zip(edges[1:], tops, strict=True)]
+    return f"M{edges[0]:.1f} {base:.1f}{''.join(steps)}V{base:.1f}Z"
 
 
-def _outline(plot: Plot, scores: ScoreDistribution, shares: Sequence[float]) -> str:
-    edges = _edges(scores, shares)
-    points = [(edges[0], 0.0)]
-    for index, share in enumerate(shares):
-        points += [(edges[index], share), (edges[index + 1], share)]
-    return plot.line([*points, (edges[-1], 0.0)])
+def _outline(edges: Sequence[float], tops: Sequence[float], base: float) -> str:
+    """The same as a line through points, which the script can read."""
+    steps = [(x, top) for sides, top in zip(pairwise(edges), tops, strict=True) for x in sides]
+    return polyline([(edges[0], base), *steps, (edges[-1], base)])

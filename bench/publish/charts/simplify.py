@@ -39,7 +39,8 @@ def _farthest_of_monotone(points: Sequence[XY], first: int, last: int, tolerance
     """`_farthest`, quicker: between the ends of a monotone span the nearest point lies within the segment."""
     (x0, y0), (x1, y1) = points[first], points[last]
     dx, dy = x1 - x0, y1 - y0
-    crosses = [abs(dx * (y - y0) - dy * (x - x0)) for x, y in points[first + 1 : last]]
+    start = dx * y0 - dy * x0
+    crosses = [abs(dx * y - dy * x - start) for x, y in points[first + 1 : last]]
     largest = max(crosses, default=0.0)
     far = largest > tolerance * math.hypot(dx, dy)
     return first + 1 + crosses.index(largest) if far else None

@@ -34,21 +34,17 @@ def text(x: float, y: float, content: str, css: str = "") -> str:
 
 
 def path(data: str, css: str, name: str = "") -> str:
-    """A path; a `name` lets the script say its values."""
-    return f'<path class="{css}"{attributes({"data-n": name})} d="{data}"/>'
-
-
-def polyline(points: Iterable[tuple[float, float]]) -> str:
-    """Path data through `points`."""
-    return _short("M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points]))
+    """A path, written without decimals that are 0; a `name` lets the script say its values."""
+    named = attributes({"data-n": name}) if name else ""
+    return f'<path class="{css}"{named} d="{_TRAILING_ZERO.sub("", data)}"/>'
 
 
 _TRAILING_ZERO = re.compile(r"\.0(?![0-9])")
 
 
-def _short(data: str) -> str:
-    """Path data without the decimals that are 0."""
-    return _TRAILING_ZERO.sub("", data)
+def polyline(points: Iterable[tuple[float, float]]) -> str:
+    """Path data through `points`."""
+    return "M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points])
 
 
 def polygon(points: Iterable[tuple[float, float]]) -> str:
@@ -58,12 +54,13 @@ def polygon(points: Iterable[tuple[float, float]]) -> str:
 
 def bar(x: float, y: float, width: float, height: float) -> str:
     """Path data of a rectangle."""
-    return _short(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h{-width:.1f}z")
+    return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h{-width:.1f}z"
 
 
 def square(x: float, y: float, half: float) -> str:
     """Path data of a square around a point."""
-    return bar(x - half, y - half, 2 * half, 2 * half)
+    side = f"{2 * half:g}"
+    return f"M{x - half:.1f} {y - half:.1f}h{side}v{side}h-{side}z"
 
 
 def link(content: str, href: str, label: str, slug: str = "") -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.board.speed import pareto_front
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
 from bench.publish.format import decimal, fitting, significant
 from bench.publish.scales import Linear, Log, domain, log_domain
@@ -33,15 +34,6 @@ class SpeedPoint:
     eligible: bool
 
 
-def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
-    """The eligible points that no other eligible one beats in speed and AUROC, fastest first."""
-    best: list[SpeedPoint] = []
-    for point in sorted((p for p in points if p.eligible), key=lambda p: (p.latency_ms, -p.auroc, p.slug)):
-        if not best or point.auroc > best[-1].auroc:
-            best.append(point)
-    return best
-
-
 def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
     """The plot; figures that are not eligible are hollow, those on the front are square and named."""
     latencies = [p.latency_ms for p in points]
@@ -58,15 +50,15 @@ def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
             x_texts=tuple(significant(value, 1) for value in ticks),
         )
     ]
-    best = front(points)
-    if best:
-        body.append(path(_stairs(best, x, y), "front"))
-    on_front = {p.slug for p in best}
+    on_front = pareto_front((p.slug, p.latency_ms, p.auroc) for p in points if p.eligible)
+    if on_front:
+        by_slug = {p.slug: p for p in points}
+        body.append(path(_stairs([by_slug[slug] for slug in on_front], x, y), "front"))
     few = len(points) <= WHISKERS
     for point in sorted(points, key=lambda p: (p.slug in on_front, p.slug)):
         best_point = point.slug in on_front
         body.append(_mark(point, x, y, on_front=best_point, whisker=few or best_point))
-    title = f"Speed against AUROC: {len(points)} entries, {len(best)} on the front"
+    title = f"Speed against AUROC: {len(points)} entries, {len(on_front)} on the front"
     return chart(WIDTH, HEIGHT, "".join(body), title=title, css="wide", linked=True)
 
 

@@ -73,7 +73,7 @@ FAULTS = [
         "bad spec",
         lambda s: submit(s.file("x"), "--cohort", s.file('schema = "cohort-spec/1"\n', "spec.toml")),
         "cohort-spec",
-        "^id: Field required",
+        "^id: This key is missing",
     ),
 ]
 

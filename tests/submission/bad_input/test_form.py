@@ -75,7 +75,12 @@ FAULTS = [
     Fault("semicolons", text(lambda t: t.replace(",", ";")), "predictions-delimiter", "semicolons"),
     Fault("tabs", text(lambda t: t.replace(",", "\t")), "predictions-delimiter", "tabs"),
     Fault("bars", text(lambda t: t.replace(",", "|")), "predictions-delimiter", "bars"),
-    Fault("ragged", text(lambda t: t + "0.5,0.5\n0.1\n"), "predictions-ragged", r"^2 rows .* 4 columns"),
+    Fault(
+        "ragged",
+        text(lambda t: t + "0.5,0.5\n0.1\n"),
+        "predictions-ragged",
+        r"^2 rows .* 4 columns .* line 104 \(with 2\), 105\.$",
+    ),
     Fault("cut off", text(lambda t: t[: len(t) // 2].rsplit(",", 2)[0]), "predictions-ragged", "^1 row"),
     Fault("empty", raw(b""), "predictions-unreadable", "empty"),
     Fault("blank", raw(b"\n \n\n"), "predictions-unreadable", "empty"),
@@ -137,7 +142,7 @@ FAULTS = [
         "predictions-header",
         "list",
     ),
-    Fault("no file", lambda s: submit(s.folder / "absent.csv"), "predictions-unreadable", "No such file"),
+    Fault("no file", lambda s: submit(s.folder / "absent.csv"), "predictions-unreadable", "no such file"),
     Fault("a folder", lambda s: submit(s.folder), "predictions-unreadable", "folder"),
     Fault("a device", lambda s: submit(Path("/dev/zero")), "predictions-unreadable", "not a file"),
 ]

@@ -45,9 +45,11 @@ FAULTS = [
     Fault("slug with a dot", slugged("."), "slug-invalid", r"'\.'"),
     Fault("slug taken", taken, "slug-taken", "'entry'"),
     # manifest
-    Fault("unknown key", manifest(MANIFEST + "sede = 1\n"), "manifest-invalid", "^sede: Extra"),
-    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: Field required"),
-    Fault("bad TOML", manifest("name = \n"), "manifest-invalid", "line 1"),
+    Fault(
+        "unknown key", manifest(MANIFEST + "sede = 1\n"), "manifest-invalid", "^sede: This key is not known"
+    ),
+    Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: This key is missing"),
+    Fault("bad TOML", manifest("name = \n"), "manifest-invalid", "Invalid value"),
     Fault("deep TOML", manifest("a = " + "[" * 5000), "manifest-invalid", "TOML"),
     Fault("not UTF-8", manifest(b'name = "\xff"'), "manifest-invalid", "UTF-8"),
     Fault("bad date", manifest(MANIFEST.replace("2026-01-01", '"yesterday"')), "manifest-invalid", "^date: "),
@@ -71,7 +73,7 @@ FAULTS = [
         "no manifest there",
         lambda s: [*manifest(MANIFEST)(s)[:-1], s.folder / "no.toml"],
         "manifest-invalid",
-        "No such",
+        "no such file",
     ),
     Fault("reported with predictions", manifest(REPORTED), "manifest-invalid", '"reported"'),
     Fault(

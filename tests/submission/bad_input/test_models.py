@@ -72,7 +72,7 @@ FAULTS = [
         "no model",
         lambda s: ["submit", "--model", s.folder / "no.onnx", "--slug", "entry"],
         "model-unreadable",
-        "No such",
+        "no such file",
     ),
 ]
 

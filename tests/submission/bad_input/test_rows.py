@@ -41,7 +41,7 @@ FAULTS = [
         "duplicate ids",
         changed(lambda f: pd.concat([f, f.iloc[:3], f.iloc[:1]])),
         "predictions-duplicate-id",
-        r"^3 images have more than one row \(7 rows\)",
+        r"^3 images have more than one row \(7 rows\); first at line 2, 3, 4, 104, 105\.$",
     ),
     Fault(
         "unknown ids",

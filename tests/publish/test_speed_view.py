@@ -1,0 +1,81 @@
+"""Speed on the pages: shares of the limit, the work of an image, the AUROC of a precision."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bench.publish.site import build_site
+from bench.publish.speed_view import speed_view
+from bench.timing.record import Parity, Roofline
+from tests.publish.boards import loaded_board
+from tests.publish.pages import read
+
+HEADLINE = "composite_slvh_dlv"
+KNOWN = Roofline(
+    mflop_per_image=8.0, weight_mb=0.75, image_mb=0.25, device_gflop_per_s=300.0, device_gb_per_s=30.0
+)
+
+
+def board_with(**update):
+    """A board whose first entry's record says other things; `limit` goes to its rows."""
+    board = loaded_board(3)
+    entry = board.entries["entry-0000"]
+    limit = {"limit_fraction": update.pop("limit", None)}
+    if "parity" in update:
+        limit["parity"] = update.pop("parity")
+    (record,) = entry.timings
+    rows = tuple(row.model_copy(update=limit) for row in record.batches)
+    timed = dataclasses.replace(entry, timings=(record.model_copy(update={"batches": rows, **update}),))
+    return dataclasses.replace(board, entries={**board.entries, "entry-0000": timed})
+
+
+def rows_of(board, slug="entry-0000"):
+    sections = speed_view(board, "")["sections"]
+    return [row for section in sections for row in section.rows if row.entry.slug == slug]
+
+
+@pytest.mark.parametrize(
+    ("update", "limit", "why"),
+    [
+        ({"roofline": KNOWN, "limit": 0.4329}, "43%", ""),
+        ({"roofline": KNOWN}, "n/a", "busy with something else"),
+        ({"roofline": Roofline(reason="no ceiling for int8")}, "n/a", "No ceiling for int8."),
+        ({}, "n/a", "The limit was not measured."),
+    ],
+)
+def test_a_share_of_the_limit_is_shown_or_its_reason(update, limit, why):
+    for row in rows_of(board_with(**update)):
+        assert row.limit == limit
+        assert why in row.limit_why
+        assert bool(row.limit_why) == (limit == "n/a")
+
+
+def test_int8_stands_with_its_own_auroc_and_others_with_the_entry_s():
+    unchecked = Parity(status="not_checked", message="int8 has no gate")
+    own = rows_of(board_with(precision="int8", own_auroc={HEADLINE: 0.7123}, parity=unchecked))[0]
+    assert (own.auroc.text, own.own, own.word) == ("0.712", True, "parity not checked")
+    none = rows_of(board_with(precision="int8", parity=unchecked))[0]
+    assert (none.auroc.value, none.auroc.reason) == (None, "int8's own predictions were not scored.")
+    board = board_with()
+    shared = rows_of(board)[0]
+    assert shared.auroc.value == board.entries["entry-0000"].scorecard.target(HEADLINE).ranked.value
+    assert not shared.own
+
+
+def test_work_and_own_auroc_are_on_the_pages(tmp_path):
+    unchecked = Parity(status="not_checked", message="int8 has no gate")
+    board = board_with(
+        roofline=KNOWN, limit=0.43, precision="int8", own_auroc={HEADLINE: 0.7123}, parity=unchecked
+    )
+    build_site([board], tmp_path / "site")
+    speed = read(tmp_path / "site" / "speed" / "index.html")
+    row = next(r for r in speed.find_all("tr") if "8.00" in r.text() and "300" in r.text())
+    assert [c.text() for c in row.find_all("td")] == ["8.00", "0.250", "0.750", "8.00", "300", "30.0"]
+    assert "own predictions" in speed.text()
+    assert "The limit was not measured." in speed.text()
+    entry = read(tmp_path / "site" / "e" / "entry-0000" / "index.html").text()
+    assert "8.00 MFLOP and 0.250 MB an image, 0.750 MB of weights a batch" in entry
+    assert "AUROC of its own predictions Composite 0.712" in entry
+    assert "43%" in entry
