@@ -14,6 +14,7 @@ from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc
+from bench.scoring.cluster import send_once
 from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
@@ -186,6 +187,7 @@ def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Itera
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
     # A batch carries the plans once, and what labels and draws alone fix is worked out once in it.
     batch = min(MOST_IN_A_BATCH, -(-len(entries) // (4 * workers)))
+    send_once(plans)
     pool = Parallel(n_jobs=workers, return_as="generator", batch_size=max(batch, 1))
     return pool(delayed(_score_or_error)(plans, entry) for entry in entries)  # type: ignore[no-any-return]
 
