@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from bench.documents import Document
 from bench.submission.manifest import Track
-from bench.uncertainty import intervals
+
+if TYPE_CHECKING:
+    from bench.uncertainty import intervals
 
 SCORING_VERSION = 2
 """Goes up whenever a number can change for the same predictions and cohort."""
