@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -38,12 +37,12 @@ class Estimate(Document):
     warnings: tuple[str, ...] = ()
 
 
-KEPT = tuple(field.name for field in fields(intervals.Estimate) if field.name in Estimate.model_fields)
+_KEPT = tuple(Estimate.model_fields)
 
 
 def stored(found: intervals.Estimate) -> Estimate:
     """An estimate as it is stored."""
-    return Estimate(**{name: getattr(found, name) for name in KEPT})
+    return Estimate(**{name: getattr(found, name) for name in _KEPT})
 
 
 class Point(Document):
