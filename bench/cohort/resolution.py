@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bench.documents import Document
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ class TargetResolution(Document):
 
 def test_resolution(cohort: Cohort) -> tuple[TargetResolution, ...]:
     """The resolution of the test images for each binary target."""
+    import numpy as np  # here, since sites are built from stored figures alone
+
     from bench.uncertainty.resolution import split_resolution
 
     rows = cohort.rows("test")

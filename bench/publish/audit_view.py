@@ -87,7 +87,8 @@ def _recalibrated(score: TargetScore) -> list[Row]:
     raw = Row(f"{score.label}, as handed in", tuple(estimate(score.metrics.get(m)) for m in RECALIBRATED))
     if found.slope is None:
         return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(RECALIBRATED))]
-    words = f"{score.label}, recalibrated on val (slope {found.slope:.2f}, intercept {found.intercept:.2f})"
+    words = f"{score.label}, recalibrated on val (slope {decimal(found.slope, 2)}, "
+    words += f"intercept {decimal(found.intercept, 2)})"
     return [raw, Row(words, tuple(estimate(found.metrics.get(m)) for m in RECALIBRATED))]
 
 

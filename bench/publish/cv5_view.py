@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.board.model import LoadedBoard, Standing
+from bench.board.model import LoadedBoard, Standing, TargetBoard
+from bench.publish.compare_view import p_text
 from bench.publish.format import decimal, estimate, interval
 from bench.publish.rows import rank_text
 
@@ -21,6 +22,7 @@ class FoldRow:
     difference: str
     p: str
     reason: str
+    tied: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +39,15 @@ def cv5_view(loaded: LoadedBoard) -> dict[str, Any]:
     """The template's values."""
     boards = loaded.board.cv5 if loaded.board else ()
     tables = [
-        FoldTable(b.target, b.label, b.not_told_apart, tuple(_row(loaded, b.target, s) for s in b.standings))
+        FoldTable(b.target, b.label, b.not_told_apart, tuple(_row(loaded, b, s) for s in b.standings))
         for b in boards
     ]
     return {"tables": tables, "entries": len({row.slug for table in tables for row in table.rows})}
 
 
-def _row(loaded: LoadedBoard, target: str, standing: Standing) -> FoldRow:
+def _row(loaded: LoadedBoard, board: TargetBoard, standing: Standing) -> FoldRow:
     entry = loaded.entries[standing.slug]
-    found = entry.scorecard.target(target) if entry.scorecard else None
+    found = entry.scorecard.target(board.target) if entry.scorecard else None
     limits = interval(standing.difference_low, standing.difference_high)
     return FoldRow(
         rank=rank_text(standing),
@@ -53,6 +55,7 @@ def _row(loaded: LoadedBoard, target: str, standing: Standing) -> FoldRow:
         name=entry.manifest.name,
         auroc=estimate(found.ranked if found else None),
         difference=f"{decimal(standing.difference)} ({limits})" if limits else "–",
-        p="–" if standing.p_value is None else f"{standing.p_value:.2g}",
+        p=p_text(standing.p_value) or "–",
         reason=standing.unranked_reason,
+        tied=standing.with_leader or standing.slug == board.leader,
     )

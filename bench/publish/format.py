@@ -49,6 +49,11 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
+def letters(text: str) -> float:
+    """Width of a text in average letters."""
+    return sum(map(_letters, text))
+
+
 def fitting(text: str, width: float) -> str:
     """`text`, or its beginning and an ellipsis where it would be wider than `width` average letters."""
     room = width

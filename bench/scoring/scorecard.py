@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from bench.documents import Document
 from bench.submission.manifest import Track
-from bench.uncertainty import intervals
+
+if TYPE_CHECKING:
+    from bench.uncertainty import intervals
 
 SCORING_VERSION = 2
 """Goes up whenever a number can change for the same predictions and cohort."""
@@ -36,12 +37,12 @@ class Estimate(Document):
     warnings: tuple[str, ...] = ()
 
 
-KEPT = tuple(field.name for field in fields(intervals.Estimate) if field.name in Estimate.model_fields)
+_KEPT = tuple(Estimate.model_fields)
 
 
 def stored(found: intervals.Estimate) -> Estimate:
     """An estimate as it is stored."""
-    return Estimate(**{name: getattr(found, name) for name in KEPT})
+    return Estimate(**{name: getattr(found, name) for name in _KEPT})
 
 
 class Point(Document):

@@ -22,6 +22,9 @@ PAGES = [
     "chexchonet/e/paper/index.html",
 ]
 
+A4_LANDSCAPE = 1047
+"""Pixels across a sheet within Chromium's margins."""
+
 
 def names(page):
     return page.eval_on_selector_all(
@@ -300,6 +303,8 @@ def test_print_is_dark_on_white_with_the_whole_table(visit, address, scheme):
     for hidden in ("#tools", ".pick button", "#theme", ".cohorts"):
         assert not page.locator(hidden).first.is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    page.set_viewport_size({"width": A4_LANDSCAPE, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_LANDSCAPE
 
 
 def test_nothing_moves_with_or_without_reduced_motion(visit, address):

@@ -1,4 +1,4 @@
-"""Lighthouse's mobile scores of a board of 200 rows and of an entry: ``python -m tests.perf.lighthouse``.
+"""Lighthouse on a phone: a board of 200 rows and an entry. ``python -m tests.perf.lighthouse RUNS``.
 
 Needs node, npx with access to a registry, and chromium. Not part of the tests: the score of performance falls
 on a busy machine, so it is looked at by hand.
@@ -17,6 +17,8 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
@@ -24,7 +26,6 @@ from tests.publish.boards import loaded_board
 VERSION = "12.8.2"
 FLAGS = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu"
 PAGES = ("index.html", "e/entry-0001/index.html")
-AUDITS = ("first-contentful-paint", "total-blocking-time", "cumulative-layout-shift")
 
 
 class Compressed(SimpleHTTPRequestHandler):
@@ -48,35 +49,49 @@ class Compressed(SimpleHTTPRequestHandler):
         pass
 
 
-def main() -> int:
+def report(address: str, chrome: str, folder: Path) -> dict[str, Any]:
+    """What Lighthouse finds on one page in one run."""
+    path = folder / "report.json"
+    command = ["npx", "--yes", f"lighthouse@{VERSION}", address, "--output=json", "--quiet"]
+    command += [f"--output-path={path}", f"--chrome-flags={FLAGS}"]
+    subprocess.run(command, env={**os.environ, "CHROME_PATH": chrome}, check=True, timeout=300)
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def costly(found: dict[str, Any]) -> dict[str, str]:
+    """The audits that cost points, worst first."""
+    weights = {ref["id"]: ref["weight"] for part in found["categories"].values() for ref in part["auditRefs"]}
+    audits = {name: found["audits"][name] for name, weight in weights.items() if weight}
+    below = {name: a for name, a in audits.items() if a["score"] is not None and a["score"] < 0.995}
+    lost = sorted(below, key=lambda name: weights[name] * (below[name]["score"] - 1))
+    return {
+        name: f"{below[name]['score']:.2f} {below[name].get('displayValue', '')}".strip() for name in lost
+    }
+
+
+def main(runs: int) -> int:
     chrome = shutil.which("chromium") or shutil.which("google-chrome")
     if chrome is None or shutil.which("npx") is None:
         print("chromium and npx are needed")
         return 3
     with tempfile.TemporaryDirectory() as temporary:
-        site, report = Path(temporary) / "site", Path(temporary) / "report.json"
+        site = Path(temporary) / "site"
         build_site([loaded_board(199)], site)
         with ThreadingHTTPServer(("127.0.0.1", 0), partial(Compressed, directory=str(site))) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            address = f"http://127.0.0.1:{server.server_address[1]}/"
             for page in PAGES:
-                command = [
-                    "npx",
-                    "--yes",
-                    f"lighthouse@{VERSION}",
-                    address + page,
-                    "--output=json",
-                    "--quiet",
-                ]
-                command += [f"--output-path={report}", f"--chrome-flags={FLAGS}"]
-                subprocess.run(command, env={**os.environ, "CHROME_PATH": chrome}, check=True, timeout=300)
-                found = json.loads(report.read_text("utf-8"))
-                scores = {name: part["score"] for name, part in found["categories"].items()}
-                details = {name: found["audits"][name]["displayValue"] for name in AUDITS}
-                print(page, scores, details)
+                address = f"http://127.0.0.1:{server.server_address[1]}/{page}"
+                found = [report(address, chrome, Path(temporary)) for _ in range(runs)]
+                print(f"{page}, {runs} runs, load {os.getloadavg()[0]:.1f}")
+                for name in found[0]["categories"]:
+                    scores = [one["categories"][name]["score"] for one in found]
+                    print(f"  {name}: median {median(scores):.2f}, {min(scores):.2f} to {max(scores):.2f}")
+                worst = min(found, key=lambda one: one["categories"]["performance"]["score"])
+                print(f"  costs points in the worst run: {costly(worst) or 'nothing'}", flush=True)
             server.shutdown()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))

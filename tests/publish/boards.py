@@ -417,8 +417,14 @@ def loaded_board(
 def reported_only() -> LoadedBoard:
     """The real cohort as it is published: nobody's predictions, numbers from papers."""
     rng = random.Random(5)
-    found = {"paper": Entry("paper", manifest(2, rng, "A paper's DenseNet", "reported"), None, ())}
-    return LoadedBoard(load_spec("chexchonet"), None, found)
+    paper = manifest(2, rng, "A paper's DenseNet", "reported")
+    assert paper.reported is not None
+    every = {name: ReportedValue(auroc=0.75, low=0.7, high=0.8) for name in (*LABELS, "macro")}
+    other = paper.model_copy(update={"reported": paper.reported.model_copy(update={"metrics": every})})
+    said = {"paper": paper, "every-target": other}
+    return LoadedBoard(
+        load_spec("chexchonet"), None, {slug: Entry(slug, m, None, ()) for slug, m in said.items()}
+    )
 
 
 def with_bare_entry(board: LoadedBoard, slug: str) -> LoadedBoard:

@@ -71,7 +71,7 @@ def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
     body += path(plot.line(model), "curve s0", "this entry")
     body += text(LEFT + SIDE - 4, TOP + 14, "this entry", "end s0")
     body += text(LEFT + SIDE - 4, TOP + 30, "treat all", "end s1")
-    body += text(LEFT + SIDE - 4, plot.y(0) - 4, "treat none", "end dim")
+    body += text(LEFT + 4, plot.y(0) - 4, "treat none", "dim")
     return chart(SIZE, SIZE + 16, body, title=f"Decision curve, {label}: net benefit by threshold", plot=plot)
 
 

@@ -9,12 +9,15 @@ from markupsafe import Markup
 
 from bench.board.speed import pareto_front
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
-from bench.publish.format import decimal, fitting, significant
+from bench.publish.format import decimal, fitting, letters, significant
 from bench.publish.scales import Linear, Log, domain, log_domain
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
 WHISKERS = 60
 """With more points than this only those on the front show their intervals."""
+
+NAME, LETTER, NAME_GAP, LINE = 26, 6.5, 8, 14
+"""Of the names beside the front: letters at most, width of one, distance from the mark, height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class SpeedPoint:
 
 
 def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
-    """The plot; figures that are not eligible are hollow, those on the front are square and named."""
+    """The plot: hollow where not eligible, square on the front and named where there is room."""
     latencies = [p.latency_ms for p in points]
     x = Log(*log_domain(latencies), LEFT, RIGHT)
     aurocs = [limit for p in points for limit in (p.auroc, p.low, p.high)]
@@ -51,13 +54,15 @@ def tradeoff(points: Sequence[SpeedPoint], setting: str) -> Markup:
         )
     ]
     on_front = pareto_front((p.slug, p.latency_ms, p.auroc) for p in points if p.eligible)
-    if on_front:
-        by_slug = {p.slug: p for p in points}
-        body.append(path(_stairs([by_slug[slug] for slug in on_front], x, y), "front"))
+    by_slug = {p.slug: p for p in points}
+    best = [by_slug[slug] for slug in on_front]
+    named = _with_room(best, x, y)
+    if best:
+        body.append(path(_stairs(best, x, y), "front"))
     few = len(points) <= WHISKERS
     for point in sorted(points, key=lambda p: (p.slug in on_front, p.slug)):
         best_point = point.slug in on_front
-        body.append(_mark(point, x, y, on_front=best_point, whisker=few or best_point))
+        body.append(_mark(point, x, y, best=best_point, named=point.slug in named, whisker=few or best_point))
     title = f"Speed against AUROC: {len(points)} entries, {len(on_front)} on the front"
     return chart(WIDTH, HEIGHT, "".join(body), title=title, css="wide", linked=True)
 
@@ -69,21 +74,41 @@ def _stairs(best: Sequence[SpeedPoint], x: Log, y: Linear) -> str:
     return data + f"H{at(x.end)}"
 
 
-def _mark(point: SpeedPoint, x: Log, y: Linear, *, on_front: bool, whisker: bool) -> str:
+def _with_room(best: Sequence[SpeedPoint], x: Log, y: Linear) -> set[str]:
+    """Slugs of the points, fastest first, whose names would cover no name before them."""
+    placed: list[tuple[float, float, float]] = []
+    named = set()
+    for point in best:
+        start = x(point.latency_ms) + NAME_GAP
+        width = LETTER * letters(fitting(point.name, NAME))
+        if _at_right(point, x):
+            start -= 2 * NAME_GAP + width
+        height = y(point.auroc)
+        if all(start > e or start + width < s or abs(height - h) > LINE for s, e, h in placed):
+            placed.append((start, start + width, height))
+            named.add(point.slug)
+    return named
+
+
+def _at_right(point: SpeedPoint, x: Log) -> bool:
+    return x(point.latency_ms) > RIGHT - 150
+
+
+def _mark(point: SpeedPoint, x: Log, y: Linear, *, best: bool, named: bool, whisker: bool) -> str:
     px, py = x(point.latency_ms), y(point.auroc)
     numbers = f"{significant(point.latency_ms)} ms, AUROC {decimal(point.auroc)}"
     numbers += "" if point.eligible else ", speed not ranked"
-    name = fitting(point.name, 26)
+    name = fitting(point.name, NAME)
     marks = tooltip(f"{point.name}: {numbers}")
     if whisker and point.low is not None and point.high is not None:
         marks += path(f"M{at(px)} {at(y(point.low))}V{at(y(point.high))}", "ci thin")
-    css = "dot best" if on_front else "dot" if point.eligible else "dot hollow"
+    css = "dot best" if best else "dot" if point.eligible else "dot hollow"
     marks += (
         path(square(px, py, 5), css)
-        if on_front
+        if best
         else f'<circle class="{css}" cx="{at(px)}" cy="{at(py)}" r="4.5"/>'
     )
-    if on_front:
-        right = px > RIGHT - 150
-        marks += text(px - 8 if right else px + 8, py - 8, name, "end" if right else "")
+    if named:
+        right = _at_right(point, x)
+        marks += text(px - NAME_GAP if right else px + NAME_GAP, py - 8, name, "end" if right else "")
     return link(marks, point.href, f"{name}: {numbers}", point.slug)
