@@ -119,12 +119,12 @@ def encode(encoder: Encoder, view: UnlabelledImages, progress: Progress, what: s
                 progress(f"encoding {what} images", done, len(view))
     except WorkerFailure as failure:
         message = f"The encoder stopped after {done:,} of {len(view):,} images: {failure.message}"
-        raise BenchError(Problem(CODE, message, where=encoder.path.name)) from failure
+        raise BenchError(Problem(CODE, message, where=str(encoder.path))) from failure
     return _finite(np.concatenate(parts), encoder)
 
 
 def _finite(features: Features, encoder: Encoder) -> Features:
     if bad := int((~np.isfinite(features).all(1)).sum()):
         message = f"The features of {bad:,} of {len(features):,} images are NaN or infinite."
-        raise BenchError(Problem(CODE, message, where=encoder.path.name))
+        raise BenchError(Problem(CODE, message, where=str(encoder.path)))
     return features

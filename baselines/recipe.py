@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -10,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from baselines.api import Choices
-from bench.documents import Document, parse
+from bench.documents import Document, parse, read_text
 from bench.errors import BenchError, Problem
+from bench.toml import read_table
 
 NetworkName = Literal["small", "densenet121"]
 
@@ -83,11 +83,7 @@ def load_recipe(name: str, *, quick: bool = False, choices: Choices | None = Non
         text = resources.files("baselines").joinpath("recipes", f"{name}.toml").read_text("utf-8")
     else:
         where = str(choices.recipe)
-        try:
-            text = choices.recipe.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise BenchError(Problem("recipe-invalid", f"Cannot be read: {reason}.", where=where)) from error
+        text = read_text(choices.recipe, "recipe-invalid")
     return parse_recipe(text, where=where, quick=quick, settings=choices.settings)
 
 
@@ -95,10 +91,7 @@ def parse_recipe(
     text: str, *, where: str, quick: bool = False, settings: Mapping[str, Any] | None = None
 ) -> Recipe:
     """A recipe from its text; raises as `load_recipe` does."""
-    try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BenchError(Problem("recipe-invalid", f"Not valid TOML: {error}", where=where)) from error
+    data = read_table(text, "recipe-invalid", where)
     overrides = data.pop("quick", {})
     if not isinstance(overrides, dict):
         raise BenchError(Problem("recipe-invalid", "quick must be a table.", where=where))

@@ -8,6 +8,7 @@ from functools import cache
 
 from baselines.api import Baseline
 from bench.errors import BenchError, Problem
+from bench.hints import did_you_mean
 
 
 @cache
@@ -27,6 +28,6 @@ def find_baseline(name: str) -> Baseline:
     """
     known = baselines()
     if name not in known:
-        message = f"There is no baseline {name!r}; there are {', '.join(known)}."
+        message = f"There is no baseline {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
         raise BenchError(Problem("baseline-unknown", message))
     return known[name]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import BenchError, Problem
+from bench.hints import did_you_mean, not_there
+from bench.toml import read_table
 
 
 class Document(BaseModel):
@@ -21,6 +25,16 @@ class Document(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The document as plain data, keys as they stand on disk."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No search for garbage, which takes a fifth of the time where many documents stay until the end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 MAX_BYTES = 64 * 2**20
@@ -40,16 +54,71 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise BenchError(
-            [Problem(code, f"{_key(fault['loc'])}: {fault['msg']}.", where=where) for fault in faults]
+            [Problem(code, f"{_key(fault['loc'])}: {_said(model, fault)}", where=where) for fault in faults]
         ) from error
+
+
+def _said(model: type[BaseModel], fault: Any) -> str:
+    """What is wrong, as a sentence; a key that a table does not have gets the nearest that it has."""
+    kind, place, context = fault["type"], fault["loc"], fault.get("ctx", {})
+    *table, key = place or ("",)
+    known = _keys(model, table)
+    if table and key not in known and key in _keys(model, []):
+        return "This key belongs to no table: write it above the first line in brackets."
+    if kind == "extra_forbidden":
+        nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
+        return f"This key is not known.{nearest}"
+    if kind == "union_tag_not_found":
+        return f"The key {context['discriminator']} is missing."
+    if kind == "union_tag_invalid":
+        return (
+            f"{context['discriminator']} is {context['tag']!r}, which is none of {context['expected_tags']}."
+        )
+    return _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind) or (
+        f"{fault['msg'].removeprefix('Value error, ')}."
+    )
+
+
+_SAID = {
+    "missing": "This key is missing.",
+    "string_type": "This should be text, in double quotes.",
+    "tuple_type": "This should be a list, in square brackets.",
+    "dict_type": "This should be a table of keys.",
+    "model_type": "This should be a table of keys.",
+    "int_type": "This should be a whole number, without quotes.",
+    "float_type": "This should be a number, without quotes.",
+    "date": "This should be a date such as 2026-01-31.",
+}
+"""What pydantic says of a kind of fault, in the words of who writes the file."""
+
+
+def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
+    """Keys of the table at a place in a document; of all that it may be where there are several kinds."""
+    tables = {model}
+    for part in table:
+        inner = [
+            _tables(field.annotation)
+            for one in tables
+            for name, field in one.model_fields.items()
+            if part in (name, field.alias)
+        ]
+        tables = set().union(*inner) if inner else tables  # a place in a list, or a kind, leads no deeper
+    return sorted(field.alias or name for one in tables for name, field in one.model_fields.items())
+
+
+def _tables(annotation: Any) -> set[type[BaseModel]]:
+    """The documents that a field's annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set().union(*map(_tables, get_args(annotation)))
 
 
 def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     """A TOML text as a `model`; raises as `parse` does."""
     try:
-        data = _tuples(tomllib.loads(text))
-    except (ValueError, RecursionError) as error:  # a number too long to convert is a ValueError too
-        raise BenchError(Problem(code, f"Not valid TOML: {error}", where=where)) from error
+        data = _tuples(read_table(text, code, where))
+    except RecursionError as error:
+        raise BenchError(Problem(code, "It is nested too deeply.", where=where)) from error
     return parse(model, data, code, where, strict=True)
 
 
@@ -62,7 +131,7 @@ def _tuples(data: Any) -> Any:
 
 def read_toml(model: type[D], path: Path, code: str, limit: int = MAX_TOML_BYTES) -> D:
     """A TOML file of at most `limit` bytes as a `model`; raises as `parse` does."""
-    return parse_toml(model, _text(read_bytes(path, code, limit), code, str(path)), code, str(path))
+    return parse_toml(model, read_text(path, code, limit), code, str(path))
 
 
 def read_json(model: type[D], path: Path, code: str) -> D:
@@ -84,11 +153,20 @@ def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
     return parse(model, plain, code, where)
 
 
+def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
+    """A UTF-8 text of at most `limit` bytes, without its byte order mark and carriage returns.
+
+    Raises:
+        BenchError: One problem of code `code`: it is missing, no regular file, too large or no such text.
+    """
+    return _text(read_bytes(path, code, limit), code, str(path))
+
+
 def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
     """A regular file of at most `limit` bytes.
 
     Raises:
-        BenchError: It cannot be read, or is another thing or larger; a problem of code `code`.
+        BenchError: It is missing, cannot be read, or is another thing or larger; a problem of code `code`.
     """
     try:
         if path.exists() and not path.is_file():
@@ -96,9 +174,12 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, limit) + 1)  # no more, should it grow meanwhile
+    except FileNotFoundError as error:
+        message, remedy = not_there(path)
+        raise BenchError(Problem(code, message, str(path), remedy)) from error
     except OSError as error:
         message = f"Cannot be read: {error.strerror or error}."
-        raise BenchError(Problem(code, message, where=str(path))) from error
+        raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
     if len(data) > limit:
         raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
     return data
@@ -108,7 +189,9 @@ def _text(data: bytes, code: str, where: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BenchError(Problem(code, f"Not UTF-8 text: {error.reason}.", where=where)) from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"Not UTF-8 text: {error.reason}. Save it as UTF-8."
+        raise BenchError(Problem(code, message, where=f"{where}, line {line}")) from error
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 

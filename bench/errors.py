@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Literal
 
+from bench.hints import did_you_mean
+
 Severity = Literal["error", "warning", "notice"]
 
 EXIT_PROBLEMS = 1
@@ -101,8 +103,5 @@ def explanation(code: str) -> Explanation:
     pages = catalogue()
     if code in pages:
         return pages[code]
-    from difflib import get_close_matches
-
-    near = get_close_matches(code, pages, n=3, cutoff=0.4)
-    hint = f"Did you mean {', '.join(near)}?" if near else "`bench explain --list` shows every code."
+    hint = did_you_mean(code, pages).strip() or "`bench explain --list` shows every code."
     raise BenchError(Problem("unknown-code", f"There is no problem code {code!r}.", remedy=hint))

@@ -21,7 +21,8 @@ def write_sums(folder: Path) -> Path:
     """
     files = _files(folder)
     if not files:
-        raise BenchError(Problem("sums-missing", "There is no file to hash.", str(folder)))
+        message = "There is no file to hash in it." if folder.is_dir() else "There is no such folder."
+        raise BenchError(Problem("sums-missing", message, str(folder)))
     if odd := sum("\n" in name or "\r" in name for name in files):
         raise BenchError(Problem("sums-name", f"{odd} names have a line break.", str(folder)))
     text = "".join(f"{sha256_file(path)}  {name}\n" for name, path in files.items())
@@ -38,7 +39,9 @@ def check_sums(folder: Path) -> list[Problem]:
     try:
         lines = (folder / NAME).read_bytes().decode().removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(Problem("sums-missing", f"There is no readable {NAME}.", str(folder))) from error
+        raise BenchError(
+            Problem("sums-missing", f"There is no readable {NAME} in it.", str(folder))
+        ) from error
     found = [_LINE.fullmatch(line) for line in lines]
     if not all(found):
         raise BenchError(Problem("sums-missing", f"It is no manifest of {NAME}'s form.", str(folder / NAME)))

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, Problem
+from bench.hints import did_you_mean
+from bench.toml import read_table
 
 MARKER = "bench.toml"
+DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}
 DATA_VARIABLE = "BENCH_DATA"
 
 NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
 cohort = {cohort}  # used where --cohort is not given
-
+{site}
 [data]  # where each cohort's files lie; default data/<cohort id>
 """
 
@@ -34,11 +36,13 @@ class Workspace:
         cohort: Default cohort: a built-in id or the path of a spec.
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
         store: Folder of stored submissions, one folder per cohort.
+        site: Folder the site is built into.
     """
 
     root: Path
     cohort: str
     store: Path
+    site: Path
     data_folders: dict[str, Path] = field(default_factory=dict)
 
     def data(self, cohort_id: str, chosen: Path | None = None) -> Path:
@@ -83,11 +87,6 @@ class Workspace:
         """Archives of frozen releases of the site, which are kept for good."""
         return self.root / "releases"
 
-    @property
-    def site(self) -> Path:
-        """Folder the site is built into."""
-        return self.root / "site" / "public"
-
 
 def find_workspace(start: Path | None = None) -> Workspace:
     """The workspace that holds `start` (default: the current folder).
@@ -104,13 +103,16 @@ def find_workspace(start: Path | None = None) -> Workspace:
     )
 
 
-def create_workspace(root: Path, cohort: str = "demo", data: dict[str, Path] | None = None) -> Workspace:
+def create_workspace(
+    root: Path, cohort: str = "demo", data: dict[str, Path] | None = None, site: Path | None = None
+) -> Workspace:
     """Makes an empty workspace in `root`, which may exist but not hold a workspace.
 
     Args:
         root: Its folder.
         cohort: Default cohort.
         data: Cohort id → folder of its files, where it is not ``data/<cohort>``.
+        site: Folder of its pages, where it is not ``site/public``.
 
     Raises:
         BenchError: `root` is a workspace already (``workspace-exists``).
@@ -120,7 +122,8 @@ def create_workspace(root: Path, cohort: str = "demo", data: dict[str, Path] | N
         raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))
     (root / "submissions").mkdir(parents=True, exist_ok=True)
     folders = "".join(f"{_quoted(name)} = {_quoted(str(path))}\n" for name, path in (data or {}).items())
-    marker.write_text(NEW_WORKSPACE.format(cohort=_quoted(cohort)) + folders, "utf-8")
+    pages = f"site = {_quoted(str(site))}\n" if site else ""
+    marker.write_text(NEW_WORKSPACE.format(cohort=_quoted(cohort), site=pages) + folders, "utf-8")
     return _read(root.resolve())
 
 
@@ -132,21 +135,27 @@ def _quoted(text: str) -> str:
 def _read(root: Path) -> Workspace:
     where = root / MARKER
     try:
-        config: dict[str, Any] = tomllib.loads(where.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BenchError(Problem("workspace-config", f"Not valid TOML: {error}", where=str(where))) from error
-    unknown = sorted(set(config) - {"cohort", "data", "submissions"})
-    folders = config.get("data", {})
-    if unknown or not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
-        message = f"Unknown keys {unknown}." if unknown else "[data] must map cohort ids to folders."
-        raise BenchError(Problem("workspace-config", message, where=str(where)))
-    cohort, store = config.get("cohort", "demo"), config.get("submissions", "submissions")
-    if not (isinstance(cohort, str) and isinstance(store, str)):
-        message = "cohort and submissions must be text."
-        raise BenchError(Problem("workspace-config", message, where=str(where)))
+        text = where.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refused(f"Not UTF-8 text: {error.reason}.", where) from error
+    config = read_table(text, "workspace-config", str(where))
+    if unknown := sorted(set(config) - {*DEFAULTS, "data"}):
+        nearest = did_you_mean(unknown[0], [*DEFAULTS, "data"])
+        raise _refused(f"Unknown keys {unknown}.{nearest}", where)
+    folders = config.pop("data", {})
+    if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
+        raise _refused("[data] must map cohort ids to folders.", where)
+    chosen: dict[str, Any] = {**DEFAULTS, **config}
+    if wrong := [key for key, value in chosen.items() if not isinstance(value, str)]:
+        raise _refused(f"{' and '.join(wrong)} must be text.", where)
     return Workspace(
         root=root,
-        cohort=cohort,
-        store=root / store,
+        cohort=chosen["cohort"],
+        store=root / chosen["submissions"],
+        site=root / chosen["site"],
         data_folders={name: root / folder for name, folder in folders.items()},
     )
+
+
+def _refused(message: str, where: Path) -> BenchError:
+    return BenchError(Problem("workspace-config", message, where=str(where)))

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from bench.cohort.spec import CohortSpec
 from bench.documents import Document, parse, parse_toml, read_json, read_toml
 from bench.errors import BenchError
+from bench.submission.manifest import Manifest
 
 
 class Inner(Document):
@@ -63,6 +65,86 @@ def test_nothing_is_converted_and_every_fault_has_its_key(text: str, key: str) -
     assert (problem.code, problem.where) == ("cohort-spec", "x.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("coumt = 1", "coumt: This key is not known. Did you mean 'count'?"),
+        ("NAME = 1", "NAME: This key is not known. Did you mean 'name'?"),
+        ("schema_ = 1", "schema_: This key is not known. Did you mean 'schema'?"),
+        ("parts = [{ sise = 1 }]", "parts.0.sise: This key is not known. Did you mean 'size'?"),
+        ("parts = [{ zzz = 1 }]", "parts.0.zzz: This key is not known. Known here are size."),
+        (
+            "zzz = 1",
+            "zzz: This key is not known. Known here are count, day, name, parts, schema.",
+        ),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_of_its_own_table(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Example, f'name = "a"\n{text}', "cohort-spec", "x.toml")
+    assert [p.message for p in caught.value.problems] == [says]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "team: This key is missing."),
+        ('inputs = "image"', "inputs: This should be a list, in square brackets."),
+        ("name = 7", "name: This should be text, in double quotes."),
+        ('date = "24.11.2026"', "date: This should be a date such as 2026-01-31."),
+        ("date = 2026", "date: This should be a date such as 2026-01-31."),
+        ('parameters = "7M"', "parameters: This should be a whole number, without quotes."),
+        ("links = 3", "links: This should be a table of keys."),
+        ("model = 3", "model: This should be a table of keys."),
+        ('kind = "best"', "kind: Input should be 'model', 'ensemble', 'baseline' or 'reported'."),
+        ('[links]\ncode = "x"', "links.code: must begin with https:// or http://."),
+        (
+            "[links]\nparameters = 7",
+            "links.parameters: This key belongs to no table: write it above the first line in brackets.",
+        ),
+        (
+            '[model]\nscores = "probability"',
+            "model.scores: This key belongs to no table: write it above the first line in brackets.",
+        ),
+    ],
+)
+def test_a_fault_is_said_in_the_words_of_who_writes_toml(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Manifest, text, "manifest-invalid", "x.toml")
+    assert says in [p.message for p in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("split = {}", "split: The key 'rule' is missing."),
+        (
+            'split = { rule = "random" }',
+            "split: 'rule' is 'random', which is none of 'hash', 'column', 'list', 'all-test'.",
+        ),
+    ],
+)
+def test_a_table_of_several_kinds_says_which_there_are(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
+    assert says in [p.message for p in caught.value.problems]
+
+
+def test_an_unknown_key_of_a_table_of_several_kinds_gets_the_nearest_of_all() -> None:
+    text = '[[targets]]\nname = "y"\nkind = "continuous"\nunti = "cm"\n'
+    with pytest.raises(BenchError) as caught:
+        parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
+    said = [p.message for p in caught.value.problems if "not known" in p.message]
+    assert said == ["targets.0.continuous.unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
+
+
+def test_a_syntax_fault_is_named_with_its_place() -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Example, 'name = "a"\ncount = two\n', "cohort-spec", "x.toml")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.where) == ("cohort-spec", "x.toml, line 2, column 9")
+
+
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"name": "a"}')
@@ -80,7 +162,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         (b"[]", "document: "),
         (b'{"name": "a", "count": NaN}', "count: "),
         (b'{"name": "a", "parts": [{"size": Infinity}]}', "parts.0.size: "),
-        (None, "Cannot be read: No such file"),
+        (None, "There is no such file."),
     ],
 )
 def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, tmp_path: Path) -> None:
@@ -89,7 +171,8 @@ def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, t
         path.write_bytes(content)
     with pytest.raises(BenchError) as caught:
         read_json(Example, path, "board-invalid")
-    assert [(p.code, p.where) for p in caught.value.problems] == [("board-invalid", str(path))]
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.where.removesuffix(", line 1")) == ("board-invalid", str(path))
     assert caught.value.problems[0].message.startswith(says)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,19 @@ def test_scoring_arrays_needs_no_table_library_and_no_torch() -> None:
         "sys.exit(', '.join({'pandas', 'pyarrow', 'torch', 'typer', 'pydantic'} & set(sys.modules)) or 0)\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_the_source_distribution_holds_what_the_tests_and_the_makefile_read() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = [*project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"], "pyproject.toml"]
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    named = {
+        *re.findall(r'ROOT / "([\w.-]+)', code),
+        *re.findall(r"\t(\.ci)/", (ROOT / "Makefile").read_text()),
+    }
+    assert {"requirements-core.lock", "submissions", ".ci"} <= named
+    without = {name for name in named if not any(fnmatch(name, pattern) for pattern in patterns)}
+    assert without == {".github"}, "workflows are of the repository alone"
 
 
 def test_the_version_is_the_distributions() -> None:

@@ -35,8 +35,8 @@ def said_codes(tree: ast.AST) -> set[str]:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name == "Problem" and node.args:
                 found |= strings(node.args[0])
-            if name in {"parse", "parse_toml", "read_toml", "read_json"}:
-                found |= {text for arg in node.args[2:] for text in strings(arg) if KEBAB.fullmatch(text)}
+            if name in {"parse", "parse_toml", "read_toml", "read_json", "read_table", "read_text"}:
+                found |= {text for arg in node.args[1:] for text in strings(arg) if KEBAB.fullmatch(text)}
     return found
 
 

@@ -19,6 +19,10 @@ team = "A group"
 date = 2026-01-01
 inputs = ["image"]
 """
+REPORTED = MANIFEST + (
+    'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
+    "metrics = { macro = { auroc = 0.8 } }\n"
+)
 
 
 def patient_id(k: int) -> str:

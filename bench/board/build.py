@@ -23,7 +23,7 @@ from bench.files import round_significant, sha256_file
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.scoring.stored import read_scorecard
+from bench.scoring.stored import hashed_scorecard
 from bench.submission.pack import unpack
 from bench.submission.store import Submission
 
@@ -32,24 +32,26 @@ TRACKS = ("holdout", "cv5")
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
-def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> Board:
+def build_board(
+    cohort: Cohort, entries: Sequence[Submission], cache: Path, made: Plans | None = None
+) -> Board:
     """The board of all entries that hold predictions.
 
     Args:
         cohort: The cohort.
         entries: Stored submissions; reported ones and those not scored yet are left out.
         cache: Folder of replicates.
+        made: Plans that were made already, for scoring.
 
     Raises:
         BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
             replicates (``board-mixed``).
     """
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
-    # Hashed before they are read: a scorecard that changes meanwhile makes the board stale, not wrong.
-    hashes = {e.slug: sha256_file(e.scorecard) for e in scored}
-    cards: dict[str, Scorecard] = {e.slug: read_scorecard(e, ScorecardSummary) for e in scored}
+    hashed = {e.slug: hashed_scorecard(e, ScorecardSummary) for e in scored}
+    cards = {slug: card for slug, (card, _) in hashed.items()}
     replicates, seed = _settings(cards)
-    plans = make_plans(cohort, scored, replicates=replicates, seed=seed)
+    plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
     holdout, cv5 = (
         [_contender(plans, e, cards[e.slug], cache) for e in scored if e.manifest.track == track]
         for track in TRACKS
@@ -73,12 +75,12 @@ def build_board(cohort: Cohort, entries: Sequence[Submission], cache: Path) -> B
         test_set=_test_set(cohort),
         targets=boards,
         cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
-        scorecards=hashes,
+        scorecards={slug: sha256 for slug, (_, sha256) in hashed.items()},
     )
 
 
 def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) -> Contender:
-    computed = entry_replicates(plans, entry, cache)
+    computed = entry_replicates(plans, entry, cache, card.predictions_sha256)
     _require_computed(card, computed)
 
     def scores(target: str) -> Floats:
@@ -97,22 +99,49 @@ class _Draws(Document):
 
 
 def refuse_mixed(
-    entries: Sequence[Submission], chosen: Sequence[Submission], replicates: int, seed: int
+    entries: Sequence[Submission],
+    chosen: Sequence[Submission],
+    replicates: int,
+    seed: int,
+    *,
+    board: Path,
 ) -> None:
     """Refuses to score some entries with other draws than the rest have, before anything is written.
+
+    Args:
+        entries: All stored entries.
+        chosen: Those to be scored.
+        replicates: Their number of replicates.
+        seed: Their seed.
+        board: The stored board, if there is one: it tells the draws of the scorecards it was computed from.
 
     Raises:
         BenchError: ``board-mixed``.
     """
     slugs = {entry.slug for entry in chosen}
     others = [e for e in entries if e.slug not in slugs and e.scorecard.exists()]
-    drawn = {e.slug: read_json(_Draws, e.scorecard, "scorecard-invalid") for e in others}
+    known = _known_draws(board)
+    drawn = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
     if differing := [slug for slug, d in drawn.items() if (d.replicates, d.seed) != (replicates, seed)]:
         message = (
             f"{len(differing)} other entries are scored with other draws than {replicates} replicates with "
             f"seed {seed}: {', '.join(differing[:5])}."
         )
         raise BenchError(Problem("board-mixed", message))
+
+
+def _draws(entry: Submission) -> _Draws:
+    return read_json(_Draws, entry.scorecard, "scorecard-invalid")
+
+
+def _known_draws(board: Path) -> dict[str, _Draws]:
+    """SHA-256 of a scorecard → its draws, by the stored board; empty where there is none to be read."""
+    try:
+        stored = read_json(Board, board, "board-invalid")
+    except BenchError:
+        return {}
+    draws = _Draws(replicates=stored.replicates, seed=stored.seed)
+    return dict.fromkeys(stored.scorecards.values(), draws)
 
 
 def _require_computed(card: Scorecard, computed: EntryReplicates) -> None:

@@ -145,9 +145,10 @@ class Entry:
 class LoadedBoard:
     """All that a page shows: the cohort's spec, the comparisons, and the entries by slug.
 
-    `board` is None where the cohort has reported entries only.
+    `board` is None where the cohort has reported entries only. `waiting` are entries not scored yet.
     """
 
     spec: CohortSpec
     board: Board | None
     entries: dict[str, Entry]
+    waiting: tuple[str, ...] = ()

@@ -29,7 +29,8 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
         BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
             beside numbers that it was not computed from.
     """
-    submissions = [s for s in list_submissions(folder) if _shown(s)]
+    stored = list_submissions(folder)
+    submissions = [s for s in stored if not s.waiting]
     ledger = read_ledger(folder)
     teams = by_team(ledger.values())
     entries, current = {}, {}
@@ -40,12 +41,8 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
         if sha256:
             current[slug] = sha256
     board = _read_board(folder / "board.json", spec, current)
-    return LoadedBoard(spec=spec, board=board, entries=entries)
-
-
-def _shown(submission: Submission) -> bool:
-    """Whether an entry is on the board: reported, or scored."""
-    return submission.manifest.kind == "reported" or submission.scorecard.exists()
+    waiting = tuple(s.slug for s in stored if s.waiting)
+    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=waiting)
 
 
 def _entry(submission: Submission, card: type[Scorecard]) -> tuple[Entry, str]:

@@ -62,7 +62,7 @@ def verify_entries(
             if isinstance(found, BenchError):
                 problems += found.problems
             else:
-                problems += differences(cards[entry.slug], found.scorecard)
+                problems += differences(cards[entry.slug], found.card)
             if progress:
                 progress(done, len(chosen))
     if not problems and whole:

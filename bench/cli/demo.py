@@ -67,19 +67,19 @@ def demo(
         if "cnn-small" in chosen:
             _step(report, inner, "time", "cnn-small", "--quick")
         _step(report, inner, "site", "build", "--out", str(pages))
-        board = _step(report, inner, "board", "--json")
+        board = json.loads(_run(inner, "board", "--json"))
         if not as_json:
-            report.say("")
-            _step(report, inner, "board", echo=True)
+            report.say("\n$ bench board")
+            report.show(_run(inner, "board"))
         report.result(
             synthetic=True,
             workspace=str(inner.root),
             site=str(pages / "index.html"),
             duration_s=round(time.monotonic() - started, 1),
-            **json.loads(board)["result"],
+            **board["result"],
         )
-        report.show(f"\nThe pages (synthetic): {pages / 'index.html'}")
-        report.show(f"The demo's workspace: {inner.root}")
+        report.show(f"Open the pages (synthetic): {pages / 'index.html'}")
+        report.show(f"Go on in the demo's workspace: cd {shlex.quote(str(inner.root))}")
 
 
 def _outer_workspace() -> Workspace:
@@ -94,7 +94,7 @@ def _outer_workspace() -> Workspace:
 
 
 def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
-    """The demo's own workspace; its cohort is the outer one's where it has the usual size."""
+    """The demo's own workspace; it has the outer one's pages, and its cohort if that has the usual size."""
     from bench.workspace import create_workspace, find_workspace
 
     size = "" if patients == PATIENTS else f"-{patients}"
@@ -102,15 +102,20 @@ def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
     if (root / "bench.toml").exists():
         return find_workspace(root)
     data = outer.data("demo") if patients == PATIENTS else outer.root / "data" / f"demo{size}"
-    return create_workspace(root, data={"demo": data})
+    return create_workspace(root, data={"demo": data}, site=outer.site)
 
 
-def _step(report: Report, space: Workspace, *words: str, echo: bool = False) -> str:
+def _step(report: Report, space: Workspace, *words: str) -> None:
+    """Shows a command and what it prints, as messages."""
+    report.say(f"\n$ bench {shlex.join(words)}")
+    report.say(_run(space, *words).rstrip())
+
+
+def _run(space: Workspace, *words: str) -> str:
     """Runs one command as a user would in the demo's workspace; returns what it printed.
 
     Its messages go straight to stderr. A command that fails ends the demo with its exit code.
     """
-    report.say(f"\n$ bench {shlex.join(words)}" if not echo else "")
     done = subprocess.run(
         [sys.executable, "-m", "bench", *words],
         cwd=space.root,
@@ -118,10 +123,6 @@ def _step(report: Report, space: Workspace, *words: str, echo: bool = False) -> 
         text=True,
         check=False,
     )
-    if echo:
-        report.show(done.stdout)
-    elif "--json" not in words:
-        report.say(done.stdout.rstrip())
     if done.returncode:
         message = f"`bench {shlex.join(words)}` ended with exit code {done.returncode}."
         raise BenchError(Problem("demo-step", message, where=str(space.root)), done.returncode)

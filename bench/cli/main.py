@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import baseline, cohort, demo, reference, score, site, submit, sums, timing
+from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, sums, timing
 
 app = typer.Typer(
     name="bench",
@@ -24,8 +24,8 @@ app.add_typer(cohort.app, name="cohort")
 app.command()(submit.template)
 app.command()(submit.submit)
 app.command()(score.score)
-app.command()(score.compare)
-app.command()(score.board)
+app.command()(compare.compare)
+app.command()(board.board)
 app.command(name="time")(timing.time)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")

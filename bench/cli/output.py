@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from bench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PROBLEMS, BenchError, Problem
+from bench.files import PART
 
 SCHEMA = "bench-output/1"
 TRACEBACK_VARIABLE = "BENCH_TRACEBACK"
@@ -37,9 +41,9 @@ class Report:
 
     def remark(self, problems: Iterable[Problem]) -> None:
         """Shows problems now; with ``--json`` they stand in the object too."""
-        for problem in problems:
-            self._remarks.append(problem)
-            show_problem(problem)
+        found = list(problems)
+        self._remarks += found
+        _show_problems(found)
 
     def result(self, **values: Any) -> None:
         """Adds to the JSON object's result."""
@@ -54,13 +58,15 @@ class Report:
     def fail(self, problems: Iterable[Problem]) -> None:
         """Shows the problems of a command that failed, and its JSON object."""
         found = [p for p in problems if p not in self._remarks]
-        for problem in found:
-            show_problem(problem)
+        _show_problems(found)
         if self.as_json:
             body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *found])}
             if self._result:
                 body["result"] = self._result
-            typer.echo(json.dumps(body, allow_nan=False))
+            try:
+                typer.echo(json.dumps(body, allow_nan=False))
+            except OSError:  # the reader is gone or the disk full: what is said stands on stderr
+                _give_up_stdout()
 
 
 def _plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
@@ -82,11 +88,11 @@ def reporting(as_json: bool) -> Iterator[Report]:
         report.fail([Problem("command-interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         raise typer.Exit(0) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        report.fail([Problem("file-error", f"{reason}.", where=str(error.filename or ""))])
+        report.fail([Problem("file-error", f"{reason}.", where=_place(error))])
         raise typer.Exit(EXIT_PROBLEMS) from None
     except (typer.Exit, typer.BadParameter):
         raise
@@ -97,6 +103,17 @@ def reporting(as_json: bool) -> Iterator[Report]:
         raise typer.Exit(EXIT_BUG) from None
 
 
+def _give_up_stdout() -> None:
+    """What is still to be written to stdout goes nowhere, so that Python does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _place(error: OSError) -> str:
+    """The file of an error; the folder, where it is a temporary file of ours."""
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    return str(path.parent if path and path.name.endswith(PART) else path or "")
+
+
 def inert(text: str) -> str:
     """`text` without control characters, so that a file's content cannot steer the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
@@ -105,13 +122,22 @@ def inert(text: str) -> str:
 _COLOURS = {"error": "red", "warning": "yellow", "notice": "blue"}
 
 
-def show_problem(problem: Problem) -> None:
-    """A problem on stderr: what, where, what to do."""
+def _show_problems(problems: list[Problem]) -> None:
+    """Problems on stderr; of those in a row with the same place and remedy, the last says both for all."""
+    for problem, following in zip_longest(problems, problems[1:]):
+        same = following and replace(following, message=problem.message) == problem
+        show_problem(problem, brief=bool(same))
+
+
+def show_problem(problem: Problem, *, brief: bool = False) -> None:
+    """A problem on stderr: what, and unless it is to be brief, where and what to do."""
     colour = None if os.environ.get("NO_COLOR") else _COLOURS[problem.severity]
     data = problem.as_dict()
     head = f"{problem.severity} [{problem.code}]"
     head = typer.style(head, fg=colour, bold=True) if colour else head
     typer.echo(f"{head} {inert(problem.message)}", err=True)
+    if brief:
+        return
     if problem.where:
         typer.echo(f"  where: {inert(problem.where)}", err=True)
     if data["remedy"] and problem.severity != "notice":

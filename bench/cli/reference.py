@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,9 @@ from bench.cli.options import JsonOption
 from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
+    from bench.cohort.spec import CohortSpec
     from bench.runtime.backend import Availability
+    from bench.workspace import Workspace
 
 SCHEMAS = {
     "cohort": ("bench.cohort.spec", "CohortSpec"),
@@ -63,10 +66,12 @@ def schema(
     from importlib import import_module
 
     from bench.errors import BenchError, Problem
+    from bench.hints import did_you_mean
 
     with reporting(as_json) as report:
         if name not in SCHEMAS:
-            raise BenchError(Problem("schema-unknown", f"{name!r} is none of {', '.join(SCHEMAS)}."))
+            message = f"{name!r} is none of {', '.join(SCHEMAS)}.{did_you_mean(name, SCHEMAS)}"
+            raise BenchError(Problem("schema-unknown", message))
         module, model = SCHEMAS[name]
         found = getattr(import_module(module), model).model_json_schema()
         report.result(name=name, json_schema=found)
@@ -86,11 +91,21 @@ def init(
     from bench.workspace import create_workspace
 
     with reporting(as_json) as report:
-        load_spec(cohort)
+        spec = load_spec(cohort)
         default = cohort if cohort in builtin_specs() else str(Path(cohort).resolve())
         made = create_workspace(folder, default)
         report.result(root=str(made.root), cohort=default)
         report.show(f"Made a workspace in {folder}.")
+        report.say(_next(made, spec))
+
+
+def _next(made: Workspace, spec: CohortSpec) -> str:
+    """What comes after `bench init`: the data, unless it is synthetic and made when it is needed."""
+    data = made.data(spec.id)
+    first = (
+        "" if spec.synthetic else f"put the cohort's files into {data}, or name their folder in bench.toml; "
+    )
+    return f"Next: cd {shlex.quote(str(made.root))}; {first}bench cohort check"
 
 
 def doctor(as_json: JsonOption = False) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -192,26 +190,17 @@ def publish(
             report.show(f"{branch} holds these pages already ({pushed.commit[:12]}).")
 
 
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """No search for garbage: what is read stays until the end, and a search costs a fifth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-@_no_collector()
 def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
     """Builds the site; returns what was done, and the cohorts."""
+    from bench.documents import without_collector
     from bench.environment import commit
     from bench.publish.releases import read_releases
     from bench.publish.site import build_site
 
-    boards = _boards(space, cohort)
-    releases = read_releases(space.releases)
-    summary = build_site(boards, out, base=base, built_from=commit() or "", releases=releases)
+    with without_collector():
+        boards = _boards(space, cohort)
+        releases = read_releases(space.releases)
+        summary = build_site(boards, out, base=base, built_from=commit() or "", releases=releases)
     return summary, [board.spec.id for board in boards]
 
 

@@ -36,23 +36,34 @@ def template(
 
 def submit(
     predictions: Annotated[
-        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.")
+        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.", readable=False)
     ] = None,
     slug: Annotated[
-        str, typer.Option("--slug", metavar="S", help="Name of the entry's folder and address.")
+        str,
+        typer.Option(
+            "--slug",
+            metavar="S",
+            help="Name of the entry's folder and address: lower-case letters, digits, hyphens.",
+        ),
     ] = "",
     manifest: Annotated[
         Path | None,
-        typer.Option("--manifest", metavar="FILE", help="submission.toml; default: the one beside."),
+        typer.Option(
+            "--manifest", metavar="FILE", help="submission.toml; default: the one beside.", readable=False
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="MODEL.onnx", help="Run this model on the test images.")
+        Path | None,
+        typer.Option(
+            "--model", metavar="MODEL.onnx", help="Run this model on the test images.", readable=False
+        ),
     ] = None,
     val: Annotated[
         Path | None,
         typer.Option(
             "--val",
             metavar="FILE",
+            readable=False,
             help="Predictions of the val images (rows of others are dropped): thresholds are chosen and a "
             "recalibration is fitted there. A model is run on them by itself.",
         ),
@@ -77,26 +88,26 @@ def submit(
     if val and model:
         raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
     if not slug and not dry_run:
-        raise typer.BadParameter("an entry needs a slug", param_hint="--slug")
+        raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
     from bench.submission.accept import accept_predictions, equal_entries, find_manifest, with_val
     from bench.submission.store import check_free, check_slug, keep_model, store
 
     with reporting(as_json) as report:
         if slug:
             check_slug(slug)
-        said, remarks = find_manifest(source, manifest, slug or "dry-run")
+        said = find_manifest(source, manifest, slug or "dry-run")
         opened = open_cohort(cohort, data)
         if not (dry_run or replace):
             check_free(workspace().submissions(opened.spec.id), slug)
         if predictions:
-            accepted = accept_predictions(predictions, opened, said)
+            accepted = accept_predictions(predictions, opened, said.manifest, manifest_file=said.file)
             accepted = with_val(accepted, val, opened) if val else accepted
         else:
             from bench.runtime.accept import accept_model
 
             with progress("Running the model") as step:
-                accepted = accept_model(source, opened, said, progress=step)
-        report.remark((*remarks, *accepted.remarks))
+                accepted = accept_model(source, opened, said.manifest, manifest_file=said.file, progress=step)
+        report.remark((*said.remarks, *accepted.remarks))
         report.result(
             slug=slug,
             cohort=opened.spec.id,

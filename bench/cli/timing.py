@@ -135,11 +135,13 @@ def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
     """The entry that was submitted with a model file."""
     from bench.errors import BenchError, Problem
     from bench.files import sha256_file
+    from bench.hints import not_there
     from bench.submission.pack import read_stamp
     from bench.submission.store import list_submissions
 
     if not path.is_file():
-        raise BenchError(Problem("model-missing", "There is no such file.", where=str(path)))
+        message, remedy = not_there(path)
+        raise BenchError(Problem("model-missing", message, str(path), remedy))
     digest = sha256_file(path)
     for stored in list_submissions(folder):
         if stored.predictions.exists() and read_stamp(stored.predictions).model_sha256 == digest:

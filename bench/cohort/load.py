@@ -30,6 +30,7 @@ from bench.cohort.spec import (
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform
 from bench.cohort.table import Cohort, Subgroups
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, raise_errors
+from bench.hints import nearest
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 
@@ -85,7 +86,7 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
     for name in spec.files.table:
         if (folder / name).is_file():
             return folder / name
-    message = f"None of {', '.join(spec.files.table)} is in the folder of cohort {spec.id}."
+    message = f"There is no {' or '.join(spec.files.table)} in the folder of cohort {spec.id}."
     raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
 
 
@@ -95,6 +96,10 @@ def _read_text_table(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).map(_as_text)
         table, ragged = _read_csv(path)
+    except PermissionError as error:
+        raise BenchError(
+            Problem("cohort-table", "It may not be read.", str(path), "Change its permissions.")
+        ) from error
     except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' and Arrow's errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchError(Problem("cohort-table", f"Cannot be read: {reason}", where=str(path))) from error
@@ -152,8 +157,12 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
 
 def _require_columns(spec: CohortSpec, table: pd.DataFrame, path: Path) -> None:
     if missing := sorted(_needed_columns(spec) - set(table.columns)):
-        message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(missing)}."
-        raise BenchError(Problem("cohort-columns", message, where=str(path)))
+        meant = {name: nearest(name, table.columns)[:1] for name in missing}
+        named = [f"{name} (is it {near[0]!r}?)" if near else name for name, near in meant.items()]
+        message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(named)}."
+        other = len(table.columns) == 1 and {";", "\t", "|"} & set(table.columns[0])
+        remedy = "Save the table with commas between columns." if other else ""
+        raise BenchError(Problem("cohort-columns", message, str(path), remedy))
     if table.empty:
         raise BenchError(Problem("cohort-table", "The table has no rows.", where=str(path)))
 

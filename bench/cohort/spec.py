@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.documents import Document, parse_toml, read_toml
 from bench.errors import BenchError, Problem
+from bench.hints import did_you_mean, not_there
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -262,7 +263,8 @@ def load_spec(cohort: str) -> CohortSpec:
         return parse_toml(CohortSpec, text, "cohort-spec", f"{cohort} (built in)")
     path = Path(cohort)
     if not path.is_file():
-        known = ", ".join(builtin_specs())
-        message = f"{cohort!r} is neither a built-in cohort ({known}) nor a file."
-        raise BenchError(Problem("cohort-unknown", message))
+        known = builtin_specs()
+        message = f"{cohort!r} is neither a built-in cohort ({', '.join(known)}) nor a file."
+        remedy = not_there(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, known).strip()
+        raise BenchError(Problem("cohort-unknown", message, remedy=remedy))
     return read_toml(CohortSpec, path, "cohort-spec")

@@ -127,18 +127,21 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def scan_joint(blocks, negative, positive, first, above, level, most_false, least_true, depth):  # type: ignore[no-untyped-def]
+def scan_joint(  # type: ignore[no-untyped-def]
+    blocks, negative, positive, first, above, level, largest, most_false, least_true, depth
+):
     """One descending walk for AUROC, average precision and both operating points.
 
     Many short loops instead of one, because each then runs over neighbouring lanes at full width.
 
     Args:
-        blocks: As in `scan_auroc`, like the next five.
+        blocks: As in `scan_auroc`, like the next six.
         negative: See there.
         positive: See there.
         first: See there.
         above: See there.
         level: See there.
+        largest: See there.
         most_false: (k, LANES) int32, most false positives allowed where sensitivity is read.
         least_true: (k, LANES) int32, least true positives demanded where false positives are read.
         depth: `PAIRS`, `PRECISION` or `POINTS`: how much is counted; the rest stays 0.
@@ -155,12 +158,13 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
     false = np.empty(LANES, np.int32)
     true = np.empty(LANES, np.int32)
     gain = np.empty(LANES, np.int32)
+    recent = np.zeros(LANES, np.uint32)
     for b in range(blocks.shape[0]):
         counts, pairs, shares, hit, alarm = blocks[b], doubled[b], precision[b], hits[b], alarms[b]
         most, least = most_false[b], least_true[b]
         false[:] = 0
         true[:] = 0
-        seen = 0
+        seen, bound = 0, 0
         for g in range(above.shape[0]):
             gain[:] = 0
             add_rows(gain, counts, positive, first[g], first[g + 1])
@@ -169,8 +173,17 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
             while True:
                 add_rows(false, counts, negative, seen, stop)
                 seen = stop
-                for j in range(LANES):
-                    pairs[j] += times * np.int64(gain[j]) * false[j]
+                pairs_now = times * (first[g + 1] - first[g]) * seen * largest * largest
+                if pairs_now > 0xFFFFFFFF:
+                    for j in range(LANES):
+                        pairs[j] += times * np.int64(gain[j]) * false[j]
+                else:
+                    if bound + pairs_now > 0xFFFFFFFF:
+                        flush(pairs, recent)
+                        bound = 0
+                    bound += pairs_now
+                    for j in range(LANES):
+                        recent[j] += np.uint32(times) * np.uint32(gain[j]) * np.uint32(false[j])
                 if stop == level[g]:
                     break
                 stop = level[g]
@@ -182,9 +195,11 @@ def scan_joint(blocks, negative, positive, first, above, level, most_false, leas
                     alarm[j] = max(alarm[j], np.int32(false[j] * (true[j] < least[j])))
             for j in range(LANES):
                 true[j] += gain[j]
-            for j in range(LANES):
-                called = max(np.float64(true[j]) + np.float64(false[j]), 1.0)
-                shares[j] += np.float64(gain[j]) * (np.float64(true[j]) / called)
+            if depth >= PRECISION:
+                for j in range(LANES):
+                    called = max(np.float64(true[j]) + np.float64(false[j]), 1.0)
+                    shares[j] += np.float64(gain[j]) * (np.float64(true[j]) / called)
+        flush(pairs, recent)
     return doubled, precision, hits, alarms
 
 

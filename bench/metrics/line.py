@@ -20,6 +20,9 @@ CLOSE = 1e-7
 STEPS = 100
 """Most steps of Newton, and most halvings of one step; not reached where a finite line is the best."""
 
+FAR = 700.0
+"""Log odds beyond which the exponential would overflow."""
+
 
 class Line(NamedTuple):
     """A fitted line: `(slope, intercept)` of the joint fit."""
@@ -74,24 +77,26 @@ def _newton(
 
     A step that would raise the loss is halved.
     """
+    # Towards the wrong class: the loss of an image is log(1 + exp(side · log odds)).
+    side = np.where(positive, -1.0, 1.0)
+    square, wayward = x**2, -row * side
 
     def at(a: float, b: float) -> tuple[float, Floats]:
-        eta = a + b * x
-        shrunk = np.exp(-np.abs(eta))
-        loss = inner(row, np.log1p(shrunk) + np.maximum(eta, 0) - eta * positive)
-        return loss, np.where(eta >= 0, 1.0, shrunk) / (1 + shrunk)
+        odds = np.exp(np.minimum(side * (a + b * x), FAR))
+        whole = 1 + odds
+        return inner(row, np.log(whole)), odds / whole
 
-    loss, p = at(intercept, slope)
+    loss, miss = at(intercept, slope)
     for _ in range(STEPS):
-        pull, hold = row * (positive - p), row * p * (1 - p)
+        pull, hold = wayward * miss, row * miss * (1 - miss)
         g0, h00 = float(np.sum(pull)), float(np.sum(hold))
         step, turn = g0 / h00, 0.0
         if joint:
-            g1, h01, h11 = inner(pull, x), inner(hold, x), inner(hold, x**2)
+            g1, h01, h11 = inner(pull, x), inner(hold, x), inner(hold, square)
             area = h00 * h11 - h01**2
             step, turn = (h11 * g0 - h01 * g1) / area, (h00 * g1 - h01 * g0) / area
         for _ in range(STEPS):
-            trial, p = at(intercept + step, slope + turn)
+            trial, miss = at(intercept + step, slope + turn)
             if trial <= loss * (1 + 1e-14):
                 break
             step, turn = step / 2, turn / 2

@@ -8,36 +8,35 @@ import numpy as np
 from bench.metrics.kernels import LANES
 
 TILE = 16
-"""Entries that are compared with each other while they are in the cache, and running sums side by side."""
+"""Entries that are compared with each other while they are in the cache."""
+
+BAND = 64
+"""Entries whose differences from one are summed side by side."""
 
 
 @numba.njit(cache=True, nogil=True)
-def pair_errors(drawn):  # type: ignore[no-untyped-def]
+def pair_errors(columns):  # type: ignore[no-untyped-def]
     """Standard deviation over replicates of the difference of every pair, from the differences themselves.
 
     Args:
-        drawn: (S, B) replicates less the entry's mean over replicates.
+        columns: (B, S) replicates less the entry's mean over replicates.
 
     Returns:
         (S, S) symmetric, zero on the diagonal.
     """
-    entries, replicates = drawn.shape
+    replicates, entries = columns.shape
     errors = np.zeros((entries, entries))
-    squares = np.empty(TILE)
-    for top in range(0, entries, TILE):
-        for left in range(0, min(top + TILE, entries), TILE):
-            for i in range(top, min(top + TILE, entries)):
-                one = drawn[i]
-                for j in range(left, min(left + TILE, i)):
-                    other = drawn[j]
-                    squares[:] = 0
-                    whole = replicates - replicates % TILE
-                    for start in range(0, whole, TILE):
-                        for b in range(TILE):
-                            squares[b] += (one[start + b] - other[start + b]) ** 2
-                    for b in range(whole, replicates):
-                        squares[b - whole] += (one[b] - other[b]) ** 2
-                    errors[i, j] = errors[j, i] = np.sqrt(squares.sum() / (replicates - 1))
+    squares = np.empty(BAND)
+    for left in range(0, entries, BAND):
+        for i in range(left + 1, entries):
+            stop = min(left + BAND, i)
+            squares[:] = 0
+            for b in range(replicates):
+                one, others = columns[b, i], columns[b, left:stop]
+                for j in range(len(others)):
+                    squares[j] += (one - others[j]) ** 2
+            for j in range(stop - left):
+                errors[i, left + j] = errors[left + j, i] = np.sqrt(squares[j] / (replicates - 1))
     return errors
 
 
@@ -66,8 +65,8 @@ def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
                             other, yours = centred[j, start:stop], widest[j, start:stop]
                             for b in range(len(one)):
                                 distance = abs(one[b] - other[b]) * scale
-                                mine[b] = np.maximum(mine[b], distance)
-                                yours[b] = np.maximum(yours[b], distance)
+                                mine[b] = max(mine[b], distance)
+                                yours[b] = max(yours[b], distance)
     return widest
 
 
@@ -88,5 +87,5 @@ def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
                         if scale > 0:
                             other = centred[j, start:stop]
                             for b in range(len(one)):
-                                most[b] = np.maximum(most[b], abs(one[b] - other[b]) * scale)
+                                most[b] = max(most[b], abs(one[b] - other[b]) * scale)
     return widest

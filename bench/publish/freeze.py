@@ -9,10 +9,12 @@ from pathlib import Path
 
 from bench.board.model import LoadedBoard
 from bench.errors import raise_errors
-from bench.files import write_atomic
+from bench.files import clear_parts, locked, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import check_release_name, keep_release, read_releases, record_of
 from bench.publish.site import build_site
+
+LOCK = ".lock"
 
 
 def freeze(
@@ -40,5 +42,8 @@ def freeze(
         archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
         build_site(boards, site, built_from=built_from, releases=read_releases(kept))
         raise_errors(check_site(site))
-        write_atomic(folder / archive.name, archive.read_bytes())
+        with locked(folder / LOCK):
+            clear_parts(folder)
+            check_release_name(name, folder)  # another process may have taken it meanwhile
+            write_atomic(folder / archive.name, archive.read_bytes())
     return folder / archive.name

@@ -65,7 +65,11 @@ def check_release_name(name: str, folder: Path) -> None:
         BenchError: ``release-name``.
     """
     if not re.fullmatch(NAME_PATTERN, name):
-        raise BenchError(Problem("release-name", f"{name[:60]!r} cannot be the name of a release."))
+        message = (
+            f"{name[:60]!r} cannot be the name of a release, which has at most 40 lower-case letters, "
+            "digits, dots and hyphens."
+        )
+        raise BenchError(Problem("release-name", message, remedy="Choose a name such as `2026.1`."))
     if _archive(folder, name).exists():
         raise BenchError(Problem("release-name", f"Release {name!r} is frozen already.", where=str(folder)))
 

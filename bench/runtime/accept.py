@@ -12,13 +12,18 @@ from bench.files import sha256_file
 from bench.runtime.check import check_confined
 from bench.runtime.predict import Progress, predict
 from bench.submission.accept import Accepted, refuse_reported, stamp
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import MANIFEST, Manifest
 from bench.submission.pack import pack
 from bench.submission.predictions import covered_rows, judge
 
 
 def accept_model(
-    path: Path, cohort: Cohort, manifest: Manifest, *, progress: Progress | None = None
+    path: Path,
+    cohort: Cohort,
+    manifest: Manifest,
+    *,
+    manifest_file: str = MANIFEST,
+    progress: Progress | None = None,
 ) -> Accepted:
     """Checks a model without running it, then runs it in a process of its own; on val images too.
 
@@ -26,11 +31,11 @@ def accept_model(
         BenchError: Every fault of the file, or how the run ended; or the manifest says ``cv5``, whose
             predictions are by five models (``manifest-invalid``).
     """
-    refuse_reported(manifest)
+    refuse_reported(manifest, manifest_file)
     if manifest.track == "cv5":
         message = 'track: "cv5" asks for predictions by five models, each of its own fold; this is one model.'
-        raise BenchError(Problem("manifest-invalid", message, where=str(path)))
-    problems: list[Problem] = check_confined(path, manifest, cohort.spec)
+        raise BenchError(Problem("manifest-invalid", message, where=manifest_file))
+    problems: list[Problem] = check_confined(path, manifest, cohort.spec, manifest_file=manifest_file)
     raise_errors(problems)
     rows = covered_rows(cohort, "holdout")
     val = cohort.rows("val")
@@ -39,7 +44,7 @@ def accept_model(
     for target in cohort.spec.binary_targets:
         if target.name in values:
             labels = cohort.targets[target.name][rows]
-            problems += judge(target, values[target.name], labels, path.name)
+            problems += judge(target, values[target.name], labels, str(path))
     raise_errors(problems)
     sha256 = sha256_file(path)
     packed = pack(values, stamp(cohort, manifest.track, sha256, model_sha256=sha256))

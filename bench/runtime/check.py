@@ -7,9 +7,10 @@ from pathlib import Path
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
 from bench.errors import Problem, catalogue
+from bench.hints import not_there
 from bench.runtime.child import Failing, Worker, WorkerFailure
 from bench.runtime.confine import Confinement
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import MANIFEST, Manifest
 from bench.submission.onnx_file import require_onnx
 
 WORKER = "bench.runtime.check_worker"
@@ -25,7 +26,12 @@ _ENDS: dict[Failing, str] = {
 
 
 def check_confined(
-    path: Path, manifest: Manifest, spec: CohortSpec, *, limit_s: float = LIMIT_S
+    path: Path,
+    manifest: Manifest,
+    spec: CohortSpec,
+    *,
+    manifest_file: str = MANIFEST,
+    limit_s: float = LIMIT_S,
 ) -> list[Problem]:
     """What `bench.submission.model.check_model` finds, or how the check itself ended.
 
@@ -33,10 +39,14 @@ def check_confined(
         BenchError: `onnx` is not installed (``onnx-missing``, exit 3).
     """
     require_onnx()
+    if not path.exists():
+        message, remedy = not_there(path)
+        return [Problem("model-unreadable", message, str(path), remedy)]
     if path.is_symlink() and path.resolve().parent != path.parent.resolve():
         return [Problem("model-unreadable", "It is a link that leads out of its folder.", str(path))]
     allowed = Confinement(MEMORY_MB, round(limit_s * usable_cores()), readable=(str(path.resolve()),))
     request = {"model": str(path.resolve()), "manifest": manifest.plain(), "spec": spec.plain()}
+    request["manifest_file"] = manifest_file
     try:
         with Worker(WORKER, limit_s, allowed) as worker:
             worker.send(request)

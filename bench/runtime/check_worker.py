@@ -18,7 +18,9 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     request, _ = read_message(requests)
     manifest = parse(Manifest, request["manifest"], "manifest-invalid", "submission.toml")
     spec = parse(CohortSpec, request["spec"], "cohort-spec", "spec")
-    problems = check_model(Path(request["model"]), manifest, spec)
+    problems = check_model(
+        Path(request["model"]), manifest, spec, manifest_file=str(request["manifest_file"])
+    )
     write_message(answers, {"problems": [problem.as_dict() for problem in problems]})
 
 

@@ -59,6 +59,6 @@ def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays |
             facts, _ = worker.receive()
     except WorkerFailure as failure:
         message = f"The model cannot be had in {precision}: {failure.message}"
-        raise BenchError(Problem("precision-failed", message, onnx_path.name)) from failure
+        raise BenchError(Problem("precision-failed", message, str(onnx_path))) from failure
     done: dict[str, Fact] = {"transform": TRANSFORMS[precision], "transformed_sha256": sha256_file(target)}
     return Converted(target, {**done, **facts})

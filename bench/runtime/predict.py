@@ -110,19 +110,19 @@ def predict(
             worker.send(request)
             ready, _ = worker.receive()
             if remarks is not None and ready.get("lacking"):
-                remarks.append(_lacking(ready["lacking"], onnx_path.name))
+                remarks.append(_lacking(ready["lacking"], str(onnx_path)))
             for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
                 for target in parts:
                     parts[target].append(answered(answer, target))
                 if progress:
                     progress(sum(map(len, parts[picks[0].target])), len(rows))
     except WorkerFailure as failure:
-        raise BenchError(Problem(_CODES[failure.kind], failure.message, onnx_path.name)) from failure
+        raise BenchError(Problem(_CODES[failure.kind], failure.message, str(onnx_path))) from failure
     predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
     if odd := [target for target, column in predicted.items() if len(column) != len(rows)]:
         message = f"The process answered another number of predictions than {len(rows):,} for {odd[0]}."
-        raise BenchError(Problem("model-crashed", message, onnx_path.name))
-    raise_errors(_value_problems(predicted, manifest, cohort, onnx_path.name))
+        raise BenchError(Problem("model-crashed", message, str(onnx_path)))
+    raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
     return predicted
 
 
@@ -135,8 +135,13 @@ def answered(answer: ArrayDict, target: str) -> Values:
 
 
 def _lacking(found: list[Any], where: str) -> Problem:
-    message = f"The model ran with {len(found)} limits missing: {'; '.join(map(str, found))}."
-    return Problem("model-confinement", message[:1000], where, severity="notice")
+    missing = "; ".join(map(str, found))
+    message = (
+        "A submitted model runs in a process of its own, with no network, no file written, no program "
+        f"started, and bounded memory and time. This system does not enforce all of it ({missing}), which "
+        "matters only for a model whose author you do not trust."
+    )
+    return Problem("model-confinement", message[:1500], where, severity="notice")
 
 
 def _inputs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.hints import did_you_mean
 from bench.runtime.backend import Availability, Backend
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.onnxruntime_gpu import OnnxRuntimeGpu
@@ -52,7 +53,7 @@ def require_backend(name: str, precision: str = "fp32") -> Backend:
     """
     known = backends()
     if name not in known:
-        message = f"There is no backend {name!r}; there are: {', '.join(known)}."
+        message = f"There is no backend {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}"
         raise BenchError(Problem("backend-unknown", message))
     backend = known[name]
     found = backend.availability()

@@ -37,6 +37,7 @@ def on_cluster(scheduler: str | None) -> Iterator[int | None]:
         return
     if find_spec("distributed") is None:
         raise _stop(Problem("dask-missing", "The package `distributed` is not installed."))
+    import dask
     from distributed import Client, KilledWorker
     from joblib import parallel_config
 
@@ -53,11 +54,33 @@ def on_cluster(scheduler: str | None) -> Iterator[int | None]:
             raise _stop(Problem("scheduler-unreachable", message))
         _refuse_other_versions(client)
         try:
-            with parallel_config(backend="dask", wait_for_workers_timeout=CONNECT_S):
+            with (
+                dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
+                parallel_config(backend="dask", wait_for_workers_timeout=CONNECT_S),
+            ):
                 yield threads
         except KilledWorker as error:
             message = "A task was lost with its worker too often."
             raise _stop(Problem("scheduler-failed", message)) from error
+
+
+def send_once(value: object) -> None:
+    """Lets an argument of many calls travel to the cluster once, not with each batch; nothing without one.
+
+    What joblib scatters by itself is lost with the workers that hold it. The result of a task is not: the
+    scheduler keeps what it takes to give it to another worker.
+    """
+    from joblib.parallel import get_active_backend
+
+    backend = get_active_backend()[0]
+    if hasattr(backend, "data_futures"):  # Dask's: futures, by the identity of what they stand for
+        future = backend.client.submit(_same, value, pure=False)
+        future.stands_for = value  # kept, so that nothing else gets its identity
+        backend.data_futures[id(value)] = future
+
+
+def _same(value: object) -> object:
+    return value
 
 
 def versions() -> dict[str, str]:

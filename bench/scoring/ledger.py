@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from bench.documents import Document, read_json
-from bench.files import clear_parts, write_json
+from bench.files import write_json
 from bench.submission.store import Submission
 
 FOLDER = "_attempts"
@@ -54,7 +54,6 @@ def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.d
     path = entry.folder.parent / FOLDER / f"{entry.slug}.json"
     before = _read(path).attempts if path.exists() else ()
     if not any(_same(attempt, other) for other in before):
-        clear_parts(path.parent)
         write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
 
 

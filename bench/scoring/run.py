@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc
+from bench.scoring.cluster import send_once
 from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
+from bench.submission.manifest import Track
 from bench.submission.pack import unpack
 from bench.submission.store import Submission, unchanged
 
@@ -43,10 +45,59 @@ class Plans:
         return self.by_track[submission.manifest.track]
 
 
-def make_plans(cohort: Cohort, entries: Sequence[Submission], *, replicates: int, seed: int) -> Plans:
-    """Plans for the tracks of these entries."""
-    tracks = sorted({entry.manifest.track for entry in entries})
-    return Plans(cohort, {t: make_plan(cohort, track=t, replicates=replicates, seed=seed) for t in tracks})
+def make_plans(
+    cohort: Cohort,
+    entries: Sequence[Submission],
+    *,
+    replicates: int,
+    seed: int,
+    made: Plans | None = None,
+) -> Plans:
+    """Plans for the tracks of these entries; those `made` before of the same cohort and draws are kept."""
+
+    def plan(track: Track) -> Plan:
+        known = made.by_track.get(track) if made is not None and made.cohort is cohort else None
+        if known is not None and (known.replicates, known.seed) == (replicates, seed):
+            return known
+        return make_plan(cohort, track=track, replicates=replicates, seed=seed)
+
+    return Plans(cohort, {track: plan(track) for track in sorted({e.manifest.track for e in entries})})
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A scored entry as its files will hold it: bytes, which pass between processes at hardly any cost.
+
+    Attributes:
+        scorecard: ``scorecard.json``.
+        replicates: The file of replicates, see `entry_replicates`.
+        key: Its name.
+        predictions_sha256: Of the predictions that were scored.
+        val_predictions_sha256: Of those of the val images, empty without them.
+    """
+
+    scorecard: bytes
+    replicates: bytes
+    key: str
+    predictions_sha256: str
+    val_predictions_sha256: str
+
+    @classmethod
+    def of(cls, plan: Plan, scored: Scored) -> Finished:
+        """What is to be stored of a scored entry."""
+        card = scored.scorecard
+        return cls(
+            canonical_json(card.plain()),
+            _replicates_file(plan, {t.target: t.ranked.value for t in card.targets}, scored.replicates),
+            replicates_key(plan, card.predictions_sha256),
+            card.predictions_sha256,
+            card.val_predictions_sha256,
+        )
+
+    @property
+    def card(self) -> Scorecard:
+        """The scorecard as a reader of its file gets it."""
+        return Scorecard.model_validate_json(self.scorecard)
 
 
 def score_submission(plans: Plans, submission: Submission) -> Scored:
@@ -110,9 +161,9 @@ def score_all(
         try:
             if isinstance(found, BenchError):
                 raise found
-            _keep(plans.of(entry), entry, found, cache)
+            _keep(entry, found, cache)
             if finished:
-                finished(found.scorecard)
+                finished(found.card)
         except BenchError as error:
             problems += error.problems
         if progress:
@@ -121,31 +172,29 @@ def score_all(
         raise BenchError(problems)
 
 
-def _keep(plan: Plan, entry: Submission, found: Scored, cache: Path) -> None:
+def _keep(entry: Submission, found: Finished, cache: Path) -> None:
     """Stores what was computed of an entry, if its predictions are still the same."""
-    card = found.scorecard
-    areas = {t.target: t.ranked.value for t in card.targets}
-    key = replicates_key(plan, card.predictions_sha256)
-    write_atomic(cache / f"{key}.npy", _replicates_file(plan, areas, found.replicates))
-    with unchanged(entry, card.predictions_sha256, card.val_predictions_sha256):
-        record_attempt(entry, card.predictions_sha256)
-        write_json(entry.scorecard, card.plain())
+    write_atomic(cache / f"{found.key}.npy", found.replicates)
+    with unchanged(entry, found.predictions_sha256, found.val_predictions_sha256):
+        record_attempt(entry, found.predictions_sha256)
+        write_atomic(entry.scorecard, found.scorecard)
 
 
-def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Scored | BenchError]:
+def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:
     """Scores entries in order, in `jobs` processes where that pays; writes nothing."""
     from joblib import Parallel, delayed
 
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
     # A batch carries the plans once, and what labels and draws alone fix is worked out once in it.
     batch = min(MOST_IN_A_BATCH, -(-len(entries) // (4 * workers)))
+    send_once(plans)
     pool = Parallel(n_jobs=workers, return_as="generator", batch_size=max(batch, 1))
     return pool(delayed(_score_or_error)(plans, entry) for entry in entries)  # type: ignore[no-any-return]
 
 
-def _score_or_error(plans: Plans, entry: Submission) -> Scored | BenchError:
+def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
     try:
-        return score_submission(plans, entry)
+        return Finished.of(plans.of(entry), score_submission(plans, entry))
     except BenchError as error:
         return error
 
@@ -185,10 +234,19 @@ def _area(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None,
     return auroc(target.labels, scores), target.bootstrap.replicates(target.labels, scores)
 
 
-def entry_replicates(plans: Plans, submission: Submission, cache: Path) -> EntryReplicates:
-    """The AUROC of each target with its replicates, from the cache or worked out again."""
+def entry_replicates(
+    plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
+) -> EntryReplicates:
+    """The AUROC of each target with its replicates, from the cache or worked out again.
+
+    Args:
+        plans: The plans of the entries' tracks.
+        submission: The entry.
+        cache: Folder of replicates.
+        predictions_sha256: Of its stored predictions.
+    """
     plan = plans.of(submission)
-    path = cache / f"{replicates_key(plan, sha256_file(submission.predictions))}.npy"
+    path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
     try:
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -38,10 +37,12 @@ class Estimate(Document):
     warnings: tuple[str, ...] = ()
 
 
+_KEPT = tuple(Estimate.model_fields)
+
+
 def stored(found: intervals.Estimate) -> Estimate:
     """An estimate as it is stored."""
-    held = {f.name: getattr(found, f.name) for f in fields(found) if f.name in Estimate.model_fields}
-    return Estimate(**held)
+    return Estimate(**{name: getattr(found, name) for name in _KEPT})
 
 
 class Point(Document):

@@ -86,12 +86,13 @@ def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, l
         patients=found.patients,
         positives=found.positives,
         metrics={name: stored(metrics[name]) for name in METRICS},
-        gaps={name: _gap(cell, cell.bootstrap, parts, name, level) for name in parts.gaps},
+        gaps=_gaps(cell, cell.bootstrap, parts, level),
     )
 
 
-def _gap(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, metric: str, level: float) -> Estimate:
+def _gaps(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, level: float) -> dict[str, Estimate]:
     if cell.rest_bootstrap is None:
-        return stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
-    inside = parts.side(cell.inside, bootstrap)
-    return stored(gap(inside, parts.side(cell.rest, cell.rest_bootstrap), metric, level))
+        nothing = stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
+        return dict.fromkeys(parts.gaps, nothing)
+    inside, outside = parts.side(cell.inside, bootstrap), parts.side(cell.rest, cell.rest_bootstrap)
+    return {name: stored(gap(inside, outside, name, level)) for name in parts.gaps}

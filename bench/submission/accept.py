@@ -12,12 +12,10 @@ import numpy as np
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import MANIFEST, Manifest
 from bench.submission.pack import PackStamp, pack, unpack
 from bench.submission.predictions import Covered, Values, load_predictions
 from bench.submission.store import Submission, list_submissions, read_manifest
-
-MANIFEST_BESIDE = "submission.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +37,46 @@ class Accepted:
     packed_val: bytes | None = None
 
 
-def find_manifest(predictions: Path, chosen: Path | None, slug: str) -> tuple[Manifest, tuple[Problem, ...]]:
+@dataclass(frozen=True, slots=True)
+class FoundManifest:
+    """A manifest and where it was found.
+
+    Attributes:
+        manifest: The manifest.
+        file: The file that holds it, for messages.
+        remarks: A warning where there is none.
+    """
+
+    manifest: Manifest
+    file: str
+    remarks: tuple[Problem, ...] = ()
+
+
+def find_manifest(handed_in: Path, chosen: Path | None, slug: str) -> FoundManifest:
     """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
 
     Raises:
         BenchError: ``manifest-invalid``, every fault listed.
     """
-    beside = predictions.parent / MANIFEST_BESIDE
+    beside = handed_in.parent / MANIFEST
     if chosen or beside.is_file():
-        return read_manifest(chosen or beside), ()
+        path = chosen or beside
+        return FoundManifest(read_manifest(path), str(path))
     bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
     message = "No manifest: name, team, inputs and training data are not stated."
-    return bare, (Problem("manifest-absent", message, severity="warning"),)
+    file = f"{beside} (there is no such file)"
+    return FoundManifest(bare, file, (Problem("manifest-absent", message, file, severity="warning"),))
 
 
-def accept_predictions(path: Path, cohort: Cohort, manifest: Manifest) -> Accepted:
+def accept_predictions(
+    path: Path, cohort: Cohort, manifest: Manifest, *, manifest_file: str = MANIFEST
+) -> Accepted:
     """Checks and packs a predictions file.
 
     Raises:
         BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
     """
-    refuse_reported(manifest)
+    refuse_reported(manifest, manifest_file)
     found = load_predictions(path, cohort, scores=manifest.scores, covered=manifest.track)
     packed = pack(found.values, stamp(cohort, manifest.track, sha256_file(path)))
     return Accepted(manifest, packed, found.values, found.remarks)
@@ -81,11 +98,11 @@ def with_val(accepted: Accepted, path: Path, cohort: Cohort) -> Accepted:
     return replace(accepted, packed_val=packed, remarks=(*accepted.remarks, *found.remarks))
 
 
-def refuse_reported(manifest: Manifest) -> None:
+def refuse_reported(manifest: Manifest, where: str) -> None:
     """Refuses predictions of an entry that says it holds published numbers only (``manifest-invalid``)."""
     if manifest.kind == "reported":
         message = 'kind: a "reported" entry holds published numbers only, no predictions.'
-        raise BenchError(Problem("manifest-invalid", message))
+        raise BenchError(Problem("manifest-invalid", message, where))
 
 
 def stamp(cohort: Cohort, covered: Covered, source_sha256: str, model_sha256: str = "") -> PackStamp:

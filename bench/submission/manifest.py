@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bench.documents import Document
 
+MANIFEST = "submission.toml"
+SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]

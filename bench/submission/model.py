@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem
-from bench.submission.manifest import Manifest, ModelInputs
+from bench.hints import did_you_mean
+from bench.submission.manifest import MANIFEST, Manifest, ModelInputs
 from bench.submission.onnx_file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.submission.onnx_graph import graph_problems
 from bench.submission.outputs import OutputColumn, output_column
@@ -16,7 +17,12 @@ Shape = tuple[int | None, ...]
 
 
 def check_model(
-    path: Path, manifest: Manifest, spec: CohortSpec, *, limit_bytes: int = MODEL_LIMIT_BYTES
+    path: Path,
+    manifest: Manifest,
+    spec: CohortSpec,
+    *,
+    manifest_file: str = MANIFEST,
+    limit_bytes: int = MODEL_LIMIT_BYTES,
 ) -> list[Problem]:
     """Every fault of a model that can be seen without running it.
 
@@ -24,6 +30,7 @@ def check_model(
         path: The ONNX file.
         manifest: Its manifest, with the table ``[model]``.
         spec: The cohort that it is to predict.
+        manifest_file: Where the manifest stands, for messages.
         limit_bytes: Largest file that is accepted.
 
     Returns:
@@ -33,7 +40,7 @@ def check_model(
         BenchError: `onnx` is not installed (``onnx-missing``, exit 3).
     """
     require_onnx()
-    problems = manifest_problems(manifest, spec)
+    problems = manifest_problems(manifest, spec, manifest_file)
     try:
         model = read_onnx(path, limit_bytes)
     except BenchError as error:
@@ -55,30 +62,35 @@ def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Pr
     return [*_inputs(model, declared, where), *_outputs(model, declared, where)]
 
 
-def manifest_problems(manifest: Manifest, spec: CohortSpec) -> list[Problem]:
+def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFEST) -> list[Problem]:
     """What the manifest itself says wrongly about its model."""
     if manifest.model is None:
-        return [Problem("model-manifest", "The manifest has no table [model].", "submission.toml")]
+        remedy = (
+            "Add the table; `bench template --out DIR` writes a manifest with an example of it, in comments. "
+            "Another manifest is named with `--manifest FILE`."
+        )
+        return [Problem("model-manifest", "The manifest has no table [model].", where, remedy)]
     problems = []
     targets = {target.name for target in spec.targets}
     if unknown := sorted(set(manifest.model.outputs) - targets):
         message = (
             f"{len(unknown)} of {len(manifest.model.outputs)} outputs are for targets that cohort {spec.id} "
             f"does not have: {', '.join(unknown)}; it has {', '.join(sorted(targets))}."
+            f"{did_you_mean(unknown[0], targets)}"
         )
-        problems.append(Problem("model-manifest", message, "submission.toml, model.outputs"))
+        problems.append(Problem("model-manifest", message, f"{where}, model.outputs"))
     if spec.headline not in manifest.model.outputs:
         message = f"No output is named for the headline target {spec.headline!r}."
-        problems.append(Problem("model-manifest", message, "submission.toml, model.outputs"))
+        problems.append(Problem("model-manifest", message, f"{where}, model.outputs"))
     for field, name in (("age", manifest.model.age), ("sex", manifest.model.sex)):
         if name is None:
             continue
         if field not in manifest.inputs:
             message = f"The model takes {field} as {name!r}, but `inputs` does not list {field!r}."
-            problems.append(Problem("model-manifest", message, "submission.toml, inputs"))
+            problems.append(Problem("model-manifest", message, f"{where}, inputs"))
         if field not in spec.columns.inputs:
             message = f"The model takes {field}, which cohort {spec.id} does not have."
-            problems.append(Problem("model-manifest", message, f"submission.toml, model.{field}"))
+            problems.append(Problem("model-manifest", message, f"{where}, model.{field}"))
     return problems
 
 

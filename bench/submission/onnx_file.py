@@ -70,7 +70,9 @@ def _read(path: Path, limit_bytes: int) -> bytes:
         message = f"The file has {size:,} bytes; at most {limit_bytes:,} are accepted."
         raise BenchError(Problem("model-size", message, str(path)))
     return read_bounded(
-        path, limit_bytes, lambda message: BenchError(Problem("model-unreadable", message, str(path)))
+        path,
+        limit_bytes,
+        lambda message, remedy: BenchError(Problem("model-unreadable", message, str(path), remedy)),
     )
 
 

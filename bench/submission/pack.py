@@ -69,9 +69,7 @@ def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
         )
         raise BenchError(Problem("stored-split", message, where=str(path)))
     expected = len(covered_rows(cohort, stamp.track))
-    if file.metadata.num_rows != expected:
-        message = f"{file.metadata.num_rows} rows, {expected} expected."
-        raise BenchError(Problem("stored-predictions", message, where=str(path)))
+    _refuse_other_rows(file.metadata, expected, path)
     _refuse_other_columns(file, cohort, path)
     try:
         table = file.read()
@@ -81,6 +79,15 @@ def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
     if any(not np.isfinite(column).all() for column in columns.values()):
         raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=str(path)))
     return columns
+
+
+def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: Path) -> None:
+    """What a file says of itself and what its groups say must agree: room is made for what the groups say."""
+    groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    if meta.num_rows != expected:
+        raise _refused(path, f"{meta.num_rows} rows, {expected} expected.")
+    if sum(groups) != expected or min(groups, default=0) < 0:
+        raise _refused(path, f"{sum(groups)} rows in {len(groups)} groups, {expected} expected.")
 
 
 def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, cohort: Cohort, path: Path) -> None:
@@ -94,7 +101,7 @@ def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, cohort: Cohort, pat
 
 def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
     try:
-        data = read_bounded(path, MAX_BYTES, lambda message: _refused(path, message))
+        data = read_bounded(path, MAX_BYTES, lambda message, _: _refused(path, message))
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         text = (file.schema_arrow.metadata or {})[_KEY]
         return file, PackStamp.model_validate_json(text)

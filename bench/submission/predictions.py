@@ -17,6 +17,7 @@ from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem, raise_errors
+from bench.hints import did_you_mean, nearest
 from bench.submission.reading import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
@@ -24,6 +25,12 @@ FEW_DISTINCT = 10
 Values = npt.NDArray[np.float64]
 Covered = Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
+_TEMPLATES: dict[Covered, str] = {
+    "holdout": "`bench template --out DIR` lists all test images.",
+    "val": "`bench template --images val --out DIR` lists all val images.",
+    "cv5": "`bench template --images all --out DIR` lists all images, which the track cv5 needs; an entry of "
+    'test images alone says `track = "holdout"` in its manifest.',
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +83,12 @@ def load_predictions(
     columns = _choose_columns(raw.table.column_names, cohort, path)
     problems = list(columns.problems)
     rows = covered_rows(cohort, covered)
-    lines = _join(raw, columns.image, cohort, rows, path, problems)
+    lines = _join(raw, columns.image, cohort, covered, path, problems)
     values: dict[str, Values] = {}
     for target, column in columns.targets.items():
         spec = next(t for t in cohort.spec.targets if t.name == target)
         cells = raw.table.column(column)
-        values[target] = _column(
-            cells, spec, lines, raw.first_line, scores, f"{path}, column {column}", problems
-        )
+        values[target] = _column(cells, spec, lines, raw, scores, f"{path}, column {column}", problems)
     raise_errors(problems)
     for label in cohort.spec.binary_targets:
         if label.name in values:
@@ -104,8 +109,20 @@ def _no_ids(names: list[str], cohort: Cohort) -> str:
             f"There is no header: the first line holds an id, where {column!r}, {cohort.spec.headline!r} "
             "and other targets are expected."
         )
-    shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
-    return f"There is no column {column!r} or {GENERIC_ID!r}; the header is {shown}."
+    return f"There is no column {column!r} or {GENERIC_ID!r}; the header is {_quoted(names)}."
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(repr(name[:60]) for name in names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _rename(wanted: list[str], names: list[str]) -> str:
+    """What to do about a missing column where another has nearly its name."""
+    for column in wanted:
+        if near := nearest(column, names):
+            blank = "; remove the blanks around the names" if near[0] != near[0].strip() else ""
+            return f"If {near[0][:60]!r} is meant, rename it to {column!r}{blank}."
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +141,25 @@ def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
     spec = cohort.spec
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
     if image is None:
-        raise BenchError(Problem("predictions-header", _no_ids(names, cohort), where=str(path)))
+        remedy = _rename([spec.columns.image, GENERIC_ID], names)
+        raise BenchError(Problem("predictions-header", _no_ids(names, cohort), str(path), remedy))
     aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
     plain = {t.name: t.name for t in spec.targets if t.name in names}
     targets = aliased if spec.headline in aliased else plain | aliased
     if spec.headline not in targets:
         wanted = [spec.headline, *(a for a, t in spec.prediction_aliases.items() if t == spec.headline)]
-        message = f"The headline target has no column; expected {' or '.join(map(repr, wanted))}."
-        raise BenchError(Problem("predictions-header", message, where=str(path)))
+        message = (
+            f"The headline target has no column; expected {' or '.join(map(repr, wanted))}; the header is "
+            f"{_quoted(names)}."
+        )
+        remedy = _rename(wanted, [name for name in names if name not in plain])
+        raise BenchError(Problem("predictions-header", message, str(path), remedy))
     problems = []
     if ignored := [name for name in names if name != image and name not in targets.values()]:
-        message = f"{len(ignored)} columns are not read: {', '.join(map(repr, ignored[:8]))}."
+        absent = [t.name for t in spec.targets if t.name not in {*names, *targets}]
+        meant = next(filter(None, (did_you_mean(name, absent) for name in ignored[:8])), "")
+        count = "1 column is" if len(ignored) == 1 else f"{len(ignored)} columns are"
+        message = f"{count} not read: {_quoted(ignored)}.{meant}"
         problems.append(Problem("predictions-ignored-columns", message, str(path), severity="notice"))
     return _Columns(image, targets, tuple(problems))
 
@@ -143,17 +168,19 @@ def _join(
     raw: RawPredictions,
     column: str,
     cohort: Cohort,
-    rows: npt.NDArray[np.intp],
+    covered: Covered,
     path: Path,
     problems: list[Problem],
 ) -> npt.NDArray[np.intp]:
-    """(len(rows),) the file's row of each expected image, -1 where it has none."""
+    """(n,) the file's row of each image that it must cover, -1 where it has none."""
+    rows = covered_rows(cohort, covered)
     where = f"{path}, column {column}"
     ids = raw.table.column(column)
     found = pc.index_in(ids, value_set=cohort.image_ids).fill_null(-1).to_numpy().astype(np.intp)
     unknown = found < 0
     if count := int(unknown.sum()):
-        message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {_lines(unknown, raw)}."
+        place = raw.first(np.flatnonzero(unknown))
+        message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {place}."
         problems.append(
             Problem("predictions-unknown-id", message, where, _id_hint(ids.filter(pa.array(unknown)), cohort))
         )
@@ -165,11 +192,16 @@ def _join(
         problems.append(Problem("predictions-dropped", message, where, severity="notice"))
     counts = np.bincount(found[kept], minlength=len(cohort))
     if repeated := int((counts > 1).sum()):
-        message = f"{repeated:,} images have more than one row ({int(counts[counts > 1].sum()):,} rows)."
+        place = raw.first(kept[counts[found[kept]] > 1])
+        rows_of_them = int(counts[counts > 1].sum())
+        images = "1 image has" if repeated == 1 else f"{repeated:,} images have"
+        message = f"{images} more than one row ({rows_of_them:,} rows); {place}."
         problems.append(Problem("predictions-duplicate-id", message, where))
-    if missing := int((counts[rows] == 0).sum()):
+    missing = int((counts[rows] == 0).sum())
+    if missing and not (len(ids) and unknown.all()):  # ids that are all unknown leave nothing else to say
         message = f"{missing:,} of {len(rows):,} images have no row."
-        problems.append(Problem("predictions-missing-id", message, where))
+        remedy = f"Predict the missing images. {_TEMPLATES[covered]}"
+        problems.append(Problem("predictions-missing-id", message, where, remedy))
     line = np.full(len(cohort), -1, np.intp)
     line[found[kept]] = kept
     return line[rows]
@@ -192,16 +224,14 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
     return ""
 
 
-def _lines(wrong: npt.NDArray[np.bool_], raw: RawPredictions) -> str:
-    first = np.flatnonzero(wrong)[:5] + raw.first_line
-    return f"first at line {', '.join(map(str, first))}"
+_EMPTY = "Fill in the column; one that is not the headline target may be left out."
 
 
 def _column(
     cells: pa.ChunkedArray,
     target: Target,
     lines: npt.NDArray[np.intp],
-    first_line: int,
+    raw: RawPredictions,
     scores: str,
     where: str,
     problems: list[Problem],
@@ -215,18 +245,18 @@ def _column(
     checks = [
         (text, "predictions-not-a-number", "are not numbers"),
         (blank, "predictions-nan", "are empty or NaN"),
-        (infinite, "predictions-infinite", "are infinite"),
+        (infinite, "predictions-infinite", "are infinite or too large"),
     ]
     if isinstance(target, BinaryTarget) and scores == "probability":
         outside = np.isfinite(values) & ((values < 0) | (values > 1))
         span = f"from {values[outside].min():g} to {values[outside].max():g}" if outside.any() else ""
         checks.append((outside, "predictions-out-of-range", f"lie outside [0, 1], {span}"))
-    file_lines = lines[present] + first_line
     for wrong, code, what in checks:
         if count := int(wrong.sum()):
-            first = ", ".join(map(str, np.sort(file_lines[wrong])[:5]))
-            message = f"{count:,} of {len(values):,} values {what}; first at line {first}."
-            problems.append(Problem(code, message, where))
+            place = raw.first(np.sort(lines[present][wrong]))
+            message = f"{count:,} of {len(values):,} values {what}; {place}."
+            remedy = _EMPTY if code == "predictions-nan" and count == len(values) else ""
+            problems.append(Problem(code, message, where, remedy))
     filled = np.full(len(lines), np.nan)
     filled[present] = values
     return filled

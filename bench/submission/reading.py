@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -16,7 +22,13 @@ from bench.submission.handed import read_bounded
 from bench.submission.parquet import MOST_COLUMNS, NestedError, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
+SHOWN = 5
+"""Places that a message names."""
+MOST_RAGGED = 10_000
+"""Rows of another length than the header's after which no more are counted."""
 
+_FILLED = re.compile(rb"[^\r\n][^\n]*")
+_NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
     b"\x80\x02": "a Python pickle",
@@ -31,6 +43,9 @@ _NOT_PREDICTIONS = {
     b"%PDF": "a PDF",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
 }
 
 
@@ -40,11 +55,37 @@ class RawPredictions:
 
     Attributes:
         table: Its columns; types as found, except that text stays text.
-        first_line: Line number of the first row, for messages; 2 for CSV (after the header), 1 for Parquet.
+        text: The text of a CSV file, in which a row has a line; None for Parquet.
     """
 
     table: pa.Table
-    first_line: int
+    text: bytes | None
+
+    def first(self, rows: Iterable[int]) -> str:
+        """Where the first of these rows stand, for messages: ``first at line 4, 5``."""
+        shown = sorted(int(row) for row in islice(rows, SHOWN))
+        if self.text is None:
+            return f"first in row {_listed(row + 1 for row in shown)}"
+        return f"first at line {_listed(line_numbers(self.text, (row + 1 for row in shown)))}"
+
+
+def line_numbers(text: bytes, rows: Iterable[int]) -> list[int]:
+    """Line numbers, from 1, of rows of a CSV text: its header is row 0, and empty lines are no rows."""
+    wanted = sorted(set(rows))
+    text = text if b"\n" in text else text.replace(b"\r", b"\n")
+    if not (text.startswith((b"\r", b"\n")) or b"\n\n" in text or b"\n\r" in text):
+        return [row + 1 for row in wanted]
+    numbers, line, seen = [], 1, 0
+    for row, filled in enumerate(islice(_FILLED.finditer(text), max(wanted, default=-1) + 1)):
+        line += text.count(b"\n", seen, filled.start())
+        seen = filled.start()
+        if row in wanted:
+            numbers.append(line)
+    return numbers
+
+
+def _listed(numbers: Iterable[object]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredictions:
@@ -58,7 +99,7 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         BenchError: The file is missing, too large, damaged or of another kind (``predictions-unreadable``,
             ``predictions-format``, ``predictions-ragged``).
     """
-    data = read_bounded(path, MAX_BYTES, lambda message: _unreadable(path, message))
+    data = read_bounded(path, MAX_BYTES, lambda message, remedy: _unreadable(path, message, remedy))
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
     for magic, name in _NOT_PREDICTIONS.items():
@@ -66,14 +107,14 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
             message = f"It is {name}, not CSV or Parquet."
             raise BenchError(Problem("predictions-format", message, where=str(path)))
     if data[:4] == b"PAR1":
-        return RawPredictions(_parquet(data, path, text_columns), first_line=1)
+        return RawPredictions(_parquet(data, path, text_columns), None)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
-    return RawPredictions(_csv(data, path, text_columns), first_line=2)
+    return RawPredictions(_csv(data, path, text_columns), data)
 
 
-def _unreadable(path: Path, message: str) -> BenchError:
-    return BenchError(Problem("predictions-unreadable", message, where=str(path)))
+def _unreadable(path: Path, message: str, remedy: str = "") -> BenchError:
+    return BenchError(Problem("predictions-unreadable", message, str(path), remedy))
 
 
 def _gunzip(data: bytes, path: Path) -> bytes:
@@ -110,18 +151,16 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table
 
 
 def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
-    ragged: list[int] = []
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        ragged.append(row.actual_columns)
-        return "skip"
-
     try:
         if not data.isascii():
             data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _unreadable(path, f"Line {line:,} is not UTF-8 text: {error.reason}.") from error
+        message = f"Line {line:,} is not UTF-8 text: {error.reason}."
+        remedy = (
+            "Save it as UTF-8; spreadsheet programs call it CSV UTF-8. An ONNX file is named with `--model`."
+        )
+        raise _unreadable(path, message, remedy) from error
     header = data[: data.find(b"\n") + 1] or data
     if (columns := header.partition(b"\r")[0].count(b",") + 1) > MOST_COLUMNS:
         raise _unreadable(path, f"Its first line has {columns:,} columns; at most {MOST_COLUMNS:,} are read.")
@@ -130,21 +169,63 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
             if delimiter in header:
                 message = f"Its columns are separated by {name}."
                 raise BenchError(Problem("predictions-delimiter", message, where=str(path)))
+    ragged: list[_Ragged] = []
+    options = pyarrow.csv.ConvertOptions(
+        column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
+    )
     try:
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=note),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in text_columns}, strings_can_be_null=False
-            ),
+            pa.BufferReader(data), parse_options=_noting(ragged, MOST_RAGGED), convert_options=options
         )
     except pa.ArrowException as error:
-        raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
+        if not ragged:
+            raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
     if ragged:
-        message = f"{len(ragged)} rows do not have the {len(table.column_names)} columns of the header."
-        raise BenchError(Problem("predictions-ragged", message, where=str(path)))
+        remedy = "" if ragged[0].expected > 1 else _NO_HEADER
+        raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), str(path), remedy))
     _require_distinct_columns(table, path)
     return table
+
+
+class _Ragged(NamedTuple):
+    """A row of another length than the header's; its number, from 1, is only known to a single thread."""
+
+    columns: int
+    expected: int
+    number: int | None
+
+
+def _noting(rows: list[_Ragged], most: int) -> pyarrow.csv.ParseOptions:
+    """Options that skip ragged rows and note them in `rows`; reading ends at the last of `most`."""
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        if len(rows) < most:  # other threads go on for a moment
+            rows.append(_Ragged(row.actual_columns, row.expected_columns, row.number))
+        return "skip" if len(rows) < most else "error"
+
+    return pyarrow.csv.ParseOptions(invalid_row_handler=note)
+
+
+def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
+    """What is said of ragged rows; their lines are looked for in a second reading by one thread."""
+    found: list[_Ragged] = []
+    with suppress(pa.ArrowException):
+        blocks = pyarrow.csv.open_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+            parse_options=_noting(found, SHOWN),
+            convert_options=pyarrow.csv.ConvertOptions(  # one column as text, so that no value is at fault
+                include_columns=["f0"], column_types={"f0": pa.string()}
+            ),
+        )
+        deque(blocks, maxlen=0)
+    lines = line_numbers(data, [row.number - 1 for row in found if row.number])
+    first, *others = lines or [0]
+    place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
+    count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
+    columns = "1 column" if rows[0].expected == 1 else f"{rows[0].expected} columns"
+    more = "At least " if len(rows) >= MOST_RAGGED else ""
+    return f"{more}{count} not have the {columns} of the header{place}."
 
 
 def _require_distinct_columns(table: pa.Table, path: Path) -> None:

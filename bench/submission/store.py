@@ -24,9 +24,9 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
-from bench.submission.manifest import SLUG_PATTERN, Manifest
+from bench.hints import did_you_mean
+from bench.submission.manifest import MANIFEST, SLUG_PATTERN, SLUG_RULE, Manifest
 
-MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
@@ -67,11 +67,26 @@ class Submission:
         """Folder of its timing records."""
         return self.folder / TIMINGS
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it holds predictions that were not scored yet."""
+        return self.manifest.kind != "reported" and not self.scorecard.exists()
+
 
 def check_slug(slug: str) -> None:
     """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
-    if not re.fullmatch(SLUG_PATTERN, slug) or re.fullmatch(_DEVICE_NAMES, slug):
-        raise BenchError(Problem("slug-invalid", f"{slug[:80]!r} cannot be a slug."))
+    if re.fullmatch(_DEVICE_NAMES, slug):
+        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
+    if not re.fullmatch(SLUG_PATTERN, slug):
+        message = f"{slug[:80]!r} cannot be a slug, which has {SLUG_RULE}."
+        raise BenchError(Problem("slug-invalid", message, remedy=_nearest_slug(slug)))
+
+
+def _nearest_slug(text: str) -> str:
+    """What to do, where a slug can be made of the text; other letters than ASCII's are left to its author."""
+    near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
+    fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not re.fullmatch(_DEVICE_NAMES, near)
+    return f"Choose for example `{near}`." if fits else ""
 
 
 def check_free(folder: Path, slug: str) -> None:
@@ -194,9 +209,11 @@ def _changed(entry: Submission) -> BenchError:
 
 def keep_model(source: Path, target: Path) -> None:
     """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
-    if not target.exists():
-        with atomic_path(target) as part:
-            shutil.copyfile(source, part)
+    with locked(target.parent / LOCK):
+        clear_parts(target.parent)
+        if not target.exists():
+            with atomic_path(target) as part:
+                shutil.copyfile(source, part)
 
 
 def list_submissions(folder: Path) -> list[Submission]:
@@ -238,9 +255,10 @@ def find_submission(folder: Path, slug: str) -> Submission:
     Raises:
         BenchError: ``entry-unknown``, naming the entries there are.
     """
-    check_slug(slug)
     path = folder / slug
-    if not (path / MANIFEST).is_file():
-        known = ", ".join(sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))) or "none"
-        raise BenchError(Problem("entry-unknown", f"There is no entry {slug!r}; there are: {known}."))
+    if not re.fullmatch(SLUG_PATTERN, slug) or not (path / MANIFEST).is_file():
+        known = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
+        shown = (", ".join(known[:20]) + (", …" if len(known) > 20 else "")) or "none"
+        message = f"There is no entry {slug[:80]!r}; there are: {shown}.{did_you_mean(slug, known)}"
+        raise BenchError(Problem("entry-unknown", message, where=str(folder)))
     return _stored(path)

@@ -109,7 +109,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     drawn = np.ascontiguousarray(drawn[:, np.isfinite(drawn).all(axis=0)])
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
-    se = pair_kernels.pair_errors(drawn - drawn.mean(axis=1, keepdims=True))
+    se = pair_kernels.pair_errors(np.ascontiguousarray((drawn - drawn.mean(axis=1, keepdims=True)).T))
     precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
     return _Pairs(point, drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
@@ -167,17 +167,18 @@ def _best_share(drawn: Floats) -> Floats:
 
 def _usual_ranks(drawn: Floats, level: float) -> Ints:
     """(2, S) the ranks, 1 + entries above, between which an entry stays in `level` of the replicates."""
-    order = np.argsort(-drawn, axis=0)
-    ranked = np.take_along_axis(drawn, order, axis=0)
-    place = np.broadcast_to(np.arange(1, len(drawn) + 1)[:, None], drawn.shape)
-    first = np.concatenate([np.ones((1, drawn.shape[1]), bool), ranked[1:] != ranked[:-1]])
-    rank = np.maximum.accumulate(np.where(first, place, 0), axis=0)
+    falling = np.ascontiguousarray(-drawn.T)
+    order = np.argsort(falling, axis=1)
+    ranked = np.take_along_axis(falling, order, axis=1)
+    first = np.ones(falling.shape, np.bool_)
+    first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    place = np.arange(1, len(drawn) + 1, dtype=np.int32)
+    rank = np.maximum.accumulate(np.where(first, place, 0), axis=1)
     ranks = np.empty_like(rank)
-    np.put_along_axis(ranks, order, rank, axis=0)
+    np.put_along_axis(ranks, order, rank, axis=1)
     tail = (1 - level) / 2
-    low = np.quantile(ranks, tail, axis=1, method="inverted_cdf")
-    high = np.quantile(ranks, 1 - tail, axis=1, method="inverted_cdf")
-    return np.stack([low, high]).astype(np.int64)
+    limits = np.quantile(ranks, [tail, 1 - tail], axis=0, method="inverted_cdf")
+    return np.asarray(limits).astype(np.int64)
 
 
 def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> BoardStatements:
@@ -229,7 +230,7 @@ def _board_statements(pairs: _Pairs, widest: Floats, level: float) -> BoardState
             break
         separated |= found
         open_pairs = np.where(separated | separated.T, 0.0, pairs.precision)
-        widest = pair_kernels.widest_of_all(pairs.centred, open_pairs)
+        widest = _narrowed(pairs.centred, open_pairs, widest, level)
     leader = int(np.argmax(pairs.values))
     by_value = np.argsort(-pairs.values, kind="stable")
     return BoardStatements(
@@ -241,6 +242,26 @@ def _board_statements(pairs: _Pairs, widest: Floats, level: float) -> BoardState
         twins=tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(pairs.se < TWINS, 1))),
         critical=critical,
     )
+
+
+def _narrowed(centred: Floats, open_pairs: Floats, widest: Floats, level: float) -> Floats:
+    """(B,) upper limits of the largest distance over the open pairs, with the same quantile at `level`.
+
+    Fewer pairs make no distance larger, so only the replicates with the largest distances so far are worked
+    out again: enough of them that no other one can reach the quantile.
+    """
+    order = np.argsort(-widest, kind="stable")
+    drawn = len(widest)
+    above = drawn - int((drawn - 1) * level)  # the quantile lies between this and the next larger one
+    taken = min(2 * above, drawn)
+    while True:
+        some = order[:taken]
+        fresh = pair_kernels.widest_of_all(np.ascontiguousarray(centred[:, some]), open_pairs)
+        if taken == drawn or np.sort(fresh)[-above] >= widest[order[taken]]:
+            limits = widest.copy()
+            limits[some] = fresh
+            return limits
+        taken = min(2 * taken, drawn)
 
 
 def _normal_p(distance: Floats) -> Floats:

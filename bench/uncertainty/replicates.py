@@ -97,7 +97,9 @@ def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = kernels.POIN
     most, least = sample.limits
     path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
     if sample.whole:
-        found = kernels.scan_joint(*path, most.astype(np.int32), least.astype(np.int32), depth)
+        found = kernels.scan_joint(
+            *path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth
+        )
     else:
         weights_of = walk.negative_weight, walk.positive_weight
         found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)

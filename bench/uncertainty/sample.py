@@ -114,8 +114,9 @@ class Rows:
         """
         patients = self.blocks.shape[1]
         cell = index * patients + self.patient
-        held = np.flatnonzero(np.bincount(cell, minlength=groups * patients))
-        worth = np.bincount(cell, self.unit * values, minlength=groups * patients)[held]
+        worth = np.bincount(cell, self.unit * values, minlength=groups * patients)
+        held = np.flatnonzero(worth)  # what adds nothing in any replicate is left out
+        worth = worth[held]
         start = np.searchsorted(held, np.arange(groups + 1) * patients)
         sums = kernels.group_sums(self.blocks, start, held % patients, worth)
         return np.asarray(sums)[:, : self.replicates]

@@ -107,7 +107,11 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "other size": (lambda t: t.replace("= 24", "= 32"), "model-input", "(free, 1, 32, 32)"),
     "three channels": (lambda t: t + "channels = 3\n", "model-input", "(free, 3, 24, 24)"),
     "other output": (lambda t: t.replace('features = "features"', 'features = "z"'), "model-output", "'z:0'"),
-    "no such file": (lambda t: t.replace("encoder.onnx", "gone.onnx"), "model-unreadable", "No such file"),
+    "no such file": (
+        lambda t: t.replace("encoder.onnx", "gone.onnx"),
+        "model-unreadable",
+        "There is no such file",
+    ),
 }
 
 

@@ -24,7 +24,7 @@ def _faults(text: str, quick: bool = False) -> list[str]:
     with pytest.raises(BenchError) as caught:
         parse_recipe(text, where="here", quick=quick)
     assert {p.code for p in caught.value.problems} == {"recipe-invalid"}
-    assert {p.where for p in caught.value.problems} == {"here"}
+    assert all(p.where.startswith("here") for p in caught.value.problems)
     return [p.message for p in caught.value.problems]
 
 
@@ -38,8 +38,8 @@ def test_every_fault_in_one_pass():
     text = GOOD.replace("epochs = 3", "epoch = 3").replace("size = 32", "size = 7")
     messages = _faults(text)
     assert len(messages) == 3
-    assert any(m.startswith("epoch: Extra inputs") for m in messages)
-    assert any(m.startswith("epochs: Field required") for m in messages)
+    assert any(m == "epoch: This key is not known. Did you mean 'epochs'?" for m in messages)
+    assert any(m.startswith("epochs: This key is missing") for m in messages)
     assert any(m.startswith("size: ") for m in messages)
 
 

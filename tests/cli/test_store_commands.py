@@ -18,13 +18,9 @@ from bench.scoring.compare import read_either
 from bench.submission.template import write_template
 from bench.workspace import Workspace
 from tests.conftest import Cli
-from tests.tiny import MANIFEST, TARGETS
+from tests.tiny import MANIFEST, REPORTED, TARGETS
 
 QUICK = ("--replicates", "100", "--jobs", "1")
-REPORTED = MANIFEST + (
-    'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
-    "metrics = { macro = { auroc = 0.8 } }\n"
-)
 
 
 @pytest.fixture(scope="module")

@@ -332,6 +332,30 @@ def test_each_fault_of_a_table_is_named(table: bytes, says: str, tmp_path: Path)
         load_cohort(spec, tmp_path)
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_table_with_another_separator_is_told_so(mark: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="3 columns") as caught:
+        small(GOOD.replace(",", mark), tmp_path)
+    assert caught.value.problems[0].remedy == "Save the table with commas between columns."
+
+
+def test_a_misspelt_column_is_asked_about_and_others_are_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as caught:
+        small(GOOD.replace("patient", "Pateint"), tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.message == "1 columns of cohort small are missing: patient (is it 'Pateint'?)."
+
+
+def test_a_table_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("bench.cohort.load.pa.input_stream", refuse)
+    with pytest.raises(BenchError, match="cohort-table: It may not be read") as caught:
+        small(GOOD, tmp_path)
+    assert caught.value.problems[0].remedy == "Change its permissions."
+
+
 def damaged(whole: bytes) -> bytes:
     return whole[:25] + bytes([b ^ 0xFF for b in whole[25:60]]) + whole[60:]
 

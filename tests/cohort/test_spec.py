@@ -62,7 +62,7 @@ def faults(text: str) -> list[str]:
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "own.toml")
     assert {p.code for p in caught.value.problems} == {"cohort-spec"}
-    assert {p.where for p in caught.value.problems} == {"own.toml"}
+    assert all(p.where.startswith("own.toml") for p in caught.value.problems)
     return [p.message for p in caught.value.problems]
 
 
@@ -126,18 +126,21 @@ def put(old: str, new: str) -> Callable[[str], str]:
 
 
 FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
-    "misspelt key": (put("headline", "headlnie"), r"^headlnie: Extra"),
-    "no schema": (put('schema = "cohort-spec/1"\n', ""), "^schema: Field required"),
+    "misspelt key": (
+        put("headline", "headlnie"),
+        r"^headlnie: This key is not known. Did you mean 'headline'",
+    ),
+    "no schema": (put('schema = "cohort-spec/1"\n', ""), "^schema: This key is missing"),
     "other schema": (put("cohort-spec/1", "cohort-spec/2"), "^schema: "),
     "id that climbs": (put('id = "own"', 'id = "../own"'), "^id: "),
     "empty id": (put('id = "own"', 'id = ""'), "^id: "),
     "version as a number": (put('version = "1"', "version = 1"), "^version: "),
     "no tables": (put('table = "t.csv"', "table = []"), "^files.table: "),
-    "no targets": (lambda t: re.sub(r"(?s)\[\[targets\]\].*?\n\n", "", t), "^targets: Field required"),
+    "no targets": (lambda t: re.sub(r"(?s)\[\[targets\]\].*?\n\n", "", t), "^targets: This key is missing"),
     "two targets of one name": (put('name = "width"', 'name = "large"'), "two targets share a name"),
     "target name with a blank": (put('name = "width"', 'name = "the width"'), r"^targets\.1\.\w+\.name: "),
     "unknown kind": (put('"continuous"', '"ordinal"'), r"^targets\.1: "),
-    "no unit": (put('unit = "cm"\n', ""), r"^targets\.1\.continuous\.unit: Field required"),
+    "no unit": (put('unit = "cm"\n', ""), r"^targets\.1\.continuous\.unit: This key is missing"),
     "range as text": (put("[1, 20]", '["1", "20"]'), r"^targets\.1\.continuous\.plausible"),
     "unknown policy": (
         put('source = "large"\n', 'source = "large"\nblank = "guess"\n'),

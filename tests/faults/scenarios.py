@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,16 +13,21 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.timing import protocol
 from bench.workspace import create_workspace
+from tests.faults.repositories import (
+    SETTINGS,
+    add_repositories,
+    belongs,
+    described,
+    make_repositories,
+    move_repositories,
+)
 from tests.runtime.models import MODEL, linear_model
 from tests.timing.fakes import SHORT
-from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
+from tests.tiny import MANIFEST, REPORTED, cohort_table, predictions, write_cohort
 
 PATIENTS = 60
+REPOSITORIES = "repositories"
 QUICK = ("--replicates", "100", "--jobs", "1")
-REPORTED = MANIFEST + (
-    'kind = "reported"\n[reported]\ncitation = "A 2024"\nsplit = "own"\ncaveat = "none"\n'
-    "metrics = { macro = { auroc = 0.8 } }\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +38,13 @@ class Scenario:
         name: Its name.
         words: The command line, or a name of `FUNCTIONS`.
         changing: Files whose content a second run may change, such as times; they must only be whole.
+        with_git: Whether the workspace is a repository, and the git that the command starts dies with it.
     """
 
     name: str
     words: tuple[str, ...]
     changing: tuple[str, ...] = ()
+    with_git: bool = False
 
 
 SCENARIOS = (
@@ -46,6 +55,8 @@ SCENARIOS = (
     Scenario("time", ("time", "timed", "--quick", "--batch", "1"), changing=("timings/",)),
     Scenario("image cache", ("image cache",)),
     Scenario("site build", ("site", "build")),
+    Scenario("site freeze", ("site", "freeze", "r1")),
+    Scenario("site publish", ("site", "publish", "--base", "/elsewhere/"), with_git=True),
     Scenario("baseline", ("baseline", "run", "prevalence", "--quick"), changing=("runs/",)),
     Scenario("split lock", ("cohort", "split", "--lock")),
     Scenario("template", ("template", "--out", "entry")),
@@ -115,6 +126,8 @@ def prepare(folder: Path) -> Path:
     paper = space.submission("chexchonet", "paper")
     paper.mkdir(parents=True)
     (paper / "submission.toml").write_text(REPORTED)
+    os.environ.update(SETTINGS)
+    make_repositories(space.root)
     for words in (
         ("submit", "../one.csv", "--slug", "one"),
         ("submit", "../two.csv", "--slug", "two"),
@@ -123,39 +136,41 @@ def prepare(folder: Path) -> Path:
         ("submit", "--model", "../m.onnx", "--slug", "timed"),
         ("score", "--all", *QUICK),
         ("site", "build"),
+        ("site", "publish"),
         ("submit", "../waiting.csv", "--slug", "waiting"),
     ):
         assert command(words) == 0, words
+    move_repositories(space.root, folder / REPOSITORIES)
     return space.root
 
 
-def restore(kept: Path, root: Path) -> None:
+def restore(kept: Path, root: Path, *, with_git: bool = False) -> None:
     """Puts the workspace back into the state that `prepare` left."""
-    shutil.rmtree(root, ignore_errors=True)
+    for folder in (root, Path(tempfile.gettempdir())):
+        shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(kept, root)
+    Path(tempfile.gettempdir()).mkdir()
+    if with_git:
+        add_repositories(kept.parent / REPOSITORIES, root)
 
 
 def state(root: Path) -> dict[str, bytes]:
     """Path → content of every file that a command keeps; locks and what died half-way are not among them."""
-    return {
+    files = {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
         if path.is_file() and not _passing(path.relative_to(root))
     }
+    return {**files, **described(root)}
 
 
 def _passing(path: Path) -> bool:
-    return any(
+    return belongs(path) or any(
         part.startswith(".") and part.endswith((".part", ".old", ".lock", ".holder")) for part in path.parts
     )
 
 
 def leftovers(root: Path) -> list[str]:
-    """What processes that died half-way left among the entries and the pages."""
-    places = [root / "submissions", root / "site"]
-    return [
-        str(p.relative_to(root))
-        for place in places
-        for p in place.rglob(".*")
-        if p.suffix in (".part", ".old")
-    ]
+    """What processes that died half-way left, but for the caches."""
+    found = [p.relative_to(root) for p in root.rglob(".*") if p.suffix in (".part", ".old")]
+    return [str(path) for path in found if path.parts[0] != ".bench"]

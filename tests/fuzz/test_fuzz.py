@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
+from bench.errors import BenchError
 from tests.fuzz.targets import TARGETS, run
 from tests.runtime.models import linear_model
 from tests.submission.test_damaged_bytes import damaged
@@ -92,3 +93,11 @@ def test_a_type_that_onnx_does_not_have() -> None:
     model.graph.input[0].type.tensor_type.elem_type = 65
     run(TARGETS["onnx"], model.SerializeToString())
     assert any("unknown (65)" in p.message for p in TARGETS["onnx"].read(model.SerializeToString()))  # type: ignore[attr-defined]
+
+
+def test_rows_that_a_group_says_it_has() -> None:
+    """Found by fuzzing: ten rows of a file, 51,919,124,086 of its group; room for them took all memory."""
+    data = next(Path(__file__).with_name("corpus").glob("stored/oom-*")).read_bytes()
+    with pytest.raises(BenchError) as caught:
+        TARGETS["stored"].read(data)
+    assert "51919124086 rows in 1 groups, 10 expected" in caught.value.problems[0].message

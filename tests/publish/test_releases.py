@@ -70,6 +70,19 @@ def test_freezing_twice_gives_equal_bytes_and_a_name_is_used_once(kept, tmp_path
     assert again.read_bytes() == (kept / "2026.1.zip").read_bytes()
 
 
+def test_a_name_that_another_process_takes_meanwhile_is_left_to_it(kept, tmp_path, monkeypatch):
+    taken = (kept / "2026.1.zip").read_bytes()
+
+    def meanwhile(site):
+        (tmp_path / "2026.1.zip").write_bytes(taken)
+        return []
+
+    monkeypatch.setattr("bench.publish.freeze.check_site", meanwhile)
+    with pytest.raises(BenchError, match="frozen already"):
+        freeze([loaded_board(2)], "2026.1", tmp_path, day=DAY)
+    assert (tmp_path / "2026.1.zip").read_bytes() == taken
+
+
 @pytest.mark.parametrize("name", ["", "../x", "A", "a/b", ".x", "x" * 41, "ä"])
 def test_a_name_that_cannot_be_an_address_is_refused(name, tmp_path):
     with pytest.raises(BenchError) as caught:

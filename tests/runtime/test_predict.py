@@ -11,7 +11,8 @@ from onnx import helper
 
 from bench.cohort.images import read_batches
 from bench.cohort.table import Cohort
-from bench.errors import BenchError
+from bench.errors import BenchError, Problem
+from bench.runtime.confine import Confinement
 from bench.runtime.predict import Limits, predict
 from bench.runtime.predict_worker import repeated
 from tests.runtime.models import (
@@ -101,8 +102,22 @@ def fault(
         predict(path, said or manifest(), cohort, np.arange(6), limits=limits)
     assert caught.value.exit_code == 1
     problem = caught.value.problems[0]
-    assert str(tmp_path) not in problem.message + problem.where
+    assert str(tmp_path) not in problem.message
+    assert problem.where.startswith(str(path))
     return problem.code, problem.message
+
+
+def test_what_is_not_enforced_is_said_with_why_it_matters(
+    tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Limits, "confinement", lambda *_, **__: Confinement(readable=None))
+    remarks: list[Problem] = []
+    path = save(linear_model(), tmp_path / "m.onnx")
+    predict(path, manifest(), cohort, np.arange(6), remarks=remarks)
+    (remark,) = remarks
+    assert (remark.code, remark.severity, remark.where) == ("model-confinement", "notice", str(path))
+    assert "no programs: the driver of a GPU needs more" in remark.message
+    assert "whose author you do not trust" in remark.message
 
 
 def test_nan_and_values_that_are_no_probabilities(tmp_path: Path, cohort: Cohort) -> None:

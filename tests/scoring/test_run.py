@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
+from bench.files import sha256_file
 from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.stored import read_scorecard
@@ -32,6 +33,10 @@ def test_the_number_of_processes_changes_no_byte(cohort, stored, tmp_path):
     assert results[0] == results[1]
 
 
+def replicates_of(plans, entry, cache):
+    return run.entry_replicates(plans, entry, cache, sha256_file(entry.predictions))
+
+
 def assert_same(a, b):
     assert a.values == b.values
     assert all(np.array_equal(a.replicates[target], b.replicates[target]) for target in a.replicates)
@@ -39,26 +44,26 @@ def assert_same(a, b):
 
 def test_replicates_come_from_the_cache(cohort, stored, tmp_path, monkeypatch):
     plans = make_plans(cohort, stored[:1], replicates=200, seed=5)
-    fresh = run.entry_replicates(plans, stored[0], tmp_path)
+    fresh = replicates_of(plans, stored[0], tmp_path)
     score_all(plans, stored[:1], tmp_path)
 
     def refuse(*_args: object) -> None:
         raise AssertionError("predictions were read although the replicates are cached")
 
     monkeypatch.setattr(run, "unpack", refuse)
-    cached = run.entry_replicates(plans, stored[0], tmp_path)
+    cached = replicates_of(plans, stored[0], tmp_path)
     assert_same(fresh, cached)
     other = make_plans(cohort, stored[:1], replicates=200, seed=6)
     with pytest.raises(AssertionError, match="although"):
-        run.entry_replicates(other, stored[0], tmp_path)
+        replicates_of(other, stored[0], tmp_path)
 
 
 def test_a_damaged_cache_is_computed_again(cohort, stored, tmp_path):
     plans = make_plans(cohort, stored[:1], replicates=200, seed=5)
-    fresh = run.entry_replicates(plans, stored[0], tmp_path)
+    fresh = replicates_of(plans, stored[0], tmp_path)
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:100])
-    again = run.entry_replicates(plans, stored[0], tmp_path)
+    again = replicates_of(plans, stored[0], tmp_path)
     assert_same(fresh, again)
 
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from bench.errors import BenchError
-from bench.files import round_significant
+from bench.files import round_significant, sha256_file
 from bench.scoring.plan import make_plan
 from bench.scoring.run import entry_replicates, make_plans, score_all
 from bench.scoring.score import score
@@ -178,8 +178,9 @@ def test_replicates_of_both_tracks_come_back_without_the_cache(cohort, tmp_path)
     plans = make_plans(cohort, entries, replicates=50, seed=0)
     score_all(plans, entries, tmp_path / "cache")
     for entry in entries:
-        kept = entry_replicates(plans, entry, tmp_path / "cache")
-        again = entry_replicates(plans, entry, tmp_path / "empty")
+        digest = sha256_file(entry.predictions)
+        kept = entry_replicates(plans, entry, tmp_path / "cache", digest)
+        again = entry_replicates(plans, entry, tmp_path / "empty", digest)
         assert kept.values[HEADLINE] == again.values[HEADLINE]
         stored = read_scorecard(entry).target(HEADLINE).ranked.value
         assert kept.values[HEADLINE] == pytest.approx(stored, rel=1e-8)

@@ -186,12 +186,15 @@ def test_many_processes_that_store_at_once_store_one_entry(tmp_path: Path) -> No
     assert [p.name for p in (tmp_path / "s").iterdir() if p.is_dir()] == ["a"]
 
 
-def test_a_kept_model_is_whole_and_not_written_twice(tmp_path: Path) -> None:
+def test_a_kept_model_is_whole_and_not_written_twice_and_what_died_is_cleared(tmp_path: Path) -> None:
+    kept = tmp_path / "models" / "x.onnx"
     (tmp_path / "m.onnx").write_bytes(b"model")
-    keep_model(tmp_path / "m.onnx", tmp_path / "models" / "x.onnx")
-    assert (tmp_path / "models" / "x.onnx").read_bytes() == b"model"
-    keep_model(tmp_path / "absent.onnx", tmp_path / "models" / "x.onnx")
-    assert [p.name for p in (tmp_path / "models").iterdir()] == ["x.onnx"]
+    keep_model(tmp_path / "m.onnx", kept)
+    assert kept.read_bytes() == b"model"
+    (tmp_path / "models" / ".y.onnx.12345678.part").write_bytes(b"half a mo")
+    keep_model(tmp_path / "absent.onnx", kept)
+    assert kept.read_bytes() == b"model"
+    assert sorted(p.name for p in kept.parent.iterdir()) == [".lock", "x.onnx"]
 
 
 def test_a_slug_is_taken_before_the_predictions_are_read(

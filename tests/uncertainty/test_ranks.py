@@ -38,10 +38,10 @@ def slow_rank_sets(drawn, values, level):
 
 
 def slow_separated(drawn, values, level):
-    """Stepped-down statements by literal loops over pairs."""
+    """Stepped-down statements by literal loops over pairs; the last critical value, if pairs are left."""
     se, entries = slow_errors(drawn), len(values)
     pairs = {(i, j) for i in range(entries) for j in range(entries) if i != j and se[i, j] >= 1e-12}
-    told = set()
+    told, critical = set(), None
     while pairs:
         widest = np.max(
             [np.abs((drawn[i] - values[i]) - (drawn[j] - values[j])) / se[i, j] for i, j in pairs], axis=0
@@ -52,10 +52,11 @@ def slow_separated(drawn, values, level):
             break
         told |= new
         pairs -= new | {(j, i) for i, j in new}
+        critical = None
     separated = np.zeros((entries, entries), bool)
     for pair in told:
         separated[pair] = True
-    return separated
+    return separated, critical
 
 
 @settings(max_examples=20, deadline=None)
@@ -65,7 +66,10 @@ def test_both_equal_their_definitions(seed, level, spread):
     sets = bench.rank_sets(drawn, values, level)
     assert [(found.rank, found.low, found.high) for found in sets] == slow_rank_sets(drawn, values, level)
     told = bench.board_statements(drawn, values, level)
-    assert np.array_equal(told.separated, slow_separated(drawn, values, level))
+    separated, critical = slow_separated(drawn, values, level)
+    assert np.array_equal(told.separated, separated)
+    if critical is not None:
+        assert told.critical == pytest.approx(critical, rel=1e-12)
 
 
 def test_pairwise_figures():

@@ -1,0 +1,148 @@
+"""`bench board`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.figures import figure, interval
+from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
+from bench.cli.output import Report, reporting, table
+
+if TYPE_CHECKING:
+    from bench.board.model import LoadedBoard, TargetBoard
+
+TIED = "tied with first"
+FLAGS = {"below-age-and-sex": "below age and sex alone"}
+
+
+def board(
+    target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
+    track: Annotated[str, typer.Option("--track", help="`holdout` (test images) or `cv5`.")] = "holdout",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    speed: Annotated[bool, typer.Option("--speed", help="Latency beside AUROC, by device.")] = False,
+    cohort: CohortOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the leaderboard: rank intervals, AUROC, and how many cannot be told apart from the first.
+
+    Example: bench board --target slvh
+    """
+    from bench.board.outline import ScorecardSummary
+    from bench.board.stored import load_board
+    from bench.documents import without_collector
+    from bench.errors import BenchError, Problem
+    from bench.hints import did_you_mean
+
+    if track not in ("holdout", "cv5"):
+        raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
+    if speed and (as_csv or track != "holdout"):
+        raise typer.BadParameter("goes with neither --csv nor --track cv5", param_hint="--speed")
+    with reporting(as_json) as report:
+        spec = choose_spec(cohort)
+        folder = workspace().submissions(spec.id)
+        with without_collector():
+            loaded = load_board(spec, folder, ScorecardSummary)
+        say_waiting(report, loaded.waiting)
+        if loaded.board is None:
+            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
+        names = [t.name for t in spec.binary_targets]
+        chosen = target or spec.headline
+        if chosen not in names:
+            message = f"{chosen!r} is none of {', '.join(names)}.{did_you_mean(chosen, names)}"
+            raise BenchError(Problem("target-unknown", message))
+        if speed:
+            from bench.cli.speed import show_speed
+
+            show_speed(report, loaded, chosen)
+            return
+        if track == "cv5" and not loaded.board.cv5:
+            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
+        shown = loaded.board.target(chosen, "cv5" if track == "cv5" else "holdout")
+        report.result(board=loaded.board.plain(), target=chosen, track=track)
+        rows = _board_rows(loaded, shown)
+        if as_csv:
+            import csv
+            import io
+
+            from bench.publish.exports import inert
+
+            text = io.StringIO()
+            named = [[*row[:1], *map(inert, row[1:3]), *row[3:]] for row in rows]
+            csv.writer(text, lineterminator="\n").writerows(named)
+            report.show(text.getvalue().removesuffix("\n"))
+            return
+        report.show(_board_sentence(loaded, shown, track) + "\n")
+        report.show(table(rows[0], rows[1:], right=frozenset({0})))
+        if any(TIED in row[-1] for row in rows[1:]):
+            report.show(
+                f"\n{TIED}: not told apart when all pairs are tested together. Rank and difference are each"
+            )
+            report.show("for one entry or pair alone, a milder test, so that they may say more.")
+
+
+def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
+    assert loaded.board is not None
+    test = loaded.board.test_set
+    kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
+    ranked = sum(standing.rank is not None for standing in shown.standings)
+    told = (
+        f"; {shown.not_told_apart} cannot be told apart from the first (95%)"
+        if shown.not_told_apart
+        else "; the first is told apart from all others (95%)"
+        if ranked > 1
+        else ""
+    )
+    entries = "1 entry" if ranked == 1 else f"{ranked} entries"
+    images = (
+        "out-of-fold predictions for all images, fold-averaged AUROC"
+        if track == "cv5"
+        else f"{test.images:,} test images of {test.patients:,} patients"
+    )
+    return f"{kind}{loaded.board.title}, {shown.label}: {entries} on {images}{told}."
+
+
+def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
+    rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
+    for standing in shown.standings:
+        entry = loaded.entries[standing.slug]
+        found = entry.scorecard.target(shown.target) if entry.scorecard else None
+        metric = found.metrics if found else {}
+        span = (
+            "–"
+            if standing.rank is None
+            else f"{standing.rank_low}"
+            if standing.rank_low == standing.rank_high
+            else f"{standing.rank_low}–{standing.rank_high}"
+        )
+        gap = (
+            ""
+            if standing.difference is None
+            else f"{standing.difference:+.3f} "
+            f"({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
+        )
+        remark = standing.unranked_reason or (TIED if standing.with_leader and gap else "")
+        remark = "; ".join(
+            filter(None, (remark, *(FLAGS.get(flag.code, flag.code) for flag in standing.flags)))
+        )
+        rows.append(
+            [
+                span,
+                standing.slug,
+                entry.manifest.name,
+                interval(found.ranked) if found else "–",
+                figure(metric.get("auprc")),
+                figure(metric.get("ece")),
+                gap,
+                remark,
+            ]
+        )
+    return rows
+
+
+def say_waiting(report: Report, waiting: Sequence[str]) -> None:
+    """Tells which entries are not on the board because they were not scored yet."""
+    if waiting:
+        report.say(f"Not scored yet, so not on the board: {', '.join(waiting)}. See `bench score --all`.")

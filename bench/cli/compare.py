@@ -1,0 +1,67 @@
+"""`bench compare`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.cli.figures import difference, figure
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JsonOption,
+    ReplicatesOption,
+    SeedOption,
+    open_cohort,
+    workspace,
+)
+from bench.cli.output import reporting, table
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="An entry's slug or a predictions file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    replicates: ReplicatesOption = 2000,
+    seed: SeedOption = 0,
+    cohort: CohortOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two entries or files, per target: paired differences with interval and p, calibration, calls.
+
+    Example: bench compare cnn-small demographics
+    """
+    from bench.publish.format import metric_label
+    from bench.scoring.compare import compare_predictions, read_either
+
+    with reporting(as_json) as report:
+        opened = open_cohort(cohort, data)
+        folder = workspace().submissions(opened.spec.id)
+        pair = [read_either(name, folder, opened) for name in (a, b)]
+        lines = compare_predictions(opened, pair[0], pair[1], replicates=replicates, seed=seed)
+        report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
+        for line in lines:
+            rows = [
+                [
+                    metric_label(metric.metric),
+                    figure(metric.a),
+                    figure(metric.b),
+                    difference(metric.difference, metric.low, metric.high),
+                    "–" if metric.p_value is None else f"{metric.p_value:.3g}",
+                ]
+                for metric in line.metrics
+            ]
+            report.show(table([line.label, "A", "B", "A − B (95%)", "p"], rows))
+            apart = line.disagreement
+            report.show(
+                f"At as many calls as positives, A and B differ on {apart.images:,} images: A alone "
+                f"calls {apart.positives_only_a:,} positive and {apart.negatives_only_a:,} negative images, "
+                f"B alone {apart.positives_only_b:,} and {apart.negatives_only_b:,}.\n"
+            )
+        report.show(
+            "Intervals use t with the degrees of freedom of the data, p the normal distribution: where"
+        )
+        report.show(
+            "they disagree, few patients carry the difference, and the interval is the more cautious."
+        )

@@ -1,0 +1,50 @@
+"""Hints: the nearest name, and what to do about a path that leads nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.hints import did_you_mean, not_there
+
+CODES = ("slvh", "dlv", "composite_slvh_dlv")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("slhv", " Did you mean 'slvh'?"),
+        (" SLVH ", " Did you mean 'slvh'?"),
+        ("composite_slvh", " Did you mean 'composite_slvh_dlv'?"),
+        ("nope", ""),
+        ("", ""),
+        ("x" * 1_000_000, ""),
+    ],
+)
+def test_the_nearest_name_is_offered_and_no_far_one(word: str, says: str) -> None:
+    assert did_you_mean(word, CODES) == says
+
+
+def test_at_most_two_names_are_offered_as_they_are_spelt() -> None:
+    assert did_you_mean("abc", ["ABCD", "abce", "abcf"]).count("'") == 4
+    assert did_you_mean("abcd", ["ABCD"]) == " Did you mean 'ABCD'?"
+
+
+def test_a_misspelt_file_is_found_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").touch()
+    message, remedy = not_there(tmp_path / "prediction.csv")
+    assert message == "There is no such file."
+    assert remedy == "Check the path. Did you mean 'predictions.csv'?"
+
+
+def test_an_image_beside_it_is_never_named(tmp_path: Path) -> None:
+    (tmp_path / "patient-7.jpg").touch()
+    assert "patient-7" not in " ".join(not_there(tmp_path / "patient-8.jpg")).replace("patient-8", "")
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message, remedy = not_there(Path("absent/p.csv"))
+    assert message == "There is no such file, nor a folder 'absent'."
+    assert str(tmp_path) in remedy
