@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import atomic_path, write_atomic
+from bench.files import write_atomic
 from bench.submission.predictions import covered_rows
 
 PREDICTIONS = "predictions.csv"
@@ -66,17 +66,11 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
     Raises:
         BenchError: One of the files is there already (``file-exists``).
     """
-    paths = [folder / PREDICTIONS, folder / "submission.toml"]
-    if present := [path.name for path in paths if path.exists()]:
-        message = f"{' and '.join(present)} would be overwritten."
-        raise BenchError(Problem("file-exists", message, where=str(folder)))
     spec = cohort.spec
     rows = slice(None) if images == "all" else covered_rows(cohort, "val" if images == "val" else "holdout")
     frame = pd.DataFrame({spec.columns.image: cohort.images[rows]})
     for target in spec.binary_targets:
         frame[target.name] = ""
-    with atomic_path(paths[0]) as part:
-        frame.to_csv(part, index=False)
     inputs = "".join(f", {name}" for name in spec.columns.inputs)
     text = MANIFEST.format(
         date=datetime.date.today(),
@@ -85,7 +79,18 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         headline=spec.headline,
         track="cv5" if images == "all" else "holdout",
     )
-    write_atomic(paths[1], text.encode())
-    if not (folder / ".gitignore").exists():
+    files = {
+        folder / PREDICTIONS: frame.to_csv(index=False).encode(),
+        folder / "submission.toml": text.encode(),
+    }
+    present = [path for path in files if path.exists()]
+    # One of the two as it would be written is what a run that died left: this one finishes it.
+    if len(present) == len(files) or any(path.read_bytes() != files[path] for path in present):
+        message = f"{' and '.join(path.name for path in present)} would be overwritten."
+        raise BenchError(Problem("file-exists", message, where=str(folder)))
+    if not (folder / ".gitignore").exists():  # before the ids are there
         write_atomic(folder / ".gitignore", b"# The predictions file names images of the cohort.\n*\n")
-    return paths
+    for path, data in files.items():
+        if path not in present:
+            write_atomic(path, data)
+    return list(files)

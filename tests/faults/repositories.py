@@ -59,10 +59,10 @@ def belongs(path: Path) -> bool:
 
 
 def described(root: Path) -> dict[str, bytes]:
-    """What git finds in both: that every object is whole, and where the branches are."""
+    """What git finds in both: that every object is whole, and where their own branches are."""
     if not (root / REMOTE).is_dir():
         return {}
-    looks = (("fsck", "--full", "--strict", "--no-dangling", "--no-progress"), ("for-each-ref",))
+    looks = (("fsck", "--full", "--strict", "--no-dangling", "--no-progress"), ("for-each-ref", "refs/heads"))
     return {f"{name}: {words[0]}": _git(root / name, *words).encode() for name in _FOLDERS for words in looks}
 
 

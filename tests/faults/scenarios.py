@@ -54,7 +54,7 @@ SCENARIOS = (
     Scenario("score", ("score", "--all", *QUICK)),
     Scenario("time", ("time", "timed", "--quick", "--batch", "1"), changing=("timings/",)),
     Scenario("image cache", ("image cache",)),
-    Scenario("site build", ("site", "build")),
+    Scenario("site build", ("site", "build", "--base", "/elsewhere/")),
     Scenario("site freeze", ("site", "freeze", "r1")),
     Scenario("site publish", ("site", "publish", "--base", "/elsewhere/"), with_git=True),
     Scenario("baseline", ("baseline", "run", "prevalence", "--quick"), changing=("runs/",)),
@@ -171,6 +171,7 @@ def _passing(path: Path) -> bool:
 
 
 def leftovers(root: Path) -> list[str]:
-    """What processes that died half-way left, but for the caches."""
-    found = [p.relative_to(root) for p in root.rglob(".*") if p.suffix in (".part", ".old")]
-    return [str(path) for path in found if path.parts[0] != ".bench"]
+    """What processes that died half-way left among the entries, models, releases and pages."""
+    places = [root / name for name in ("submissions", "models", "releases", "site")]
+    found = [p for place in places for p in place.rglob(".*") if p.suffix in (".part", ".old")]
+    return [str(path.relative_to(root)) for path in found]

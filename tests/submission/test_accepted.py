@@ -400,6 +400,15 @@ def test_the_template_is_accepted_once_it_is_filled(
     assert (ran.exit_code, ran.codes) == (0, [])
     again = cli("template", "--out", tmp_path / "t", "--json")
     assert (again.exit_code, again.codes) == (1, ["file-exists"])
+    whole = tmp_path / "t" / "submission.toml"
+    text = whole.read_bytes()
+    whole.unlink()
+    assert cli("template", "--out", tmp_path / "t", "--json").codes == ["file-exists"], (
+        "values were filled in"
+    )
+    (tmp_path / "t" / "predictions.csv").unlink()
+    whole.write_bytes(text)
+    assert cli("template", "--out", tmp_path / "t").exit_code == 0, "what a run that died left is finished"
     assert cli("template", "--out", tmp_path / "all", "--images", "all").exit_code == 0
     assert len(pd.read_csv(tmp_path / "all" / "predictions.csv")) == len(cohort)
 
