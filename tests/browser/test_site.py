@@ -14,11 +14,13 @@ PAGES = [
     "subgroups/index.html",
     "reported/index.html",
     "methods/index.html",
+    "python/index.html",
     "submit/index.html",
     "data/index.html",
     "changes/index.html",
     "404.html",
     "chexchonet/index.html",
+    "chexchonet/reported/index.html",
     "chexchonet/e/paper/index.html",
 ]
 

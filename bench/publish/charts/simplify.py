@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from operator import le
 
 XY = tuple[float, float]
 
@@ -32,7 +32,7 @@ def simplified(points: Sequence[XY], tolerance: float = 0.004) -> list[XY]:
 
 def _monotone(points: Sequence[XY]) -> bool:
     """Whether both coordinates never fall, as on a ROC curve."""
-    return all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(points))
+    return all(all(map(le, values, values[1:])) for values in zip(*points, strict=True))
 
 
 def _farthest_of_monotone(points: Sequence[XY], first: int, last: int, tolerance: float) -> int | None:
