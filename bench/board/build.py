@@ -48,21 +48,20 @@ def build_board(
             replicates (``board-mixed``).
     """
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
-    hashed = {e.slug: hashed_scorecard(e, ScorecardSummary) for e in scored}
-    cards = {slug: card for slug, (card, _) in hashed.items()}
-    replicates, seed = _settings(cards)
-    plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
-    holdout, cv5 = (
-        [_contender(plans, e, cards[e.slug], cache) for e in scored if e.manifest.track == track]
-        for track in TRACKS
-    )
     targets = cohort.spec.binary_targets
+    # Hashing, reading and the loops over pairs hold no lock; with a thread a target no core is left over.
+    with ThreadPoolExecutor(max(usable_cores(), len(targets))) as pool:
+        read = list(pool.map(lambda entry: hashed_scorecard(entry, ScorecardSummary), scored))
+        cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
+        replicates, seed = _settings(cards)
+        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
+        contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
+        holdout, cv5 = ([c for c in contenders if c.card.track == track] for track in TRACKS)
 
-    def holdout_board(target: BinaryTarget) -> TargetBoard:
-        others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
-        return target_board(target, holdout, others, LEVEL)
+        def holdout_board(target: BinaryTarget) -> TargetBoard:
+            others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
+            return target_board(target, holdout, others, LEVEL)
 
-    with ThreadPoolExecutor(usable_cores()) as pool:  # the loops over pairs hold no lock
         boards = tuple(pool.map(holdout_board, targets))
     return Board(
         stamp=next(iter(cards.values())).stamp,
@@ -75,7 +74,7 @@ def build_board(
         test_set=_test_set(cohort),
         targets=boards,
         cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
-        scorecards={slug: sha256 for slug, (_, sha256) in hashed.items()},
+        scorecards={card.slug: sha256 for card, sha256 in read},
     )
 
 

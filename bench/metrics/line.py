@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from bench.metrics.calibration import logit
 from bench.metrics.checks import Bools, Floats, inner, predicted
 
-CLOSE = 1e-7
+CLOSE = 1e-6
 """Newton stops after a step this small relative to 1 + the coefficient, which leaves about its square."""
 
 STEPS = 100
