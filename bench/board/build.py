@@ -119,12 +119,15 @@ def refuse_mixed(
     """
     slugs = {entry.slug for entry in chosen}
     others = [e for e in entries if e.slug not in slugs and e.scorecard.exists()]
+    if not others:
+        return
     known = _known_draws(board)
     drawn = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
     if differing := [slug for slug, d in drawn.items() if (d.replicates, d.seed) != (replicates, seed)]:
+        who = "1 other entry is" if len(differing) == 1 else f"{len(differing)} other entries are"
         message = (
-            f"{len(differing)} other entries are scored with other draws than {replicates} replicates with "
-            f"seed {seed}: {', '.join(differing[:5])}."
+            f"{who} scored with other draws than {replicates} replicates with seed {seed}: "
+            f"{', '.join(differing[:5])}."
         )
         raise BenchError(Problem("board-mixed", message))
 

@@ -31,8 +31,13 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
         BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
             beside numbers that it was not computed from.
     """
-    stored = list_submissions(folder)
-    submissions = [s for s in stored if not s.waiting]
+    submissions: list[Submission] = []
+    waiting: list[str] = []
+    for stored in list_submissions(folder):
+        if stored.waiting:
+            waiting.append(stored.slug)
+        else:
+            submissions.append(stored)
     ledger = read_ledger(folder)
     teams = by_team(ledger.values())
     entries, current = {}, {}
@@ -44,8 +49,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
         if sha256:
             current[slug] = sha256
     board = _read_board(folder / "board.json", spec, current)
-    waiting = tuple(s.slug for s in stored if s.waiting)
-    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=waiting)
+    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
 
 
 def _entry(submission: Submission, card: type[Scorecard]) -> tuple[Entry, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.figures import figure, interval
+from bench.cli.figures import difference, figure, interval
 from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
 from bench.cli.output import Report, reporting, table
 
@@ -45,7 +45,7 @@ def board(
         folder = workspace().submissions(spec.id)
         with without_collector():
             loaded = load_board(spec, folder, ScorecardSummary)
-        say_waiting(report, loaded.waiting)
+        say_waiting(report, loaded.waiting, spec.id)
         if loaded.board is None:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]
@@ -105,23 +105,17 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
 
 
 def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
+    from bench.publish.rows import rank_text
+
     rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
     for standing in shown.standings:
         entry = loaded.entries[standing.slug]
         found = entry.scorecard.target(shown.target) if entry.scorecard else None
         metric = found.metrics if found else {}
-        span = (
-            "–"
-            if standing.rank is None
-            else f"{standing.rank_low}"
-            if standing.rank_low == standing.rank_high
-            else f"{standing.rank_low}–{standing.rank_high}"
-        )
         gap = (
             ""
             if standing.difference is None
-            else f"{standing.difference:+.3f} "
-            f"({standing.difference_low:+.3f} to {standing.difference_high:+.3f})"
+            else difference(standing.difference, standing.difference_low, standing.difference_high)
         )
         remark = standing.unranked_reason or (TIED if standing.with_leader and gap else "")
         remark = "; ".join(
@@ -129,7 +123,7 @@ def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
         )
         rows.append(
             [
-                span,
+                rank_text(standing),
                 standing.slug,
                 entry.manifest.name,
                 interval(found.ranked) if found else "–",
@@ -142,7 +136,10 @@ def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
     return rows
 
 
-def say_waiting(report: Report, waiting: Sequence[str]) -> None:
+def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:
     """Tells which entries are not on the board because they were not scored yet."""
     if waiting:
-        report.say(f"Not scored yet, so not on the board: {', '.join(waiting)}. See `bench score --all`.")
+        listed = ", ".join(waiting)
+        report.say(
+            f"Not scored yet, so not on the board: {listed}. See `bench score --all --cohort {cohort}`."
+        )

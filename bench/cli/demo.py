@@ -67,10 +67,10 @@ def demo(
         if "cnn-small" in chosen:
             _step(report, inner, "time", "cnn-small", "--quick")
         _step(report, inner, "site", "build", "--out", str(pages))
-        board = json.loads(_run(inner, "board", "--json"))
+        board = json.loads(_run(report, inner, "board", "--json"))
         if not as_json:
             report.say("\n$ bench board")
-            report.show(_run(inner, "board"))
+            report.show(_run(report, inner, "board"))
         report.result(
             synthetic=True,
             workspace=str(inner.root),
@@ -108,13 +108,14 @@ def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
 def _step(report: Report, space: Workspace, *words: str) -> None:
     """Shows a command and what it prints, as messages."""
     report.say(f"\n$ bench {shlex.join(words)}")
-    report.say(_run(space, *words).rstrip())
+    report.say(_run(report, space, *words).rstrip())
 
 
-def _run(space: Workspace, *words: str) -> str:
+def _run(report: Report, space: Workspace, *words: str) -> str:
     """Runs one command as a user would in the demo's workspace; returns what it printed.
 
-    Its messages go straight to stderr. A command that fails ends the demo with its exit code.
+    Its messages go straight to stderr. A command that fails ends the demo with its exit code, after what it
+    printed was shown.
     """
     done = subprocess.run(
         [sys.executable, "-m", "bench", *words],
@@ -124,6 +125,7 @@ def _run(space: Workspace, *words: str) -> str:
         check=False,
     )
     if done.returncode:
+        report.say(done.stdout.rstrip())
         message = f"`bench {shlex.join(words)}` ended with exit code {done.returncode}."
         raise BenchError(Problem("demo-step", message, where=str(space.root)), done.returncode)
     return done.stdout

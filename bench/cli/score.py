@@ -66,13 +66,13 @@ def score(
     from bench.scoring import ledger
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
-    from bench.submission.store import list_submissions
+    from bench.submission.store import LOCK, list_submissions
 
     with reporting(as_json) as report:
         space, opened = workspace(), open_cohort(cohort, data)
         folder = space.submissions(opened.spec.id)
         if folder.is_dir():
-            with locked(folder / ".lock"):
+            with locked(folder / LOCK):
                 recover_folders(folder)
                 clear_parts(folder / ledger.FOLDER)
         entries = _chosen(slugs, everything, folder)
@@ -90,12 +90,12 @@ def score(
             workers = jobs or threads or usable_cores()
             score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
-        with locked(folder / ".lock"), without_collector():
+        with locked(folder / LOCK), without_collector():
             clear_parts(folder)
             stored = list_submissions(folder)
             board = build_board(opened, stored, cache, plans)
             write_json(space.board(opened.spec.id), board.plain())
-        say_waiting(report, [entry.slug for entry in stored if entry.waiting])
+        say_waiting(report, [entry.slug for entry in stored if entry.waiting], opened.spec.id)
         report.say(f"On the board: {len(board.scorecards)}. Next: bench board, bench site build")
 
 

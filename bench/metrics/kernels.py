@@ -141,7 +141,7 @@ def scan_joint(  # type: ignore[no-untyped-def]
         first: See there.
         above: See there.
         level: See there.
-        largest: See there.
+        largest: Largest multiplicity; sums over n images of it must stay below 2**31.
         most_false: (k, LANES) int32, most false positives allowed where sensitivity is read.
         least_true: (k, LANES) int32, least true positives demanded where false positives are read.
         depth: `PAIRS`, `PRECISION` or `POINTS`: how much is counted; the rest stays 0.

@@ -106,17 +106,19 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
+    # Hashed before they are read: what is replaced in between is stored under no hash that is still true.
+    on_val = submission.val_predictions
+    predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
     values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
     _require_scores(submission, plans.of(submission), values)
-    on_val = submission.val_predictions
     return score(
         plans.of(submission),
         submission.slug,
         values,
         scores=submission.manifest.scores,
-        predictions_sha256=sha256_file(submission.predictions),
-        val=unpack(on_val, plans.cohort, "val") if on_val.exists() else None,
-        val_sha256=sha256_or_empty(on_val),
+        predictions_sha256=predictions_sha256,
+        val=unpack(on_val, plans.cohort, "val") if val_sha256 else None,
+        val_sha256=val_sha256,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bench.board.build import build_board
+from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
 from bench.board.stored import load_board
 from bench.board.verify import verify_entries
@@ -166,6 +166,32 @@ def test_scorecards_of_different_draws_are_not_mixed(cohort, tmp_path):
         score_all(make_plans(cohort, [entry], replicates=100, seed=seed), [entry], tmp_path / ".cache")
     with pytest.raises(BenchError, match="board-mixed"):
         build_board(cohort, entries, tmp_path / ".cache")
+
+
+def test_other_draws_are_refused_before_anything_is_scored(cohort, tmp_path):
+    """Whether the stored board knows the draws, is older than a scorecard, or cannot be read."""
+    one, other, third = (
+        store_entry(cohort, tmp_path, slug, noisy(cohort, 1, seed)) for seed, slug in enumerate("abc")
+    )
+    plans = make_plans(cohort, [one, other], replicates=100, seed=0)
+    score_all(plans, [one, other], tmp_path / ".cache")
+    path = tmp_path / "board.json"
+    write_json(path, build_board(cohort, [one, other], tmp_path / ".cache").plain())
+
+    def refuse(replicates, seed, chosen=third):
+        refuse_mixed([one, other, third], [chosen], replicates, seed, board=path)
+
+    refuse(100, 0)
+    with pytest.raises(BenchError, match="2 other entries"):
+        refuse(100, 1)
+    with pytest.raises(BenchError, match=r"1 other entry .* b"):
+        refuse(100, 1, chosen=one)
+    score_all(make_plans(cohort, [other], replicates=50, seed=0), [other], tmp_path / ".cache")
+    with pytest.raises(BenchError, match=r"1 other entry .* b"):
+        refuse(100, 0)
+    path.write_text("{")
+    with pytest.raises(BenchError, match=r"1 other entry .* a"):
+        refuse(50, 0)
 
 
 def test_verify_computes_everything_again(cohort, store, board):

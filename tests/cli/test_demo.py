@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from bench.cli.demo import _run
+from bench.cli.output import Report
+from bench.errors import BenchError
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 
@@ -15,7 +19,7 @@ from tests.conftest import Cli
 def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace in which every step of the demo answers with its own words."""
 
-    def run(space: Workspace, *words: str) -> str:
+    def run(report: Report, space: Workspace, *words: str) -> str:
         return json.dumps({"result": {"target": "y"}}) if "--json" in words else f"<{' '.join(words)}>\n"
 
     monkeypatch.setattr("bench.cli.demo._run", run)
@@ -48,3 +52,13 @@ def test_the_demos_workspace_and_the_clone_build_the_same_site(outer: Workspace,
         f"Open the pages (synthetic): {outer.site / 'index.html'}",
         f"Go on in the demo's workspace: cd {inner.root}",
     ]
+
+
+def test_what_a_failing_step_printed_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = subprocess.CompletedProcess([], 3, stdout="what was found\n")
+    monkeypatch.setattr("bench.cli.demo.subprocess.run", lambda *_, **__: failed)
+    with pytest.raises(BenchError, match="exit code 3"):
+        _run(Report(as_json=False), create_workspace(tmp_path / "w"), "score")
+    assert "what was found" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.stored import read_scorecard
 from bench.scoring.verify import differences
+from bench.submission.pack import unpack
 from tests.scoring.conftest import noisy, store_entry
 
 
@@ -74,6 +75,22 @@ def test_other_predictions_make_a_scorecard_stale(cohort, tmp_path):
     entry.predictions.write_bytes(other.predictions.read_bytes())
     with pytest.raises(BenchError, match="scorecard-stale"):
         read_scorecard(entry)
+
+
+def test_predictions_replaced_while_they_are_read_are_not_scored(cohort, tmp_path, monkeypatch):
+    entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
+    other = store_entry(cohort, tmp_path / "other", "e", noisy(cohort, 1, 2)).predictions.read_bytes()
+    plans = make_plans(cohort, [entry], replicates=100, seed=0)
+
+    def replaced(path, *rest):
+        values = unpack(path, *rest)
+        path.write_bytes(other)
+        return values
+
+    monkeypatch.setattr(run, "unpack", replaced)
+    with pytest.raises(BenchError, match="entry-changed"):
+        score_all(plans, [entry], tmp_path / "cache")
+    assert not entry.scorecard.exists()
 
 
 def test_an_entry_that_cannot_be_scored_stops_no_other(cohort, tmp_path):

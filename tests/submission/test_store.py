@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError
@@ -233,6 +237,32 @@ def test_a_folder_takes_the_place_of_the_old_one_when_it_is_whole(tmp_path: Path
         (part / "y").write_bytes(b"2")
         assert tree(tmp_path / "f") == {"x": b"1"}
     assert tree(tmp_path) == {"f/y": b"2"}
+
+
+DOCUMENTS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(1e-6, 1e10)
+    | st.sampled_from([0.0, -0.0, 1e-4, 9.99999999e-5, 999999999.5, 1e9, 1e15, 1e16, 5e-324]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENTS)
+def test_canonical_json_is_what_json_writes_of_rounded_numbers(document: Any) -> None:
+    def rounded(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.9g}") + 0.0
+        if isinstance(value, list):
+            return [rounded(item) for item in value]
+        return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    text = json.dumps(rounded(document), sort_keys=True, indent=1, ensure_ascii=False)
+    assert canonical_json(document).decode() == text + "\n"
 
 
 def test_canonical_json_is_the_same_for_equal_content(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 import bench
 from bench.metrics import calibration
+from bench.metrics.ladder import Ladder
 from bench.metrics.line import calibration_in_the_large
-from bench.uncertainty.replicates import METRICS
+from bench.uncertainty.replicates import METRICS, ranking_replicates
 from tests.metrics import slow
 
 FIGURES = {
@@ -205,6 +206,19 @@ def test_counting_in_32_bits_never_overflows(largest):
     counts = np.array([[largest], [1]])
     boot = bench.PatientBootstrap.from_counts(["a"] * 40_000, counts, ["a"])
     assert boot.replicates(y, score).tolist() == [bench.auroc(y, score)] * 2
+
+
+@pytest.mark.parametrize("largest", [9, 60, 255])
+@pytest.mark.parametrize("steps", [3, 40, None])
+def test_the_joint_scan_counts_pairs_exactly_whatever_their_number(largest, steps):
+    rng = np.random.default_rng(largest)
+    y = rng.random(40_000) < 0.5
+    score = rng.random(40_000) - 0.2 * y
+    score = score if steps is None else np.round(score * steps)
+    boot = bench.PatientBootstrap.from_counts(["a"] * 40_000, np.array([[largest], [1]]), ["a"])
+    sample = boot.sample(y)
+    found = ranking_replicates(sample, Ladder.of(sample.positive, score))
+    assert found.auroc.tolist() == [bench.auroc(y, score)] * 2
 
 
 def test_selecting_rows_keeps_the_draws():
