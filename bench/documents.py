@@ -30,11 +30,13 @@ class Document(BaseModel):
 @contextmanager
 def without_collector() -> Iterator[None]:
     """No search for garbage, which takes a fifth of the time where many documents stay until the end."""
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()
 
 
 MAX_BYTES = 64 * 2**20
@@ -54,16 +56,20 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise BenchError(
-            [Problem(code, f"{_key(fault['loc'])}: {_said(model, fault)}", where=where) for fault in faults]
+            [
+                Problem(code, f"{_key(fault['loc'])}: {_said(model, data, fault)}", where=where)
+                for fault in faults
+            ]
         ) from error
 
 
-def _said(model: type[BaseModel], fault: Any) -> str:
+def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
     """What is wrong, as a sentence; a key that a table does not have gets the nearest that it has."""
     kind, place, context = fault["type"], fault["loc"], fault.get("ctx", {})
     *table, key = place or ("",)
     known = _keys(model, table)
-    if table and key not in known and key in _keys(model, []):
+    of_place = kind == "extra_forbidden" or kind.endswith("_type")
+    if of_place and table and key not in known and key in _keys(model, []) and key not in data:
         return "This key belongs to no table: write it above the first line in brackets."
     if kind == "extra_forbidden":
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
@@ -166,7 +172,8 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
     """A regular file of at most `limit` bytes.
 
     Raises:
-        BenchError: It is missing, cannot be read, or is another thing or larger; a problem of code `code`.
+        BenchError: It is missing, cannot be read, grows meanwhile, or is another thing or larger; a problem
+            of code `code`.
     """
     try:
         if path.exists() and not path.is_file():
@@ -182,6 +189,9 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
         raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
     if len(data) > limit:
         raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
+    if len(data) > size:
+        remedy = "Run the command again when the file is whole."
+        raise BenchError(Problem(code, "It grew while it was read.", str(path), remedy))
     return data
 
 

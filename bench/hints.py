@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-HANDED_IN = (".csv", ".gz", ".parquet", ".toml", ".onnx")
+HANDED_IN = (".csv", ".csv.gz", ".parquet", ".toml", ".onnx")
 """Endings of files that a hint may name; others could be images of a cohort, whose names are ids."""
 
 
@@ -31,7 +31,7 @@ def not_there(path: Path) -> tuple[str, str]:
             f"Check the path. A relative one begins in the current folder, {Path.cwd()}.",
         )
     try:
-        beside = [other.name for other in folder.iterdir() if other.suffix in HANDED_IN]
+        beside = [other.name for other in folder.iterdir() if other.name.endswith(HANDED_IN)]
     except OSError:
         beside = []
     stems = {name.partition(".")[0]: name for name in beside}  # endings that all share would make all near

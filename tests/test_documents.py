@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import gc
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import Field
 
 from bench.cohort.spec import CohortSpec
-from bench.documents import Document, parse, parse_toml, read_json, read_toml
+from bench.documents import Document, parse, parse_toml, read_json, read_toml, without_collector
 from bench.errors import BenchError
 from bench.submission.manifest import Manifest
 
@@ -114,6 +116,28 @@ def test_a_fault_is_said_in_the_words_of_who_writes_toml(text: str, says: str) -
     assert says in [p.message for p in caught.value.problems]
 
 
+MISPLACED = "This key belongs to no table: write it above the first line in brackets."
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[links]\nmodel = "huggingface.co/x"', "links.model: must begin with https:// or http://."),
+        ('name = "a"\n[model]\nname = "x"', "model.name: This key is not known. Known here are "),
+        (
+            'name = "a"\n[model]\noutputs = { name = 5 }',
+            "model.outputs.name: This should be text, in double quotes.",
+        ),
+    ],
+)
+def test_a_key_that_may_well_stand_in_its_table_is_not_sent_out_of_it(text: str, says: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        parse_toml(Manifest, text, "manifest-invalid", "x.toml")
+    said = [p.message for p in caught.value.problems]
+    assert any(message.startswith(says) for message in said), said
+    assert not any(MISPLACED in message for message in said)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -174,6 +198,39 @@ def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, t
     (problem,) = caught.value.problems
     assert (problem.code, problem.where.removesuffix(", line 1")) == ("board-invalid", str(path))
     assert caught.value.problems[0].message.startswith(says)
+
+
+def test_a_file_that_grows_while_it_is_read_is_said_to_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"name": "a"}')
+    fstat = os.fstat
+
+    def grow_after(descriptor: int) -> os.stat_result:
+        state = fstat(descriptor)
+        with path.open("ab") as file:
+            file.write(b" " * 100)
+        return state
+
+    monkeypatch.setattr(os, "fstat", grow_after)
+    with pytest.raises(BenchError) as caught:
+        read_json(Example, path, "board-invalid")
+    (problem,) = caught.value.problems
+    assert problem.message == "It grew while it was read."
+    assert (problem.code, problem.where) == ("board-invalid", str(path))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_collector_is_afterwards_as_it_was(before: bool) -> None:
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        with without_collector():
+            assert not gc.isenabled()
+        assert gc.isenabled() is before
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 def test_documents_cannot_be_changed() -> None:

@@ -38,9 +38,15 @@ def test_a_misspelt_file_is_found_beside_it(tmp_path: Path) -> None:
     assert remedy == "Check the path. Did you mean 'predictions.csv'?"
 
 
-def test_an_image_beside_it_is_never_named(tmp_path: Path) -> None:
-    (tmp_path / "patient-7.jpg").touch()
-    assert "patient-7" not in " ".join(not_there(tmp_path / "patient-8.jpg")).replace("patient-8", "")
+@pytest.mark.parametrize("ending", [".jpg", ".dcm.gz", ".nii.gz", ".gz"])
+def test_an_image_beside_it_is_never_named(ending: str, tmp_path: Path) -> None:
+    (tmp_path / f"p00013{ending}").touch()
+    assert "p00013" not in " ".join(not_there(tmp_path / "p0001.csv"))
+
+
+def test_a_packed_table_beside_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv.gz").touch()
+    assert not_there(tmp_path / "prediction.csv")[1] == "Check the path. Did you mean 'predictions.csv.gz'?"
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

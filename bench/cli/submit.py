@@ -102,12 +102,14 @@ def submit(
         if predictions:
             accepted = accept_predictions(predictions, opened, said.manifest, manifest_file=said.file)
             accepted = with_val(accepted, val, opened) if val else accepted
+            report.remark(said.remarks)
         else:
             from bench.runtime.accept import accept_model
 
+            report.remark(said.remarks)  # first: a model is refused where no manifest describes it
             with progress("Running the model") as step:
                 accepted = accept_model(source, opened, said.manifest, manifest_file=said.file, progress=step)
-        report.remark((*said.remarks, *accepted.remarks))
+        report.remark(accepted.remarks)
         report.result(
             slug=slug,
             cohort=opened.spec.id,

@@ -43,7 +43,7 @@ class FoundManifest:
 
     Attributes:
         manifest: The manifest.
-        file: The file that holds it, for messages.
+        file: Path of the file that holds it, or would hold it, for messages.
         remarks: A warning where there is none.
     """
 
@@ -63,9 +63,9 @@ def find_manifest(handed_in: Path, chosen: Path | None, slug: str) -> FoundManif
         path = chosen or beside
         return FoundManifest(read_manifest(path), str(path))
     bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
-    message = "No manifest: name, team, inputs and training data are not stated."
-    file = f"{beside} (there is no such file)"
-    return FoundManifest(bare, file, (Problem("manifest-absent", message, file, severity="warning"),))
+    message = "There is no such file: name, team, inputs and training data are not stated."
+    remark = Problem("manifest-absent", message, str(beside), severity="warning")
+    return FoundManifest(bare, str(beside), (remark,))
 
 
 def accept_predictions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from bench.submission.reading import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
 FEW_DISTINCT = 10
+_ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
 Values = npt.NDArray[np.float64]
 Covered = Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
@@ -100,16 +102,33 @@ def load_predictions(
     return Predictions(values, tuple(problems))
 
 
-def _no_ids(names: list[str], cohort: Cohort) -> str:
+def _no_ids(names: list[str], cohort: Cohort, path: Path) -> Problem:
     """What is said where no column holds the ids; never quotes an id from a file without a header."""
     column = cohort.spec.columns.image
-    known = {PurePosixPath(name).stem for name in (*cohort.images, *cohort.patients)}
-    if not known.isdisjoint(PurePosixPath(name).stem for name in names):
-        return (
-            f"There is no header: the first line holds an id, where {column!r}, {cohort.spec.headline!r} "
-            "and other targets are expected."
-        )
-    return f"There is no column {column!r} or {GENERIC_ID!r}; the header is {_quoted(names)}."
+    expected = f"where {column!r}, {cohort.spec.headline!r} and other targets are expected"
+    known = set(map(_plain_id, (*cohort.images, *cohort.patients)))
+    if not known.isdisjoint(map(_plain_id, names)):
+        message = f"There is no header: the first line holds an id, {expected}."
+        return Problem("predictions-header", message, str(path))
+    if any(map(_is_number, names)):  # what stands beside a number may be an id in a form not known here
+        message = f"There is no header: the first line holds a number, {expected}."
+        return Problem("predictions-header", message, str(path))
+    message = f"There is no column {column!r} or {GENERIC_ID!r}; the header is {_quoted(names)}."
+    return Problem("predictions-header", message, str(path), _rename([column, GENERIC_ID], names))
+
+
+def _plain_id(name: str) -> str:
+    """An id as it would be compared by eye: without folders, blanks, endings and upper case."""
+    last = name.strip().replace("\\", "/").rpartition("/")[2].strip()
+    return _ENDINGS.sub("", last[:300].lower())
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _quoted(names: list[str]) -> str:
@@ -141,8 +160,7 @@ def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
     spec = cohort.spec
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
     if image is None:
-        remedy = _rename([spec.columns.image, GENERIC_ID], names)
-        raise BenchError(Problem("predictions-header", _no_ids(names, cohort), str(path), remedy))
+        raise BenchError(_no_ids(names, cohort, path))
     aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
     plain = {t.name: t.name for t in spec.targets if t.name in names}
     targets = aliased if spec.headline in aliased else plain | aliased

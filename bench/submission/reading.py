@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import zlib
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ import pyarrow.csv
 
 from bench.errors import BenchError, Problem
 from bench.submission.handed import read_bounded
+from bench.submission.lines import Lines
 from bench.submission.parquet import MOST_COLUMNS, NestedError, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
@@ -27,7 +28,6 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
-_FILLED = re.compile(rb"[^\r\n][^\n]*")
 _NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
@@ -49,7 +49,7 @@ _NOT_PREDICTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RawPredictions:
     """A predictions file as read.
 
@@ -66,22 +66,12 @@ class RawPredictions:
         shown = sorted(int(row) for row in islice(rows, SHOWN))
         if self.text is None:
             return f"first in row {_listed(row + 1 for row in shown)}"
-        return f"first at line {_listed(line_numbers(self.text, (row + 1 for row in shown)))}"
+        return f"first at line {_listed(self._lines.of(row + 1 for row in shown))}"
 
-
-def line_numbers(text: bytes, rows: Iterable[int]) -> list[int]:
-    """Line numbers, from 1, of rows of a CSV text: its header is row 0, and empty lines are no rows."""
-    wanted = sorted(set(rows))
-    text = text if b"\n" in text else text.replace(b"\r", b"\n")
-    if not (text.startswith((b"\r", b"\n")) or b"\n\n" in text or b"\n\r" in text):
-        return [row + 1 for row in wanted]
-    numbers, line, seen = [], 1, 0
-    for row, filled in enumerate(islice(_FILLED.finditer(text), max(wanted, default=-1) + 1)):
-        line += text.count(b"\n", seen, filled.start())
-        seen = filled.start()
-        if row in wanted:
-            numbers.append(line)
-    return numbers
+    @cached_property
+    def _lines(self) -> Lines:
+        """Worked out for the first message alone: a file may get one for each check and column."""
+        return Lines(self.text or b"")
 
 
 def _listed(numbers: Iterable[object]) -> str:
@@ -219,7 +209,7 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
             ),
         )
         deque(blocks, maxlen=0)
-    lines = line_numbers(data, [row.number - 1 for row in found if row.number])
+    lines = Lines(data).of(row.number - 1 for row in found if row.number)
     first, *others = lines or [0]
     place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
     count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"

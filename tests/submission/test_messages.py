@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
 from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
+from bench.submission.lines import BLOCK, Lines
 from bench.submission.predictions import load_predictions
-from bench.submission.reading import line_numbers, read_predictions_file
+from bench.submission.reading import read_predictions_file
 from bench.submission.store import check_slug
 from bench.workspace import Workspace
 from tests.conftest import Cli
@@ -36,8 +38,32 @@ def refused(path: Path, cohort: Cohort, **more: Any) -> list[Problem]:
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r\r\n", "\r"], ids=repr)
 def test_lines_are_those_of_an_editor(ends: str) -> None:
     text = ends.join(["", "a,b", "1,2", "", "", "3,4", "5,6", ""]).encode()
-    assert line_numbers(text, [0, 1, 2, 3]) == [2, 3, 6, 7]
-    assert line_numbers(text, []) == []
+    assert Lines(text).of([0, 1, 2, 3, 4]) == [2, 3, 6, 7]
+    assert Lines(text).of([]) == []
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=repr)
+def test_lines_of_a_large_text_are_those_of_a_plain_count(ends: str) -> None:
+    lines = ["i,a", "", *(f"{k},{'' if k % 7 else ends}" for k in range(BLOCK // 4))]  # rows across blocks
+    text = ends.join(lines) + ends * BLOCK + "x"  # a block without a row
+    filled = [number for number, line in enumerate(text.split(ends), 1) if line]
+    some = [*range(0, len(filled), 5000), len(filled) - 2, len(filled) - 1]
+    assert Lines(text.encode()).of(some) == [filled[row] for row in some]
+
+
+def test_many_messages_about_a_large_file_go_through_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Mock(wraps=Lines)
+    monkeypatch.setattr("bench.submission.reading.Lines", whole)
+    (tmp_path / "p.csv").write_bytes(b"i,a\n\n" + b"x,1\n" * 3_000_000)
+    raw = read_predictions_file(tmp_path / "p.csv", ("i",))
+    started = time.monotonic()
+    said = {raw.first([row]) for row in range(2_999_900, 3_000_000)}
+    assert time.monotonic() - started < 5  # going through all rows takes a second or more each time
+    assert whole.call_count == 1
+    assert len(said) == 100
+    assert "first at line 3000002" in said
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=repr)
@@ -158,6 +184,36 @@ def test_a_misspelt_header_is_shown_with_the_name_that_was_meant(
     (problem,) = refused(tmp_path / "p.csv", cohort)
     assert (problem.code, problem.remedy) == ("predictions-header", remedy)
     assert f"the header is {header}." in problem.message
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "images\\{}.jpg",
+        " {}.jpg",
+        "{}.jpg.png",
+        "{}.JPG",
+        "C:\\data\\ {}.JPG.png ",
+        "{}.nii.gz",
+    ],
+)
+@pytest.mark.parametrize("value", ["0.5", "high"])
+def test_an_id_is_not_quoted_where_there_is_no_header(
+    form: str, value: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
+) -> None:
+    stem = good.cxr_filename[0].removesuffix(".jpg")
+    cell = form.format(stem.upper() if form.endswith(".JPG") else stem)
+    (tmp_path / "p.csv").write_text(f'"{cell}",{value},b\n"x",0.25,c\n')
+    (problem,) = refused(tmp_path / "p.csv", cohort)
+    assert problem.message.startswith("There is no header: the first line holds an id")
+    assert stem.lower() not in str(problem).lower()
+
+
+def test_a_first_line_with_a_number_is_not_quoted_nor_renamed(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("image_id7,0.5\nimage_id8,0.25\n")
+    (problem,) = refused(tmp_path / "p.csv", cohort)
+    assert problem.message.startswith("There is no header: the first line holds a number")
+    assert "image_id7" not in str(problem)
 
 
 def test_a_misspelt_target_beside_the_headline_is_asked_about(
@@ -309,9 +365,11 @@ def test_a_model_without_a_manifest_is_told_where_one_would_be_found(
 ) -> None:
     model = save(linear_model(), tmp_path / "m.onnx")
     ran = cli("submit", "--model", model, "--slug", "a", "--json")
-    (problem,) = ran.object["problems"]
-    assert problem["code"] == "model-manifest"
-    assert problem["where"] == f"{tmp_path / 'submission.toml'} (there is no such file)"
+    absent, refusal = ran.object["problems"]
+    assert absent["code"] == "manifest-absent"
+    assert absent["message"].startswith("There is no such file")
+    assert refusal["code"] == "model-manifest"
+    assert absent["where"] == refusal["where"] == str(tmp_path / "submission.toml")
 
 
 @pytest.mark.parametrize(
