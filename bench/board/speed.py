@@ -11,6 +11,33 @@ from bench.timing.record import BatchTiming, TimingRecord
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """What must be equal for two latencies to stand in one column.
+
+    Attributes:
+        backend: As shown.
+        device: The processor.
+        precision: Of the computation.
+        is_gpu: Whether the processor is a GPU.
+    """
+
+    backend: str
+    device: str
+    precision: str
+    is_gpu: bool
+
+    @property
+    def place(self) -> tuple[bool, str, str, str]:
+        """By which settings are sorted: those of GPUs first."""
+        return not self.is_gpu, self.device, self.backend, self.precision
+
+
+def setting_of(record: TimingRecord) -> Setting:
+    """The setting of a record."""
+    return Setting(record.backend_label, record.device, record.precision, record.is_gpu)
+
+
+@dataclass(frozen=True, slots=True)
 class SpeedRow:
     """One entry in one setting.
 
@@ -39,17 +66,11 @@ class SpeedColumn:
     """All entries that were timed in one setting: ranked ones by latency, then the others by slug.
 
     Attributes:
-        backend: As shown.
-        device: The processor.
-        precision: Of the computation.
-        is_gpu: Whether the processor is a GPU.
+        setting: Of all of them.
         rows: At one batch size.
     """
 
-    backend: str
-    device: str
-    precision: str
-    is_gpu: bool
+    setting: Setting
     rows: tuple[SpeedRow, ...]
 
 
@@ -61,7 +82,7 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
         target: Whose AUROC stands beside the latency.
         batch: At this batch size.
     """
-    found: dict[tuple[bool, str, str, str], list[SpeedRow]] = {}
+    found: dict[Setting, list[SpeedRow]] = {}
     for entry in entries:
         for record in entry.timings:
             timing = record.row(batch)
@@ -69,12 +90,9 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
                 auroc = auroc_of(entry, record, target)
                 value = None if auroc is None else auroc.value
                 row = SpeedRow(entry.slug, value, timing, why_unranked(timing))
-                found.setdefault(_setting(record), []).append(row)
+                found.setdefault(setting_of(record), []).append(row)
     return tuple(
-        SpeedColumn(
-            backend, device, precision, not on_cpu, _ordered(found[on_cpu, device, backend, precision])
-        )
-        for on_cpu, device, backend, precision in sorted(found)
+        SpeedColumn(setting, _ordered(found[setting])) for setting in sorted(found, key=lambda s: s.place)
     )
 
 
@@ -110,10 +128,6 @@ def pareto_front(points: Iterable[tuple[str, float, float]]) -> tuple[str, ...]:
         if not best or point[2] > best[-1][2]:
             best.append(point)
     return tuple(name for name, _, _ in best)
-
-
-def _setting(record: TimingRecord) -> tuple[bool, str, str, str]:
-    return not record.is_gpu, record.device, record.backend_label, record.precision
 
 
 def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None:

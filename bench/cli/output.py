@@ -91,8 +91,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
         _give_up_stdout()
         raise typer.Exit(0) from None
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        report.fail([Problem("file-error", f"{reason}.", where=_place(error))])
+        report.fail([file_problem(error)])
         raise typer.Exit(EXIT_PROBLEMS) from None
     except (typer.Exit, typer.BadParameter):
         raise
@@ -106,6 +105,12 @@ def reporting(as_json: bool) -> Iterator[Report]:
 def _give_up_stdout() -> None:
     """What is still to be written to stdout goes nowhere, so that Python does not complain at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def file_problem(error: OSError) -> Problem:
+    """What the system said of a file."""
+    reason = error.strerror or type(error).__name__
+    return Problem("file-error", f"{reason}.", where=_place(error))
 
 
 def _place(error: OSError) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import JsonOption, choose_spec, workspace
-from bench.cli.output import reporting, show_problem
+from bench.cli.output import file_problem, reporting, show_problem
 
 if TYPE_CHECKING:
     from bench.board.model import LoadedBoard
@@ -104,8 +105,8 @@ def serve(
         def again(changed: Sequence[Path]) -> None:
             try:
                 rebuild(changed)
-            except BenchError as error:
-                for problem in error.problems:
+            except (BenchError, OSError) as error:
+                for problem in error.problems if isinstance(error, BenchError) else [file_problem(error)]:
                     show_problem(problem)
                 report.say("The pages stay as they were before the change.")
 
@@ -113,19 +114,18 @@ def serve(
         watched += [Path(name) for name in cohort or () if Path(name).is_file()]
         before = stamp(watched, target)
         rebuild()
-        try:
-            with serving(target, port) as address:
-                report.result(address=address, folder=str(target))
-                report.show(f"Serving {address} until Ctrl-C.")
-                try:
-                    watch(watched, again, built=before, leave_out=target)
-                except KeyboardInterrupt:
-                    report.say("Stopped.")
-        except OSError as error:
-            if error.filename is not None:
-                raise
-            message = f"Port {port}: {error.strerror or error}."
-            raise BenchError(Problem("port-taken", message), 3) from error
+        with ExitStack() as server:
+            try:
+                address = server.enter_context(serving(target, port))
+            except OSError as error:
+                message = f"Port {port}: {error.strerror or error}."
+                raise BenchError(Problem("port-taken", message), 3) from error
+            report.result(address=address, folder=str(target))
+            report.show(f"Serving {address} until Ctrl-C.")
+            try:
+                watch(watched, again, built=before, leave_out=target)
+            except KeyboardInterrupt:
+                report.say("Stopped.")
 
 
 @app.command()

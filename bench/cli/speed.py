@@ -22,8 +22,9 @@ def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
     if not columns:
         report.show("No entry has been timed at batch 1; see `bench time --all`.")
     for column in columns:
-        kind = "GPU" if column.is_gpu else "CPU"
-        report.show(f"{column.backend}, {column.precision}, {column.device} ({kind}), batch 1")
+        setting = column.setting
+        kind = "GPU" if setting.is_gpu else "CPU"
+        report.show(f"{setting.backend}, {setting.precision}, {setting.device} ({kind}), batch 1")
         report.show(table(HEADINGS, [_cells(row) for row in column.rows], right=frozenset({1, 2, 3, 4})))
         report.show("")
     if columns:
@@ -45,10 +46,10 @@ def _cells(row: SpeedRow) -> list[str]:
 
 def _plain(column: SpeedColumn) -> dict[str, Any]:
     return {
-        "backend": column.backend,
-        "device": column.device,
-        "precision": column.precision,
-        "is_gpu": column.is_gpu,
+        "backend": column.setting.backend,
+        "device": column.setting.device,
+        "precision": column.setting.precision,
+        "is_gpu": column.setting.is_gpu,
         "rows": [
             {
                 "slug": row.slug,

@@ -215,12 +215,11 @@ def _cells(row: BatchTiming) -> list[str]:
 
 def _limit(roofline: Roofline) -> str:
     """The least work of an image and what the device was seen to do, in words."""
-    figures = (roofline.mflop_per_image, roofline.device_gflop_per_s, roofline.device_gb_per_s)
-    if any(figure is None for figure in figures):
+    if not roofline.figures:
         return f"limit: not known. {roofline.reason}".rstrip()
-    mflop, gflop_per_s, gb_per_s = figures
+    mflop, weight_mb, image_mb, gflop_per_s, gb_per_s = roofline.figures
     return (
-        f"limit: {mflop:,.1f} MFLOP and {roofline.image_mb:.3g} MB an image, {roofline.weight_mb:.3g} MB of "
+        f"limit: {mflop:,.1f} MFLOP and {image_mb:.3g} MB an image, {weight_mb:.3g} MB of "
         f"weights a batch; the device was seen to do {gflop_per_s:,.0f} GFLOP/s and {gb_per_s:,.1f} GB/s"
     )
 

@@ -16,7 +16,7 @@ from bench.publish.format import decimal, interval
 from bench.publish.place import Place
 from bench.publish.rows import PAGE_ROWS, BoardTable, Row, tie_sentence
 from bench.publish.scales import tick_texts
-from bench.publish.speed import record_at
+from bench.publish.speed import record_at, setting_words
 from bench.publish.speed_view import Timed, speed_points
 
 FOREST_ROWS = 60
@@ -58,6 +58,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "facets": _facets(rows),
         **_forest(table, home),
         "tradeoff": _tradeoff(table, rows, home),
+        "setting_words": setting_words(table.setting) if table.setting else "",
         "reported": len(reported_entries(loaded)),
     }
 
@@ -140,7 +141,7 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
         if cell.value is not None and (record := record_at(row.entry, table.setting))
     ]
     points = speed_points(timed, table.target, home)
-    return tradeoff(points, table.setting.label) if len(points) > 1 else ""
+    return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""
 
 
 def describe(table: BoardTable) -> str:

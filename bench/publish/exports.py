@@ -7,9 +7,11 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any
 
 from bench.board.model import Entry, LoadedBoard, Standing
+from bench.board.speed import Setting
 from bench.files import canonical_json
 from bench.publish.documents import (
     PUBLISHED,
@@ -22,7 +24,7 @@ from bench.publish.documents import (
 )
 from bench.publish.format import printable
 from bench.publish.rows import BoardTable, Row, speed_cell
-from bench.publish.speed import BATCH, Setting
+from bench.publish.speed import BATCH
 from bench.scoring.scorecard import Estimate, SubgroupScore
 
 Field = str | int | float | bool | None
@@ -138,7 +140,7 @@ def csv_bytes(rows: Iterable[Sequence[Field]]) -> bytes:
     """Rows as UTF-8 CSV, a line each. A text that a spreadsheet would run begins with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([v if v is None else _WRITTEN[type(v)](v) for v in row] for row in rows)
+    writer.writerows([None if v is None else _writer(type(v))(v) for v in row] for row in rows)  # type: ignore[arg-type]
     return buffer.getvalue().encode()
 
 
@@ -153,13 +155,18 @@ def _text(text: str) -> str:
     return inert(_BREAKS.sub(" ", printable(text)))
 
 
-_WRITTEN: dict[type, Callable[[Any], str]] = {
-    float: "{:.9g}".format,
-    int: str,
-    bool: {True: "yes", False: "no"}.__getitem__,
-    str: _text,
-}
-"""How a field is written, by its type; None is an empty field."""
+_WRITTEN: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (str, _text),
+    (bool, {True: "yes", False: "no"}.__getitem__),
+    (Integral, str),
+    (Real, "{:.9g}".format),
+)
+"""How a field is written: by the first type that it is of, since a bool is an int. None is an empty field."""
+
+
+@lru_cache(maxsize=64)
+def _writer(kind: type) -> Callable[[Any], str]:
+    return next(write for base, write in _WRITTEN if issubclass(kind, base))
 
 
 def _first_fields(table: BoardTable, row: Row) -> list[Field]:

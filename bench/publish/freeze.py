@@ -13,8 +13,7 @@ from bench.files import clear_parts, locked, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import check_release_name, keep_release, read_releases, record_of
 from bench.publish.site import build_site
-
-LOCK = ".lock"
+from bench.submission.store import LOCK
 
 
 def freeze(

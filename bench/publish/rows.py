@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.board.model import Entry, LoadedBoard, Standing
+from bench.board.speed import Setting
 from bench.publish.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence, significant
-from bench.publish.speed import BATCH, Setting, column_setting, record_at, verdict
+from bench.publish.speed import BATCH, column_setting, record_at, setting_words, verdict
 from bench.scoring.scorecard import Estimate, TargetScore
 
 PAGE_ROWS = 200
@@ -135,7 +136,9 @@ def _columns(loaded: LoadedBoard, target: str, setting: Setting | None) -> tuple
         Column("calibration_slope", "Slope", "calibration", "Calibration slope; 1 is ideal"),
     ]
     if setting is not None:
-        columns.append(Column("speed", "p50 ms", "speed", f"Median end-to-end latency: {setting.label}"))
+        columns.append(
+            Column("speed", "p50 ms", "speed", f"Median end-to-end latency: {setting_words(setting)}")
+        )
     return tuple(columns)
 
 

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bench.board import speed
 from bench.board.model import Entry
+from bench.board.speed import Setting, setting_of
 from bench.publish.format import NOT_AVAILABLE, percent, printable, sentence, significant
 from bench.timing.record import BatchTiming, Roofline, TimingRecord
+from bench.timing.roofline import least_ms, taken_ms
 
 BATCH = 1
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What must be equal for two latencies to stand in one column."""
-
-    backend: str
-    device: str
-    precision: str
-
-    @property
-    def label(self) -> str:
-        """The setting in words."""
-        return printable(f"{self.backend}, {self.precision}, batch {BATCH}, {self.device}")
+BELOW_LIMIT = (
+    "It took less time than the measured limit: perhaps the device was busy while the limit was measured, or "
+    "the data stayed in a cache."
+)
 
 
-def setting_of(record: TimingRecord) -> Setting:
-    """The setting of a record."""
-    return Setting(record.backend_label, record.device, record.precision)
+def setting_words(setting: Setting) -> str:
+    """A setting in words, with the board's batch size."""
+    return printable(f"{setting.backend}, {setting.precision}, batch {BATCH}, {setting.device}")
 
 
 def column_setting(entries: Iterable[Entry]) -> Setting | None:
@@ -65,17 +57,15 @@ UNEXPLAINED = {
 
 
 def share_of_limit(record: TimingRecord, row: BatchTiming) -> tuple[str, str]:
-    """The share of the roofline that a row reaches, or why it is not known."""
+    """The share of the roofline that a row's `taken_ms` reaches, or why it is not known."""
     if row.limit_fraction is not None:
         return percent(row.limit_fraction, 0), ""
-    if row.end_to_end.p50.value_ms is None:
+    least, taken = least_ms(record.roofline, row.batch), taken_ms(row)
+    if taken is None:
         return NOT_AVAILABLE, "Not measured."
-    if record.roofline.device_gflop_per_s is None:
+    if least is None or least <= taken:  # the limit may be known from other rows of the record alone
         return NOT_AVAILABLE, sentence(record.roofline.reason or "The limit was not measured")
-    return (
-        NOT_AVAILABLE,
-        "The device was seen to do less than the model did: it was busy with something else.",
-    )
+    return NOT_AVAILABLE, BELOW_LIMIT
 
 
 def work_cells(roofline: Roofline) -> tuple[str, ...]:
@@ -83,16 +73,8 @@ def work_cells(roofline: Roofline) -> tuple[str, ...]:
 
     Empty where the limit is not known.
     """
-    found = (
-        roofline.mflop_per_image,
-        roofline.image_mb,
-        roofline.weight_mb,
-        roofline.device_gflop_per_s,
-        roofline.device_gb_per_s,
-    )
-    known = [value for value in found if value is not None]
-    if len(known) < len(found):
+    if not roofline.figures:
         return ()
-    mflop, image, weights, *device = known
+    mflop, weights, image, *device = roofline.figures
     for_each_byte = mflop / (image + weights) if image + weights > 0 else None
     return tuple(significant(value) for value in (mflop, image, weights, for_each_byte, *device))

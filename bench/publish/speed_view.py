@@ -9,15 +9,15 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.model import Entry, LoadedBoard
-from bench.board.speed import auroc_of, scored_alone
+from bench.board.speed import Setting, auroc_of, scored_alone, setting_of
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.publish.rows import Cell, estimate_cell
-from bench.publish.speed import BATCH, Setting, setting_of, share_of_limit, verdict, work_cells
+from bench.publish.speed import BATCH, setting_words, share_of_limit, verdict, work_cells
 from bench.timing.record import BatchTiming, TimingRecord
 
 
 @dataclass(frozen=True, slots=True)
-class SpeedRow:
+class MeasuredRow:
     """One entry at one batch size; `word` and `why` say why it is not ranked, `own` whose AUROC it is."""
 
     entry: Entry
@@ -45,8 +45,7 @@ class SpeedSection:
     """All that was measured at one setting: ranked rows by latency within a batch size, then the others."""
 
     setting: Setting
-    is_gpu: bool
-    rows: tuple[SpeedRow, ...]
+    rows: tuple[MeasuredRow, ...]
     work: tuple[WorkRow, ...]
     chart: Markup | str
 
@@ -64,15 +63,17 @@ class Timed:
 def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
     """The template's values of the speed page."""
     headline = loaded.spec.headline
-    settings: dict[Setting, list[SpeedRow]] = {}
+    settings: dict[Setting, list[MeasuredRow]] = {}
     for slug in sorted(loaded.entries):
         entry = loaded.entries[slug]
         for record in entry.timings:
             settings.setdefault(setting_of(record), []).extend(_rows(entry, record, headline))
-    order = sorted(settings, key=lambda s: (not _is_gpu(settings[s]), s.device, s.backend, s.precision))
     return {
         "headline_label": next(t.label for t in loaded.spec.targets if t.name == headline),
-        "sections": [_section(headline, setting, settings[setting], home) for setting in order],
+        "sections": [
+            _section(headline, setting, settings[setting], home)
+            for setting in sorted(settings, key=lambda s: s.place)
+        ],
     }
 
 
@@ -98,21 +99,17 @@ def speed_points(timed: Sequence[Timed], target: str, home: str) -> list[SpeedPo
     return points
 
 
-def _rows(entry: Entry, record: TimingRecord, headline: str) -> list[SpeedRow]:
+def _rows(entry: Entry, record: TimingRecord, headline: str) -> list[MeasuredRow]:
     own = scored_alone(record)
     missing = f"{record.precision}'s own predictions were not scored" if own else "not scored"
     auroc = estimate_cell(auroc_of(entry, record, headline), missing=missing)
     return [
-        SpeedRow(entry, record, timing, auroc, own, *share_of_limit(record, timing), *verdict(timing))
+        MeasuredRow(entry, record, timing, auroc, own, *share_of_limit(record, timing), *verdict(timing))
         for timing in record.batches
     ]
 
 
-def _is_gpu(rows: list[SpeedRow]) -> bool:
-    return any(row.record.is_gpu for row in rows)
-
-
-def _section(headline: str, setting: Setting, rows: list[SpeedRow], home: str) -> SpeedSection:
+def _section(headline: str, setting: Setting, rows: list[MeasuredRow], home: str) -> SpeedSection:
     ordered = sorted(rows, key=lambda r: (r.timing.batch, bool(r.word), _latency(r), r.entry.slug))
     timed = [
         Timed(row.entry, row.record, latency, not row.word)
@@ -120,12 +117,12 @@ def _section(headline: str, setting: Setting, rows: list[SpeedRow], home: str) -
         if row.timing.batch == BATCH and (latency := row.timing.end_to_end.p50.value_ms) is not None
     ]
     points = speed_points(timed, headline, home)
-    chart = tradeoff(points, setting.label) if len(points) > 1 else ""
+    chart = tradeoff(points, setting_words(setting)) if len(points) > 1 else ""
     records = {row.entry.slug: (row.entry, row.record.roofline) for row in rows}
     work = tuple(WorkRow(e, work_cells(r), r.reason) for e, r in records.values())
-    return SpeedSection(setting, _is_gpu(rows), tuple(ordered), work, chart)
+    return SpeedSection(setting, tuple(ordered), work, chart)
 
 
-def _latency(row: SpeedRow) -> float:
+def _latency(row: MeasuredRow) -> float:
     value = row.timing.end_to_end.p50.value_ms
     return float("inf") if value is None else value

@@ -139,8 +139,9 @@ class BatchTiming(Document):
     blocks: int = Field(ge=0, description="Blocks that ended well.")
     limit_fraction: float | None = Field(
         default=None,
-        description="Least time by the roofline / median latency; null also where that is above 1, since the "
-        "device was then seen to do less than the model did: it was busy with something else.",
+        description="Least time by the roofline / median latency: of `compute` where the device reports it, "
+        "otherwise of `end_to_end`. Null also where that is above 1: perhaps the device was busy while the "
+        "limit was measured, or the data stayed in a cache.",
     )
     telemetry: Telemetry | None = Field(default=None, description="Of a GPU; null for a CPU.")
     peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
@@ -165,6 +166,19 @@ class Roofline(Document):
     device_gflop_per_s: float | None = Field(default=None, description="Of one large matrix product.")
     device_gb_per_s: float | None = Field(default=None, description="Read and written by one large copy.")
     reason: str = ""
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        """All five figures in the order of the fields; empty where one is not known."""
+        found = (
+            self.mflop_per_image,
+            self.weight_mb,
+            self.image_mb,
+            self.device_gflop_per_s,
+            self.device_gb_per_s,
+        )
+        known = tuple(value for value in found if value is not None)
+        return known if len(known) == len(found) else ()
 
 
 class ProtocolRecord(Document):

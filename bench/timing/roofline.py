@@ -56,23 +56,20 @@ def measure_roofline(
 
 def least_ms(roofline: Roofline, batch: int) -> float | None:
     """Milliseconds that a batch takes at least at the device's ceilings; None where they are unknown."""
-    values = (
-        roofline.mflop_per_image,
-        roofline.weight_mb,
-        roofline.image_mb,
-        roofline.device_gflop_per_s,
-        roofline.device_gb_per_s,
-    )
-    if any(value is None for value in values):
+    if not roofline.figures:
         return None
-    mflop, weight_mb, image_mb, gflop_per_s, gb_per_s = (float(value or 0.0) for value in values)
+    mflop, weight_mb, image_mb, gflop_per_s, gb_per_s = roofline.figures
     return max(batch * mflop / gflop_per_s, (weight_mb + batch * image_mb) / gb_per_s)
 
 
+def taken_ms(row: BatchTiming) -> float | None:
+    """The median held against the limit: of the computation where the device reports it, or end to end."""
+    return row.compute.p50.value_ms or row.end_to_end.p50.value_ms
+
+
 def with_limit(row: BatchTiming, roofline: Roofline) -> BatchTiming:
-    """The row with the fraction of the limit that its median latency reaches."""
-    least = least_ms(roofline, row.batch)
-    taken = row.compute.p50.value_ms or row.end_to_end.p50.value_ms
+    """The row with the fraction of the limit that its `taken_ms` reaches; none where it is below that."""
+    least, taken = least_ms(roofline, row.batch), taken_ms(row)
     if least is None or taken is None or least > taken:
         return row
     return row.model_copy(update={"limit_fraction": least / taken})

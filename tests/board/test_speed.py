@@ -70,7 +70,7 @@ def test_settings_never_share_a_column() -> None:
         record(row(1, 0.2), **gpu | {"backend_label": "TensorRT-RTX"}),
     )
     found = speed_columns([one], "a")
-    assert [(c.is_gpu, c.backend, c.precision) for c in found] == [
+    assert [(c.setting.is_gpu, c.setting.backend, c.setting.precision) for c in found] == [
         (True, "TensorRT", "fp16"),
         (True, "TensorRT", "fp32"),
         (True, "TensorRT-RTX", "fp32"),

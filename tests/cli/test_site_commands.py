@@ -1,5 +1,6 @@
 """The site's commands on a stored board: serve, freeze and publish."""
 
+import errno
 import json
 import subprocess
 import urllib.request
@@ -129,6 +130,28 @@ def test_serving_builds_shows_and_builds_again_until_it_is_stopped(board, cli, m
     assert [b"renamed" in page for page in found] == [False, True, True]
     assert "board-stale" in ran.stderr
     assert "stay as they were" in ran.stderr
+
+
+def no_space(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_serving_outlives_a_build_that_finds_no_space(board, cli, monkeypatch):
+    def watched(roots, rebuild, **_):
+        monkeypatch.setattr("bench.publish.site.build_site", no_space)
+        rebuild([])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.publish.preview.watch", watched)
+    ran = cli("site", "serve", "--port", "0", "--json")
+    assert ran.exit_code == 0
+    assert "No space left on device." in ran.stderr
+    assert "Stopped." in ran.stderr
+
+
+def test_a_fault_while_watching_is_not_taken_for_the_port(board, cli, monkeypatch):
+    monkeypatch.setattr("bench.publish.preview.watch", no_space)
+    assert cli("site", "serve", "--port", "0", "--json").codes == ["file-error"]
 
 
 def test_a_taken_port_is_told(board, cli):

@@ -3,9 +3,11 @@ import io
 import json
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from bench.publish.exports import csv_bytes, inert, leaderboard_csv, schema
 from bench.publish.rows import board_table
@@ -64,6 +66,21 @@ def test_inert_texts_keep_their_content_and_never_begin_a_formula(text):
 def test_csv_rows_survive_reading(rows):
     read = list(csv.reader(io.StringIO(csv_bytes(rows).decode(), newline="")))
     assert [len(row) for row in read] == [len(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (True, "yes"),
+        (3, "3"),
+        (0.1 + 0.2, "0.3"),
+        (np.float64(0.1 + 0.2), "0.3"),
+        (np.int64(3), "3"),
+        (Markup("=1"), "'=1"),
+    ],
+)
+def test_a_field_is_written_by_its_kind(value, field):
+    assert csv_bytes([[value, None]]).decode() == f"{field},\n"
 
 
 def test_published_json_fits_its_published_schema(site):

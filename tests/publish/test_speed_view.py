@@ -16,6 +16,8 @@ HEADLINE = "composite_slvh_dlv"
 KNOWN = Roofline(
     mflop_per_image=8.0, weight_mb=0.75, image_mb=0.25, device_gflop_per_s=300.0, device_gb_per_s=30.0
 )
+SLOW_WHEN_MEASURED = KNOWN.model_copy(update={"device_gb_per_s": 1e-6})
+PARTLY_KNOWN = KNOWN.model_copy(update={"image_mb": None})
 
 
 def board_with(**update):
@@ -40,7 +42,9 @@ def rows_of(board, slug="entry-0000"):
     ("update", "limit", "why"),
     [
         ({"roofline": KNOWN, "limit": 0.4329}, "43%", ""),
-        ({"roofline": KNOWN}, "n/a", "busy with something else"),
+        ({"roofline": SLOW_WHEN_MEASURED}, "n/a", "less time than the measured limit"),
+        ({"roofline": KNOWN}, "n/a", "The limit was not measured."),
+        ({"roofline": PARTLY_KNOWN}, "n/a", "The limit was not measured."),
         ({"roofline": Roofline(reason="no ceiling for int8")}, "n/a", "No ceiling for int8."),
         ({}, "n/a", "The limit was not measured."),
     ],

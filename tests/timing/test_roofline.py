@@ -49,6 +49,19 @@ def test_a_row_gets_the_fraction_that_it_reaches() -> None:
     assert with_limit(row(1, 0.4), Roofline(reason="unknown")).limit_fraction is None
 
 
+def test_the_device_s_own_time_is_held_against_the_limit_where_it_is_known() -> None:
+    timed = row(1, 0.4).model_copy(update={"compute": summarise([np.full(50, 0.2)] * 2)})
+    assert with_limit(timed, KNOWN).limit_fraction == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("field", [name for name in Roofline.model_fields if name != "reason"])
+def test_a_figure_that_is_missing_leaves_the_limit_unknown(field: str) -> None:
+    assert KNOWN.figures == (5000.0, 28.0, 0.2, 50_000.0, 2000.0)
+    partly = KNOWN.model_copy(update={field: None})
+    assert partly.figures == ()
+    assert least_ms(partly, 1) is None
+
+
 def test_a_processor_multiplies_and_copies() -> None:
     products_per_s, bytes_per_s = cpu_ceilings()
     assert 1e8 < products_per_s < 1e14
