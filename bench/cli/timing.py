@@ -68,6 +68,7 @@ def time(
             show_backends(report, availabilities())
             return
         from bench.runtime.registry import DEFAULT_BACKEND, require_backend
+        from bench.submission.store import LOCK
         from bench.timing.entries import Setup, time_entries
         from bench.timing.protocol import FULL, QUICK
         from bench.timing.run import DEFAULT_BATCHES, check_batches
@@ -80,7 +81,7 @@ def time(
         space, opened = workspace(), open_cohort(cohort, data)
         folder = space.submissions(opened.spec.id)
         models = _with_models(report, folder, space) if everything else _named(entries or [], folder, space)
-        setup = Setup(opened, batches, QUICK if quick else FULL, folder / ".lock", again, largest)
+        setup = Setup(opened, batches, QUICK if quick else FULL, folder / LOCK, again, largest)
         with stages("Timing") as stage:
             timed = time_entries(_configurations(models, chosen), setup, stage=stage)
         _say(report, timed, batches)
