@@ -29,7 +29,7 @@ def finite_vector(values: ArrayLike, name: str) -> Floats:
         raise ValueError(f"{name} must hold numbers only") from error
     if vector.ndim != 1:
         raise ValueError(f"{name} must have one dimension, not {vector.ndim}")
-    bad = int(np.count_nonzero(~np.isfinite(vector)))
+    bad = len(vector) - int(np.count_nonzero(np.isfinite(vector)))
     if bad:
         raise ValueError(f"{name} holds {bad} values that are NaN or infinite")
     return vector
@@ -53,10 +53,10 @@ def labels(y: ArrayLike) -> Bools:
     if vector.dtype == np.bool_ and vector.ndim == 1:
         return vector
     numbers = finite_vector(y, "y")
-    bad = int(np.count_nonzero((numbers != 0) & (numbers != 1)))
+    positive: Bools = numbers == 1
+    bad = len(numbers) - int(np.count_nonzero(positive)) - int(np.count_nonzero(numbers == 0))
     if bad:
         raise ValueError(f"y must hold 0 and 1 only; {bad} labels are something else")
-    positive: Bools = numbers == 1
     return positive
 
 

@@ -20,15 +20,18 @@ ECE_BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Images by falling score, as the kernels walk them; see `kernels.scan_auroc`."""
+    """Images by falling score, as the kernels walk them; see `kernels.scan_auroc`.
 
+    `misses` and `hits` are the places of the negative and of the positive images among the rows.
+    """
+
+    misses: Ints
+    hits: Ints
     negative: Ints
     positive: Ints
     first: Ints
     above: Ints
     level: Ints
-    negative_weight: Floats
-    positive_weight: Floats
 
     @classmethod
     def of(cls, sample: Sample, ladder: Ladder) -> Walk:
@@ -37,20 +40,22 @@ class Walk:
         if sample.weight is not None:
             row = np.lexsort((sample.weight, sample.patient, ladder.rung))
         hit = sample.positive[row]
+        misses, hits = row[~hit], row[hit]
         rungs = len(ladder.threshold)
-        gain = np.bincount(ladder.rung, sample.positive, minlength=rungs).astype(np.int64)
-        level = np.cumsum(np.bincount(ladder.rung, minlength=rungs) - gain)
-        held = gain > 0
-        level_held = level[held]
-        fault = np.diff(level, prepend=0)[held]
+        gain = np.bincount(ladder.rung[hits], minlength=rungs)
+        fault = np.bincount(ladder.rung[misses], minlength=rungs)
+        held = np.flatnonzero(gain)
+        level = np.cumsum(fault)[held]
+        first = np.zeros(len(held) + 1, np.int64)
+        np.cumsum(gain[held], out=first[1:])
         return cls(
-            negative=sample.patient[row[~hit]],
-            positive=sample.patient[row[hit]],
-            first=np.append(0, np.cumsum(gain[held])),
-            above=level_held - fault,
-            level=level_held,
-            negative_weight=ladder.unit[row[~hit]],
-            positive_weight=ladder.unit[row[hit]],
+            misses=misses,
+            hits=hits,
+            negative=sample.patient[misses],
+            positive=sample.patient[hits],
+            first=first,
+            above=level - fault[held],
+            level=level,
         )
 
 
@@ -79,9 +84,9 @@ def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
 
 
 def _area(doubled: Floats, sample: Sample) -> Floats:
-    hit, miss = sample.classes
-    pairs = 2 * hit * miss
-    return np.divide(pairs - doubled, pairs, out=np.full_like(pairs, np.nan), where=sample.defined)
+    pairs = sample.doubled_pairs
+    found: Floats = np.full(len(pairs), np.nan)
+    return np.divide(pairs - doubled, pairs, out=found, where=sample.defined)
 
 
 def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = kernels.POINTS) -> Ranking:
@@ -101,7 +106,7 @@ def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = kernels.POIN
             *path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth
         )
     else:
-        weights_of = walk.negative_weight, walk.positive_weight
+        weights_of = ladder.unit[walk.misses], ladder.unit[walk.hits]
         found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
     return Ranking(

@@ -150,7 +150,8 @@ class Sample(Rows):
     @property
     def key(self) -> tuple[bytes, bytes, bytes]:
         """What tells samples of one bootstrap apart: rows, labels and weights."""
-        return self.keep.tobytes(), self.positive.tobytes(), self.unit.tobytes()
+        weight = b"" if self.weight is None else self.weight.tobytes()
+        return self.keep.tobytes(), self.positive.tobytes(), weight
 
     @cached_property
     def positive_patients(self) -> int:
@@ -185,6 +186,12 @@ class Sample(Rows):
         lanes = np.zeros((2, self.blocks.shape[0] * kernels.LANES))
         lanes[:, : self.replicates] = most, least
         return tuple(lanes.reshape(2, -1, kernels.LANES))  # type: ignore[return-value]
+
+    @cached_property
+    def doubled_pairs(self) -> Floats:
+        """(B,) twice the pairs of a positive and a negative row, by weight, in every replicate."""
+        hit, miss = self.classes
+        return 2 * hit * miss
 
     @cached_property
     def defined(self) -> Bools:
