@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -25,18 +22,6 @@ class Document(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The document as plain data, keys as they stand on disk."""
         return self.model_dump(mode="json", by_alias=True)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """No search for garbage, which takes a fifth of the time where many documents stay until the end."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 MAX_BYTES = 64 * 2**20

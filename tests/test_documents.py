@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import gc
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from bench.cohort.spec import CohortSpec
-from bench.documents import Document, parse, parse_toml, read_json, read_toml, without_collector
+from bench.documents import Document, parse, parse_toml, read_json, read_toml
 from bench.errors import BenchError
 from bench.submission.manifest import Manifest
 
@@ -219,18 +218,6 @@ def test_a_file_that_grows_while_it_is_read_is_said_to_grow(
     (problem,) = caught.value.problems
     assert problem.message == "It grew while it was read."
     assert (problem.code, problem.where) == ("board-invalid", str(path))
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_the_collector_is_afterwards_as_it_was(before: bool) -> None:
-    was_on = gc.isenabled()
-    try:
-        (gc.enable if before else gc.disable)()
-        with without_collector():
-            assert not gc.isenabled()
-        assert gc.isenabled() is before
-    finally:
-        (gc.enable if was_on else gc.disable)()
 
 
 def test_documents_cannot_be_changed() -> None:

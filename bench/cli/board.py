@@ -32,7 +32,7 @@ def board(
     """
     from bench.board.outline import ScorecardSummary
     from bench.board.stored import load_board
-    from bench.documents import without_collector
+    from bench.collector import without_collector
     from bench.errors import BenchError, Problem
     from bench.hints import did_you_mean
 

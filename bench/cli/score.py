@@ -60,7 +60,7 @@ def score(
     Example: bench score my-model
     """
     from bench.board.build import build_board, refuse_mixed
-    from bench.documents import without_collector
+    from bench.collector import without_collector
     from bench.environment import usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
     from bench.scoring import ledger

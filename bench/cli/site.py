@@ -192,7 +192,7 @@ def publish(
 
 def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
     """Builds the site; returns what was done, and the cohorts."""
-    from bench.documents import without_collector
+    from bench.collector import without_collector
     from bench.environment import commit
     from bench.publish.releases import read_releases
     from bench.publish.site import build_site

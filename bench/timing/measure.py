@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.collector import without_collector
 from bench.runtime.backend import Arrays, Backend, Milliseconds, Session
 from bench.timing.protocol import Protocol
 
@@ -125,7 +126,8 @@ def latencies(
     """
     reference = _settled(session, batches[0], clock, settle)
     _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
-    with _no_collector(), watching or nullcontext():
+    gc.collect()
+    with without_collector(), watching or nullcontext():
         start = clock()
         durations, answer, last = _run(session, batches, protocol.measure_s, protocol.measure_runs, clock)
         again = session.infer(batches[last])
@@ -200,19 +202,6 @@ def _run(
         durations.append(after - before)
         run += 1
     return durations, _copied(answer), which
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keeps Python's garbage collector out of what is timed."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _check_accounted(durations: Sequence[int], passed_ns: int) -> None:
