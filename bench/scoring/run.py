@@ -69,6 +69,7 @@ class Finished:
     """A scored entry as its files will hold it: bytes, which pass between processes at hardly any cost.
 
     Attributes:
+        exact: The scorecard as JSON with every digit.
         scorecard: ``scorecard.json``.
         replicates: The file of replicates, see `entry_replicates`.
         key: Its name.
@@ -76,6 +77,7 @@ class Finished:
         val_predictions_sha256: Of those of the val images, empty without them.
     """
 
+    exact: bytes
     scorecard: bytes
     replicates: bytes
     key: str
@@ -87,6 +89,7 @@ class Finished:
         """What is to be stored of a scored entry."""
         card = scored.scorecard
         return cls(
+            card.model_dump_json(by_alias=True).encode(),
             canonical_json(card.plain()),
             _replicates_file(plan, {t.target: t.ranked.value for t in card.targets}, scored.replicates),
             replicates_key(plan, card.predictions_sha256),
@@ -96,8 +99,8 @@ class Finished:
 
     @property
     def card(self) -> Scorecard:
-        """The scorecard as a reader of its file gets it."""
-        return Scorecard.model_validate_json(self.scorecard)
+        """The scorecard with every digit."""
+        return Scorecard.model_validate_json(self.exact)
 
 
 def score_submission(plans: Plans, submission: Submission) -> Scored:
