@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
 from bench.cohort.spec import CohortSpec
 from bench.documents import parse_json, read_bytes, read_json
-from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes
 from bench.scoring.ledger import by_team, read_ledger, team_key
@@ -41,10 +39,9 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
     ledger = read_ledger(folder)
     teams = by_team(ledger.values())
     entries, current = {}, {}
-    with ThreadPoolExecutor(usable_cores()) as pool:  # hashing and reading hold no lock
-        read = list(pool.map(lambda submission: _entry(submission, card), submissions))
-    for submission, (entry, sha256) in zip(submissions, read, strict=True):
+    for submission in submissions:
         slug, team = submission.slug, team_key(submission.manifest.team)
+        entry, sha256 = _entry(submission, card)
         entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
         if sha256:
             current[slug] = sha256
