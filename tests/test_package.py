@@ -27,7 +27,7 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 
 def test_other_names_are_not_there() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         bench.nonsense  # noqa: B018
 
 

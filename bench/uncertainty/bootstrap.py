@@ -2,64 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from bench.metrics import kernels
-from bench.metrics.checks import Floats, Ints
-
-if TYPE_CHECKING:
-    from bench.uncertainty.sample import Sample
-
-Blocks = NDArray[np.uint8] | NDArray[np.uint16]
+from bench.metrics.checks import Floats
+from bench.uncertainty.draws import Draws
+from bench.uncertainty.replicates import replicate
+from bench.uncertainty.sample import Sample
 
 
-def canonical_ids(patient_id: Any) -> list[str]:
-    """Patient ids as text, the form in which they are compared and sorted; 7 and "7" are the same patient.
-
-    Raises:
-        ValueError: Not one id per row, or an id that is None or NaN.
-    """
-    shape = getattr(patient_id, "shape", None)
-    if shape is not None and len(shape) != 1:
-        raise ValueError(f"patient_id must have one dimension, not {len(shape)}")
-    values = patient_id.tolist() if isinstance(patient_id, np.ndarray) else list(patient_id)
-    missing = sum(1 for value in values if value is None or value != value)
-    if missing:
-        raise ValueError(f"patient_id holds {missing} missing values")
-    return [str(value) for value in values]
-
-
-def _places(ids: Sequence[str], patients: Sequence[str]) -> Ints:
-    """(n,) the place of every row's patient in `patients`."""
-    place = {patient: index for index, patient in enumerate(patients)}
-    return np.fromiter((place[value] for value in ids), np.int64, len(ids))
-
-
-def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
-    """(k, patients, LANES) multiplicities of `replicates` draws of `patients` out of `patients`.
-
-    The raw stream of PCG64DXSM is specified bit by bit, and two draws are taken from each 64-bit word by
-    multiply and shift, so draws are the same on any machine and with any version of numpy; replicate b does
-    not depend on how many follow it. The scaling favours no patient by more than one part in 2**32 /
-    patients.
-    """
-    generator = np.random.PCG64DXSM(np.random.SeedSequence(seed))
-    lanes = kernels.LANES
-    words = -(-patients // 2)
-    blocks = np.zeros((-(-replicates // lanes), patients, lanes), np.uint8)
-    for index, block in enumerate(blocks):
-        held = min(lanes, replicates - index * lanes)
-        counts = np.zeros((held, patients), np.uint8)
-        kernels.tally(generator.random_raw((held, words)), patients, counts)
-        kernels.interleave(counts, block)
-    return blocks
-
-
-class PatientBootstrap:
+class PatientBootstrap(Draws):
     """Replicates of a set of patients, shared by everything that is measured on their images.
 
     The draws depend on the set of patients, `replicates` and `seed` alone, never on the order of the rows, so
@@ -78,93 +31,12 @@ class PatientBootstrap:
     ((500, 3), True)
     """
 
-    def __init__(self, patient_id: Any, replicates: int = 2000, seed: int = 0) -> None:
-        if replicates < 1:
-            raise ValueError(f"replicates must be at least 1, not {replicates}")
-        ids = canonical_ids(patient_id)
-        if not ids:
-            raise ValueError("patient_id has no rows")
-        patients = sorted(set(ids))
-        blocks = draw_blocks(len(patients), replicates, seed)
-        self._fill(patients, _places(ids, patients), blocks, replicates, int(blocks.max()))
-
-    @classmethod
-    def from_counts(cls, patient_id: Any, counts: ArrayLike, patients: Any) -> PatientBootstrap:
-        """A bootstrap with given multiplicities, for example an exact enumeration.
-
-        Args:
-            patient_id: (n,) the patient of every image.
-            counts: (B, P) whole numbers from 0 to 65535.
-            patients: (P,) the patient of every column, each once; patients without images are allowed.
-
-        Raises:
-            ValueError: Shapes do not fit, counts are not whole numbers in range, or a patient has no column.
-        """
-        order = canonical_ids(patients)
-        drawn = np.asarray(counts)
-        if drawn.ndim != 2 or drawn.shape[1] != len(order) or not len(drawn):
-            raise ValueError(f"counts must be (replicates, {len(order)} patients), not {drawn.shape}")
-        whole = drawn.astype(np.int64)
-        if not np.array_equal(whole, drawn) or whole.min() < 0 or whole.max() > 65535:
-            raise ValueError("counts must be whole numbers from 0 to 65535")
-        known = set(order)
-        if len(known) != len(order):
-            raise ValueError(f"patients repeats {len(order) - len(known)} ids")
-        ids = canonical_ids(patient_id)
-        missing = sum(1 for value in ids if value not in known)
-        if missing:
-            raise ValueError(f"{missing} rows belong to patients that have no column in counts")
-        lanes = kernels.LANES
-        small = np.uint8 if whole.max() < 256 else np.uint16
-        blocks = np.zeros((-(-len(whole) // lanes), len(order), lanes), small)
-        for index, block in enumerate(blocks):
-            part = whole[index * lanes : (index + 1) * lanes]
-            block[:, : len(part)] = part.T
-        self = cls.__new__(cls)
-        self._fill(order, _places(ids, order), blocks, len(whole), int(whole.max()))
-        return self
-
-    def _fill(
-        self, patients: Sequence[str], code: Ints, blocks: Blocks, replicates: int, largest: int
-    ) -> None:
-        self.patients = tuple(patients)
-        self.patient_code = code
-        self.blocks = blocks
-        self.replicates_count = replicates
-        self.largest = largest
-        self._samples: dict[tuple[bytes, ...], Sample] = {}
-
-    @property
-    def images(self) -> int:
-        """Number of rows n."""
-        return len(self.patient_code)
-
-    @property
-    def counts(self) -> Blocks:
-        """(B, P) multiplicities, columns in the order of `patients`; a new array."""
-        flat = np.concatenate([block.T for block in self.blocks])
-        return flat[: self.replicates_count]
-
-    def select(self, rows: ArrayLike) -> PatientBootstrap:
-        """The same draws restricted to some rows, for a subgroup; patients without rows contribute nothing.
-
-        Args:
-            rows: Boolean mask (n,) or row numbers, in the order in which y and scores will be given.
-
-        Raises:
-            ValueError: A mask of another length.
-        """
-        chosen = np.asarray(rows)
-        if chosen.dtype == np.bool_ and chosen.shape != (self.images,):
-            raise ValueError(f"the mask has shape {chosen.shape}, the bootstrap {self.images} rows")
-        part = type(self).__new__(type(self))
-        part._fill(self.patients, self.patient_code[chosen], self.blocks, self.replicates_count, self.largest)
-        return part
+    @cached_property
+    def _samples(self) -> dict[tuple[bytes, ...], Sample]:
+        return {}
 
     def sample(self, y: ArrayLike, weight: ArrayLike | None = None) -> Sample:
         """Everything that depends on labels and draws alone, worked out once per set of labels."""
-        from bench.uncertainty.sample import Sample
-
         sample = Sample.labelled(self, y, weight)
         return self._samples.setdefault(sample.key, sample)
 
@@ -185,6 +57,4 @@ class PatientBootstrap:
         Raises:
             ValueError: Lengths differ, NaN, labels other than 0/1, an unknown metric.
         """
-        from bench.uncertainty.replicates import replicate
-
         return replicate(self.sample(y, weight), score, metric)

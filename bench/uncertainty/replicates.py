@@ -12,6 +12,7 @@ from bench.metrics import kernels
 from bench.metrics.calibration import bin_edges, bin_index, surprise
 from bench.metrics.checks import Bools, Floats, Ints
 from bench.metrics.ladder import Ladder
+from bench.uncertainty.lines import line_replicates, shift_replicates
 from bench.uncertainty.sample import Sample
 
 ECE_BINS = 15
@@ -191,8 +192,6 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
     """
     name = "auprc" if metric == "average_precision" else metric
     if name in LINES:
-        from bench.uncertainty.lines import line_replicates, shift_replicates
-
         p = sample.probabilities(score)
         if name == "calibration_in_the_large":
             return shift_replicates(sample, p)

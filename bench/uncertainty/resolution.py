@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.checks import Floats, inner, labels, share
-from bench.uncertainty.bootstrap import canonical_ids
+from bench.uncertainty.draws import canonical_ids
 
 SCORE_CORRELATION = (0.5, 1.0)
 """How alike one patient's images may be to a model (correlation of scores within a class)."""

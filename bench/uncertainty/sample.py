@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.metrics import kernels
 from bench.metrics.checks import Bools, Floats, Ints, finite_vector, labels, weights
 from bench.metrics.discrimination import ROUNDING
-
-if TYPE_CHECKING:
-    from bench.uncertainty.bootstrap import Blocks, PatientBootstrap
+from bench.uncertainty.draws import Blocks, Draws
 
 SPECIFICITY = 0.9
 """Specificity at which the sensitivity is read."""
@@ -45,7 +43,7 @@ class Rows:
     keep: Bools = field(repr=False)
 
     @classmethod
-    def of(cls, bootstrap: PatientBootstrap, weight: ArrayLike | None) -> Rows:
+    def of(cls, bootstrap: Draws, weight: ArrayLike | None) -> Rows:
         """The rows of a bootstrap.
 
         Raises:
@@ -133,7 +131,7 @@ class Sample(Rows):
     positive: Bools
 
     @classmethod
-    def labelled(cls, bootstrap: PatientBootstrap, y: ArrayLike, weight: ArrayLike | None) -> Sample:
+    def labelled(cls, bootstrap: Draws, y: ArrayLike, weight: ArrayLike | None) -> Sample:
         """The rows of a bootstrap with their labels.
 
         Raises:
