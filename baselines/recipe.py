@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from baselines.api import Choices
-from bench.documents import Document, parse, read_text
+from bench.documents import Document, parse, read_table, read_text
 from bench.errors import BenchError, Problem
-from bench.toml import read_table
 
 NetworkName = Literal["small", "densenet121"]
 

@@ -7,8 +7,7 @@ import pkgutil
 from functools import cache
 
 from baselines.api import Baseline
-from bench.errors import BenchError, Problem
-from bench.hints import did_you_mean
+from bench.errors import BenchError, Problem, did_you_mean
 
 
 @cache

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, Problem
-from bench.hints import did_you_mean
-from bench.toml import read_table
+from bench.documents import read_table
+from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
 DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}

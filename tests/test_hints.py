@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.hints import did_you_mean, not_there
+from bench.errors import did_you_mean, not_there
 
 CODES = ("slvh", "dlv", "composite_slvh_dlv")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.sums import write_sums
+from bench.files import write_sums
 from tests.conftest import Cli
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bench.documents import read_table
 from bench.errors import BenchError
-from bench.toml import read_table
 
 
 @pytest.mark.parametrize(

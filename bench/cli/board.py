@@ -32,9 +32,8 @@ def board(
     """
     from bench.board.outline import ScorecardSummary
     from bench.board.stored import load_board
-    from bench.collector import without_collector
-    from bench.errors import BenchError, Problem
-    from bench.hints import did_you_mean
+    from bench.environment import paused_garbage_collection
+    from bench.errors import BenchError, Problem, did_you_mean
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
@@ -43,7 +42,7 @@ def board(
     with reporting(as_json) as report:
         spec = choose_spec(cohort)
         folder = workspace().submissions(spec.id)
-        with without_collector():
+        with paused_garbage_collection():
             loaded = load_board(spec, folder, ScorecardSummary)
         say_waiting(report, loaded.waiting, spec.id)
         if loaded.board is None:

@@ -65,8 +65,7 @@ def schema(
     import json
     from importlib import import_module
 
-    from bench.errors import BenchError, Problem
-    from bench.hints import did_you_mean
+    from bench.errors import BenchError, Problem, did_you_mean
 
     with reporting(as_json) as report:
         if name not in SCHEMAS:

@@ -60,8 +60,7 @@ def score(
     Example: bench score my-model
     """
     from bench.board.build import build_board, refuse_mixed
-    from bench.collector import without_collector
-    from bench.environment import usable_cores
+    from bench.environment import paused_garbage_collection, usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
     from bench.scoring import ledger
     from bench.scoring.cluster import on_cluster
@@ -90,7 +89,7 @@ def score(
             workers = jobs or threads or usable_cores()
             score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
-        with locked(folder / LOCK), without_collector():
+        with locked(folder / LOCK), paused_garbage_collection():
             clear_parts(folder)
             stored = list_submissions(folder)
             board = build_board(opened, stored, cache, plans)

@@ -192,12 +192,11 @@ def publish(
 
 def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
     """Builds the site; returns what was done, and the cohorts."""
-    from bench.collector import without_collector
-    from bench.environment import commit
+    from bench.environment import commit, paused_garbage_collection
     from bench.publish.releases import read_releases
     from bench.publish.site import build_site
 
-    with without_collector():
+    with paused_garbage_collection():
         boards = _boards(space, cohort)
         releases = read_releases(space.releases)
         summary = build_site(boards, out, base=base, built_from=commit() or "", releases=releases)

@@ -23,7 +23,7 @@ def sums(
     Example: bench sums submissions --check
     """
     from bench.errors import raise_errors
-    from bench.sums import check_sums, write_sums
+    from bench.files import check_sums, write_sums
 
     with reporting(as_json) as report:
         if check:

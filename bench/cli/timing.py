@@ -134,9 +134,8 @@ def _named(words: list[str], folder: Path, space: Workspace) -> list[tuple[Submi
 
 def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
     """The entry that was submitted with a model file."""
-    from bench.errors import BenchError, Problem
+    from bench.errors import BenchError, Problem, not_there
     from bench.files import sha256_file
-    from bench.hints import not_there
     from bench.submission.pack import read_stamp
     from bench.submission.store import list_submissions
 

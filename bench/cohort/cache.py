@@ -21,9 +21,9 @@ from pydantic import Field
 
 from bench.cohort.decode import Place, decode_into
 from bench.cohort.images import ImageFolders, Pixels
-from bench.cohort.pool import process_pool
 from bench.cohort.table import Cohort
 from bench.documents import Document, read_json
+from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import canonical_json, locked, sha256_bytes
 

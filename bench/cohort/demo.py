@@ -25,7 +25,7 @@ from bench.cohort.demo_anatomy import Subject
 from bench.cohort.demo_images import demo_jpeg
 from bench.cohort.demo_patients import Patients, invent_patients
 from bench.cohort.demo_table import demo_table, table_of
-from bench.cohort.pool import process_pool
+from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes, write_atomic
 

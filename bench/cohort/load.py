@@ -29,8 +29,7 @@ from bench.cohort.spec import (
 )
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform
 from bench.cohort.table import Cohort, Subgroups
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, raise_errors
-from bench.hints import nearest
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_errors
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 

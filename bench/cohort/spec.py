@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.documents import Document, parse_toml, read_toml
-from bench.errors import BenchError, Problem
-from bench.hints import did_you_mean, not_there
+from bench.errors import BenchError, Problem, did_you_mean, not_there
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 

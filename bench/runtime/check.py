@@ -6,8 +6,7 @@ from pathlib import Path
 
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
-from bench.errors import Problem, catalogue
-from bench.hints import not_there
+from bench.errors import Problem, catalogue, not_there
 from bench.runtime.child import Failing, Worker, WorkerFailure
 from bench.runtime.confine import Confinement
 from bench.submission.manifest import MANIFEST, Manifest

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.hints import did_you_mean
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, did_you_mean
 from bench.runtime.backend import Availability, Backend
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.onnxruntime_gpu import OnnxRuntimeGpu

@@ -7,8 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.hints import not_there
+from bench.errors import BenchError, not_there
 
 
 def read_bounded(path: Path, limit: int, fault: Callable[[str, str], BenchError]) -> bytes:

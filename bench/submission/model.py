@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cohort.spec import CohortSpec
-from bench.errors import BenchError, Problem
-from bench.hints import did_you_mean
+from bench.errors import BenchError, Problem, did_you_mean
 from bench.submission.manifest import MANIFEST, Manifest, ModelInputs
 from bench.submission.onnx_file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.submission.onnx_graph import graph_problems

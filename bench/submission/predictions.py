@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
 from bench.cohort.table import Cohort
-from bench.errors import BenchError, Problem, raise_errors
-from bench.hints import did_you_mean, nearest
+from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
 from bench.submission.reading import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"

@@ -14,7 +14,7 @@ from typing import Any
 import tomlkit
 
 from bench.documents import read_toml
-from bench.errors import BenchError, Problem, raise_errors
+from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 from bench.files import (
     atomic_folder,
     atomic_path,
@@ -24,7 +24,6 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
-from bench.hints import did_you_mean
 from bench.submission.manifest import MANIFEST, SLUG_PATTERN, SLUG_RULE, Manifest
 
 PREDICTIONS = "predictions.parquet"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.collector import without_collector
+from bench.environment import paused_garbage_collection
 from bench.runtime.backend import Arrays, Backend, Milliseconds, Session
 from bench.timing.protocol import Protocol
 
@@ -127,7 +127,7 @@ def latencies(
     reference = _settled(session, batches[0], clock, settle)
     _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
     gc.collect()
-    with without_collector(), watching or nullcontext():
+    with paused_garbage_collection(), watching or nullcontext():
         start = clock()
         durations, answer, last = _run(session, batches, protocol.measure_s, protocol.measure_runs, clock)
         again = session.infer(batches[last])

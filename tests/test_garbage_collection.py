@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from bench.collector import without_collector
+from bench.environment import paused_garbage_collection
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -14,7 +14,7 @@ def test_the_collector_is_afterwards_as_it_was(before: bool) -> None:
     was_on = gc.isenabled()
     try:
         (gc.enable if before else gc.disable)()
-        with without_collector():
+        with paused_garbage_collection():
             assert not gc.isenabled()
         assert gc.isenabled() is before
     finally:
