@@ -7,7 +7,7 @@ from .metrics.discrimination import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
-from .metrics.line import calibration_line
+from .metrics.recalibration_line import calibration_line
 from .uncertainty.bootstrap import PatientBootstrap
 from .uncertainty.compare import Comparison, compare
 from .uncertainty.continuous import ContinuousEvaluation, evaluate_continuous

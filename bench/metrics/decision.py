@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, finite_vector, predicted, scored, share
+from bench.metrics.validation import Floats, finite_vector, predicted, scored, share
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Bools, Floats, inner, scored, share
-from bench.metrics.ladder import Ladder
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Bools, Floats, inner, scored, share
 
 ROUNDING = 1e-12
 """Relative slack where a share is compared with a demanded one: weights 0.3 + 0.6 of 1 must reach 0.9."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from bench.metrics.calibration import bin_edges, bin_index, logit, surprise
-from bench.metrics.checks import Bools, Floats, inner
 from bench.metrics.discrimination import ROUNDING
-from bench.metrics.ladder import Ladder
-from bench.metrics.line import Line, expit
+from bench.metrics.recalibration_line import Line, expit
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Bools, Floats, inner
 
 REACH = 0.05
 """Half the window in which the slope of the ROC curve is read off."""

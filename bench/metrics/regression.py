@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, finite_vector, same_length, weights
+from bench.metrics.validation import Floats, finite_vector, same_length, weights
 
 LIMIT = 1.959963984540054
 """Normal quantile of 0.975, for the limits of agreement."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 import bench
 from bench.metrics import calibration
-from bench.metrics.line import IDEAL, Line
+from bench.metrics.recalibration_line import IDEAL, Line
 from bench.scoring import curves
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics.line import IDEAL, Line
+from bench.metrics.recalibration_line import IDEAL, Line
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals

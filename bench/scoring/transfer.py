@@ -16,7 +16,7 @@ from bench.files import SIGNIFICANT_DIGITS
 from bench.metrics.calibration import logit
 from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
-from bench.metrics.line import fit_line, recalibrated
+from bench.metrics.recalibration_line import fit_line, recalibrated
 from bench.scoring.curves import Cuts
 from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
 from bench.uncertainty import intervals

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats
+from bench.metrics.validation import Floats
 from bench.uncertainty.draws import Draws
 from bench.uncertainty.replicates import replicate
 from bench.uncertainty.sample import Sample

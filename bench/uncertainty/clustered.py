@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.checks import Ints, inner
-from bench.metrics.ladder import Ladder
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Ints, inner
 
 
 def obuchowski_se(ladder: Ladder, patient: Ints) -> float | None:

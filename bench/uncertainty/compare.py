@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
-from bench.metrics.checks import Bools, Floats, share
-from bench.metrics.ladder import Ladder
-from bench.metrics.line import fit_line, fit_shift
+from bench.metrics.recalibration_line import fit_line, fit_shift
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Bools, Floats, share
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import satterthwaite, t_interval
 from bench.uncertainty.replicates import FIT, LINES, replicate

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, share
 from bench.metrics.regression import agreement, from_moments, moments
+from bench.metrics.validation import Floats, share
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval
 from bench.uncertainty.sample import Rows

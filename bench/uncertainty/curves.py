@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.calibration import Bins, Strategy, bin_index, reliability
-from bench.metrics.checks import Bools, Floats, share
 from bench.metrics.decision import PERCENT_1_TO_50, DecisionCurve, decision_at, decision_curve
+from bench.metrics.validation import Bools, Floats, share
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import (
     MOST_UNDEFINED,

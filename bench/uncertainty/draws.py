@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics import kernels
-from bench.metrics.checks import Ints
+from bench.metrics.kernels import scan
+from bench.metrics.validation import Ints
 
 Blocks = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -45,14 +45,14 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     patients.
     """
     generator = np.random.PCG64DXSM(np.random.SeedSequence(seed))
-    lanes = kernels.LANES
+    lanes = scan.LANES
     words = -(-patients // 2)
     blocks = np.zeros((-(-replicates // lanes), patients, lanes), np.uint8)
     for index, block in enumerate(blocks):
         held = min(lanes, replicates - index * lanes)
         counts = np.zeros((held, patients), np.uint8)
-        kernels.tally(generator.random_raw((held, words)), patients, counts)
-        kernels.interleave(counts, block)
+        scan.tally(generator.random_raw((held, words)), patients, counts)
+        scan.interleave(counts, block)
     return blocks
 
 
@@ -95,7 +95,7 @@ class Draws:
         missing = sum(1 for value in ids if value not in known)
         if missing:
             raise ValueError(f"{missing} rows belong to patients that have no column in counts")
-        lanes = kernels.LANES
+        lanes = scan.LANES
         small = np.uint8 if whole.max() < 256 else np.uint16
         blocks = np.zeros((-(-len(whole) // lanes), len(order), lanes), small)
         for index, block in enumerate(blocks):

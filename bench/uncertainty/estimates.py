@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from bench.metrics import calibration, discrimination, influence
-from bench.metrics.checks import Bools, Floats
-from bench.metrics.kernels import PAIRS
-from bench.metrics.ladder import Ladder
-from bench.metrics.line import IDEAL, Line, fit_line, fit_shift
-from bench.metrics.smooth import smooth_calibration_error
+from bench.metrics.calibration import smooth_calibration_error
+from bench.metrics.kernels.scan import PAIRS
+from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Bools, Floats
 from bench.uncertainty import replicates as engine
 from bench.uncertainty.clustered import obuchowski_se
 from bench.uncertainty.intervals import (
@@ -37,7 +37,7 @@ class Scored:
         score: (n,) scores of the rows that count.
         level: Nominal coverage.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
-        depth: Which metrics of order will be asked for: see `bench.metrics.kernels.PAIRS`.
+        depth: Which metrics of order will be asked for: see `bench.metrics.kernels.scan.PAIRS`.
         start: Where the fit of the calibration line begins.
     """
 

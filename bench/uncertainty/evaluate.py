@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, share
-from bench.metrics.kernels import PAIRS, POINTS, PRECISION
-from bench.metrics.line import IDEAL, Line
+from bench.metrics.kernels.scan import PAIRS, POINTS, PRECISION
+from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats, share
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import ESTIMATES, ORDER, Scored
 from bench.uncertainty.intervals import Estimate

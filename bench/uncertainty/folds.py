@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import influence
-from bench.metrics.checks import Floats, share
 from bench.metrics.discrimination import area
-from bench.metrics.ladder import Ladder
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Floats, share
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval, with_warnings
 from bench.uncertainty.replicates import auroc_replicates

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.metrics import discrimination, influence
 from bench.metrics.calibration import brier
-from bench.metrics.checks import Bools, Floats
+from bench.metrics.validation import Bools, Floats
 from bench.uncertainty.estimates import Scored
 from bench.uncertainty.intervals import Estimate, sandwich_interval, with_warnings
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.metrics.checks import Floats
+from bench.metrics.validation import Floats
 
 Scale = Literal["logit", "log", "identity"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics import kernels
 from bench.metrics.calibration import logit
-from bench.metrics.checks import Bools, Floats
-from bench.metrics.line import expit, fit_line, fit_shift
+from bench.metrics.kernels import scan
+from bench.metrics.recalibration_line import expit, fit_line, fit_shift
+from bench.metrics.validation import Bools, Floats
 from bench.uncertainty.sample import Sample
 
 
@@ -54,7 +54,7 @@ def _refined(
 
     The first step needs no exponentials: at the common start gradient and information are sums over patients.
     """
-    from bench.metrics.line_kernel import newton_lines
+    from bench.metrics.kernels.newton import newton_lines
 
     guess = expit(intercept + slope * x)
     pull, hold = sample.positive - guess, guess * (1 - guess)
@@ -63,11 +63,11 @@ def _refined(
         area = h00 * h11 - h01**2
         step = (h11 * g0 - h01 * g1) / area if joint else g0 / h00
         turn = (h00 * g1 - h01 * g0) / area if joint else np.zeros_like(g0)
-    lanes = np.zeros((3, len(sample.blocks) * kernels.LANES))
+    lanes = np.zeros((3, len(sample.blocks) * scan.LANES))
     lanes[0, : sample.replicates] = intercept + _short(step)
     lanes[1, : sample.replicates] = slope + _short(turn)
     lanes[2, : sample.replicates] = sample.defined
-    starts, slopes, still_open = lanes.reshape(3, -1, kernels.LANES)
+    starts, slopes, still_open = lanes.reshape(3, -1, scan.LANES)
     running = still_open > 0
     newton_lines(
         sample.blocks, sample.patient, x, sample.positive.astype(np.float64), sample.unit,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics import pair_kernels
-from bench.metrics.checks import Bools, Floats, Ints, share
+from bench.metrics.kernels.pairs import pair_errors, widest_by_entry, widest_of_all
+from bench.metrics.validation import Bools, Floats, Ints, share
 from bench.uncertainty.compare import TWINS
 
 
@@ -109,7 +109,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     drawn = np.ascontiguousarray(drawn[:, np.isfinite(drawn).all(axis=0)])
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
-    se = pair_kernels.pair_errors(np.ascontiguousarray((drawn - drawn.mean(axis=1, keepdims=True)).T))
+    se = pair_errors(np.ascontiguousarray((drawn - drawn.mean(axis=1, keepdims=True)).T))
     precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
     return _Pairs(point, drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
@@ -138,7 +138,7 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         return RankSets()
-    return _rank_sets(pairs, pair_kernels.widest_by_entry(pairs.centred, pairs.precision), level)
+    return _rank_sets(pairs, widest_by_entry(pairs.centred, pairs.precision), level)
 
 
 def _rank_sets(pairs: _Pairs, widest: Floats, level: float) -> RankSets:
@@ -199,7 +199,7 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
-    return _board_statements(pairs, pair_kernels.widest_of_all(pairs.centred, pairs.precision), level)
+    return _board_statements(pairs, widest_of_all(pairs.centred, pairs.precision), level)
 
 
 def ranks_and_statements(
@@ -214,7 +214,7 @@ def ranks_and_statements(
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
-    widest = pair_kernels.widest_by_entry(pairs.centred, pairs.precision)
+    widest = widest_by_entry(pairs.centred, pairs.precision)
     return _rank_sets(pairs, widest, level), _board_statements(pairs, widest.max(axis=0), level)
 
 
@@ -256,7 +256,7 @@ def _narrowed(centred: Floats, open_pairs: Floats, widest: Floats, level: float)
     taken = min(2 * above, drawn)
     while True:
         some = order[:taken]
-        fresh = pair_kernels.widest_of_all(np.ascontiguousarray(centred[:, some]), open_pairs)
+        fresh = widest_of_all(np.ascontiguousarray(centred[:, some]), open_pairs)
         if taken == drawn or np.sort(fresh)[-above] >= widest[order[taken]]:
             limits = widest.copy()
             limits[some] = fresh

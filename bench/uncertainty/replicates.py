@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics import kernels
 from bench.metrics.calibration import bin_edges, bin_index, surprise
-from bench.metrics.checks import Bools, Floats, Ints
-from bench.metrics.ladder import Ladder
+from bench.metrics.kernels import scan
+from bench.metrics.score_ranking import Ladder
+from bench.metrics.validation import Bools, Floats, Ints
 from bench.uncertainty.lines import line_replicates, shift_replicates
 from bench.uncertainty.sample import Sample
 
@@ -21,7 +21,7 @@ ECE_BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Images by falling score, as the kernels walk them; see `kernels.scan_auroc`.
+    """Images by falling score, as the kernels walk them; see `scan.scan_auroc`.
 
     `misses` and `hits` are the places of the negative and of the positive images among the rows.
     """
@@ -77,8 +77,8 @@ def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
     walk = Walk.of(sample, ladder)
     if not sample.whole or len(walk.negative) * sample.largest**2 >= 2**31:
-        return ranking_replicates(sample, ladder, kernels.PAIRS).auroc
-    doubled = kernels.scan_auroc(
+        return ranking_replicates(sample, ladder, scan.PAIRS).auroc
+    doubled = scan.scan_auroc(
         sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level, sample.largest
     )
     return _area(sample.trimmed(doubled), sample)
@@ -90,25 +90,23 @@ def _area(doubled: Floats, sample: Sample) -> Floats:
     return np.divide(pairs - doubled, pairs, out=found, where=sample.defined)
 
 
-def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = kernels.POINTS) -> Ranking:
+def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = scan.POINTS) -> Ranking:
     """AUROC, then AUPRC, then both operating points from one walk over the sorted images.
 
     Args:
         sample: Labels and draws.
         ladder: The images by score.
-        depth: How much is counted, as `kernels.scan_joint` says.
+        depth: How much is counted, as `scan.scan_joint` says.
     """
     walk = Walk.of(sample, ladder)
     hit, miss = sample.classes
     most, least = sample.limits
     path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
     if sample.whole:
-        found = kernels.scan_joint(
-            *path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth
-        )
+        found = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
     else:
         weights_of = ladder.unit[walk.misses], ladder.unit[walk.hits]
-        found = kernels.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
+        found = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
     return Ranking(
         _area(doubled, sample),

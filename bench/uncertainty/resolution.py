@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.checks import Floats, inner, labels, share
+from bench.metrics.validation import Floats, inner, labels, share
 from bench.uncertainty.draws import canonical_ids
 
 SCORE_CORRELATION = (0.5, 1.0)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics import kernels
-from bench.metrics.checks import Bools, Floats, Ints, finite_vector, labels, weights
 from bench.metrics.discrimination import ROUNDING
+from bench.metrics.kernels import scan
+from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, weights
 from bench.uncertainty.draws import Blocks, Draws
 
 SPECIFICITY = 0.9
@@ -102,7 +102,7 @@ class Rows:
         """(len(columns), B) sums over the rows of each replicate, weights included, of row values (n,)."""
         worth = np.stack([self.by_patient(self.unit * column) for column in columns], axis=1)
         held = np.flatnonzero(self.present)
-        sums = kernels.dense_sums(self.blocks, held, worth[held])
+        sums = scan.dense_sums(self.blocks, held, worth[held])
         return np.asarray(sums)[:, : self.replicates]
 
     def group_totals(self, values: Floats, index: Ints, groups: int) -> Floats:
@@ -116,7 +116,7 @@ class Rows:
         held = np.flatnonzero(worth)  # what adds nothing in any replicate is left out
         worth = worth[held]
         start = np.searchsorted(held, np.arange(groups + 1) * patients)
-        sums = kernels.group_sums(self.blocks, start, held % patients, worth)
+        sums = scan.group_sums(self.blocks, start, held % patients, worth)
         return np.asarray(sums)[:, : self.replicates]
 
 
@@ -181,9 +181,9 @@ class Sample(Rows):
         least = SENSITIVITY * (1 - ROUNDING) * hit
         if self.whole:
             most, least = np.floor(most), np.ceil(least)
-        lanes = np.zeros((2, self.blocks.shape[0] * kernels.LANES))
+        lanes = np.zeros((2, self.blocks.shape[0] * scan.LANES))
         lanes[:, : self.replicates] = most, least
-        return tuple(lanes.reshape(2, -1, kernels.LANES))  # type: ignore[return-value]
+        return tuple(lanes.reshape(2, -1, scan.LANES))  # type: ignore[return-value]
 
     @cached_property
     def doubled_pairs(self) -> Floats:

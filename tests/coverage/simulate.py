@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 import bench
-from bench.metrics.ladder import Ladder
+from bench.metrics.score_ranking import Ladder
 from bench.uncertainty.clustered import obuchowski_se
 from bench.uncertainty.compare import FIGURES
 from bench.uncertainty.evaluate import METRICS

@@ -8,8 +8,8 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 import bench
-from bench.metrics import calibration, smooth
-from bench.metrics.line import (
+from bench.metrics import calibration
+from bench.metrics.recalibration_line import (
     calibration_in_the_large,
     calibration_line,
     expit,
@@ -67,7 +67,7 @@ def test_a_whole_weight_is_a_repetition(sample):
         calibration.scaled_brier,
         calibration.log_loss,
         calibration.observed_expected,
-        smooth.smooth_calibration_error,
+        calibration.smooth_calibration_error,
         lambda y, p, weight=None: bench.calibration_error(y, p, 5, "quantile", weight),
     ):
         weighted, repeated = figure(y, p, weight=weight), figure(y[rows], p[rows])
@@ -104,7 +104,12 @@ def test_probabilities_outside_the_unit_interval_are_refused(sample):
     y, p, _ = sample
     p = p.copy()
     p[0] = 1.77
-    for figure in (bench.brier, bench.calibration_error, calibration_line, smooth.smooth_calibration_error):
+    for figure in (
+        bench.brier,
+        bench.calibration_error,
+        calibration_line,
+        calibration.smooth_calibration_error,
+    ):
         with pytest.raises(ValueError, match=r"p must lie in \[0, 1\]; 1 values do not"):
             figure(y, p)
 
@@ -193,7 +198,7 @@ def test_smooth_error_equals_direct_kernel_sums_at_its_own_bandwidth(power):
     rng = np.random.default_rng(7)
     p = rng.beta(1, 4, 400)
     y = (rng.random(400) < p).astype(int)
-    found = smooth.smooth_calibration_error(y, p**power)
+    found = calibration.smooth_calibration_error(y, p**power)
     # The error falls with the bandwidth, so the fixed point lies between found and found plus one step.
     for sigma, above in ((found - 2**-10, True), (found + 2**-10, False)):
         assert (kernel_smooth_error(y, p**power, sigma) > sigma - 1e-4) == above
@@ -209,14 +214,14 @@ def test_smooth_error_agrees_with_relplot(power, monkeypatch):
     # Away from 0, because relplot counts the mass at the end of its grid once where reflection doubles it.
     p = 0.05 + 0.9 * rng.beta(1, 6, 5000)
     y = (rng.random(5000) < p).astype(int)
-    ours = smooth.smooth_calibration_error(y, p**power)
+    ours = calibration.smooth_calibration_error(y, p**power)
     assert ours == pytest.approx(relplot.metrics.smECE(p**power, y), rel=2e-3)
 
 
 def test_smooth_error_of_a_perfect_and_of_a_wrong_prediction():
-    assert smooth.smooth_calibration_error([0, 1], [0.0, 1.0]) == pytest.approx(0, abs=1e-6)
-    assert smooth.smooth_calibration_error([0, 0], [1.0, 1.0]) == pytest.approx(1, abs=1e-3)
-    assert smooth.smooth_calibration_error([], []) is None
+    assert calibration.smooth_calibration_error([0, 1], [0.0, 1.0]) == pytest.approx(0, abs=1e-6)
+    assert calibration.smooth_calibration_error([0, 0], [1.0, 1.0]) == pytest.approx(1, abs=1e-3)
+    assert calibration.smooth_calibration_error([], []) is None
 
 
 @given(samples())

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bench.metrics import calibration, discrimination, influence
-from bench.metrics.ladder import Ladder
-from bench.metrics.line import calibration_in_the_large, calibration_line
+from bench.metrics.recalibration_line import calibration_in_the_large, calibration_line
+from bench.metrics.score_ranking import Ladder
 from tests.metrics import slow
 
 

@@ -6,10 +6,10 @@ import pytest
 FIRST_AND_SECOND_USE = """
 import numpy as np
 import bench
-from bench.metrics import kernels
-before = kernels.compiled()
+from bench.metrics.kernels import scan
+before = scan.compiled()
 bench.PatientBootstrap(["a", "b"], 5).replicates([0, 1], [0.1, 0.2], "auprc")
-print(before, kernels.compiled())
+print(before, scan.compiled())
 """
 
 

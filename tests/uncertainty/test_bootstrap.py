@@ -8,8 +8,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 import bench
 from bench.metrics import calibration
-from bench.metrics.ladder import Ladder
-from bench.metrics.line import calibration_in_the_large
+from bench.metrics.recalibration_line import calibration_in_the_large
+from bench.metrics.score_ranking import Ladder
 from bench.uncertainty.replicates import METRICS, ranking_replicates
 from tests.metrics import slow
 

@@ -6,8 +6,8 @@ from scipy.special import expit, logit
 from scipy.stats import t as student
 
 import bench
-from bench.metrics import calibration, smooth
-from bench.metrics.line import calibration_in_the_large
+from bench.metrics import calibration
+from bench.metrics.recalibration_line import calibration_in_the_large
 from bench.uncertainty.evaluate import METRICS
 from bench.uncertainty.replicates import METRICS as REPLICATED
 from tests.metrics import slow
@@ -44,7 +44,7 @@ def test_values_are_those_of_the_pure_functions(sample, result):
         "log_loss": calibration.log_loss(y, p),
         "oe_ratio": calibration.observed_expected(y, p),
         "ece": bench.calibration_error(y, p),
-        "smooth_ece": smooth.smooth_calibration_error(y, p),
+        "smooth_ece": calibration.smooth_calibration_error(y, p),
         "calibration_slope": line.slope,
         "calibration_intercept": line.intercept,
         "calibration_in_the_large": calibration_in_the_large(y, p),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench.metrics.ladder import Ladder
+from bench.metrics.score_ranking import Ladder
 from bench.uncertainty.clustered import obuchowski_se
 from tests.peers import ask_proc, has_proc
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.calibration import logit
-from bench.metrics.checks import Bools, Floats, inner, predicted
+from bench.metrics.validation import Bools, Floats, inner, predicted
 
 CLOSE = 1e-6
 """Newton stops after a step this small relative to 1 + the coefficient, which leaves about its square."""

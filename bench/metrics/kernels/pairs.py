@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from bench.metrics.kernels import LANES
+from bench.metrics.kernels.scan import LANES
 
 TILE = 16
 """Entries that are compared with each other while they are in the cache."""

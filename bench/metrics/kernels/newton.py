@@ -1,8 +1,8 @@
 """Calibration lines of all replicates at once: a compiled Newton iteration over lanes of multiplicities.
 
-Replicates are lanes as in `bench.metrics.kernels`. The exponential is written out (reduction by powers of two
-and a polynomial, good to the last bits of float64) so that the compiler runs it over neighbouring lanes
-together.
+Replicates are lanes as in `bench.metrics.kernels.scan`. The exponential is written out (reduction by powers
+of two and a polynomial, good to the last bits of float64) so that the compiler runs it over neighbouring
+lanes together.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from bench.metrics.kernels import LANES
+from bench.metrics.kernels.scan import LANES
 
 LOG2E = 1.4426950408889634
 LN2_HIGH = 6.93147180369123816490e-01

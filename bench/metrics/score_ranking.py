@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.metrics.checks import Bools, Floats, Ints
+from bench.metrics.validation import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Compiled kernels: the loops over images and replicates that numpy cannot express."""
