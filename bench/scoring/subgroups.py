@@ -10,9 +10,8 @@ from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.estimates import ORDER, Scored
+from bench.uncertainty.estimates import GAPS, ORDER, Scored, Side, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
-from bench.uncertainty.gap import GAPS, Side, gap, side
 
 METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
 Floats = npt.NDArray[np.float64]
@@ -95,4 +94,4 @@ def _gaps(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, level: float) 
         nothing = stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
         return dict.fromkeys(parts.gaps, nothing)
     inside, outside = parts.side(cell.inside, bootstrap), parts.side(cell.rest, cell.rest_bootstrap)
-    return {name: stored(gap(inside, outside, name, level)) for name in parts.gaps}
+    return {name: stored(subgroup_gap(inside, outside, name, level)) for name in parts.gaps}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from bench.metrics import calibration, discrimination, influence
-from bench.metrics.calibration import smooth_calibration_error
+from bench.metrics.calibration import brier, smooth_calibration_error
 from bench.metrics.kernels.scan import PAIRS
 from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
 from bench.metrics.score_ranking import Ladder
-from bench.metrics.validation import Bools, Floats
+from bench.metrics.validation import Bools, Floats, Ints, inner
 from bench.uncertainty import replicates as engine
-from bench.uncertainty.clustered import obuchowski_se
 from bench.uncertainty.intervals import (
     Estimate,
     Scale,
@@ -253,3 +252,99 @@ ESTIMATES: dict[str, Callable[[Scored], Estimate]] = {
 
 ORDER = ("auroc", "auprc", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity")
 """Those that ask for an order only, not for probabilities."""
+
+
+GAPS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
+"""Metrics whose subgroup_gap is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a subgroup_gap.
+
+    Attributes:
+        pulls: Metric → its value, and the influence (P,) of every patient of the bootstrap on it; metrics
+            that are undefined here are missing.
+        present: (P,) patients with an image on this side.
+        positive_patients: Those with a positive image.
+    """
+
+    pulls: Mapping[str, tuple[float, Floats]]
+    present: Bools
+    positive_patients: int
+
+
+def side(scored: Scored, metrics: Collection[str] = GAPS) -> Side:
+    """Values and influences of the images of one side, both needed to compare it with another."""
+    sample = scored.sample
+    found: dict[str, tuple[float, Floats]] = {}
+    if not scored.missing:
+        for name in metrics:
+            value, pull = _figure(scored, name)
+            if value is not None:
+                found[name] = value, sample.by_patient(pull)
+    return Side(found, sample.present, sample.positive_patients)
+
+
+def _figure(scored: Scored, name: str) -> tuple[float | None, Floats]:
+    if name == "auroc":
+        return discrimination.area(scored.ladder), influence.auroc(scored.ladder)
+    if name == "auprc":
+        return discrimination.mean_precision(scored.ladder), influence.average_precision(scored.ladder)
+    if name == "brier":
+        return brier(*scored.args), influence.brier(*scored.args)
+    if name == "calibration_slope":
+        line = scored.line
+        return (None, scored.score) if line is None else (line.slope, scored.line_influence[0])
+    if name == "calibration_in_the_large":
+        shift = scored.shift
+        return (None, scored.score) if shift is None else (shift, scored.shift_influence)
+    raise ValueError(f"unknown metric {name!r}; one of {', '.join(GAPS)}")
+
+
+def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) -> Estimate:
+    """The metric inside minus the metric outside, with a cluster-robust interval.
+
+    A patient may have images on both sides (age bands, a device implanted between two X-rays); the patient's
+    two influences then count together.
+
+    Args:
+        inside: The subgroup.
+        outside: The rest, on the same bootstrap.
+        metric: A name of `GAPS`.
+        level: Nominal coverage.
+    """
+    if metric not in inside.pulls or metric not in outside.pulls:
+        return Estimate(None, reason=f"undefined {'here' if metric not in inside.pulls else 'in the rest'}")
+    (here, pull), (there, other) = inside.pulls[metric], outside.pulls[metric]
+    phi = (pull - other)[inside.present | outside.present]
+    found = sandwich_interval(here - there, phi, level)
+    return with_warnings(found, min(inside.positive_patients, outside.positive_patients))
+
+
+def obuchowski_se(ladder: Ladder, patient: Ints) -> float | None:
+    """Standard error of the AUROC with patients as clusters, all images counting the same.
+
+    Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data". With one image per patient it is
+    the error of DeLong, DeLong & Clarke-Pearson 1988.
+
+    Args:
+        ladder: The images by score.
+        patient: (n,) whole numbers from 0, the same for images of the same patient.
+
+    Returns:
+        The standard error, or None with fewer than two patients in either class.
+    """
+    hit = ladder.positive
+    m, n = np.bincount(patient, hit), np.bincount(patient, ~hit)
+    patients, holding, sparing = (int(np.count_nonzero(images)) for images in (m + n, m, n))
+    if holding < 2 or sparing < 2:
+        return None
+    M, N = float(m.sum()), float(n.sum())
+    area = float(ladder.placement[hit].sum()) / M
+    x = np.bincount(patient, ladder.placement * hit) - m * area
+    y = np.bincount(patient, ladder.placement * ~hit) - n * area
+    s10 = holding / ((holding - 1) * M) * inner(x, x)
+    s01 = sparing / ((sparing - 1) * N) * inner(y, y)
+    s11 = patients / (patients - 1) * inner(x, y)
+    return float(np.sqrt(max(s10 / M + s01 / N + 2 * s11 / (M * N), 0.0)))

@@ -8,11 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.calibration import bin_edges, bin_index, surprise
+from bench.metrics.calibration import bin_edges, bin_index, logit, surprise
 from bench.metrics.kernels import scan
+from bench.metrics.recalibration_line import expit, fit_line, fit_shift
 from bench.metrics.score_ranking import Ladder
 from bench.metrics.validation import Bools, Floats, Ints
-from bench.uncertainty.lines import line_replicates, shift_replicates
 from bench.uncertainty.sample import Sample
 
 ECE_BINS = 15
@@ -205,3 +205,72 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
         return auroc_replicates(sample, ladder)
     ranked: Floats = getattr(ranking_replicates(sample, ladder), name)
     return ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of all replicates, (B,) each; nan where no finite line is the most likely one."""
+
+    calibration_slope: Floats
+    calibration_intercept: Floats
+
+
+def line_replicates(sample: Sample, p: Floats) -> Lines:
+    """Joint fits of y on logit(p), each started from the line of all images."""
+    x = logit(p)
+    nothing = np.full(sample.replicates, np.nan)
+    line = fit_line(sample.positive, x, sample.weight)
+    if line is None:
+        return Lines(nothing, nothing)
+    centre = float(np.average(x, weights=sample.weight))
+    width = float(np.sqrt(np.average((x - centre) ** 2, weights=sample.weight)))
+    start = line.intercept + line.slope * centre, line.slope * width
+    intercept, slope, done = _refined(sample, (x - centre) / width, *start, joint=True)
+    slope /= width
+    intercept -= slope * centre
+    return Lines(np.where(done, slope, np.nan), np.where(done, intercept, np.nan))
+
+
+def shift_replicates(sample: Sample, p: Floats) -> Floats:
+    """(B,) calibration in the large; nan where a replicate holds one class only."""
+    x = logit(p)
+    shift = fit_shift(sample.positive, x, sample.weight)
+    if shift is None:
+        return np.full(sample.replicates, np.nan)
+    intercept, _, done = _refined(sample, x, shift, 1.0, joint=False)
+    return np.where(done, intercept, np.nan)
+
+
+def _refined(
+    sample: Sample, x: Floats, intercept: float, slope: float, *, joint: bool
+) -> tuple[Floats, Floats, Bools]:
+    """Intercepts, slopes and whether they converged, (B,) each.
+
+    The first step needs no exponentials: at the common start gradient and information are sums over patients.
+    """
+    from bench.metrics.kernels.newton import newton_lines
+
+    guess = expit(intercept + slope * x)
+    pull, hold = sample.positive - guess, guess * (1 - guess)
+    g0, g1, h00, h01, h11 = sample.totals([pull, pull * x, hold, hold * x, hold * x**2])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = h00 * h11 - h01**2
+        step = (h11 * g0 - h01 * g1) / area if joint else g0 / h00
+        turn = (h00 * g1 - h01 * g0) / area if joint else np.zeros_like(g0)
+    lanes = np.zeros((3, len(sample.blocks) * scan.LANES))
+    lanes[0, : sample.replicates] = intercept + _short(step)
+    lanes[1, : sample.replicates] = slope + _short(turn)
+    lanes[2, : sample.replicates] = sample.defined
+    starts, slopes, still_open = lanes.reshape(3, -1, scan.LANES)
+    running = still_open > 0
+    newton_lines(
+        sample.blocks, sample.patient, x, sample.positive.astype(np.float64), sample.unit,
+        starts, slopes, joint, running,
+    )  # fmt: skip
+    done = sample.defined & ~running.reshape(-1)[: sample.replicates]
+    return sample.trimmed(starts), sample.trimmed(slopes), done
+
+
+def _short(step: Floats) -> Floats:
+    """Steps that are finite and at most 1."""
+    return np.clip(np.nan_to_num(step, nan=0.0), -1, 1)

@@ -16,8 +16,8 @@ from scipy.special import expit, logit, stdtrit
 
 import bench
 from bench.metrics.score_ranking import Ladder
-from bench.uncertainty.clustered import obuchowski_se
 from bench.uncertainty.compare import FIGURES
+from bench.uncertainty.estimates import obuchowski_se
 from bench.uncertainty.evaluate import METRICS
 from tests.coverage.cohorts import SETTINGS, Cohort, Setting, draw
 

@@ -3,7 +3,7 @@ import pytest
 
 import bench
 from bench.metrics.score_ranking import Ladder
-from bench.uncertainty.clustered import obuchowski_se
+from bench.uncertainty.estimates import obuchowski_se
 from tests.metrics import slow
 
 

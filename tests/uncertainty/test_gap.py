@@ -3,8 +3,8 @@ import pytest
 from scipy.special import expit
 
 import bench
+from bench.uncertainty.estimates import GAPS, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare
-from bench.uncertainty.gap import GAPS, gap, side
 
 
 def cohort(seed, patients=400):
@@ -25,7 +25,7 @@ def sides(y, p, boot, member):
 def test_a_gap_is_the_difference_with_the_error_of_the_bootstrap(metric):
     y, p, patient, member = cohort(1)
     boot = bench.PatientBootstrap(patient, 2000, seed=1)
-    found = gap(*sides(y, p, boot, member), metric)
+    found = subgroup_gap(*sides(y, p, boot, member), metric)
     inside, outside = boot.select(member), boot.select(~member)
     values = [
         getattr(bench.evaluate(y[rows], p[rows], bootstrap=part), metric).value
@@ -40,12 +40,12 @@ def test_a_gap_is_the_difference_with_the_error_of_the_bootstrap(metric):
 
 
 def test_sides_that_share_patients_are_not_taken_as_independent():
-    """Every image doubled, one on either side: the gap is zero and certain."""
+    """Every image doubled, one on either side: the subgroup_gap is zero and certain."""
     y, p, patient, _ = cohort(2, 60)
     twice = [np.repeat(a, 2) for a in (y, p, patient)]
     member = np.arange(len(twice[0])) % 2 == 0
     boot = bench.PatientBootstrap(twice[2], 50)
-    found = gap(*sides(twice[0], twice[1], boot, member), "auroc")
+    found = subgroup_gap(*sides(twice[0], twice[1], boot, member), "auroc")
     assert found.value == 0
     assert found.se == pytest.approx(0, abs=1e-12)
 
@@ -54,8 +54,8 @@ def test_an_undefined_side_has_a_reason():
     y, p, patient, member = cohort(3, 60)
     one_class = np.where(member, 0, y)
     boot = bench.PatientBootstrap(patient, 50)
-    assert gap(*sides(one_class, p, boot, member), "auroc").reason == "undefined here"
-    assert gap(*sides(one_class, p, boot, ~member), "auroc").reason == "undefined in the rest"
+    assert subgroup_gap(*sides(one_class, p, boot, member), "auroc").reason == "undefined here"
+    assert subgroup_gap(*sides(one_class, p, boot, ~member), "auroc").reason == "undefined in the rest"
 
 
 def test_an_unknown_metric_is_refused():
@@ -66,10 +66,10 @@ def test_an_unknown_metric_is_refused():
 
 @pytest.mark.slow
 def test_intervals_of_a_gap_hold_the_truth():
-    """No gap in truth: the interval holds 0 in 95% of cohorts, within three standard errors."""
+    """No subgroup_gap in truth: the interval holds 0 in 95% of cohorts, within three standard errors."""
     held = 0
     for seed in range(300):
         y, p, patient, member = cohort(1000 + seed, 300)
-        found = gap(*sides(y, p, bench.PatientBootstrap(patient, 1), member), "auroc")
+        found = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 1), member), "auroc")
         held += found.low <= 0 <= found.high
     assert 0.91 < held / 300 < 0.99

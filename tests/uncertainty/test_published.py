@@ -7,7 +7,7 @@ import pytest
 
 import bench
 from bench.metrics.score_ranking import Ladder
-from bench.uncertainty.clustered import obuchowski_se
+from bench.uncertainty.estimates import obuchowski_se
 from tests.peers import ask_proc, has_proc
 
 OVARIAN = """
