@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from baselines.api import Pixels
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders, read_grey
 from bench.cohort.split import Strings
-from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 MOST_THREADS = 8

@@ -14,9 +14,9 @@ from baselines.api import Baseline, Choices, Pixels, Progress, Result, Track, Tr
 from baselines.recalibrate import NAMES, WORDS, Method, recalibrated
 from baselines.registry import find_baseline
 from baselines.views import make_task, usable_rules
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders
 from bench.cohort.split import FOLDS
-from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import atomic_path, write_atomic
 from bench.submission.manifest import Manifest
@@ -62,8 +62,8 @@ class How:
         track: ``cv5`` trains on each fold's complement and predicts every image out of fold.
         recalibrate: Methods by which the predictions are recalibrated on val besides.
         choices: What the user chose.
-        cache: The cohort's decoded images, as `bench.cohort.cache.cached_images` gives them.
-        copies: Groups of rows with the same pixels, as `bench.cohort.gate.require_sound` gives them.
+        cache: The cohort's decoded images, as `bench.cohort.image_cache.cached_images` gives them.
+        copies: Groups of rows with the same pixels, as `bench.cohort.audit.require_sound` gives them.
         progress: Told how far it is.
     """
 

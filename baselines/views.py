@@ -22,9 +22,9 @@ from baselines.api import (
     silent,
 )
 from baselines.pixels import CachedSource, FileSource
+from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec, Contains, LabelRule
 from bench.cohort.split import FOLDS, Strings, patient_uniform
-from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 
 VAL_SHARE = 0.1

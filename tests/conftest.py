@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.tiny import predictions, write_cohort
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 
 SIDE = 16
 TARGETS = ("composite_slvh_dlv", "slvh", "dlv")

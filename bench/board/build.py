@@ -13,9 +13,9 @@ from pydantic import ConfigDict
 from bench.board.model import Board, TargetBoard, TestSet
 from bench.board.outline import ScorecardSummary
 from bench.board.target_board import Contender, target_board, unranked
-from bench.cohort.resolution import test_resolution
+from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
-from bench.cohort.table import Cohort
+from bench.cohort.summary import test_resolution
 from bench.documents import Document, read_json
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem

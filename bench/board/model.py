@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import CohortSpec
+from bench.cohort.summary import TargetResolution
 from bench.documents import Document
 from bench.scoring.ledger import Attempt
 from bench.scoring.scorecard import Flag, Scorecard, Stamp

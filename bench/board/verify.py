@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.board.build import build_board
 from bench.board.model import Board
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.scoring.run import compute_all, make_plans

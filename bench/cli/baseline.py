@@ -23,7 +23,7 @@ from bench.cli.output import Report, progress, reporting, stages, table
 if TYPE_CHECKING:
     from baselines.api import Baseline, Choices, Pixels
     from baselines.run import FinishedRun, How
-    from bench.cohort.table import Cohort
+    from bench.cohort.cohort import Cohort
     from bench.workspace import Workspace
 
 app = typer.Typer(help="Train the baselines and submit what they predict.", no_args_is_help=True)
@@ -169,7 +169,7 @@ class _Ready:
     def run(self, found: Baseline, how: How) -> list[str]:
         """Checks the cohort, trains, submits; returns the slugs of the stored entries."""
         from baselines.run import run_baseline, slug_of
-        from bench.cohort.gate import require_sound
+        from bench.cohort.audit import require_valid_cohort
         from bench.submission.store import check_free
 
         name, slug = found.name, slug_of(found.name, how.track)
@@ -178,7 +178,7 @@ class _Ready:
             if not self.replace_stored:
                 check_free(entries, taken)
         with progress(f"{name}: checking images") as step:
-            copies = require_sound(
+            copies = require_valid_cohort(
                 self.cohort, self.space.cache, images=found.needs_images, jobs=self.jobs, progress=step
             )
         cache = self._cached(found, how)
@@ -194,7 +194,7 @@ class _Ready:
     def _cached(self, found: Baseline, how: How) -> Pixels | None:
         if found.side is None or not self.cache:
             return None
-        from bench.cohort.cache import cached_images
+        from bench.cohort.image_cache import cached_images
 
         side = found.side(how.quick, how.choices)
         with progress(f"{found.name}: decoding images") as step:

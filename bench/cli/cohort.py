@@ -22,8 +22,8 @@ from bench.cli.output import Report, progress, reporting, table
 if TYPE_CHECKING:
     from bench.cohort.audit import Audit
     from bench.cohort.audit_images import ImageAudit
+    from bench.cohort.cohort import Cohort
     from bench.cohort.summary import SplitLock
-    from bench.cohort.table import Cohort
 
 app = typer.Typer(
     help="Check a cohort, split it, decode its images, or write the synthetic one.", no_args_is_help=True
@@ -46,8 +46,7 @@ def check(
 
     Example: bench cohort check --cohort chexchonet --data DIR
     """
-    from bench.cohort.audit import audit
-    from bench.cohort.gate import keep_check
+    from bench.cohort.audit import audit, keep_check
     from bench.environment import usable_cores
     from bench.errors import raise_errors
 
@@ -234,7 +233,7 @@ def cache(
     """
     import time
 
-    from bench.cohort.cache import build_cache
+    from bench.cohort.image_cache import build_cache
     from bench.environment import usable_cores
 
     with reporting(as_json) as report:
@@ -279,7 +278,7 @@ def demo(
     """
     from dataclasses import asdict
 
-    from bench.cohort.demo import write_demo
+    from bench.cohort.synthetic.write import write_demo
     from bench.environment import usable_cores
 
     with reporting(as_json) as report:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from bench.cohort.cohort import Cohort
     from bench.cohort.spec import CohortSpec
-    from bench.cohort.table import Cohort
     from bench.workspace import Workspace
 
 CohortOption = Annotated[
@@ -85,7 +85,7 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
 
 def _write_demo_table(folder: Path) -> None:
     """The synthetic cohort's table where it is absent; a command that was killed over it is made up for."""
-    from bench.cohort.demo import write_demo
+    from bench.cohort.synthetic.write import write_demo
     from bench.files import locked
 
     if (folder / "metadata.csv").exists():

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders
-from bench.cohort.table import Cohort
 from bench.files import sha256_file
 
 Progress = Callable[[int, int], None]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.cohort.grey import Pixels, read_grey
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
+from bench.cohort.decode import Pixels, read_grey
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 __all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey"]

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from bench.cohort.cohort import Cohort, Subgroups
 from bench.cohort.spec import (
     AllTest,
     BandSubgroups,
@@ -28,7 +29,6 @@ from bench.cohort.spec import (
     ValueSubgroups,
 )
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform
-from bench.cohort.table import Cohort, Subgroups
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_errors
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"

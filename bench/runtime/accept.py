@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, raise_errors
 from bench.files import sha256_file
 from bench.runtime.check import check_confined

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
-from bench.cohort.table import Cohort
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
 from bench.runtime.child import Failing, Worker, WorkerFailure

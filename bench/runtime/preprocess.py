@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bench.errors import BenchError, Problem, raise_errors
 
 if TYPE_CHECKING:
-    from bench.cohort.table import Cohort
+    from bench.cohort.cohort import Cohort
     from bench.submission.manifest import ImageInput, ModelInputs
 
 Float32s = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.scoring.plan import TargetPlan, make_plan

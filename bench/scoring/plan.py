@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
-from bench.cohort.table import Cohort
 from bench.scoring.scorecard import Stamp
 from bench.submission.manifest import Track
 from bench.submission.predictions import covered_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.submission.manifest import MANIFEST, Manifest

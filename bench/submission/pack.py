@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.submission.handed import read_bounded

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
-from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
 from bench.submission.reading import RawPredictions, read_predictions_file
 

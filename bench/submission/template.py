@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import write_atomic
 from bench.submission.predictions import covered_rows

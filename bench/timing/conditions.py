@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import bench
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
-from bench.cohort.table import Cohort
 from bench.environment import Fact, usable_cores
 from bench.files import sha256_file
 from bench.runtime.backend import Device

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.runtime.backend import Device

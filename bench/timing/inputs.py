@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
-from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.runtime.preprocess import image_tensor, table_inputs
 from bench.submission.manifest import Manifest, ModelInputs

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.runtime.child import Worker, WorkerFailure
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits

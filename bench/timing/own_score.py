@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict

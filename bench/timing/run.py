@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import bench
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.environment import Fact, environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file

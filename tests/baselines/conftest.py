@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec
-from bench.cohort.table import Cohort
 from bench.documents import parse_toml
 
 SPEC = """

@@ -13,8 +13,8 @@ from baselines.methods import metadata
 from baselines.registry import find_baseline
 from baselines.run import run_baseline
 from baselines.views import make_task
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from tests.baselines.conftest import spec_of
 from tests.baselines.test_null_family import _task

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.cohort import cache
-from bench.cohort.cache import open_cache
+from bench.cohort import image_cache
+from bench.cohort.image_cache import open_cache
 from bench.cohort.load import load_cohort
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.baselines.conftest import ENCODER, SPEC, spec_of, write_encoder, write_tiny
@@ -191,9 +191,9 @@ def test_a_full_disk_while_caching(space: Workspace, cli: Cli, monkeypatch: pyte
 
 SLOW = """
 import sys, time
-from bench.cohort import cache, decode
+from bench.cohort import decode, image_cache
 from bench.cli.main import app
-cache.CHUNK = 5
+image_cache.CHUNK = 5
 read = decode.read_grey
 decode.read_grey = lambda *words: (time.sleep(0.05), read(*words))[1]
 if __name__ == "__main__":
@@ -220,7 +220,7 @@ def test_a_killed_cache_is_gone_on_with_and_its_processes_end(
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     cohort = load_cohort(spec_of(), space.data("tiny"))
-    monkeypatch.setattr(cache, "CHUNK", 5)
+    monkeypatch.setattr(image_cache, "CHUNK", 5)
     assert open_cache(cohort, space.cache, height=32, width=32) is None
     ran = cli("cohort", "cache", "--size", 32, "--jobs", "1", "--json")
     assert ran.exit_code == 0, ran.stderr

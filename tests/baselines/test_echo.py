@@ -18,8 +18,8 @@ from baselines.onnx_export import export_onnx
 from baselines.recipe import load_recipe
 from baselines.registry import find_baseline
 from baselines.views import make_task
+from bench.cohort.cohort import Cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 
 MEASURES = ("ivsd", "lvpwd", "lvidd")

@@ -16,8 +16,8 @@ import pytest
 from baselines.api import Choices
 from baselines.registry import baselines, find_baseline
 from baselines.run import FinishedRun, How, run_baseline
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from bench.runtime.accept import accept_model
 from bench.submission.accept import accept_predictions

@@ -19,7 +19,7 @@ from baselines.probe import STRENGTHS, fit_probe
 from baselines.registry import find_baseline
 from baselines.run import How, run_baseline
 from baselines.views import make_task
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.submission.predictions import load_predictions
 from bench.submission.store import read_manifest

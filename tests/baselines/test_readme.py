@@ -6,7 +6,7 @@ from pathlib import Path
 from baselines.api import Baseline
 from baselines.registry import baselines
 from baselines.views import make_task
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 
 README = (Path(__file__).parents[2] / "baselines" / "README.md").read_text("utf-8")
 

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from baselines.recalibrate import METHODS, Method, recalibrated, temperature
 from baselines.run import How, run_baseline
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
 from bench.submission.predictions import load_predictions
 from bench.submission.store import read_manifest

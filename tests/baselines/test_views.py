@@ -12,10 +12,10 @@ from baselines.registry import find_baseline
 from baselines.run import check_needs, run_baseline
 from baselines.tensors import load_arrays
 from baselines.views import make_task
-from bench.cohort.cache import build_cache, open_cache
+from bench.cohort.cohort import Cohort
+from bench.cohort.image_cache import build_cache, open_cache
 from bench.cohort.load import load_cohort
 from bench.cohort.split import FOLDS
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from tests.baselines.conftest import PLANTED, spec_of, write_tiny
 

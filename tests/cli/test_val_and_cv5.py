@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.workspace import Workspace
 from tests.conftest import Cli
 from tests.tiny import MANIFEST, TARGETS

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from bench.cohort.audit import Audit, audit
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
-from bench.cohort.table import Cohort
 from bench.workspace import Workspace
 from tests.conftest import Cli
 from tests.tiny import cohort_table, write_cohort

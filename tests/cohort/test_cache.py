@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cohort import cache, decode
-from bench.cohort.cache import build_cache, cached_images, open_cache
+from bench.cohort import decode, image_cache
+from bench.cohort.cohort import Cohort
+from bench.cohort.image_cache import build_cache, cached_images, open_cache
 from bench.cohort.images import read_grey
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec
-from bench.cohort.table import Cohort
 from bench.documents import parse_toml
 from bench.errors import BenchError
 
@@ -42,7 +42,7 @@ COUNT, SIDE = 23, 20
 
 @pytest.fixture
 def cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cohort:
-    monkeypatch.setattr(cache, "CHUNK", 5)
+    monkeypatch.setattr(image_cache, "CHUNK", 5)
     folder = tmp_path / "few"
     (folder / "images").mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def _expected(cohort: Cohort) -> np.ndarray:
     return np.stack([read_grey(cohort.folder / "images" / str(i), SIDE, SIDE) for i in cohort.images])
 
 
-def _build(cohort: Cohort, folder: Path, **options: object) -> cache.CacheSummary:
+def _build(cohort: Cohort, folder: Path, **options: object) -> image_cache.CacheSummary:
     return build_cache(cohort, folder, height=SIDE, width=SIDE, **options)  # type: ignore[arg-type]
 
 

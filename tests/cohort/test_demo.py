@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from bench.cohort.audit import audit
-from bench.cohort.demo import demo_table, write_demo
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
+from bench.cohort.synthetic.write import demo_table, write_demo
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 
 SEED = 5

@@ -15,12 +15,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bench.cohort.demo import subjects_of
-from bench.cohort.demo_anatomy import Subject, anatomy_of
-from bench.cohort.demo_images import demo_jpeg, demo_pixels
-from bench.cohort.demo_patients import invent_patients
-from bench.cohort.demo_streams import Streams
-from bench.cohort.demo_table import label_rules, table_of
+from bench.cohort.synthetic.anatomy import Subject, anatomy_of
+from bench.cohort.synthetic.drawing import demo_jpeg, demo_pixels
+from bench.cohort.synthetic.patients import invent_patients
+from bench.cohort.synthetic.streams import Streams
+from bench.cohort.synthetic.table import label_rules, table_of
+from bench.cohort.synthetic.write import subjects_of
 
 SEED = 20_240_320
 PLAIN = Subject(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cohort.demo_table import COLUMNS, demo_table
+from bench.cohort.synthetic.table import COLUMNS, demo_table
 
 SEEDS = (20_240_320, 7)
 PATIENTS = 24_689
@@ -254,7 +254,7 @@ def test_seeds_share_no_patient() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
-    """Pinned: raise the recipe number of `bench.cohort.demo` when this changes."""
+    """Pinned: raise the recipe number of `bench.cohort.synthetic.write` when this changes."""
     csv = demo_table(50, SEEDS[0]).to_csv(index=False, lineterminator="\n")
     assert (
         hashlib.sha256(csv.encode()).hexdigest()

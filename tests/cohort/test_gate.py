@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.cohort import gate
-from bench.cohort.audit import audit
-from bench.cohort.gate import keep_check, require_sound
+from bench.cohort import audit as audit_module
+from bench.cohort.audit import audit, keep_check, require_valid_cohort
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from tests.baselines.conftest import spec_of, write_tiny
 
@@ -44,18 +43,18 @@ def test_unchanged_files_are_looked_at_once(
     if by_hand:
         keep_check(cohort, audit(cohort), tmp_path / "kept")
     else:
-        assert require_sound(cohort, tmp_path / "kept", images=True) == ((3, 8, 9),)
+        assert require_valid_cohort(cohort, tmp_path / "kept", images=True) == ((3, 8, 9),)
     with monkeypatch.context() as patch:
-        patch.setattr(gate, "audit", _never)
-        assert require_sound(cohort, tmp_path / "kept", images=True) == ((3, 8, 9),)
+        patch.setattr(audit_module, "audit", _never)
+        assert require_valid_cohort(cohort, tmp_path / "kept", images=True) == ((3, 8, 9),)
         os.utime(_image(cohort, 0), ns=(1, 1))
         with pytest.raises(AssertionError, match="again"):
-            require_sound(cohort, tmp_path / "kept", images=True)
+            require_valid_cohort(cohort, tmp_path / "kept", images=True)
 
 
 def test_what_is_kept_names_no_image(cohort: Cohort, tmp_path: Path):
     _copy(cohort, 3, 8)
-    require_sound(cohort, tmp_path / "kept", images=True)
+    require_valid_cohort(cohort, tmp_path / "kept", images=True)
     (path,) = (tmp_path / "kept").iterdir()
     assert not any(str(image) in path.read_text() for image in cohort.images)
 
@@ -71,10 +70,10 @@ def test_errors_of_the_check_are_raised_again_and_again(
     cohort: Cohort, tmp_path: Path, damage: Callable[[Path], object], code: str
 ):
     damage(_image(cohort, 5))
-    assert require_sound(cohort, tmp_path / "kept", images=False) == ()
+    assert require_valid_cohort(cohort, tmp_path / "kept", images=False) == ()
     for _ in range(2):
         with pytest.raises(BenchError) as caught:
-            require_sound(cohort, tmp_path / "kept", images=True)
+            require_valid_cohort(cohort, tmp_path / "kept", images=True)
         assert [p.code for p in caught.value.problems] == [code]
         assert caught.value.exit_code == 1
 
@@ -83,7 +82,7 @@ def test_a_table_of_another_size_is_refused_without_images_too(tmp_path: Path):
     write_tiny(tmp_path / "data", patients=20)
     spec = spec_of(lambda text: text.replace('title = "Tiny"', 'title = "Tiny"\nexpected_images = 41'))
     with pytest.raises(BenchError) as caught:
-        require_sound(load_cohort(spec, tmp_path / "data"), tmp_path, images=False)
+        require_valid_cohort(load_cohort(spec, tmp_path / "data"), tmp_path, images=False)
     assert [p.code for p in caught.value.problems] == ["cohort-size"]
 
 
@@ -91,11 +90,11 @@ def test_copies_in_train_and_test_are_left_to_whoever_trains(cohort: Cohort, tmp
     train, test = int(cohort.rows("train")[0]), int(cohort.rows("test")[0])
     _copy(cohort, train, test)
     assert [p.code for p in audit(cohort).problems if p.severity == "error"] == ["duplicates-straddle"]
-    assert require_sound(cohort, tmp_path / "kept", images=True) == (tuple(sorted((train, test))),)
+    assert require_valid_cohort(cohort, tmp_path / "kept", images=True) == (tuple(sorted((train, test))),)
 
 
 def test_a_damaged_record_is_made_anew(cohort: Cohort, tmp_path: Path):
-    require_sound(cohort, tmp_path / "kept", images=True)
+    require_valid_cohort(cohort, tmp_path / "kept", images=True)
     (path,) = (tmp_path / "kept").iterdir()
     path.write_text(path.read_text()[:50])
-    assert require_sound(cohort, tmp_path / "kept", images=True) == ()
+    assert require_valid_cohort(cohort, tmp_path / "kept", images=True) == ()

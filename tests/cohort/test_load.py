@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.cohort.audit import label_agreement
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders, read_batches, read_grey
-from bench.cohort.label_rules import label_agreement
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.cohort.split import straddling_patients
-from bench.cohort.table import Cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 from tests.tiny import SIDE, cohort_table, write_cohort
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import HashSplit, load_spec
 from bench.cohort.split import hash_parts, make_split, patient_uniform, straddling_patients
 from bench.cohort.summary import compare_with_lock, summarise
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from bench.files import write_json
 from bench.workspace import Workspace

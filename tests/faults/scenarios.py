@@ -83,14 +83,14 @@ def command(words: tuple[str, ...]) -> int:
 
 def build_image_cache() -> int:
     """Decodes the cohort's images into the workspace's cache, in chunks of a few images."""
-    from bench.cohort import cache
+    from bench.cohort import image_cache
     from bench.errors import BenchError
     from bench.workspace import find_workspace
 
-    cache.CHUNK = 20
+    image_cache.CHUNK = 20
     space = find_workspace()
     try:
-        cache.build_cache(load_cohort(load_spec("chexchonet"), space.data("chexchonet")), space.cache)
+        image_cache.build_cache(load_cohort(load_spec("chexchonet"), space.data("chexchonet")), space.cache)
     except BenchError as error:
         return error.exit_code
     return 0

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, catalogue
 from bench.runtime.wire import read_message, write_message

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.runtime.predict import predict
 from bench.runtime.registry import backends
 from bench.timing.measure import latencies, timed_batches

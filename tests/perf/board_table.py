@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from bench.cohort.demo import write_demo
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
+from bench.cohort.synthetic.write import write_demo
 from bench.submission.accept import stamp
 from bench.submission.manifest import Manifest
 from bench.submission.pack import pack

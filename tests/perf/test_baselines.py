@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from baselines.pixels import CachedImages, FileSource
-from bench.cohort.cache import build_cache, cached_images
-from bench.cohort.demo import write_demo
+from bench.cohort.cohort import Cohort
+from bench.cohort.image_cache import build_cache, cached_images
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
+from bench.cohort.synthetic.write import write_demo
 from bench.environment import usable_cores
 from bench.workspace import Workspace, create_workspace
 from tests.perf.pillow_alone import pillow_alone

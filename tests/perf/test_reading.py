@@ -14,11 +14,11 @@ import pandas as pd
 import pyarrow.csv
 import pytest
 
-from bench.cohort.demo import write_demo
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.split import hash_parts, make_split, patient_uniform
-from bench.cohort.table import Cohort
+from bench.cohort.synthetic.write import write_demo
 from bench.submission.predictions import load_predictions
 
 pytestmark = pytest.mark.perf

@@ -7,8 +7,8 @@ import datetime
 import random
 
 from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, TestSet, Twins
-from bench.cohort.resolution import TargetResolution
 from bench.cohort.spec import load_spec
+from bench.cohort.summary import TargetResolution
 from bench.scoring.scorecard import (
     SCORING_VERSION,
     BrierParts,

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec
-from bench.cohort.table import Cohort
 from bench.submission.manifest import ImageInput, Manifest, ModelInputs
 
 SIZE = 24

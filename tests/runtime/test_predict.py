@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
-from bench.cohort.table import Cohort
 from bench.errors import BenchError, Problem
 from bench.runtime.confine import Confinement
 from bench.runtime.predict import Limits, predict

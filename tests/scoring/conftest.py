@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cohort.demo import write_demo
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
+from bench.cohort.synthetic.write import write_demo
 
 
 @pytest.fixture(scope="session")

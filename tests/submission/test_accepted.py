@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.submission.manifest import Manifest
 from bench.submission.pack import PackStamp, pack, read_stamp, unpack

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.submission.pack import PackStamp, pack, unpack
 from bench.submission.predictions import load_predictions

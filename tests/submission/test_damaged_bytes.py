@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
-from bench.cohort.table import Cohort
 from bench.documents import Document, parse_toml
 from bench.errors import BenchError, Problem, catalogue
 from bench.submission.manifest import Manifest

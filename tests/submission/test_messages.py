@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pandas as pd
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.submission.lines import BLOCK, Lines
 from bench.submission.predictions import load_predictions

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.files import atomic_folder, atomic_path, canonical_json, write_atomic, write_json
 from bench.submission import store as store_module

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.runtime.accept import accept_model

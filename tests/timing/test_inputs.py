@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
-from bench.cohort.table import Cohort
 from bench.errors import BenchError
 from bench.timing.inputs import calibration_inputs, timed_inputs
 from tests.runtime.models import SIZE, manifest, tiny_cohort

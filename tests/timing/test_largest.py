@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.runtime.predict import Limits
 from bench.timing.largest import with_largest
 from tests.runtime.models import SIZE, build, linear_weights, manifest, save, tiny_cohort, value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import sha256_file, write_json

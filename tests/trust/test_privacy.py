@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.cohort.table import Cohort
 from bench.scoring.plan import FEWEST_PATIENTS
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.conftest import Cli

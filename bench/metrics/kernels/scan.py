@@ -318,6 +318,6 @@ def group_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
 def compiled() -> bool:
     """Whether these kernels were compiled on this machine before; otherwise their first use takes seconds."""
     line = scan_joint.py_func.__code__.co_firstlineno
-    found = Path(str(scan_joint.stats.cache_path)).glob(f"kernels.scan_joint-{line}.*.nbi")
+    found = Path(str(scan_joint.stats.cache_path)).glob(f"scan.scan_joint-{line}.*.nbi")
     written = Path(__file__).stat().st_mtime
     return any(index.stat().st_mtime >= written for index in found)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.workspace import Workspace
 from tests.submission.bad_input.stage import Stage
 

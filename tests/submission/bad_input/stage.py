@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.cohort.table import Cohort
+from bench.cohort.cohort import Cohort
 from bench.errors import catalogue
 from bench.files import sha256_file
 from bench.submission.pack import PackStamp, pack

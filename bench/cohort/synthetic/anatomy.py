@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bench.cohort.demo_figures import Measurement
-from bench.cohort.demo_streams import Streams
+from bench.cohort.synthetic.aggregates import Measurement
+from bench.cohort.synthetic.streams import Streams
 
 IMAGE_SIDE: Final = 224
 

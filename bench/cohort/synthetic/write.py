@@ -20,11 +20,11 @@ from typing import Final
 
 import pandas as pd
 
-from bench.cohort import demo_figures as figures
-from bench.cohort.demo_anatomy import Subject
-from bench.cohort.demo_images import demo_jpeg
-from bench.cohort.demo_patients import Patients, invent_patients
-from bench.cohort.demo_table import demo_table, table_of
+from bench.cohort.synthetic import aggregates as figures
+from bench.cohort.synthetic.anatomy import Subject
+from bench.cohort.synthetic.drawing import demo_jpeg
+from bench.cohort.synthetic.patients import Patients, invent_patients
+from bench.cohort.synthetic.table import demo_table, table_of
 from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes, write_atomic

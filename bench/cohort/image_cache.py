@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from bench.cohort.cohort import Cohort
 from bench.cohort.decode import Place, decode_into
 from bench.cohort.images import ImageFolders, Pixels
-from bench.cohort.table import Cohort
 from bench.documents import Document, read_json
 from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem

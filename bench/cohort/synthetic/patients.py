@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from bench.cohort import demo_figures as figures
-from bench.cohort.demo_figures import Measurement, Sex
-from bench.cohort.demo_streams import Floats, Streams
+from bench.cohort.synthetic import aggregates as figures
+from bench.cohort.synthetic.aggregates import Measurement, Sex
+from bench.cohort.synthetic.streams import Floats, Streams
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

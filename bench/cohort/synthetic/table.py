@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.cohort import demo_figures as figures
-from bench.cohort.demo_figures import Measurement, Sex
-from bench.cohort.demo_patients import Bools, Patients, invent_patients
-from bench.cohort.demo_streams import Floats, Streams
+from bench.cohort.synthetic import aggregates as figures
+from bench.cohort.synthetic.aggregates import Measurement, Sex
+from bench.cohort.synthetic.patients import Bools, Patients, invent_patients
+from bench.cohort.synthetic.streams import Floats, Streams
 
 COLUMNS: Final = (
     "patient_id",
