@@ -13,13 +13,13 @@ from pydantic import Field
 from baselines.api import Progress, UnlabelledImages
 from bench.documents import Document, read_toml
 from bench.errors import BenchError, Problem, raise_errors
+from bench.onnx.file import read_onnx
+from bench.onnx.graph import graph_problems
+from bench.onnx.interface import interface_problems
 from bench.runtime.child import Worker, WorkerFailure
 from bench.runtime.preprocess import image_tensor
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.submission.manifest import ImageInput, ModelInputs, Text
-from bench.submission.model import interface_problems
-from bench.submission.onnx_file import read_onnx
-from bench.submission.onnx_graph import graph_problems
 
 BATCH = 32
 START_S, IMAGE_S = 120.0, 5.0  # that the encoder's process may take

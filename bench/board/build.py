@@ -24,7 +24,7 @@ from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_pla
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import hashed_scorecard
-from bench.submission.pack import unpack
+from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
 Floats = npt.NDArray[np.float64]

@@ -136,7 +136,7 @@ def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
     """The entry that was submitted with a model file."""
     from bench.errors import BenchError, Problem, not_there
     from bench.files import sha256_file
-    from bench.submission.pack import read_stamp
+    from bench.submission.packed import read_stamp
     from bench.submission.store import list_submissions
 
     if not path.is_file():

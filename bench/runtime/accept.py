@@ -12,9 +12,9 @@ from bench.files import sha256_file
 from bench.runtime.check import check_confined
 from bench.runtime.predict import Progress, predict
 from bench.submission.accept import Accepted, refuse_reported, stamp
+from bench.submission.check_predictions import covered_rows, judge
 from bench.submission.manifest import MANIFEST, Manifest
-from bench.submission.pack import pack
-from bench.submission.predictions import covered_rows, judge
+from bench.submission.packed import pack
 
 
 def accept_model(

@@ -7,10 +7,10 @@ from pathlib import Path
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
 from bench.errors import Problem, catalogue, not_there
+from bench.onnx.file import require_onnx
 from bench.runtime.child import Failing, Worker, WorkerFailure
 from bench.runtime.confine import Confinement
 from bench.submission.manifest import MANIFEST, Manifest
-from bench.submission.onnx_file import require_onnx
 
 WORKER = "bench.runtime.check_worker"
 LIMIT_S = 300.0
@@ -32,7 +32,7 @@ def check_confined(
     manifest_file: str = MANIFEST,
     limit_s: float = LIMIT_S,
 ) -> list[Problem]:
-    """What `bench.submission.model.check_model` finds, or how the check itself ended.
+    """What `bench.onnx.interface.check_model` finds, or how the check itself ended.
 
     Raises:
         BenchError: `onnx` is not installed (``onnx-missing``, exit 3).

@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 from bench.cohort.spec import CohortSpec
 from bench.documents import parse
+from bench.onnx.interface import check_model
 from bench.runtime.serve import serve
 from bench.runtime.wire import read_message, write_message
 from bench.submission.manifest import Manifest
-from bench.submission.model import check_model
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 
 from bench.environment import Fact
+from bench.onnx.half_precision import cast_model, tensor_types
 from bench.runtime.backend import Arrays
-from bench.runtime.casting import cast_model, tensor_types
 from bench.runtime.child import scrubbed
 from bench.runtime.serve import serve
 from bench.runtime.wire import read_message, write_message

@@ -15,6 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
+from bench.onnx.interface import manifest_problems
 from bench.runtime.child import Failing, Worker, WorkerFailure
 from bench.runtime.confine import Confinement
 from bench.runtime.preprocess import image_tensor, table_inputs
@@ -22,7 +23,6 @@ from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.select import Values, picks_of
 from bench.runtime.wire import ArrayDict
 from bench.submission.manifest import Manifest, ModelInputs
-from bench.submission.model import manifest_problems
 
 Progress = Callable[[int, int], None]
 
@@ -74,7 +74,7 @@ def predict(
     """Target → (n,) float64 predictions of the images `rows`, in that order.
 
     Args:
-        onnx_path: A model that `bench.submission.model.check_model` found no error in.
+        onnx_path: A model that `bench.onnx.interface.check_model` found no error in.
         manifest: Its manifest, with the table ``[model]``.
         cohort: Whose images and, where the model takes them, ages and sexes are used.
         rows: (n,) rows of the cohort, usually ``cohort.rows("test")``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.submission.outputs import output_column
+from bench.onnx.outputs import output_column
 
 if TYPE_CHECKING:
     from bench.cohort.spec import CohortSpec

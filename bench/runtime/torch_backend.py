@@ -55,7 +55,7 @@ class TorchBackend:
         import onnx
         import torch
 
-        from bench.runtime.onnx_torch import CONVERTER, to_torch
+        from bench.onnx.to_torch import CONVERTER, to_torch
         from bench.runtime.torch_session import prepared
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"

@@ -13,9 +13,9 @@ from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.scoring.plan import TargetPlan, make_plan
 from bench.scoring.scorecard import Estimate, stored
+from bench.submission.check_predictions import Values, load_predictions
 from bench.submission.manifest import SLUG_PATTERN, Track
-from bench.submission.pack import unpack
-from bench.submission.predictions import Values, load_predictions
+from bench.submission.packed import unpack
 from bench.submission.store import find_submission
 from bench.uncertainty.compare import TWINS, compare, normal_p
 from bench.uncertainty.evaluate import evaluate

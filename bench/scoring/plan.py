@@ -11,8 +11,8 @@ import numpy.typing as npt
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
 from bench.scoring.scorecard import Stamp
+from bench.submission.check_predictions import covered_rows
 from bench.submission.manifest import Track
-from bench.submission.predictions import covered_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 
 FEWEST_PATIENTS = 20

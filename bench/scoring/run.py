@@ -21,7 +21,7 @@ from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
 from bench.submission.manifest import Track
-from bench.submission.pack import unpack
+from bench.submission.packed import unpack
 from bench.submission.store import Submission, unchanged
 
 Floats = npt.NDArray[np.float64]

@@ -12,9 +12,9 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
+from bench.submission.check_predictions import Covered, Values, load_predictions
 from bench.submission.manifest import MANIFEST, Manifest
-from bench.submission.pack import PackStamp, pack, unpack
-from bench.submission.predictions import Covered, Values, load_predictions
+from bench.submission.packed import PackStamp, pack, unpack
 from bench.submission.store import Submission, list_submissions, read_manifest
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import write_atomic
-from bench.submission.predictions import covered_rows
+from bench.submission.check_predictions import covered_rows
 
 PREDICTIONS = "predictions.csv"
 

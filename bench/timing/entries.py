@@ -11,7 +11,7 @@ from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.runtime.backend import Device
 from bench.runtime.device import device_of
-from bench.submission.pack import read_stamp, unpack
+from bench.submission.packed import read_stamp, unpack
 from bench.submission.store import Submission, refuse_changed
 from bench.timing.conditions import conditions_of
 from bench.timing.largest import with_largest

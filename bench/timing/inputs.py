@@ -12,8 +12,8 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
 from bench.runtime.preprocess import image_tensor, table_inputs
+from bench.submission.check_predictions import covered_rows
 from bench.submission.manifest import Manifest, ModelInputs
-from bench.submission.predictions import covered_rows
 
 Values = npt.NDArray[np.float64]
 

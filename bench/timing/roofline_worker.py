@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import onnx
 
-from bench.runtime.arithmetic import UncountedError, model_cost
+from bench.onnx.cost import UncountedError, model_cost
 from bench.runtime.child import scrubbed
 from bench.runtime.serve import serve
 from bench.runtime.wire import read_message, write_message

@@ -15,6 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.environment import Fact, environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
+from bench.onnx.interface import manifest_problems
 from bench.runtime.backend import Backend, Device
 from bench.runtime.child import Worker, WorkerFailure, remaining
 from bench.runtime.confine import Confinement
@@ -23,7 +24,6 @@ from bench.runtime.predict import Limits
 from bench.runtime.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.select import picks_of
 from bench.submission.manifest import Manifest
-from bench.submission.model import manifest_problems
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.own_score import own_auroc
 from bench.timing.protocol import FULL, Protocol
@@ -82,7 +82,7 @@ def time_model(
     A crash, a time limit or too little memory at one batch size is recorded in its row; the others go on.
 
     Args:
-        model_path: A model that `bench.submission.model.check_model` found no error in.
+        model_path: A model that `bench.onnx.interface.check_model` found no error in.
         manifest: Its manifest, with the table ``[model]``.
         cohort: Its test images go in; where they are not at hand, random pixels, and parity is not checked.
         stored_predictions: Target → (images of the manifest's track,) the predictions that were scored, in

@@ -21,7 +21,7 @@ from bench.cohort.load import load_cohort
 from bench.errors import BenchError
 from bench.runtime.accept import accept_model
 from bench.submission.accept import accept_predictions
-from bench.submission.predictions import load_predictions
+from bench.submission.check_predictions import load_predictions
 from bench.submission.store import check_slug, read_manifest
 from tests.baselines.conftest import spec_of, write_encoder, write_tiny
 

@@ -21,7 +21,7 @@ from baselines.run import How, run_baseline
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
-from bench.submission.predictions import load_predictions
+from bench.submission.check_predictions import load_predictions
 from bench.submission.store import read_manifest
 from tests.baselines.conftest import ENCODER, ENCODER_SIDE, ENCODER_WIDTH, write_encoder
 

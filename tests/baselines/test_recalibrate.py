@@ -13,7 +13,7 @@ from baselines.recalibrate import METHODS, Method, recalibrated, temperature
 from baselines.run import How, run_baseline
 from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
-from bench.submission.predictions import load_predictions
+from bench.submission.check_predictions import load_predictions
 from bench.submission.store import read_manifest
 
 

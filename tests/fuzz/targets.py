@@ -18,11 +18,11 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.documents import read_json
 from bench.errors import BenchError, catalogue
+from bench.onnx.interface import check_model
 from bench.runtime.wire import read_message, write_message
 from bench.scoring.scorecard import Scorecard
-from bench.submission.model import check_model
-from bench.submission.pack import PackStamp, pack, unpack
-from bench.submission.predictions import load_predictions
+from bench.submission.check_predictions import load_predictions
+from bench.submission.packed import PackStamp, pack, unpack
 from bench.submission.store import read_manifest
 from tests.runtime.models import SPEC, busy_model, linear_model, manifest, with_age_and_sex
 from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort

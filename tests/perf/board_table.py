@@ -27,7 +27,7 @@ from bench.cohort.spec import load_spec
 from bench.cohort.synthetic.write import write_demo
 from bench.submission.accept import stamp
 from bench.submission.manifest import Manifest
-from bench.submission.pack import pack
+from bench.submission.packed import pack
 from bench.submission.store import store
 
 PATIENTS = 24_689

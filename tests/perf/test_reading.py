@@ -19,7 +19,7 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.split import hash_parts, make_split, patient_uniform
 from bench.cohort.synthetic.write import write_demo
-from bench.submission.predictions import load_predictions
+from bench.submission.check_predictions import load_predictions
 
 pytestmark = pytest.mark.perf
 REPEATS = 15

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.split import straddling_patients
-from bench.submission.pack import unpack
+from bench.submission.packed import unpack
 from bench.workspace import Workspace
 from tests.conftest import Cli
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from bench.runtime.arithmetic import UncountedError, model_cost
-from bench.runtime.casting import cast_model
+from bench.onnx.cost import UncountedError, model_cost
+from bench.onnx.half_precision import cast_model
 from tests.runtime.models import SIZE, build, busy_model, linear_model, value, with_age_and_sex
 from tests.runtime.test_precision import conv_model
 

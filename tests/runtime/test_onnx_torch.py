@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from bench.environment import package_versions
-from bench.runtime.casting import cast_model
+from bench.onnx.half_precision import cast_model
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.timing.measure import latencies, timed_batches
 from tests.runtime.models import SIZE, build, cnn_model, linear_model, save, value, with_age_and_sex
@@ -18,9 +18,12 @@ from tests.timing.fakes import SHORT
 
 torch = pytest.importorskip("torch")
 
-from bench.runtime.onnx_torch import to_torch  # noqa: E402
+from bench.onnx.to_torch import (  # noqa: E402
+    OPERATORS,
+    UnsupportedOperatorError,
+    to_torch,
+)
 from bench.runtime.torch_backend import TorchBackend  # noqa: E402
-from bench.runtime.torch_operators import OPERATORS, UnsupportedOperatorError  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(0, 1, (3, 4, 9, 8)).astype(np.float32)

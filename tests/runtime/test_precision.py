@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bench.errors import BenchError
 from bench.files import sha256_file
-from bench.runtime.casting import cast_model, tensor_types
+from bench.onnx.half_precision import cast_model, tensor_types
 from bench.runtime.precision import convert
 from tests.runtime.models import SIZE, build, busy_model, linear_model, linear_weights, save, value
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.onnx.half_precision import cast_model
+from bench.onnx.interface import check_model
 from bench.runtime import tensorrt_build, tensorrt_session
-from bench.runtime.casting import cast_model
 from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.precision import convert
 from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
 from bench.runtime.tensorrt_session import check_engine_types, engine_layer_types, load_engine
-from bench.submission.model import check_model
 from tests.runtime.models import SIZE, SPEC, build, linear_model, linear_weights, manifest, save, value
 from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
 from tests.runtime.test_precision import conv_model

@@ -55,7 +55,7 @@ def store_entry(cohort: Cohort, folder: Path, slug: str, values: dict[str, np.nd
 
     from bench.submission.accept import stamp
     from bench.submission.manifest import Manifest
-    from bench.submission.pack import pack
+    from bench.submission.packed import pack
     from bench.submission.store import store
 
     said = Manifest.model_validate(

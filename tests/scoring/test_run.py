@@ -13,7 +13,7 @@ from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.stored import read_scorecard
 from bench.scoring.verify import differences
-from bench.submission.pack import unpack
+from bench.submission.packed import unpack
 from tests.scoring.conftest import noisy, store_entry
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
+from bench.submission.check_predictions import load_predictions
 from bench.submission.manifest import Manifest
-from bench.submission.pack import PackStamp, pack, read_stamp, unpack
-from bench.submission.predictions import load_predictions
+from bench.submission.packed import PackStamp, pack, read_stamp, unpack
 from bench.workspace import Workspace
 from tests.conftest import Cli
 from tests.tiny import MANIFEST, TARGETS

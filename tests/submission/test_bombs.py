@@ -17,9 +17,9 @@ import pytest
 
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
-from bench.submission.pack import PackStamp, pack, unpack
-from bench.submission.predictions import load_predictions
-from bench.submission.reading import read_predictions_file
+from bench.submission.check_predictions import load_predictions
+from bench.submission.packed import PackStamp, pack, unpack
+from bench.submission.read_predictions import read_predictions_file
 from bench.submission.store import check_slug, read_manifest
 from tests.tiny import MANIFEST, predictions
 
@@ -38,7 +38,7 @@ def grown(path: Path) -> tuple[str, float]:
 
 
 def test_a_gzip_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.submission.reading.MAX_BYTES", 2**24)
+    monkeypatch.setattr("bench.submission.read_predictions.MAX_BYTES", 2**24)
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = b"0" * 2**24
     packed = b"".join(squeeze.compress(block) for _ in range(4)) + squeeze.flush()

@@ -15,9 +15,9 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.documents import Document, parse_toml
 from bench.errors import BenchError, Problem, catalogue
+from bench.submission.check_predictions import load_predictions
 from bench.submission.manifest import Manifest
-from bench.submission.pack import PackStamp, pack, unpack
-from bench.submission.predictions import load_predictions
+from bench.submission.packed import PackStamp, pack, unpack
 from tests.tiny import MANIFEST, cohort_table, predictions
 
 PIECES = [

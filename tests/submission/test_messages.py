@@ -14,9 +14,8 @@ import pytest
 
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
-from bench.submission.lines import BLOCK, Lines
-from bench.submission.predictions import load_predictions
-from bench.submission.reading import read_predictions_file
+from bench.submission.check_predictions import load_predictions
+from bench.submission.read_predictions import BLOCK, Lines, read_predictions_file
 from bench.submission.store import check_slug
 from bench.workspace import Workspace
 from tests.conftest import Cli
@@ -55,7 +54,7 @@ def test_many_messages_about_a_large_file_go_through_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Mock(wraps=Lines)
-    monkeypatch.setattr("bench.submission.reading.Lines", whole)
+    monkeypatch.setattr("bench.submission.read_predictions.Lines", whole)
     (tmp_path / "p.csv").write_bytes(b"i,a\n\n" + b"x,1\n" * 3_000_000)
     raw = read_predictions_file(tmp_path / "p.csv", ("i",))
     started = time.monotonic()

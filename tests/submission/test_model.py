@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from bench.errors import BenchError, catalogue
-from bench.submission.model import check_model
-from bench.submission.outputs import OutputColumn, output_column
+from bench.onnx.interface import check_model
+from bench.onnx.outputs import OutputColumn, output_column
 from tests.runtime.models import (
     SIZE,
     SPEC,
@@ -383,7 +383,7 @@ def test_output_references(reference: str, names: list[str], place: OutputColumn
 
 
 def test_without_onnx_the_environment_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.submission.onnx_file.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.onnx.file.find_spec", lambda name: None)
     with pytest.raises(BenchError) as caught:
         check_model(tmp_path / "m.onnx", manifest(), SPEC)
     assert (caught.value.exit_code, caught.value.problems[0].code) == (3, "onnx-missing")

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.cohort.cohort import Cohort
 from bench.errors import catalogue
 from bench.files import sha256_file
-from bench.submission.pack import PackStamp, pack
+from bench.submission.packed import PackStamp, pack
 from bench.workspace import Workspace
 from tests.conftest import Cli
 from tests.tiny import MANIFEST

@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem, did_you_mean
+from bench.onnx.file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
+from bench.onnx.graph import graph_problems
+from bench.onnx.outputs import OutputColumn, output_column
 from bench.submission.manifest import MANIFEST, Manifest, ModelInputs
-from bench.submission.onnx_file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
-from bench.submission.onnx_graph import graph_problems
-from bench.submission.outputs import OutputColumn, output_column
 
 Shape = tuple[int | None, ...]
 

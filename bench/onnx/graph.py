@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from bench.errors import Problem
-from bench.submission.onnx_file import require_onnx
-from bench.submission.onnx_size import LOOP_LIMIT, size_problems, unfolding_problems
+from bench.onnx.cost import LOOP_LIMIT, size_problems, unfolding_problems
+from bench.onnx.file import require_onnx
 
 STANDARD_DOMAINS = ("", "ai.onnx.ml")
 OLDEST_OPSET = 9

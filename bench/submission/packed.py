@@ -14,9 +14,9 @@ import pyarrow.parquet
 from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
-from bench.submission.handed import read_bounded
-from bench.submission.predictions import Covered, Values, covered_rows
-from bench.submission.reading import MAX_BYTES
+from bench.submission.bounded_read import read_bounded
+from bench.submission.check_predictions import Covered, Values, covered_rows
+from bench.submission.read_predictions import MAX_BYTES
 
 _KEY = b"chexchobench"
 

@@ -18,7 +18,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
 from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
-from bench.submission.reading import RawPredictions, read_predictions_file
+from bench.submission.read_predictions import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
 FEW_DISTINCT = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.submission.handed import read_bounded
+from bench.submission.bounded_read import read_bounded
 
 MODEL_LIMIT_BYTES = 2 * 1024**3 - 1  # a protobuf message cannot be longer
 
