@@ -7,10 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bench.runtime.child import scrubbed
-from bench.runtime.registry import require_backend
-from bench.runtime.serve import limit_memory, serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.registry import require_backend
+from bench.runtime.messages import limit_memory, read_message, serve, write_message
+from bench.runtime.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

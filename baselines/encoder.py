@@ -16,9 +16,9 @@ from bench.errors import BenchError, Problem, raise_errors
 from bench.onnx.file import read_onnx
 from bench.onnx.graph import graph_problems
 from bench.onnx.interface import interface_problems
-from bench.runtime.child import Worker, WorkerFailure
-from bench.runtime.preprocess import image_tensor
-from bench.runtime.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.inputs import image_tensor
+from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import ImageInput, ModelInputs, Text
 
 BATCH = 32

@@ -14,7 +14,7 @@ from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
     from bench.cohort.spec import CohortSpec
-    from bench.runtime.backend import Availability
+    from bench.runtime.backends.base import Availability
     from bench.workspace import Workspace
 
 SCHEMAS = {
@@ -114,7 +114,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """
     from bench.environment import environment
     from bench.errors import BenchError
-    from bench.runtime.registry import availabilities
+    from bench.runtime.backends.registry import availabilities
 
     with reporting(as_json) as report:
         facts = environment()

@@ -63,11 +63,11 @@ def time(
     with reporting(as_json) as report:
         if list_backends:
             from bench.cli.reference import show_backends
-            from bench.runtime.registry import availabilities
+            from bench.runtime.backends.registry import availabilities
 
             show_backends(report, availabilities())
             return
-        from bench.runtime.registry import DEFAULT_BACKEND, require_backend
+        from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
         from bench.submission.store import LOCK
         from bench.timing.entries import Setup, time_entries
         from bench.timing.protocol import FULL, QUICK

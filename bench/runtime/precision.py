@@ -9,10 +9,10 @@ from typing import Final
 from bench.environment import Fact
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.runtime.backend import Arrays
-from bench.runtime.child import Worker, WorkerFailure
+from bench.runtime.backends.base import Arrays
+from bench.runtime.worker_process import Worker, WorkerFailure
 
-WORKER = "bench.runtime.precision_worker"
+WORKER = "bench.runtime.workers.precision"
 CONVERT_LIMIT_S: Final = 600.0
 
 # Precision → name and version of the transform; those not named run the file as it is.

@@ -16,17 +16,17 @@ from bench.cohort.images import read_batches
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
 from bench.onnx.interface import manifest_problems
-from bench.runtime.child import Failing, Worker, WorkerFailure
-from bench.runtime.confine import Confinement
-from bench.runtime.preprocess import image_tensor, table_inputs
-from bench.runtime.registry import DEFAULT_BACKEND, require_backend
-from bench.runtime.select import Values, picks_of
-from bench.runtime.wire import ArrayDict
+from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.inputs import image_tensor, table_inputs
+from bench.runtime.messages import ArrayDict
+from bench.runtime.outputs import Values, picks_of
+from bench.runtime.sandbox import Confinement
+from bench.runtime.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.manifest import Manifest, ModelInputs
 
 Progress = Callable[[int, int], None]
 
-WORKER = "bench.runtime.predict_worker"
+WORKER = "bench.runtime.workers.predict"
 _CODES: dict[Failing, str] = {
     "crashed": "model-crashed",
     "timeout": "model-timeout",

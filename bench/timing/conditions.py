@@ -10,7 +10,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
 from bench.environment import Fact, usable_cores
 from bench.files import sha256_file
-from bench.runtime.backend import Device
+from bench.runtime.backends.base import Device
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import Precision, ProtocolRecord, TimingRecord, device_slug
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.runtime.backend import Device
-from bench.runtime.device import device_of
+from bench.runtime.backends.base import Device
+from bench.runtime.backends.registry import device_of
 from bench.submission.packed import read_stamp, unpack
 from bench.submission.store import Submission, refuse_changed
 from bench.timing.conditions import conditions_of

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
-from bench.runtime.preprocess import image_tensor, table_inputs
+from bench.runtime.inputs import image_tensor, table_inputs
 from bench.submission.check_predictions import covered_rows
 from bench.submission.manifest import Manifest, ModelInputs
 

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from bench.cohort.cohort import Cohort
-from bench.runtime.child import Worker, WorkerFailure
+from bench.runtime.backends.registry import require_backend
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
-from bench.runtime.registry import require_backend
+from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import calibration_inputs, timed_inputs
 from bench.timing.record import Precision

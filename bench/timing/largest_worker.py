@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.runtime.predict_worker import repeated
-from bench.runtime.registry import require_backend
-from bench.runtime.serve import limit_memory, serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.registry import require_backend
+from bench.runtime.messages import limit_memory, read_message, serve, write_message
+from bench.runtime.workers.predict import repeated
 from bench.timing.measure import IN_FLIGHT
 
 

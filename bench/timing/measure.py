@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.environment import paused_garbage_collection
-from bench.runtime.backend import Arrays, Backend, Milliseconds, Session
+from bench.runtime.backends.base import Arrays, Backend, Milliseconds, Session
 from bench.timing.protocol import Protocol
 
 Clock = Callable[[], int]  # nanoseconds

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.runtime.child import Worker, WorkerFailure
+from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.timing.record import BatchTiming, Roofline
 
 WORKER = "bench.timing.roofline_worker"

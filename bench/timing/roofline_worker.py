@@ -9,9 +9,8 @@ from typing import BinaryIO
 import onnx
 
 from bench.onnx.cost import UncountedError, model_cost
-from bench.runtime.child import scrubbed
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.messages import read_message, serve, write_message
+from bench.runtime.worker_process import scrubbed
 from bench.timing.ceilings import cpu_ceilings, gpu_ceilings
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bench.runtime.child import Failing
+from bench.runtime.worker_process import Failing
 from bench.timing.device_trace import evidence, figures
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT

@@ -16,13 +16,13 @@ from bench.environment import Fact, environment, load_average, public_argv
 from bench.errors import Problem, raise_errors
 from bench.files import sha256_file
 from bench.onnx.interface import manifest_problems
-from bench.runtime.backend import Backend, Device
-from bench.runtime.child import Worker, WorkerFailure, remaining
-from bench.runtime.confine import Confinement
+from bench.runtime.backends.base import Backend, Device
+from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
-from bench.runtime.registry import DEFAULT_BACKEND, require_backend
-from bench.runtime.select import picks_of
+from bench.runtime.sandbox import Confinement
+from bench.runtime.worker_process import Worker, WorkerFailure, remaining
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.own_score import own_auroc

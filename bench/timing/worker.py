@@ -8,12 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bench.runtime.backend import Arrays, Session
-from bench.runtime.child import scrubbed
-from bench.runtime.registry import require_backend
-from bench.runtime.select import Pick, Values, select
-from bench.runtime.serve import limit_memory, peak_memory_mb, serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.base import Arrays, Session
+from bench.runtime.backends.registry import require_backend
+from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
+from bench.runtime.outputs import Pick, Values, select
+from bench.runtime.worker_process import scrubbed
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
 from bench.timing.telemetry import sampler_of_current_gpu

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from bench.cohort.cohort import Cohort
+from bench.runtime.backends.registry import backends
 from bench.runtime.predict import predict
-from bench.runtime.registry import backends
 from bench.timing.measure import latencies, timed_batches
 from bench.timing.protocol import QUICK
 from bench.timing.run import time_model
@@ -91,7 +91,9 @@ def test_with_and_without_a_graph_the_answers_are_equal(
     backend = usable(name)
     captured = backend.prepare(model, "fp32", 32)
     answers = captured.infer(IMAGES)
-    monkeypatch.setattr("bench.runtime.tensorrt_session.TensorRtSession._captured", lambda self: None)
+    monkeypatch.setattr(
+        "bench.runtime.backends.tensorrt_session.TensorRtSession._captured", lambda self: None
+    )
     plain = backend.prepare(model, "fp32", 32)
     assert plain.options["cuda_graph"] is False
     np.testing.assert_allclose(plain.infer(IMAGES)["scores"], answers["scores"], atol=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.timing.measure import latencies, timed_batches
 from bench.timing.protocol import FULL
 from tests.runtime.models import SIZE, build, save, value

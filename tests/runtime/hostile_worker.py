@@ -13,9 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench.runtime.confine import lacking_here
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.messages import read_message, serve, write_message
+from bench.runtime.sandbox import lacking_here
 
 
 def tried(act: Callable[[], Any]) -> str:

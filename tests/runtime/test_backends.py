@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.runtime.gpu import gpu_names
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
-from bench.runtime.registry import availabilities, backends, require_backend
+from bench.runtime.backends.gpu import gpu_names
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
+from bench.runtime.backends.registry import availabilities, backends, require_backend
 from tests.runtime.models import SIZE, linear_model, linear_weights, save
 
 NAMES = [
@@ -42,7 +42,7 @@ def test_every_backend_says_whether_it_is_ready_within_a_second() -> None:
 
 def test_asking_loads_no_heavy_library() -> None:
     code = (
-        "import sys; from bench.runtime.registry import availabilities; availabilities(); "
+        "import sys; from bench.runtime.backends.registry import availabilities; availabilities(); "
         "print([m for m in ('torch', 'onnxruntime', 'onnx', 'pandas', 'tensorrt') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -62,7 +62,7 @@ def test_a_gpu_backend_without_a_gpu_exits_3_with_a_remedy(name: str) -> None:
 
 
 def test_missing_packages_and_a_missing_gpu_are_said_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.runtime.gpu.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.runtime.backends.gpu.find_spec", lambda name: None)
     answer = backends()["tensorrt"].availability()
     assert "not installed: tensorrt" in answer.reason.lower()
     assert "pynvml" in answer.reason
@@ -80,7 +80,7 @@ def test_unknown_backends_and_precisions() -> None:
 
 
 def test_without_onnxruntime_the_cpu_backend_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.runtime.onnxruntime_cpu.find_spec", lambda name: None)
+    monkeypatch.setattr("bench.runtime.backends.onnxruntime_cpu.find_spec", lambda name: None)
     with pytest.raises(BenchError) as caught:
         require_backend("onnxruntime-cpu")
     assert caught.value.exit_code == 3

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.runtime.child import Worker, WorkerFailure, remaining, scrubbed
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.messages import read_message, write_message
+from bench.runtime.worker_process import Worker, WorkerFailure, remaining, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.failing_worker"
@@ -140,7 +140,7 @@ def test_leaving_ends_the_process() -> None:
 
 def test_an_interrupted_parent_takes_its_worker_along() -> None:
     code = (
-        "from bench.runtime.child import Worker\n"
+        "from bench.runtime.worker_process import Worker\n"
         f"with Worker({WORKER!r}, 60) as worker:\n"
         "    worker.send({'end': 'hang'})\n"
         "    print(worker._process.pid, flush=True)\n"

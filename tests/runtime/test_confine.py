@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.runtime.child import Worker, WorkerFailure
-from bench.runtime.confine import Confinement
+from bench.runtime.sandbox import Confinement
+from bench.runtime.worker_process import Worker, WorkerFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.hostile_worker"

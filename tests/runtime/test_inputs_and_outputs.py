@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.errors import BenchError
-from bench.runtime.preprocess import image_tensor, table_inputs
-from bench.runtime.select import Pick, picks_of, select
+from bench.runtime.inputs import image_tensor, table_inputs
+from bench.runtime.outputs import Pick, picks_of, select
 from bench.submission.manifest import ImageInput
 from tests.runtime.models import SPEC, manifest, tiny_cohort
 

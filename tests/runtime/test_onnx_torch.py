@@ -11,7 +11,7 @@ from onnx import helper
 
 from bench.environment import package_versions
 from bench.onnx.half_precision import cast_model
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.timing.measure import latencies, timed_batches
 from tests.runtime.models import SIZE, build, cnn_model, linear_model, save, value, with_age_and_sex
 from tests.timing.fakes import SHORT
@@ -23,7 +23,7 @@ from bench.onnx.to_torch import (  # noqa: E402
     UnsupportedOperatorError,
     to_torch,
 )
-from bench.runtime.torch_backend import TorchBackend  # noqa: E402
+from bench.runtime.backends.torch import TorchBackend  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(0, 1, (3, 4, 9, 8)).astype(np.float32)

@@ -12,9 +12,9 @@ from onnx import helper
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
-from bench.runtime.confine import Confinement
 from bench.runtime.predict import Limits, predict
-from bench.runtime.predict_worker import repeated
+from bench.runtime.sandbox import Confinement
+from bench.runtime.workers.predict import repeated
 from tests.runtime.models import (
     SIZE,
     build,

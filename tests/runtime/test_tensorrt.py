@@ -16,11 +16,11 @@ import pytest
 
 from bench.onnx.half_precision import cast_model
 from bench.onnx.interface import check_model
-from bench.runtime import tensorrt_build, tensorrt_session
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.backends import tensorrt_build, tensorrt_session
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.backends.tensorrt_build import Engine, EngineError, build_engine, check_precision
+from bench.runtime.backends.tensorrt_session import check_engine_types, engine_layer_types, load_engine
 from bench.runtime.precision import convert
-from bench.runtime.tensorrt_build import Engine, EngineError, build_engine, check_precision
-from bench.runtime.tensorrt_session import check_engine_types, engine_layer_types, load_engine
 from tests.runtime.models import SIZE, SPEC, build, linear_model, linear_weights, manifest, save, value
 from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
 from tests.runtime.test_precision import conv_model
@@ -114,7 +114,7 @@ def test_the_baselines_networks_are_built_in_every_precision(
     torch = pytest.importorskip("torch")
     pytest.importorskip("monai")
     from baselines.networks import Network
-    from bench.runtime.torch_backend import TorchBackend
+    from bench.runtime.backends.torch import TorchBackend
 
     path = tmp_path / "network.onnx"
     with warnings.catch_warnings():
@@ -263,7 +263,8 @@ def test_an_engine_of_another_precision_is_refused(precision: str, types: dict[s
 
 def test_the_module_is_not_imported_before_it_is_asked_for() -> None:
     code = (
-        "import sys, bench.runtime.registry; print(any('tensorrt' in m.split('.')[0] for m in sys.modules))"
+        "import sys, bench.runtime.backends.registry; "
+        "print(any('tensorrt' in name.split('.')[0] for name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.runtime.tensorrt_build import Engine, EngineError
-from bench.runtime.tensorrt_session import TensorRtSession, load_engine
+from bench.runtime.backends.tensorrt_build import Engine, EngineError
+from bench.runtime.backends.tensorrt_session import TensorRtSession, load_engine
 
 torch = pytest.importorskip("torch")
 

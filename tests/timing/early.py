@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.runtime.backend import Arrays
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
+from bench.runtime.backends.base import Arrays
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
 
 VARIABLE = "EARLY_KIND"
 DELAY_S = 0.004
@@ -81,7 +81,7 @@ class Early(OnnxRuntimeCpu):
 
 
 if __name__ == "__main__":
-    from bench.runtime.serve import serve
+    from bench.runtime.messages import serve
     from bench.timing import worker
 
     worker.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[assignment]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.environment import Fact
-from bench.runtime.backend import Arrays, Availability, Device, Milliseconds
+from bench.runtime.backends.base import Arrays, Availability, Device, Milliseconds
 from bench.timing.protocol import Protocol
 
 SHORT = Protocol(

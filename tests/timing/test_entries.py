@@ -164,7 +164,7 @@ def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Works
 def test_a_library_that_crashes_while_it_is_asked_is_said(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.runtime.device.WORKER", "tests.runtime.failing_worker")
+    monkeypatch.setattr("bench.runtime.backends.registry.WORKER", "tests.runtime.failing_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     (found,) = time_entries(configurations(board, "one"), setup(board, cohort, 1))
     assert [p.code for p in found.problems] == ["backend-unavailable"]

@@ -16,8 +16,8 @@ from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import sha256_file, write_json
 from bench.metrics.discrimination import auroc
-from bench.runtime.confine import KEPT_VARIABLES
 from bench.runtime.predict import Limits, predict
+from bench.runtime.sandbox import KEPT_VARIABLES
 from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.run import time_model
 from tests.runtime.models import (
@@ -240,7 +240,7 @@ def test_a_backend_that_answers_early_is_a_failed_row(
     monkeypatch.setattr("bench.timing.run.WORKER", "tests.timing.early")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("EARLY_KIND", kind)
-    monkeypatch.setattr("bench.runtime.confine.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
+    monkeypatch.setattr("bench.runtime.sandbox.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "failed"
     assert "handed over before" in message or "before its work is done" in message
@@ -274,7 +274,7 @@ def test_batch_sizes_that_make_no_sense(cohort: Cohort, model: Path, batches: tu
 def test_a_backend_that_cannot_be_had_exits_3(
     cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.runtime.gpu.gpu_names", lambda: ())
+    monkeypatch.setattr("bench.runtime.backends.gpu.gpu_names", lambda: ())
     with pytest.raises(BenchError) as caught:
         time_model(model, manifest(), cohort, None, backend="tensorrt", protocol=SHORT)
     assert caught.value.exit_code == 3

@@ -10,7 +10,7 @@ import pytest
 from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.runtime.backend import Device
+from bench.runtime.backends.base import Device
 from bench.timing.conditions import Conditions
 from bench.timing.protocol import FULL, QUICK
 from bench.timing.record import Roofline, TimingRecord

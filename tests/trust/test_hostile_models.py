@@ -100,7 +100,7 @@ def test_a_hostile_model_is_a_finding_and_the_board_goes_on(
     assert "good" in cli("board").stdout
 
 
-@pytest.mark.parametrize("place", ["check", "predict"])
+@pytest.mark.parametrize("place", ["accept", "predict"])
 def test_a_crash_of_the_parser_or_the_runtime_is_a_finding(
     place: str, submit: Any, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,10 +12,9 @@ import onnx
 
 from bench.environment import Fact
 from bench.onnx.half_precision import cast_model, tensor_types
-from bench.runtime.backend import Arrays
-from bench.runtime.child import scrubbed
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.base import Arrays
+from bench.runtime.messages import read_message, serve, write_message
+from bench.runtime.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

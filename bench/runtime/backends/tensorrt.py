@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.runtime.backend import Availability, Device
-from bench.runtime.gpu import cuda_device, gpu_availability
-from bench.runtime.tensorrt_build import build_engine
-from bench.runtime.tensorrt_session import TensorRtSession, load_engine
+from bench.runtime.backends.base import Availability, Device
+from bench.runtime.backends.gpu import cuda_device, gpu_availability
+from bench.runtime.backends.tensorrt_build import build_engine
+from bench.runtime.backends.tensorrt_session import TensorRtSession, load_engine
 
 
 class TensorRtBackend:

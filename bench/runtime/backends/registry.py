@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, did_you_mean
-from bench.runtime.backend import Availability, Backend
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeCpu
-from bench.runtime.onnxruntime_gpu import OnnxRuntimeGpu
-from bench.runtime.tensorrt_backend import TensorRtBackend
-from bench.runtime.torch_backend import TorchBackend
+from bench.runtime.backends.base import Availability, Backend, Device
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from bench.runtime.backends.onnxruntime_gpu import OnnxRuntimeGpu
+from bench.runtime.backends.tensorrt import TensorRtBackend
+from bench.runtime.backends.torch import TorchBackend
+from bench.runtime.worker_process import Worker, WorkerFailure
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
 
@@ -63,3 +66,23 @@ def require_backend(name: str, precision: str = "fp32") -> Backend:
         message = f"{backend.label} runs models in {', '.join(backend.precisions)} here, not in {precision}."
         raise BenchError(Problem("precision-unsupported", message), EXIT_ENVIRONMENT)
     return backend
+
+
+WORKER = "bench.runtime.workers.device"
+LIMIT_S: Final = 120.0
+
+
+def device_of(backend: str) -> Device:
+    """The processor of an available backend, with the versions between it and a model.
+
+    Raises:
+        BenchError: Its library crashed or refused (``backend-unavailable``, exit 3).
+    """
+    try:
+        with Worker(WORKER, LIMIT_S) as worker:
+            worker.send({"backend": backend})
+            answer, _ = worker.receive()
+    except WorkerFailure as failure:
+        message = f"{backend} could not say what it computes on. {failure.message}"
+        raise BenchError(Problem("backend-unavailable", message), EXIT_ENVIRONMENT) from failure
+    return Device(answer["name"], is_gpu=answer["is_gpu"], facts=answer["facts"])

@@ -1,6 +1,6 @@
 """Confines a worker before it loads a stranger's file: limits, no network, nothing written, no program run.
 
-Run as ``python -m bench.runtime.confine LIMITS MODULE``, where LIMITS is the JSON of a `Confinement`. It must
+Run as ``python -m bench.runtime.sandbox LIMITS MODULE``, where LIMITS is the JSON of a `Confinement`. It must
 come before any library starts a thread, so that it imports the standard library only. What the system does
 not allow is left out and named in the variable `LACKING`; the rest still holds.
 """

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from bench.environment import Fact
 from bench.files import sha256_bytes
-from bench.runtime.backend import Arrays, Milliseconds
-from bench.runtime.cuda_events import event_times
-from bench.runtime.tensorrt_build import Engine, EngineError, collecting_logger, failure
+from bench.runtime.backends.base import Arrays, Milliseconds
+from bench.runtime.backends.gpu import event_times
+from bench.runtime.backends.tensorrt_build import Engine, EngineError, collecting_logger, failure
 
 _FORMAT = re.compile(r"\b(FP32|FP16|BF16|BFloat16|INT8|FP8|Half|Float)\b", re.IGNORECASE)
 _WORDS = {"half": "fp16", "float": "fp32", "bfloat16": "bf16"}

@@ -7,13 +7,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bench.runtime.backend import Arrays
-from bench.runtime.child import scrubbed
-from bench.runtime.confine import lacking_here
-from bench.runtime.registry import require_backend
-from bench.runtime.select import Pick, select
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.base import Arrays
+from bench.runtime.backends.registry import require_backend
+from bench.runtime.messages import read_message, serve, write_message
+from bench.runtime.outputs import Pick, select
+from bench.runtime.sandbox import lacking_here
+from bench.runtime.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -8,8 +8,7 @@ from typing import BinaryIO
 from bench.cohort.spec import CohortSpec
 from bench.documents import parse
 from bench.onnx.interface import check_model
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.messages import read_message, serve, write_message
 from bench.submission.manifest import Manifest
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from bench.environment import Fact, cpu_name, usable_cores
-from bench.runtime.backend import Arrays, Availability, Device, Milliseconds
+from bench.runtime.backends.base import Arrays, Availability, Device, Milliseconds
 
 PROVIDER = "CPUExecutionProvider"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
 
 from bench.environment import Fact, package_versions
-from bench.runtime.backend import Availability, Device
+from bench.runtime.backends.base import Availability, Device, Milliseconds
 
 
 def gpu_names() -> tuple[str, ...]:
@@ -73,3 +76,22 @@ def gpu_availability(packages: Sequence[str], install: str, distribution: str = 
         return Availability(True)
     text = "; ".join(reasons)
     return Availability(False, f"{text[0].upper()}{text[1:]}.", "; ".join(remedies))
+
+
+def event_times(torch: Any, stream: Any, run: Callable[[], object], runs: int) -> Milliseconds:
+    """(runs,) milliseconds between two device events around each run.
+
+    Args:
+        torch: The module.
+        stream: What `run` puts its work on.
+        run: Starts one run and does not wait for it.
+        runs: How many.
+    """
+    pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(runs)]
+    with torch.cuda.stream(stream):
+        for start, end in pairs:
+            start.record(stream)
+            run()
+            end.record(stream)
+    stream.synchronize()
+    return np.array([start.elapsed_time(end) for start, end in pairs])

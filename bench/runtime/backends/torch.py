@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.environment import Fact, package_versions
-from bench.runtime.backend import Availability, Device
-from bench.runtime.gpu import cuda_device, gpu_availability
+from bench.runtime.backends.base import Availability, Device
+from bench.runtime.backends.gpu import cuda_device, gpu_availability
 
 if TYPE_CHECKING:
-    from bench.runtime.torch_session import Execution, TorchSession
+    from bench.runtime.backends.torch_session import Execution, TorchSession
 
 _INSTALL = "pip install 'chexchobench[onnx]' torch"
 _CPU_BUILD = "PyTorch here is a build without CUDA"
@@ -56,7 +56,7 @@ class TorchBackend:
         import torch
 
         from bench.onnx.to_torch import CONVERTER, to_torch
-        from bench.runtime.torch_session import prepared
+        from bench.runtime.backends.torch_session import prepared
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         found = to_torch(onnx.load(onnx_path, load_external_data=False))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.environment import Fact
-from bench.runtime.backend import Arrays, Milliseconds
-from bench.runtime.cuda_events import event_times
+from bench.runtime.backends.base import Arrays, Milliseconds
+from bench.runtime.backends.gpu import event_times
 
 Execution = Literal["eager", "compile", "cudagraph"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bench.runtime.backend import Availability, Device
-from bench.runtime.gpu import cuda_device, gpu_availability
-from bench.runtime.onnxruntime_cpu import OnnxRuntimeSession
+from bench.runtime.backends.base import Availability, Device
+from bench.runtime.backends.gpu import cuda_device, gpu_availability
+from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeSession
 
 _DISTRIBUTION: Final = "onnxruntime-gpu"
 

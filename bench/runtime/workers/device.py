@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from bench.runtime.registry import backends
-from bench.runtime.serve import serve
-from bench.runtime.wire import read_message, write_message
+from bench.runtime.backends.registry import backends
+from bench.runtime.messages import read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -16,8 +16,8 @@ from typing import Any, Literal, cast, get_args
 
 import numpy.typing as npt
 
-from bench.runtime.confine import Confinement, scarce_environment
-from bench.runtime.wire import ArrayDict, Header, read_message, write_message
+from bench.runtime.messages import ArrayDict, Header, read_message, write_message
+from bench.runtime.sandbox import Confinement, scarce_environment
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
 _MEMORY_WORDS = ("bad_alloc", "memoryerror", "cannot allocate memory", "out of memory", "failed to allocate")
@@ -41,7 +41,7 @@ class Worker:
     """A process that runs a module and exchanges messages with us.
 
     Args:
-        module: Run as ``python -m module``; it calls `bench.runtime.serve.serve`.
+        module: Run as ``python -m module``; it calls `bench.runtime.messages.serve`.
         limit_s: The process is killed when it has lived so long.
         confinement: What it may use, where it reads a stranger's file; None for a worker of our own.
 

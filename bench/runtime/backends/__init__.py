@@ -1,0 +1,1 @@
+"""Backends: libraries that run an ONNX file, behind one interface."""

@@ -1,0 +1,1 @@
+"""Worker processes of the runtime; each module is started with `python -m`."""
