@@ -11,7 +11,7 @@ from pydantic import Field
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
 from bench.documents import Document
-from bench.scoring.ledger import Attempt
+from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Flag, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Track
 from bench.timing.record import TimingRecord

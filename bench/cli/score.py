@@ -62,7 +62,7 @@ def score(
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import paused_garbage_collection, usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
-    from bench.scoring import ledger
+    from bench.scoring import attempts
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import LOCK, list_submissions
@@ -73,7 +73,7 @@ def score(
         if folder.is_dir():
             with locked(folder / LOCK):
                 recover_folders(folder)
-                clear_parts(folder / ledger.FOLDER)
+                clear_parts(folder / attempts.FOLDER)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
         refuse_mixed(list_submissions(folder), entries, replicates, seed, board=space.board(opened.spec.id))

@@ -9,7 +9,7 @@ from pydantic import Field
 from bench.board.model import Board, Standing, TestSet, Twins
 from bench.documents import Document
 from bench.publish.releases import ReleaseRecord
-from bench.scoring.ledger import Attempt
+from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Estimate, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Reported
 from bench.timing.record import TimingRecord

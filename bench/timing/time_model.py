@@ -10,22 +10,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 import bench
 from bench.cohort.cohort import Cohort
 from bench.environment import Fact, environment, load_average, public_argv
-from bench.errors import Problem, raise_errors
+from bench.errors import BenchError, Problem, raise_errors
 from bench.files import sha256_file
+from bench.metrics.discrimination import auroc
 from bench.onnx.interface import manifest_problems
 from bench.runtime.backends.base import Backend, Device
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
-from bench.runtime.predict import Limits
+from bench.runtime.predict import Limits, predict
 from bench.runtime.sandbox import Confinement
 from bench.runtime.worker_process import Worker, WorkerFailure, remaining
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
-from bench.timing.own_score import own_auroc
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord
 from bench.timing.roofline import measure_roofline, with_limit
@@ -34,7 +36,7 @@ from bench.timing.rows import BUILD_FACTS, BlockAnswer, Values, ended_row, measu
 Progress = Callable[[int, int], None]
 Keep = Callable[[TimingRecord], object]
 
-WORKER = "bench.timing.worker"
+WORKER = "bench.timing.workers.block"
 DEFAULT_BATCHES = (1, 8, 32)
 OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images, the others these
 
@@ -226,3 +228,27 @@ def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnsw
         answer = BlockAnswer(*worker.receive())
     job.options = {k: v for k, v in answer.header["options"].items() if k not in BUILD_FACTS}
     return answer
+
+
+def own_auroc(
+    model: Path, manifest: Manifest, cohort: Cohort, backend: str, precision: str, limits: Limits | None
+) -> dict[str, float]:
+    """Binary target → AUROC on all test images, of a model that was put into another precision.
+
+    Targets that are not predicted or have one class only are left out, and so is everything where the model
+    does not run: the rows of the record say how it ended.
+    """
+    rows = cohort.rows("test")
+    try:
+        found = predict(model, manifest, cohort, rows, backend=backend, precision=precision, limits=limits)
+    except BenchError:
+        return {}
+    scores: dict[str, float] = {}
+    for target in cohort.spec.binary_targets:
+        if target.name in found:
+            labels = cohort.targets[target.name][rows]
+            known = ~np.isnan(labels)
+            value = auroc(labels[known], found[target.name][known])
+            if value is not None:
+                scores[target.name] = float(value)
+    return scores
