@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from bench.board.inputs import ScorecardSummary
 from bench.board.model import Board, TargetBoard, TestSet
-from bench.board.outline import ScorecardSummary
-from bench.board.target_board import Contender, target_board, unranked
+from bench.board.ranking import Contender, target_board, unranked
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.summary import test_resolution

@@ -127,7 +127,7 @@ class Entry:
         manifest: What its authors say of it.
         scorecard: Its numbers.
         timings: Its measured speed.
-        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.outline`.
+        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.inputs`.
         attempts: What was ever scored under its slug.
         team_attempts: What its team had scored of any entry.
     """

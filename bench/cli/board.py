@@ -30,8 +30,8 @@ def board(
 
     Example: bench board --target slvh
     """
-    from bench.board.outline import ScorecardSummary
-    from bench.board.stored import load_board
+    from bench.board.inputs import ScorecardSummary
+    from bench.board.load import load_board
     from bench.environment import paused_garbage_collection
     from bench.errors import BenchError, Problem, did_you_mean
 
@@ -104,7 +104,7 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
 
 
 def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
-    from bench.publish.rows import rank_text
+    from bench.publish.board_table import rank_text
 
     rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
     for standing in shown.standings:

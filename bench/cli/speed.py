@@ -8,14 +8,14 @@ from bench.cli.output import Report, table
 
 if TYPE_CHECKING:
     from bench.board.model import LoadedBoard
-    from bench.board.speed import SpeedColumn, SpeedRow
+    from bench.board.pareto import SpeedColumn, SpeedRow
 
 HEADINGS = ["entry", "AUROC", "p50 ms", "images/s", "of limit", "front", "remark"]
 
 
 def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
     """Shows every setting in which entries were timed, at batch 1; ranked entries first."""
-    from bench.board.speed import speed_columns
+    from bench.board.pareto import speed_columns
 
     columns = speed_columns(loaded.entries.values(), target)
     report.result(target=target, batch=1, speed=[_plain(column) for column in columns])

@@ -131,16 +131,14 @@ def test_an_interruption_keeps_the_rows_before_it(
 def test_an_entry_that_cannot_be_timed_does_not_stop_the_others(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.timing import time_entries
-
-    real = time_entries.time_model
+    from bench.timing.time_model import time_model as real
 
     def failing(model: Path, *args: object, **kwargs: object) -> object:
         if kwargs["slug"] == "one":
             raise BenchError(Problem("precision-failed", "no such kernel"))
         return real(model, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(time_entries, "time_model", failing)
+    monkeypatch.setattr("bench.timing.time_entries.time_model", failing)
     told: list[Timed] = []
     found = time_entries(
         configurations(board, "one", "two"), setup(board, cohort, 1), told=lambda t: told.append(t)

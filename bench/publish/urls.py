@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.board.model import LoadedBoard
@@ -114,3 +115,28 @@ def _mixed(loaded: LoadedBoard) -> Iterator[Problem]:
     if other:
         message = f"{len(other)} scorecards are of another split than the board, first {min(other)!r}."
         yield Problem("site-input", message, where=loaded.spec.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file to be.
+
+    Attributes:
+        path: Relative to the site's folder, with forward slashes.
+        key: Digest of everything that `render` reads; an equal key means equal bytes.
+        render: Makes the bytes.
+    """
+
+    path: str
+    key: str
+    render: Callable[[], bytes]
+
+
+def digest(*parts: str | bytes) -> str:
+    """SHA-256 of the parts with their lengths, so that moving text between parts changes it."""
+    summary = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        summary.update(f"{len(data)}:".encode())
+        summary.update(data)
+    return summary.hexdigest()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bench.publish.board_table import PAGE_ROWS, BoardTable, Row
 from bench.publish.format import NOT_AVAILABLE, decimal, interval, sentence
-from bench.publish.place import Place
-from bench.publish.rows import PAGE_ROWS, BoardTable, Row
+from bench.publish.urls import Place
 from bench.scoring.scorecard import SubgroupScore
 
 Key = tuple[str, str]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.board.model import LoadedBoard, Standing
-from bench.publish.charts.ranks import RankRow, rank_chart
+from bench.publish.board_table import BoardTable, Row
+from bench.publish.charts.cells import RankRow, rank_chart
 from bench.publish.format import NOT_AVAILABLE, decimal, interval, percent
-from bench.publish.rows import BoardTable, Row
 
 CHART_ROWS = 60
 MAX_PICKED = 4

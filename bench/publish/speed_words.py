@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from bench.board import speed
+from bench.board import pareto
 from bench.board.model import Entry
-from bench.board.speed import Setting, setting_of
+from bench.board.pareto import Setting, setting_of
 from bench.publish.format import NOT_AVAILABLE, percent, printable, sentence, significant
 from bench.timing.record import BatchTiming, Roofline, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
@@ -44,7 +44,7 @@ def record_at(entry: Entry, setting: Setting | None) -> TimingRecord | None:
 
 def verdict(row: BatchTiming) -> tuple[str, str]:
     """Why a row is not ranked, as a word and a sentence; both empty where it is ranked."""
-    word, why = speed.verdict(row)
+    word, why = pareto.verdict(row)
     word = word.replace("-", " ")
     return word, sentence(why or UNEXPLAINED.get(word, f"The run ended as {word}")) if word else ""
 

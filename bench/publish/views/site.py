@@ -12,15 +12,13 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from bench import __version__
 from bench.errors import BenchError, Problem, catalogue
 from bench.files import canonical_json
-from bench.publish.changes import atom, changes, json_feed, robots, sitemap
-from bench.publish.cohort_pages import CohortPages
-from bench.publish.content import document
-from bench.publish.documents import PUBLISHED
 from bench.publish.exports import schema
-from bench.publish.page import Page, digest
-from bench.publish.place import Place, up
+from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
 from bench.publish.releases import Release, release_pages
-from bench.publish.templates import environment
+from bench.publish.schemas import PUBLISHED
+from bench.publish.templates import document, environment
+from bench.publish.urls import Page, Place, digest, up
+from bench.publish.views.cohort import CohortPages
 
 COHORT_LINKS = (
     ("board", "index.html", "Leaderboard"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.board.model import Board, Standing
-from bench.publish.compare_view import p_text
 from bench.publish.format import decimal, estimate, interval, metric_label, percent, sentence
+from bench.publish.views.compare import p_text
 from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
 
 RECALIBRATED = ("brier", "ece", "calibration_slope", "calibration_in_the_large")

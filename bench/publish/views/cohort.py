@@ -8,21 +8,26 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
+from bench.board.load import whole_scorecard
 from bench.board.model import Entry, Standing, Twins
-from bench.board.stored import whole_scorecard
-from bench.publish.badge import badge
-from bench.publish.bibtex import cohort_bibtex
-from bench.publish.board_view import board_view, describe
-from bench.publish.compare_view import compare_view
-from bench.publish.cv5_view import cv5_view
-from bench.publish.documents import PUBLISHED, published_json
-from bench.publish.entry_view import entry_view
-from bench.publish.exports import leaderboard, leaderboard_csv, long_csv, published_entry, reported_entries
-from bench.publish.page import Page, digest
-from bench.publish.place import Place
-from bench.publish.rows import PAGE_ROWS, BoardTable, board_table, rank_text
-from bench.publish.speed_view import speed_view
-from bench.publish.subgroup_view import subgroup_view
+from bench.publish.board_table import PAGE_ROWS, BoardTable, board_table, rank_text
+from bench.publish.exports import (
+    badge,
+    cohort_bibtex,
+    leaderboard,
+    leaderboard_csv,
+    long_csv,
+    published_entry,
+    reported_entries,
+)
+from bench.publish.schemas import PUBLISHED, published_json
+from bench.publish.urls import Page, Place, digest
+from bench.publish.views.board import board_view, describe
+from bench.publish.views.compare import compare_view
+from bench.publish.views.cv5 import cv5_view
+from bench.publish.views.entry import entry_view
+from bench.publish.views.speed import speed_view
+from bench.publish.views.subgroups import subgroup_view
 
 
 class Renderer(Protocol):

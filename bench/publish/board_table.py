@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.board.model import Entry, LoadedBoard, Standing
-from bench.board.speed import Setting
+from bench.board.pareto import Setting
 from bench.publish.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence, significant
-from bench.publish.speed import BATCH, column_setting, record_at, setting_words, verdict
+from bench.publish.speed_words import BATCH, column_setting, record_at, setting_words, verdict
 from bench.scoring.scorecard import Estimate, TargetScore
 
 PAGE_ROWS = 200

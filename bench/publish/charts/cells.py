@@ -1,17 +1,43 @@
-"""Rank intervals of the first entries, with the share of replicates in which each comes first."""
+"""The small drawing of an interval within a table row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.svg import at, attributes, bar, chart, link, path, square, text, tooltip
 from bench.publish.format import fitting, percent
-from bench.publish.scales import Linear
+from bench.scoring.scorecard import Estimate
 
-WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 560, 18, 8
+WIDTH, HEIGHT = 108, 12
+
+
+def interval_axis(estimates: Iterable[Estimate | None]) -> Linear:
+    """One axis for all rows of a table, wide enough for every interval."""
+    known = [e for e in estimates if e is not None]
+    low, high = domain((limit for e in known for limit in (e.value, e.low, e.high)), within=(0, 1))
+    return Linear(low, high, 4, WIDTH - 4)
+
+
+def interval_cell(estimate: Estimate | None, axis: Linear) -> Markup:
+    """Point and interval on `axis`; nothing where the value is undefined or off the axis.
+
+    The row says the numbers in any case.
+    """
+    if estimate is None or estimate.value is None or not axis.low <= estimate.value <= axis.high:
+        return Markup("")
+    middle = HEIGHT // 2
+    whisker = ""
+    if estimate.low is not None and estimate.high is not None:
+        whisker = f'<path d="M{at(axis(estimate.low))} {middle}H{at(axis(estimate.high))}"/>'
+    dot = f'<circle cx="{at(axis(estimate.value))}" cy="{middle}" r="3"/>'
+    return Markup(f'<svg class="iv" aria-hidden="true" viewBox="0 0 {WIDTH} {HEIGHT}">{whisker}{dot}</svg>')
+
+
+CHART_WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 560, 18, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +65,7 @@ def rank_chart(rows: Sequence[RankRow], ranked: int, label: str) -> Markup:
         body.append(text(RIGHT + 20, bottom + 36, "first in replicates", "name"))
     body += [_row(row, axis, TOP + ROW * (index + 0.5)) for index, row in enumerate(rows)]
     title = f"Rank intervals, {label}: {len(rows)} of {ranked} ranked entries"
-    return chart(WIDTH, bottom + 44, "".join(body), title=title, css="wide", linked=True)
+    return chart(CHART_WIDTH, bottom + 44, "".join(body), title=title, css="wide", linked=True)
 
 
 def _row(row: RankRow, axis: Linear, y: float) -> str:

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from bench.publish.format import decimal, printable
-from bench.publish.place import Place
+from bench.publish.urls import Place
 
 FEED_ENTRIES = 50
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.board.model import LoadedBoard, Standing, TargetBoard
-from bench.publish.compare_view import p_text
+from bench.publish.board_table import rank_text
 from bench.publish.format import decimal, estimate, interval
-from bench.publish.rows import rank_text
+from bench.publish.views.compare import p_text
 
 
 @dataclass(frozen=True, slots=True)

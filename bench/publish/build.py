@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.board.model import LoadedBoard
-from bench.errors import BenchError, Problem
-from bench.files import atomic_folder, canonical_json, locked, recover_folders
-from bench.publish.page import Page
-from bench.publish.pages import Site, site_pages
-from bench.publish.place import places
-from bench.publish.releases import Release
+from bench.errors import BenchError, Problem, raise_errors
+from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
+from bench.publish.checks.site import check_site
+from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of
 from bench.publish.templates import site_sources
+from bench.publish.urls import Page, places
+from bench.publish.views.site import Site, site_pages
+from bench.submission.store import LOCK
 
 BUILD_RECORD = ".build.json"
 """Path → key of every file, kept beside the pages so that the next build makes only what changed."""
@@ -141,3 +144,35 @@ def _keys(out: Path) -> dict[str, str]:
 
 def _with_slash(base: str) -> str:
     return base if base.endswith("/") else f"{base}/"
+
+
+def freeze(
+    boards: Sequence[LoadedBoard], name: str, folder: Path, *, built_from: str = "", day: datetime.date
+) -> Path:
+    """Keeps the site of these boards as release `name`.
+
+    Args:
+        boards: One for each cohort; the first is at the root of the release.
+        name: Name of the release.
+        folder: Where releases are kept.
+        built_from: What the boards were built from, such as a commit.
+        day: The day that the release bears.
+
+    Returns:
+        The archive.
+
+    Raises:
+        BenchError: The name cannot be used (``release-name``), or a page fails a check of `bench site check`.
+    """
+    check_release_name(name, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        pages, kept, site = (Path(temporary) / part for part in ("pages", "kept", "site"))
+        build_site(boards, pages, built_from=built_from, release=name)
+        archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
+        build_site(boards, site, built_from=built_from, releases=read_releases(kept))
+        raise_errors(check_site(site))
+        with locked(folder / LOCK):
+            clear_parts(folder)
+            check_release_name(name, folder)  # another process may have taken it meanwhile
+            write_atomic(folder / archive.name, archive.read_bytes())
+    return folder / archive.name
