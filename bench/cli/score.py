@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.board import say_waiting
-from bench.cli.figures import interval
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -20,7 +19,7 @@ from bench.cli.options import (
     open_cohort,
     workspace,
 )
-from bench.cli.output import Report, progress, reporting, table
+from bench.cli.output import Report, interval, progress, reporting, table
 
 if TYPE_CHECKING:
     from bench.scoring.scorecard import Scorecard

@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from baselines.api import Choices, silent
-from baselines.encoder import encode, open_encoder
-from baselines.probe import STRENGTHS, fit_probe
+from baselines.probe.encoder import encode, open_encoder
+from baselines.probe.head import STRENGTHS, fit_probe
 from baselines.registry import find_baseline
 from baselines.run import How, run_baseline
 from baselines.views import make_task

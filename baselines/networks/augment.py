@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from baselines.recipe import Augmentation
+from baselines.networks.recipe import Augmentation
 
 
 def augmented(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:

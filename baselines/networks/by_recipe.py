@@ -28,19 +28,19 @@ def by_recipe(
     """
 
     def run(task: TrainingTask) -> Result:
-        from baselines.network_run import run_recipe
-        from baselines.recipe import load_recipe
+        from baselines.networks.recipe import load_recipe
+        from baselines.networks.run import run_recipe
 
         return run_recipe(task, load_recipe(name, quick=task.quick, choices=task.choices))
 
     def side(quick: bool, choices: Choices) -> int:
-        from baselines.recipe import load_recipe
+        from baselines.networks.recipe import load_recipe
 
         return load_recipe(name, quick=quick, choices=choices).size
 
     def check(quick: bool, choices: Choices) -> None:
-        from baselines.fit import require_devices
-        from baselines.recipe import load_recipe
+        from baselines.networks.recipe import load_recipe
+        from baselines.networks.train import require_devices
 
         require_devices(load_recipe(name, quick=quick, choices=choices))
 

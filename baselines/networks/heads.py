@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from baselines.networks import known_sex
+from baselines.networks.models import known_sex
 from bench.cohort.spec import LabelRule
 
 LEAST_SPREAD = 0.05  # of a measurement, so that no likelihood grows without bound

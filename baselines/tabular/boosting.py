@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from baselines.api import TrainingTask, Values
-from baselines.tabular import Matrix
+from baselines.tabular.fit import Matrix
 
 MOST_TREES = 200
 QUICK_TREES = 40

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from baselines.recipe import NetworkName
+from baselines.networks.recipe import NetworkName
 
 PIXEL_MEAN = 0.5
 PIXEL_STD = 0.25

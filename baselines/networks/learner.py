@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from baselines.augment import augmented
-from baselines.heads import Head
-from baselines.networks import Network
-from baselines.recipe import Recipe
-from baselines.tensors import Batch
+from baselines.networks.augment import augmented
+from baselines.networks.heads import Head
+from baselines.networks.models import Network
+from baselines.networks.recipe import Recipe
+from baselines.networks.tensors import Batch
 
 WHITE = 255.0
 

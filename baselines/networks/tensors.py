@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from baselines.api import DecodedImages, LabelledImages, Pixels, Progress, UnlabelledImages
-from baselines.features import age_years, male
+from baselines.tabular.features import age_years, male
 
 READ_BATCH = 128
 FILLING = -1  # a row that is there to make batches equal: its labels do not count

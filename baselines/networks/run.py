@@ -9,14 +9,14 @@ import torch
 
 from baselines.api import Result, TrainingTask, Values, silent
 from baselines.describe import describe
-from baselines.fit import bounded_threads, fit
-from baselines.heads import BinaryHead, EchoHead, Head
-from baselines.learner import WHITE, Learner
-from baselines.onnx_export import export_onnx
-from baselines.recipe import Recipe
-from baselines.run_record import begin_run, end_run, is_first
-from baselines.tabular import require_val
-from baselines.tensors import Arrays, load_arrays, ordered_batches
+from baselines.networks.export import export_onnx
+from baselines.networks.heads import BinaryHead, EchoHead, Head
+from baselines.networks.learner import WHITE, Learner
+from baselines.networks.recipe import Recipe
+from baselines.networks.run_record import begin_run, end_run, is_first
+from baselines.networks.tensors import Arrays, load_arrays, ordered_batches
+from baselines.networks.train import bounded_threads, fit
+from baselines.tabular.fit import require_val
 from bench.errors import BenchError, Problem
 
 MODEL = "model.onnx"

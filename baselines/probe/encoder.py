@@ -24,7 +24,7 @@ from bench.submission.manifest import ImageInput, ModelInputs, Text
 BATCH = 32
 START_S, IMAGE_S = 120.0, 5.0  # that the encoder's process may take
 MEMORY_MB = 16_384
-WORKER = "baselines.encode_worker"
+WORKER = "baselines.probe.encode_worker"
 CODE = "baseline-encoder"
 
 Features = npt.NDArray[np.float32]

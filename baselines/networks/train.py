@@ -17,11 +17,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from baselines.api import Progress
-from baselines.curves import EpochRecord, write_curves
-from baselines.learner import Learner
-from baselines.recipe import Recipe
-from baselines.run_record import CHECKPOINTS
-from baselines.tensors import Arrays, ordered_batches, training_batches
+from baselines.networks.curves import EpochRecord, write_curves
+from baselines.networks.learner import Learner
+from baselines.networks.recipe import Recipe
+from baselines.networks.run_record import CHECKPOINTS
+from baselines.networks.tensors import Arrays, ordered_batches, training_batches
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 BEST = "best"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from baselines.api import Values
-from baselines.encoder import Encoder, Features
+from baselines.probe.encoder import Encoder, Features
 from bench.files import atomic_path
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))  # inverse penalties, strongest penalty first

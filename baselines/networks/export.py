@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from baselines.learner import Learner
+from baselines.networks.learner import Learner
 from bench.files import atomic_path
 from bench.submission.manifest import ImageInput, ModelInputs
 

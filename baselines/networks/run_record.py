@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from baselines.api import LabelledImages, TrainingTask, UnlabelledImages
-from baselines.recipe import Recipe
+from baselines.networks.recipe import Recipe
 from bench.environment import environment
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import canonical_json, write_atomic, write_json
