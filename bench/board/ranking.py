@@ -32,7 +32,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class RankedEntry:
     """An entry with its scorecard and what it is ranked by.
 
     Attributes:
@@ -72,23 +72,23 @@ def unranked(card: Scorecard, target: str, reason: str = "") -> Standing:
 
 
 def target_board(
-    target: BinaryTarget, contenders: Sequence[Contender], others: Sequence[Standing], level: float
+    target: BinaryTarget, ranked_entries: Sequence[RankedEntry], others: Sequence[Standing], level: float
 ) -> TargetBoard:
     """Ranks all contenders that have an AUROC together; the others follow with the reason.
 
     Args:
         target: The target.
-        contenders: Entries of one track.
+        ranked_entries: Entries of one track.
         others: What follows in any case.
         level: Confidence of every statement.
     """
     name = target.name
-    doubts = {c.card.slug: _doubt(c, name) for c in contenders}
+    doubts = {c.card.slug: _doubt(c, name) for c in ranked_entries}
     ranked = sorted(
-        (c for c in contenders if doubts[c.card.slug] is None),
+        (c for c in ranked_entries if doubts[c.card.slug] is None),
         key=lambda c: (-(c.value(name) or 0.0), c.card.slug),
     )
-    last = [unranked(c.card, name, d) for c in contenders if (d := doubts[c.card.slug]) is not None]
+    last = [unranked(c.card, name, d) for c in ranked_entries if (d := doubts[c.card.slug]) is not None]
     last += others
     if not ranked:
         return TargetBoard(
@@ -135,7 +135,7 @@ def target_board(
     )
 
 
-def _doubt(contender: Contender, target: str) -> str | None:
+def _doubt(contender: RankedEntry, target: str) -> str | None:
     """Why an entry cannot be ranked: empty where its scorecard says why there is no AUROC; None if it can."""
     if contender.value(target) is None:
         return ""
@@ -169,7 +169,7 @@ def _flags(target: str, reference: Difference, value: float) -> tuple[Flag, ...]
 
 
 def _twins(
-    entries: Sequence[Contender], target: str, candidates: Sequence[tuple[int, int]]
+    entries: Sequence[RankedEntry], target: str, candidates: Sequence[tuple[int, int]]
 ) -> tuple[Twins, ...]:
     """Entries that order the images identically, among the pairs whose AUROC never differs."""
     scores = {i: entries[i].scores(target) for pair in candidates for i in pair}

@@ -24,7 +24,7 @@ from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import Confinement
+from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Worker, WorkerFailure, remaining
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
@@ -221,7 +221,7 @@ def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnsw
     images = job.inputs.images if number == 0 else min(job.inputs.images, OTHER_BLOCKS_IMAGES)
     checked = 0 if job.inputs.stored is None else images
     model = job.request["model"]  # a GPU's driver opens devices and writes caches
-    limits = None if job.backend.is_gpu else Confinement(readable=(model,))
+    limits = None if job.backend.is_gpu else SandboxLimits(readable=(model,))
     with Worker(WORKER, remaining(deadline), limits) as worker:
         worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
         job.device, _ = worker.receive()

@@ -11,7 +11,7 @@ import numpy as np
 from bench.runtime.backends.base import Arrays, Session
 from bench.runtime.backends.registry import require_backend
 from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
-from bench.runtime.outputs import Pick, Values, select
+from bench.runtime.outputs import OutputSelector, Values, select
 from bench.runtime.worker_process import scrubbed
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
@@ -26,7 +26,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     device = backend.device()
     write_message(answers, {"device": device.name, "facts": device.facts})
     path, batch = Path(request["model"]), request["batch"]
-    picks = [Pick(**pick) for pick in request["picks"]]
+    picks = [OutputSelector(**pick) for pick in request["picks"]]
     sampler = sampler_of_current_gpu() if backend.is_gpu else None
     protocol = Protocol(**request["protocol"])
     try:
@@ -54,7 +54,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def predict_images(
-    session: Session, inputs: Arrays, images: int, batch: int, picks: Sequence[Pick]
+    session: Session, inputs: Arrays, images: int, batch: int, picks: Sequence[OutputSelector]
 ) -> dict[str, Values]:
     """Target → (images,) predictions of the first images, in batches of exactly `batch`.
 
