@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bench.metrics.validation import Floats
 
@@ -59,18 +60,44 @@ class Estimate:
 def satterthwaite(influence: Floats) -> float:
     """Degrees of freedom that a variance estimated from patient influences really has.
 
-    `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at least 2: few patients with a large influence make few degrees of
-    freedom.
-
     Args:
         influence: (P,) patient influences.
     """
     squares = influence**2
-    total = float(squares.sum())
-    spread = float((squares**2).sum()) - total**2 / len(squares)
-    if total == 0 or spread <= 0:
-        return float(max(2, len(squares) - 1))
-    return max(2.0, 2 * total**2 / spread)
+    return float(influence_df(squares.sum(), (squares**2).sum(), len(influence)))
+
+
+def influence_df(squares: ArrayLike, fourths: ArrayLike, patients: int) -> Floats:
+    """Satterthwaite's degrees of freedom `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at most P - 1.
+
+    Few patients with a large influence make few degrees of freedom. Where all patients have about the same
+    influence the denominator is 0 up to rounding; the value is then P - 1.
+
+    Args:
+        squares: Σφ², a number or an array of any shape.
+        fourths: Σφ⁴, of the same shape.
+        patients: P.
+    """
+    total, most = np.asarray(squares, np.float64) ** 2, float(max(patients - 1, 1))
+    spread = np.asarray(fourths, np.float64) - total / patients
+    uneven = spread > 1e-9 * total
+    df = np.divide(2 * total, spread, out=np.full(total.shape, most), where=uneven)
+    return np.minimum(df, most)
+
+
+def t_p_value(difference: ArrayLike, se: ArrayLike, df: ArrayLike) -> Floats:
+    """Two-sided p-value of a difference: 2·T(-|difference| / se) with T Student's distribution function.
+
+    Args:
+        difference: Estimated differences, a number or an array.
+        se: Their standard errors; 1 is returned where one is 0.
+        df: Their degrees of freedom.
+    """
+    from scipy.special import stdtr
+
+    error = np.asarray(se, np.float64)
+    distance = np.divide(np.abs(difference), error, out=np.zeros(error.shape), where=error > 0)
+    return np.asarray(2 * stdtr(df, -distance), np.float64)
 
 
 def t_quantile(level: float, df: float) -> float:
