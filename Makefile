@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz lock-core licences clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage faults fuzz lint \
+	lock lock-core licences clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -53,7 +54,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml bench/__init__.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -61,8 +62,9 @@ lint: .venv/installed
 
 lock:  ## pins the newest versions that pyproject.toml allows; torch stays at its tested release
 	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[dev]'
+	.lock/bin/pip install --quiet --editable '.[baselines,dask]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 
