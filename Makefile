@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage faults fuzz lint \
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
 	lock lock-core licences clean
 
 demo: .venv/installed
@@ -45,8 +45,11 @@ fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where 
 	for target in csv parquet stored manifest onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
-coverage: .venv/installed  ## the simulation of the intervals' coverage
-	$(BIN)/python -m tests.coverage
+coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
+
+simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
+	$(BIN)/python -m tests.simulation
 
 lint: .venv/installed
 	$(BIN)/ruff format --check
@@ -76,4 +79,4 @@ licences: .venv/installed  ## docs/licences.md
 	$(BIN)/python -m tests.licences > docs/licences.md
 
 clean:
-	rm -rf .venv data site/public runs models .bench
+	rm -rf .venv data site/public runs models .bench htmlcov .coverage*

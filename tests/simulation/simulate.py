@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth on clustered data: `python -m tests.coverage` (about half an hour).
+"""How often 95% intervals hold the truth on clustered data: `python -m tests.simulation` (about half an hour).
 
 Prints two tables: intervals for the AUROC side by side, and every interval of `bench.evaluate` and
 `bench.compare`. Coverage has a standard error of 0.5 points with 2,000 cohorts.
@@ -19,7 +19,7 @@ from bench.metrics.score_ranking import Ladder
 from bench.uncertainty.compare import FIGURES
 from bench.uncertainty.estimates import obuchowski_se
 from bench.uncertainty.evaluate import METRICS
-from tests.coverage.cohorts import SETTINGS, Cohort, Setting, draw
+from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
 """Patients from which the truth is read, where there is no closed form."""
