@@ -53,7 +53,7 @@ class FinishedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class RunConfig:
     """How a baseline is run.
 
     Attributes:
@@ -82,7 +82,7 @@ def slug_of(name: str, track: Track, method: Method | None = None) -> str:
     return "-".join([name, *(["cv5"] if track == "cv5" else []), *([method] if method else [])])
 
 
-def run_baseline(name: str, cohort: Cohort, folder: Path, how: How | None = None) -> FinishedRun:
+def run_baseline(name: str, cohort: Cohort, folder: Path, how: RunConfig | None = None) -> FinishedRun:
     """Trains a baseline on a cohort and writes its submission files into `folder`.
 
     Args:
@@ -94,7 +94,7 @@ def run_baseline(name: str, cohort: Cohort, folder: Path, how: How | None = None
     Raises:
         BenchError: The baseline is unknown, or the cohort or the environment lacks what it needs.
     """
-    baseline, how = find_baseline(name), how or How()
+    baseline, how = find_baseline(name), how or RunConfig()
     check_needs(baseline, cohort, how)
     try:
         return _run_and_write(baseline, cohort, folder, how)
@@ -103,7 +103,7 @@ def run_baseline(name: str, cohort: Cohort, folder: Path, how: How | None = None
         raise BenchError(Problem("baseline-write", message, where=str(folder)), EXIT_ENVIRONMENT) from error
 
 
-def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -> FinishedRun:
+def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: RunConfig) -> FinishedRun:
     if how.track == "cv5":
         done = _cross_validated(baseline, cohort, folder, how)
         rows = np.arange(len(cohort))
@@ -116,7 +116,7 @@ def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -
         renamed = _recalibrated_manifest(manifest, method)
         written = _write(folder / method, cohort, rows, predictions, renamed)
         others.append(FinishedRun(baseline.name, slug_of(baseline.name, how.track, method), *written, None))
-    written = _write(folder, cohort, rows, Both(done.result.predictions, done.val), manifest)
+    written = _write(folder, cohort, rows, SplitPredictions(done.result.predictions, done.val), manifest)
     slug = slug_of(baseline.name, how.track)
     return FinishedRun(baseline.name, slug, *written, done.result.model, tuple(others))
 
@@ -131,7 +131,7 @@ def _recalibrated_manifest(manifest: Manifest, method: Method) -> Manifest:
     return manifest.model_copy(update=changes)
 
 
-def check_needs(baseline: Baseline, cohort: Cohort, how: How | None = None) -> None:
+def check_needs(baseline: Baseline, cohort: Cohort, how: RunConfig | None = None) -> None:
     """Refuses a cohort, choice or environment by which the baseline cannot be run, before it is begun.
 
     Raises:
@@ -139,7 +139,7 @@ def check_needs(baseline: Baseline, cohort: Cohort, how: How | None = None) -> N
             ``recipe-invalid``; with exit 3 ``images-folder-missing``, ``baseline-extra-missing`` or
             ``baseline-no-gpu``.
     """
-    how = how or How()
+    how = how or RunConfig()
     if missing := [name for name in baseline.needs_inputs if name not in cohort.spec.columns.inputs]:
         message = f"{baseline.name} needs the inputs {', '.join(missing)}, which the cohort does not declare."
         where = f"cohort {cohort.spec.id}, [columns.inputs]"
@@ -170,7 +170,7 @@ def missing_packages(baseline: Baseline) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
+class SplitPredictions:
     """Predictions of the judged images and of val's."""
 
     test: Predictions
@@ -178,15 +178,17 @@ class Both:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class FittedRun:
     """A baseline's result, its predictions of val, and both recalibrated by each method."""
 
     result: Result
     val: Predictions
-    recalibrated: dict[Method, Both]
+    recalibrated: dict[Method, SplitPredictions]
 
 
-def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int | None = None) -> _Done:
+def _run(
+    baseline: Baseline, cohort: Cohort, folder: Path, how: RunConfig, fold: int | None = None
+) -> FittedRun:
     folder.mkdir(parents=True, exist_ok=True)
     task = make_task(
         cohort,
@@ -208,25 +210,27 @@ def _run(baseline: Baseline, cohort: Cohort, folder: Path, how: How, fold: int |
     judged = len(cohort.rows("test")) if fold is None else int((cohort.split.folds == fold).sum())
     test = {target: values[:judged] for target, values in result.predictions.items()}
     val = {target: values[judged:] for target, values in result.predictions.items()}
-    both, fitted = Both(test, val), np.isin(task.test.images[judged:], task.val.images)
-    return _Done(
+    both, fitted = SplitPredictions(test, val), np.isin(task.test.images[judged:], task.val.images)
+    return FittedRun(
         replace(result, predictions=test),
         val,
         {method: _recalibrate(method, task, both, fitted) for method in how.recalibrate},
     )
 
 
-def _recalibrate(method: Method, task: TrainingTask, both: Both, fitted: npt.NDArray[np.bool_]) -> Both:
+def _recalibrate(
+    method: Method, task: TrainingTask, both: SplitPredictions, fitted: npt.NDArray[np.bool_]
+) -> SplitPredictions:
     """Binary targets recalibrated, by those val images that are no copies; measurements as they were."""
     test, val = dict(both.test), dict(both.val)
     for target in set(task.targets) & set(test):
         known, labels = both.val[target][fitted], task.val.labels[target]
         test[target] = recalibrated(method, known, labels, both.test[target])
         val[target] = recalibrated(method, known, labels, both.val[target])
-    return Both(test, val)
+    return SplitPredictions(test, val)
 
 
-def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: How) -> _Done:
+def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: RunConfig) -> FittedRun:
     """Out-of-fold predictions of every image, in canonical order; there is no val that all models share."""
     gathered: Predictions = {}
     others: dict[Method, Predictions] = {method: {} for method in how.recalibrate}
@@ -245,7 +249,9 @@ def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: How)
     if manifest is None:
         raise AssertionError("a split has folds")
     manifest = manifest.model_copy(update={"track": "cv5", "model": None})
-    return _Done(Result(manifest, gathered), {}, {method: Both(p, {}) for method, p in others.items()})
+    return FittedRun(
+        Result(manifest, gathered), {}, {method: SplitPredictions(p, {}) for method, p in others.items()}
+    )
 
 
 def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) -> None:
@@ -254,7 +260,7 @@ def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) 
 
 
 def _write(
-    folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: Both, manifest: Manifest
+    folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: SplitPredictions, manifest: Manifest
 ) -> tuple[Path, Path, Path | None]:
     """Writes the manifest and the predictions; returns where, val's last."""
     _write_predictions(folder / PREDICTIONS, cohort, rows, found.test)

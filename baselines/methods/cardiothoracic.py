@@ -8,7 +8,7 @@ import numpy as np
 
 from baselines.api import Baseline, Result, TrainingTask, UnlabelledImages
 from baselines.describe import describe
-from baselines.tabular import Matrix, fit_each_target
+from baselines.tabular.fit import Matrix, fit_each_target
 
 SIDE = 112  # enough for widths to within a hundredth of the chest
 BATCH = 128
@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 def run(task: TrainingTask) -> Result:
     """Measures, then one regression per target."""
-    from baselines.chest import MEASURES
+    from baselines.tabular.chest import MEASURES
 
     train, test = _measured(task, task.train, "training"), _measured(task, task.test, "test")
     predictions = fit_each_target(task, train, test, _classifier)
@@ -35,7 +35,7 @@ def _measured(task: TrainingTask, view: UnlabelledImages, what: str) -> Matrix:
     """(n, measures) of a view's images; large views are measured on all cores."""
     from joblib import Parallel, delayed
 
-    from baselines.chest import MEASURES, measure
+    from baselines.tabular.chest import MEASURES, measure
     from bench.environment import usable_cores
 
     measured = np.empty((len(view), len(MEASURES)))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from baselines.by_recipe import by_recipe
+from baselines.networks.by_recipe import by_recipe
 
 BASELINE = by_recipe("cnn-small", "a small convolutional network, seconds per epoch on a CPU", quick=True)

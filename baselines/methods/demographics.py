@@ -8,8 +8,8 @@ import numpy as np
 
 from baselines.api import Baseline, Result, TrainingTask
 from baselines.describe import describe
-from baselines.features import age_and_sex
-from baselines.tabular import Matrix, fit_each_target
+from baselines.tabular.features import age_and_sex
+from baselines.tabular.fit import Matrix, fit_each_target
 
 BENDS_YEARS = (40.0, 60.0, 80.0)
 MIDDLE_YEARS = 60.0

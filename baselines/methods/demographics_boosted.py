@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from baselines.api import Baseline, Result, TrainingTask
-from baselines.boosting import boost_each_target
 from baselines.describe import describe
-from baselines.features import age_and_sex
+from baselines.tabular.boosting import boost_each_target
+from baselines.tabular.features import age_and_sex
 
 DESCRIPTION = (
     "Gradient-boosted trees on age and sex, one model per target, the number of trees chosen on val. Beside "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.by_recipe import by_recipe
+from baselines.networks.by_recipe import by_recipe
 
 BASELINE = by_recipe(
     "densenet121-echo",

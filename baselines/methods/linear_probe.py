@@ -18,9 +18,9 @@ def run(task: TrainingTask) -> Result:
     Raises:
         BenchError: There is nothing to choose on (``baseline-no-training``), or the encoder cannot be used.
     """
-    from baselines.encoder import encode, open_encoder
-    from baselines.probe import QUICK_STRENGTHS, STRENGTHS, export_probe, fit_probe
-    from baselines.tabular import require_val
+    from baselines.probe.encoder import encode, open_encoder
+    from baselines.probe.head import QUICK_STRENGTHS, STRENGTHS, export_probe, fit_probe
+    from baselines.tabular.fit import require_val
     from bench.submission.manifest import ModelInputs
 
     require_val(task)
@@ -53,7 +53,7 @@ def run(task: TrainingTask) -> Result:
 
 def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
     """Side of the images that the encoder takes."""
-    from baselines.encoder import read_description
+    from baselines.probe.encoder import read_description
 
     assert choices.encoder is not None  # check_needs
     return read_description(choices.encoder).image.height
@@ -61,7 +61,7 @@ def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
 
 def check(quick: bool, choices: Choices) -> None:  # noqa: ARG001
     """Refuses an encoder that is not as it is described."""
-    from baselines.encoder import open_encoder
+    from baselines.probe.encoder import open_encoder
 
     assert choices.encoder is not None  # check_needs
     open_encoder(choices.encoder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from baselines.api import Baseline, Result, TrainingTask
-from baselines.boosting import boost_each_target
 from baselines.describe import describe
-from baselines.features import numbers
-from baselines.tabular import Matrix
+from baselines.tabular.boosting import boost_each_target
+from baselines.tabular.features import numbers
+from baselines.tabular.fit import Matrix
 
 DESCRIPTION = (
     "Gradient-boosted trees on everything that the record holds beside age and sex: {inputs}. None of it is "

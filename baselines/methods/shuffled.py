@@ -14,8 +14,8 @@ import numpy as np
 
 from baselines.api import Baseline, Result, TrainingTask
 from baselines.describe import describe
-from baselines.features import age_and_sex
-from baselines.tabular import fit_each_target
+from baselines.tabular.features import age_and_sex
+from baselines.tabular.fit import fit_each_target
 from bench.cohort.split import Strings
 
 DESCRIPTION = (

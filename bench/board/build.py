@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from bench.board.inputs import ScorecardSummary
 from bench.board.model import Board, TargetBoard, TestSet
-from bench.board.outline import ScorecardSummary
-from bench.board.target_board import Contender, target_board, unranked
+from bench.board.ranking import RankedEntry, target_board, unranked
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.summary import test_resolution
@@ -55,8 +55,10 @@ def build_board(
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
         plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
-        contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
-        holdout, cv5 = ([c for c in contenders if c.card.track == track] for track in TRACKS)
+        ranked_entries = list(
+            pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
+        )
+        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in TRACKS)
 
         def holdout_board(target: BinaryTarget) -> TargetBoard:
             others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
@@ -78,14 +80,14 @@ def build_board(
     )
 
 
-def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) -> Contender:
+def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) -> RankedEntry:
     computed = entry_replicates(plans, entry, cache, card.predictions_sha256)
     _require_computed(card, computed)
 
     def scores(target: str) -> Floats:
         return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
-    return Contender(card, computed.replicates, scores)
+    return RankedEntry(card, computed.replicates, scores)
 
 
 class _Draws(Document):

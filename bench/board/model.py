@@ -11,7 +11,7 @@ from pydantic import Field
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
 from bench.documents import Document
-from bench.scoring.ledger import Attempt
+from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Flag, Scorecard, Stamp
 from bench.submission.manifest import Manifest, Track
 from bench.timing.record import TimingRecord
@@ -127,7 +127,7 @@ class Entry:
         manifest: What its authors say of it.
         scorecard: Its numbers.
         timings: Its measured speed.
-        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.outline`.
+        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.inputs`.
         attempts: What was ever scored under its slug.
         team_attempts: What its team had scored of any entry.
     """

@@ -22,7 +22,7 @@ from bench.cli.output import Report, progress, reporting, stages, table
 
 if TYPE_CHECKING:
     from baselines.api import Baseline, Choices, Pixels
-    from baselines.run import FinishedRun, How
+    from baselines.run import FinishedRun, RunConfig
     from bench.cohort.cohort import Cohort
     from bench.workspace import Workspace
 
@@ -103,7 +103,7 @@ def run(
     from baselines.api import Choices
     from baselines.recalibrate import METHODS
     from baselines.registry import baselines, find_baseline
-    from baselines.run import How, check_needs
+    from baselines.run import RunConfig, check_needs
     from bench.environment import usable_cores
     from bench.errors import BenchError
 
@@ -113,7 +113,7 @@ def run(
         _refuse_unused(chosen, choices)
         space, opened = workspace(), open_cohort(cohort, data)
         methods = tuple(method for method in METHODS if method in (recalibrate or []))
-        how = How(seed=seed, quick=quick, track=track.value, recalibrate=methods, choices=choices)
+        how = RunConfig(seed=seed, quick=quick, track=track.value, recalibrate=methods, choices=choices)
         stored: list[str] = []
         for found in chosen:
             try:
@@ -166,7 +166,7 @@ class _Ready:
         self.cache = cache
         self.replace_stored = replace_stored
 
-    def run(self, found: Baseline, how: How) -> list[str]:
+    def run(self, found: Baseline, how: RunConfig) -> list[str]:
         """Checks the cohort, trains, submits; returns the slugs of the stored entries."""
         from baselines.run import run_baseline, slug_of
         from bench.cohort.audit import require_valid_cohort
@@ -191,7 +191,7 @@ class _Ready:
             self._submit(finished)
         return [finished.slug for finished in (done, *done.recalibrated)]
 
-    def _cached(self, found: Baseline, how: How) -> Pixels | None:
+    def _cached(self, found: Baseline, how: RunConfig) -> Pixels | None:
         if found.side is None or not self.cache:
             return None
         from bench.cohort.image_cache import cached_images

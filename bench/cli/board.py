@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.figures import difference, figure, interval
 from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
-from bench.cli.output import Report, reporting, table
+from bench.cli.output import Report, difference, figure, interval, reporting, table
 
 if TYPE_CHECKING:
     from bench.board.model import LoadedBoard, TargetBoard
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.board.model import LoadedBoard
+    from bench.board.pareto import SpeedColumn, SpeedRow
+
 
 TIED = "tied with first"
 FLAGS = {"below-age-and-sex": "below age and sex alone"}
@@ -30,8 +35,8 @@ def board(
 
     Example: bench board --target slvh
     """
-    from bench.board.outline import ScorecardSummary
-    from bench.board.stored import load_board
+    from bench.board.inputs import ScorecardSummary
+    from bench.board.load import load_board
     from bench.environment import paused_garbage_collection
     from bench.errors import BenchError, Problem, did_you_mean
 
@@ -53,8 +58,6 @@ def board(
             message = f"{chosen!r} is none of {', '.join(names)}.{did_you_mean(chosen, names)}"
             raise BenchError(Problem("target-unknown", message))
         if speed:
-            from bench.cli.speed import show_speed
-
             show_speed(report, loaded, chosen)
             return
         if track == "cv5" and not loaded.board.cv5:
@@ -104,7 +107,7 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
 
 
 def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
-    from bench.publish.rows import rank_text
+    from bench.publish.board_table import rank_text
 
     rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
     for standing in shown.standings:
@@ -142,3 +145,59 @@ def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:
         report.say(
             f"Not scored yet, so not on the board: {listed}. See `bench score --all --cohort {cohort}`."
         )
+
+
+HEADINGS = ["entry", "AUROC", "p50 ms", "images/s", "of limit", "front", "remark"]
+
+
+def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
+    """Shows every setting in which entries were timed, at batch 1; ranked entries first."""
+    from bench.board.pareto import speed_columns
+
+    columns = speed_columns(loaded.entries.values(), target)
+    report.result(target=target, batch=1, speed=[_plain(column) for column in columns])
+    if not columns:
+        report.show("No entry has been timed at batch 1; see `bench time --all`.")
+    for column in columns:
+        setting = column.setting
+        kind = "GPU" if setting.is_gpu else "CPU"
+        report.show(f"{setting.backend}, {setting.precision}, {setting.device} ({kind}), batch 1")
+        report.show(table(HEADINGS, [_cells(row) for row in column.rows], right=frozenset({1, 2, 3, 4})))
+        report.show("")
+    if columns:
+        report.show("front: no ranked entry of the table is both at least as fast and at least as good.")
+
+
+def _cells(row: SpeedRow) -> list[str]:
+    images, fraction = row.timing.throughput.images_per_s, row.timing.limit_fraction
+    return [
+        row.slug,
+        "–" if row.auroc is None else f"{row.auroc:.3f}",
+        "–" if row.latency_ms is None else f"{row.latency_ms:.3g}",
+        "–" if images is None else f"{images:,.0f}",
+        "–" if fraction is None else f"{100 * fraction:.0f}%",
+        "yes" if row.on_front else "",
+        f"not ranked, {row.why}" if row.why else "",
+    ]
+
+
+def _plain(column: SpeedColumn) -> dict[str, Any]:
+    return {
+        "backend": column.setting.backend,
+        "device": column.setting.device,
+        "precision": column.setting.precision,
+        "is_gpu": column.setting.is_gpu,
+        "rows": [
+            {
+                "slug": row.slug,
+                "auroc": row.auroc,
+                "latency_ms": row.latency_ms,
+                "images_per_s": row.timing.throughput.images_per_s,
+                "limit_fraction": row.timing.limit_fraction,
+                "ranked": not row.why,
+                "on_front": row.on_front,
+                "why": row.why,
+            }
+            for row in column.rows
+        ],
+    }

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.figures import difference, figure
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -16,7 +15,7 @@ from bench.cli.options import (
     open_cohort,
     workspace,
 )
-from bench.cli.output import reporting, table
+from bench.cli.output import difference, figure, reporting, table
 
 
 def compare(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, sums, timing
+from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, timing
 
 app = typer.Typer(
     name="bench",
@@ -30,7 +30,7 @@ app.command(name="time")(timing.time)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")
 app.command()(score.verify)
-app.command()(sums.sums)
+app.command()(reference.sums)
 app.command()(reference.explain)
 app.command()(reference.schema)
 app.command()(reference.init)

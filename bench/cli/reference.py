@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.runtime.backends.base import Availability
     from bench.workspace import Workspace
 
+
 SCHEMAS = {
     "cohort": ("bench.cohort.spec", "CohortSpec"),
     "manifest": ("bench.submission.manifest", "Manifest"),
@@ -24,8 +25,8 @@ SCHEMAS = {
     "board": ("bench.board.model", "Board"),
     "timing": ("bench.timing.record", "TimingRecord"),
     "split-lock": ("bench.cohort.summary", "SplitLock"),
-    "recipe": ("baselines.recipe", "Recipe"),
-    "encoder": ("baselines.encoder", "EncoderFile"),
+    "recipe": ("baselines.networks.recipe", "Recipe"),
+    "encoder": ("baselines.probe.encoder", "EncoderFile"),
 }
 
 
@@ -160,3 +161,29 @@ def _data_found() -> list[list[str]]:
         except BenchError as error:
             rows.append([name, error.problems[0].message])
     return rows
+
+
+def sums(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that is handed on or was received.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with SHA256SUMS instead of writing it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write SHA256SUMS for every file of a folder, or check a folder that was downloaded.
+
+    Example: bench sums submissions --check
+    """
+    from bench.errors import raise_errors
+    from bench.files import check_sums, write_sums
+
+    with reporting(as_json) as report:
+        if check:
+            problems = check_sums(folder)
+            report.result(folder=str(folder), differing=len(problems))
+            raise_errors(problems)
+            report.show("Every file is the one that was hashed.")
+        else:
+            path = write_sums(folder)
+            report.result(file=str(path))
+            report.show(f"Wrote {path}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.board import say_waiting
-from bench.cli.figures import interval
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -20,7 +19,7 @@ from bench.cli.options import (
     open_cohort,
     workspace,
 )
-from bench.cli.output import Report, progress, reporting, table
+from bench.cli.output import Report, interval, progress, reporting, table
 
 if TYPE_CHECKING:
     from bench.scoring.scorecard import Scorecard
@@ -62,7 +61,7 @@ def score(
     from bench.board.build import build_board, refuse_mixed
     from bench.environment import paused_garbage_collection, usable_cores
     from bench.files import clear_parts, locked, recover_folders, write_json
-    from bench.scoring import ledger
+    from bench.scoring import attempts
     from bench.scoring.cluster import on_cluster
     from bench.scoring.run import make_plans, score_all
     from bench.submission.store import LOCK, list_submissions
@@ -73,7 +72,7 @@ def score(
         if folder.is_dir():
             with locked(folder / LOCK):
                 recover_folders(folder)
-                clear_parts(folder / ledger.FOLDER)
+                clear_parts(folder / attempts.FOLDER)
         entries = _chosen(slugs, everything, folder)
         cache = space.cache / "replicates"
         refuse_mixed(list_submissions(folder), entries, replicates, seed, board=space.board(opened.spec.id))

@@ -15,7 +15,7 @@ from bench.cli.output import file_problem, reporting, show_problem
 if TYPE_CHECKING:
     from bench.board.model import LoadedBoard
     from bench.cohort.spec import CohortSpec
-    from bench.publish.site import SiteSummary
+    from bench.publish.build import SiteSummary
     from bench.workspace import Workspace
 
 app = typer.Typer(
@@ -141,7 +141,7 @@ def freeze(
     import datetime
 
     from bench.environment import commit
-    from bench.publish.freeze import freeze as freeze_boards
+    from bench.publish.build import freeze as freeze_boards
 
     with reporting(as_json) as report:
         space = workspace()
@@ -170,7 +170,7 @@ def publish(
     from bench.environment import commit
     from bench.errors import raise_errors
     from bench.publish.checks.site import check_site
-    from bench.publish.git import publish_folder
+    from bench.publish.deploy import publish_folder
 
     with reporting(as_json) as report, tempfile.TemporaryDirectory() as temporary:
         space = workspace()
@@ -193,8 +193,8 @@ def publish(
 def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
     """Builds the site; returns what was done, and the cohorts."""
     from bench.environment import commit, paused_garbage_collection
+    from bench.publish.build import build_site
     from bench.publish.releases import read_releases
-    from bench.publish.site import build_site
 
     with paused_garbage_collection():
         boards = _boards(space, cohort)
@@ -204,8 +204,8 @@ def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> 
 
 
 def _boards(space: Workspace, cohort: list[str] | None) -> list[LoadedBoard]:
-    from bench.board.outline import ScorecardOutline
-    from bench.board.stored import load_board
+    from bench.board.inputs import ScorecardOutline
+    from bench.board.load import load_board
 
     specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
     return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]

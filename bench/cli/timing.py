@@ -13,8 +13,8 @@ from bench.cli.output import Report, reporting, stages, table
 
 if TYPE_CHECKING:
     from bench.submission.store import Submission
-    from bench.timing.entries import Configuration, Timed
     from bench.timing.record import BatchTiming, Roofline, TimingRecord
+    from bench.timing.time_entries import Configuration, Timed
     from bench.workspace import Workspace
 
 
@@ -69,9 +69,9 @@ def time(
             return
         from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
         from bench.submission.store import LOCK
-        from bench.timing.entries import Setup, time_entries
         from bench.timing.protocol import FULL, QUICK
-        from bench.timing.run import DEFAULT_BATCHES, check_batches
+        from bench.timing.time_entries import Setup, time_entries
+        from bench.timing.time_model import DEFAULT_BATCHES, check_batches
 
         chosen = [(b, p.value) for b in backend or [DEFAULT_BACKEND] for p in precision or [Precision.fp32]]
         for name, wanted in chosen:
@@ -90,7 +90,7 @@ def time(
 def _configurations(
     models: list[tuple[Submission, Path]], chosen: list[tuple[str, Any]]
 ) -> list[Configuration]:
-    from bench.timing.entries import Configuration
+    from bench.timing.time_entries import Configuration
 
     return [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
 
@@ -99,7 +99,7 @@ def _with_models(report: Report, folder: Path, space: Workspace) -> list[tuple[S
     """Every entry whose model is at hand; the others are named."""
     from bench.errors import BenchError, Problem
     from bench.submission.store import list_submissions
-    from bench.timing.entries import model_of
+    from bench.timing.time_entries import model_of
 
     found, without = [], []
     for entry in list_submissions(folder):
@@ -119,7 +119,7 @@ def _with_models(report: Report, folder: Path, space: Workspace) -> list[tuple[S
 
 def _named(words: list[str], folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
     from bench.submission.store import find_submission
-    from bench.timing.entries import model_of
+    from bench.timing.time_entries import model_of
 
     found: dict[str, tuple[Submission, Path]] = {}
     for word in words:

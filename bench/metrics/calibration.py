@@ -65,7 +65,7 @@ def scaled_brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) ->
     return None if score is None else 1 - score / (prevalence * (1 - prevalence))
 
 
-def surprise(positive: Bools, p: Floats) -> Floats:
+def pointwise_log_loss(positive: Bools, p: Floats) -> Floats:
     """-log of the probability given to what came true, clipped as in `clipped`; its mean is the log loss."""
     inside = clipped(p)
     return -np.log(np.where(positive, inside, 1 - inside))
@@ -74,7 +74,7 @@ def surprise(positive: Bools, p: Floats) -> Floats:
 def log_loss(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
     """Mean of -log(probability of what came true), in nats, probabilities clipped at `CLIP`."""
     positive, probability, row = predicted(y, p, weight)
-    return _mean(surprise(positive, probability), row)
+    return _mean(pointwise_log_loss(positive, probability), row)
 
 
 def observed_expected(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:

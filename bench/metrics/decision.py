@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.validation import Floats, finite_vector, predicted, scored, share
+from bench.metrics.validation import Floats, check_level, finite_vector, predicted, scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def decision_curve(
     positive, probability, row = predicted(y, p, weight)
     cut = finite_vector(thresholds, "thresholds")
     for value in cut:
-        share(float(value), "threshold")
+        check_level(float(value), "threshold")
     if not len(positive):
         return None
     unit = np.ones(len(positive)) if row is None else row

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.score_ranking import Ladder
-from bench.metrics.validation import Bools, Floats, inner, scored, share
+from bench.metrics.score_ranking import ScoreRanking
+from bench.metrics.validation import Bools, Floats, check_level, inner, scored
 
 ROUNDING = 1e-12
 """Relative slack where a share is compared with a demanded one: weights 0.3 + 0.6 of 1 must reach 0.9."""
 
 
-def area(ladder: Ladder) -> float | None:
+def area(ranking: ScoreRanking) -> float | None:
     """AUROC of sorted images; None with one class."""
-    if not ladder.both:
+    if not ranking.both:
         return None
-    doubled = inner(ladder.gain, 2 * ladder.false - ladder.fault)
-    pairs = 2.0 * ladder.positives * ladder.negatives
+    doubled = inner(ranking.group_positives, 2 * ranking.false_positives - ranking.group_negatives)
+    pairs = 2.0 * ranking.positives * ranking.negatives
     return (pairs - doubled) / pairs
 
 
@@ -44,7 +44,7 @@ def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> fl
     """
     positive, scores, row_weight = scored(y, score, weight)
     if row_weight is not None:
-        return area(Ladder.of(positive, scores, row_weight))
+        return area(ScoreRanking.of(positive, scores, row_weight))
     negatives = np.sort(scores[~positive])  # two sorts without an order are far quicker than one with it
     positives = np.sort(scores[positive])
     if not len(positives) or not len(negatives):
@@ -53,12 +53,12 @@ def auroc(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> fl
     return doubled / (2 * len(positives) * len(negatives))
 
 
-def mean_precision(ladder: Ladder) -> float | None:
+def mean_precision(ranking: ScoreRanking) -> float | None:
     """Average precision of sorted images; None with one class."""
-    if not ladder.both:
+    if not ranking.both:
         return None
-    precision = ladder.true / (ladder.true + ladder.false)
-    return inner(ladder.gain, precision) / ladder.positives
+    precision = ranking.true_positives / (ranking.true_positives + ranking.false_positives)
+    return inner(ranking.group_positives, precision) / ranking.positives
 
 
 def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -75,7 +75,7 @@ def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None =
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
     0.833333
     """
-    return mean_precision(Ladder.of(*scored(y, score, weight)))
+    return mean_precision(ScoreRanking.of(*scored(y, score, weight)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +93,30 @@ class OperatingPoint:
     specificity: float
 
 
-def _steps(ladder: Ladder) -> tuple[Floats, Floats, Floats]:
+def _steps(ranking: ScoreRanking) -> tuple[Floats, Floats, Floats]:
     """Thresholds, sensitivities and specificities of every decision, beginning with "nobody"."""
     return (
-        np.append(np.inf, ladder.threshold),
-        np.append(0.0, ladder.true / ladder.positives),
-        np.append(1.0, (ladder.negatives - ladder.false) / ladder.negatives),
+        np.append(np.inf, ranking.threshold),
+        np.append(0.0, ranking.true_positives / ranking.positives),
+        np.append(1.0, (ranking.negatives - ranking.false_positives) / ranking.negatives),
     )
 
 
-def point_at_specificity(ladder: Ladder, specificity: float) -> OperatingPoint | None:
+def point_at_specificity(ranking: ScoreRanking, specificity: float) -> OperatingPoint | None:
     """The most sensitive step with this specificity or more, at its highest threshold, or None."""
-    if not ladder.both:
+    if not ranking.both:
         return None
-    threshold, sensitivity, spared = _steps(ladder)
+    threshold, sensitivity, spared = _steps(ranking)
     allowed = int(np.count_nonzero(spared >= specificity * (1 - ROUNDING)))
     best = int(np.argmax(sensitivity[:allowed]))
     return OperatingPoint(float(threshold[best]), float(sensitivity[best]), float(spared[best]))
 
 
-def point_at_sensitivity(ladder: Ladder, sensitivity: float) -> OperatingPoint | None:
+def point_at_sensitivity(ranking: ScoreRanking, sensitivity: float) -> OperatingPoint | None:
     """The most specific step with at least this sensitivity, the most sensitive of several, or None."""
-    if not ladder.both:
+    if not ranking.both:
         return None
-    threshold, found, spared = _steps(ladder)
+    threshold, found, spared = _steps(ranking)
     first = int(np.argmax(found >= sensitivity * (1 - ROUNDING)))
     best = int(np.flatnonzero(spared == spared[first])[-1])
     return OperatingPoint(float(threshold[best]), float(found[best]), float(spared[best]))
@@ -145,11 +145,11 @@ def operating_point(
     Raises:
         ValueError: As `auroc`, or not exactly one share strictly between 0 and 1.
     """
-    ladder = Ladder.of(*scored(y, score, weight))
+    ranking = ScoreRanking.of(*scored(y, score, weight))
     if specificity is not None and sensitivity is None:
-        return point_at_specificity(ladder, share(specificity, "specificity"))
+        return point_at_specificity(ranking, check_level(specificity, "specificity"))
     if sensitivity is not None and specificity is None:
-        return point_at_sensitivity(ladder, share(sensitivity, "sensitivity"))
+        return point_at_sensitivity(ranking, check_level(sensitivity, "sensitivity"))
     raise ValueError("give either specificity or sensitivity")
 
 
@@ -209,11 +209,11 @@ def roc_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -
     Raises:
         ValueError: As `auroc`.
     """
-    ladder = Ladder.of(*scored(y, score, weight))
-    if not ladder.both:
+    ranking = ScoreRanking.of(*scored(y, score, weight))
+    if not ranking.both:
         return None
-    threshold, sensitivity, _ = _steps(ladder)
-    return Curve(threshold, np.append(0.0, ladder.false / ladder.negatives), sensitivity)
+    threshold, sensitivity, _ = _steps(ranking)
+    return Curve(threshold, np.append(0.0, ranking.false_positives / ranking.negatives), sensitivity)
 
 
 def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> Curve | None:
@@ -222,10 +222,14 @@ def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | N
     Raises:
         ValueError: As `auroc`.
     """
-    ladder = Ladder.of(*scored(y, score, weight))
-    if not ladder.both:
+    ranking = ScoreRanking.of(*scored(y, score, weight))
+    if not ranking.both:
         return None
-    return Curve(ladder.threshold, ladder.true / ladder.positives, ladder.true / (ladder.true + ladder.false))
+    return Curve(
+        ranking.threshold,
+        ranking.true_positives / ranking.positives,
+        ranking.true_positives / (ranking.true_positives + ranking.false_positives),
+    )
 
 
 def rank_correlation(first: Floats, second: Floats) -> float | None:
@@ -242,5 +246,5 @@ def rank_correlation(first: Floats, second: Floats) -> float | None:
 def mean_rank(values: Floats) -> Floats:
     """(n,) rank of every value, the highest 1, ties at their mean."""
     everyone: Bools = np.ones(len(values), np.bool_)
-    ladder = Ladder.of(everyone, values)
-    return (ladder.true - (ladder.gain - 1) / 2)[ladder.rung]
+    ranking = ScoreRanking.of(everyone, values)
+    return (ranking.true_positives - (ranking.group_positives - 1) / 2)[ranking.tie_group]

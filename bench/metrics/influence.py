@@ -9,61 +9,63 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.calibration import bin_edges, bin_index, logit, surprise
+from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.recalibration_line import Line, expit
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, inner
 
 REACH = 0.05
 """Half the window in which the slope of the ROC curve is read off."""
 
 
-def auroc(ladder: Ladder) -> Floats:
+def auroc(ranking: ScoreRanking) -> Floats:
     """(n,) influence on the AUROC: (placement - area) / (weight of the image's class)."""
-    hits = ladder.positive
-    area = inner(ladder.unit[hits], ladder.placement[hits]) / ladder.positives
-    whole = np.where(hits, ladder.positives, ladder.negatives)
-    pull: Floats = ladder.unit * (ladder.placement - area) / whole
-    return pull
+    hits = ranking.positive
+    area = inner(ranking.unit[hits], ranking.placement[hits]) / ranking.positives
+    whole = np.where(hits, ranking.positives, ranking.negatives)
+    influences: Floats = ranking.unit * (ranking.placement - area) / whole
+    return influences
 
 
-def average_precision(ladder: Ladder) -> Floats:
+def average_precision(ranking: ScoreRanking) -> Floats:
     """(n,) influence on the average precision, ties taken together."""
-    called = ladder.true + ladder.false
-    precision = ladder.true / called
-    area = inner(ladder.gain, precision) / ladder.positives
-    lift = np.cumsum((ladder.gain * ladder.false / called**2)[::-1])[::-1]
-    drag = np.cumsum((ladder.gain * ladder.true / called**2)[::-1])[::-1]
-    pull = np.where(ladder.positive, (precision - area + lift)[ladder.rung], -drag[ladder.rung])
-    return ladder.unit * pull / ladder.positives
+    called = ranking.true_positives + ranking.false_positives
+    precision = ranking.true_positives / called
+    area = inner(ranking.group_positives, precision) / ranking.positives
+    lift = np.cumsum((ranking.group_positives * ranking.false_positives / called**2)[::-1])[::-1]
+    drag = np.cumsum((ranking.group_positives * ranking.true_positives / called**2)[::-1])[::-1]
+    influences = np.where(
+        ranking.positive, (precision - area + lift)[ranking.tie_group], -drag[ranking.tie_group]
+    )
+    return ranking.unit * influences / ranking.positives
 
 
-def sensitivity_at_specificity(ladder: Ladder, specificity: float, reach: float = REACH) -> Floats:
+def sensitivity_at_specificity(ranking: ScoreRanking, specificity: float, reach: float = REACH) -> Floats:
     """(n,) influence on the sensitivity at a specificity.
 
     The threshold is itself estimated, from the negatives; what its error costs is the slope of the ROC curve,
     read off between `reach` below and above the false positive rate.
     """
-    x, y = ladder.false / ladder.negatives, ladder.true / ladder.positives
-    called = (x <= (1 - specificity) * (1 + ROUNDING))[ladder.rung]
-    return _operating(ladder, called, ladder.positive, _slope(x, y, 1 - specificity, reach))
+    x, y = ranking.false_positives / ranking.negatives, ranking.true_positives / ranking.positives
+    called = (x <= (1 - specificity) * (1 + ROUNDING))[ranking.tie_group]
+    return _operating(ranking, called, ranking.positive, _slope(x, y, 1 - specificity, reach))
 
 
-def specificity_at_sensitivity(ladder: Ladder, sensitivity: float, reach: float = REACH) -> Floats:
+def specificity_at_sensitivity(ranking: ScoreRanking, sensitivity: float, reach: float = REACH) -> Floats:
     """(n,) influence on the specificity at a sensitivity: the same with the classes exchanged."""
-    x, y = 1 - ladder.true / ladder.positives, 1 - ladder.false / ladder.negatives
-    spared = (x <= (1 - sensitivity) * (1 + ROUNDING))[ladder.rung]
-    return _operating(ladder, spared, ~ladder.positive, _slope(x[::-1], y[::-1], 1 - sensitivity, reach))
+    x, y = 1 - ranking.true_positives / ranking.positives, 1 - ranking.false_positives / ranking.negatives
+    spared = (x <= (1 - sensitivity) * (1 + ROUNDING))[ranking.tie_group]
+    return _operating(ranking, spared, ~ranking.positive, _slope(x[::-1], y[::-1], 1 - sensitivity, reach))
 
 
-def _operating(ladder: Ladder, taken: Bools, wanted: Bools, slope: float) -> Floats:
+def _operating(ranking: ScoreRanking, taken: Bools, wanted: Bools, slope: float) -> Floats:
     """Influence on the share of `wanted` that is taken, given what one more of the others taken brings."""
-    unit = ladder.unit
+    unit = ranking.unit
     whole = np.where(wanted, unit[wanted].sum(), unit[~wanted].sum())
     rate = [inner(unit[side], taken[side]) / unit[side].sum() for side in (wanted, ~wanted)]
-    pull: Floats = unit * np.where(wanted, taken - rate[0], slope * (rate[1] - taken)) / whole
-    return pull
+    influences: Floats = unit * np.where(wanted, taken - rate[0], slope * (rate[1] - taken)) / whole
+    return influences
 
 
 def _slope(x: Floats, y: Floats, at: float, reach: float) -> float:
@@ -81,8 +83,8 @@ def row_units(positive: Bools, weight: Floats | None) -> Floats:
 def mean(values: Floats, weight: Floats | None = None) -> Floats:
     """(n,) influence on a weighted mean."""
     unit = np.ones(len(values)) if weight is None else weight
-    pull: Floats = unit * (values - inner(unit, values) / unit.sum()) / unit.sum()
-    return pull
+    influences: Floats = unit * (values - inner(unit, values) / unit.sum()) / unit.sum()
+    return influences
 
 
 def brier(positive: Bools, p: Floats, weight: Floats | None = None) -> Floats:
@@ -92,7 +94,7 @@ def brier(positive: Bools, p: Floats, weight: Floats | None = None) -> Floats:
 
 def log_loss(positive: Bools, p: Floats, weight: Floats | None = None) -> Floats:
     """(n,) influence on the log loss."""
-    return mean(surprise(positive, p), weight)
+    return mean(pointwise_log_loss(positive, p), weight)
 
 
 def scaled_brier(positive: Bools, p: Floats, weight: Floats | None = None) -> Floats:
@@ -111,8 +113,8 @@ def observed_expected(positive: Bools, p: Floats, weight: Floats | None = None) 
     """(n,) influence on observed / expected."""
     unit = row_units(positive, weight)
     observed, expected = inner(unit, positive), inner(unit, p)
-    pull: Floats = unit * (positive - p * observed / expected) / expected
-    return pull
+    influences: Floats = unit * (positive - p * observed / expected) / expected
+    return influences
 
 
 def calibration_error(positive: Bools, p: Floats, weight: Floats | None = None, bins: int = 15) -> Floats:
@@ -139,5 +141,5 @@ def shift(positive: Bools, p: Floats, fitted: float, weight: Floats | None = Non
     """(n,) influence on the calibration in the large."""
     unit = row_units(positive, weight)
     guess = expit(fitted + logit(p))
-    pull: Floats = unit * (positive - guess) / inner(unit, guess * (1 - guess))
-    return pull
+    influences: Floats = unit * (positive - guess) / inner(unit, guess * (1 - guess))
+    return influences

@@ -88,11 +88,11 @@ def _newton(
 
     loss, miss = at(intercept, slope)
     for _ in range(STEPS):
-        pull, hold = wayward * miss, row * miss * (1 - miss)
-        g0, h00 = float(np.sum(pull)), float(np.sum(hold))
+        influences, hold = wayward * miss, row * miss * (1 - miss)
+        g0, h00 = float(np.sum(influences)), float(np.sum(hold))
         step, turn = g0 / h00, 0.0
         if joint:
-            g1, h01, h11 = inner(pull, x), inner(hold, x), inner(hold, square)
+            g1, h01, h11 = inner(influences, x), inner(hold, x), inner(hold, square)
             area = h00 * h11 - h01**2
             step, turn = (h11 * g0 - h01 * g1) / area, (h00 * g1 - h01 * g0) / area
         for _ in range(STEPS):

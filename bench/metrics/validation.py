@@ -109,7 +109,7 @@ def predicted(
     return positive, probability, row_weight
 
 
-def share(level: float, name: str) -> float:
+def check_level(level: float, name: str) -> float:
     """`level` if it lies strictly between 0 and 1.
 
     Raises:

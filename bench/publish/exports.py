@@ -10,10 +10,15 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
+from markupsafe import escape
+
 from bench.board.model import Entry, LoadedBoard, Standing
-from bench.board.speed import Setting
+from bench.board.pareto import Setting
+from bench.cohort.spec import CohortSpec
 from bench.files import canonical_json
-from bench.publish.documents import (
+from bench.publish.board_table import BoardTable, Row, speed_cell
+from bench.publish.format import printable
+from bench.publish.schemas import (
     PUBLISHED,
     Leaderboard,
     LeaderboardRow,
@@ -22,9 +27,7 @@ from bench.publish.documents import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.publish.format import printable
-from bench.publish.rows import BoardTable, Row, speed_cell
-from bench.publish.speed import BATCH
+from bench.publish.speed_words import BATCH
 from bench.scoring.scorecard import Estimate, SubgroupScore
 
 Field = str | int | float | bool | None
@@ -264,3 +267,51 @@ def _reported(entry: Entry) -> ReportedEntry:
         inputs=manifest.inputs,
         reported=manifest.reported,
     )
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#"}
+_SPECIAL |= {"_": r"\_", "^": r"\^{}", "~": r"\~{}"}
+
+
+def bibtex(entry: Entry, spec: CohortSpec) -> str:
+    """An ``@misc`` for an entry; every text is escaped, so that none can end its field."""
+    manifest = entry.manifest
+    fields = {
+        "title": f"{manifest.name} on CheXchoBench, cohort {spec.id} {spec.version}",
+        "author": manifest.team,
+        "year": str(manifest.date.year),
+        "note": manifest.reported.citation if manifest.reported else "Predictions scored by chexchobench",
+    }
+    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items()]
+    return "\n".join([f"@misc{{{spec.id}-{entry.slug},", *lines, "}"])
+
+
+def cohort_bibtex(spec: CohortSpec) -> str:
+    """An ``@misc`` for the cohort's board."""
+    fields = {"title": f"CheXchoBench: {spec.title}, version {spec.version}", "note": spec.citation}
+    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{chexchobench-{spec.id},", *lines, "}"])
+
+
+def _escaped(text: str) -> str:
+    one_line = re.sub(r"\s+", " ", text)
+    return "".join(_SPECIAL.get(character, character) for character in one_line)
+
+
+CHARACTER = 6.6
+
+
+def badge(left: str, right: str) -> bytes:
+    """A badge with two fields; a stand-alone picture, so its style is in its attributes."""
+    left, right = printable(left), printable(right)
+    first, second = (round(CHARACTER * len(words)) + 14 for words in (left, right))
+    width = first + second
+    font = 'font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" fill="#fff"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" '
+        f'aria-label="{escape(left)}: {escape(right)}"><title>{escape(left)}: {escape(right)}</title>'
+        f'<rect width="{width}" height="20" rx="3" fill="#444c56"/>'
+        f'<path d="M{first} 0h{second - 3}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{second - 3}z" fill="#0b57a4"/>'
+        f'<g {font}><text x="7" y="14">{escape(left)}</text>'
+        f'<text x="{first + 7}" y="14">{escape(right)}</text></g></svg>\n'
+    ).encode()

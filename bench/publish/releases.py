@@ -16,7 +16,7 @@ from bench.board.model import LoadedBoard
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.files import atomic_path, canonical_json, sha256_file
-from bench.publish.page import Page, digest
+from bench.publish.urls import Page, digest
 
 RECORD = "release.json"
 NAME_PATTERN = r"[0-9a-z][0-9a-z.-]{0,39}"

@@ -13,7 +13,7 @@ from bench.errors import BenchError, Problem, catalogue, not_there, raise_errors
 from bench.files import sha256_file
 from bench.onnx.file import require_onnx
 from bench.runtime.predict import Progress, predict
-from bench.runtime.sandbox import Confinement
+from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.check_predictions import covered_rows, judge
@@ -88,7 +88,7 @@ def check_confined(
         return [Problem("model-unreadable", message, str(path), remedy)]
     if path.is_symlink() and path.resolve().parent != path.parent.resolve():
         return [Problem("model-unreadable", "It is a link that leads out of its folder.", str(path))]
-    allowed = Confinement(MEMORY_MB, round(limit_s * usable_cores()), readable=(str(path.resolve()),))
+    allowed = SandboxLimits(MEMORY_MB, round(limit_s * usable_cores()), readable=(str(path.resolve()),))
     request = {"model": str(path.resolve()), "manifest": manifest.plain(), "spec": spec.plain()}
     request["manifest_file"] = manifest_file
     try:

@@ -19,7 +19,7 @@ Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class OutputSelector:
     """Where a target is read from.
 
     Attributes:
@@ -37,14 +37,18 @@ class Pick:
         return asdict(self)
 
 
-def picks_of(model: ModelInputs, spec: CohortSpec) -> tuple[Pick, ...]:
+def picks_of(model: ModelInputs, spec: CohortSpec) -> tuple[OutputSelector, ...]:
     """What is read from a model's outputs; the activation belongs to binary targets alone."""
     binary = {target.name for target in spec.binary_targets}
     logits = model.activation == "sigmoid"
-    return tuple(Pick(t, reference, logits and t in binary) for t, reference in model.outputs.items())
+    return tuple(
+        OutputSelector(t, reference, logits and t in binary) for t, reference in model.outputs.items()
+    )
 
 
-def select(outputs: Mapping[str, npt.NDArray[Any]], picks: Sequence[Pick], rows: int) -> dict[str, Values]:
+def select(
+    outputs: Mapping[str, npt.NDArray[Any]], picks: Sequence[OutputSelector], rows: int
+) -> dict[str, Values]:
     """Target → (rows,) float64.
 
     Raises:
@@ -53,7 +57,7 @@ def select(outputs: Mapping[str, npt.NDArray[Any]], picks: Sequence[Pick], rows:
     return {pick.target: _column(outputs, pick, rows) for pick in picks}
 
 
-def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: Pick, rows: int) -> Values:
+def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: OutputSelector, rows: int) -> Values:
     try:
         place = output_column(pick.reference, list(outputs))
     except KeyError:

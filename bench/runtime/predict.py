@@ -20,7 +20,7 @@ from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.inputs import image_tensor, table_inputs
 from bench.runtime.messages import ArrayDict
 from bench.runtime.outputs import Values, picks_of
-from bench.runtime.sandbox import Confinement
+from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.manifest import Manifest, ModelInputs
 
@@ -49,9 +49,9 @@ class Limits:
     start_s: float = 120.0
     image_s: float = 2.0
 
-    def confinement(self, limit_s: float, model: Path, *, on_gpu: bool) -> Confinement:
+    def confinement(self, limit_s: float, model: Path, *, on_gpu: bool) -> SandboxLimits:
         """What the process of a model may use, given how long it may live."""
-        return Confinement(
+        return SandboxLimits(
             memory_mb=None if on_gpu else self.memory_mb,
             cpu_s=math.ceil(limit_s * (usable_cores() + 1)),
             readable=None if on_gpu else (str(model.resolve()),),

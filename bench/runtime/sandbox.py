@@ -1,8 +1,8 @@
 """Confines a worker before it loads a stranger's file: limits, no network, nothing written, no program run.
 
-Run as ``python -m bench.runtime.sandbox LIMITS MODULE``, where LIMITS is the JSON of a `Confinement`. It must
-come before any library starts a thread, so that it imports the standard library only. What the system does
-not allow is left out and named in the variable `LACKING`; the rest still holds.
+Run as ``python -m bench.runtime.sandbox LIMITS MODULE``, where LIMITS is the JSON of a `SandboxLimits`. It
+must come before any library starts a thread, so that it imports the standard library only. What the system
+does not allow is left out and named in the variable `LACKING`; the rest still holds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _SOCKETS_AND_SIGNALS = 0b11  # to processes outside, version 6
 
 
 @dataclass(frozen=True, slots=True)
-class Confinement:
+class SandboxLimits:
     """What a worker may use.
 
     Attributes:
@@ -73,7 +73,7 @@ class Confinement:
         return [sys.executable, "-P", "-m", __name__, json.dumps(asdict(self)), module]
 
 
-def scarce_environment() -> dict[str, str]:
+def minimal_environment() -> dict[str, str]:
     """The environment of a confined process: what Python needs, no token and no path of the data."""
     return {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
 
@@ -84,7 +84,7 @@ def lacking_here() -> list[str]:
     return [str(item) for item in found]
 
 
-def confine(limits: Confinement, module: str) -> list[str]:
+def confine(limits: SandboxLimits, module: str) -> list[str]:
     """Confines this process for good.
 
     Returns:
@@ -130,7 +130,7 @@ def _namespaces(lacking: list[str]) -> bool:
     return False
 
 
-def _resource_limits(limits: Confinement, own_user: bool, lacking: list[str]) -> None:
+def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) -> None:
     try:
         import resource
     except ImportError:
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str]) -> None:
     text, module = arguments
     plain = json.loads(text)
     readable = plain.pop("readable")
-    limits = Confinement(**plain, readable=None if readable is None else tuple(readable))
+    limits = SandboxLimits(**plain, readable=None if readable is None else tuple(readable))
     os.environ[LACKING] = json.dumps(confine(limits, module))
     sys.argv[:] = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

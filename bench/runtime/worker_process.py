@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 import numpy.typing as npt
 
 from bench.runtime.messages import ArrayDict, Header, read_message, write_message
-from bench.runtime.sandbox import Confinement, scarce_environment
+from bench.runtime.sandbox import SandboxLimits, minimal_environment
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
 _MEMORY_WORDS = ("bad_alloc", "memoryerror", "cannot allocate memory", "out of memory", "failed to allocate")
@@ -48,7 +48,7 @@ class Worker:
     Use as a context manager: leaving it ends the process.
     """
 
-    def __init__(self, module: str, limit_s: float, confinement: Confinement | None = None) -> None:
+    def __init__(self, module: str, limit_s: float, confinement: SandboxLimits | None = None) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._limit_s = limit_s
         self._late = False
@@ -57,7 +57,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=scarce_environment() if confinement else None,
+            env=minimal_environment() if confinement else None,
             start_new_session=confinement is not None,  # so that its children can be ended with it
         )
         self._confined = confinement is not None

@@ -17,7 +17,7 @@ from bench.submission.check_predictions import Values, load_predictions
 from bench.submission.manifest import SLUG_PATTERN, Track
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
-from bench.uncertainty.compare import TWINS, compare, normal_p
+from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
@@ -168,7 +168,7 @@ def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricCompar
     y, fold, boot = target.labels, target.folds, target.bootstrap
     a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
-    same = pair.se is not None and pair.se < TWINS
+    same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(
         metric="fold_averaged",
         a=stored(a),

@@ -14,8 +14,8 @@ from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc
+from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
-from bench.scoring.ledger import record_attempt
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard

@@ -12,6 +12,7 @@ import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.scoring import curves
+from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
     SCORING_VERSION,
@@ -24,7 +25,6 @@ from bench.scoring.scorecard import (
     stored,
 )
 from bench.scoring.subgroups import score_subgroups
-from bench.scoring.transfer import Val, operating_points, recalibration
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
 from bench.uncertainty.evaluate import Evaluation, evaluate

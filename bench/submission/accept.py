@@ -12,7 +12,7 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.submission.check_predictions import Covered, Values, load_predictions
+from bench.submission.check_predictions import ImageSet, Values, load_predictions
 from bench.submission.manifest import MANIFEST, Manifest
 from bench.submission.packed import PackStamp, pack, unpack
 from bench.submission.store import Submission, list_submissions, read_manifest
@@ -105,7 +105,7 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
         raise BenchError(Problem("manifest-invalid", message, where))
 
 
-def stamp(cohort: Cohort, covered: Covered, source_sha256: str, model_sha256: str = "") -> PackStamp:
+def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:
     """What is written into stored predictions about their origin."""
     return PackStamp(
         cohort=cohort.spec.id,

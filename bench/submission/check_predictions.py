@@ -24,9 +24,9 @@ GENERIC_ID = "image_id"
 FEW_DISTINCT = 10
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
 Values = npt.NDArray[np.float64]
-Covered = Literal["holdout", "cv5", "val"]
+ImageSet = Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
-_TEMPLATES: dict[Covered, str] = {
+_TEMPLATES: dict[ImageSet, str] = {
     "holdout": "`bench template --out DIR` lists all test images.",
     "val": "`bench template --images val --out DIR` lists all val images.",
     "cv5": "`bench template --images all --out DIR` lists all images, which the track cv5 needs; an entry of "
@@ -47,7 +47,7 @@ class Predictions:
     remarks: tuple[Problem, ...]
 
 
-def covered_rows(cohort: Cohort, covered: Covered) -> npt.NDArray[np.intp]:
+def covered_rows(cohort: Cohort, covered: ImageSet) -> npt.NDArray[np.intp]:
     """Rows of the cohort that a file must predict: the test images, all for ``cv5``, or the val images.
 
     Raises:
@@ -66,7 +66,7 @@ def load_predictions(
     cohort: Cohort,
     *,
     scores: Literal["probability", "uncalibrated"] = "probability",
-    covered: Covered = "holdout",
+    covered: ImageSet = "holdout",
 ) -> Predictions:
     """Reads and checks a predictions file.
 
@@ -185,7 +185,7 @@ def _join(
     raw: RawPredictions,
     column: str,
     cohort: Cohort,
-    covered: Covered,
+    covered: ImageSet,
     path: Path,
     problems: list[Problem],
 ) -> npt.NDArray[np.intp]:

@@ -15,7 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.submission.bounded_read import read_bounded
-from bench.submission.check_predictions import Covered, Values, covered_rows
+from bench.submission.check_predictions import ImageSet, Values, covered_rows
 from bench.submission.read_predictions import MAX_BYTES
 
 _KEY = b"chexchobench"
@@ -28,7 +28,7 @@ class PackStamp(Document):
     cohort: str
     version: str
     fingerprint: str
-    track: Covered
+    track: ImageSet
     source_sha256: str
     model_sha256: str = ""
 
@@ -51,7 +51,7 @@ def read_stamp(path: Path) -> PackStamp:
     return _open(path)[1]
 
 
-def unpack(path: Path, cohort: Cohort, covered: Covered) -> dict[str, Values]:
+def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Values]:
     """Stored predictions, target → (n,) float64 in the canonical order of the images they cover.
 
     Raises:

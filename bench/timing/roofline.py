@@ -13,7 +13,7 @@ from typing import Final
 from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.timing.record import BatchTiming, Roofline
 
-WORKER = "bench.timing.roofline_worker"
+WORKER = "bench.timing.workers.roofline"
 LIMIT_S: Final = 120.0
 
 

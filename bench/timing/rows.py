@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.runtime.worker_process import Failing
-from bench.timing.device_trace import evidence, figures
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked
 from bench.timing.record import BatchTiming, ColdStart, EngineBuild, Parity, Stability, Throughput
-from bench.timing.stability import judge
-from bench.timing.summary import summarise, summarise_throughput, unmeasured
-from bench.timing.telemetry import Trace
+from bench.timing.statistics import judge, summarise, summarise_throughput, unmeasured
+from bench.timing.telemetry import Trace, evidence, figures
 
 Values = npt.NDArray[np.float64]
 

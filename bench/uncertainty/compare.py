@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike
 
 from bench.metrics import calibration, discrimination, influence
 from bench.metrics.recalibration_line import fit_line, fit_shift
-from bench.metrics.score_ranking import Ladder
-from bench.metrics.validation import Bools, Floats, share
+from bench.metrics.score_ranking import ScoreRanking
+from bench.metrics.validation import Bools, Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import satterthwaite, t_interval
 from bench.uncertainty.replicates import FIT, LINES, replicate
 from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
 
-TWINS = 1e-12
+SE_TOLERANCE = 1e-12
 """Below this standard error of a difference two entries are the same."""
 
 
@@ -62,28 +62,30 @@ class Comparison:
 Figure = Callable[[Bools, Floats, Floats | None], tuple[float | None, Floats]]
 
 
-def _ranked(value: Callable[[Ladder], float | None], pull: Callable[[Ladder], Floats]) -> Figure:
+def _ranked(
+    value: Callable[[ScoreRanking], float | None], influences: Callable[[ScoreRanking], Floats]
+) -> Figure:
     def figure(positive: Bools, score: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
-        ladder = Ladder.of(positive, score, weight)
-        return value(ladder), pull(ladder)
+        ranking = ScoreRanking.of(positive, score, weight)
+        return value(ranking), influences(ranking)
 
     return figure
 
 
 def _fitted(
     value: Callable[[Bools, Floats, Floats | None], float | None],
-    pull: Callable[[Bools, Floats, Floats | None], Floats],
+    influences: Callable[[Bools, Floats, Floats | None], Floats],
 ) -> Figure:
-    return lambda positive, p, weight: (value(positive, p, weight), pull(positive, p, weight))
+    return lambda positive, p, weight: (value(positive, p, weight), influences(positive, p, weight))
 
 
-def _sensitivity(ladder: Ladder) -> float | None:
-    point = discrimination.point_at_specificity(ladder, SPECIFICITY)
+def _sensitivity(ranking: ScoreRanking) -> float | None:
+    point = discrimination.point_at_specificity(ranking, SPECIFICITY)
     return None if point is None else point.sensitivity
 
 
-def _specificity(ladder: Ladder) -> float | None:
-    point = discrimination.point_at_sensitivity(ladder, SENSITIVITY)
+def _specificity(ranking: ScoreRanking) -> float | None:
+    point = discrimination.point_at_sensitivity(ranking, SENSITIVITY)
     return None if point is None else point.specificity
 
 
@@ -109,10 +111,10 @@ FIGURES: dict[str, Figure] = {
     "auprc": _ranked(discrimination.mean_precision, influence.average_precision),
     "average_precision": _ranked(discrimination.mean_precision, influence.average_precision),
     "sensitivity_at_90_specificity": _ranked(
-        _sensitivity, lambda ladder: influence.sensitivity_at_specificity(ladder, SPECIFICITY)
+        _sensitivity, lambda ranking: influence.sensitivity_at_specificity(ranking, SPECIFICITY)
     ),
     "specificity_at_90_sensitivity": _ranked(
-        _specificity, lambda ladder: influence.specificity_at_sensitivity(ladder, SENSITIVITY)
+        _specificity, lambda ranking: influence.specificity_at_sensitivity(ranking, SENSITIVITY)
     ),
     "brier": _fitted(calibration.brier, influence.brier),
     "scaled_brier": _fitted(calibration.scaled_brier, influence.scaled_brier),
@@ -179,8 +181,8 @@ def compare(
         return _no_comparison(metric, drawn, "undefined for one of the scores")
     difference = replicate(sample, p_a, metric) - replicate(sample, p_b, metric)
     phi = sample.by_patient(pull_a - pull_b)[sample.present]
-    found = t_interval(first - second, difference, satterthwaite(phi), level=share(level, "level"))
-    same = found.se is not None and found.se < TWINS
+    found = t_interval(first - second, difference, satterthwaite(phi), level=check_level(level, "level"))
+    same = found.se is not None and found.se < SE_TOLERANCE
     return Comparison(
         metric=metric,
         value_a=first,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.regression import agreement, from_moments, moments
-from bench.metrics.validation import Floats, share
+from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval
 from bench.uncertainty.sample import Rows
@@ -87,7 +87,7 @@ def evaluate_continuous(
     centre = float(np.mean(measured)) if len(measured) else 0.0
     columns = moments(measured - centre, guessed - centre)
     drawn = from_moments(rows.totals(list(columns)))
-    level = share(level, "level")
+    level = check_level(level, "level")
     df = _degrees(rows, columns)
     found = {
         name: Estimate(

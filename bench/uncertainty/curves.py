@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from bench.metrics.calibration import Bins, Strategy, bin_index, reliability
 from bench.metrics.decision import PERCENT_1_TO_50, DecisionCurve, decision_at, decision_curve
-from bench.metrics.validation import Bools, Floats, share
+from bench.metrics.validation import Bools, Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import (
     MOST_UNDEFINED,
@@ -83,7 +83,7 @@ def reliability_band(
     held = sample.group_totals(np.ones(len(index)), index, bins)
     hits = sample.group_totals(sample.positive.astype(np.float64), index, bins)
     observed = np.divide(hits, held, out=np.full_like(hits, np.nan), where=held > 0)
-    return curve, _band(observed, share(level, "level"))
+    return curve, _band(observed, check_level(level, "level"))
 
 
 def decision_band(
@@ -121,7 +121,7 @@ def decision_band(
     benefit = sample.totals(worth)
     rows = sum(sample.classes, start=np.zeros(sample.replicates))
     drawn = np.divide(benefit, rows, out=np.full_like(benefit, np.nan), where=rows > 0)
-    return curve, _band(drawn, share(level, "level"))
+    return curve, _band(drawn, check_level(level, "level"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def decision_estimates(
     Raises:
         ValueError: Lengths differ, NaN, labels other than 0/1, negative weights, a level outside (0, 1).
     """
-    share(level, "level")
+    check_level(level, "level")
     sample = bootstrap.sample(y, weight)
     scores = sample.scores(score)
     called, hit = scores >= threshold, sample.positive
@@ -186,7 +186,7 @@ def _share_estimate(sample: Sample, value: float | None, part: Bools, whole: Boo
     inside = whole.astype(np.float64)
     taken, total = sample.totals([inside * part, inside])
     drawn = np.divide(taken, total, out=np.full_like(total, np.nan), where=total > 0)
-    pull = sample.unit * inside * (part - value)
-    df = satterthwaite(sample.by_patient(pull)[sample.present])
+    influences = sample.unit * inside * (part - value)
+    df = satterthwaite(sample.by_patient(influences)[sample.present])
     found = t_interval(value, drawn, df, "logit", 0.5 / np.count_nonzero(whole), level)
     return with_warnings(found, sample.positive_patients)

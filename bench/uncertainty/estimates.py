@@ -12,7 +12,7 @@ from bench.metrics import calibration, discrimination, influence
 from bench.metrics.calibration import brier, smooth_calibration_error
 from bench.metrics.kernels.scan import PAIRS
 from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints, inner
 from bench.uncertainty import replicates as engine
 from bench.uncertainty.intervals import (
@@ -50,20 +50,20 @@ class Scored:
         self.negatives = len(score) - self.positives
 
     @cached_property
-    def ladder(self) -> Ladder:
+    def order(self) -> ScoreRanking:
         """The images by score."""
-        return Ladder.of(*self.args)
+        return ScoreRanking.of(*self.args)
 
     @cached_property
     def ranking(self) -> engine.Ranking:
         """Replicates of every metric of order."""
-        return engine.ranking_replicates(self.sample, self.ladder, self.depth)
+        return engine.ranking_replicates(self.sample, self.order, self.depth)
 
     @cached_property
     def auroc_replicates(self) -> Floats:
         """(B,) AUROC in every replicate."""
         if self.depth == PAIRS:
-            return engine.auroc_replicates(self.sample, self.ladder)
+            return engine.auroc_replicates(self.sample, self.order)
         return self.ranking.auroc
 
     @cached_property
@@ -112,50 +112,52 @@ class Scored:
         return self.sample.by_patient(image_influence)[self.sample.present]
 
     def interval(
-        self, value: float, replicates: Floats, pull: Floats, scale: Scale, margin: float = 1e-300
+        self, value: float, replicates: Floats, influences: Floats, scale: Scale, margin: float = 1e-300
     ) -> Estimate:
         """The estimate of one metric from its replicates, with the degrees of freedom of its influence."""
-        df = satterthwaite(self.patient_influence(pull))
+        df = satterthwaite(self.patient_influence(influences))
         found = t_interval(value, replicates, df, scale, margin, self.level)
         return with_warnings(found, self.sample.positive_patients)
 
-    def coefficient(self, name: str, value: float, pull: Floats) -> Estimate:
+    def coefficient(self, name: str, value: float, influences: Floats) -> Estimate:
         """The estimate of a coefficient of the calibration line."""
         if self.refit_lines:
-            return self.interval(value, engine.replicate(self.sample, self.score, name), pull, "identity")
-        found = sandwich_interval(value, self.patient_influence(pull), self.level)
+            return self.interval(
+                value, engine.replicate(self.sample, self.score, name), influences, "identity"
+            )
+        found = sandwich_interval(value, self.patient_influence(influences), self.level)
         return with_warnings(found, self.sample.positive_patients)
 
 
 def auroc(scored: Scored) -> Estimate:
     """Area under the ROC curve, with Obuchowski's standard error beside it."""
-    value = discrimination.area(scored.ladder)
+    value = discrimination.area(scored.order)
     if value is None:
         return Estimate(None, reason=scored.missing)
     near = 0.5 / (scored.positives * scored.negatives)
-    found = scored.interval(value, scored.auroc_replicates, influence.auroc(scored.ladder), "logit", near)
+    found = scored.interval(value, scored.auroc_replicates, influence.auroc(scored.order), "logit", near)
     if scored.sample.weight is not None:
         return found
-    return replace(found, obuchowski_se=obuchowski_se(scored.ladder, scored.sample.patient))
+    return replace(found, obuchowski_se=obuchowski_se(scored.order, scored.sample.patient))
 
 
 def auprc(scored: Scored) -> Estimate:
     """Average precision."""
-    value = discrimination.mean_precision(scored.ladder)
+    value = discrimination.mean_precision(scored.order)
     if value is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.average_precision(scored.ladder)
-    return scored.interval(value, scored.ranking.auprc, pull, "logit", 0.5 / scored.positives)
+    influences = influence.average_precision(scored.order)
+    return scored.interval(value, scored.ranking.auprc, influences, "logit", 0.5 / scored.positives)
 
 
 def sensitivity_at_90_specificity(scored: Scored) -> Estimate:
     """Best attainable step, threshold chosen on these rows."""
-    point = discrimination.point_at_specificity(scored.ladder, SPECIFICITY)
+    point = discrimination.point_at_specificity(scored.order, SPECIFICITY)
     if point is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.sensitivity_at_specificity(scored.ladder, SPECIFICITY)
+    influences = influence.sensitivity_at_specificity(scored.order, SPECIFICITY)
     drawn = scored.ranking.sensitivity_at_90_specificity
-    return scored.interval(point.sensitivity, drawn, pull, "logit", 0.5 / scored.positives)
+    return scored.interval(point.sensitivity, drawn, influences, "logit", 0.5 / scored.positives)
 
 
 def specificity_at_90_sensitivity(scored: Scored) -> Estimate:
@@ -164,12 +166,12 @@ def specificity_at_90_sensitivity(scored: Scored) -> Estimate:
     Its threshold rests on the few lowest positive patients: in simulation the logit-t interval alone lay too
     high (coverage down to 91%); widened to the percentile limits it covered 92 to 97%.
     """
-    point = discrimination.point_at_sensitivity(scored.ladder, SENSITIVITY)
+    point = discrimination.point_at_sensitivity(scored.order, SENSITIVITY)
     if point is None:
         return Estimate(None, reason=scored.missing)
-    pull = influence.specificity_at_sensitivity(scored.ladder, SENSITIVITY)
+    influences = influence.specificity_at_sensitivity(scored.order, SENSITIVITY)
     drawn = scored.ranking.specificity_at_90_sensitivity
-    return widened(scored.interval(point.specificity, drawn, pull, "logit", 0.5 / scored.negatives))
+    return widened(scored.interval(point.specificity, drawn, influences, "logit", 0.5 / scored.negatives))
 
 
 Value = Callable[[Bools, Floats, Floats | None], float | None]
@@ -177,7 +179,7 @@ Pull = Callable[[Bools, Floats, Floats | None], Floats]
 
 
 def _of_probabilities(
-    name: str, value: Value, pull: Pull, scale: Scale, both: bool
+    name: str, value: Value, influences: Pull, scale: Scale, both: bool
 ) -> Callable[[Scored], Estimate]:
     """An estimate of a metric of probabilities; `both` if it needs both classes."""
 
@@ -187,7 +189,7 @@ def _of_probabilities(
         point = value(*scored.args)
         if point is None:
             return Estimate(None, reason="nothing is expected: all probabilities are 0")
-        return scored.interval(point, getattr(scored.fit, name), pull(*scored.args), scale)
+        return scored.interval(point, getattr(scored.fit, name), influences(*scored.args), scale)
 
     return estimate
 
@@ -198,8 +200,8 @@ def ece(scored: Scored) -> Estimate:
     if value is None:
         return Estimate(None, reason=scored.missing)
     drawn = scored.fit.ece
-    pull = influence.calibration_error(*scored.args, engine.ECE_BINS)
-    return bias_corrected(scored.interval(value, drawn, pull, "identity"), drawn, scored.level)
+    influences = influence.calibration_error(*scored.args, engine.ECE_BINS)
+    return bias_corrected(scored.interval(value, drawn, influences, "identity"), drawn, scored.level)
 
 
 def smooth_ece(scored: Scored) -> Estimate:
@@ -263,13 +265,13 @@ class Side:
     """One side of a subgroup_gap.
 
     Attributes:
-        pulls: Metric → its value, and the influence (P,) of every patient of the bootstrap on it; metrics
-            that are undefined here are missing.
+        influences_of: Metric → its value, and the influence (P,) of every patient of the bootstrap on it;
+            metrics that are undefined here are missing.
         present: (P,) patients with an image on this side.
         positive_patients: Those with a positive image.
     """
 
-    pulls: Mapping[str, tuple[float, Floats]]
+    influences_of: Mapping[str, tuple[float, Floats]]
     present: Bools
     positive_patients: int
 
@@ -280,17 +282,17 @@ def side(scored: Scored, metrics: Collection[str] = GAPS) -> Side:
     found: dict[str, tuple[float, Floats]] = {}
     if not scored.missing:
         for name in metrics:
-            value, pull = _figure(scored, name)
+            value, influences = _figure(scored, name)
             if value is not None:
-                found[name] = value, sample.by_patient(pull)
+                found[name] = value, sample.by_patient(influences)
     return Side(found, sample.present, sample.positive_patients)
 
 
 def _figure(scored: Scored, name: str) -> tuple[float | None, Floats]:
     if name == "auroc":
-        return discrimination.area(scored.ladder), influence.auroc(scored.ladder)
+        return discrimination.area(scored.order), influence.auroc(scored.order)
     if name == "auprc":
-        return discrimination.mean_precision(scored.ladder), influence.average_precision(scored.ladder)
+        return discrimination.mean_precision(scored.order), influence.average_precision(scored.order)
     if name == "brier":
         return brier(*scored.args), influence.brier(*scored.args)
     if name == "calibration_slope":
@@ -314,36 +316,37 @@ def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) 
         metric: A name of `GAPS`.
         level: Nominal coverage.
     """
-    if metric not in inside.pulls or metric not in outside.pulls:
-        return Estimate(None, reason=f"undefined {'here' if metric not in inside.pulls else 'in the rest'}")
-    (here, pull), (there, other) = inside.pulls[metric], outside.pulls[metric]
-    phi = (pull - other)[inside.present | outside.present]
+    if metric not in inside.influences_of or metric not in outside.influences_of:
+        side_name = "here" if metric not in inside.influences_of else "in the rest"
+        return Estimate(None, reason=f"undefined {side_name}")
+    (here, influences), (there, other) = inside.influences_of[metric], outside.influences_of[metric]
+    phi = (influences - other)[inside.present | outside.present]
     found = sandwich_interval(here - there, phi, level)
     return with_warnings(found, min(inside.positive_patients, outside.positive_patients))
 
 
-def obuchowski_se(ladder: Ladder, patient: Ints) -> float | None:
+def obuchowski_se(order: ScoreRanking, patient: Ints) -> float | None:
     """Standard error of the AUROC with patients as clusters, all images counting the same.
 
     Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data". With one image per patient it is
     the error of DeLong, DeLong & Clarke-Pearson 1988.
 
     Args:
-        ladder: The images by score.
+        order: The images by score.
         patient: (n,) whole numbers from 0, the same for images of the same patient.
 
     Returns:
         The standard error, or None with fewer than two patients in either class.
     """
-    hit = ladder.positive
+    hit = order.positive
     m, n = np.bincount(patient, hit), np.bincount(patient, ~hit)
     patients, holding, sparing = (int(np.count_nonzero(images)) for images in (m + n, m, n))
     if holding < 2 or sparing < 2:
         return None
     M, N = float(m.sum()), float(n.sum())
-    area = float(ladder.placement[hit].sum()) / M
-    x = np.bincount(patient, ladder.placement * hit) - m * area
-    y = np.bincount(patient, ladder.placement * ~hit) - n * area
+    area = float(order.placement[hit].sum()) / M
+    x = np.bincount(patient, order.placement * hit) - m * area
+    y = np.bincount(patient, order.placement * ~hit) - n * area
     s10 = holding / ((holding - 1) * M) * inner(x, x)
     s01 = sparing / ((sparing - 1) * N) * inner(y, y)
     s11 = patients / (patients - 1) * inner(x, y)

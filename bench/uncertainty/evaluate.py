@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from bench.metrics.kernels.scan import PAIRS, POINTS, PRECISION
 from bench.metrics.recalibration_line import IDEAL, Line
-from bench.metrics.validation import Floats, share
+from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import ESTIMATES, ORDER, Scored
 from bench.uncertainty.intervals import Estimate
@@ -144,7 +144,7 @@ def prepare(
     sample = bootstrap.sample(y, weight)
     score = sample.probabilities(p) if probabilities else sample.scores(p)
     depth = POINTS if set(ORDER[2:]) & set(metrics) else PRECISION if "auprc" in metrics else PAIRS
-    return Scored(sample, score, share(level, "level"), refit_lines, depth, start)
+    return Scored(sample, score, check_level(level, "level"), refit_lines, depth, start)
 
 
 def summarise(scored: Scored, probabilities: bool = True, metrics: Collection[str] = METRICS) -> Evaluation:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from bench.metrics import influence
 from bench.metrics.discrimination import area
-from bench.metrics.score_ranking import Ladder
-from bench.metrics.validation import Floats, share
+from bench.metrics.score_ranking import ScoreRanking
+from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval, with_warnings
 from bench.uncertainty.replicates import auroc_replicates
@@ -41,7 +41,7 @@ def fold_averaged_auroc(
     if found.value is None:
         return Estimate(None, reason=found.reason), found.replicates
     df = satterthwaite(found.influence)
-    level = share(level, "level")
+    level = check_level(level, "level")
     interval = t_interval(found.value, found.replicates, df, "logit", found.margin, level)
     return with_warnings(interval, whole.positive_patients), found.replicates
 
@@ -61,7 +61,7 @@ def compare_fold_averaged(
         return Estimate(None, reason=first.reason or second.reason)
     df = satterthwaite(first.influence - second.influence)
     drawn = first.replicates - second.replicates
-    return t_interval(first.value - second.value, drawn, df, level=share(level, "level"))
+    return t_interval(first.value - second.value, drawn, df, level=check_level(level, "level"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +81,20 @@ def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: Patient
     if folds.shape != scores.shape:
         raise ValueError(f"fold has shape {folds.shape}, y {scores.shape}")
     names = np.unique(folds)
-    pull, nothing = np.zeros(len(scores)), np.full(bootstrap.replicates_count, np.nan)
+    influences, nothing = np.zeros(len(scores)), np.full(bootstrap.replicates_count, np.nan)
     values, drawn, pairs = [], [], []
     for name in names:
         rows = folds == name
         sample = bootstrap.select(rows).sample(whole.positive[rows])
-        ladder = Ladder.of(sample.positive, scores[rows])
-        value = area(ladder)
+        ranking = ScoreRanking.of(sample.positive, scores[rows])
+        value = area(ranking)
         if value is None:
-            return _Averaged(None, nothing, pull, 0.0, f"fold {name} holds one class only")
+            return _Averaged(None, nothing, influences, 0.0, f"fold {name} holds one class only")
         values.append(value)
-        drawn.append(auroc_replicates(sample, ladder))
-        pairs.append(ladder.positives * ladder.negatives)
-        pull[rows] = influence.auroc(ladder) / len(names)
+        drawn.append(auroc_replicates(sample, ranking))
+        pairs.append(ranking.positives * ranking.negatives)
+        influences[rows] = influence.auroc(ranking) / len(names)
     if not values:
-        return _Averaged(None, nothing, pull, 0.0, "no images")
-    patients = whole.by_patient(pull)[whole.present]
+        return _Averaged(None, nothing, influences, 0.0, "no images")
+    patients = whole.by_patient(influences)[whole.present]
     return _Averaged(float(np.mean(values)), np.mean(drawn, axis=0), patients, 0.5 / min(pairs))

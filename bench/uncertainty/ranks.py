@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.kernels.pairs import pair_errors, widest_by_entry, widest_of_all
-from bench.metrics.validation import Bools, Floats, Ints, share
-from bench.uncertainty.compare import TWINS
+from bench.metrics.validation import Bools, Floats, Ints, check_level
+from bench.uncertainty.compare import SE_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _pairs(replicates: ArrayLike, values: ArrayLike) -> _Pairs:
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
     se = pair_errors(np.ascontiguousarray((drawn - drawn.mean(axis=1, keepdims=True)).T))
-    precision = np.divide(1, se, out=np.zeros_like(se), where=se >= TWINS)
+    precision = np.divide(1, se, out=np.zeros_like(se), where=se >= SE_TOLERANCE)
     return _Pairs(point, drawn - point[:, None], point[:, None] - point[None, :], se, precision)
 
 
@@ -134,7 +134,7 @@ def rank_sets(replicates: ArrayLike, values: ArrayLike, level: float = 0.95) -> 
     >>> [(found.rank, found.low, found.high) for found in rank_sets(replicates, values)]
     [(1, 1, 2), (2, 1, 2), (3, 3, 3)]
     """
-    share(level, "level")
+    check_level(level, "level")
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         return RankSets()
@@ -161,7 +161,7 @@ def _rank_sets(pairs: _Pairs, widest: Floats, level: float) -> RankSets:
 
 def _best_share(drawn: Floats) -> Floats:
     """(S,) share of replicates in which each entry is first, ties shared."""
-    first = drawn >= drawn.max(axis=0) - TWINS
+    first = drawn >= drawn.max(axis=0) - SE_TOLERANCE
     return np.asarray((first / first.sum(axis=0)).mean(axis=1))
 
 
@@ -195,7 +195,7 @@ def board_statements(replicates: ArrayLike, values: ArrayLike, level: float = 0.
     Raises:
         ValueError: As `rank_sets`, or no entry.
     """
-    share(level, "level")
+    check_level(level, "level")
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
@@ -210,7 +210,7 @@ def ranks_and_statements(
     Raises:
         ValueError: As `board_statements`.
     """
-    share(level, "level")
+    check_level(level, "level")
     pairs = _pairs(replicates, values)
     if len(pairs.difference) == 0:
         raise ValueError("no entries")
@@ -239,7 +239,7 @@ def _board_statements(pairs: _Pairs, widest: Floats, level: float) -> BoardState
         difference=pairs.difference,
         se=pairs.se,
         p=_normal_p(distance),
-        twins=tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(pairs.se < TWINS, 1))),
+        twins=tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(pairs.se < SE_TOLERANCE, 1))),
         critical=critical,
     )
 

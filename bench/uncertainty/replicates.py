@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.calibration import bin_edges, bin_index, logit, surprise
+from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
 from bench.metrics.kernels import scan
 from bench.metrics.recalibration_line import expit, fit_line, fit_shift
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints
 from bench.uncertainty.sample import Sample
 
@@ -20,7 +20,7 @@ ECE_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class SortedOrder:
     """Images by falling score, as the kernels walk them; see `scan.scan_auroc`.
 
     `misses` and `hits` are the places of the negative and of the positive images among the rows.
@@ -35,16 +35,16 @@ class Walk:
     level: Ints
 
     @classmethod
-    def of(cls, sample: Sample, ladder: Ladder) -> Walk:
+    def of(cls, sample: Sample, order: ScoreRanking) -> SortedOrder:
         """The walk over a ladder; equal scores go by patient and weight, so that row order never matters."""
-        row = ladder.order
+        row = order.order
         if sample.weight is not None:
-            row = np.lexsort((sample.weight, sample.patient, ladder.rung))
+            row = np.lexsort((sample.weight, sample.patient, order.tie_group))
         hit = sample.positive[row]
         misses, hits = row[~hit], row[hit]
-        rungs = len(ladder.threshold)
-        gain = np.bincount(ladder.rung[hits], minlength=rungs)
-        fault = np.bincount(ladder.rung[misses], minlength=rungs)
+        tie_groups = len(order.threshold)
+        gain = np.bincount(order.tie_group[hits], minlength=tie_groups)
+        fault = np.bincount(order.tie_group[misses], minlength=tie_groups)
         held = np.flatnonzero(gain)
         level = np.cumsum(fault)[held]
         first = np.zeros(len(held) + 1, np.int64)
@@ -73,11 +73,11 @@ class Ranking:
     specificity_at_90_sensitivity: Floats
 
 
-def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
+def auroc_replicates(sample: Sample, order: ScoreRanking) -> Floats:
     """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
-    walk = Walk.of(sample, ladder)
-    if not sample.whole or len(walk.negative) * sample.largest**2 >= 2**31:
-        return ranking_replicates(sample, ladder, scan.PAIRS).auroc
+    walk = SortedOrder.of(sample, order)
+    if not sample.uses_integer_counts or len(walk.negative) * sample.largest**2 >= 2**31:
+        return ranking_replicates(sample, order, scan.PAIRS).auroc
     doubled = scan.scan_auroc(
         sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level, sample.largest
     )
@@ -85,27 +85,27 @@ def auroc_replicates(sample: Sample, ladder: Ladder) -> Floats:
 
 
 def _area(doubled: Floats, sample: Sample) -> Floats:
-    pairs = sample.doubled_pairs
+    pairs = sample.twice_pair_count
     found: Floats = np.full(len(pairs), np.nan)
     return np.divide(pairs - doubled, pairs, out=found, where=sample.defined)
 
 
-def ranking_replicates(sample: Sample, ladder: Ladder, depth: int = scan.POINTS) -> Ranking:
+def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.POINTS) -> Ranking:
     """AUROC, then AUPRC, then both operating points from one walk over the sorted images.
 
     Args:
         sample: Labels and draws.
-        ladder: The images by score.
+        order: The images by score.
         depth: How much is counted, as `scan.scan_joint` says.
     """
-    walk = Walk.of(sample, ladder)
+    walk = SortedOrder.of(sample, order)
     hit, miss = sample.classes
     most, least = sample.limits
     path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
-    if sample.whole:
+    if sample.uses_integer_counts:
         found = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
     else:
-        weights_of = ladder.unit[walk.misses], ladder.unit[walk.hits]
+        weights_of = order.unit[walk.misses], order.unit[walk.hits]
         found = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
     return Ranking(
@@ -141,7 +141,7 @@ class Fit:
 
     @cached_property
     def _nats(self) -> Floats:
-        return self._total(surprise(self._sample.positive, self._p))
+        return self._total(pointwise_log_loss(self._sample.positive, self._p))
 
     @cached_property
     def _expected(self) -> Floats:
@@ -200,10 +200,10 @@ def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
         return found
     if name not in RANKING:
         raise ValueError(f"unknown metric {metric!r}; one of {', '.join(METRICS)}")
-    ladder = Ladder.of(sample.positive, sample.scores(score), sample.weight)
+    order = ScoreRanking.of(sample.positive, sample.scores(score), sample.weight)
     if name == "auroc":
-        return auroc_replicates(sample, ladder)
-    ranked: Floats = getattr(ranking_replicates(sample, ladder), name)
+        return auroc_replicates(sample, order)
+    ranked: Floats = getattr(ranking_replicates(sample, order), name)
     return ranked
 
 
@@ -251,8 +251,8 @@ def _refined(
     from bench.metrics.kernels.newton import newton_lines
 
     guess = expit(intercept + slope * x)
-    pull, hold = sample.positive - guess, guess * (1 - guess)
-    g0, g1, h00, h01, h11 = sample.totals([pull, pull * x, hold, hold * x, hold * x**2])
+    influences, hold = sample.positive - guess, guess * (1 - guess)
+    g0, g1, h00, h01, h11 = sample.totals([influences, influences * x, hold, hold * x, hold * x**2])
     with np.errstate(invalid="ignore", divide="ignore"):
         area = h00 * h11 - h01**2
         step = (h11 * g0 - h01 * g1) / area if joint else g0 / h00

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.validation import Floats, inner, labels, share
+from bench.metrics.validation import Floats, check_level, inner, labels
 from bench.uncertainty.draws import canonical_ids
 
 SCORE_CORRELATION = (0.5, 1.0)
@@ -85,11 +85,11 @@ def split_resolution(
     m = np.bincount(code, positive).astype(np.float64)
     n = np.bincount(code, ~positive).astype(np.float64)
     counted = len(positive), len(m), int(m.sum()), int(np.count_nonzero(m)), int(np.count_nonzero(n))
-    share(auroc, "auroc")
+    check_level(auroc, "auroc")
     if not m.sum() or not n.sum():
         return Resolution(*counted, auroc, None, None, None, None)
-    z = float(ndtri((1 + share(level, "level")) / 2))
-    reach = z + float(ndtri(share(power, "power")))
+    z = float(ndtri((1 + check_level(level, "level")) / 2))
+    reach = z + float(ndtri(check_level(power, "power")))
     widths, differences = [], []
     for rho in score_correlation:
         own = auroc_covariance(m, n, auroc, 1.0, rho)

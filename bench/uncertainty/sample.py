@@ -162,7 +162,7 @@ class Sample(Rows):
         return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
 
     @property
-    def whole(self) -> bool:
+    def uses_integer_counts(self) -> bool:
         """Whether everything is counted in 32-bit whole numbers: no row weights, multiplicities below 256."""
         return self.weight is None and self.blocks.dtype == np.uint8
 
@@ -179,14 +179,14 @@ class Sample(Rows):
         hit, miss = self.classes
         most = miss - SPECIFICITY * (1 - ROUNDING) * miss
         least = SENSITIVITY * (1 - ROUNDING) * hit
-        if self.whole:
+        if self.uses_integer_counts:
             most, least = np.floor(most), np.ceil(least)
         lanes = np.zeros((2, self.blocks.shape[0] * scan.LANES))
         lanes[:, : self.replicates] = most, least
         return tuple(lanes.reshape(2, -1, scan.LANES))  # type: ignore[return-value]
 
     @cached_property
-    def doubled_pairs(self) -> Floats:
+    def twice_pair_count(self) -> Floats:
         """(B,) twice the pairs of a positive and a negative row, by weight, in every replicate."""
         hit, miss = self.classes
         return 2 * hit * miss

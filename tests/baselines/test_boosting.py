@@ -8,10 +8,10 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from baselines.api import TrainingTask
-from baselines.boosting import boost_each_target
 from baselines.methods import metadata
 from baselines.registry import find_baseline
 from baselines.run import run_baseline
+from baselines.tabular.boosting import boost_each_target
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from baselines.chest import MEASURES, _filled, _opened, find_lungs, measure, measure_one, otsu
+from baselines.tabular.chest import MEASURES, _filled, _opened, find_lungs, measure, measure_one, otsu
 
 
 def _drawn(heart: float, chest: float, side: int = 200, shift: float = 0.0, noise: float = 6.0) -> np.ndarray:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from baselines.heads import LEAST_SPREAD, BinaryHead, EchoHead
-from baselines.learner import Learner
-from baselines.network_run import run_recipe
-from baselines.networks import Network
-from baselines.onnx_export import export_onnx
-from baselines.recipe import load_recipe
+from baselines.networks.export import export_onnx
+from baselines.networks.heads import LEAST_SPREAD, BinaryHead, EchoHead
+from baselines.networks.learner import Learner
+from baselines.networks.models import Network
+from baselines.networks.recipe import load_recipe
+from baselines.networks.run import run_recipe
 from baselines.registry import find_baseline
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort

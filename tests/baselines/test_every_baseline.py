@@ -15,7 +15,7 @@ import pytest
 
 from baselines.api import Choices
 from baselines.registry import baselines, find_baseline
-from baselines.run import FinishedRun, How, run_baseline
+from baselines.run import FinishedRun, RunConfig, run_baseline
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.errors import BenchError
@@ -37,7 +37,9 @@ def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fi
     folder = tmp_path_factory.mktemp("runs")
     encoder = write_encoder(folder)
     hows = {
-        name: How(quick=True, choices=Choices(encoder=encoder if find_baseline(name).needs_encoder else None))
+        name: RunConfig(
+            quick=True, choices=Choices(encoder=encoder if find_baseline(name).needs_encoder else None)
+        )
         for name in NAMES
     }
     return {name: run_baseline(name, tiny, folder / name, how) for name, how in hows.items()}
@@ -104,7 +106,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
     """No age is missing here: the harness hands a submitted model none that is."""
     write_tiny(tmp_path / "data", missing_ages=False)
     cohort = load_cohort(spec_of(), tmp_path / "data")
-    run = run_baseline(name, cohort, tmp_path / "run", How(quick=True))
+    run = run_baseline(name, cohort, tmp_path / "run", RunConfig(quick=True))
     _check_submission(run, cohort)
     _check_model(run, cohort)
 
@@ -113,7 +115,7 @@ def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path)
 def test_the_same_seed_gives_the_same_file(
     name: str, tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path
 ):
-    again = run_baseline(name, tiny, tmp_path, How(quick=True))
+    again = run_baseline(name, tiny, tmp_path, RunConfig(quick=True))
     assert again.predictions.read_bytes() == runs[name].predictions.read_bytes()
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
 
@@ -130,7 +132,7 @@ def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: 
 
 
 def test_another_seed_exchanges_other_labels(tiny: Cohort, runs: dict[str, FinishedRun], tmp_path: Path):
-    other = run_baseline("shuffled", tiny, tmp_path, How(quick=True, seed=1))
+    other = run_baseline("shuffled", tiny, tmp_path, RunConfig(quick=True, seed=1))
     assert other.predictions.read_bytes() != runs["shuffled"].predictions.read_bytes()
 
 
@@ -140,7 +142,7 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
         "demographics",
         tiny,
         tmp_path,
-        How(track="cv5", progress=lambda message, done, total: told.append(message)),
+        RunConfig(track="cv5", progress=lambda message, done, total: told.append(message)),
     )
     manifest = read_manifest(run.manifest)
     assert (manifest.track, manifest.model, run.model) == ("cv5", None, None)

@@ -14,10 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from baselines.api import Choices, silent
-from baselines.encoder import encode, open_encoder
-from baselines.probe import STRENGTHS, fit_probe
+from baselines.probe.encoder import encode, open_encoder
+from baselines.probe.head import STRENGTHS, fit_probe
 from baselines.registry import find_baseline
-from baselines.run import How, run_baseline
+from baselines.run import RunConfig, run_baseline
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
@@ -87,7 +87,7 @@ def test_features_are_the_encoders_own(tiny: Cohort, tmp_path: Path):
 
 def test_what_is_said_of_the_encoder_is_said_of_the_entry(tiny: Cohort, tmp_path: Path):
     choices = Choices(encoder=write_encoder(tmp_path))
-    run = run_baseline("linear-probe", tiny, tmp_path / "run", How(choices=choices))
+    run = run_baseline("linear-probe", tiny, tmp_path / "run", RunConfig(choices=choices))
     manifest = read_manifest(run.manifest)
     assert manifest.name == "Linear probe, Pooled pixels"
     assert manifest.pretrained_weights == "none: means of four by four pixels"
@@ -121,7 +121,7 @@ def test_an_encoder_that_is_not_as_described(fault: str, tiny: Cohort, tmp_path:
     path = write_encoder(tmp_path)
     path.write_text(change(ENCODER))
     with pytest.raises(BenchError) as caught:
-        run_baseline("linear-probe", tiny, tmp_path / "run", How(choices=Choices(encoder=path)))
+        run_baseline("linear-probe", tiny, tmp_path / "run", RunConfig(choices=Choices(encoder=path)))
     assert code in {p.code for p in caught.value.problems}
     assert any(words in p.message for p in caught.value.problems), caught.value
     assert caught.value.exit_code == 1
@@ -160,7 +160,7 @@ def test_features_that_are_no_numbers(tiny: Cohort, tmp_path: Path):
     model.graph.node[-1].output[0] = "flat"
     model.graph.node.append(helper.make_node("Log", ["flat"], ["features"]))  # pixels below the mean
     onnx.save(model, tmp_path / "encoder.onnx")
-    how = How(choices=Choices(encoder=path))
+    how = RunConfig(choices=Choices(encoder=path))
     with pytest.raises(BenchError) as caught:
         run_baseline("linear-probe", tiny, tmp_path / "run", how)
     assert [p.code for p in caught.value.problems] == ["baseline-encoder"]

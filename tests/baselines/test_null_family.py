@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
 from baselines.api import LabelledImages, TrainingTask, UnlabelledImages
-from baselines.features import age_and_sex, male
 from baselines.methods import demographics, prevalence, shuffled
 from baselines.methods.shuffled import exchanged_rows
+from baselines.tabular.features import age_and_sex, male
 
 
 def _people(count: int, seed: int, risk_by_age: float = 0.06) -> tuple[UnlabelledImages, np.ndarray]:

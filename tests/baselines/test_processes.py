@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.tensors import FILLING, EpochSampler, SharedSampler
+from baselines.networks.tensors import FILLING, EpochSampler, SharedSampler
 from bench.workspace import create_workspace
 from tests.baselines.conftest import SPEC, write_tiny
 
@@ -30,14 +30,14 @@ def test_processes_share_every_batch_and_miss_no_row(monkeypatch: pytest.MonkeyP
     alone = list(EpochSampler(70, seed=1, batch=16))
     shares = []
     for rank in range(2):
-        monkeypatch.setattr("baselines.tensors.own_rank", lambda rank=rank: rank)
+        monkeypatch.setattr("baselines.networks.tensors.own_rank", lambda rank=rank: rank)
         sampler = EpochSampler(70, seed=1, batch=16, processes=2)
         shares.append(np.array(list(sampler)).reshape(-1, 8))
         assert len(sampler) == 32
     assert np.hstack(shares).ravel().tolist() == alone
     dealt = []
     for rank in range(2):
-        monkeypatch.setattr("baselines.tensors.own_rank", lambda rank=rank: rank)
+        monkeypatch.setattr("baselines.networks.tensors.own_rank", lambda rank=rank: rank)
         sampler = SharedSampler(31, processes=2)
         dealt.append(list(sampler))
         assert len(dealt[-1]) == len(sampler) == 16

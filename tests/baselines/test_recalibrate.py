@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from baselines.recalibrate import METHODS, Method, recalibrated, temperature
-from baselines.run import How, run_baseline
+from baselines.run import RunConfig, run_baseline
 from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
 from bench.submission.check_predictions import load_predictions
@@ -92,9 +92,9 @@ def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Method):
 
 @pytest.mark.parametrize("track", ["holdout", "cv5"])
 def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohort, tmp_path: Path):
-    how = How(track=track, recalibrate=METHODS)  # type: ignore[arg-type]
+    how = RunConfig(track=track, recalibrate=METHODS)  # type: ignore[arg-type]
     run = run_baseline("demographics", tiny, tmp_path / "a", how)
-    plain = run_baseline("demographics", tiny, tmp_path / "b", How(track=track))  # type: ignore[arg-type]
+    plain = run_baseline("demographics", tiny, tmp_path / "b", RunConfig(track=track))  # type: ignore[arg-type]
     assert run.predictions.read_bytes() == plain.predictions.read_bytes()
     assert run.manifest.read_bytes() == plain.manifest.read_bytes()
     stem = "demographics-cv5" if track == "cv5" else "demographics"
@@ -110,7 +110,7 @@ def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohor
 
 def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     """By hand: the same model's predictions of val, from a run whose test images they are."""
-    run = run_baseline("demographics", tiny, tmp_path, How(recalibrate=("temperature",)))
+    run = run_baseline("demographics", tiny, tmp_path, RunConfig(recalibrate=("temperature",)))
     from baselines.methods.demographics import run as train
     from baselines.registry import find_baseline
     from baselines.views import make_task
@@ -130,8 +130,10 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
 def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
     val, test = tiny.rows("val"), tiny.rows("test")
     copies = ((int(val[0]), int(test[0])),)
-    plain = run_baseline("demographics", tiny, tmp_path / "a", How(recalibrate=("isotonic",)))
-    apart = run_baseline("demographics", tiny, tmp_path / "b", How(recalibrate=("isotonic",), copies=copies))
+    plain = run_baseline("demographics", tiny, tmp_path / "a", RunConfig(recalibrate=("isotonic",)))
+    apart = run_baseline(
+        "demographics", tiny, tmp_path / "b", RunConfig(recalibrate=("isotonic",), copies=copies)
+    )
     for run in (plain, *plain.recalibrated, apart, *apart.recalibrated):
         assert run.val is not None
         assert len(load_predictions(run.val, tiny, covered="val").values["large"]) == len(val)
@@ -140,5 +142,5 @@ def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Coho
     expected = recalibrated("isotonic", p[1:], tiny.targets["large"][val[1:]], p)
     found = load_predictions(other.val, tiny, covered="val").values["large"]  # type: ignore[arg-type]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    cv5 = run_baseline("demographics", tiny, tmp_path / "c", How(track="cv5"))
+    cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track="cv5"))
     assert cv5.val is None

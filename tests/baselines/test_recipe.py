@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from baselines.recipe import load_recipe, parse_recipe
+from baselines.networks.recipe import load_recipe, parse_recipe
 from bench.errors import BenchError
 
 GOOD = """

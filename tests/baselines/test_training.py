@@ -10,13 +10,13 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from baselines.augment import augmented
-from baselines.curves import EpochRecord, curves_svg
-from baselines.fit import fit, load_weights
-from baselines.heads import BinaryHead
-from baselines.learner import Learner
-from baselines.recipe import Augmentation, Recipe, parse_recipe
-from baselines.tensors import Arrays, EpochSampler, training_batches
+from baselines.networks.augment import augmented
+from baselines.networks.curves import EpochRecord, curves_svg
+from baselines.networks.heads import BinaryHead
+from baselines.networks.learner import Learner
+from baselines.networks.recipe import Augmentation, Recipe, parse_recipe
+from baselines.networks.tensors import Arrays, EpochSampler, training_batches
+from baselines.networks.train import fit, load_weights
 from bench.errors import BenchError
 from tests.baselines.test_recipe import GOOD
 

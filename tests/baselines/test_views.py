@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from baselines.api import Baseline, TrainingTask, UnlabelledImages, silent
+from baselines.networks.tensors import load_arrays
 from baselines.registry import find_baseline
 from baselines.run import check_needs, run_baseline
-from baselines.tensors import load_arrays
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
 from bench.cohort.image_cache import build_cache, open_cache

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from baselines.api import silent
-from baselines.fit import fit
-from baselines.heads import BinaryHead
-from baselines.learner import Learner
-from baselines.recipe import parse_recipe
-from baselines.tensors import Arrays
+from baselines.networks.heads import BinaryHead
+from baselines.networks.learner import Learner
+from baselines.networks.recipe import parse_recipe
+from baselines.networks.tensors import Arrays
+from baselines.networks.train import fit
 from tests.baselines.test_recipe import GOOD
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.board.model import Entry
-from bench.board.speed import pareto_front, speed_columns, why_unranked
+from bench.board.pareto import pareto_front, speed_columns, why_unranked
 from bench.timing.record import Instability, Parity, Stability, TimingRecord
 from tests.timing.records import record, row
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.publish.site import build_site
+from bench.publish.build import build_site
 from tests.publish.boards import HOSTILE, loaded_board, reported_only
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]

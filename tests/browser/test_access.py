@@ -4,9 +4,8 @@ import datetime
 
 import pytest
 
-from bench.publish.freeze import freeze
+from bench.publish.build import build_site, freeze
 from bench.publish.releases import read_releases
-from bench.publish.site import build_site
 from tests.publish.boards import HOSTILE, loaded_board, reported_only
 
 LOOK = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]

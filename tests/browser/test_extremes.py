@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.publish.pages import Site, site_pages
-from bench.publish.place import places
-from bench.publish.site import build_site
+from bench.publish.build import build_site
 from bench.publish.templates import site_sources
+from bench.publish.urls import places
+from bench.publish.views.site import Site, site_pages
 from tests.browser.test_site import head, names
 from tests.publish.boards import loaded_board, with_bare_entry
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.publish.build import build_site
 from bench.publish.preview import serving
-from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
 
 

@@ -91,7 +91,7 @@ def test_a_stale_or_mixed_board_is_neither_published_nor_frozen(board, cli, harm
 def test_pages_that_fail_a_check_are_not_published(board, cli, monkeypatch):
     assert cli("site", "publish").exit_code == 0
     before = shown(board, "index.html")
-    monkeypatch.setattr("bench.publish.checks.budgets.BOARD_BYTES", 100)
+    monkeypatch.setattr("bench.publish.checks.site.BOARD_BYTES", 100)
     rename_team(board.submission("demo", "entry-0001"))
     assert set(cli("site", "publish", "--json").codes) == {"site-budget"}
     assert shown(board, "index.html") == before
@@ -138,7 +138,7 @@ def no_space(*_, **__):
 
 def test_serving_outlives_a_build_that_finds_no_space(board, cli, monkeypatch):
     def watched(roots, rebuild, **_):
-        monkeypatch.setattr("bench.publish.site.build_site", no_space)
+        monkeypatch.setattr("bench.publish.build.build_site", no_space)
         rebuild([])
         raise KeyboardInterrupt
 

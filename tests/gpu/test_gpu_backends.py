@@ -21,7 +21,7 @@ from bench.runtime.backends.registry import backends
 from bench.runtime.predict import predict
 from bench.timing.measure import latencies, timed_batches
 from bench.timing.protocol import QUICK
-from bench.timing.run import time_model
+from bench.timing.time_model import time_model
 from tests.runtime.models import SIZE, cnn_model, manifest, save, tiny_cohort
 
 pytestmark = pytest.mark.gpu

@@ -3,7 +3,7 @@ import pytest
 
 from bench.metrics import calibration, discrimination, influence
 from bench.metrics.recalibration_line import calibration_in_the_large, calibration_line
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from tests.metrics import slow
 
 
@@ -33,9 +33,9 @@ def check(found, figure, weight, tolerance=1e-7):
 
 def test_influence_is_the_derivative_by_the_weight(sample):
     y, p, weight = sample
-    ladder = Ladder.of(y, p, weight)
-    check(influence.auroc(ladder), lambda w: discrimination.auroc(y, p, w), weight)
-    check(influence.average_precision(ladder), lambda w: discrimination.average_precision(y, p, w), weight)
+    ranking = ScoreRanking.of(y, p, weight)
+    check(influence.auroc(ranking), lambda w: discrimination.auroc(y, p, w), weight)
+    check(influence.average_precision(ranking), lambda w: discrimination.average_precision(y, p, w), weight)
     for name in ("brier", "log_loss", "scaled_brier", "observed_expected", "calibration_error"):
         figure = getattr(calibration, name)
         check(getattr(influence, name)(y, p, weight), lambda w, f=figure: f(y, p, weight=w), weight)
@@ -55,8 +55,8 @@ def test_influence_on_the_operating_point_has_the_variance_of_the_bootstrap():
     rng = np.random.default_rng(2)
     y = rng.random(4000) < 0.3
     score = y + rng.normal(size=4000)
-    ladder = Ladder.of(y, score)
-    for figure, pull in (
+    ranking = ScoreRanking.of(y, score)
+    for figure, influences in (
         (discrimination.point_at_specificity, influence.sensitivity_at_specificity),
         (discrimination.point_at_sensitivity, influence.specificity_at_sensitivity),
     ):
@@ -64,7 +64,7 @@ def test_influence_on_the_operating_point_has_the_variance_of_the_bootstrap():
         drawn = []
         for _ in range(300):
             rows = rng.integers(0, 4000, 4000)
-            drawn.append(getattr(figure(Ladder.of(y[rows], score[rows]), 0.9), name))
-        se = np.sqrt(np.sum(pull(ladder, 0.9) ** 2))
+            drawn.append(getattr(figure(ScoreRanking.of(y[rows], score[rows]), 0.9), name))
+        se = np.sqrt(np.sum(influences(ranking, 0.9) ** 2))
         assert se == pytest.approx(np.std(drawn), rel=0.15)
-        assert pull(ladder, 0.9).sum() == pytest.approx(0, abs=1e-9)
+        assert influences(ranking, 0.9).sum() == pytest.approx(0, abs=1e-9)

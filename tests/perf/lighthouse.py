@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.publish.site import build_site
+from bench.publish.build import build_site
 from tests.publish.boards import loaded_board
 
 VERSION = "12.8.2"

@@ -7,7 +7,7 @@ import json
 import re
 
 from bench.board.model import LoadedBoard, TargetBoard
-from bench.publish.site import build_site
+from bench.publish.build import build_site
 from tests.publish.boards import loaded_board
 from tests.publish.pages import read
 

@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.board.speed import pareto_front
+from bench.board.pareto import pareto_front
 from bench.publish.charts.calibration import distribution, reliability
-from bench.publish.charts.curves import Curve, decision, precision_recall, roc
+from bench.publish.charts.cells import RankRow, interval_axis, interval_cell, rank_chart
+from bench.publish.charts.curves import Curve, decision, precision_recall, roc, simplified
 from bench.publish.charts.forest import ForestRow, forest
-from bench.publish.charts.interval import interval_axis, interval_cell
-from bench.publish.charts.ranks import RankRow, rank_chart
-from bench.publish.charts.simplify import simplified
+from bench.publish.charts.scales import Linear
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
-from bench.publish.scales import Linear
 from bench.scoring.scorecard import DecisionPoint, Estimate, ReliabilityBin, ScoreDistribution
 from tests.publish.boards import HOSTILE
 

@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
+from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.publish.bibtex import bibtex
+from bench.publish.exports import bibtex
 from bench.publish.format import (
     decimal,
     estimate,

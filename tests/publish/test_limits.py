@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.publish.checks.budgets import BOARD_BYTES, ENTRY_BYTES, KB, gzip_bytes
-from bench.publish.site import build_site
+from bench.publish.checks.site import BOARD_BYTES, ENTRY_BYTES, KB, gzip_bytes
 from tests.publish.boards import loaded_board, with_bare_entry
 from tests.publish.pages import read
 
@@ -123,7 +123,7 @@ def test_a_failed_build_leaves_the_old_site(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr("bench.publish.cohort_pages.long_csv", fail)
+    monkeypatch.setattr("bench.publish.views.cohort.long_csv", fail)
     with pytest.raises(RuntimeError):
         build_site([changed(board, "entry-0001", name="Other")], tmp_path / "site")
     assert (tmp_path / "site" / "index.html").read_bytes() == whole

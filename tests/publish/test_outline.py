@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench.board.outline import ScorecardOutline
-from bench.board.stored import load_board, whole_scorecard
+from bench.board.inputs import ScorecardOutline
+from bench.board.load import load_board, whole_scorecard
 from bench.cohort.spec import load_spec
 from bench.errors import BenchError
-from bench.publish.site import build_site
+from bench.publish.build import build_site
 from tests.publish.store import write_store
 from tests.publish.test_site import contents
 

@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
+from bench.publish.build import build_site
 from bench.publish.preview import serving, stamp, watch
-from bench.publish.site import build_site
 from tests.publish.boards import loaded_board
 
 

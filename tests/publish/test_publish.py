@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from bench.errors import BenchError
-from bench.publish.git import publish_folder
+from bench.publish.deploy import publish_folder
 
 
 def git(folder, *words):
@@ -99,7 +99,7 @@ def test_a_branch_that_moves_meanwhile_is_left_as_it_is(pages, clone, remote, mo
     first = push(pages, clone)
     (pages / "index.html").write_bytes(b"two\n")
     moved = push(pages, clone)
-    monkeypatch.setattr("bench.publish.git._tip", lambda *_: first.commit)
+    monkeypatch.setattr("bench.publish.deploy._tip", lambda *_: first.commit)
     (pages / "index.html").write_bytes(b"three\n")
     with pytest.raises(BenchError) as caught:
         push(pages, clone)

@@ -5,10 +5,9 @@ import zipfile
 import pytest
 
 from bench.errors import BenchError
+from bench.publish.build import build_site, freeze
 from bench.publish.checks import check_site
-from bench.publish.freeze import freeze
 from bench.publish.releases import read_releases
-from bench.publish.site import build_site
 from tests.publish.boards import loaded_board, reported_only
 from tests.publish.pages import html_pages, read
 from tests.publish.test_site import contents
@@ -77,7 +76,7 @@ def test_a_name_that_another_process_takes_meanwhile_is_left_to_it(kept, tmp_pat
         (tmp_path / "2026.1.zip").write_bytes(taken)
         return []
 
-    monkeypatch.setattr("bench.publish.freeze.check_site", meanwhile)
+    monkeypatch.setattr("bench.publish.build.check_site", meanwhile)
     with pytest.raises(BenchError, match="frozen already"):
         freeze([loaded_board(2)], "2026.1", tmp_path, day=DAY)
     assert (tmp_path / "2026.1.zip").read_bytes() == taken

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.publish.scales import Linear, Log, domain, log_domain, round_step, tick_texts
+from bench.publish.charts.scales import Linear, Log, domain, log_domain, round_step, tick_texts
 
 
 def test_linear_maps_the_ends_and_the_middle():

@@ -8,11 +8,11 @@ from urllib.parse import urldefrag
 import pytest
 
 from bench.errors import BenchError, catalogue
+from bench.publish.board_table import board_table, tie_sentence
+from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.publish.documents import Leaderboard, PublishedEntry
 from bench.publish.format import decimal
-from bench.publish.rows import board_table, tie_sentence
-from bench.publish.site import build_site
+from bench.publish.schemas import Leaderboard, PublishedEntry
 from bench.publish.templates import site_sources
 from tests.publish.boards import loaded_board, reported_only
 from tests.publish.pages import html_pages, read, walk
@@ -259,7 +259,7 @@ def test_several_cohorts_stand_in_one_site_with_a_switch(tmp_path):
 def test_a_template_with_a_fault_is_a_problem_and_the_old_pages_stay(tmp_path, monkeypatch):
     sources = tmp_path / "sources"
     shutil.copytree(site_sources(), sources, ignore=shutil.ignore_patterns("public"))
-    monkeypatch.setattr("bench.publish.site.site_sources", lambda: sources)
+    monkeypatch.setattr("bench.publish.build.site_sources", lambda: sources)
     build_site([loaded_board(3)], tmp_path / "site")
     whole = (tmp_path / "site" / "index.html").read_bytes()
     (sources / "templates" / "board.html").write_text("{% if %}")

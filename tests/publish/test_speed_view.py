@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from bench.publish.site import build_site
-from bench.publish.speed_view import speed_view
+from bench.publish.build import build_site
+from bench.publish.views.speed import speed_view
 from bench.timing.record import Parity, Roofline
 from tests.publish.boards import loaded_board
 from tests.publish.pages import read

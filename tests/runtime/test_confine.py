@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.runtime.sandbox import Confinement
+from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Worker, WorkerFailure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ def test_a_confined_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.
     allowed.write_text("weights")
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        Worker(WORKER, 60, Confinement(readable=(str(allowed),))) as worker,
+        Worker(WORKER, 60, SandboxLimits(readable=(str(allowed),))) as worker,
     ):
         worker.send(
             {
@@ -55,7 +55,7 @@ def test_a_confined_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.
     assert not {"ACCESS_TOKEN", "BENCH_DATA"} & set(header["variables"])
 
 
-def end(do: str, limits: Confinement, limit_s: float = 60) -> WorkerFailure:
+def end(do: str, limits: SandboxLimits, limit_s: float = 60) -> WorkerFailure:
     with Worker(WORKER, limit_s, limits) as worker:
         worker.send({"do": do})
         with pytest.raises(WorkerFailure) as caught:
@@ -65,13 +65,13 @@ def end(do: str, limits: Confinement, limit_s: float = 60) -> WorkerFailure:
 
 def test_processor_time_is_bounded() -> None:
     start = time.monotonic()
-    failure = end("spin", Confinement(cpu_s=2))
+    failure = end("spin", SandboxLimits(cpu_s=2))
     assert (failure.kind, "processor time" in failure.message) == ("timeout", True)
     assert time.monotonic() - start < 30
 
 
 def test_its_log_cannot_fill_the_disk() -> None:
-    with Worker(WORKER, 60, Confinement(file_mb=1)) as worker:
+    with Worker(WORKER, 60, SandboxLimits(file_mb=1)) as worker:
         worker.send({"do": "flood"})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -80,7 +80,7 @@ def test_its_log_cannot_fill_the_disk() -> None:
 
 
 def test_what_it_started_ends_with_it() -> None:
-    with Worker(WORKER, 60, Confinement()) as worker:
+    with Worker(WORKER, 60, SandboxLimits()) as worker:
         worker.send({"do": "fork"})
         worker.receive()
         children = psutil.Process(worker._process.pid).children(recursive=True)
@@ -91,6 +91,6 @@ def test_what_it_started_ends_with_it() -> None:
 
 @pytest.mark.parametrize("do", ["long header", "large array", "objects", "no json", "odd failure"])
 def test_answers_that_are_none_are_a_finding(do: str) -> None:
-    failure = end(do, Confinement())
+    failure = end(do, SandboxLimits())
     assert failure.kind == "crashed"
     assert len(failure.message) <= 500

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from bench.errors import BenchError
 from bench.runtime.inputs import image_tensor, table_inputs
-from bench.runtime.outputs import Pick, picks_of, select
+from bench.runtime.outputs import OutputSelector, picks_of, select
 from bench.submission.manifest import ImageInput
 from tests.runtime.models import SPEC, manifest, tiny_cohort
 
@@ -75,13 +75,17 @@ def test_ages_and_sexes_are_never_guessed(tmp_path: Path, age: str, sex: str, co
 def test_only_binary_targets_get_the_sigmoid() -> None:
     model = manifest({"a": "s:0", "cm": "s:1"}).model
     assert model is not None
-    assert picks_of(model, SPEC) == (Pick("a", "s:0", True), Pick("cm", "s:1", False))
+    assert picks_of(model, SPEC) == (OutputSelector("a", "s:0", True), OutputSelector("cm", "s:1", False))
 
 
 def test_columns_are_picked_and_logits_become_probabilities() -> None:
     scores = np.array([[-1000, 2.0], [0.0, 3.0], [1000.0, 4.0]], np.float32)
     outputs = {"scores": scores, "flat": np.array([1.0, 2.0, 3.0])}
-    picks = [Pick("a", "scores:0", True), Pick("b", "scores:1", False), Pick("c", "flat", False)]
+    picks = [
+        OutputSelector("a", "scores:0", True),
+        OutputSelector("b", "scores:1", False),
+        OutputSelector("c", "flat", False),
+    ]
     found = select(outputs, picks, 3)
     np.testing.assert_array_equal(found["a"], [0, 0.5, 1])
     np.testing.assert_array_equal(found["b"], [2, 3, 4])
@@ -91,7 +95,7 @@ def test_columns_are_picked_and_logits_become_probabilities() -> None:
 
 @given(hnp.arrays(np.float64, 7, elements=st.floats(-30, 30)))
 def test_the_sigmoid_is_that_of_its_definition(logits: np.ndarray) -> None:
-    found = select({"s": logits}, [Pick("a", "s", True)], 7)["a"]
+    found = select({"s": logits}, [OutputSelector("a", "s", True)], 7)["a"]
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), rtol=1e-14)
 
 
@@ -108,5 +112,5 @@ def test_the_sigmoid_is_that_of_its_definition(logits: np.ndarray) -> None:
 )
 def test_outputs_of_another_shape_are_refused(output: np.ndarray, reference: str, said: str) -> None:
     with pytest.raises(ValueError) as caught:
-        select({"s": output}, [Pick("a", reference, False)], 3)
+        select({"s": output}, [OutputSelector("a", reference, False)], 3)
     assert said in str(caught.value)

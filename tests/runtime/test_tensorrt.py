@@ -113,7 +113,7 @@ def test_the_baselines_networks_are_built_in_every_precision(
 ) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("monai")
-    from baselines.networks import Network
+    from baselines.networks.models import Network
     from bench.runtime.backends.torch import TorchBackend
 
     path = tmp_path / "network.onnx"

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from bench.board.verify import differences
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.stored import read_scorecard
-from bench.scoring.verify import differences
 from bench.submission.packed import unpack
 from tests.scoring.conftest import noisy, store_entry
 

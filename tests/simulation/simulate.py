@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 import bench
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.compare import FIGURES
 from bench.uncertainty.estimates import obuchowski_se
 from bench.uncertainty.evaluate import METRICS
@@ -92,7 +92,7 @@ def rivals(
     few = stdtrit(result.positive_patients - 1, 0.975)
     tally.add("logit, t(positive patients - 1)", *expit(middle + np.array([-few, few]) * spread), truth)
     rows = np.arange(len(cohort.y))
-    se = obuchowski_se(Ladder.of(cohort.y, cohort.first), rows)
+    se = obuchowski_se(ScoreRanking.of(cohort.y, cohort.first), rows)
     tally.add("DeLong", area - 1.96 * se, area + 1.96 * se, truth)
     drawn = bench.PatientBootstrap(rows, replicates, seed).replicates(cohort.y, cohort.first)
     tally.add("image bootstrap", *np.nanquantile(drawn, [0.025, 0.975]), truth)

@@ -82,7 +82,7 @@ class Early(OnnxRuntimeCpu):
 
 if __name__ == "__main__":
     from bench.runtime.messages import serve
-    from bench.timing import worker
+    from bench.timing.workers import block
 
-    worker.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[assignment]
-    serve(worker.work)
+    block.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[assignment]
+    serve(block.work)

@@ -19,7 +19,7 @@ from bench.timing.record import (
     Throughput,
     TimingRecord,
 )
-from bench.timing.summary import unmeasured
+from bench.timing.statistics import unmeasured
 
 DEVICE = "Made-up CPU"
 

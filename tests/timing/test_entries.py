@@ -14,8 +14,8 @@ from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.runtime.accept import accept_model
 from bench.submission.store import Submission, find_submission, keep_model, store
-from bench.timing.entries import Configuration, Setup, Timed, model_of, time_entries
 from bench.timing.record import Roofline, TimingRecord
+from bench.timing.time_entries import Configuration, Setup, Timed, model_of, time_entries
 from bench.workspace import Workspace, create_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
@@ -27,7 +27,7 @@ BRIEF = replace(SHORT, blocks=1)
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = Roofline(reason="not asked for")
-    monkeypatch.setattr("bench.timing.run.measure_roofline", lambda *_, **__: unknown)
+    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def read_json_rows(text: bytes) -> tuple[object, ...]:
 def test_the_largest_batch_that_fits_is_timed_besides(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.timing.entries.with_largest", lambda batches, *_: (*batches, 6))
+    monkeypatch.setattr("bench.timing.time_entries.with_largest", lambda batches, *_: (*batches, 6))
     (found,) = time_entries(configurations(board, "one"), replace(setup(board, cohort, 1), largest=True))
     assert found.measured == (1, 6)
 
@@ -131,16 +131,14 @@ def test_an_interruption_keeps_the_rows_before_it(
 def test_an_entry_that_cannot_be_timed_does_not_stop_the_others(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.timing import entries
-
-    real = entries.time_model
+    from bench.timing.time_model import time_model as real
 
     def failing(model: Path, *args: object, **kwargs: object) -> object:
         if kwargs["slug"] == "one":
             raise BenchError(Problem("precision-failed", "no such kernel"))
         return real(model, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(entries, "time_model", failing)
+    monkeypatch.setattr("bench.timing.time_entries.time_model", failing)
     told: list[Timed] = []
     found = time_entries(
         configurations(board, "one", "two"), setup(board, cohort, 1), told=lambda t: told.append(t)

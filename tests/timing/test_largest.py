@@ -10,7 +10,7 @@ from onnx import helper
 
 from bench.cohort.cohort import Cohort
 from bench.runtime.predict import Limits
-from bench.timing.largest import with_largest
+from bench.timing.time_entries import with_largest
 from tests.runtime.models import SIZE, build, linear_weights, manifest, save, tiny_cohort, value
 
 PIXELS = SIZE * SIZE

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.timing.ceilings import cpu_ceilings
 from bench.timing.parity import not_checked
 from bench.timing.record import BatchTiming, ColdStart, Roofline, Stability, Throughput
 from bench.timing.roofline import least_ms, measure_roofline, with_limit
-from bench.timing.summary import summarise, unmeasured
+from bench.timing.statistics import summarise, unmeasured
+from bench.timing.workers.roofline import cpu_ceilings
 from tests.runtime.models import SIZE, busy_model, linear_model, save
 
 KNOWN = Roofline(

@@ -19,7 +19,7 @@ from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict
 from bench.runtime.sandbox import KEPT_VARIABLES
 from bench.timing.record import Roofline, TimingRecord, device_slug
-from bench.timing.run import time_model
+from bench.timing.time_model import time_model
 from tests.runtime.models import (
     busy_model,
     hungry_model,
@@ -36,7 +36,7 @@ from tests.timing.fakes import SHORT
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ceilings are measured for one record, below, and have tests of their own."""
     unknown = Roofline(reason="not asked for")
-    monkeypatch.setattr("bench.timing.run.measure_roofline", lambda *_, **__: unknown)
+    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_too_little_memory_is_a_result(cohort: Cohort, tmp_path: Path) -> None:
 
 
 def test_a_crash_is_a_result(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.timing.run.WORKER", "tests.runtime.failing_worker")
+    monkeypatch.setattr("bench.timing.time_model.WORKER", "tests.runtime.failing_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "crashed"
@@ -237,7 +237,7 @@ def test_a_crash_is_a_result(cohort: Cohort, tmp_path: Path, monkeypatch: pytest
 def test_a_backend_that_answers_early_is_a_failed_row(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("bench.timing.run.WORKER", "tests.timing.early")
+    monkeypatch.setattr("bench.timing.time_model.WORKER", "tests.timing.early")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("EARLY_KIND", kind)
     monkeypatch.setattr("bench.runtime.sandbox.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))

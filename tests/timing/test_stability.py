@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.timing.stability import DeviceTrace, judge
+from bench.timing.statistics import DeviceTrace, judge
 
 GENERATOR = np.random.default_rng(0)
 

@@ -11,10 +11,9 @@ from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import write_json
 from bench.runtime.backends.base import Device
-from bench.timing.conditions import Conditions
 from bench.timing.protocol import FULL, QUICK
 from bench.timing.record import Roofline, TimingRecord
-from bench.timing.stored import Place, find_place, merged
+from bench.timing.resume import Conditions, Place, find_place, merged
 from tests.timing.records import DEVICE, record, row
 
 NOW = Conditions(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from bench.timing.summary import (
+from bench.timing.statistics import (
     block_interval,
     interval_ranks,
     least_runs,

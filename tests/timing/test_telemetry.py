@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.timing.device_trace import evidence, figures
-from bench.timing.stability import judge
-from bench.timing.telemetry import Sampler, Trace
+from bench.timing.statistics import judge
+from bench.timing.telemetry import Sampler, Trace, evidence, figures
 
 
 class NVMLError(Exception):

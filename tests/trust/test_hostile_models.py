@@ -107,7 +107,7 @@ def test_a_crash_of_the_parser_or_the_runtime_is_a_finding(
     monkeypatch.setattr(f"bench.runtime.{place}.WORKER", "tests.runtime.failing_worker")
     ran = submit(linear_model(), "--json")
     assert ran.exit_code == 1
-    assert ran.codes == ["model-check" if place == "check" else "model-crashed"]
+    assert ran.codes == ["model-check" if place == "accept" else "model-crashed"]
     assert "SIGSEGV" in ran.stderr
     assert not space.submission("chexchonet", "hostile").exists()
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.scoring.ledger import Attempt, by_team, read_ledger
+from bench.scoring.attempts import Attempt, by_team, read_ledger
 from bench.workspace import Workspace
 from tests.conftest import Cli
 from tests.tiny import MANIFEST, TARGETS

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import calibration_in_the_large
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.replicates import METRICS, ranking_replicates
 from tests.metrics import slow
 
@@ -217,7 +217,7 @@ def test_the_joint_scan_counts_pairs_exactly_whatever_their_number(largest, step
     score = score if steps is None else np.round(score * steps)
     boot = bench.PatientBootstrap.from_counts(["a"] * 40_000, np.array([[largest], [1]]), ["a"])
     sample = boot.sample(y)
-    found = ranking_replicates(sample, Ladder.of(sample.positive, score))
+    found = ranking_replicates(sample, ScoreRanking.of(sample.positive, score))
     assert found.auroc.tolist() == [bench.auroc(y, score)] * 2
 
 

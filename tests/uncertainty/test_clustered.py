@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.estimates import obuchowski_se
 from tests.metrics import slow
 
@@ -24,7 +24,7 @@ def test_one_image_per_patient_is_delong():
     delong = np.sqrt(v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01))
     # With one image per patient nobody has both classes: Obuchowski's cross term is a sum over
     # patients of products with a zero factor, so it vanishes.
-    assert obuchowski_se(Ladder.of(y, score), np.arange(60)) == pytest.approx(delong, rel=1e-12)
+    assert obuchowski_se(ScoreRanking.of(y, score), np.arange(60)) == pytest.approx(delong, rel=1e-12)
 
 
 def test_formula_of_obuchowski_cluster_by_cluster():
@@ -44,7 +44,7 @@ def test_formula_of_obuchowski_cluster_by_cluster():
     s01 = i01 / ((i01 - 1) * N) * sum((y_sum[k] - n[k] * area) ** 2 for k in range(i))
     s11 = i / (i - 1) * sum((x_sum[k] - m[k] * area) * (y_sum[k] - n[k] * area) for k in range(i))
     expected = np.sqrt(s10 / M + s01 / N + 2 * s11 / (M * N))
-    assert obuchowski_se(Ladder.of(y == 1, score), code) == pytest.approx(expected, rel=1e-12)
+    assert obuchowski_se(ScoreRanking.of(y == 1, score), code) == pytest.approx(expected, rel=1e-12)
 
 
 def test_it_agrees_with_the_bootstrap():
@@ -55,6 +55,6 @@ def test_it_agrees_with_the_bootstrap():
 
 def test_it_needs_two_patients_in_either_class():
     y = np.array([True, True, False, False])
-    ladder = Ladder.of(y, np.array([0.9, 0.8, 0.1, 0.2]))
-    assert obuchowski_se(ladder, np.array([0, 0, 1, 2])) is None
-    assert obuchowski_se(ladder, np.array([0, 3, 3, 3])) is None
+    ranking = ScoreRanking.of(y, np.array([0.9, 0.8, 0.1, 0.2]))
+    assert obuchowski_se(ranking, np.array([0, 0, 1, 2])) is None
+    assert obuchowski_se(ranking, np.array([0, 3, 3, 3])) is None

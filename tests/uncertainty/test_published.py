@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bench
-from bench.metrics.score_ranking import Ladder
+from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.estimates import obuchowski_se
 from tests.peers import ask_proc, has_proc
 
@@ -36,7 +36,7 @@ score = 10 - reversed_score
 )
 def test_areas_and_errors_of_delong_1988(test, area, se):
     assert round(bench.auroc(benefit, test), 4) == area
-    assert round(obuchowski_se(Ladder.of(benefit, test), np.arange(43)), 4) == se
+    assert round(obuchowski_se(ScoreRanking.of(benefit, test), np.arange(43)), 4) == se
 
 
 ARTERIES = """
@@ -68,7 +68,7 @@ stenosis, patient = stenosis == 1, patient.astype(int)
     ids=["reader 1", "reader 2"],
 )
 def test_areas_and_clustered_errors_of_obuchowski_1997(reader, area, se, s10, s01, s11):
-    found = obuchowski_se(Ladder.of(stenosis, reader), patient)
+    found = obuchowski_se(ScoreRanking.of(stenosis, reader), patient)
     assert round(bench.auroc(stenosis, reader), 4) == area
     assert round(found, 4) == se
     assert found**2 == pytest.approx(s10 / 29 + s01 / 36 + 2 * s11 / (29 * 36), abs=1e-11)
@@ -93,7 +93,7 @@ def test_area_and_error_equal_proc(seed, tmp_path):
     p = np.round(y + rng.normal(size=300), 1 + seed)
     ((area, se, _),) = ask_proc(tmp_path, 10, y=y, p=p)
     assert bench.auroc(y, p) == pytest.approx(area, abs=1e-12)
-    assert obuchowski_se(Ladder.of(y == 1, p), np.arange(300)) == pytest.approx(se, rel=1e-10)
+    assert obuchowski_se(ScoreRanking.of(y == 1, p), np.arange(300)) == pytest.approx(se, rel=1e-10)
 
 
 @needs_proc

@@ -79,10 +79,10 @@ def newton_lines(blocks, patient, x, positive, weight, intercept, slope, joint, 
                     rest = 1.0 / (1.0 + shrunk)
                     p = rest if eta[j] >= 0 else shrunk * rest
                     times = unit * row[j]
-                    pull = times * (label - p)
+                    influences = times * (label - p)
                     hold = times * shrunk * rest * rest
-                    g0[j] += pull
-                    g1[j] += pull * place
+                    g0[j] += influences
+                    g1[j] += influences * place
                     h00[j] += hold
                     h01[j] += hold * place
                     h11[j] += hold * place * place

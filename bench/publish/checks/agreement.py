@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from bench.documents import D
 from bench.errors import Problem
+from bench.publish.board_table import rank_text
 from bench.publish.checks.reading import BoardRow, PageFacts
-from bench.publish.documents import Leaderboard, LeaderboardRow, PublishedEntry
 from bench.publish.format import NOT_AVAILABLE, decimal, estimate, printable, significant
-from bench.publish.rows import rank_text
+from bench.publish.schemas import Leaderboard, LeaderboardRow, PublishedEntry
 from bench.scoring.scorecard import Estimate
 
 TEXTS = ("by", "kind", "inputs", "date")

@@ -10,7 +10,7 @@ import numpy as np
 from bench.runtime.backends.base import Arrays
 from bench.runtime.backends.registry import require_backend
 from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.outputs import Pick, select
+from bench.runtime.outputs import OutputSelector, select
 from bench.runtime.sandbox import lacking_here
 from bench.runtime.worker_process import scrubbed
 
@@ -19,7 +19,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers each message of inputs with one of predictions, until there are no more."""
     request, _ = read_message(requests)
     path = Path(request["model"])
-    picks = [Pick(**pick) for pick in request["picks"]]
+    picks = [OutputSelector(**pick) for pick in request["picks"]]
     try:
         backend = require_backend(request["backend"], request["precision"])
         session = backend.prepare(path, request["precision"], request["batch"])

@@ -1,0 +1,105 @@
+"""Boards as they are stored: written by whoever holds the data, read by anyone, without the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.board.model import Board, Entry, LoadedBoard
+from bench.cohort.spec import CohortSpec
+from bench.documents import parse_json, read_bytes, read_json
+from bench.errors import BenchError, Problem
+from bench.files import sha256_bytes
+from bench.scoring.attempts import by_team, read_ledger, team_key
+from bench.scoring.scorecard import Scorecard
+from bench.scoring.stored import hashed_scorecard
+from bench.submission.store import Submission, list_submissions
+from bench.timing.record import TimingRecord
+
+
+def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard) -> LoadedBoard:
+    """Everything that is stored about a cohort's entries; those not scored yet are left out.
+
+    Args:
+        spec: The cohort's spec.
+        folder: The cohort's folder of submissions.
+        card: A model that reads less of the scorecards; `whole_scorecard` reads the rest later.
+
+    Raises:
+        BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
+            beside numbers that it was not computed from.
+    """
+    submissions: list[Submission] = []
+    waiting: list[str] = []
+    for stored in list_submissions(folder):
+        if stored.waiting:
+            waiting.append(stored.slug)
+        else:
+            submissions.append(stored)
+    ledger = read_ledger(folder)
+    teams = by_team(ledger.values())
+    entries, current = {}, {}
+    for submission in submissions:
+        slug, team = submission.slug, team_key(submission.manifest.team)
+        entry, sha256 = _entry(submission, card)
+        entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
+        if sha256:
+            current[slug] = sha256
+    board = _read_board(folder / "board.json", spec, current)
+    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
+
+
+def _entry(submission: Submission, card: type[Scorecard]) -> tuple[Entry, str]:
+    """The entry, and the hash of its scorecard: empty for a reported one, which has none."""
+    reported = submission.manifest.kind == "reported"
+    scorecard, sha256 = (None, "") if reported else hashed_scorecard(submission, card)
+    entry = Entry(
+        slug=submission.slug,
+        manifest=submission.manifest,
+        scorecard=scorecard,
+        timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
+        whole=submission.scorecard if card is not Scorecard and not reported else None,
+    )
+    return entry, sha256
+
+
+def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
+    """The scorecard of an entry with its curves.
+
+    Raises:
+        BenchError: The file is no longer the one that the board was computed from (``board-stale``).
+    """
+    if entry.whole is None:
+        return entry.scorecard
+    data = read_bytes(entry.whole, "scorecard-invalid")
+    if board is None or sha256_bytes(data) != board.scorecards.get(entry.slug):
+        message = f"The scorecard of {entry.slug!r} changed after the board was computed from it."
+        raise BenchError(Problem("board-stale", message, str(entry.whole)))
+    return parse_json(Scorecard, data, "scorecard-invalid", str(entry.whole))
+
+
+def _timing(submission: Submission, path: Path) -> TimingRecord:
+    record = read_json(TimingRecord, path, "timing-invalid")
+    if record.slug != submission.slug:
+        message = f"The record is of entry {record.slug!r}."
+        raise BenchError(Problem("timing-invalid", message, str(path)))
+    return record
+
+
+def _read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board | None:
+    if not current:
+        return None
+    if not path.exists():
+        raise BenchError(
+            Problem("board-stale", f"No board of {len(current)} scored entries is stored.", str(path))
+        )
+    board = read_json(Board, path, "board-invalid")
+    changed = sorted(
+        slug
+        for slug in board.scorecards.keys() | current.keys()
+        if board.scorecards.get(slug) != current.get(slug)
+    )
+    if changed or board.stamp.cohort != spec.id:
+        message = f"The stored board was computed before these entries changed: {', '.join(changed[:8])}."
+        raise BenchError(Problem("board-stale", message, str(path)))
+    return board

@@ -1,0 +1,178 @@
+"""The public entry of publishing: boards become a folder of pages."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.board.model import LoadedBoard
+from bench.errors import BenchError, Problem, raise_errors
+from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
+from bench.publish.checks.site import check_site
+from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of
+from bench.publish.templates import site_sources
+from bench.publish.urls import Page, places
+from bench.publish.views.site import Site, site_pages
+from bench.submission.store import LOCK
+
+BUILD_RECORD = ".build.json"
+"""Path → key of every file, kept beside the pages so that the next build makes only what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSummary:
+    """What a build did.
+
+    Attributes:
+        out: Folder of the site.
+        pages: HTML pages in it.
+        files: Files in it, pages included.
+        written: Files whose bytes are new.
+        unchanged: Files that stayed as they were.
+    """
+
+    out: Path
+    pages: int
+    files: int
+    written: int
+    unchanged: int
+
+
+def build_site(
+    boards: Sequence[LoadedBoard],
+    out: Path,
+    *,
+    base: str = "/",
+    built_from: str = "",
+    releases: Sequence[Release] = (),
+    release: str = "",
+) -> SiteSummary:
+    """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
+
+    Args:
+        boards: One for each cohort; the first is at the root of the site.
+        out: The site's folder; what an earlier build left there is used where it is still right.
+        base: Address under which the site is served, a path or a URL. Links within the site are relative;
+            only the page for missing pages, the site map and the feeds need it.
+        built_from: What the boards were built from, such as a commit; shown on the board pages.
+        releases: Frozen releases, which stand below ``v/``.
+        release: Name of the release that these pages will be; they say so, and link to the current board.
+
+    Raises:
+        BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
+            (``site-folder``).
+    """
+    found = places(boards)
+    site = Site(found, site_sources(), _with_slash(base), built_from, tuple(releases), release)
+    with locked(out.parent / f".{out.name}.lock"):
+        recover_folders(out.parent, out.name)
+        return _write_site(site, out)
+
+
+def _write_site(site: Site, out: Path) -> SiteSummary:
+    """Writes the pages beside `out` and swaps them in, if one changed; hold the lock of `out`."""
+    _check_out(out)
+    before, pages = _keys(out), list(site_pages(site))
+    keys = {page.path: page.key for page in pages}
+    html = sum(path.endswith(".html") for path in keys)
+    if keys == before and _files(out) == {*keys, BUILD_RECORD}:
+        return SiteSummary(out, html, len(keys), 0, len(keys))
+    made: set[Path] = set()
+    with atomic_folder(out, durable=False) as part:
+        unchanged = sum(_place(page, part, out, before.get(page.path) == page.key, made) for page in pages)
+        (part / BUILD_RECORD).write_bytes(canonical_json(keys))
+    return SiteSummary(out, html, len(keys), len(keys) - unchanged, unchanged)
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder that a build would replace although it is no site: it may be anything."""
+    if not out.exists() or (out / BUILD_RECORD).is_file() or (out.is_dir() and not any(out.iterdir())):
+        return
+    what = f"a folder with {sum(1 for _ in out.iterdir()):,} files or folders" if out.is_dir() else "a file"
+    raise BenchError(Problem("site-folder", f"There is {what} that no build made.", where=str(out)))
+
+
+def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:
+    """Puts a page into `part`; True where the bytes of the earlier build could stay."""
+    target, old = part / page.path, out / page.path
+    if target.parent not in made:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.add(target.parent)
+    if same_key and _kept(old, target):
+        return True
+    data = page.render()
+    if old.is_file() and old.stat().st_size == len(data) and old.read_bytes() == data:
+        return _kept(old, target)
+    target.write_bytes(data)
+    return False
+
+
+def _kept(old: Path, target: Path) -> bool:
+    """Puts the file of the earlier build in its new place; False where there is none.
+
+    It is copied where the file system has no links.
+    """
+    try:
+        os.link(old, target)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        shutil.copy2(old, target)
+    return True
+
+
+def _files(out: Path) -> set[str]:
+    """Every file below `out`, relative to it."""
+    below = ((Path(folder).relative_to(out), names) for folder, _, names in os.walk(out))
+    return {(folder / name).as_posix() for folder, names in below for name in names}
+
+
+def _keys(out: Path) -> dict[str, str]:
+    """The record of an earlier build; empty where there is none that can be read."""
+    try:
+        found = json.loads((out / BUILD_RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _with_slash(base: str) -> str:
+    return base if base.endswith("/") else f"{base}/"
+
+
+def freeze(
+    boards: Sequence[LoadedBoard], name: str, folder: Path, *, built_from: str = "", day: datetime.date
+) -> Path:
+    """Keeps the site of these boards as release `name`.
+
+    Args:
+        boards: One for each cohort; the first is at the root of the release.
+        name: Name of the release.
+        folder: Where releases are kept.
+        built_from: What the boards were built from, such as a commit.
+        day: The day that the release bears.
+
+    Returns:
+        The archive.
+
+    Raises:
+        BenchError: The name cannot be used (``release-name``), or a page fails a check of `bench site check`.
+    """
+    check_release_name(name, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        pages, kept, site = (Path(temporary) / part for part in ("pages", "kept", "site"))
+        build_site(boards, pages, built_from=built_from, release=name)
+        archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
+        build_site(boards, site, built_from=built_from, releases=read_releases(kept))
+        raise_errors(check_site(site))
+        with locked(folder / LOCK):
+            clear_parts(folder)
+            check_release_name(name, folder)  # another process may have taken it meanwhile
+            write_atomic(folder / archive.name, archive.read_bytes())
+    return folder / archive.name

@@ -1,0 +1,117 @@
+"""What the site publishes as JSON: the models of the files, whose schemas go with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.board.model import Board, Standing, TestSet, Twins
+from bench.documents import Document
+from bench.publish.releases import ReleaseRecord
+from bench.scoring.attempts import Attempt
+from bench.scoring.scorecard import Estimate, Scorecard, Stamp
+from bench.submission.manifest import Manifest, Reported
+from bench.timing.record import TimingRecord
+
+
+class SpeedSetting(Document):
+    """The one setting at which the board's column of speed was measured."""
+
+    backend: str
+    device: str
+    precision: str
+    batch: int
+
+
+class LeaderboardRow(Document):
+    """One entry on one target's board."""
+
+    slug: str
+    name: str
+    team: str
+    date: str
+    kind: str
+    inputs: tuple[str, ...]
+    track: str
+    standing: Standing
+    metrics: dict[str, Estimate]
+    macro: Estimate | None
+    latency_ms: float | None = Field(description="Median at the board's setting; null where there is none.")
+    latency_note: str = Field(description="Why the latency is missing or is not ranked.")
+
+
+class LeaderboardTarget(Document):
+    """One target's board: ranked rows first."""
+
+    target: str
+    label: str
+    leader: str | None
+    not_told_apart: int
+    prevalence: float | None
+    rows: tuple[LeaderboardRow, ...]
+    twins: tuple[Twins, ...]
+
+
+class ReportedEntry(Document):
+    """Numbers from a paper: shown beside the board, never ranked."""
+
+    slug: str
+    name: str
+    team: str
+    date: str
+    inputs: tuple[str, ...]
+    reported: Reported
+
+
+class Leaderboard(Document):
+    """``leaderboard.json``: all of a cohort's board pages. `stamp` is null where nothing was scored."""
+
+    schema_: Literal["leaderboard/1"] = Field(default="leaderboard/1", alias="schema")
+    cohort: str
+    version: str
+    title: str
+    synthetic: bool
+    headline: str
+    stamp: Stamp | None
+    scoring_version: int | None
+    seed: int | None
+    replicates: int | None
+    level: float | None
+    test_set: TestSet | None
+    speed: SpeedSetting | None
+    targets: tuple[LeaderboardTarget, ...]
+    reported: tuple[ReportedEntry, ...]
+    built_from: str
+
+
+class PublishedEntry(Document):
+    """``e/<slug>/entry.json``: all that is known of an entry, its full curves included."""
+
+    schema_: Literal["entry/1"] = Field(default="entry/1", alias="schema")
+    slug: str
+    cohort: str
+    synthetic: bool
+    manifest: Manifest
+    standings: dict[str, Standing]
+    scorecard: Scorecard | None
+    timings: tuple[TimingRecord, ...]
+    attempts: tuple[Attempt, ...] = Field(default=(), description="What was ever scored under this slug.")
+    team_attempts: int = Field(default=0, description="What the team had scored of any entry.")
+
+
+PUBLISHED: dict[str, type[Document]] = {
+    "leaderboard": Leaderboard,
+    "entry": PublishedEntry,
+    "board": Board,
+    "scorecard": Scorecard,
+    "submission": Manifest,
+    "timing": TimingRecord,
+    "release": ReleaseRecord,
+}
+"""Name of a schema file → its model."""
+
+
+def published_json(document: Document) -> bytes:
+    """A document as one line of JSON in the order of its model: equal documents give equal bytes."""
+    return document.model_dump_json(by_alias=True).encode() + b"\n"

@@ -1,0 +1,119 @@
+"""What an entry's page shows beyond its metrics: decisions at thresholds, recalibration, gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.board.model import Board, Standing
+from bench.publish.format import decimal, estimate, interval, metric_label, percent, sentence
+from bench.publish.views.compare import p_text
+from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
+
+RECALIBRATED = ("brier", "ece", "calibration_slope", "calibration_in_the_large")
+GAPS = ("auroc", "calibration_slope", "calibration_in_the_large")
+SHARES = ("sensitivity", "specificity", "ppv", "npv")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table: its words, and its cells as text."""
+
+    words: str
+    cells: tuple[str, ...]
+
+
+def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: str) -> dict[str, Any]:
+    """The template's values; empty tables where there is nothing to show.
+
+    Args:
+        card: The entry's scorecard, None for a reported entry.
+        scores: Its targets in the order of the page.
+        headline: The target whose subgroups are shown.
+    """
+    points = [_points(score) for score in scores]
+    recalibrated = [row for score in scores for row in _recalibrated(score)]
+    return {
+        "points": [row for rows in points for row in rows],
+        "chosen_on": {point.chosen_on for score in scores for point in score.operating_points},
+        "moved": max((p.moved for score in scores for p in score.operating_points), default=0),
+        "recalibrated": recalibrated,
+        "recalibrated_metrics": [metric_label(name) for name in RECALIBRATED],
+        "brier_parts": [_parts(score) for score in scores if score.brier_parts],
+        "gaps": _gaps(card, headline),
+        "gap_metrics": [metric_label(name) for name in GAPS],
+    }
+
+
+def reference_rows(
+    board: Board | None, scores: Sequence[TargetScore], standings: Mapping[str, Standing]
+) -> list[tuple[str, str, str, str]]:
+    """For each target: label, difference from the baseline on age and sex, p value, that baseline's slug."""
+    references = {t.target: t.reference for t in board.targets} if board else {}
+    rows = []
+    for score in scores:
+        standing, reference = standings.get(score.target), references.get(score.target)
+        if standing is None or reference is None or standing.reference_difference is None:
+            continue
+        limits = interval(standing.reference_difference_low, standing.reference_difference_high)
+        difference = decimal(standing.reference_difference) + (f" ({limits})" if limits else "")
+        rows.append((score.label, difference, p_text(standing.reference_p_value), reference))
+    return rows
+
+
+def _points(score: TargetScore) -> list[Row]:
+    return [
+        Row(
+            f"{score.label}, {point.rule} on {point.chosen_on}",
+            (f"{point.called:,}", *(_share(getattr(point, name)) for name in SHARES)),
+        )
+        for point in score.operating_points
+    ]
+
+
+def _share(found: Estimate) -> str:
+    if found.value is None:
+        return "n/a"
+    if found.low is None or found.high is None:
+        return percent(found.value)
+    return f"{percent(found.value)} ({percent(found.low)}–{percent(found.high)})"
+
+
+def _recalibrated(score: TargetScore) -> list[Row]:
+    found = score.recalibrated
+    if found is None:
+        return []
+    raw = Row(f"{score.label}, as handed in", tuple(estimate(score.metrics.get(m)) for m in RECALIBRATED))
+    if found.slope is None:
+        return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(RECALIBRATED))]
+    words = f"{score.label}, recalibrated on val (slope {decimal(found.slope, 2)}, "
+    words += f"intercept {decimal(found.intercept, 2)})"
+    return [raw, Row(words, tuple(estimate(found.metrics.get(m)) for m in RECALIBRATED))]
+
+
+def _parts(score: TargetScore) -> str:
+    assert score.brier_parts is not None
+    parts = score.brier_parts
+    return (
+        f"{score.label}: {parts.miscalibration:.3f} miscalibration − {parts.discrimination:.3f} "
+        f"discrimination + {parts.uncertainty:.3f} uncertainty"
+    )
+
+
+def _gaps(card: Scorecard | None, headline: str) -> list[tuple[str, Row, str]]:
+    """Division, row, and why it is empty, of each subgroup of the headline that is shown."""
+    shown = [g for g in card.subgroups if g.target == headline and not g.suppressed] if card else []
+    rows = []
+    for group in (g for g in shown if g.gaps):
+        words = f"{group.level} (n = {group.images:,})" if group.images is not None else group.level
+        row = Row(words, tuple(_gap(group.gaps.get(name)) for name in GAPS))
+        rows.append((group.division_label, row, sentence(group.gaps["auroc"].reason)))
+    return rows
+
+
+def _gap(found: Estimate | None) -> str:
+    if found is None or found.value is None:
+        return "n/a"
+    signed = "+" if found.value > 0 else ""
+    return f"{signed}{estimate(found)}"

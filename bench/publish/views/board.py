@@ -1,0 +1,152 @@
+"""What a board page shows: the sentences, the table, the charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.board.model import TestSet
+from bench.publish.board_table import PAGE_ROWS, BoardTable, Row, tie_sentence
+from bench.publish.charts.cells import interval_axis, interval_cell
+from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.charts.scales import tick_texts
+from bench.publish.charts.tradeoff import tradeoff
+from bench.publish.exports import reported_entries
+from bench.publish.format import decimal, interval
+from bench.publish.speed_words import record_at, setting_words
+from bench.publish.urls import Place
+from bench.publish.views.speed import Timed, speed_points
+
+FOREST_ROWS = 60
+"""Rows of the forest plot; the table has the numbers of all."""
+
+GROUPS = {"other": "Other AUROC", "calibration": "Calibration", "speed": "Speed", "source": "Source"}
+
+
+def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
+    """The template's values for one target's board: the first rows, or `every` one of a long board."""
+    loaded = place.loaded
+    board = loaded.board
+    if board is None:
+        raise ValueError(f"cohort {loaded.spec.id} has no board")
+    home = place.home(path)
+    rows = table.rows if every else table.rows[:PAGE_ROWS]
+    axis = interval_axis([row.auroc for row in rows if row.standing.rank is not None])
+    return {
+        "heading": board.title,
+        "board": board,
+        "test": board.test_set,
+        "table": table,
+        "level": f"{100 * board.level:g}%",
+        "tie": tie_sentence(table, board.level),
+        "resolution": resolution_sentence(board.test_set, table),
+        "tabs": _tabs(place, table.target, home),
+        "axis": tick_texts((axis.low, axis.high)),
+        "bars": {row.slug: interval_cell(row.auroc, axis) for row in rows},
+        "bodies": [
+            ("", [row for row in rows if row.standing.rank is not None]),
+            ("Not ranked", [row for row in rows if row.standing.rank is None]),
+        ],
+        "shown": len(rows),
+        "rest": ""
+        if every or len(rows) == len(table.rows)
+        else f"{home}{place.folders[table.target]}all/index.html",
+        "spans": _spans(table),
+        "groups": [(g, GROUPS[g]) for g in dict.fromkeys([*(c.group for c in table.columns[1:]), "source"])],
+        "facets": _facets(rows),
+        **_forest(table, home),
+        "tradeoff": _tradeoff(table, rows, home),
+        "setting_words": setting_words(table.setting) if table.setting else "",
+        "reported": len(reported_entries(loaded)),
+    }
+
+
+def resolution_sentence(test: TestSet, table: BoardTable) -> str:
+    """What the test set can tell apart, as a sentence; empty where it is not known."""
+    found = next((t for t in test.targets if t.target == table.target), None)
+    if found is None or found.half_width_low is None or found.paired_difference_low is None:
+        return ""
+    half = interval(found.half_width_low, found.half_width_high)
+    difference = interval(found.paired_difference_low, found.paired_difference_high)
+    return (
+        f"Resolution: with {found.positives:,} positive images of {found.positive_patients:,} patients, "
+        f"an interval at AUROC 0.80 reaches ±{half}, and a difference is seen with 80% power "
+        f"from {difference} on."
+    )
+
+
+def _tabs(place: Place, current: str, home: str) -> list[dict[str, Any]]:
+    board = place.loaded.board
+    labels = {t.target: t.label for t in board.targets} if board else {}
+    return [
+        {"href": f"{home}{place.folders[t]}index.html", "label": labels[t], "current": t == current}
+        for t in place.targets
+        if t in labels
+    ]
+
+
+def _spans(table: BoardTable) -> list[tuple[str, int, str]]:
+    groups = dict.fromkeys(column.group for column in table.columns)
+    return [(g, sum(c.group == g for c in table.columns), GROUPS.get(g, "")) for g in groups]
+
+
+def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    values: dict[tuple[str, str], set[str]] = {
+        ("kind", "Kind"): {row.entry.manifest.kind for row in rows},
+        ("team", "Team"): {row.entry.manifest.team for row in rows},
+        ("inputs", "Inputs"): {", ".join(row.entry.manifest.inputs) for row in rows},
+    }
+    return [(key, words, sorted(found)) for (key, words), found in values.items() if len(found) > 1]
+
+
+def _forest(table: BoardTable, home: str) -> dict[str, Any]:
+    drawn = [row for row in table.ranked if row.auroc is not None and row.auroc.value is not None]
+    shown = drawn[:FOREST_ROWS]
+    chart = forest(
+        [_forest_row(row, home) for row in shown],
+        title=f"AUROC, {table.label}",
+        axis_label="AUROC (95% interval)",
+    )
+    return {
+        "forest": chart if shown else "",
+        "forest_shown": len(shown),
+        "forest_rest": len(drawn) - len(shown),
+    }
+
+
+def _forest_row(row: Row, home: str) -> ForestRow:
+    auroc = row.auroc
+    return ForestRow(
+        label=row.entry.manifest.name,
+        value=auroc.value if auroc else None,
+        low=auroc.low if auroc else None,
+        high=auroc.high if auroc else None,
+        note=f"rank {row.rank}",
+        href=f"{home}e/{row.slug}/index.html",
+        slug=row.slug,
+        marked=row.leader or row.standing.with_leader,
+    )
+
+
+def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str:
+    places = [index for index, column in enumerate(table.columns) if column.key == "speed"]
+    if not places or table.setting is None:
+        return ""
+    cells = [(row, row.cells[places[0]]) for row in rows if row.standing.rank is not None]
+    timed = [
+        Timed(row.entry, record, cell.value, not cell.note)
+        for row, cell in cells
+        if cell.value is not None and (record := record_at(row.entry, table.setting))
+    ]
+    points = speed_points(timed, table.target, home)
+    return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""
+
+
+def describe(table: BoardTable) -> str:
+    """A page's description in one line."""
+    first = table.ranked[0] if table.ranked else None
+    if first is None or first.auroc is None:
+        return f"{table.label}: no entry is ranked."
+    return f"{table.label}: {first.entry.manifest.name} leads with AUROC {decimal(first.auroc.value)}."

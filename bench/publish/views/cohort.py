@@ -1,0 +1,210 @@
+"""The files of one cohort's board."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
+
+from bench.board.load import whole_scorecard
+from bench.board.model import Entry, Standing, Twins
+from bench.publish.board_table import PAGE_ROWS, BoardTable, board_table, rank_text
+from bench.publish.exports import (
+    badge,
+    cohort_bibtex,
+    leaderboard,
+    leaderboard_csv,
+    long_csv,
+    published_entry,
+    reported_entries,
+)
+from bench.publish.schemas import PUBLISHED, published_json
+from bench.publish.urls import Page, Place, digest
+from bench.publish.views.board import board_view, describe
+from bench.publish.views.compare import compare_view
+from bench.publish.views.cv5 import cv5_view
+from bench.publish.views.entry import entry_view
+from bench.publish.views.speed import speed_view
+from bench.publish.views.subgroups import subgroup_view
+
+
+class Renderer(Protocol):
+    """What a cohort's pages need of the site."""
+
+    key: str
+    built_from: str
+
+    def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
+        """A page filled in."""
+
+
+class CohortPages:
+    """The files of one cohort; what several pages read is computed once, and only where one needs it."""
+
+    def __init__(self, site: Renderer, place: Place) -> None:
+        self.site, self.place, self.loaded = site, place, place.loaded
+        board = self.loaded.board
+        scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards"}) if board else ""
+        self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
+        self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
+        self.twins: dict[str, list[tuple[str, Twins]]] = defaultdict(list)
+        self.ranked: dict[str, int] = {}
+        for target in board.targets if board else ():
+            self.ranked[target.target] = sum(s.rank is not None for s in target.standings)
+            for standing in target.standings:
+                self.standings[standing.slug][target.target] = standing
+            for group in target.twins:
+                for slug in group.slugs:
+                    self.twins[slug].append((target.label, group))
+        self.ranked_cv5 = 0
+        for target in board.cv5 if board else ():
+            if target.target == self.loaded.spec.headline:
+                self.ranked_cv5 = sum(s.rank is not None for s in target.standings)
+            for standing in target.standings:
+                self.standings[standing.slug][target.target] = standing
+        self.whole = lru_cache(maxsize=1)(self._whole)
+        self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
+        self.key = digest(
+            self.scene_key,
+            board.model_dump_json() if board else "",
+            site.built_from,
+            *(f"{slug}:{key}" for slug, key in sorted(self.entry_keys.items())),
+        )
+
+    @cached_property
+    def tables(self) -> tuple[BoardTable, ...]:
+        """The tables of all targets, the headline first."""
+        if self.loaded.board is None:
+            return ()
+        known = {t.target for t in self.loaded.board.targets}
+        return tuple(board_table(self.loaded, target) for target in self.place.targets if target in known)
+
+    def pages(self) -> Iterator[Page]:
+        """All files of the cohort."""
+        yield from self._boards()
+        for slug in sorted(self.loaded.entries):
+            yield from self._entry(self.loaded.entries[slug])
+        yield self._reported("reported/index.html", "reported.html", "Reported elsewhere")
+        yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
+        yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
+        yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
+        if self.loaded.board is not None and self.loaded.board.cv5:
+            yield self._view("cv5", "Five-fold track", lambda _: cv5_view(self.loaded))
+        yield self._view("data", "Data", lambda _: self._data())
+        prefix = self.place.prefix
+        yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
+        yield Page(f"{prefix}leaderboard.csv", self.key, lambda: leaderboard_csv(self.tables))
+        yield Page(f"{prefix}long.csv", self.key, lambda: long_csv(self.loaded))
+
+    def _view(self, name: str, title: str, view: Any) -> Page:
+        path = f"{self.place.prefix}{name}/index.html"
+
+        def render() -> bytes:
+            values = {"title": title, "current": name, **view(self.place.home(path))}
+            return self.site.html(f"{name}.html", path, self.place, values)
+
+        return Page(path, self.key, render)
+
+    def _boards(self) -> Iterator[Page]:
+        if self.loaded.board is None:
+            yield self._reported("index.html", "empty.html", self.loaded.spec.title)
+            return
+        for target in self.loaded.board.targets:
+            path = self.place.board_path(target.target)
+            yield self._board(path, target.target, every=False)
+            if len(target.standings) > PAGE_ROWS:
+                yield self._board(path.replace("index.html", "all/index.html"), target.target, every=True)
+
+    def _board(self, path: str, target: str, *, every: bool) -> Page:
+        def render() -> bytes:
+            table = next(t for t in self.tables if t.target == target)
+            view = board_view(self.place, table, path, every=every)
+            title = f"{table.label} · {view['heading']}"
+            values = {**view, "current": "board", "description": describe(table), "title": title}
+            return self.site.html("board.html", path, self.place, values)
+
+        return Page(path, self.key, render)
+
+    def _reported(self, name: str, template: str, title: str) -> Page:
+        path = f"{self.place.prefix}{name}"
+
+        def render() -> bytes:
+            entries = reported_entries(self.loaded)
+            named = {m for e in entries if e.manifest.reported for m in e.manifest.reported.metrics}
+            labels = {**{t.name: t.label for t in self.loaded.spec.targets}, "macro": "Macro"}
+            ordered = [*(t for t in labels if t in named), *sorted(named - set(labels))]
+            view = {
+                "title": title,
+                "heading": title,
+                "current": "board" if template == "empty.html" else "reported",
+                "reported": entries,
+                "reported_targets": [(target, labels.get(target, target)) for target in ordered],
+            }
+            return self.site.html(template, path, self.place, view)
+
+        return Page(path, self.key, render)
+
+    def _entry(self, entry: Entry) -> Iterator[Page]:
+        folder = self.place.entry_folder(entry.slug)
+        path, key = f"{folder}index.html", self.entry_keys[entry.slug]
+
+        def render() -> bytes:
+            twins, ranked = self.twins[entry.slug], self.ranked.get(self.loaded.spec.headline, 0)
+            ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
+            view = entry_view(self.loaded, self.whole(entry.slug), self.standings[entry.slug], twins, ranked)
+            return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
+
+        yield Page(path, key, render)
+        standings = self.standings[entry.slug]
+        yield Page(
+            f"{folder}entry.json",
+            key,
+            lambda: published_json(published_entry(self.loaded, self.whole(entry.slug), standings)),
+        )
+        headline = standings.get(self.loaded.spec.headline)
+        if headline is not None:
+            words = "not ranked" if headline.rank is None else f"rank {rank_text(headline)}"
+            yield Page(
+                f"{self.place.prefix}badge/{entry.slug}.svg",
+                key,
+                lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
+            )
+
+    def _whole(self, slug: str) -> Entry:
+        """An entry with its curves, which its page and its JSON show one after the other."""
+        entry = self.loaded.entries[slug]
+        return replace(entry, scorecard=whole_scorecard(entry, self.loaded.board), whole=None)
+
+    def _entry_key(self, entry: Entry) -> str:
+        board = self.loaded.board
+        card = entry.scorecard.model_dump_json() if entry.scorecard and not entry.whole else ""
+        return digest(
+            self.scene_key,
+            entry.manifest.model_dump_json(),
+            board.scorecards[entry.slug] if board and entry.whole else card,
+            *(record.model_dump_json() for record in entry.timings),
+            *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
+            *(label + group.model_dump_json() for label, group in self.twins[entry.slug]),
+            *(f"{t.target}:{t.reference}" for t in (board.targets if board else ())),
+            *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
+            str(self.ranked_cv5),
+        )
+
+    def _data(self) -> dict[str, Any]:
+        prefix = self.place.prefix
+        files = [
+            (f"{prefix}leaderboard.csv", "The boards of all labels, a row for each entry and label"),
+            (f"{prefix}long.csv", "Every metric of every entry and subgroup, a row each"),
+            (f"{prefix}leaderboard.json", "All that the board pages show"),
+        ]
+        return {
+            "board": self.loaded.board,
+            "files": files,
+            "schemas": sorted(PUBLISHED),
+            "bibtex": cohort_bibtex(self.loaded.spec),
+        }
+
+    def _leaderboard(self) -> bytes:
+        return published_json(leaderboard(self.loaded, self.tables, self.site.built_from))

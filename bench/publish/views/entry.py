@@ -1,0 +1,250 @@
+"""What an entry's page shows: status words, tables, charts, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from markupsafe import Markup
+
+from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.publish.board_table import rank_text
+from bench.publish.charts.calibration import distribution, reliability
+from bench.publish.charts.curves import Curve, decision, precision_recall, roc
+from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.exports import bibtex
+from bench.publish.format import METRIC_LABELS, decimal, estimate, metric_label, plural, sentence
+from bench.publish.speed_words import share_of_limit, verdict, work_cells
+from bench.publish.views.audit import audit_view, reference_rows
+from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
+from bench.timing.record import TimingRecord
+
+TABLE_METRICS = ("auroc", "auprc", "ece", "brier", "calibration_slope", "calibration_intercept")
+CHART_TARGETS = 3
+"""Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
+
+Charts = list[tuple[str, Markup]]
+
+_xy = attrgetter("x", "y")
+
+
+def entry_view(
+    loaded: LoadedBoard,
+    entry: Entry,
+    standings: dict[str, Standing],
+    twins: Sequence[tuple[str, Twins]],
+    ranked: int,
+) -> dict[str, Any]:
+    """The template's values for one entry.
+
+    Args:
+        loaded: The board.
+        entry: The entry, its scorecard whole.
+        standings: Target → where it stands.
+        twins: Label of the target and group, for each group that the entry is in.
+        ranked: Entries ranked on the headline's board.
+    """
+    card = entry.scorecard
+    scores = _headline_first(card, loaded.spec.headline) if card else ()
+    labels = {t.name: t.label for t in loaded.spec.targets}
+    return {
+        "slug": entry.slug,
+        "manifest": entry.manifest,
+        "card": card,
+        "stamp": card.stamp if card else None,
+        "cohort_id": loaded.spec.id,
+        "labels": {**labels, "macro": "Macro"},
+        "headline_label": labels[loaded.spec.headline],
+        "status": _status(entry, standings.get(loaded.spec.headline)),
+        "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
+        "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
+        "ranked_at_all": loaded.spec.headline in standings,
+        "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
+        "metrics": [m for m in TABLE_METRICS if any(m in score.metrics for score in scores)],
+        "scores": [(score, _rank(standings.get(score.target))) for score in scores],
+        "every_metric": _every_metric(scores),
+        "level": f"{100 * card.level:g}%" if card else "",
+        "charts": _charts(scores),
+        "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
+        **_subgroups(card, loaded.spec.headline),
+        "reference_rows": reference_rows(loaded.board, scores, standings),
+        **audit_view(card, scores, loaded.spec.headline),
+        "timings": [
+            (record, row, *verdict(row), *share_of_limit(record, row))
+            for record in entry.timings
+            for row in record.batches
+        ],
+        "work": [words for record in entry.timings for words in _work(record, labels)],
+        "provenance": _provenance(entry),
+        "bibtex": bibtex(entry, loaded.spec),
+    }
+
+
+def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
+    return tuple(sorted(card.targets, key=lambda score: score.target != headline))
+
+
+def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All metrics, then the other two views of AUROC: (words, one value and reason for each label)."""
+    found = {name for score in scores for name in score.metrics}
+    known = [name for name in METRIC_LABELS if name in found]
+    names = [*known, *sorted(found - set(known))]
+    rows = [(metric_label(name), [_value(score.metrics.get(name)) for score in scores]) for name in names]
+    views = sorted({name for score in scores for name in score.estimands})
+    return rows + [(metric_label(v), [_value(score.estimands.get(v)) for score in scores]) for v in views]
+
+
+def _value(found: Estimate | None) -> tuple[str, str]:
+    """A metric with its interval, and why it is undefined."""
+    undefined = found is not None and found.value is None
+    return estimate(found), sentence(found.reason or "undefined") if undefined and found else ""
+
+
+def _rank(standing: Standing | None) -> str:
+    return rank_text(standing) if standing else "–"
+
+
+def _rank_sentence(standing: Standing | None, ranked: int) -> str:
+    if standing is None:
+        return "Not on the board."
+    if standing.rank is None:
+        return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
+    low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
+    words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
+    tied = standing.with_leader and standing.difference is not None
+    return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
+
+
+def _status(entry: Entry, standing: Standing | None) -> list[str]:
+    words = ["Predictions re-scored here" if entry.scorecard else "Reported, not re-scored"]
+    if entry.timings:
+        ranked = any(row.ranked for record in entry.timings for row in record.batches)
+        words.append("Speed measured here" if ranked else "Speed measured here, not ranked")
+    if standing is not None and standing.rank is None:
+        words.append("Not ranked")
+    if entry.manifest.scores == "uncalibrated":
+        words.append("Uncalibrated scores")
+    if entry.manifest.track == "cv5":
+        words.append("Five-fold track")
+    return words
+
+
+def _charts(scores: Sequence[TargetScore]) -> Charts:
+    shown = scores[:CHART_TARGETS]
+    charts: Charts = []
+    curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
+    if curves:
+        charts.append((f"ROC, {plural(len(curves), 'label')}", roc(curves)))
+    recall = [s for s in shown if s.precision_recall]
+    if recall:
+        drawing = precision_recall(
+            [_curve(s, s.precision_recall, "auprc") for s in recall], [s.prevalence for s in recall]
+        )
+        charts.append(("Precision-recall; dashed lines are the prevalences", drawing))
+    for score in shown:
+        if score.reliability:
+            caption = f"{score.label}: reliability with 95% band, images per bin below"
+            charts.append((caption, reliability(score.reliability, score.label)))
+    for score in shown:
+        if score.distribution:
+            charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
+    if shown and shown[0].decision:
+        charts.append((f"{shown[0].label}: decision curve", decision(shown[0].decision, shown[0].label)))
+    return charts
+
+
+def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
+    found = score.metrics.get(metric)
+    return Curve(score.label, tuple(map(_xy, points)), found.value if found else None)
+
+
+def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
+    groups = [g for g in card.subgroups if g.target == headline] if card else []
+    shown = [g for g in groups if not g.suppressed and "auroc" in g.metrics]
+    overall = card.target(headline) if card else None
+    auroc = overall.metrics.get("auroc") if overall else None
+    chart = forest(
+        [_subgroup_row(group) for group in shown],
+        title=f"AUROC by subgroup, {overall.label if overall else headline}",
+        axis_label="AUROC (95% interval); the dashed line is all images",
+        reference=auroc.value if auroc else None,
+    )
+    return {
+        "subgroups": groups,
+        "subgroup_chart": chart if shown else "",
+        "suppressed": _suppressed([g for g in groups if g not in shown]),
+    }
+
+
+def _suppressed(groups: Sequence[SubgroupScore]) -> list[str]:
+    """The levels that are not shown, those with one reason together."""
+    levels: dict[str, list[str]] = {}
+    for group in groups:
+        levels.setdefault(group.reason.rstrip(".") or "not scored", []).append(group.level)
+    return [f"{', '.join(names)} ({reason})" for reason, names in levels.items()]
+
+
+def _subgroup_row(group: SubgroupScore) -> ForestRow:
+    auroc = group.metrics["auroc"]
+    note = f"n = {group.images:,}" if group.images is not None else ""
+    return ForestRow(
+        group.level,
+        auroc.value,
+        auroc.low,
+        auroc.high,
+        note=note if auroc.value is not None else auroc.reason,
+    )
+
+
+def _work(record: TimingRecord, labels: dict[str, str]) -> Iterator[str]:
+    """What an image costs at one setting and what limits it; the AUROC of a precision scored by itself."""
+    setting = f"{record.backend_label}, {record.precision}, {record.device}"
+    if cells := work_cells(record.roofline):
+        mflop, image, weights, _, gflop_per_s, gb_per_s = cells
+        yield (
+            f"{setting}: {mflop} MFLOP and {image} MB an image, {weights} MB of weights a batch; the device "
+            f"was seen to reach {gflop_per_s} GFLOP/s and {gb_per_s} GB/s."
+        )
+    if record.own_auroc:
+        values = (f"{labels.get(t, t)} {decimal(value)}" for t, value in record.own_auroc.items())
+        yield f"{setting}: AUROC of its own predictions {', '.join(values)}."
+
+
+def _provenance(entry: Entry) -> list[tuple[str, str]]:
+    manifest, card = entry.manifest, entry.scorecard
+    rows = [
+        ("Training data", manifest.training_data),
+        ("External data", manifest.external_data),
+        ("Pretrained weights", manifest.pretrained_weights),
+        ("Parameters", f"{manifest.parameters:,}" if manifest.parameters is not None else "not stated"),
+        ("Licence", manifest.licence),
+    ]
+    if manifest.recalibration is not None:
+        rows.append(("Recalibration", f"{manifest.recalibration}, fitted on val"))
+    if card is not None:
+        rows += [
+            ("Predictions", f"sha256:{card.predictions_sha256}"),
+            (
+                "Scored by",
+                f"chexchobench {card.harness_version}, scoring version {card.scoring_version}, "
+                f"seed {card.seed}, {card.replicates:,} replicates",
+            ),
+        ]
+    if entry.attempts:
+        days = ", ".join(attempt.date.isoformat() for attempt in entry.attempts[-5:])
+        rows.append(
+            (
+                "Scored attempts",
+                f"{len(entry.attempts)} of this entry ({days}), {len(entry.team_attempts)} of the team",
+            )
+        )
+    for record in entry.timings:
+        rows.append(
+            (
+                "Timed",
+                f"{record.measured_on.isoformat()}, {record.backend_label}, {record.device}, "
+                f"{record.protocol.name} protocol, model sha256:{record.model_sha256}",
+            )
+        )
+    return rows

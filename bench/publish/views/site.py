@@ -1,0 +1,165 @@
+"""Every file of the site with the digest of what it depends on: what all cohorts share, then each cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from jinja2 import TemplateError, TemplateSyntaxError
+
+from bench import __version__
+from bench.errors import BenchError, Problem, catalogue
+from bench.files import canonical_json
+from bench.publish.exports import schema
+from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
+from bench.publish.releases import Release, release_pages
+from bench.publish.schemas import PUBLISHED
+from bench.publish.templates import document, environment
+from bench.publish.urls import Page, Place, digest, up
+from bench.publish.views.cohort import CohortPages
+
+COHORT_LINKS = (
+    ("board", "index.html", "Leaderboard"),
+    ("compare", "compare/index.html", "Compare"),
+    ("speed", "speed/index.html", "Speed"),
+    ("subgroups", "subgroups/index.html", "Subgroups"),
+    ("reported", "reported/index.html", "Reported"),
+    ("data", "data/index.html", "Data"),
+)
+SITE_LINKS = (("methods", "methods/index.html", "Methods"), ("submit", "submit/index.html", "Submit"))
+
+
+def site_pages(site: Site) -> Iterator[Page]:
+    """All files of the site, in the order in which they are written."""
+    paths = []
+    for page in site.pages():
+        paths.append(page.path)
+        yield page
+    yield from release_pages(site.releases)
+    html = [path for path in paths if path.endswith(".html") and path != "404.html"]
+    if not site.release:
+        yield Page("sitemap.xml", digest(site.base, *html), lambda: sitemap(html, site.base))
+
+
+class Site:
+    """What all pages share: templates, navigation, and the digest of both."""
+
+    def __init__(
+        self,
+        found: Sequence[Place],
+        sources: Path,
+        base: str,
+        built_from: str,
+        releases: Sequence[Release] = (),
+        release: str = "",
+    ) -> None:
+        self.places = tuple(found)
+        self.sources = sources
+        self.base = base
+        self.built_from = built_from
+        self.environment = environment(sources)
+        self.releases, self.release = tuple(releases), release
+        shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        self.key = digest(_sources_key(sources), *shared)
+
+    def html(
+        self, template: str, path: str, place: Place, view: dict[str, Any], *, root: str | None = None
+    ) -> bytes:
+        """A page filled in; `root` replaces the relative way to the site's root."""
+        root = up(path) if root is None else root
+        home = root + place.prefix
+        links = [(key, home + target, words) for key, target, words in COHORT_LINKS]
+        links += [(key, root + target, words) for key, target, words in SITE_LINKS]
+        shared = {
+            "root": root,
+            "home": home,
+            "prefix": place.prefix,
+            "cohorts": self.places,
+            "spec": place.loaded.spec,
+            "synthetic": place.loaded.spec.synthetic,
+            "built_from": self.built_from,
+            "navigation": links,
+            "release": self.release,
+            "has_releases": bool(self.releases),
+            "current": "",
+            "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
+        }
+        try:
+            return self.environment.get_template(template).render({**shared, **view}).encode()
+        except TemplateError as error:
+            at = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+            raise BenchError(Problem("site-template", f"{error.message}.", f"{template}{at}")) from error
+
+    def pages(self) -> Iterator[Page]:
+        """All files except the site map."""
+        yield from self._static()
+        yield from self._documents()
+        yield from self._changes()
+        yield from self._releases()
+        for place in self.places:
+            yield from CohortPages(self, place).pages()
+
+    def _static(self) -> Iterator[Page]:
+        for path in sorted((self.sources / "static").iterdir()):
+            data = path.read_bytes()
+            yield Page(f"static/{path.name}", digest(data), lambda data=data: data)  # type: ignore[misc]
+        key = digest(self.key, pydantic.VERSION)
+        for name in PUBLISHED:
+            yield Page(f"schemas/{name}.schema.json", key, lambda name=name: schema(name))  # type: ignore[misc]
+        if not self.release:
+            yield Page("robots.txt", digest(self.base), lambda: robots(self.base))
+
+    def _documents(self) -> Iterator[Page]:
+        first = self.places[0]
+        if not self.release:
+            yield Page(
+                "404.html",
+                digest(self.key, self.base),
+                lambda: self.html(
+                    "missing.html", "404.html", first, {"title": "No such page"}, root=self.base
+                ),
+            )
+        codes = digest(*(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in catalogue().values()))
+        yield Page("methods/index.html", self.key, lambda: self._document("methods", {}))
+        yield Page("python/index.html", self.key, lambda: self._document("python", {}))
+        view = {"codes": list(catalogue().values())}
+        yield Page("submit/index.html", digest(self.key, codes), lambda: self._document("submit", view))
+
+    def _document(self, name: str, view: dict[str, Any]) -> bytes:
+        title, body = document(self.sources / "content" / f"{name}.md")
+        values = {"codes": [], **view, "title": title, "body": body, "current": name}
+        return self.html("document.html", f"{name}/index.html", self.places[0], values)
+
+    def _changes(self) -> Iterator[Page]:
+        found = changes(self.places)
+        key = digest(self.key, *(repr(change) for change in found))
+        path = "changes/index.html"
+        view = {"title": "Changes", "changes": found, "current": "changes"}
+        yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
+        feed_key = digest(self.base, key)
+        yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
+        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base)))
+
+    def _releases(self) -> Iterator[Page]:
+        if not self.releases:
+            return
+        key = digest(self.key, *(r.sha256 for r in self.releases))
+        path, view = "v/index.html", {"title": "Releases", "current": "v", "releases": self.releases}
+        yield Page(path, key, lambda: self.html("releases.html", path, self.places[0], view))
+
+
+def _sources_key(sources: Path) -> str:
+    """Digest of templates, content, and of the package's code: whatever of it pages show is made anew."""
+    code = Path(__file__).parents[1]
+    files = [
+        *(
+            p
+            for folder in ("templates", "content")
+            for p in sorted((sources / folder).rglob("*"))
+            if p.is_file()
+        ),
+        *sorted(code.rglob("*.py")),
+    ]
+    return digest(__version__, *(part for p in files for part in (p.name, p.read_bytes())))

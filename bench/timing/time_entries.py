@@ -1,0 +1,244 @@
+"""Times entries of a board, one configuration after the other; what is finished is not run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from bench.cohort.cohort import Cohort
+from bench.errors import BenchError, Problem
+from bench.files import sha256_file
+from bench.runtime.backends.base import Device
+from bench.runtime.backends.registry import device_of, require_backend
+from bench.runtime.precision import convert
+from bench.runtime.predict import Limits
+from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.submission.manifest import Manifest
+from bench.submission.packed import read_stamp, unpack
+from bench.submission.store import Submission, refuse_changed
+from bench.timing.inputs import calibration_inputs, timed_inputs
+from bench.timing.protocol import Protocol
+from bench.timing.record import Precision, TimingRecord
+from bench.timing.resume import conditions_of, find_place
+from bench.timing.time_model import time_model
+from bench.workspace import Workspace
+
+Stage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One entry with one backend in one precision.
+
+    Attributes:
+        submission: The entry.
+        model: Its file.
+        backend: What runs it.
+        precision: In which precision.
+    """
+
+    submission: Submission
+    model: Path
+    backend: str
+    precision: Precision
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return f"{self.submission.slug}, {self.backend}, {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is the same for all configurations.
+
+    Attributes:
+        cohort: Whose test images go in.
+        batches: Wanted batch sizes; those that a stored record holds already are not measured again.
+        protocol: How long and how often.
+        lock: File that is locked while a record is changed.
+        again: Measure also what is finished.
+        largest: Besides, the largest batch that fits.
+    """
+
+    cohort: Cohort
+    batches: tuple[int, ...]
+    protocol: Protocol
+    lock: Path
+    again: bool = False
+    largest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What became of a configuration.
+
+    Attributes:
+        configuration: Which.
+        record: All its rows; None where it could not be timed.
+        path: Where they are stored.
+        measured: Batch sizes that were measured now.
+        changed: Why an older record was measured again.
+        problems: Why it could not be timed.
+    """
+
+    configuration: Configuration
+    record: TimingRecord | None = None
+    path: Path | None = None
+    measured: tuple[int, ...] = ()
+    changed: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def model_of(submission: Submission, space: Workspace) -> Path:
+    """The kept file of an entry's model.
+
+    Raises:
+        BenchError: It was submitted without one, or it is not kept in this workspace (``model-missing``).
+    """
+    there = submission.predictions.exists()
+    digest = read_stamp(submission.predictions).model_sha256 if there else ""
+    if not digest:
+        message = f"Entry {submission.slug!r} was submitted without a model."
+        raise BenchError(Problem("model-missing", message))
+    path = space.model(digest)
+    if not path.is_file():
+        message = f"The model of {submission.slug!r} (SHA-256 {digest[:12]}…) is not kept in this workspace."
+        raise BenchError(Problem("model-missing", message))
+    return path
+
+
+def time_entries(
+    configurations: Sequence[Configuration],
+    setup: Setup,
+    *,
+    stage: Stage | None = None,
+    told: Callable[[Timed], None] | None = None,
+) -> tuple[Timed, ...]:
+    """Times configurations; one that cannot be timed says why, and the others go on.
+
+    Args:
+        configurations: In this order.
+        setup: What is the same for all.
+        stage: Called with (configuration in words, blocks done, blocks in total).
+        told: Called with each outcome at once.
+    """
+    devices: dict[str, Device] = {}
+    outcomes: list[Timed] = []
+    for number, configuration in enumerate(configurations, 1):
+        which = f"{number} of {len(configurations)}: {configuration.title}"
+
+        def progress(done: int, total: int, which: str = which) -> None:
+            if stage:
+                stage(which, done, total)
+
+        try:
+            if configuration.backend not in devices:
+                devices[configuration.backend] = device_of(configuration.backend)
+            found = _time(configuration, setup, devices[configuration.backend], progress)
+        except BenchError as error:
+            found = Timed(configuration, problems=tuple(error.problems))
+        outcomes.append(found)
+        if told:
+            told(found)
+    return tuple(outcomes)
+
+
+def _time(
+    configuration: Configuration, setup: Setup, device: Device, progress: Callable[[int, int], None]
+) -> Timed:
+    """Measures what is left of a configuration, and keeps every row as soon as it is there."""
+    submission, model = configuration.submission, configuration.model
+    backend, precision = configuration.backend, configuration.precision
+    now = conditions_of(model, setup.cohort, backend, precision, device, setup.protocol)
+    batches = setup.batches
+    if setup.largest:
+        batches = with_largest(batches, model, submission.manifest, setup.cohort, backend, precision)
+    place = find_place(submission.timings, setup.lock, now, batches, again=setup.again)
+    timed = sha256_file(submission.predictions)
+    place = replace(place, guard=lambda: refuse_changed(submission, timed))
+    whole = place.kept
+    if not place.left and whole is not None:
+        return Timed(configuration, whole, place.path)
+
+    def keep(row: TimingRecord) -> None:
+        nonlocal whole
+        if read_stamp(submission.predictions).model_sha256 != row.model_sha256:
+            message = f"Entry {submission.slug!r} was replaced while its model was timed; nothing was kept."
+            raise BenchError(Problem("model-unknown", message))
+        whole = place.keep(row)
+
+    time_model(
+        model,
+        submission.manifest,
+        setup.cohort,
+        unpack(submission.predictions, setup.cohort, submission.manifest.track),
+        slug=submission.slug,
+        backend=backend,
+        precision=precision,
+        batches=place.left,
+        protocol=setup.protocol,
+        device=device,
+        roofline=place.roofline,
+        progress=progress,
+        keep=keep,
+    )
+    return Timed(configuration, whole, place.path, place.left, place.changed)
+
+
+WORKER: Final = "bench.timing.workers.largest"
+LIMIT_S: Final = 120.0
+CAP: Final = 4096
+_IMAGES: Final = 32
+
+
+def with_largest(
+    batches: Sequence[int],
+    model: Path,
+    manifest: Manifest,
+    cohort: Cohort,
+    backend: str,
+    precision: Precision,
+    *,
+    cap: int = CAP,
+    limits: Limits | None = None,
+) -> tuple[int, ...]:
+    """The batch sizes, and the largest of their greatest doubled that still runs, up to a cap.
+
+    Args:
+        batches: Wanted anyway; the greatest is taken to fit.
+        model: The submitted file.
+        manifest: Its manifest.
+        cohort: Its test images go in.
+        backend: What runs the model.
+        precision: In which precision.
+        cap: Nothing larger is tried.
+        limits: What a try may use; a GPU's driver is not limited.
+    """
+    chosen = require_backend(backend, precision)
+    inputs = timed_inputs(manifest, cohort, None, _IMAGES).arrays
+    calibration = calibration_inputs(manifest, cohort) if precision == "int8" else None
+    with TemporaryDirectory() as folder:
+        request: dict[str, Any] = {
+            "model": str(convert(model.resolve(), precision, Path(folder), calibration).path),
+            "backend": backend,
+            "precision": precision,
+            "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
+        }
+        largest = max(batches)
+        while 2 * largest <= cap and _runs({**request, "batch": 2 * largest}, inputs):
+            largest *= 2
+    return (*batches, largest) if largest not in batches else tuple(batches)
+
+
+def _runs(request: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    try:
+        with Worker(WORKER, LIMIT_S) as worker:
+            worker.send(request, inputs)
+            worker.receive()
+    except WorkerFailure:
+        return False
+    return True

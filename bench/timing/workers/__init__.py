@@ -1,0 +1,1 @@
+"""Worker processes of the measurement; each module is started with `python -m`."""
