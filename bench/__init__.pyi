@@ -12,30 +12,28 @@ from .uncertainty.bootstrap import PatientBootstrap
 from .uncertainty.compare import Comparison, compare
 from .uncertainty.continuous import ContinuousEvaluation, evaluate_continuous
 from .uncertainty.evaluate import Evaluation, evaluate
+from .uncertainty.family import EntryComparisons, compare_entries
 from .uncertainty.intervals import Estimate
-from .uncertainty.ranks import BoardStatements, RankSet, board_statements, rank_sets
 from .uncertainty.resolution import Resolution, split_resolution
 
 __all__ = [
-    "BoardStatements",
     "Comparison",
     "ContinuousEvaluation",
+    "EntryComparisons",
     "Estimate",
     "Evaluation",
     "PatientBootstrap",
-    "RankSet",
     "Resolution",
     "__version__",
     "auroc",
     "average_precision",
-    "board_statements",
     "brier",
     "calibration_error",
     "calibration_line",
     "compare",
+    "compare_entries",
     "evaluate",
     "evaluate_continuous",
-    "rank_sets",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "split_resolution",

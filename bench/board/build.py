@@ -87,7 +87,7 @@ def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) ->
     def scores(target: str) -> Floats:
         return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
-    return RankedEntry(card, computed.replicates, scores)
+    return RankedEntry(card, computed, scores)
 
 
 class _Draws(Document):

@@ -166,7 +166,7 @@ def _compare(
 
 def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricComparison:
     y, fold, boot = target.labels, target.folds, target.bootstrap
-    a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
+    a, b = (fold_averaged_auroc(y, p, fold, boot).estimate for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
     same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(

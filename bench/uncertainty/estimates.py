@@ -67,6 +67,18 @@ class Scored:
         return self.ranking.auroc
 
     @cached_property
+    def image_auroc_influence(self) -> Floats:
+        """(n,) influence of every image on the AUROC, where it is defined."""
+        return influence.auroc(self.order)
+
+    @cached_property
+    def auroc_influence(self) -> Floats:
+        """(patients with rows,) influence of every patient on the AUROC; nan where it is undefined."""
+        if self.missing:
+            return np.full(int(np.count_nonzero(self.sample.present)), np.nan)
+        return self.patient_influence(self.image_auroc_influence)
+
+    @cached_property
     def fit(self) -> engine.Fit:
         """Replicates of the metrics of probabilities."""
         return engine.Fit(self.sample, self.score)
@@ -135,7 +147,7 @@ def auroc(scored: Scored) -> Estimate:
     if value is None:
         return Estimate(None, reason=scored.missing)
     near = 0.5 / (scored.positives * scored.negatives)
-    found = scored.interval(value, scored.auroc_replicates, influence.auroc(scored.order), "logit", near)
+    found = scored.interval(value, scored.auroc_replicates, scored.image_auroc_influence, "logit", near)
     if scored.sample.weight is not None:
         return found
     return replace(found, obuchowski_se=obuchowski_se(scored.order, scored.sample.patient))
@@ -290,7 +302,8 @@ def side(scored: Scored, metrics: Collection[str] = GAPS) -> Side:
 
 def _figure(scored: Scored, name: str) -> tuple[float | None, Floats]:
     if name == "auroc":
-        return discrimination.area(scored.order), influence.auroc(scored.order)
+        value = discrimination.area(scored.order)
+        return value, scored.score if value is None else scored.image_auroc_influence
     if name == "auprc":
         return discrimination.mean_precision(scored.order), influence.average_precision(scored.order)
     if name == "brier":

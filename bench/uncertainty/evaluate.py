@@ -45,6 +45,8 @@ class Evaluation:
         calibration_intercept: Intercept of the same fit.
         calibration_in_the_large: Intercept with the slope fixed at 1.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
+        auroc_influence: (patients with rows,) influence of every patient on the AUROC, in the order of the
+            bootstrap's patients; nan where undefined. `bench.compare_entries` takes both.
     """
 
     images: int
@@ -67,6 +69,7 @@ class Evaluation:
     calibration_intercept: Estimate
     calibration_in_the_large: Estimate
     auroc_replicates: Floats = field(repr=False, compare=False)
+    auroc_influence: Floats = field(repr=False, compare=False)
 
     def metrics(self) -> dict[str, Estimate]:
         """Every estimate by name."""
@@ -158,6 +161,7 @@ def summarise(scored: Scored, probabilities: bool = True, metrics: Collection[st
         negative_patients=sample.negative_patients,
         prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(score) else None,
         auroc_replicates=scored.auroc_replicates,
+        auroc_influence=scored.auroc_influence,
         **{name: _estimate(name, scored, probabilities, name in metrics) for name in METRICS},
     )
 

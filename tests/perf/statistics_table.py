@@ -95,7 +95,7 @@ import time, numpy as np
 rng = np.random.default_rng(0)
 y, p = rng.integers(0, 2, 400), rng.random(400)
 import scipy.fft, scipy.special, bench
-import bench.uncertainty.evaluate, bench.uncertainty.ranks
+import bench.uncertainty.evaluate, bench.uncertainty.family
 start = time.process_time()
 boot = bench.PatientBootstrap(np.arange(400) // 3, 100)
 bench.evaluate(y, p, bootstrap=boot)
