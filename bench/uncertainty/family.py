@@ -21,6 +21,12 @@ from bench.metrics.validation import Bools, Floats, Ints, check_level
 from bench.uncertainty.compare import SE_TOLERANCE
 from bench.uncertainty.intervals import influence_df, t_p_value
 
+SIDE_MARGIN = 1e-5
+"""Adjusted p-values of pairs that are not separated exceed 1 - level by at least this share of it.
+
+So they stay on their side when they are stored with six significant digits.
+"""
+
 LARGEST_Z = 37.0
 """Normal scores are not computed beyond this one: the p-value is then below 1e-299."""
 
@@ -185,8 +191,8 @@ def compare_entries(
     at_least = total - np.searchsorted(maxima, z, side="left")
     adjusted = np.maximum((1 + at_least) / (total + 1), p)
     limit = _significance(level)
-    # The same order as in `critical_value` holds already, up to the last bit.
-    adjusted = np.where(either, np.minimum(adjusted, limit), np.maximum(adjusted, np.nextafter(limit, 1)))
+    above = limit * (1 + SIDE_MARGIN)
+    adjusted = np.where(either, np.minimum(adjusted, limit), np.maximum(adjusted, above))
     adjusted[same] = 1
     half_width = np.multiply(np.abs(stdtrit(df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same)
     low = difference - half_width
