@@ -107,7 +107,7 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
 
 
 def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
-    from bench.publish.board_table import rank_text
+    from bench.board.table import rank_text
 
     rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
     for standing in shown.standings:

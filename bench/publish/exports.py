@@ -12,12 +12,13 @@ from typing import Any
 
 from markupsafe import escape
 
+from bench.board.format import printable
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.board.pareto import Setting
+from bench.board.speed_words import BATCH
+from bench.board.table import BoardTable, Row, speed_cell
 from bench.cohort.spec import CohortSpec
 from bench.files import canonical_json
-from bench.publish.board_table import BoardTable, Row, speed_cell
-from bench.publish.format import printable
 from bench.publish.schemas import (
     PUBLISHED,
     Leaderboard,
@@ -27,7 +28,6 @@ from bench.publish.schemas import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.publish.speed_words import BATCH
 from bench.scoring.scorecard import Estimate, SubgroupScore
 
 Field = str | int | float | bool | None

@@ -13,7 +13,7 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from bench.publish import format as words
+from bench.board import format as words
 
 
 def site_sources() -> Path:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from bench.publish.board_table import board_table
+from bench.board.table import board_table
 from bench.publish.exports import csv_bytes, inert, leaderboard_csv, schema
 from tests.publish.boards import HOSTILE, loaded_board
 

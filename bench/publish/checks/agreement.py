@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from bench.board.format import NOT_AVAILABLE, decimal, estimate, printable, significant
+from bench.board.table import rank_text
 from bench.documents import D
 from bench.errors import Problem
-from bench.publish.board_table import rank_text
 from bench.publish.checks.reading import BoardRow, PageFacts
-from bench.publish.format import NOT_AVAILABLE, decimal, estimate, printable, significant
 from bench.publish.schemas import Leaderboard, LeaderboardRow, PublishedEntry
 from bench.scoring.scorecard import Estimate
 

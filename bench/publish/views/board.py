@@ -7,15 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.board.format import decimal, interval
 from bench.board.model import TestSet
-from bench.publish.board_table import PAGE_ROWS, BoardTable, Row, tie_sentence
+from bench.board.speed_words import record_at, setting_words
+from bench.board.table import PAGE_ROWS, BoardTable, Row, tie_sentence
 from bench.publish.charts.cells import interval_axis, interval_cell
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.scales import tick_texts
 from bench.publish.charts.tradeoff import tradeoff
 from bench.publish.exports import reported_entries
-from bench.publish.format import decimal, interval
-from bench.publish.speed_words import record_at, setting_words
 from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 

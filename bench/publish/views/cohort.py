@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bench.board.load import whole_scorecard
 from bench.board.model import Entry, Standing, Twins
-from bench.publish.board_table import PAGE_ROWS, BoardTable, board_table, rank_text
+from bench.board.table import PAGE_ROWS, BoardTable, board_table, rank_text
 from bench.publish.exports import (
     badge,
     cohort_bibtex,

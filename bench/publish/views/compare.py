@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.board.format import NOT_AVAILABLE, decimal, interval, percent
 from bench.board.model import LoadedBoard, Standing
-from bench.publish.board_table import BoardTable, Row
+from bench.board.table import BoardTable, Row
 from bench.publish.charts.cells import RankRow, rank_chart
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, percent
 
 CHART_ROWS = 60
 MAX_PICKED = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.publish.board_table import PAGE_ROWS, BoardTable, Row
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.table import PAGE_ROWS, BoardTable, Row
 from bench.publish.urls import Place
 from bench.scoring.scorecard import SubgroupScore
 

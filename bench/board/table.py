@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bench.board.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence, significant
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.board.pareto import Setting
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence, significant
-from bench.publish.speed_words import BATCH, column_setting, record_at, setting_words, verdict
+from bench.board.speed_words import BATCH, column_setting, record_at, setting_words, verdict
 from bench.scoring.scorecard import Estimate, TargetScore
 
 PAGE_ROWS = 200
