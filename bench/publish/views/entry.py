@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.board.columns import rank_text
 from bench.board.format import decimal, estimate, metric_label, plural, sentence
 from bench.board.model import Entry, LoadedBoard, Standing, Twins
 from bench.board.speed_words import share_of_limit, verdict, work_cells
-from bench.board.table import rank_text
 from bench.metrics import registry
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
