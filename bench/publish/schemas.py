@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
+from bench.board.columns import Cell, Group, Value
 from bench.board.model import Board, Standing, TestSet, Twins
 from bench.documents import Document
 from bench.publish.releases import ReleaseRecord
@@ -24,6 +25,17 @@ class SpeedSetting(Document):
     batch: int
 
 
+class ColumnSummary(Document):
+    """A column of a board."""
+
+    key: str
+    label: str
+    group: Group
+    hint: str
+    on_page: bool = Field(description="Whether the board page shows it.")
+    may_be_empty: bool = Field(description="Whether no entry needs a value in it.")
+
+
 class LeaderboardRow(Document):
     """One entry on one target's board."""
 
@@ -39,6 +51,11 @@ class LeaderboardRow(Document):
     macro: Estimate | None
     latency_ms: float | None = Field(description="Median at the board's setting; null where there is none.")
     latency_note: str = Field(description="Why the latency is missing or is not ranked.")
+    cells: dict[str, Cell] = Field(description="Key of a column → cell; empty parts of cells are left out.")
+
+    @field_serializer("cells")
+    def _short_cells(self, cells: dict[str, Cell]) -> dict[str, dict[str, Value]]:
+        return {key: short_cell(cell) for key, cell in cells.items()}
 
 
 class LeaderboardTarget(Document):
@@ -49,8 +66,17 @@ class LeaderboardTarget(Document):
     leader: str | None
     not_told_apart: int
     prevalence: float | None
+    columns: tuple[ColumnSummary, ...]
     rows: tuple[LeaderboardRow, ...]
     twins: tuple[Twins, ...]
+
+
+def short_cell(cell: Cell) -> dict[str, Value]:
+    """A cell as plain data: text and value, and of the rest what is there."""
+    rest = {"low": cell.low, "high": cell.high, "interval": cell.interval}
+    rest |= {"reason": cell.reason, "note": cell.note}
+    found: dict[str, Value] = {"text": cell.text, "value": cell.value}
+    return found | {name: value for name, value in rest.items() if value not in (None, "")}
 
 
 class ReportedEntry(Document):

@@ -7,11 +7,11 @@ from urllib.parse import urldefrag
 
 import pytest
 
+from bench.board.format import decimal
+from bench.board.table import board_table, tie_sentence
 from bench.errors import BenchError, catalogue
-from bench.publish.board_table import board_table, tie_sentence
 from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.publish.format import decimal
 from bench.publish.schemas import Leaderboard, PublishedEntry
 from bench.publish.templates import site_sources
 from tests.publish.boards import loaded_board, reported_only

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bench.board.columns import rank_text
+from bench.board.format import decimal, estimate, interval, p_text
 from bench.board.model import LoadedBoard, Standing, TargetBoard
-from bench.publish.board_table import rank_text
-from bench.publish.format import decimal, estimate, interval
-from bench.publish.views.compare import p_text
 
 
 @dataclass(frozen=True, slots=True)

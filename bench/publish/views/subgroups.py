@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.publish.board_table import PAGE_ROWS, BoardTable, Row
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.columns import Row
+from bench.board.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.table import BoardTable
 from bench.publish.urls import Place
+from bench.publish.views.board import PAGE_ROWS
 from bench.scoring.scorecard import SubgroupScore
 
 Key = tuple[str, str]
