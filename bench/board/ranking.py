@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.board.matrix import PairMatrix
 from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
@@ -93,7 +94,7 @@ def target_board(
     last += others
     if not ranked:
         return TargetBoard(
-            target=name, label=target.label, leader=None, not_told_apart=0, standings=tuple(last)
+            target=name, label=target.label, leader=None, others_may_be_first=0, standings=tuple(last)
         )
     family = compare_entries(
         np.stack([c.computed.replicates[name] for c in ranked]),
@@ -106,7 +107,7 @@ def target_board(
     place = slugs.index(REFERENCE) if REFERENCE in slugs else None
     reference = [Difference()] * len(slugs) if place is None else _differences_from_reference(family, place)
     rank, rank_low, rank_high = family.rank, family.rank_low, family.rank_high
-    may_be_first = family.may_be_first
+    may_be_first, tied = family.may_be_first, family.tied_with_leader
     standings = [
         Standing(
             slug=slug,
@@ -114,10 +115,11 @@ def target_board(
             rank=int(rank[i]),
             rank_low=int(rank_low[i]),
             rank_high=int(rank_high[i]),
-            with_leader=bool(may_be_first[i]),
+            may_be_first=bool(may_be_first[i]),
+            tied_with_leader=bool(tied[i]),
             p_best=float(family.p_best[i]),
-            usual_rank_low=int(family.percentile_rank_low[i]),
-            usual_rank_high=int(family.percentile_rank_high[i]),
+            percentile_rank_low=int(family.percentile_rank_low[i]),
+            percentile_rank_high=int(family.percentile_rank_high[i]),
             difference=leader[i].value,
             difference_low=leader[i].low,
             difference_high=leader[i].high,
@@ -134,8 +136,11 @@ def target_board(
         target=name,
         label=target.label,
         leader=slugs[0],
-        not_told_apart=int(may_be_first.sum()) - 1,
+        others_may_be_first=int(may_be_first.sum()) - 1,
         standings=(*standings, *last),
+        shrunken_auroc=family.shrunken_leader,
+        critical=_finite(family.critical),
+        pairs=PairMatrix.of(slugs, family),
         twins=_twins(ranked, name, family.identical_ranking),
         reference=None if place is None else REFERENCE,
     )

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_serializer
 
 from bench.board.columns import Cell, Group, Value
+from bench.board.matrix import PairMatrix
 from bench.board.model import Board, Standing, TestSet, Twins
 from bench.documents import Document
 from bench.publish.releases import ReleaseRecord
@@ -64,11 +65,19 @@ class LeaderboardTarget(Document):
     target: str
     label: str
     leader: str | None
-    not_told_apart: int
+    others_may_be_first: int
+    sentence: str = Field(description="Which entries may be first, as the page says it.")
+    shrunken_auroc: float | None = Field(
+        description="The leader's AUROC less its expected gain from being chosen as the highest."
+    )
     prevalence: float | None
     columns: tuple[ColumnSummary, ...]
     rows: tuple[LeaderboardRow, ...]
     twins: tuple[Twins, ...]
+    critical: float | None = Field(
+        description="Critical value of the normal scores of all pairs; null where there is none."
+    )
+    pairs: PairMatrix | None
 
 
 def short_cell(cell: Cell) -> dict[str, Value]:

@@ -56,7 +56,7 @@ def reference_rows(
         standing, reference = standings.get(score.target), references.get(score.target)
         if standing is None or reference is None or standing.reference_difference is None:
             continue
-        limits = interval(standing.reference_difference_low, standing.reference_difference_high)
+        limits = difference_interval(standing.reference_difference_low, standing.reference_difference_high)
         difference = decimal(standing.reference_difference) + (f" ({limits})" if limits else "")
         rows.append((score.label, difference, p_text(standing.reference_p_value), reference))
     return rows

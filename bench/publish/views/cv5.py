@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.board.columns import rank_text
-from bench.board.format import decimal, estimate, interval, p_text
+from bench.board.format import decimal, difference_interval, estimate, p_text
 from bench.board.model import LoadedBoard, Standing, TargetBoard
 
 
@@ -21,7 +21,7 @@ class FoldRow:
     difference: str
     p: str
     reason: str
-    tied: bool
+    may_be_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,22 @@ class FoldTable:
 
     target: str
     label: str
-    not_told_apart: int
+    sentence: str
     rows: tuple[FoldRow, ...]
 
 
 def cv5_view(loaded: LoadedBoard) -> dict[str, Any]:
     """The template's values."""
-    boards = loaded.board.cv5 if loaded.board else ()
+    board = loaded.board
     tables = [
-        FoldTable(b.target, b.label, b.not_told_apart, tuple(_row(loaded, b, s) for s in b.standings))
-        for b in boards
+        FoldTable(
+            target=b.target,
+            label=b.label,
+            sentence=board_sentence(b, board.level),
+            rows=tuple(_row(loaded, b, s) for s in b.standings),
+        )
+        for b in (board.cv5 if board else ())
+        if board
     ]
     return {"tables": tables, "entries": len({row.slug for table in tables for row in table.rows})}
 
@@ -47,7 +53,7 @@ def cv5_view(loaded: LoadedBoard) -> dict[str, Any]:
 def _row(loaded: LoadedBoard, board: TargetBoard, standing: Standing) -> FoldRow:
     entry = loaded.entries[standing.slug]
     found = entry.scorecard.target(board.target) if entry.scorecard else None
-    limits = interval(standing.difference_low, standing.difference_high)
+    limits = difference_interval(standing.difference_low, standing.difference_high)
     return FoldRow(
         rank=rank_text(standing),
         slug=standing.slug,
@@ -56,5 +62,5 @@ def _row(loaded: LoadedBoard, board: TargetBoard, standing: Standing) -> FoldRow
         difference=f"{decimal(standing.difference)} ({limits})" if limits else "–",
         p=p_text(standing.p_value) or "–",
         reason=standing.unranked_reason,
-        tied=standing.with_leader or standing.slug == board.leader,
+        may_be_first=standing.may_be_first,
     )

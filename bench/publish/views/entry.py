@@ -120,8 +120,10 @@ def _rank_sentence(standing: Standing | None, ranked: int) -> str:
         return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    tied = standing.with_leader and standing.difference is not None
-    return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
+    if standing.rank_low == standing.rank_high or not (standing.may_be_first or standing.tied_with_leader):
+        return f"{words} of {ranked}."
+    tie = "may be first" if standing.may_be_first else "statistically tied with the leader"
+    return f"{words} of {ranked}, {tie}."
 
 
 def _status(entry: Entry, standing: Standing | None) -> list[str]:
