@@ -114,10 +114,11 @@ class Scored:
             found = sandwich_interval(value, influence, self.level)
             return with_warnings(found, self.sample.positive_patients)
         df = self.sample.smaller_class_df if influence is None else satterthwaite(influence)
-        found = interval(metric, value, self.replicates.of(metric), df, self._margin(metric), self.level)
+        drawn = self.replicates.of(metric)
+        found = interval(metric, value, drawn, df, self._margin(metric), self.level)
         found = with_warnings(found, self.sample.positive_patients)
         if method is Interval.BIAS_CORRECTED:
-            found = bias_corrected(found, self.replicates.of(metric), self.level)
+            found = bias_corrected(found, drawn, self.level)
         if metric.clustered_se is not None and self.sample.weight is None:
             found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
         return found
