@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,7 @@ def board(
         elif as_latex:
             report.show(board_latex(shown, picked))
         else:
-            report.show(_board_sentence(loaded, shown, on_track) + "\n")
+            report.show(_wrapped(_board_sentence(loaded, shown, on_track), _terminal_width()) + "\n")
             show_table(report, shown, picked, fit=not keys)
 
 
@@ -120,20 +121,26 @@ def show_table(report: Report, shown: BoardTable, columns: Sequence[Column], *, 
         columns: Those to show.
         fit: Whether columns may be left out where the terminal is too narrow; the others say how to see them.
     """
-    import textwrap
-
     from bench.board.render import texts
 
-    width = shutil.get_terminal_size((0, 0)).columns  # 0: no terminal, so that nothing limits the width
+    width = _terminal_width()
     kept = _fitting(shown, columns, width) if fit and width else tuple(columns)
     rows, reasons = texts(shown, kept)
     report.show(_rich_table(kept, rows, width))
     for number, reason in enumerate(reasons, 1):
-        note = f"[{number}] {reason}"
-        report.show(textwrap.fill(note, width, subsequent_indent="    ") if width else note)
+        report.show(_wrapped(f"[{number}] {reason}", width, "    "))
     if left_out := [column.key for column in columns if column not in kept]:
         hint = f"No room for {', '.join(left_out)}: choose with --columns KEY,..., or see --csv."
-        report.show("\n" + textwrap.fill(hint, width))
+        report.show("\n" + _wrapped(hint, width))
+
+
+def _terminal_width() -> int:
+    """Columns of the terminal, or of the variable COLUMNS; 0 without either, where nothing limits the width."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=indent) if width else text
 
 
 def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[Column, ...]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from bench.cohort.cohort import Cohort
 from bench.cohort.split import FOLDS, PARTS
-from bench.documents import Document, read_json
+from bench.documents import Document, read_json, schema_field
 from bench.errors import Problem
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class PartCount(Document):
 class SplitLock(Document):
     """``split.lock.json``: the split of a release, for anyone who holds the data to compare with."""
 
-    schema_: Literal["split-lock/1"] = Field(default="split-lock/1", alias="schema")
+    schema_: str = schema_field("split-lock", 1)
     cohort: str
     version: str
     rule: str

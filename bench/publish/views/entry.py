@@ -45,7 +45,7 @@ def entry_view(
         twins: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
     """
-    card = entry.scorecard
+    card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     return {
