@@ -23,6 +23,7 @@ WRAPPED_WIDTH = 14
 """Room for words, which may take several lines, where a terminal is narrow."""
 
 GAP = 2
+"""Blanks between columns; the box of the table draws one of them."""
 
 
 def board(
@@ -135,7 +136,7 @@ def show_table(report: Report, shown: BoardTable, columns: Sequence[Column], *, 
 
 
 def _terminal_width() -> int:
-    """Columns of the terminal, or of the variable COLUMNS; 0 without either, where nothing limits the width."""
+    """Width of the terminal, or the variable COLUMNS; 0 without either: nothing limits the width."""
     return shutil.get_terminal_size((0, 0)).columns
 
 
@@ -175,9 +176,9 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0))
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for column in columns:
-        narrow = WRAPPED_WIDTH + GAP if width and _wraps(column) else None
+        narrow = WRAPPED_WIDTH if width and _wraps(column) else None
         justify: Any = "right" if column.numeric else "left"
         grid.add_column(Text(column.label), justify=justify, overflow="fold", max_width=narrow)
     for row in rows:
