@@ -29,6 +29,8 @@ from bench.metrics.registry import Direction
 from bench.scoring.scorecard import Estimate, TargetInputs
 
 ENTRY_POINTS = "bench.columns"
+_BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
+
 OTHER_TARGETS = 5
 """More targets do not fit beside the board's own; they stand in the CSV and on the entries' pages."""
 
@@ -116,7 +118,12 @@ class BoardContext:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """The entries in the order of the board."""
-        return tuple(Row(self, self.entries[s.slug], s) for s in self.board.standings)
+        return tuple(self._row(standing) for standing in self.board.standings)
+
+    def _row(self, standing: Standing) -> Row:
+        entry = self.entries[standing.slug]
+        score = entry.scorecard.target(self.board.target) if entry.scorecard else None
+        return Row(self, entry, standing, score)
 
     @cached_property
     def same_ranking(self) -> dict[str, tuple[str, ...]]:
@@ -133,22 +140,18 @@ class Row:
         context: The board.
         entry: Manifest, scorecard (as `bench.scoring.scorecard.RankInputs` reads it) and timings.
         standing: Rank and comparisons for the target.
+        score: The scores of the target; None where the entry has no predictions of it.
     """
 
     context: BoardContext
     entry: Entry
     standing: Standing
+    score: TargetInputs | None
 
     @property
     def slug(self) -> str:
         """Name of the entry in the store."""
         return self.entry.slug
-
-    @property
-    def score(self) -> TargetInputs | None:
-        """The scores of the target; None where the entry has no predictions of it."""
-        card = self.entry.scorecard
-        return card.target(self.context.board.target) if card else None
 
     @property
     def auroc(self) -> Estimate | None:
@@ -347,7 +350,7 @@ def metric_column(
     key: str, group: Group = Group.TARGET, *, on_page: bool = True, priority: int | None = 5
 ) -> Column:
     """The column of a metric; its words come from the registry of metrics."""
-    metric = registry.metrics().get(key)
+    metric = _BUILT_IN_METRICS.get(key) or registry.metrics().get(key)
     digits = metric.digits if metric else 3
 
     def cell(row: Row) -> Cell:
@@ -483,7 +486,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="auroc",
         label="AUROC",
         group=Group.TARGET,
-        hint=registry.metrics()["auroc"].definition,
+        hint=_BUILT_IN_METRICS["auroc"].definition,
         cell=_auroc,
         descending=True,
         limits=True,
