@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -16,7 +18,7 @@ from tests.publish.store import write_entries
 
 @pytest.fixture
 def loaded(tmp_path, monkeypatch):
-    found = loaded_board(8, names=[name for name in HOSTILE if name.isprintable()])
+    found = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
     space = create_workspace(tmp_path / "space", "demo", {})
     write_entries(space.root / "submissions" / "demo", found)
     monkeypatch.chdir(space.root)
@@ -122,3 +124,25 @@ def test_hostile_names_stay_words_in_markdown_and_latex(loaded, cli):
     body = cli(*words, "--latex").stdout
     assert r"=cmd|'/C calc'!A0 & " in body
     assert r"\{\{ 7 * 7 \}\} \{\% raw \%\}" in body
+
+
+WITHOUT_NUMPY = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("numpy", "pandas", "scipy", "numba", "pyarrow"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Blocked())
+from bench.cli.main import app
+
+for words in (["board", "--csv"], ["site", "build", "--out", "site"], ["site", "check", "--out", "site"]):
+    app(words, standalone_mode=False)
+"""
+
+
+def test_boards_and_sites_need_no_numerical_library(loaded):
+    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "The site is in order." in done.stdout
