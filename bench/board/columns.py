@@ -353,8 +353,10 @@ def metric_column(
     metric = _BUILT_IN_METRICS.get(key) or registry.metrics().get(key)
     digits = metric.digits if metric else 3
 
+    label = metric.label if metric else registry.label(key)
+
     def cell(row: Row) -> Cell:
-        missing = f"{registry.label(key)} not scored" if row.score else "no predictions for this target"
+        missing = f"{label} not scored" if row.score else "no predictions for this target"
         return estimate_cell(row.score.metrics.get(key) if row.score else None, digits, missing)
 
     def undefined(context: BoardContext) -> bool:
@@ -364,9 +366,9 @@ def metric_column(
 
     return Column(
         key=key,
-        label=metric.short_label if metric else registry.label(key),
+        label=metric.short_label if metric else label,
         group=group,
-        hint=metric.definition if metric else registry.label(key),
+        hint=metric.definition if metric else label,
         cell=cell,
         may_be_empty=undefined,
         descending=metric is not None and metric.direction == Direction.HIGHER,
