@@ -563,9 +563,9 @@ BUILT_IN: tuple[Declaration, ...] = (
     _speed,
     Column(
         key="team",
-        label="By",
+        label="Team",
         group=Group.SOURCE,
-        hint="Team that handed the entry in",
+        hint="Who submitted the entry",
         cell=lambda row: text_cell(row.entry.manifest.team, 40),
         numeric=False,
         facet=True,
