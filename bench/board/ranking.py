@@ -13,7 +13,7 @@ from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
 from bench.scoring.run import EntryReplicates
-from bench.scoring.scorecard import Flag, Scorecard
+from bench.scoring.scorecard import Flag, RankInputs
 from bench.uncertainty.family import EntryComparisons, compare_entries, holm
 from bench.uncertainty.intervals import MOST_UNDEFINED
 
@@ -43,7 +43,7 @@ class RankedEntry:
         scores: Target → its stored predictions, read where two rankings are identical.
     """
 
-    card: Scorecard
+    card: RankInputs
     computed: EntryReplicates
     scores: Callable[[str], Floats]
 
@@ -52,13 +52,13 @@ class RankedEntry:
         return ranked_value(self.card, target)
 
 
-def ranked_value(card: Scorecard, target: str) -> float | None:
+def ranked_value(card: RankInputs, target: str) -> float | None:
     """The AUROC that is ranked, None where the target is not there or undefined."""
     found = card.target(target)
     return None if found is None else found.ranked.value
 
 
-def unranked(card: Scorecard, target: str, reason: str = "") -> Standing:
+def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
     """An entry that follows the ranked ones, with the reason."""
     found = card.target(target)
     if not reason:

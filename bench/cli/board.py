@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ WRAPPED_WIDTH = 14
 """Room for words, which may take several lines, where a terminal is narrow."""
 
 GAP = 2
+"""Blanks between columns; the box of the table draws one of them."""
 
 
 def board(
@@ -88,7 +90,7 @@ def board(
         elif as_latex:
             report.show(board_latex(shown, picked))
         else:
-            report.show(_board_sentence(loaded, shown, on_track) + "\n")
+            report.show(_wrapped(_board_sentence(loaded, shown, on_track), _terminal_width()) + "\n")
             show_table(report, shown, picked, fit=not keys)
 
 
@@ -120,20 +122,26 @@ def show_table(report: Report, shown: BoardTable, columns: Sequence[Column], *, 
         columns: Those to show.
         fit: Whether columns may be left out where the terminal is too narrow; the others say how to see them.
     """
-    import textwrap
-
     from bench.board.render import texts
 
-    width = shutil.get_terminal_size((0, 0)).columns  # 0: no terminal, so that nothing limits the width
+    width = _terminal_width()
     kept = _fitting(shown, columns, width) if fit and width else tuple(columns)
     rows, reasons = texts(shown, kept)
     report.show(_rich_table(kept, rows, width))
     for number, reason in enumerate(reasons, 1):
-        note = f"[{number}] {reason}"
-        report.show(textwrap.fill(note, width, subsequent_indent="    ") if width else note)
+        report.show(_wrapped(f"[{number}] {reason}", width, "    "))
     if left_out := [column.key for column in columns if column not in kept]:
         hint = f"No room for {', '.join(left_out)}: choose with --columns KEY,..., or see --csv."
-        report.show("\n" + textwrap.fill(hint, width))
+        report.show("\n" + _wrapped(hint, width))
+
+
+def _terminal_width() -> int:
+    """Width of the terminal, or the variable COLUMNS; 0 without either: nothing limits the width."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=indent) if width else text
 
 
 def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[Column, ...]:
@@ -168,9 +176,9 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0))
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for column in columns:
-        narrow = WRAPPED_WIDTH + GAP if width and _wraps(column) else None
+        narrow = WRAPPED_WIDTH if width and _wraps(column) else None
         justify: Any = "right" if column.numeric else "left"
         grid.add_column(Text(column.label), justify=justify, overflow="fold", max_width=narrow)
     for row in rows:

@@ -25,7 +25,7 @@ from bench.publish.schemas import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.scoring.scorecard import Estimate, SubgroupScore
+from bench.scoring.scorecard import BoardInputs, Estimate, Scorecard, SubgroupScore
 
 
 def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
@@ -65,7 +65,7 @@ def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Stan
         synthetic=loaded.spec.synthetic,
         manifest=entry.manifest,
         standings=standings,
-        scorecard=entry.scorecard,
+        scorecard=entry.card(Scorecard),
         timings=entry.timings,
         attempts=entry.attempts,
         team_attempts=len(entry.team_attempts),
@@ -96,7 +96,7 @@ def long_csv(loaded: LoadedBoard) -> bytes:
         ]
     ]
     for slug, entry in sorted(loaded.entries.items()):
-        card = entry.scorecard
+        card = entry.card(BoardInputs)
         if card is None:
             continue
         for score in card.targets:

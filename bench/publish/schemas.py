@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, field_serializer
 
 from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, Standing, TestSet, Twins
-from bench.documents import Document
+from bench.documents import Document, schema_field
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Estimate, Scorecard, Stamp
@@ -102,7 +100,7 @@ class ReportedEntry(Document):
 class Leaderboard(Document):
     """``leaderboard.json``: all of a cohort's board pages. `stamp` is null where nothing was scored."""
 
-    schema_: Literal["leaderboard/1"] = Field(default="leaderboard/1", alias="schema")
+    schema_: str = schema_field("leaderboard", 1, 1)
     cohort: str
     version: str
     title: str
@@ -123,7 +121,7 @@ class Leaderboard(Document):
 class PublishedEntry(Document):
     """``e/<slug>/entry.json``: all that is known of an entry, its full curves included."""
 
-    schema_: Literal["entry/1"] = Field(default="entry/1", alias="schema")
+    schema_: str = schema_field("entry", 1)
     slug: str
     cohort: str
     synthetic: bool

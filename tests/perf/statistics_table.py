@@ -100,8 +100,9 @@ start = time.process_time()
 boot = bench.PatientBootstrap(np.arange(400) // 3, 100)
 bench.evaluate(y, p, bootstrap=boot)
 bench.evaluate(y, p, bootstrap=boot, weight=p + 0.1)
-a = np.stack([boot.replicates(y, p), boot.replicates(y, p**2)])
-bench.rank_sets(a, [0.5, 0.6]); bench.board_statements(a, [0.5, 0.6])
+found = [bench.evaluate(y, score, bootstrap=boot, metrics=["auroc"]) for score in (p, p * (1 - p))]
+replicates, influences = [e.auroc_replicates for e in found], [e.auroc_influence for e in found]
+bench.compare_entries(replicates, [e.auroc.value for e in found], influences)
 print(time.process_time() - start)
 """
 

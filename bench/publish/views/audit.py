@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.board.format import decimal, estimate, interval, p_text, percent, sentence
+from bench.board.format import decimal, difference_interval, estimate, p_text, percent, sentence
 from bench.board.model import Board, Standing
 from bench.metrics import registry
 from bench.metrics.registry import Metric, Needs

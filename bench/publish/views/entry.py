@@ -45,7 +45,7 @@ def entry_view(
         twins: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
     """
-    card = entry.scorecard
+    card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     return {
@@ -99,7 +99,7 @@ def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[tuple[s
 
 def _ordered(keys: set[str]) -> list[str]:
     """Metrics and views in the order of the registry, those it does not know last."""
-    known = [key for key in (*registry.metrics(), *registry.views()) if key in keys]
+    known = [key for key in registry.described() if key in keys]
     return [*known, *sorted(keys.difference(known))]
 
 
@@ -120,10 +120,7 @@ def _rank_sentence(standing: Standing | None, ranked: int) -> str:
         return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    if standing.rank_low == standing.rank_high or not (standing.may_be_first or standing.tied_with_leader):
-        return f"{words} of {ranked}."
-    tie = "may be first" if standing.may_be_first else "statistically tied with the leader"
-    return f"{words} of {ranked}, {tie}."
+    return f"{words} of {ranked}{', may be first' if standing.may_be_first and low < high else ''}."
 
 
 def _status(entry: Entry, standing: Standing | None) -> list[str]:
