@@ -32,6 +32,6 @@ def leader_sentence(board: TargetBoard) -> str:
     if len(ranked) < 2 or board.shrunken_auroc is None or ranked[0].auroc is None:
         return ""
     return (
-        f"The leader's AUROC of {ranked[0].auroc:.3f} is the highest of {len(ranked):,} and so expected to be "
-        f"too high; corrected for this choice it is {board.shrunken_auroc:.3f}."
+        f"The leader's AUROC of {ranked[0].auroc:.3f} is the highest of {len(ranked):,} and so expected "
+        f"to be too high; corrected for this choice it is {board.shrunken_auroc:.3f}."
     )

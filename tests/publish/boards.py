@@ -335,7 +335,7 @@ def standings(found: dict[str, Entry], target: str, tied: int) -> tuple[Standing
             p_best=1 / (index + 2),
             difference=None if index == 0 else value - order[0][0],
             difference_low=None if index == 0 else value - order[0][0] - 0.02,
-            difference_high=None if index == 0 else value - order[0][0] + 0.02 if index <= tied else -0.0001,
+            difference_high=None if index == 0 else value - order[0][0] + 0.02 if index <= tied else -0.002,
             p_value=None if index == 0 else 0.3 if index <= tied else 0.03,
             reference_difference=value - 0.5,
             reference_difference_low=value - 0.53,
