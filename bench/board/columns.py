@@ -30,6 +30,7 @@ from bench.board.format import significant as significant_digits
 from bench.board.model import Entry, Standing, TargetBoard
 from bench.board.pareto import Setting
 from bench.board.speed_words import BATCH, record_at, setting_words, verdict
+from bench.board.verdict import Verdict, pair_verdict
 from bench.cohort.spec import CohortSpec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
@@ -42,6 +43,9 @@ _BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
 
 OTHER_TARGETS = 5
 """More targets do not fit beside the board's own; they stand in the CSV and on the entries' pages."""
+
+SENSITIVITY = 0.9
+"""Sensitivity at which false alarms are counted."""
 
 Value = str | int | float | bool | None
 
@@ -65,7 +69,7 @@ class Group(StrEnum):
 
 _GROUP_LABELS = {
     Group.LEADER: "Against the leader",
-    Group.OTHER: "Other AUROC",
+    Group.OTHER: "Other findings",
     Group.CALIBRATION: "Calibration",
     Group.SPEED: "Speed",
     Group.SOURCE: "Source",
@@ -133,6 +137,13 @@ class BoardContext:
         entry = self.entries[standing.slug]
         score = entry.scorecard.target(self.board.target) if entry.scorecard else None
         return Row(self, entry, standing, score)
+
+    def verdict(self, row: Row) -> Verdict:
+        """How sure it is that the leader is higher than an entry; boards without pairs know ties only."""
+        pairs, leader = self.board.pairs, self.board.leader
+        if pairs is not None and leader in pairs.slugs and row.slug in pairs.slugs:
+            return pair_verdict(pairs.pair(leader, row.slug))
+        return Verdict.CHANCE if row.standing.tied_with_leader else Verdict.SEPARATED
 
     @cached_property
     def same_ranking(self) -> dict[str, tuple[str, ...]]:
@@ -306,6 +317,27 @@ def _p_value(value: float | None) -> Cell:
     return Cell(p_text(value) or "–", value)
 
 
+def _verdict(row: Row) -> Cell:
+    """How sure it is that the leader is higher."""
+    if row.leader:
+        return Cell("leads", "leads")
+    if row.standing.rank is None or row.context.board.leader is None:
+        return Cell("–", None)
+    found = row.context.verdict(row)
+    return Cell("lower" if found is Verdict.SEPARATED else found.value, found.value)
+
+
+def _per_thousand(row: Row, figure: Callable[[float, float, float], float], digits: int) -> Cell:
+    """A figure of (patients with, patients without, false alarms) per 1,000, at 90% sensitivity."""
+    found = row.score.metrics.get("specificity_at_90_sensitivity") if row.score else None
+    prevalence = row.score.prevalence if row.score else None
+    if found is None or found.value is None or not prevalence:
+        return estimate_cell(None if found is None or found.value is not None else found)
+    well = 1000 * (1 - prevalence)
+    value = figure(1000 * prevalence, well, (1 - found.value) * well)
+    return Cell(f"{value:,.{digits}f}", value)
+
+
 MAY_BE_FIRST = "No entry has a significantly higher AUROC when all pairs of the board are compared together."
 FLAG_WORDS = {"below-age-and-sex": "below age and sex"}
 
@@ -423,7 +455,7 @@ def _speed(context: BoardContext) -> Iterator[Column]:
     if context.setting is not None:
         yield Column(
             key="speed",
-            label="p50 ms",
+            label="Median time, ms",
             group=Group.SPEED,
             hint=f"Median end-to-end latency: {setting_words(context.setting)}",
             cell=speed_cell,
@@ -503,6 +535,25 @@ BUILT_IN: tuple[Declaration, ...] = (
     ),
     metric_column("auprc", priority=3),
     Column(
+        key="false_alarms",
+        label="False alarms per 1,000",
+        group=Group.TARGET,
+        hint="Patients without the finding who would be flagged, per 1,000 like these, at 90% sensitivity",
+        cell=lambda row: _per_thousand(row, lambda sick, well, alarms: alarms, 0),
+        may_be_empty=always,
+        priority=None,
+    ),
+    Column(
+        key="flagged_per_case",
+        label="Echocardiograms per case found",
+        group=Group.TARGET,
+        hint="Patients flagged, and so examined, for each one with the finding, at 90% sensitivity",
+        cell=lambda row: _per_thousand(row, lambda sick, well, alarms: 1 + alarms / (SENSITIVITY * sick), 1),
+        may_be_empty=always,
+        on_page=False,
+        priority=None,
+    ),
+    Column(
         key="prevalence",
         label="Prevalence",
         group=Group.TARGET,
@@ -514,7 +565,7 @@ BUILT_IN: tuple[Declaration, ...] = (
     _other_metrics,
     Column(
         key="difference",
-        label="To leader",
+        label="Difference from the leader",
         group=Group.LEADER,
         hint="AUROC minus that of the leader, with its 95% interval adjusted for all pairs of the board",
         cell=lambda row: _difference(
@@ -523,8 +574,17 @@ BUILT_IN: tuple[Declaration, ...] = (
         may_be_empty=always,
         descending=True,
         limits=True,
-        on_page=False,
         priority=1,
+    ),
+    Column(
+        key="verdict",
+        label="Lower than the leader?",
+        group=Group.LEADER,
+        hint="Separated from the leader, adjusted for all pairs; suggestive: only for this pair alone",
+        cell=_verdict,
+        may_be_empty=always,
+        numeric=False,
+        priority=None,
     ),
     Column(
         key="p_value",
@@ -556,7 +616,7 @@ BUILT_IN: tuple[Declaration, ...] = (
     _other_targets,
     Column(
         key="macro",
-        label="Macro",
+        label="Mean of the findings",
         group=Group.OTHER,
         hint=registry.views()["macro"].definition,
         cell=_macro,

@@ -83,6 +83,14 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+_NUMBERS = "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve".split()
+
+
+def number_word(number: int) -> str:
+    """A count at the beginning of a sentence: in words up to twelve."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else f"{number:,}"
+
+
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """An interval as `0.701–0.802`; empty where there is none. Limits below 0 are parted by `to`."""
     if low is None or high is None:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from bench.board import format as words
-from bench.board.columns import Column
+from bench.board.columns import Column, Group
 from bench.metrics import registry
 from bench.metrics.registry import Needs
 
@@ -55,11 +55,21 @@ def environment(sources: Path) -> jinja2.Environment:
 
 
 def cell_class(column: Column) -> Markup:
-    """The class attribute of a column's cells, empty where they need none."""
+    """The class attribute of a column's cells: alignment, and the preset that shows them."""
     found = ["n"] if column.numeric else []
-    found += ["b"] if column.bar else []
-    found += [f"g-{column.group}"] if column.group.label else []
+    found += ["b"] if column.bar else [_PRESET[column.group]] if column.group in _PRESET else []
+    found += ["df"] if column.key == "difference" else []
     return Markup(' class="{}"').format(" ".join(found)) if found else Markup("")
+
+
+_PRESET = {
+    Group.TARGET: "o",
+    Group.LEADER: "o",
+    Group.OTHER: "f",
+    Group.CALIBRATION: "c",
+    Group.SPEED: "s",
+    Group.SOURCE: "d",
+}
 
 
 def footnotes(reasons: Sequence[str]) -> dict[str, Markup]:

@@ -1,30 +1,75 @@
-"""What a board page shows: the sentences, the table, the charts."""
+"""What a board page shows: the answer, the facts, the tabs, the table, and what could change the order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import Group, Row, rank_text, speed_cell
-from bench.board.format import decimal, interval
-from bench.board.model import TestSet
+from bench.board.columns import Group, Row, speed_cell
+from bench.board.format import decimal, fitting, interval, number_word, p_text, plural
+from bench.board.matrix import PairMatrix
+from bench.board.model import TargetBoard, TestSet
 from bench.board.speed_words import record_at, setting_words
 from bench.board.table import BoardTable
-from bench.publish.charts.cells import interval_axis, interval_cell
-from bench.publish.charts.forest import ForestRow, forest
-from bench.publish.charts.scales import tick_texts
+from bench.board.verdict import Verdict, confirmable_lead, pair_verdict, times_the_patients
+from bench.publish.charts.power import PowerCurve, power_curve
+from bench.publish.charts.rows import axis_marks, row_axis, row_marks, strip
+from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.tradeoff import tradeoff
 from bench.publish.exports import reported_entries
 from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 
-FOREST_ROWS = 60
-"""Rows of the forest plot; the table has the numbers of all."""
-
 PAGE_ROWS = 200
 """Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
+
+MATRIX_ROWS = 9
+"""Entries of the pairwise matrix on the page; all pairs are in the JSON."""
+
+NAME = 18
+"""Letters of a name in the matrix and in the tabs."""
+
+PRESETS = (
+    ("v-o", "Overview", (Group.TARGET, Group.LEADER)),
+    ("v-f", "All findings", (Group.OTHER,)),
+    ("v-c", "Calibration", (Group.CALIBRATION,)),
+    ("v-s", "Speed", (Group.SPEED,)),
+    ("v-d", "What was submitted", (Group.SOURCE,)),
+)
+"""Columns that the page shows together: element, words, groups. Rank, entry and AUROC are always shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A figure with what it is and what qualifies it."""
+
+    words: str
+    figure: str
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A target: its link, how many are positive, and the entries on a line."""
+
+    href: str
+    label: str
+    current: bool
+    strip: Markup
+    positives: str
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairCell:
+    """A cell of the pairwise matrix: the difference in thousandths, its verdict and its class."""
+
+    text: str
+    verdict: str
+    css: str
 
 
 def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
@@ -35,17 +80,43 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         raise ValueError(f"cohort {loaded.spec.id} has no board")
     home = place.home(path)
     rows = table.rows if every else table.rows[:PAGE_ROWS]
-    axis = interval_axis([row.auroc for row in rows if row.standing.rank is not None])
+    drawn = [row.auroc for row in rows if row.standing.rank is not None]
+    published = _published(place, table)
+    axis = row_axis(drawn, [value for _, _, value, _, _ in published])
+    reference = _reference(table)
+    leader = table.ranked[0] if table.ranked else None
+    top = leader.standing.auroc if leader else None
+    groups = {c.group for c in table.page_columns}
+    presets = [(i, words, g) for i, words, g in PRESETS if groups.intersection(g)]
+    pairs = _distinct(board.target(table.target), table)
     return {
         "heading": board.title,
         "board": board,
         "test": board.test_set,
         "table": table,
         "level": f"{100 * board.level:g}%",
+        "question": _question(table, board.test_set),
+        "leader": leader,
+        "facts": _facts(table, f"{100 * board.level:g}%"),
         "resolution": resolution_sentence(board.test_set, table),
         "tabs": _tabs(place, table.target, home),
-        "axis": tick_texts((axis.low, axis.high)),
-        "bars": {row.slug: interval_cell(row.auroc, axis) for row in rows},
+        "tabs_heading": _tabs_heading(place),
+        "presets": presets,
+        "labelled": [group for _, _, shown in PRESETS[1:] for group in shown],
+        "axis": axis_marks(axis, "g", [("ref", top), ("age", reference)]),
+        "reference": reference,
+        "reference_drawn": reference is not None and axis.low <= reference <= axis.high,
+        "drawings": {
+            row.slug: row_marks(axis, "g", row.auroc.value, row.auroc.low, row.auroc.high)
+            if row.auroc
+            else Markup("")
+            for row in rows
+        },
+        "published": [
+            (entry, text, row_marks(axis, "g", value, low, high, published=True), interval(low, high))
+            for entry, text, value, low, high in published
+        ],
+        "identical": _identical(board.target(table.target)),
         "bodies": [
             ("", [row for row in rows if row.standing.rank is not None]),
             ("Not ranked", [row for row in rows if row.standing.rank is None]),
@@ -56,10 +127,12 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         else f"{home}{place.folders[table.target]}all/index.html",
         "columns": table.page_columns,
         "reasons": table.reasons(table.page_columns),
-        "spans": _spans(table),
-        "width": sum(span for _, span in _spans(table)),
+        "width": sum(1 + c.bar for c in table.page_columns),
         "facets": _facets(table, rows),
-        **_forest(table, home),
+        "matrix": _matrix(table, pairs),
+        "closest": _closest(table, pairs),
+        "power": _power(board.target(table.target), top),
+        "patients": _patients(table, pairs, board.test_set),
         "tradeoff": _tradeoff(table, rows, home),
         "setting_words": setting_words(table.setting) if table.setting else "",
         "reported": len(reported_entries(loaded)),
@@ -67,33 +140,136 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
 
 
 def resolution_sentence(test: TestSet, table: BoardTable) -> str:
-    """What the test set can tell apart, as a sentence; empty where it is not known."""
+    """How precisely the test set knows an AUROC, as a sentence; empty where it is not known."""
     found = next((t for t in test.targets if t.target == table.target), None)
     if found is None or found.half_width_low is None or found.paired_difference_low is None:
         return ""
-    half = interval(found.half_width_low, found.half_width_high)
-    difference = interval(found.paired_difference_low, found.paired_difference_high)
+    half = _range(found.half_width_low, found.half_width_high)
+    difference = _range(found.paired_difference_low, found.paired_difference_high)
+    patients = plural(found.positive_patients, "positive patient")
     return (
-        f"Resolution: with {found.positives:,} positive images of {found.positive_patients:,} patients, "
-        f"an interval at AUROC 0.80 reaches ±{half}, and a difference is seen with 80% power "
-        f"from {difference} on."
+        f"With {patients} an AUROC near 0.80 is known to about ±{half}, and two models must differ by about "
+        f"{difference} to be separated with 80% power."
     )
 
 
-def _tabs(place: Place, current: str, home: str) -> list[dict[str, Any]]:
+def _range(low: float, high: float | None) -> str:
+    first, last = decimal(low, 2), decimal(low if high is None else high, 2)
+    return first if first == last else f"{first}–{last}"
+
+
+def _question(table: BoardTable, test: TestSet) -> str:
+    """The heading: how many entries, on how many patients."""
+    entries = plural(len(table.ranked), "model")
+    words = f"{number_word(len(table.ranked))} {entries.split(' ', 1)[1]}" if table.ranked else "No model yet"
+    return f"{words}, scored on the chest X\u2011rays of the same {plural(test.patients, 'patient')}"
+
+
+def _facts(table: BoardTable, level: str) -> list[Fact]:
+    """Highest AUROC, who may be first, the smallest confirmable lead, false alarms: those that are known."""
+    facts = []
+    first = table.ranked[0] if table.ranked else None
+    if first is not None and first.auroc is not None:
+        limits = interval(first.auroc.low, first.auroc.high)
+        more = f"{level} CI {limits} · " if limits else ""
+        facts.append(Fact("Highest AUROC", decimal(first.auroc.value), more + first.entry.manifest.name))
+    if len(table.ranked) > 1:
+        several = sum(row.may_be_first for row in table.ranked)
+        figure = f"{several} of {len(table.ranked):,}" if several < len(table.ranked) else f"all {several:,}"
+        repeated = sum(bool(row.same_ranking) for row in table.ranked)
+        more = f"{repeated} rank the images identically" if repeated else "entries that none significantly exceeds"
+        facts.append(Fact("May be first", figure, more))
+    lead = confirmable_lead(table.pairs)
+    if lead is not None:
+        count = len(table.ranked) * (len(table.ranked) - 1) // 2
+        more = f"AUROC, adjusted for {'all ' if count > 1 else ''}{plural(count, 'pair')}"
+        facts.append(Fact("Smallest lead this test can confirm", f"about {decimal(lead)}", more))
+    alarms = [cell.value for row in table.ranked if (cell := table.cells[row.slug].get("false_alarms"))]
+    known = [value for value in alarms if isinstance(value, float)]
+    if known:
+        figure = " to ".join(dict.fromkeys(f"{value:,.0f}" for value in (min(known), max(known))))
+        facts.append(Fact("False alarms at 90% sensitivity", figure, "per 1,000 patients, fewest to most"))
+    return facts
+
+
+def _tabs(place: Place, current: str, home: str) -> list[Tab]:
     board = place.loaded.board
-    labels = {t.target: t.label for t in board.targets} if board else {}
+    known = {t.target: t for t in board.targets} if board else {}
+    shown = [known[t] for t in place.targets if t in known]
+    values = {t.target: [s.auroc for s in t.standings if s.rank and s.auroc is not None] for t in shown}
+    axis = Linear(*domain([v for vs in values.values() for v in vs], within=(0, 1)), 2, 98)
+    counts = {t.target: t for t in board.test_set.targets} if board else {}
     return [
-        {"href": f"{home}{place.folders[t]}index.html", "label": labels[t], "current": t == current}
-        for t in place.targets
-        if t in labels
+        Tab(
+            href=f"{home}{place.folders[t.target]}index.html",
+            label=t.label,
+            current=t.target == current,
+            strip=strip(values[t.target], axis, _strip_words(values[t.target])),
+            positives=f"{c.positives:,} of {c.images:,} positive" if (c := counts.get(t.target)) else "",
+            leader=f"{decimal(values[t.target][0])} {_leader_name(place, t)}" if values[t.target] else "",
+        )
+        for t in shown
     ]
 
 
-def _spans(table: BoardTable) -> list[tuple[Group, int]]:
-    """Groups of the page's columns with the number of cells of each; a drawn interval takes one more."""
-    groups = dict.fromkeys(column.group for column in table.page_columns)
-    return [(g, sum(1 + c.bar for c in table.page_columns if c.group == g)) for g in groups]
+def _strip_words(values: Sequence[float]) -> str:
+    if not values:
+        return "No entry is ranked"
+    return f"AUROC of {plural(len(values), 'entry', 'entries')}, {interval(values[-1], values[0])}"
+
+
+def _leader_name(place: Place, board: TargetBoard) -> str:
+    entry = place.loaded.entries.get(board.leader or "")
+    same = next((len(t.slugs) - 1 for t in board.twins if board.leader in t.slugs), 0)
+    name = fitting(entry.manifest.name, NAME) if entry else ""
+    return f"{name} and {same} identical" if same else name
+
+
+def _tabs_heading(place: Place) -> str:
+    """How many findings have how many leaders."""
+    board = place.loaded.board
+    shown = [t for t in board.targets if t.leader] if board else []
+    leaders = len({t.leader for t in shown})
+    findings = number_word(len(shown))
+    if len(shown) < 2:
+        return ""
+    if leaders == 1:
+        return f"{findings} findings, one leader"
+    return f"{findings} findings, {number_word(leaders).lower()} different leaders"
+
+
+def _reference(table: BoardTable) -> float | None:
+    """AUROC of the baseline on age and sex."""
+    slug = next((row.context.board.reference for row in table.rows), None)
+    return next((row.standing.auroc for row in table.rows if row.slug == slug), None)
+
+
+def _published(
+    place: Place, table: BoardTable
+) -> list[tuple[Any, str, float, float | None, float | None]]:
+    """Entries from papers that report the target: entry, AUROC with its own decimals, and its limits."""
+    found = []
+    for entry in reported_entries(place.loaded):
+        value = entry.manifest.reported.metrics.get(table.target) if entry.manifest.reported else None
+        if value is not None:
+            found.append((entry, as_printed(value.auroc), value.auroc, value.low, value.high))
+    return found
+
+
+def as_printed(value: float) -> str:
+    """A published number with the decimals that it was recorded with, at least two."""
+    text = repr(value)
+    return text if len(text.partition(".")[2]) >= 2 else f"{value:.2f}"
+
+
+def _identical(board: TargetBoard) -> dict[str, str]:
+    """Slug → the entry, ranked before it, whose scores it repeats, in words."""
+    order = [s.slug for s in board.standings]
+    words = {}
+    for group in board.twins:
+        first, *others = sorted(group.slugs, key=order.index)
+        words |= {slug: f"= {first}" if group.identical else f"same ranking as {first}" for slug in others}
+    return words
 
 
 def _facets(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
@@ -103,32 +279,73 @@ def _facets(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, str, list
     return [(column.key, column.label, sorted(texts)) for column, texts in found if len(texts) > 1]
 
 
-def _forest(table: BoardTable, home: str) -> dict[str, Any]:
-    drawn = [row for row in table.ranked if row.auroc is not None and row.auroc.value is not None]
-    shown = drawn[:FOREST_ROWS]
-    chart = forest(
-        [_forest_row(row, home) for row in shown],
-        title=f"AUROC, {table.label}",
-        axis_label="AUROC (95% interval)",
-    )
+def _distinct(board: TargetBoard, table: BoardTable) -> list[str]:
+    """Slugs of the pairwise comparisons, without those that repeat the ranking of an earlier one."""
+    repeated = _identical(board)
+    return [slug for slug in table.pairs.slugs if slug not in repeated] if table.pairs else []
+
+
+def _matrix(table: BoardTable, slugs: Sequence[str]) -> dict[str, Any]:
+    """Rows and columns of the pairwise matrix, and how many entries are left out; empty with one entry."""
+    pairs, shown = table.pairs, slugs[:MATRIX_ROWS]
+    if pairs is None or len(shown) < 2:
+        return {}
+    names = {row.slug: fitting(row.entry.manifest.name, NAME) for row in table.rows}
+    grid = [
+        (names[a], [None if i >= j else _pair_cell(pairs, a, b) for j, b in enumerate(shown) if j])
+        for i, a in enumerate(shown[:-1])
+    ]
+    verdicts = [pair_verdict(pairs.pair(a, b)) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
     return {
-        "forest": chart if shown else "",
-        "forest_shown": len(shown),
-        "forest_rest": len(drawn) - len(shown),
+        "columns": [names[slug] for slug in shown[1:]],
+        "rows": grid,
+        "left_out": len(slugs) - len(shown),
+        "separated": sum(v is Verdict.SEPARATED for v in verdicts),
+        "suggestive": sum(v is Verdict.SUGGESTIVE for v in verdicts),
+        "pairs": len(verdicts),
     }
 
 
-def _forest_row(row: Row, home: str) -> ForestRow:
-    auroc = row.auroc
-    return ForestRow(
-        label=row.entry.manifest.name,
-        value=auroc.value if auroc else None,
-        low=auroc.low if auroc else None,
-        high=auroc.high if auroc else None,
-        note=f"rank {rank_text(row.standing)}",
-        href=f"{home}e/{row.slug}/index.html",
-        slug=row.slug,
-        marked=row.may_be_first,
+_PAIR_CLASS = {Verdict.CHANCE: "m0", Verdict.SUGGESTIVE: "m1", Verdict.SEPARATED: "m2"}
+
+
+def _pair_cell(pairs: PairMatrix, a: str, b: str) -> PairCell:
+    pair = pairs.pair(a, b)
+    verdict = pair_verdict(pair)
+    return PairCell(f"{1000 * pair.difference:.0f}", verdict.value, _PAIR_CLASS[verdict])
+
+
+def _closest(table: BoardTable, slugs: Sequence[str]) -> str:
+    """The pair with the lowest adjusted p-value, where none is separated."""
+    pairs = table.pairs
+    if pairs is None or len(slugs) < 2:
+        return ""
+    found = [(pairs.pair(a, b), a, b) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
+    if any(pair_verdict(pair) is Verdict.SEPARATED for pair, _, _ in found):
+        return ""
+    pair, a, b = min(found, key=lambda one: (one[0].p_adjusted, one[1], one[2]))
+    return f"The closest call is {a} against {b}: p = {p_text(pair.p)} alone, {p_text(pair.p_adjusted)} adjusted."
+
+
+def _power(board: TargetBoard, leader: float | None) -> PowerCurve | None:
+    half = confirmable_lead(board.pairs)
+    if leader is None or half is None or board.critical is None or leader >= 0.999:
+        return None
+    return power_curve(leader, half, board.critical)
+
+
+def _patients(table: BoardTable, slugs: Sequence[str], test: TestSet) -> str:
+    """How many patients would separate the first two."""
+    if table.pairs is None or len(slugs) < 2:
+        return ""
+    pair = table.pairs.pair(*slugs[:2])
+    times = times_the_patients(pair)
+    if times is None or times <= 1 or times > 1000:
+        return ""
+    needed = round(times * test.patients, -2 if times * test.patients < 20_000 else -3)
+    return (
+        f"To separate today's first two entries (difference {decimal(pair.difference)}) would take about "
+        f"{times:.1f} times as many patients, about {needed:,.0f}."
     )
 
 
@@ -150,4 +367,5 @@ def describe(table: BoardTable) -> str:
     first = table.ranked[0] if table.ranked else None
     if first is None or first.auroc is None:
         return f"{table.label}: no entry is ranked."
-    return f"{table.label}: {first.entry.manifest.name} leads with AUROC {decimal(first.auroc.value)}."
+    name, auroc = first.entry.manifest.name, decimal(first.auroc.value)
+    return f"{table.label}: {name} has the highest AUROC, {auroc}. {table.sentence}"

@@ -25,12 +25,29 @@ from bench.publish.views.cohort import CohortPages
 COHORT_LINKS = (
     ("board", "index.html", "Leaderboard"),
     ("compare", "compare/index.html", "Compare"),
-    ("speed", "speed/index.html", "Speed"),
     ("subgroups", "subgroups/index.html", "Subgroups"),
-    ("reported", "reported/index.html", "Reported"),
-    ("data", "data/index.html", "Data"),
+    ("speed", "speed/index.html", "Speed"),
+    ("reported", "reported/index.html", "Published results"),
 )
-SITE_LINKS = (("methods", "methods/index.html", "Methods"), ("submit", "submit/index.html", "Submit"))
+SITE_LINKS = (
+    ("methods", "methods/index.html", "Methods"),
+    ("data", "data/index.html", "Data"),
+    ("python", "python/index.html", "Python"),
+)
+
+
+def empty_pages(place: Place) -> frozenset[str]:
+    """Pages of the cohort that have nothing to show yet: they are left out of the navigation."""
+    entries, board = place.loaded.entries.values(), place.loaded.board
+    scored = [entry for entry in entries if entry.scorecard is not None]
+    shown = {
+        "board": True,
+        "compare": board is not None and len(scored) > 1,
+        "subgroups": bool(place.loaded.spec.subgroups) and bool(scored),
+        "speed": any(entry.timings for entry in entries),
+        "reported": any(entry.manifest.reported for entry in entries),
+    }
+    return frozenset(key for key, filled in shown.items() if not filled)
 
 
 def site_pages(site: Site) -> Iterator[Page]:
@@ -64,8 +81,9 @@ class Site:
         self.environment = environment(sources)
         self.releases, self.release = tuple(releases), release
         shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
-        self.key = digest(_sources_key(sources), *shared)
+        self.key = digest(_sources_key(sources), base if base.startswith("http") else "", *shared)
 
     def html(
         self, template: str, path: str, place: Place, view: dict[str, Any], *, root: str | None = None
@@ -73,8 +91,9 @@ class Site:
         """A page filled in; `root` replaces the relative way to the site's root."""
         root = up(path) if root is None else root
         home = root + place.prefix
-        links = [(key, home + target, words) for key, target, words in COHORT_LINKS]
-        links += [(key, root + target, words) for key, target, words in SITE_LINKS]
+        left_out = empty_pages(place)
+        links = [(key, home + target, words) for key, target, words in COHORT_LINKS if key not in left_out]
+        links += [(k, (home if k == "data" else root) + target, words) for k, target, words in SITE_LINKS]
         shared = {
             "root": root,
             "home": home,
@@ -85,6 +104,7 @@ class Site:
             "built_from": self.built_from,
             "navigation": links,
             "release": self.release,
+            "address": self._address(path),
             "has_releases": bool(self.releases),
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
@@ -94,6 +114,11 @@ class Site:
         except TemplateError as error:
             at = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
             raise BenchError(Problem("site-template", f"{error.message}.", f"{template}{at}")) from error
+
+    def _address(self, path: str) -> str:
+        """Where the page will stand; empty where only a path is known."""
+        known = self.base.startswith(("https://", "http://"))
+        return self.base + path.removesuffix("index.html") if known else ""
 
     def pages(self) -> Iterator[Page]:
         """All files except the site map."""
