@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import random
 
-from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, TestSet, SameRanking
+from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
 from bench.scoring.scorecard import (
