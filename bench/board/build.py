@@ -1,4 +1,4 @@
-"""Compares all scored entries of a cohort: rank intervals, tie groups, twins."""
+"""Boards from scorecards and replicates: all entries of a track are compared as one family."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class BoardContext:
     @cached_property
     def same_ranking(self) -> dict[str, tuple[str, ...]]:
         """Slug → other entries whose scores order the images identically."""
-        groups = self.board.twins
+        groups = self.board.same_ranking
         return {slug: tuple(s for s in g.slugs if s != slug) for g in groups for slug in g.slugs}
 
 

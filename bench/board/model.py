@@ -80,7 +80,7 @@ class Standing(Document):
     unranked_reason: str = ""
 
 
-class Twins(Document):
+class SameRanking(Document):
     """Entries whose scores for a target order the images identically."""
 
     slugs: tuple[str, ...]
@@ -105,7 +105,7 @@ class TargetBoard(Document):
         description="Critical value of the normal scores of all pairs; null where there is none.",
     )
     pairs: PairMatrix | None = Field(default=None, description="Pairwise comparisons of the first entries.")
-    twins: tuple[Twins, ...] = ()
+    same_ranking: tuple[SameRanking, ...] = ()
     reference: str | None = Field(
         default=None, description="Slug of the baseline on age and sex that every entry is compared with."
     )
@@ -114,7 +114,7 @@ class TargetBoard(Document):
 class Board(Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: str = schema_field("board", 1)
+    schema_: str = schema_field("board", 2)
     stamp: Stamp
     title: str
     headline: str

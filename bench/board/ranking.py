@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.board.matrix import PairMatrix
-from bench.board.model import Standing, TargetBoard, Twins
+from bench.board.model import Standing, TargetBoard, SameRanking
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
 from bench.scoring.run import EntryReplicates
@@ -141,7 +141,7 @@ def target_board(
         shrunken_auroc=family.shrunken_leader,
         critical=_finite(family.critical),
         pairs=PairMatrix.of(slugs, family),
-        twins=_twins(ranked, name, family.identical_ranking),
+        same_ranking=_same_ranking(ranked, name, family.identical_ranking),
         reference=None if place is None else REFERENCE,
     )
 
@@ -196,9 +196,9 @@ def _flags(target: str, reference: Difference, value: float) -> tuple[Flag, ...]
     return (Flag(code="below-age-and-sex", message=message, target=target),)
 
 
-def _twins(
+def _same_ranking(
     entries: Sequence[RankedEntry], target: str, candidates: Sequence[tuple[int, int]]
-) -> tuple[Twins, ...]:
+) -> tuple[SameRanking, ...]:
     """Entries that order the images identically, among the pairs whose AUROC never differs."""
     scores = {i: entries[i].scores(target) for pair in candidates for i in pair}
     ranks = {i: mean_rank(values) for i, values in scores.items()}
@@ -211,7 +211,7 @@ def _twins(
         else:
             groups.append([i])
     return tuple(
-        Twins(
+        SameRanking(
             slugs=tuple(entries[i].card.slug for i in group),
             identical=all(np.array_equal(scores[group[0]], scores[i]) for i in group),
         )

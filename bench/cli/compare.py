@@ -31,7 +31,7 @@ def compare(
 
     Example: bench compare cnn-small demographics
     """
-    from bench.board.format import metric_label
+    from bench.board.format import metric_label, p_text
     from bench.scoring.compare import compare_predictions, read_either
 
     with reporting(as_json) as report:
@@ -47,7 +47,7 @@ def compare(
                     figure(metric.a),
                     figure(metric.b),
                     difference(metric.difference, metric.low, metric.high),
-                    "–" if metric.p_value is None else f"{metric.p_value:.3g}",
+                    p_text(metric.p_value) or "–",
                 ]
                 for metric in line.metrics
             ]
@@ -58,9 +58,5 @@ def compare(
                 f"calls {apart.positives_only_a:,} positive and {apart.negatives_only_a:,} negative images, "
                 f"B alone {apart.positives_only_b:,} and {apart.negatives_only_b:,}.\n"
             )
-        report.show(
-            "Intervals use t with the degrees of freedom of the data, p the normal distribution: where"
-        )
-        report.show(
-            "they disagree, few patients carry the difference, and the interval is the more cautious."
-        )
+        report.show("Intervals and p-values are by t for this pair alone; those of the board are adjusted")
+        report.show("for all pairs of its entries.")

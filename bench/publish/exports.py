@@ -150,7 +150,7 @@ def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
         prevalence=table.prevalence,
         columns=tuple(column_summary(column, table) for column in table.columns),
         rows=tuple(_leaderboard_row(row, table) for row in table.rows),
-        twins=shown.twins if shown else (),
+        same_ranking=shown.same_ranking if shown else (),
         critical=shown.critical if shown else None,
         pairs=table.pairs,
     )

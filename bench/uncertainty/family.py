@@ -121,12 +121,12 @@ class EntryComparisons:
     @property
     def may_be_first(self) -> Bools:
         """(S,) whether no entry is separated above the entry; true of the leader."""
-        return ~self.separated.any(axis=0)
+        return np.asarray(~self.separated.any(axis=0))
 
     @property
     def tied_with_leader(self) -> Bools:
         """(S,) whether the leader is not separated above the entry; true of every entry that may be first."""
-        return ~self.separated[self.leader]
+        return np.asarray(~self.separated[self.leader])
 
     @property
     def identical_ranking(self) -> tuple[tuple[int, int], ...]:
@@ -179,7 +179,8 @@ def compare_entries(
     spread = np.sqrt(squares / (total - 1))
     same = spread < SE_TOLERANCE
     se = np.where(same, 0, spread * np.sqrt(patients / max(patients - 1, 1)))
-    df = influence_df(*pair_moments(influence), patients)
+    influence_squares, fourths = pair_moments(influence)
+    df = influence_df(influence_squares, fourths, patients)
     difference = point[:, None] - point
     p = t_p_value(difference, se, df)
     z = _normal_score(p)

@@ -1,4 +1,4 @@
-"""The board of several entries: ranks, ties, twins, and what it refuses."""
+"""The board of several entries: ranks, ties, duplicates, and what it refuses."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_the_leader_group_is_said_once_and_the_same(board):
     assert worst.p_value < 0.05
 
 
-def test_twins_are_found_up_to_a_monotone_map(board):
-    (twins,) = board.target(HEADLINE).twins
-    assert set(twins.slugs) == {"m6", "copy", "squared"}
-    assert not twins.identical
+def test_equal_rankings_are_found_up_to_a_monotone_map(board):
+    (same_ranking,) = board.target(HEADLINE).same_ranking
+    assert set(same_ranking.slugs) == {"m6", "copy", "squared"}
+    assert not same_ranking.identical
     for slug in ("m6", "copy", "squared"):
         standing = next(s for s in board.target(HEADLINE).standings if s.slug == slug)
         assert (standing.rank, standing.rank_low) == (1, 1)

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import random
 
-from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, TestSet, Twins
+from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
 from bench.scoring.scorecard import (
@@ -377,7 +377,9 @@ def loaded_board(
                 others_may_be_first=tied,
                 standings=(*ranked, control),
                 reference="control",
-                twins=(Twins(slugs=(ranked[0].slug, ranked[1].slug), identical=False),) if count > 5 else (),
+                same_ranking=(SameRanking(slugs=(ranked[0].slug, ranked[1].slug), identical=False),)
+                if count > 5
+                else (),
             )
         )
     found["control"] = Entry(

@@ -127,7 +127,8 @@ def test_equals_its_definition(seed, level, entries, draws, patients):
     st.sampled_from([0.8, 0.9, 0.95, 0.99]),
 )
 def test_nothing_on_a_board_disagrees(seed, entries, draws, patients, spread, level):
-    found = compare_entries(*board(seed, entries, draws, patients, spread), level)
+    drawn, values, influences = board(seed, entries, draws, patients, spread)
+    found = compare_entries(drawn, values, influences, level)
     assert contradictions(found, round(1 - level, 12)) == []
 
 
