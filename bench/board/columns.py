@@ -327,14 +327,13 @@ def _verdict(row: Row) -> Cell:
     return Cell("lower" if found is Verdict.SEPARATED else found.value, found.value)
 
 
-def _per_thousand(row: Row, figure: Callable[[float, float, float], float], digits: int) -> Cell:
-    """A figure of (patients with, patients without, false alarms) per 1,000, at 90% sensitivity."""
+def _per_thousand(row: Row, figure: Callable[[float, float], float], digits: int) -> Cell:
+    """A figure of (patients with the finding, false alarms) per 1,000, at 90% sensitivity."""
     found = row.score.metrics.get("specificity_at_90_sensitivity") if row.score else None
     prevalence = row.score.prevalence if row.score else None
     if found is None or found.value is None or not prevalence:
         return estimate_cell(None if found is None or found.value is not None else found)
-    well = 1000 * (1 - prevalence)
-    value = figure(1000 * prevalence, well, (1 - found.value) * well)
+    value = figure(1000 * prevalence, 1000 * (1 - prevalence) * (1 - found.value))
     return Cell(f"{value:,.{digits}f}", value)
 
 
@@ -539,7 +538,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         label="False alarms per 1,000",
         group=Group.TARGET,
         hint="Patients without the finding who would be flagged, per 1,000 like these, at 90% sensitivity",
-        cell=lambda row: _per_thousand(row, lambda sick, well, alarms: alarms, 0),
+        cell=lambda row: _per_thousand(row, lambda _, alarms: alarms, 0),
         may_be_empty=always,
         priority=None,
     ),
@@ -548,7 +547,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         label="Echocardiograms per case found",
         group=Group.TARGET,
         hint="Patients flagged, and so examined, for each one with the finding, at 90% sensitivity",
-        cell=lambda row: _per_thousand(row, lambda sick, well, alarms: 1 + alarms / (SENSITIVITY * sick), 1),
+        cell=lambda row: _per_thousand(row, lambda sick, alarms: 1 + alarms / (SENSITIVITY * sick), 1),
         may_be_empty=always,
         on_page=False,
         priority=None,

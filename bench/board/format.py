@@ -83,7 +83,16 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-_NUMBERS = "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve".split()
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign, as ``+0.004`` or ``−0.004``; zero has none."""
+    text = decimal(value, digits)
+    return f"+{text}" if value > 0 and float(text) > 0 else text
+
+
+_NUMBERS = (
+    *("No", "One", "Two", "Three", "Four", "Five", "Six"),
+    *("Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve"),
+)
 
 
 def number_word(number: int) -> str:

@@ -42,6 +42,42 @@ def reliability(bins: Sequence[ReliabilityBin], label: str) -> Markup:
     return chart(SIZE, SIZE + 16 + STRIP, body, title=title, plot=plot)
 
 
+SMALL, SMALL_LEFT, SMALL_SIDE, SMALL_TOP = 170, 26, 134, 8
+
+
+def small_reliability(bins: Sequence[ReliabilityBin], label: str, verdict: str) -> Markup:
+    """The same as a small multiple: the ends of the axes only, and the counts as bars in the plot."""
+    most = _reach(bins)
+    low, high = SMALL_TOP + SMALL_SIDE, SMALL_TOP
+    plot = Plot(Linear(0, most, SMALL_LEFT, SMALL_LEFT + SMALL_SIDE), Linear(0, most, low, high))
+    frame = [(0.0, 0.0), (most, 0.0), (most, most), (0.0, most)]
+    body = path(plot.area(frame), "grid")
+    images = [b.images or 0 for b in bins]
+    tallest = max(images, default=0) or 1
+    bars = (
+        bar(
+            plot.x(b.low),
+            low - 26 * n / tallest,
+            max(plot.x(b.high) - plot.x(b.low) - 1, 1),
+            26 * n / tallest,
+        )
+        for b, n in zip(bins, images, strict=True)
+        if n
+    )
+    body += path("".join(bars), "fill faint") + path(plot.line([(0, 0), (most, most)]), "ref")
+    shown = [(b.mean_prediction, b.observed) for b in bins]
+    centres = [(x, y) for x, y in shown if x is not None and y is not None]
+    upper = [(b.mean_prediction, b.observed_high) for b in bins]
+    lower = [(b.mean_prediction, b.observed_low) for b in bins]
+    band = [(x, y) for x, y in upper + lower[::-1] if x is not None and y is not None]
+    body += path(plot.area(band), "band") if len(band) > 2 else ""
+    body += path(plot.line(centres), "curve") if centres else ""
+    for value in (0.0, most):
+        body += text(plot.x(value), low + 13, f"{value:g}", "tick mid")
+        body += text(SMALL_LEFT - 4, plot.y(value) + 4, f"{value:g}", "tick end")
+    return chart(SMALL, SMALL - 8, body, title=f"Calibration, {label}: {verdict or 'not judged'}")
+
+
 def _reach(bins: Sequence[ReliabilityBin]) -> float:
     """Where both axes end: rare targets are predicted low, and a drawing up to 1 would be a dot."""
     needed = max(

@@ -30,7 +30,7 @@ def row_axis(
 
 
 def axis_marks(axis: Linear, ident: str, lines: Sequence[tuple[str, float | None]] = ()) -> Markup:
-    """Tick texts, and as element `ident` what every row repeats: grid lines, and `lines` of a class and value."""
+    """Tick texts, and as element `ident` what every row repeats: grid and `lines` of a class and value."""
     ticks = axis.ticks(TICKS)
     texts = "".join(
         f'<text x="{_at(axis(v))}" y="11">{words}</text>'

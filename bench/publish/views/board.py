@@ -116,7 +116,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
             (entry, text, row_marks(axis, "g", value, low, high, published=True), interval(low, high))
             for entry, text, value, low, high in published
         ],
-        "identical": _identical(board.target(table.target)),
+        "identical": identical_entries(board.target(table.target)),
         "bodies": [
             ("", [row for row in rows if row.standing.rank is not None]),
             ("Not ranked", [row for row in rows if row.standing.rank is None]),
@@ -177,7 +177,11 @@ def _facts(table: BoardTable, level: str) -> list[Fact]:
         several = sum(row.may_be_first for row in table.ranked)
         figure = f"{several} of {len(table.ranked):,}" if several < len(table.ranked) else f"all {several:,}"
         repeated = sum(bool(row.same_ranking) for row in table.ranked)
-        more = f"{repeated} rank the images identically" if repeated else "entries that none significantly exceeds"
+        more = (
+            f"{repeated} rank the images identically"
+            if repeated
+            else "entries that none significantly exceeds"
+        )
         facts.append(Fact("May be first", figure, more))
     lead = confirmable_lead(table.pairs)
     if lead is not None:
@@ -220,7 +224,7 @@ def _strip_words(values: Sequence[float]) -> str:
 
 def _leader_name(place: Place, board: TargetBoard) -> str:
     entry = place.loaded.entries.get(board.leader or "")
-    same = next((len(t.slugs) - 1 for t in board.twins if board.leader in t.slugs), 0)
+    same = next((len(t.slugs) - 1 for t in board.same_ranking if board.leader in t.slugs), 0)
     name = fitting(entry.manifest.name, NAME) if entry else ""
     return f"{name} and {same} identical" if same else name
 
@@ -244,9 +248,7 @@ def _reference(table: BoardTable) -> float | None:
     return next((row.standing.auroc for row in table.rows if row.slug == slug), None)
 
 
-def _published(
-    place: Place, table: BoardTable
-) -> list[tuple[Any, str, float, float | None, float | None]]:
+def _published(place: Place, table: BoardTable) -> list[tuple[Any, str, float, float | None, float | None]]:
     """Entries from papers that report the target: entry, AUROC with its own decimals, and its limits."""
     found = []
     for entry in reported_entries(place.loaded):
@@ -262,13 +264,13 @@ def as_printed(value: float) -> str:
     return text if len(text.partition(".")[2]) >= 2 else f"{value:.2f}"
 
 
-def _identical(board: TargetBoard) -> dict[str, str]:
+def identical_entries(board: TargetBoard) -> dict[str, str]:
     """Slug → the entry, ranked before it, whose scores it repeats, in words."""
     order = [s.slug for s in board.standings]
     words = {}
-    for group in board.twins:
+    for group in board.same_ranking:
         first, *others = sorted(group.slugs, key=order.index)
-        words |= {slug: f"= {first}" if group.identical else f"same ranking as {first}" for slug in others}
+        words |= dict.fromkeys(others, f"= {first}" if group.identical else f"same ranking as {first}")
     return words
 
 
@@ -281,7 +283,7 @@ def _facets(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, str, list
 
 def _distinct(board: TargetBoard, table: BoardTable) -> list[str]:
     """Slugs of the pairwise comparisons, without those that repeat the ranking of an earlier one."""
-    repeated = _identical(board)
+    repeated = identical_entries(board)
     return [slug for slug in table.pairs.slugs if slug not in repeated] if table.pairs else []
 
 
@@ -324,7 +326,8 @@ def _closest(table: BoardTable, slugs: Sequence[str]) -> str:
     if any(pair_verdict(pair) is Verdict.SEPARATED for pair, _, _ in found):
         return ""
     pair, a, b = min(found, key=lambda one: (one[0].p_adjusted, one[1], one[2]))
-    return f"The closest call is {a} against {b}: p = {p_text(pair.p)} alone, {p_text(pair.p_adjusted)} adjusted."
+    p = f"p = {p_text(pair.p)} alone, {p_text(pair.p_adjusted)} adjusted"
+    return f"The closest call is {a} against {b}: {p}."
 
 
 def _power(board: TargetBoard, leader: float | None) -> PowerCurve | None:

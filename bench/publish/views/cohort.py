@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
-from bench.board.model import Entry, Standing, SameRanking
+from bench.board.model import Entry, SameRanking, Standing
 from bench.board.render import board_csv
 from bench.board.table import BoardTable, board_table
 from bench.publish.exports import (
@@ -36,6 +36,7 @@ class Renderer(Protocol):
 
     key: str
     built_from: str
+    base_address: str
 
     def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
         """A page filled in."""
@@ -66,6 +67,10 @@ class CohortPages:
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
         self.whole = lru_cache(maxsize=1)(self._whole)
+        self.others_key = digest(
+            *(t.model_dump_json() for t in ((*board.targets, *board.cv5) if board else ())),
+            *(f"{slug}|{entry.manifest.name}" for slug, entry in sorted(self.loaded.entries.items())),
+        )
         self.entry_keys = {slug: self._entry_key(entry) for slug, entry in self.loaded.entries.items()}
         self.key = digest(
             self.scene_key,
@@ -135,7 +140,7 @@ class CohortPages:
         def render() -> bytes:
             entries = reported_entries(self.loaded)
             named = {m for e in entries if e.manifest.reported for m in e.manifest.reported.metrics}
-            labels = {**{t.name: t.label for t in self.loaded.spec.targets}, "macro": "Macro"}
+            labels = {**{t.name: t.label for t in self.loaded.spec.targets}, "macro": "Mean of the findings"}
             ordered = [*(t for t in labels if t in named), *sorted(named - set(labels))]
             view = {
                 "title": title,
@@ -161,7 +166,8 @@ class CohortPages:
             view = entry_view(
                 self.loaded, self.whole(entry.slug), self.standings[entry.slug], same_ranking, ranked
             )
-            return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
+            values = {**view, "title": entry.manifest.name, "badge": self._badge_address(entry.slug)}
+            return self.site.html("entry.html", path, self.place, values)
 
         yield Page(path, key, render)
         standings = self.standings[entry.slug]
@@ -179,6 +185,10 @@ class CohortPages:
                 lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
             )
 
+    def _badge_address(self, slug: str) -> str:
+        """Where the badge will stand; relative to the site where its address is not known."""
+        return f"{self.site.base_address}{self.place.prefix}badge/{slug}.svg"
+
     def _whole(self, slug: str) -> Entry:
         """An entry with its curves, which its page and its JSON show one after the other."""
         entry = self.loaded.entries[slug]
@@ -189,14 +199,10 @@ class CohortPages:
         card = entry.scorecard.model_dump_json() if entry.scorecard and not entry.whole else ""
         return digest(
             self.scene_key,
+            self.others_key,
             entry.manifest.model_dump_json(),
             board.scorecards[entry.slug] if board and entry.whole else card,
             *(record.model_dump_json() for record in entry.timings),
-            *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
-            *(label + group.model_dump_json() for label, group in self.same_ranking[entry.slug]),
-            *(f"{t.target}:{t.reference}" for t in (board.targets if board else ())),
-            *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
-            str(self.ranked_cv5),
         )
 
     def _data(self) -> dict[str, Any]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from markupsafe import Markup
 
 from bench.board.columns import rank_text
-from bench.board.format import decimal, estimate, metric_label, plural, sentence
-from bench.board.model import Entry, LoadedBoard, Standing, SameRanking
-from bench.board.speed_words import share_of_limit, verdict, work_cells
+from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, sentence
+from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
+from bench.board.speed_words import share_of_limit, work_cells
 from bench.metrics import registry
-from bench.publish.charts.calibration import distribution, reliability
+from bench.publish.charts.calibration import distribution, reliability, small_reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.charts.icons import MASK
 from bench.publish.exports import bibtex
+from bench.publish.views.among import among, calibration_verdict, expected_ratio, expected_text
 from bench.publish.views.audit import audit_view, reference_rows
+from bench.publish.views.board import Fact
+from bench.publish.views.patients import CHOSEN, frequencies
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
 
-CHART_TARGETS = 3
+CHART_TARGETS = 6
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
 Charts = list[tuple[str, Markup]]
@@ -54,7 +58,7 @@ def entry_view(
         "card": card,
         "stamp": card.stamp if card else None,
         "cohort_id": loaded.spec.id,
-        "labels": {**labels, "macro": "Macro"},
+        "labels": {**labels, "macro": "Mean of the findings"},
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
@@ -73,6 +77,19 @@ def entry_view(
         "every_metric": _every_metric(scores),
         "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
+        "left_out": max(len(scores) - CHART_TARGETS, 0),
+        "facts": _facts(loaded, scores, standings, card, ranked),
+        "answer": _answer(scores, standings),
+        "thousand": frequencies(scores[0] if scores else None),
+        "thousand_mask": MASK,
+        "calibrations": [
+            (score.label, verdict, small_reliability(score.reliability, score.label, verdict))
+            for score in scores
+            if score.reliability and (verdict := calibration_verdict(score)) is not None
+        ],
+        "reason_uncalibrated": _uncalibrated(scores),
+        **among(loaded, entry, scores, standings),
+        "model_card": _model_card(entry),
         "continuous_metrics": _ordered({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
         "reference_rows": reference_rows(loaded.board, scores, standings),
@@ -86,6 +103,82 @@ def entry_view(
         "provenance": _provenance(entry),
         "bibtex": bibtex(entry, loaded.spec),
     }
+
+
+def _facts(
+    loaded: LoadedBoard,
+    scores: Sequence[TargetScore],
+    standings: Mapping[str, Standing],
+    card: Scorecard | None,
+    ranked: int,
+) -> list[Fact]:
+    """Rank, patients found at 90% sensitivity, mean AUROC, cases expected: those that are known."""
+    if card is None or not scores:
+        return []
+    first, facts = scores[0], []
+    standing = standings.get(loaded.spec.headline)
+    if standing is not None and standing.rank is not None:
+        facts.append(
+            Fact(f"Rank, {first.label}", f"{standing.rank} of {ranked}", f"could be {rank_text(standing)}")
+        )
+    at_90 = next((f for f in frequencies(first) if f.wanted == percent(CHOSEN, 0)), None)
+    if at_90 is not None:
+        figure = f"{at_90.found} of {at_90.found + at_90.missed}"
+        facts.append(
+            Fact("Found at 90% sensitivity", figure, f"per 1,000 patients, with {at_90.alarms} false alarms")
+        )
+    if card.macro is not None and card.macro.value is not None:
+        limits = interval(card.macro.low, card.macro.high)
+        more = f"{100 * card.level:g}% CI {limits}" if limits else "no interval"
+        facts.append(Fact("Mean AUROC of the findings", decimal(card.macro.value), more))
+    if expected_ratio(first) is not None:
+        facts.append(
+            Fact("Cases expected", f"{expected_text(first)} the real number", _expected_words(first))
+        )
+    return facts
+
+
+def _expected_words(score: TargetScore) -> str:
+    found = score.metrics["oe_ratio"]
+    fits = found.low is not None and found.high is not None and found.low <= 1 <= found.high
+    return "agrees with the real number" if fits else "recalibrate before reading as risk"
+
+
+def _answer(scores: Sequence[TargetScore], standings: Mapping[str, Standing]) -> str:
+    """On how many targets the entry has the highest AUROC."""
+    best = [s.label for s in scores if (found := standings.get(s.target)) and found.rank == 1]
+    if not best or len(scores) < 2:
+        return ""
+    if len(best) == len(scores):
+        return "Highest AUROC on every finding."
+    return f"Highest AUROC on {len(best)} of {len(scores)} findings: {', '.join(best)}."
+
+
+def _uncalibrated(scores: Sequence[TargetScore]) -> str:
+    """Why calibration cannot be judged."""
+    reasons = (
+        s.metrics["brier"].reason for s in scores if "brier" in s.metrics and s.metrics["brier"].reason
+    )
+    return sentence(next(reasons, ""))
+
+
+NOT_STATED = "not stated"
+
+
+def _model_card(entry: Entry) -> list[tuple[str, str]]:
+    """What the authors say of the model; `not stated` where they say nothing."""
+    manifest = entry.manifest
+    return [
+        ("Kind", manifest.kind),
+        ("Score type", manifest.scores),
+        ("Team", manifest.team),
+        ("Inputs", ", ".join(manifest.inputs)),
+        ("Trained on", manifest.training_data),
+        ("Other data", manifest.external_data),
+        ("Pretrained weights", manifest.pretrained_weights),
+        ("Parameters", NOT_STATED if manifest.parameters is None else f"{manifest.parameters:,}"),
+        ("Licence", manifest.licence),
+    ]
 
 
 def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
@@ -152,11 +245,11 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
             [_curve(s, s.precision_recall, "auprc") for s in recall], [s.prevalence for s in recall]
         )
         charts.append(("Precision-recall; dashed lines are the prevalences", drawing))
-    for score in shown:
+    for score in shown[:1]:
         if score.reliability:
             caption = f"{score.label}: reliability with 95% band, images per bin below"
             charts.append((caption, reliability(score.reliability, score.label)))
-    for score in shown:
+    for score in shown[:1]:
         if score.distribution:
             charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
     if shown and shown[0].decision:
@@ -223,13 +316,7 @@ def _work(record: TimingRecord, labels: dict[str, str]) -> Iterator[str]:
 
 def _provenance(entry: Entry) -> list[tuple[str, str]]:
     manifest, card = entry.manifest, entry.scorecard
-    rows = [
-        ("Training data", manifest.training_data),
-        ("External data", manifest.external_data),
-        ("Pretrained weights", manifest.pretrained_weights),
-        ("Parameters", f"{manifest.parameters:,}" if manifest.parameters is not None else "not stated"),
-        ("Licence", manifest.licence),
-    ]
+    rows: list[tuple[str, str]] = []
     if manifest.recalibration is not None:
         rows.append(("Recalibration", f"{manifest.recalibration}, fitted on val"))
     if card is not None:

@@ -77,13 +77,14 @@ class Site:
         self.places = tuple(found)
         self.sources = sources
         self.base = base
+        self.base_address = base if base.startswith(("https://", "http://")) else ""
         self.built_from = built_from
         self.environment = environment(sources)
         self.releases, self.release = tuple(releases), release
         shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
         shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
-        self.key = digest(_sources_key(sources), base if base.startswith("http") else "", *shared)
+        self.key = digest(_sources_key(sources), self.base_address, *shared)
 
     def html(
         self, template: str, path: str, place: Place, view: dict[str, Any], *, root: str | None = None
@@ -117,8 +118,7 @@ class Site:
 
     def _address(self, path: str) -> str:
         """Where the page will stand; empty where only a path is known."""
-        known = self.base.startswith(("https://", "http://"))
-        return self.base + path.removesuffix("index.html") if known else ""
+        return self.base_address + path.removesuffix("index.html") if self.base_address else ""
 
     def pages(self) -> Iterator[Page]:
         """All files except the site map."""
