@@ -63,7 +63,8 @@
     const first = all("thead tr:last-child th", table).map((head) => (head.dataset.d === undefined ? 1 : -1));
     rows.forEach((row, place) => { row.dataset.p = place; });
     const facets = all("select", tools);
-    const boxes = all("[name=show]", tools);
+    const views = all(".view [name=view]");
+    const view = () => views.find((v) => v.checked) || views[0];
     let order = ["rank", 1];
 
     const show = () => {
@@ -79,15 +80,13 @@
         const part = body.querySelector(".part");
         if (part) part.hidden = !body.querySelector("tr[data-e]:not([hidden])");
       }
-      for (const box of boxes) table.classList.toggle(`hide-${box.value}`, !box.checked);
       count.textContent = shown === rows.length ? `${shown} entries` : `${shown} of ${rows.length} entries`;
     };
     const save = (replace) => {
       const state = new URLSearchParams();
       if (tools.elements.q.value) state.set("q", tools.elements.q.value);
       for (const s of facets) if (s.value) state.set(s.name, s.value);
-      const hidden = boxes.filter((box) => !box.checked).map((box) => box.value);
-      if (hidden.length) state.set("hide", hidden.join(","));
+      if (view() !== views[0]) state.set("view", view().id.slice(2));
       if (order[0] !== "rank" || order[1] !== 1) state.set("sort", (order[1] < 0 ? "-" : "") + order[0]);
       const query = state.toString();
       try { history[replace ? "replaceState" : "pushState"](null, "", query ? `?${query}` : location.pathname); } catch { /* not from a folder */ }
@@ -99,8 +98,8 @@
         const wanted = state.get(s.name) || "";
         s.value = all("option", s).some((o) => o.value === wanted || o.text === wanted) ? wanted : "";
       }
-      const hidden = (state.get("hide") || "").split(",");
-      for (const box of boxes) box.checked = !hidden.includes(box.value);
+      const wished = views.find((v) => v.id.slice(2) === state.get("view")) || views[0];
+      if (wished) wished.checked = true;
       const key = state.get("sort") || "rank";
       order = key.startsWith("-") ? [key.slice(1), -1] : [key, 1];
       if (!heads.includes(order[0])) order = ["rank", 1];
@@ -115,6 +114,7 @@
       sort(table, ...order);
       save();
     }));
+    for (const v of views) v.addEventListener("change", () => save());
     addEventListener("popstate", restore);
     if (location.search) restore();
   }
@@ -145,6 +145,76 @@
     one("every").hidden = false;
     said.textContent = `${known.length} of ${rows.length} entries`;
     for (const mark of all(".chart [data-e]")) mark.classList.toggle("faint", !known.includes(mark.dataset.e));
+    against(known, rows);
+  }
+
+  // Every pair of the ticked entries, for every target, from the pairwise comparisons that the page carries.
+  function against(slugs, rows) {
+    const box = one("against");
+    if (!box || slugs.length < 2) return;
+    const targets = JSON.parse(box.dataset.pairs), body = box.querySelector("tbody");
+    const name = (slug) => rows.find((row) => row.dataset.e === slug).querySelector("a").textContent;
+    const number = (x) => (x > 0 ? "+" : "") + x.toFixed(3).replace("-", "\u2212").replace(/^\u2212(0\.0+)$/, "$1");
+    slugs.forEach((a, i) => slugs.slice(i + 1).forEach((b) => {
+      for (const { label, slugs: known, d, l, h, p } of targets) {
+        let [x, y] = [known.indexOf(a), known.indexOf(b)];
+        const cells = [`${name(a)} against ${name(b)}`, label];
+        if (x < 0 || y < 0) cells.push("not on this page", "");
+        else {
+          const turned = x > y;
+          if (turned) [x, y] = [y, x];
+          const k = x * (2 * known.length - x - 1) / 2 + y - x - 1, sign = turned ? -1 : 1;
+          const limits = turned ? [-h[k], -l[k]] : [l[k], h[k]];
+          const sure = l[k] !== null && (l[k] > 0 || h[k] < 0);
+          cells.push(`${number(sign * d[k])}${l[k] === null ? "" : ` (${limits.map(number).join(" to ")})`}`,
+            sure ? "separated" : p[k] < 0.05 ? "suggestive" : "could be chance");
+        }
+        const row = body.insertRow();
+        for (const words of cells) row.insertCell().textContent = words;
+      }
+    }));
+    box.hidden = false;
+  }
+
+  // A button beside what can be copied.
+  function copying() {
+    if (!navigator.clipboard) return;
+    for (const block of all("[data-copy]")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = "Copy";
+      button.addEventListener("click", async () => {
+        try { await navigator.clipboard.writeText(block.textContent); button.textContent = "Copied"; } catch { button.textContent = "Select and copy"; }
+      });
+      block.after(button);
+    }
+  }
+
+  // The drawing of a figure as a file; colours are written into it, since it leaves the style sheet behind.
+  function saving() {
+    for (const svg of all("figure > svg.chart")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "copy";
+      button.textContent = "SVG";
+      button.setAttribute("aria-label", `Download as SVG: ${svg.getAttribute("aria-label").slice(0, 60)}`);
+      button.addEventListener("click", () => {
+        const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
+        [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {
+          const style = getComputedStyle(marks[i]);
+          for (const key of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "text-anchor"]) mark.setAttribute(key, style.getPropertyValue(key));
+        });
+        copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+        copy.setAttribute("font-family", "sans-serif");
+        const link = document.createElement("a");
+        link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+        link.download = "chart.svg";
+        link.click();
+        URL.revokeObjectURL(link.href);
+      });
+      svg.after(button);
+    }
   }
 
   const tip = document.createElement("div");
@@ -217,5 +287,5 @@
     addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
   }
 
-  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); reading(); });
+  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); reading(); copying(); saving(); });
 })();

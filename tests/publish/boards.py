@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import random
 
+from bench.board.matrix import PairMatrix
 from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
@@ -99,6 +100,8 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             if not odd
             else estimate(None, reason=odd),
             "sensitivity_at_90_specificity": estimate(rng.uniform(0.3, 0.6), 0.05),
+            "specificity_at_90_sensitivity": estimate(0.9 - (0.9 - auroc) / 2, 0.05),
+            "oe_ratio": Estimate(value=0.5, low=0.45, high=0.56) if not odd else estimate(None, reason=odd),
         },
         estimands={"patient_weighted": estimate(auroc - 0.01), "first_image": estimate(auroc + 0.005)},
         roc=tuple(Point(x=x, y=y) for x, y in curve),
@@ -346,6 +349,24 @@ def standings(found: dict[str, Entry], target: str, tied: int) -> tuple[Standing
     )
 
 
+def pair_matrix(ranked: tuple[Standing, ...]) -> PairMatrix:
+    """Pairs that are separated where a row is significantly lower than the leader, by half-widths of 0.02."""
+    pairs = [(a.auroc - b.auroc, a, b) for i, a in enumerate(ranked) for b in ranked[i + 1 :]]
+    half = [0.02 if b.tied_with_leader else 0.0001 for _, _, b in pairs]
+    low = [
+        min(d - h, 0.0) if b.tied_with_leader else max(d - h, 1e-6)
+        for (d, _, b), h in zip(pairs, half, strict=True)
+    ]
+    return PairMatrix(
+        slugs=tuple(s.slug for s in ranked),
+        difference=tuple(d for d, _, _ in pairs),
+        low=tuple(low),
+        high=tuple(d + h for (d, _, _), h in zip(pairs, half, strict=True)),
+        p_adjusted=tuple(0.3 if b.tied_with_leader else 0.03 for _, _, b in pairs),
+        p=tuple(0.04 if b.tied_with_leader else 0.001 for _, _, b in pairs),
+    )
+
+
 def loaded_board(
     count: int = 12,
     seed: int = 1,
@@ -377,6 +398,8 @@ def loaded_board(
                 others_may_be_first=tied,
                 standings=(*ranked, control),
                 reference="control",
+                critical=3.1,
+                pairs=pair_matrix(ranked[:40]),
                 same_ranking=(SameRanking(slugs=(ranked[0].slug, ranked[1].slug), identical=False),)
                 if count > 5
                 else (),

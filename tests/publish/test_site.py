@@ -191,7 +191,7 @@ def test_the_base_stands_in_what_cannot_be_relative(tmp_path):
 
 def test_undefined_cells_name_their_reason_below_the_table(site):
     tree = read(site / "index.html")
-    reasons = next(o.text() for o in tree.find_all("ol") if o.get("class") == "why")
+    reasons = next(d.text() for d in tree.find_all("details") if d.get("class") == "why")
     assert "Scores are uncalibrated, so calibration is not applicable." in reasons
     assert "The latencies vary by 14%." in reasons
     assert "Largest difference 0.31 is above 0.0001." in reasons

@@ -52,7 +52,10 @@ def precision_recall(curves: Sequence[Curve], prevalences: Sequence[float | None
         f"{c.label}: AUPRC {decimal(c.value)} at prevalence {percent(p)}"
         for c, p in zip(curves, prevalences, strict=True)
     )
-    return chart(SIZE, SIZE + 16, body + _curves(plot, curves, from_bottom=False), title=title, plot=plot)
+    known = [c.value for c in curves if c.value is not None]
+    low_left = bool(known) and min(known) > 0.3
+    names = _curves(plot, curves, from_bottom=low_left, left=low_left)
+    return chart(SIZE, SIZE + 16, body + names, title=title, plot=plot)
 
 
 def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
@@ -76,14 +79,16 @@ def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
     return chart(SIZE, SIZE + 16, body, title=f"Decision curve, {label}: net benefit by threshold", plot=plot)
 
 
-def _curves(plot: Plot, curves: Sequence[Curve], *, from_bottom: bool) -> str:
+def _curves(plot: Plot, curves: Sequence[Curve], *, from_bottom: bool, left: bool = False) -> str:
+    """The curves, with their names in a corner that they leave free."""
     parts = []
     for index, curve in enumerate(curves):
         style = f"s{index % 6}"
         parts.append(path(plot.line(simplified(curve.points)), f"curve {style}", curve.label))
+        x = LEFT + 6 if left else LEFT + SIDE - 4
         line = len(curves) - 1 - index if from_bottom else index
         y = TOP + SIDE - 8 - 15 * line if from_bottom else TOP + 14 + 15 * line
-        parts.append(text(LEFT + SIDE - 4, y, f"{curve.label} {decimal(curve.value)}", f"end {style}"))
+        parts.append(text(x, y, f"{curve.label} {decimal(curve.value)}", style if left else f"end {style}"))
     return "".join(parts)
 
 

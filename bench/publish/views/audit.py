@@ -10,7 +10,7 @@ from bench.board.format import decimal, difference_interval, estimate, p_text, p
 from bench.board.model import Board, Standing
 from bench.metrics import registry
 from bench.metrics.registry import Metric, Needs
-from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
+from bench.scoring.scorecard import Estimate, OperatingPoint, Scorecard, TargetScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,20 @@ def reference_rows(
 def _points(score: TargetScore) -> list[Row]:
     return [
         Row(
-            f"{score.label}, {point.rule} on {point.chosen_on}",
+            f"{score.label}, {_rule(point)}",
             (f"{point.called:,}", *(_share(getattr(point, metric.key)) for metric in _shares())),
         )
         for point in score.operating_points
     ]
+
+
+_IMAGES = {"val": "validation images", "test": "test images"}
+
+
+def _rule(point: OperatingPoint) -> str:
+    """What the threshold keeps and where, as `90% specificity on validation images`."""
+    share, _, level = point.rule.partition(" ")
+    return f"{percent(float(level), 0)} {share} on {_IMAGES[point.chosen_on]}"
 
 
 def _shares() -> list[Metric]:
@@ -89,7 +98,7 @@ def _recalibrated(score: TargetScore, shown: Sequence[Metric]) -> list[Row]:
     found = score.recalibrated
     if found is None:
         return []
-    raw = Row(f"{score.label}, as handed in", tuple(estimate(score.metrics.get(m.key)) for m in shown))
+    raw = Row(f"{score.label}, as submitted", tuple(estimate(score.metrics.get(m.key)) for m in shown))
     if found.slope is None:
         return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(shown))]
     words = f"{score.label}, recalibrated on val (slope {decimal(found.slope, 2)}, "

@@ -23,7 +23,7 @@ from bench.publish.exports import reported_entries
 from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 
-PAGE_ROWS = 200
+PAGE_ROWS = 100
 """Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
 
 MATRIX_ROWS = 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from bench.publish.charts.cells import RankRow, rank_chart
 
 CHART_ROWS = 60
 MAX_PICKED = 4
+PAIR_ENTRIES = 30
+"""Entries whose pairwise comparisons the page carries; those of 200 are in the JSON."""
+
 FURTHER = (Group.TARGET, Group.LEADER, Group.OTHER, Group.CALIBRATION, Group.SPEED)
 """Groups whose columns follow the AUROC of all targets."""
 
@@ -33,8 +37,33 @@ def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable], home: str) -
             (row, [by_target[t.target].get(row.slug) for t in tables], _difference(row)) for row in rows
         ],
         "chart": _chart(first, home),
+        "pairs": json.dumps([_pairs(t) for t in tables if t.pairs], separators=(",", ":")),
+        "pairs_shown": PAIR_ENTRIES,
         "most": MAX_PICKED,
     }
+
+
+def _pairs(table: BoardTable) -> dict[str, Any]:
+    """The pairwise comparisons of the first entries of a target, as the script reads them."""
+    assert table.pairs is not None
+    slugs = table.pairs.slugs[:PAIR_ENTRIES]
+    pairs = [table.pairs.pair(a, b) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
+    return {
+        "label": table.label,
+        "slugs": slugs,
+        "d": [round(pair.difference, 5) for pair in pairs],
+        "l": [None if pair.low is None else rounded_limit(pair.low) for pair in pairs],
+        "h": [None if pair.high is None else rounded_limit(pair.high) for pair in pairs],
+        "p": [float(f"{pair.p:.3g}") for pair in pairs],
+    }
+
+
+def rounded_limit(limit: float) -> float:
+    """A limit with five decimals that stays on its side of 0."""
+    rounded = round(limit, 5)
+    if rounded == 0 and limit != 0:
+        return 1e-5 if limit > 0 else -1e-5
+    return rounded
 
 
 def _further(table: BoardTable) -> list[Column]:

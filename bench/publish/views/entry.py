@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.board.columns import rank_text
 from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, sentence
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
-from bench.board.speed_words import share_of_limit, work_cells
+from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
 from bench.publish.charts.calibration import distribution, reliability, small_reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
@@ -82,11 +82,7 @@ def entry_view(
         "answer": _answer(scores, standings),
         "thousand": frequencies(scores[0] if scores else None),
         "thousand_mask": MASK,
-        "calibrations": [
-            (score.label, verdict, small_reliability(score.reliability, score.label, verdict))
-            for score in scores
-            if score.reliability and (verdict := calibration_verdict(score)) is not None
-        ],
+        "calibrations": _calibrations(scores),
         "reason_uncalibrated": _uncalibrated(scores),
         **among(loaded, entry, scores, standings),
         "model_card": _model_card(entry),
@@ -152,6 +148,12 @@ def _answer(scores: Sequence[TargetScore], standings: Mapping[str, Standing]) ->
     if len(best) == len(scores):
         return "Highest AUROC on every finding."
     return f"Highest AUROC on {len(best)} of {len(scores)} findings: {', '.join(best)}."
+
+
+def _calibrations(scores: Sequence[TargetScore]) -> list[tuple[str, str, Markup]]:
+    """Label, verdict in words, and drawing of every target with a calibration curve."""
+    judged = [(score, calibration_verdict(score)) for score in scores if score.reliability]
+    return [(s.label, words, small_reliability(s.reliability, s.label, words)) for s, words in judged]
 
 
 def _uncalibrated(scores: Sequence[TargetScore]) -> str:
