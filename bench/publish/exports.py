@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from markupsafe import escape
 
 from bench.board.columns import Column, Row, speed_cell
-from bench.board.format import printable
+from bench.board.format import decimal, printable
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.board.pareto import Setting
 from bench.board.render import Field, csv_bytes, latex
@@ -26,6 +27,7 @@ from bench.publish.schemas import (
     SpeedSetting,
 )
 from bench.scoring.scorecard import BoardInputs, Estimate, Scorecard, SubgroupScore
+from bench.submission.manifest import Reported, ReportedValue
 
 
 def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
@@ -202,24 +204,89 @@ def _reported(entry: Entry) -> ReportedEntry:
     )
 
 
-def bibtex(entry: Entry, spec: CohortSpec) -> str:
-    """An ``@misc`` for an entry; every text is escaped, so that none can end its field."""
-    manifest = entry.manifest
+def published_year(citation: str) -> str:
+    """The year of a citation, as its first number from 1900 to 2099 that no DOI holds; empty without one."""
+    found = re.findall(r"(?<![\d/.])(?:19|20)\d\d(?![\d/])", _DOI.sub("", citation))
+    return found[0] if found else ""
+
+
+def published_doi(reported: Reported) -> str:
+    """The DOI in a citation or its link; empty without one."""
+    found = _DOI.search(reported.citation) or _DOI.search(reported.link or "")
+    return found[0].rstrip(".,;)") if found else ""
+
+
+_DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
+
+
+def as_printed(value: float | None, reported: Reported) -> str:
+    """A published number with the decimals of its source: the most of any of its numbers, at least two."""
+    numbers = [n for v in reported.metrics.values() for n in (v.auroc, v.low, v.high) if n is not None]
+    digits = max(2, *(len(repr(number).partition(".")[2]) for number in numbers))
+    return decimal(value, digits)
+
+
+def printed_interval(value: ReportedValue, reported: Reported) -> str:
+    """A published interval with the decimals of its source; empty without one."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"{as_printed(value.low, reported)}–{as_printed(value.high, reported)}"
+
+
+def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
+    """What cites an entry: for a published result its paper, otherwise its page on this board.
+
+    Every text is escaped, so that none can end its field.
+
+    Args:
+        entry: The entry.
+        spec: Its cohort.
+        address: Where its page stands; empty where that is not known.
+    """
+    manifest, reported = entry.manifest, entry.manifest.reported
+    if reported is not None:
+        fields = {
+            "author": manifest.team,
+            "title": manifest.name,
+            "year": published_year(reported.citation),
+            "doi": published_doi(reported),
+            "url": reported.link or "",
+            "note": reported.citation,
+        }
+    else:
+        fields = {
+            "author": manifest.team,
+            "title": f"{manifest.name} on CheXchoBench, cohort {spec.id} {spec.version}",
+            "year": str(manifest.date.year),
+            "version": f"{spec.id} {spec.version}",
+            "url": address,
+            "note": "Predictions scored by chexchobench",
+        }
+    return _misc(f"{spec.id}-{entry.slug}", fields)
+
+
+def cohort_bibtex(spec: CohortSpec, year: str = "", address: str = "") -> str:
+    """What cites the cohort's board.
+
+    Args:
+        spec: The cohort.
+        year: Year of its newest entry.
+        address: Where the board stands; without one the cohort's own address is named.
+    """
     fields = {
-        "title": f"{manifest.name} on CheXchoBench, cohort {spec.id} {spec.version}",
-        "author": manifest.team,
-        "year": str(manifest.date.year),
-        "note": manifest.reported.citation if manifest.reported else "Predictions scored by chexchobench",
+        "author": "CheXchoBench contributors",
+        "title": f"CheXchoBench: {spec.title}",
+        "year": year,
+        "version": spec.version,
+        "url": address or spec.url,
+        "note": spec.citation,
     }
-    lines = [f"  {name} = {{{latex(value)}}}," for name, value in fields.items()]
-    return "\n".join([f"@misc{{{spec.id}-{entry.slug},", *lines, "}"])
+    return _misc(f"chexchobench-{spec.id}", fields)
 
 
-def cohort_bibtex(spec: CohortSpec) -> str:
-    """An ``@misc`` for the cohort's board."""
-    fields = {"title": f"CheXchoBench: {spec.title}, version {spec.version}", "note": spec.citation}
+def _misc(key: str, fields: dict[str, str]) -> str:
     lines = [f"  {name} = {{{latex(value)}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@misc{{chexchobench-{spec.id},", *lines, "}"])
+    return "\n".join([f"@misc{{{key},", *lines, "}"])
 
 
 CHARACTER = 6.6

@@ -17,6 +17,7 @@ from bench.board import format as words
 from bench.board.columns import Column, Group
 from bench.metrics import registry
 from bench.metrics.registry import Needs
+from bench.publish.exports import as_printed, printed_interval, published_doi, published_year
 
 
 def site_sources() -> Path:
@@ -49,6 +50,12 @@ def environment(sources: Path) -> jinja2.Environment:
         http=http_only,
         code_spans=code_spans,
         cell_class=cell_class,
+    )
+    env.globals.update(
+        as_printed=as_printed,
+        printed_interval=printed_interval,
+        published_year=published_year,
+        published_doi=published_doi,
     )
     env.globals.update(interval=words.interval, plural=words.plural, footnotes=footnotes)
     return env

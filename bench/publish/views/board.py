@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.board.columns import Group, Row, speed_cell
 from bench.board.format import decimal, fitting, interval, number_word, p_text, plural
 from bench.board.matrix import PairMatrix
-from bench.board.model import TargetBoard, TestSet
+from bench.board.model import Entry, TargetBoard, TestSet
 from bench.board.speed_words import record_at, setting_words
 from bench.board.table import BoardTable
 from bench.board.verdict import Verdict, confirmable_lead, pair_verdict, times_the_patients
@@ -19,9 +19,10 @@ from bench.publish.charts.power import PowerCurve, power_curve
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks, strip
 from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.tradeoff import tradeoff
-from bench.publish.exports import reported_entries
+from bench.publish.exports import as_printed, printed_interval, reported_entries
 from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
+from bench.submission.manifest import Reported, ReportedValue
 
 PAGE_ROWS = 100
 """Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
@@ -82,7 +83,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
     rows = table.rows if every else table.rows[:PAGE_ROWS]
     drawn = [row.auroc for row in rows if row.standing.rank is not None]
     published = _published(place, table)
-    axis = row_axis(drawn, [value for _, _, value, _, _ in published])
+    axis = row_axis(drawn, [value.auroc for _, _, value in published])
     reference = _reference(table)
     leader = table.ranked[0] if table.ranked else None
     top = leader.standing.auroc if leader else None
@@ -113,8 +114,13 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
             for row in rows
         },
         "published": [
-            (entry, text, row_marks(axis, "g", value, low, high, published=True), interval(low, high))
-            for entry, text, value, low, high in published
+            (
+                entry,
+                as_printed(value.auroc, reported),
+                row_marks(axis, "g", value.auroc, value.low, value.high, published=True),
+                printed_interval(value, reported),
+            )
+            for entry, reported, value in published
         ],
         "identical": identical_entries(board.target(table.target)),
         "bodies": [
@@ -248,20 +254,10 @@ def _reference(table: BoardTable) -> float | None:
     return next((row.standing.auroc for row in table.rows if row.slug == slug), None)
 
 
-def _published(place: Place, table: BoardTable) -> list[tuple[Any, str, float, float | None, float | None]]:
-    """Entries from papers that report the target: entry, AUROC with its own decimals, and its limits."""
-    found = []
-    for entry in reported_entries(place.loaded):
-        value = entry.manifest.reported.metrics.get(table.target) if entry.manifest.reported else None
-        if value is not None:
-            found.append((entry, as_printed(value.auroc), value.auroc, value.low, value.high))
-    return found
-
-
-def as_printed(value: float) -> str:
-    """A published number with the decimals that it was recorded with, at least two."""
-    text = repr(value)
-    return text if len(text.partition(".")[2]) >= 2 else f"{value:.2f}"
+def _published(place: Place, table: BoardTable) -> list[tuple[Entry, Reported, ReportedValue]]:
+    """Entries from papers that report the target, with what they report."""
+    entries = [(e, e.manifest.reported) for e in reported_entries(place.loaded)]
+    return [(e, r, r.metrics[table.target]) for e, r in entries if r and table.target in r.metrics]
 
 
 def identical_entries(board: TargetBoard) -> dict[str, str]:

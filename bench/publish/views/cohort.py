@@ -93,7 +93,7 @@ class CohortPages:
         yield from self._boards()
         for slug in sorted(self.loaded.entries):
             yield from self._entry(self.loaded.entries[slug])
-        yield self._reported("reported/index.html", "reported.html", "Reported elsewhere")
+        yield self._reported("reported/index.html", "reported.html", "Published results")
         yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
         yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
         yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
@@ -164,7 +164,12 @@ class CohortPages:
             )
             ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
             view = entry_view(
-                self.loaded, self.whole(entry.slug), self.standings[entry.slug], same_ranking, ranked
+                self.loaded,
+                self.whole(entry.slug),
+                self.standings[entry.slug],
+                same_ranking,
+                ranked,
+                self._entry_address(entry.slug),
             )
             values = {**view, "title": entry.manifest.name, "badge": self._badge_address(entry.slug)}
             return self.site.html("entry.html", path, self.place, values)
@@ -184,6 +189,10 @@ class CohortPages:
                 key,
                 lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
             )
+
+    def _entry_address(self, slug: str) -> str:
+        base = self.site.base_address
+        return f"{base}{self.place.entry_folder(slug)}" if base else ""
 
     def _badge_address(self, slug: str) -> str:
         """Where the badge will stand; relative to the site where its address is not known."""
@@ -212,11 +221,13 @@ class CohortPages:
             (f"{prefix}long.csv", "Every metric of every entry and subgroup, a row each"),
             (f"{prefix}leaderboard.json", "All that the board pages show"),
         ]
+        year = max((str(e.manifest.date.year) for e in self.loaded.entries.values()), default="")
+        address = f"{self.site.base_address}{prefix}" if self.site.base_address else ""
         return {
             "board": self.loaded.board,
             "files": files,
             "schemas": sorted(PUBLISHED),
-            "bibtex": cohort_bibtex(self.loaded.spec),
+            "bibtex": cohort_bibtex(self.loaded.spec, year, address),
         }
 
     def _leaderboard(self) -> bytes:

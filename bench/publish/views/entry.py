@@ -39,6 +39,7 @@ def entry_view(
     standings: dict[str, Standing],
     same_ranking: Sequence[tuple[str, SameRanking]],
     ranked: int,
+    address: str = "",
 ) -> dict[str, Any]:
     """The template's values for one entry.
 
@@ -48,6 +49,7 @@ def entry_view(
         standings: Target → where it stands.
         same_ranking: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
+        address: Where the page will stand; empty where that is not known.
     """
     card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
@@ -97,7 +99,7 @@ def entry_view(
         ],
         "work": [words for record in entry.timings for words in _work(record, labels)],
         "provenance": _provenance(entry),
-        "bibtex": bibtex(entry, loaded.spec),
+        "bibtex": bibtex(entry, loaded.spec, address),
     }
 
 
