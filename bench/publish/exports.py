@@ -206,7 +206,7 @@ def _reported(entry: Entry) -> ReportedEntry:
 
 def published_year(citation: str) -> str:
     """The year of a citation, as its first number from 1900 to 2099 that no DOI holds; empty without one."""
-    found = re.findall(r"(?<![\d/.])(?:19|20)\d\d(?![\d/])", _DOI.sub("", citation))
+    found = re.findall(r"(?<![\w/.])(?:19|20)\d\d(?![\w/])", _DOI.sub("", citation))
     return found[0] if found else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -50,6 +51,7 @@ def environment(sources: Path) -> jinja2.Environment:
         http=http_only,
         code_spans=code_spans,
         cell_class=cell_class,
+        json_data=json_data,
     )
     env.globals.update(
         as_printed=as_printed,
@@ -92,6 +94,14 @@ def code_spans(text: str) -> Markup:
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)
     )
+
+
+def json_data(value: Any) -> Markup:
+    """`value` as JSON that can stand in a data block: no sign of it can end the block."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def http_only(link: str) -> str:

@@ -22,6 +22,7 @@ PAGES = [
     "subgroups/index.html",
     "reported/index.html",
     "submit/index.html",
+    "codes/index.html",
     "data/index.html",
     "chexchonet/index.html",
     "v/index.html",

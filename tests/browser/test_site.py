@@ -16,6 +16,8 @@ PAGES = [
     "methods/index.html",
     "python/index.html",
     "submit/index.html",
+    "codes/index.html",
+    "codes/manifest-absent/index.html",
     "data/index.html",
     "changes/index.html",
     "404.html",
@@ -36,6 +38,40 @@ def names(page):
 
 def head(page, key):
     return page.locator(f"#board th[data-k='{key}']")
+
+
+def test_the_first_row_is_above_the_fold_of_a_phone(visit, address):
+    page = visit(address, width=390).page
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = page.locator("#board tbody tr[data-e]").first.bounding_box()
+    assert box["y"] + box["height"] <= 844
+
+
+def test_presets_choose_columns_without_script(visit, address):
+    page = visit(address, java_script_enabled=False).page
+    assert head(page, "difference").is_visible()
+    assert not head(page, "ece").is_visible()
+    page.check("#v-c")
+    assert head(page, "ece").is_visible()
+    assert not head(page, "difference").is_visible()
+    assert head(page, "auroc").is_visible()
+
+
+def test_two_ticked_entries_are_set_against_each_other_as_in_the_matrix(visit, address, folder):
+    board = json.loads((folder / "some" / "base" / "leaderboard.json").read_text())
+    page = visit(address + "compare/index.html?e=entry-0001,entry-0003").page
+    rows = page.locator("#against tbody tr").all_inner_texts()
+    assert len(rows) == len(board["targets"])
+    for text, target in zip(rows, board["targets"], strict=True):
+        slugs, pairs = target["pairs"]["slugs"], target["pairs"]
+        a, b = slugs.index("entry-0001"), slugs.index("entry-0003")
+        i, j = min(a, b), max(a, b)
+        k = [(x, y) for x in range(len(slugs)) for y in range(x + 1, len(slugs))].index((i, j))
+        difference = pairs["difference"][k] * (1 if a < b else -1)
+        words = text.replace("\u2212", "-").split("\t")
+        assert words[1] == target["label"]
+        assert float(words[2].split(" (")[0]) == pytest.approx(difference, abs=0.0006)
+        assert (words[3] == "separated") == (pairs["low"][k] > 0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -69,9 +105,10 @@ def test_the_site_works_from_a_folder(visit, folder):
     opened = visit(start)
     opened.page.click("#board tbody tr a >> nth=0")
     opened.page.click("text=Leaderboard >> nth=0")
+    opened.page.check("#v-d")
     head(opened.page, "date").locator("button").click()
     assert head(opened.page, "date").get_attribute("aria-sort") == "descending"
-    opened.page.click("nav[aria-label=Label] >> text=SLVH")
+    opened.page.click("nav[aria-label=Finding] >> text=SLVH")
     assert "/slvh/" in opened.page.url
     assert opened.faults == []
 
@@ -114,11 +151,13 @@ def test_sorting_by_keyboard_keeps_the_focus_and_survives_a_reload(visit, addres
 
 
 def test_missing_values_are_sorted_last_in_both_directions(visit, address):
-    page = visit(address).page
+    page = visit(address + "?view=c").page
+    place = page.eval_on_selector_all("#board thead th", "es => es.findIndex(e => e.dataset.k === 'ece')")
     for _ in range(2):
         head(page, "ece").locator("button").click()
         cells = page.eval_on_selector_all(
-            "#board tbody:first-of-type tr[data-e]", "rows => rows.map(r => r.cells[8].textContent)"
+            "#board tbody:first-of-type tr[data-e]",
+            f"rows => rows.map(r => r.cells[{place}].textContent)",
         )
         missing = [text.startswith("n/a") for text in cells]
         assert any(missing)
@@ -132,10 +171,12 @@ def test_filters_count_live_and_go_back_and_forward(visit, address):
     some = names(page)
     assert 0 < len(some) < len(everything)
     assert page.locator("#count").inner_text() == f"{len(some)} of {len(everything)} entries"
-    page.uncheck("input[value=calibration]")
     assert not head(page, "ece").is_visible()
-    page.go_back()
+    page.check("#v-c")
     assert head(page, "ece").is_visible()
+    assert not head(page, "difference").is_visible()
+    page.go_back()
+    assert not head(page, "ece").is_visible()
     page.go_back()
     assert names(page) == everything
     page.go_forward()
@@ -143,7 +184,7 @@ def test_filters_count_live_and_go_back_and_forward(visit, address):
 
 
 def test_a_view_is_restored_from_its_address(visit, address):
-    page = visit(address + "?q=densenet&hide=speed,source&sort=-date").page
+    page = visit(address + "?q=densenet&view=d&sort=-date").page
     assert page.locator("input[name=q]").input_value() == "densenet"
     assert all(
         "DenseNet" in text
@@ -156,7 +197,7 @@ def test_a_view_is_restored_from_its_address(visit, address):
 
 def test_a_view_of_nonsense_is_the_plain_board(visit, address):
     plain = names(visit(address).page)
-    opened = visit(address + "?sort=constructor&kind=%3Cscript%3E&hide=__proto__&q=")
+    opened = visit(address + "?sort=constructor&kind=%3Cscript%3E&view=__proto__&q=")
     assert names(opened.page) == plain
     assert opened.faults == []
 
@@ -166,6 +207,7 @@ def test_ranks_do_not_change_with_filters(visit, address):
     read = "rows => Object.fromEntries(rows.map(r => [r.dataset.e, r.cells[0].textContent]))"
     before = page.eval_on_selector_all("#board tbody tr[data-e]", read)
     page.fill("input[name=q]", "vit")
+    page.check("#v-c")
     head(page, "brier").locator("button").click()
     assert page.eval_on_selector_all("#board tbody tr[data-e]", read) == before
 
@@ -202,7 +244,7 @@ def test_from_the_board_to_a_comparison_by_keyboard_alone(visit, address):
 
 
 def test_back_and_forward_restore_each_view(visit, address):
-    opened = visit(address)
+    opened = visit(address + "?view=c")
     page = opened.page
     plain = names(page)
     head(page, "brier").locator("button").click()
@@ -285,7 +327,7 @@ def test_forced_colours_keep_marks_words_and_dashes(visit, address):
     assert back not in (fill, stroke)
     page.goto(address + "e/entry-0000/index.html")
     dashes = page.eval_on_selector_all(
-        ".charts figure:first-child .curve", "es => es.map(e => getComputedStyle(e).strokeDasharray)"
+        ".charts:not(.cals) figure:first-child .curve", "es => es.map(e => getComputedStyle(e).strokeDasharray)"
     )
     assert len(set(dashes)) == len(dashes) == 3
 
@@ -299,7 +341,7 @@ def test_print_is_dark_on_white_with_the_whole_table(visit, address, scheme):
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.emulate_media(media="print", color_scheme=scheme)
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.evaluate("getComputedStyle(document.documentElement).color") == "rgb(22, 25, 29)"
+    assert page.evaluate("getComputedStyle(document.documentElement).color") == "rgb(21, 24, 28)"
     assert page.locator("#board").is_visible()
     assert page.locator("svg.chart").first.is_visible()
     for hidden in ("#tools", ".pick button", "#theme", ".cohorts"):
@@ -311,7 +353,7 @@ def test_print_is_dark_on_white_with_the_whole_table(visit, address, scheme):
 
 def test_nothing_moves_with_or_without_reduced_motion(visit, address):
     for motion in ("reduce", "no-preference"):
-        page = visit(address, reduced_motion=motion).page
+        page = visit(address + "?view=c", reduced_motion=motion).page
         head(page, "brier").locator("button").click()
         assert page.evaluate("document.getAnimations().length") == 0
         moving = page.eval_on_selector_all(
@@ -327,11 +369,11 @@ def test_arabic_and_chinese_names_are_whole_isolated_and_cut_to_fit(visit, addre
         row = page.locator(f"#board tr[data-e={slug}]")
         assert row.locator("bdi").first.inner_text() == name
         assert row.locator("bdi").first.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
-        label = page.locator(f".chart .row[data-e={slug}] text").first
-        assert label.text_content() == name
         row.locator("a").first.click()
         assert page.locator("h1").inner_text() == name
         assert name in page.title()
+        page.goto(address + "compare/index.html")
+        assert page.locator(f".chart .row[data-e={slug}] text").first.text_content() == name
 
 
 def test_no_label_of_a_chart_leaves_its_drawing(visit, address):

@@ -51,7 +51,9 @@ def test_an_entry_shows_thresholds_recalibration_and_gaps(tmp_path):
     build_site([loaded], tmp_path / "site")
     slug = next(s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "probability")
     words = text(tmp_path / "site" / "e" / slug / "index.html")
-    assert "Composite, 90% specificity on validation images 240 52.0% (42.0%–62.0%) 90.0% (89.0%–91.0%)" in words
+    assert (
+        "Composite, 90% specificity on validation images 240 52.0% (42.0%–62.0%) 90.0% (89.0%–91.0%)" in words
+    )
     assert "by 3 images at most" in words
     assert "Composite, recalibrated on val (slope 1.12, intercept −0.05) 0.080 (0.070–0.090)" in words
     assert "0.004 miscalibration − 0.030 discrimination + 0.118 uncertainty" in words

@@ -110,7 +110,7 @@ def test_bibtex_fields_cannot_be_left():
     for entry in board.entries.values():
         lines = bibtex(entry, board.spec).splitlines()
         assert lines[0] == f"@misc{{demo-{entry.slug},"
-        assert len(lines) == 6
+        assert len(lines) == 7
         for line in lines[1:5]:
             plain = line.replace("\\{", "").replace("\\}", "").replace("{}", "")
             assert plain.count("{") == plain.count("}") == 1

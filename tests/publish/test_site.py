@@ -172,6 +172,24 @@ def test_a_target_named_like_a_page_gets_a_folder_of_its_own(tmp_path):
     assert "One section" in read(tmp_path / "site" / "speed" / "index.html").text()
 
 
+def test_a_board_with_an_address_describes_itself_to_machines(tmp_path):
+    build_site(
+        [loaded_board(3, names=("</script><b>",))], tmp_path / "site", base="https://example.org/bench"
+    )
+    assert [p for p in check_site(tmp_path / "site") if p.where != "404.html"] == []
+    tree = read(tmp_path / "site" / "index.html")
+    (block,) = [s for s in tree.find_all("script") if s.get("type") == "application/ld+json"]
+    found = json.loads(block.text())
+    assert (found["@type"], found["url"]) == ("Dataset", "https://example.org/bench/")
+    assert "</script><b>" in found["description"]
+    assert found["distribution"][0]["contentUrl"] == "https://example.org/bench/leaderboard.csv"
+    named = {m.get("property"): m.get("content") for m in tree.find_all("meta") if m.get("property")}
+    assert named["og:url"] == "https://example.org/bench/"
+    entry = read(tmp_path / "site" / "e" / "entry-0001" / "index.html").text()
+    assert "url = {https://example.org/bench/e/entry-0001/}" in entry
+    assert "![CheXchoBench](https://example.org/bench/badge/entry-0001.svg)" in entry
+
+
 def test_the_base_stands_in_what_cannot_be_relative(tmp_path):
     build_site([loaded_board(2)], tmp_path / "site", base="https://example.org/bench")
     assert 'href="https://example.org/bench/static/site.css"' in (tmp_path / "site" / "404.html").read_text()
@@ -201,11 +219,14 @@ def test_undefined_cells_name_their_reason_below_the_table(site):
     assert "Control: shuffled labels." in control.text()
 
 
-def test_every_problem_code_is_explained(site):
-    text = read(site / "submit" / "index.html").text()
+def test_every_problem_code_is_listed_and_explained_on_a_page_of_its_own(site):
+    listed = read(site / "codes" / "index.html").text()
     for page in catalogue().values():
-        assert page.code in text
-        assert page.title in text
+        assert page.code in listed
+        assert page.title in listed
+        own = read(site / "codes" / page.code / "index.html").text()
+        for words in (page.title, page.meaning, page.remedy):
+            assert words.replace("`", "") in own
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 ASIDE = {"sup", "small", "svg"}
 """Tags whose content explains a cell."""
 
+DATA_BLOCK = "application/ld+json"
+"""Type of a script element that browsers never run."""
+
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data", "embed": "src"}
 
 
@@ -74,6 +77,7 @@ class _Reader(HTMLParser):
         self.row: BoardRow | None = None
         self.texts: list[str] | None = None
         self.aside = 0
+        self.inert = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
@@ -81,6 +85,7 @@ class _Reader(HTMLParser):
             self.facts.faults.append(f"<{tag}> repeats an attribute")
         if "style" in found or any(name.startswith("on") for name in found):
             self.facts.faults.append(f"<{tag}> holds inline style or script, which the policy stops")
+        self.inert = tag == "script" and found.get("type") == DATA_BLOCK
         self._identify(found.get("id", ""))
         self._collect(tag, found)
         self._follow_board(tag, found)
@@ -119,7 +124,7 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.texts is not None and not self.aside:
             self.texts.append(data)
-        if self.open and self.open[-1] in ("script", "style") and data.strip():
+        if self.open and self.open[-1] in ("script", "style") and data.strip() and not self.inert:
             self.facts.faults.append(f"<{self.open[-1]}> holds inline content, which the policy stops")
 
     def _identify(self, name: str) -> None:
@@ -132,7 +137,7 @@ class _Reader(HTMLParser):
         if tag == "a" and "href" in found:
             self.facts.links.append(found["href"])
         elif tag == "link":
-            (self.facts.loads if found.get("rel") != "alternate" else self.facts.links).append(found["href"])
+            (self.facts.loads if found.get("rel") not in ("alternate", "canonical") else self.facts.links).append(found["href"])
         elif LOADING.get(tag, "") in found:
             self.facts.loads.append(found[LOADING[tag]])
         elif tag == "form" and "action" in found:

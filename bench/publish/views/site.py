@@ -106,6 +106,7 @@ class Site:
             "navigation": links,
             "release": self.release,
             "address": self._address(path),
+            "site_address": self.base_address,
             "has_releases": bool(self.releases),
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
@@ -118,7 +119,8 @@ class Site:
 
     def _address(self, path: str) -> str:
         """Where the page will stand; empty where only a path is known."""
-        return self.base_address + path.removesuffix("index.html") if self.base_address else ""
+        known = self.base_address and path != "404.html"
+        return self.base_address + path.removesuffix("index.html") if known else ""
 
     def pages(self) -> Iterator[Page]:
         """All files except the site map."""
@@ -149,15 +151,31 @@ class Site:
                     "missing.html", "404.html", first, {"title": "No such page"}, root=self.base
                 ),
             )
-        codes = digest(*(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in catalogue().values()))
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))
-        yield Page("python/index.html", self.key, lambda: self._document("python", {}))
-        view = {"codes": list(catalogue().values())}
-        yield Page("submit/index.html", digest(self.key, codes), lambda: self._document("submit", view))
+        for name in ("python", "submit"):
+            yield Page(f"{name}/index.html", self.key, lambda name=name: self._document(name, {}))  # type: ignore[misc]
+        yield from self._codes()
+
+    def _codes(self) -> Iterator[Page]:
+        """A list of all problem codes, and a page for each."""
+        codes = list(catalogue().values())
+        key = digest(self.key, *(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in codes))
+        first, path = self.places[0], "codes/index.html"
+        view = {"title": "Problem codes", "codes": codes, "current": "submit"}
+        yield Page(path, key, lambda: self.html("codes.html", path, first, view))
+        for code in codes:
+            at = f"codes/{code.code}/index.html"
+            own = {"title": f"Problem {code.code}", "code": code, "current": "submit"}
+            own["description"] = f"{code.code}: {code.title}."
+            yield Page(
+                at,
+                digest(self.key, f"{code.code}|{code.title}|{code.meaning}|{code.remedy}"),
+                lambda at=at, own=own: self.html("code.html", at, first, own),  # type: ignore[misc]
+            )
 
     def _document(self, name: str, view: dict[str, Any], parts: Mapping[str, str] | None = None) -> bytes:
         title, body = document(self.sources / "content" / f"{name}.md", parts)
-        values = {"codes": [], **view, "title": title, "body": body, "current": name}
+        values = {**view, "title": title, "body": body, "current": name}
         return self.html("document.html", f"{name}/index.html", self.places[0], values)
 
     def _changes(self) -> Iterator[Page]:
