@@ -111,6 +111,6 @@ def test_bibtex_fields_cannot_be_left():
         lines = bibtex(entry, board.spec).splitlines()
         assert lines[0] == f"@misc{{demo-{entry.slug},"
         assert len(lines) == 7
-        for line in lines[1:5]:
+        for line in lines[1:6]:
             plain = line.replace("\\{", "").replace("\\}", "").replace("{}", "")
             assert plain.count("{") == plain.count("}") == 1
