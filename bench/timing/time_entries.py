@@ -235,10 +235,18 @@ def with_largest(
 
 
 def _runs(request: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Whether a batch fits.
+
+    Raises:
+        BenchError: It failed for another reason than memory or time (``timing-largest``).
+    """
     try:
         with Worker(WORKER, LIMIT_S) as worker:
             worker.send(request, inputs)
             worker.receive()
-    except WorkerFailure:
-        return False
+    except WorkerFailure as failure:
+        if failure.kind in ("out-of-memory", "timeout"):
+            return False
+        message = f"Batch {request['batch']} could not be tried: {failure.message}"
+        raise BenchError(Problem("timing-largest", message, "--largest")) from failure
     return True

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.runtime.messages import read_message, write_message
-from bench.runtime.worker_process import Worker, WorkerFailure, remaining, scrubbed
+from bench.runtime.worker_process import Worker, WorkerFailure, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.failing_worker"
@@ -166,8 +166,3 @@ def test_messages_hold_no_paths() -> None:
     said = scrubbed(f"Load model from {path} failed:\n  bad {path}", path)
     assert said == "Load model from m.onnx failed: bad m.onnx"
     assert len(scrubbed("x" * 5000, path)) == 500
-
-
-def test_remaining_time_is_never_nothing() -> None:
-    assert remaining(time.monotonic() - 5) == 0.1
-    assert 9 < remaining(time.monotonic() + 10) <= 10

@@ -274,7 +274,7 @@ def test_batch_sizes_that_make_no_sense(cohort: Cohort, model: Path, batches: tu
 def test_a_backend_that_cannot_be_had_exits_3(
     cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.runtime.backends.gpu.gpu_names", lambda: ())
+    monkeypatch.setattr("bench.runtime.backends.gpu.read_driver", lambda: None)
     with pytest.raises(BenchError) as caught:
         time_model(model, manifest(), cohort, None, backend="tensorrt", protocol=SHORT)
     assert caught.value.exit_code == 3
