@@ -87,7 +87,7 @@ def judge(blocks: Sequence[Floats], *, is_gpu: bool, device: DeviceTrace | None 
         reasons.append(Instability(code="foreign-process", message=message, value=count, limit=0.0))
     if is_gpu and (device is None or not len(device.clock_mhz)):
         message = (
-            "The driver reported no clock while the GPU was measured, as on a MIG slice: whether it was slowed "
+            "The driver reported no clock of the GPU, as on a MIG slice: whether it was slowed "
             "down is unknown."
         )
         reasons.append(Instability(code="telemetry", message=message))
