@@ -212,7 +212,7 @@ def _with_integrity(parity: Parity, checks: Sequence[Integrity]) -> Parity:
     typical = Integrity(
         pass_ratio=float(np.median([check.pass_ratio for check in checks])),
         unseen_ratio=float(np.median([check.unseen_ratio for check in checks])),
-        unseen_repeats=float(np.median(repeats)) if repeats else None,
+        unseen_repeats=max(repeats, default=None),  # the first session knows most predictions
     )
     found = parity.model_copy(update=asdict(typical))
     if not typical.faults:

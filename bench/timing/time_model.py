@@ -313,7 +313,9 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
     wanted = job.protocol.parity_images if number == 0 else OTHER_BLOCKS_IMAGES
     checked = 0 if job.inputs.stored is None else min(job.inputs.images, wanted)
     with Worker(WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
-        worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
+        check_s = job.protocol.longest_s if number == 0 else 0.0
+        request = {**job.request, "batch": batch, "parity_images": checked, "check_s": check_s}
+        worker.send(request, job.inputs.arrays)
         job.device, _ = worker.receive()
         worker.receive()  # the session is there: a build does not count
         start = time.monotonic()

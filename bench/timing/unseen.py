@@ -20,8 +20,8 @@ from bench.runtime.outputs import OutputSelector, Values, select
 from bench.timing.measure import Clock
 
 TIME_GATE: Final = 3.0  # honest models: 0.9 to 2.1 on a busy machine; tables of answers: 15 to 340
-REPEATED_GATE: Final = 0.5
-DISTINCT_LEAST: Final = 0.9  # below it the model itself gives few different predictions
+REPEATED_GATE: Final = 0.2
+DISTINCT_LEAST: Final = 0.98  # below it the model itself gives few different predictions
 ATTEMPTS: Final = 3  # another program may have slowed one down
 UNSEEN_BATCHES: Final = 8
 UNSEEN_IMAGES: Final = 32
@@ -68,6 +68,24 @@ def predict_images(
     return CheckedPass(predictions, np.array(durations, np.float64))
 
 
+def images_to_check(least: int, held: int, batch: int, timed_ms: Milliseconds, budget_s: float) -> int:
+    """Images whose predictions are read: all that fit in the time, since a table of answers knows them all.
+
+    A session that looks answers up is fast, so that all of them fit.
+
+    Args:
+        least: At least so many; 0: none.
+        held: At most so many.
+        batch: Images per run.
+        timed_ms: (runs,) timed latencies.
+        budget_s: The time.
+    """
+    if not least:
+        return 0
+    affordable = int(1000 * budget_s / float(np.median(timed_ms))) * batch
+    return min(held, max(least, affordable))
+
+
 def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
     """Input name → (count, …): mirrored images, each blended with another; other inputs as they are.
 
@@ -77,7 +95,8 @@ def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) ->
         generator: Chooses the images and how they are blended.
     """
     held = len(next(iter(inputs.values())))
-    first, second = (generator.integers(0, held, count) for _ in range(2))
+    first = generator.integers(0, held, count)
+    second = (first + 1 + generator.integers(0, max(1, held - 1), count)) % held  # never the same
     share = generator.uniform(0.35, 0.65, count).astype(np.float32)
     made = {}
     for name, array in inputs.items():

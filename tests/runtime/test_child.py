@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.runtime.messages import read_message, write_message
+from bench.runtime.messages import read_message, says_out_of_memory, write_message
 from bench.runtime.worker_process import Worker, WorkerFailure, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,3 +166,20 @@ def test_messages_hold_no_paths() -> None:
     said = scrubbed(f"Load model from {path} failed:\n  bad {path}", path)
     assert said == "Load model from m.onnx failed: bad m.onnx"
     assert len(scrubbed("x" * 5000, path)) == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "memory"),
+    [
+        ("[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)", True),
+        ("OutOfMemory: Requested amount of GPU memory (8589934592 bytes) could not be allocated", True),
+        ("CUDA error: CUDA_ERROR_OUT_OF_MEMORY", True),
+        ("no execution context could be made: probably the device is out of memory", True),
+        ("Failed to allocate memory for requested buffer of size 16777216", True),
+        ("std::bad_alloc", True),
+        ("the runtime refused the engine: built for another compute capability", False),
+        ("cannot load libnvinfer.so.10", False),
+    ],
+)
+def test_every_librarys_words_for_too_little_memory(text: str, memory: bool) -> None:
+    assert says_out_of_memory(text) is memory

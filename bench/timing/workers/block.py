@@ -13,7 +13,7 @@ from bench.runtime.worker_process import scrubbed
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
 from bench.timing.telemetry import sampler_of_current_gpu
-from bench.timing.unseen import check_integrity, predict_images
+from bench.timing.unseen import check_integrity, images_to_check, predict_images
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -39,7 +39,9 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
             watching_device=samplers[1],
             prepared=lambda: write_message(answers, {"prepared": True}),
         )
-        checked = predict_images(session, inputs, request["parity_images"], batch, picks)
+        held, wanted = len(next(iter(inputs.values()))), request["parity_images"]
+        images = images_to_check(wanted, held, batch, block.end_to_end_ms, request["check_s"])
+        checked = predict_images(session, inputs, images, batch, picks)
         integrity = None
         if request["parity_images"]:
             integrity = check_integrity(session, inputs, batch, picks, checked, block.end_to_end_ms)
