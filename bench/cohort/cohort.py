@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from bench.cohort.spec import CohortSpec
 from bench.cohort.split import Part, Split, Strings
+from bench.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Cohort:
         targets: Target → (n,) float64 label or measurement; NaN where excluded from scoring.
         subgroups: The divisions of the spec.
         split: Part and fold of each image.
-        table: The table as read, all text, rows in canonical order.
+        table: The table as read, all text, rows in canonical order; ages of the DICOM form in years.
+        notices: Warnings about how the table was read.
     """
 
     spec: CohortSpec
@@ -59,6 +61,7 @@ class Cohort:
     subgroups: tuple[Subgroups, ...]
     split: Split
     table: pd.DataFrame
+    notices: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
