@@ -65,20 +65,30 @@ def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpe
 def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
     """The cohort that ``--cohort`` and ``--data`` name.
 
-    The demo cohort's table is written where it is absent: it is synthetic and the same everywhere.
+    The demo cohort's table is written where it is absent from its place in the workspace: it is synthetic and
+    the same everywhere. A folder elsewhere is never made, since its path may be misspelt.
+
+    Raises:
+        BenchError: Outside a workspace without a folder (``cohort-missing``, exit 3), or as `load_cohort`.
     """
     from bench.cohort.load import load_cohort
-    from bench.errors import BenchError
+    from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
     from bench.workspace import DATA_VARIABLE
 
     spec = choose_spec(cohort)
-    try:
-        folder = workspace().data(spec.id, data)
-    except BenchError:
-        if data is None:
-            raise
-        folder = data
-    if spec.id == "demo" and data is None and DATA_VARIABLE not in os.environ:
+    chosen = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    if chosen is not None:
+        return load_cohort(spec, chosen)
+    space = workspace_or_none()
+    if space is None:
+        message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
+        remedy = (
+            f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init DIR`) "
+            "bench.toml names it."
+        )
+        raise BenchError(Problem("cohort-missing", message, str(Path.cwd()), remedy), EXIT_ENVIRONMENT)
+    folder = space.data(spec.id)
+    if spec.id == "demo" and folder.resolve().is_relative_to(space.root):
         _write_demo_table(folder)
     return load_cohort(spec, folder)
 

@@ -88,6 +88,10 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
     Raises:
         BenchError: No folder (``cohort-missing``) or no table in it (``cohort-table-missing``); exit code 3.
     """
+    if folder.is_file():
+        message = f"This is a file; cohort {spec.id} is looked for in a folder."
+        remedy = f"Name the folder that holds it: `--data {folder.parent}`."
+        raise BenchError(Problem("cohort-missing", message, str(folder), remedy), EXIT_ENVIRONMENT)
     if not folder.is_dir():
         message = f"The folder of cohort {spec.id} is not there."
         raise BenchError(Problem("cohort-missing", message, where=str(folder)), EXIT_ENVIRONMENT)

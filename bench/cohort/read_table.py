@@ -63,7 +63,6 @@ _KINDS: dict[bytes, tuple[str, str]] = {
     b"{": ("JSON", _EXPORT),
     b"[": ("JSON", _EXPORT),
     b"<": ("HTML or XML, perhaps the page of a login", "Download the file again, logged in."),
-    b"sep=": ("CSV behind a line `sep=` of a spreadsheet", "Remove the first line, and separate by commas."),
 }
 """First bytes of what tables are mistaken for, longest first where one begins with another: kind, remedy."""
 
@@ -129,10 +128,16 @@ Column = tuple[str, pa.ChunkedArray]
 
 def _csv(data: bytes, path: Path) -> list[Column]:
     if kind := _kind(data):
-        raise _refused(path, f"Not a CSV file, but {kind[0]}.", kind[1])
+        raise _refused(path, f"It is {kind[0]}, not CSV or Parquet.", kind[1])
     if data.startswith(_GZIP):
         raise _refused(path, "It is compressed twice (gzip in gzip).", "Unpack it once.")
     text = _utf8(data, path)
+    if text.startswith("sep="):
+        raise _refused(
+            path,
+            "Its first line is `sep=`, which spreadsheet programs alone read.",
+            "Remove this line, and save the table with commas between columns.",
+        )
     header, skipped = _header(text)
     if not header:
         raise _refused(path, "It is empty.")
@@ -161,11 +166,10 @@ def _utf8(data: bytes, path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        count = sum(b >= 0x80 for b in data)
-        message = (
-            f"Line {line:,} is not UTF-8 text: {error.reason}. If it is text, it is perhaps in Windows-1252 or "
-            f"Latin-1 ({count:,} bytes are not ASCII)."
-        )
+        message = f"Line {line:,} is not UTF-8 text: {error.reason}."
+        if any(byte < 9 for byte in data):
+            raise _refused(path, f"{message} It is a binary file.", _EXPORT) from error
+        message += " It looks like Windows-1252 (Latin-1), as spreadsheet programs write."
         raise _refused(path, message, _UTF8.format("WINDOWS-1252")) from error
 
 
