@@ -83,8 +83,8 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
     if space is None:
         message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
         remedy = (
-            f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init DIR`) "
-            "bench.toml names it."
+            f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init "
+            "DIR`) bench.toml names it."
         )
         raise BenchError(Problem("cohort-missing", message, str(Path.cwd()), remedy), EXIT_ENVIRONMENT)
     folder = space.data(spec.id)

@@ -27,7 +27,7 @@ SEPARATORS = "|;,/&+\t\n"
 
 
 def audit_patients(cohort: Cohort) -> list[Problem]:
-    """Reports patients in two parts of the split, and ids that may put one person in two.
+    """Report patients in two parts of the split, and ids that may put one person in two.
 
     An id that may belong to another patient's person is an error where images of the two are in different
     parts, or folds of a cohort with training images: a model would be tested on people it was trained on.
@@ -44,7 +44,7 @@ def audit_patients(cohort: Cohort) -> list[Problem]:
 
 
 def audit_split(cohort: Cohort) -> list[Problem]:
-    """Reports what makes a split wrong or useless: patients that may leak, and no test images."""
+    """Report what makes a split wrong or useless: patients that may leak, and no test images."""
     return [*cohort.notices, *audit_patients(cohort), *_no_test(cohort)]
 
 
@@ -84,7 +84,9 @@ def _similar(cohort: Cohort) -> list[Problem]:
     in_folds = sum(len(set().union(*(folds[p] for p in group))) > 1 for group in similar.groups)
     trains = bool((cohort.split.parts == "train").any())
     ids = sum(map(len, similar.groups))
-    message = f"{ids:,} patient ids are {len(similar.groups):,} when compared without {similar.differences()}. "
+    message = (
+        f"{ids:,} patient ids are {len(similar.groups):,} when compared without {similar.differences()}. "
+    )
     if in_parts or (trains and in_folds):
         message += (
             f"If ids of a group are one person, {in_parts:,} people have images in more than one part of the "
@@ -93,8 +95,8 @@ def _similar(cohort: Cohort) -> list[Problem]:
         )
         return [Problem("patient-ids-similar", message, _where(cohort))]
     message += (
-        "All ids of a group are in one part of the split, so that no image leaks; but the intervals count one "
-        "person as several."
+        "All ids of a group are in one part of the split, so that no image leaks; but the intervals count "
+        "one person as several."
     )
     return [Problem("patient-ids-similar", message, _where(cohort), severity="warning")]
 
@@ -108,7 +110,7 @@ def _places(cohort: Cohort, place: npt.NDArray[np.generic]) -> dict[str, set[obj
 
 
 def _several_forms(cohort: Cohort) -> list[Problem]:
-    """Warns of patients whose id is written in more than one way, which all have one canonical text."""
+    """Warn of patients whose id is written in more than one way, which all have one canonical text."""
     texts = patient_texts(cohort.spec, cohort.table[patient_column(cohort.spec)])
     forms: dict[str, set[str]] = defaultdict(set)
     for patient, text in zip(cohort.patients.tolist(), texts, strict=True):
@@ -117,8 +119,8 @@ def _several_forms(cohort: Cohort) -> list[Problem]:
     if not several:
         return []
     message = (
-        f"The ids of {len(several):,} of {len(forms):,} patients are written in more than one way (blanks at the "
-        "ends, 7 and 7.0, Unicode forms). Each is taken as one patient, so that no image leaks."
+        f"The ids of {len(several):,} of {len(forms):,} patients are written in more than one way (blanks at "
+        "the ends, 7 and 7.0, Unicode forms). Each is taken as one patient, so that no image leaks."
     )
     return [Problem("patient-ids-forms", message, _where(cohort), severity="warning")]
 
@@ -128,8 +130,8 @@ def _rounded(cohort: Cohort) -> list[Problem]:
     if not (rounded := sum(is_rounded(text or "") for text in texts)):
         return []
     message = (
-        f"{rounded:,} of {len(texts):,} patient ids are numbers that lost digits (scientific notation, or beyond "
-        "2^53 in a floating-point column). Different people may have one id, and one person two."
+        f"{rounded:,} of {len(texts):,} patient ids are numbers that lost digits (scientific notation, or "
+        "beyond 2^53 in a floating-point column). Different people may have one id, and one person two."
     )
     return [Problem("patient-ids-rounded", message, _where(cohort))]
 
@@ -137,7 +139,9 @@ def _rounded(cohort: Cohort) -> list[Problem]:
 def _one_image_each(cohort: Cohort) -> list[Problem]:
     patients = len(set(cohort.patients))
     if patients == 1 < len(cohort):
-        message = f"All {len(cohort):,} images are of one patient: the whole cohort is in one part of the split."
+        message = (
+            f"All {len(cohort):,} images are of one patient: the whole cohort is in one part of the split."
+        )
         return [Problem("patients-one", message, _where(cohort))]
     if patients < len(cohort) or patients == 1:
         return []
@@ -150,7 +154,7 @@ def _one_image_each(cohort: Cohort) -> list[Problem]:
 
 
 def audit_labels(cohort: Cohort) -> list[Problem]:
-    """Reports a split without test images, and targets, subgroups and ages that mean nothing."""
+    """Report a split without test images, and targets, subgroups and ages that mean nothing."""
     problems = _no_test(cohort)
     for target in cohort.spec.binary_targets:
         problems += _one_class(cohort, target)
@@ -164,7 +168,9 @@ def audit_labels(cohort: Cohort) -> list[Problem]:
 def _no_test(cohort: Cohort) -> list[Problem]:
     if (cohort.split.parts == "test").any():
         return []
-    counts = ", ".join(f"{count:,} {part}" for part, count in sorted(Counter(cohort.split.parts.tolist()).items()))
+    counts = ", ".join(
+        f"{count:,} {part}" for part, count in sorted(Counter(cohort.split.parts.tolist()).items())
+    )
     message = f"The split has no test image: {counts}."
     return [Problem("split-empty", message, f"split {cohort.spec.split.rule}")]
 
@@ -174,7 +180,7 @@ def _column(target: BinaryTarget | ContinuousTarget) -> str:
 
 
 def _one_class(cohort: Cohort, target: BinaryTarget) -> list[Problem]:
-    """Reports a target with positive or with negative images alone, in the cohort or in the test images."""
+    """Report a target with positive or with negative images alone, in the cohort or in the test images."""
     headline = target.name == cohort.spec.headline
     where = f"target {target.name}, column {_column(target)}"
     for rows, place in ((slice(None), "the cohort"), (cohort.rows("test"), "the test images")):
@@ -209,8 +215,8 @@ def _word_remedy(cohort: Cohort, source: Contains) -> str:
     near = nearest(source.word, words)
     if source.word in words:
         return (
-            f"The word stands in lists with another separator than {source.separator!r}: set `separator` of the "
-            f"target to one of {_separators(lists, source.word)}."
+            f"The word stands in lists with another separator than {source.separator!r}: set `separator` of "
+            f"the target to one of {_separators(lists, source.word)}."
         )
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}? Write the word as the lists do."
@@ -229,7 +235,7 @@ def _separators(lists: Counter[str], word: str) -> str:
 
 
 def _near_words(cohort: Cohort, target: BinaryTarget, source: Contains) -> list[Problem]:
-    """Warns of lists that hold the word in another case or behind another separator, and count as negative."""
+    """Warn of lists that hold the word in another case or behind another separator, and count as negative."""
     if not (cohort.targets[target.name] == 1).any():
         return []  # reported by `_one_class`
     case = other = 0
@@ -266,7 +272,9 @@ def _ages(cohort: Cohort) -> list[Problem]:
     for column in age_columns(cohort.spec):
         ages = pd.to_numeric(cohort.table[column], errors="coerce")
         if count := int(((ages < 0) | (ages > OLDEST)).sum()):
-            message = f"{count:,} of {len(ages):,} ages are outside 0 to {OLDEST} years; they are in no subgroup."
+            message = (
+                f"{count:,} of {len(ages):,} ages are outside 0 to {OLDEST} years; they are in no subgroup."
+            )
             problems.append(Problem("age-implausible", message, f"column {column}", severity="warning"))
     return problems
 
@@ -282,7 +290,9 @@ def _subgroups(cohort: Cohort) -> list[Problem]:
         if not others or not empty or (not isinstance(spec, ValueSubgroups) and (~outside).any()):
             continue
         if not isinstance(spec, ValueSubgroups):
-            message = f"None of {others.total():,} values is in a band of {spec.name}: every subgroup is empty."
+            message = (
+                f"None of {others.total():,} values is in a band of {spec.name}: every subgroup is empty."
+            )
             remedy = "Check the unit of the column, and `bands` of the spec, which are lower limits."
             problems.append(Problem("subgroup-empty", message, where, remedy, "warning"))
             continue
@@ -292,7 +302,8 @@ def _subgroups(cohort: Cohort) -> list[Problem]:
         few = len(others) <= MOST_WORDS  # many distinct values may be text about people
         message = (
             f"No row has the value {absent}, so that {len(empty)} of {len(keys)} subgroups are empty; "
-            f"{others.total():,} rows have {f'other values: {named}' if few else f'{len(others):,} other values'}."
+            f"{others.total():,} rows have "
+            f"{f'other values: {named}' if few else f'{len(others):,} other values'}."
         )
         remedy = "Write the keys of `values` in the spec as the column writes them."
         problems.append(Problem("subgroup-empty", message, where, remedy, "warning"))

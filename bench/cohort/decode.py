@@ -89,8 +89,7 @@ def read_grey(path: Path | str, height: int, width: int) -> Pixels:
         OSError: The file is damaged or not an image; the message names no path.
         BenchError: It has more than `MOST_PIXELS` (``images-too-large``, exit 3).
     """
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     try:
         values = grey_values(data)
     except ImageTooLargeError as error:
@@ -130,8 +129,8 @@ class ImageNotFiniteError(OSError):
 def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
     """(height, width) grey values of an image file at its own size: 8-bit, or float64 where it has more bits.
 
-    Values of more than 8 bits are as stored, negated where white is zero (TIFF's photometric interpretation 0),
-    so that larger is always brighter.
+    Values of more than 8 bits are as stored, negated where white is zero (TIFF's photometric interpretation
+    0), so that larger is always brighter.
 
     Raises:
         ImageTooLargeError: More than `MOST_PIXELS`.

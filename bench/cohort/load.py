@@ -128,9 +128,7 @@ def _with_columns(spec: CohortSpec, read: TextTable, path: Path, notices: list[P
     needed = _needed_columns(spec)
     absent = sorted(needed - set(table.columns))
     similar = {name: candidates.get(_folded(name), []) for name in absent}
-    taken = {
-        names[0]: name for name, names in similar.items() if len(names) == 1 and names[0] not in needed
-    }
+    taken = {names[0]: name for name, names in similar.items() if len(names) == 1 and names[0] not in needed}
     if missing := [name for name in absent if name not in taken.values()]:
         raise BenchError(_missing_columns(spec, read, path, missing, similar))
     if taken:
@@ -241,7 +239,7 @@ def _numbers(
 
 
 def _forms(texts: pd.Series[str]) -> str:
-    """The most frequent forms of texts, without a digit or letter of them: ``9`` and ``a`` stand for those."""
+    """The most frequent forms of texts, with ``9`` for every digit and ``a`` for every letter."""
     forms = Counter(
         re.sub(r"a{4,}", "aaa…", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text)))[:20] for text in texts
     )
@@ -260,7 +258,7 @@ _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
 def _age_in_years(text: str) -> str:
-    """An age of the DICOM form (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, AS) in years; others as they are."""
+    """An age of the DICOM form (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) in years."""
     match = _DICOM_AGE.fullmatch(text.strip())
     return f"{int(match[1]) / _PER_YEAR[match[2]]:.6g}" if match else text
 
@@ -284,7 +282,8 @@ def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float6
     """1 where a list holds the word, 0 where it does not, NaN where the cell is blank."""
     codes, lists = pd.factorize(column)  # a few hundred distinct lists in a hundred thousand rows
     holds = [
-        1.0 if source.word in list_words(text, source) else np.nan if is_blank(text) else 0.0 for text in lists
+        1.0 if source.word in list_words(text, source) else np.nan if is_blank(text) else 0.0
+        for text in lists
     ]
     return np.array(holds, dtype=np.float64)[codes]
 

@@ -20,8 +20,9 @@ import numpy.typing as npt
 Strings = npt.NDArray[np.object_]
 
 BLANK_WORDS = frozenset(
-    ("", "na", "n/a", "n.a.", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan")
-    + ("-1.#qnan", "nat", "none", "null", "nil", "missing", "-", "--", "?")
+    "|na|n/a|n.a.|#n/a|#n/a n/a|#na|<na>|nan|-nan|1.#ind|-1.#ind|1.#qnan|-1.#qnan|nat|none|null|nil|missing|-|--|?".split(
+        "|"
+    )
 )
 """Words, in lower case, that pandas, R, SQL, spreadsheets and people write for a missing value."""
 
@@ -50,7 +51,7 @@ def canonical_id(text: str) -> str:
 
 
 def canonical_value(text: str) -> str:
-    """One text for a value that files write differently: ``1``, ``1.0`` and ``True``, or ``0`` and ``False``."""
+    """One text for a value that files write differently: ``1``, ``1.0``, ``True``; ``0``, ``0.0``, ``False``."""
     text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):
         return whole[1]
@@ -111,10 +112,10 @@ class SimilarIds:
 
 
 def similar_ids(patients: Strings) -> SimilarIds:
-    """Finds canonical ids that differ only by case, leading zeros, inner blanks or Unicode compatibility forms.
+    """Find canonical ids that differ only by case, leading zeros, blanks or Unicode compatibility forms.
 
-    Zeros before the digits of a number count as leading wherever the number stands: ``p007`` and ``p7``. Ids of
-    one length that differ by zeros are not similar: padding changes the length.
+    Zeros before the digits of a number count as leading wherever the number stands: ``p007`` and ``p7``. Ids
+    of one length that differ by zeros are not similar: padding changes the length.
 
     Args:
         patients: (n,) canonical ids.

@@ -81,7 +81,7 @@ class TextTable:
 
 
 def read_text_table(path: Path) -> TextTable:
-    """Reads a table, CSV (optionally compressed) or Parquet, by its content.
+    """Read a table, CSV (optionally compressed) or Parquet, by its content.
 
     Raises:
         BenchError: The file is damaged or of another kind, or has rows of another length than its header
@@ -215,7 +215,8 @@ def _parse_csv(data: bytes, header: list[str], skipped: int) -> tuple[pa.Table, 
 
 def _parquet(data: bytes) -> list[Column]:
     table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
-    return [(name, column) for name, column in zip(table.column_names, table.columns, strict=True) if name.strip()]
+    named = zip(table.column_names, table.columns, strict=True)
+    return [(name, column) for name, column in named if name.strip()]
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

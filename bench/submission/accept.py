@@ -122,7 +122,7 @@ def refuse_unknown_inputs(manifest: Manifest, spec: CohortSpec, where: str) -> N
         f"inputs: cohort {spec.id} has no input {', '.join(map(repr, unknown))}.{meant} "
         f"Known are {', '.join(known)}."
     )
-    remedy = "Name what the model sees: `image` for the X-ray, and columns under `[columns.inputs]` of the spec."
+    remedy = "Name what the model sees: `image` for the X-ray, or inputs of the cohort's spec."
     raise BenchError(Problem("manifest-invalid", message, where, remedy))
 
 
