@@ -79,14 +79,18 @@ def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
     chosen = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
     if chosen is not None:
         return load_cohort(spec, chosen)
-    space = workspace_or_none()
-    if space is None:
+    try:
+        space = workspace()
+    except BenchError as error:
+        if error.problems[0].code != "workspace-missing":
+            raise
         message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
         remedy = (
             f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init "
             "DIR`) bench.toml names it."
         )
-        raise BenchError(Problem("cohort-missing", message, str(Path.cwd()), remedy), EXIT_ENVIRONMENT)
+        problem = Problem("cohort-missing", message, str(Path.cwd()), remedy)
+        raise BenchError(problem, EXIT_ENVIRONMENT) from error
     folder = space.data(spec.id)
     if spec.id == "demo" and folder.resolve().is_relative_to(space.root):
         _write_demo_table(folder)

@@ -131,7 +131,7 @@ def _look(path: Path) -> _Look:
         short = isinstance(error, ImageCutShortError) or "truncated" in str(error)
         return _Look(sha256, fault=CUT_SHORT if short else UNDECODABLE)
     digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
-    digest.update(np.ascontiguousarray(values))
+    digest.update(np.ascontiguousarray(values).data)
     return _Look(sha256, digest.hexdigest())
 
 

@@ -95,7 +95,7 @@ def read_grey(path: Path | str, height: int, width: int) -> Pixels:
     except ImageTooLargeError as error:
         message = f"An image has {error.pixels:,} pixels; at most {MOST_PIXELS:,} are decoded."
         raise BenchError(Problem("images-too-large", message), EXIT_ENVIRONMENT) from error
-    grey = Image.fromarray(values if values.dtype == np.uint8 else _rescaled(values))
+    grey = Image.fromarray(_as_bytes(values))
     if grey.size != (width, height):
         grey = grey.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(grey)
@@ -187,6 +187,9 @@ def _has_jpeg_end(data: bytes) -> bool:
     return False
 
 
-def _rescaled(values: npt.NDArray[np.float64]) -> Pixels:
-    span = np.ptp(values) or 1.0
+def _as_bytes(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> Pixels:
+    """8-bit values as they are, others scaled by their own range."""
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8, copy=False)
+    span = float(np.ptp(values)) or 1.0
     return ((values - values.min()) * (255 / span)).astype(np.uint8)

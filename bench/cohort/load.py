@@ -177,7 +177,7 @@ def _count(count: int, noun: str) -> str:
 def _image_ids(column: pd.Series[str], path: Path, problems: list[Problem]) -> Strings:
     values = column.str.strip().to_numpy(dtype=object)
     ids = ["" if is_blank(value) else value for value in values]
-    _require_ids(ids, values, "image", f"{path}, column {column.name}", problems)
+    _require_ids(ids, values.tolist(), "image", f"{path}, column {column.name}", problems)
     return values
 
 
@@ -219,14 +219,14 @@ def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
     """
     patient = spec.columns.patient
     if isinstance(patient, str):
-        return column.tolist()
+        return list(column)
     pattern = re.compile(patient.pattern)
     matches = [pattern.search(text) for text in column]
     return [match.group(pattern.groups) or None if match else None for match in matches]
 
 
 def _numbers(
-    column: pd.Series[str], what: str, path: Path, problems: list[Problem]
+    column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
     """Numbers of a text column; blank is NaN, anything else is a problem."""
     text = column.where(~column.map(is_blank), "").str.strip()
@@ -234,7 +234,7 @@ def _numbers(
     wrong = ~np.isfinite(values) & (text != "").to_numpy()
     if bad := int(wrong.sum()):
         message = f"{bad} of {len(values)} values of {what} are not numbers; {_forms(text[wrong])}."
-        problems.append(Problem("cohort-value", message, where=f"{path}, column {column.name}"))
+        problems.append(Problem("cohort-value", message, f"{path}, column {column.name}", remedy))
     return values
 
 
@@ -275,7 +275,15 @@ def _target(
         return _binary(target, _contains(target.source, column), path, problems)
     words = table[target.source].str.strip().str.lower()
     labels = table[target.source].mask(words == "true", "1").mask(words == "false", "0")
-    return _binary(target, _numbers(labels, target.name, path, problems), path, problems)
+    before = len(problems)
+    values = _numbers(labels, target.name, path, problems, _LABEL_WORDS)
+    return values if len(problems) > before else _binary(target, values, path, problems)
+
+
+_LABEL_WORDS = (
+    "Write labels as 0 and 1, or True and False. Where the column holds words, name that of the positive images: "
+    '`source = { column = "...", word = "..." }`.'
+)
 
 
 def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float64]:
@@ -331,8 +339,8 @@ def _subgroups(
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
-        codes = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
-        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(codes, np.int8))
+        levels = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
+        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
     numbers = _numbers(column, spec.name, path, problems)
     if spec.name == "age" and spec.unit in {"", "years"}:
         numbers = np.where((numbers >= 0) & (numbers <= OLDEST), numbers, np.nan)

@@ -20,9 +20,10 @@ import numpy.typing as npt
 Strings = npt.NDArray[np.object_]
 
 BLANK_WORDS = frozenset(
-    "|na|n/a|n.a.|#n/a|#n/a n/a|#na|<na>|nan|-nan|1.#ind|-1.#ind|1.#qnan|-1.#qnan|nat|none|null|nil|missing|-|--|?".split(
-        "|"
-    )
+    {
+        *("", "na", "n/a", "n.a.", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "1.#ind", "-1.#ind"),
+        *("1.#qnan", "-1.#qnan", "nat", "none", "null", "nil", "missing", "-", "--", "?"),
+    }
 )
 """Words, in lower case, that pandas, R, SQL, spreadsheets and people write for a missing value."""
 
@@ -51,7 +52,7 @@ def canonical_id(text: str) -> str:
 
 
 def canonical_value(text: str) -> str:
-    """One text for a value that files write differently: ``1``, ``1.0``, ``True``; ``0``, ``0.0``, ``False``."""
+    """One text for a value that files write differently, such as ``1``, ``1.0`` and ``True``."""
     text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):
         return whole[1]
@@ -130,11 +131,9 @@ def similar_ids(patients: Strings) -> SimilarIds:
 
     return SimilarIds(
         groups=tuple(map(tuple, groups)),
-        case=sum(
-            len({_plain(p) for p in group}) > len({_plain(p).casefold() for p in group}) for group in groups
-        ),
+        case=differ(lambda patient: _LEADING_ZEROS.sub("", _plain(patient))),
         zeros=differ(lambda patient: _plain(patient).casefold()),
-        unicode=sum(len({_plain(p) for p in group}) < len(group) for group in groups),
+        unicode=differ(lambda patient: _LEADING_ZEROS.sub("", patient.casefold())),
     )
 
 

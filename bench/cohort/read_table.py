@@ -156,8 +156,9 @@ def _kind(data: bytes) -> tuple[str, str] | None:
     for magic, kind in _KINDS.items():
         if start.startswith(magic) and (binary or not magic.isalnum()):  # ORC may be the name of a column
             return kind
-    if sample[1::2].count(0) > len(sample) // 4 or sample[::2].count(0) > len(sample) // 4:
-        return "UTF-16 text without a byte order mark", _UTF8.format("UTF-16LE")
+    for high, encoding in ((sample[1::2], "UTF-16LE"), (sample[::2], "UTF-16BE")):
+        if high.count(0) > len(sample) // 4:
+            return "UTF-16 text without a byte order mark", _UTF8.format(encoding)
     return None
 
 
