@@ -176,6 +176,8 @@ def label_agreement(cohort: Cohort) -> tuple[LabelAgreement, ...]:
 def _compare(cohort: Cohort, rule: LabelRule) -> LabelAgreement:
     released = cohort.targets[rule.target]
     labelled = ~np.isnan(released)
+    if rule.any_of:
+        labelled &= ~np.isnan(cohort.male)  # without a sex no threshold applies
     positive = released == 1
     expected = _apply(cohort, rule)
     return LabelAgreement(
@@ -191,11 +193,9 @@ def _apply(cohort: Cohort, rule: LabelRule) -> npt.NDArray[np.bool_]:
     expected = np.zeros(len(cohort), bool)
     for target in rule.or_targets:
         expected |= cohort.targets[target] == 1
-    if rule.any_of:
-        male = (cohort.table[cohort.spec.columns.inputs["sex"]].str.strip() == "M").to_numpy()
     for threshold in rule.any_of:
         measured = pd.to_numeric(cohort.table[threshold.column], errors="coerce").to_numpy(np.float64)
-        expected |= measured > np.where(male, threshold.male, threshold.female)
+        expected |= measured > np.where(cohort.male == 1, threshold.male, threshold.female)
     return expected
 
 

@@ -161,7 +161,7 @@ def audit_labels(cohort: Cohort) -> list[Problem]:
         if isinstance(target.source, Contains):
             problems += _near_words(cohort, target, target.source)
     problems += [p for target in cohort.spec.continuous_targets for p in _nothing_plausible(cohort, target)]
-    problems += _ages(cohort)
+    problems += _ages(cohort) + _sexes(cohort)
     return problems + _subgroups(cohort)
 
 
@@ -277,6 +277,20 @@ def _ages(cohort: Cohort) -> list[Problem]:
             )
             problems.append(Problem("age-implausible", message, f"column {column}", severity="warning"))
     return problems
+
+
+def _sexes(cohort: Cohort) -> list[Problem]:
+    column = cohort.spec.columns.inputs.get("sex")
+    if column is None:
+        return []
+    other = np.isnan(cohort.male) & ~cohort.table[column].map(is_blank).to_numpy(np.bool_)
+    if not (count := int(other.sum())):
+        return []
+    message = (
+        f"{count:,} of {len(cohort):,} values of the input sex are not M, F, Male or Female: label rules "
+        "leave these rows out, and models that take the sex cannot use them."
+    )
+    return [Problem("sex-values", message, f"column {column}", severity="warning")]
 
 
 def _subgroups(cohort: Cohort) -> list[Problem]:

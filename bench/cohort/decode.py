@@ -192,4 +192,5 @@ def _as_bytes(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> Pixels
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
     span = float(np.ptp(values)) or 1.0
-    return ((values - values.min()) * (255 / span)).astype(np.uint8)
+    scaled: Pixels = ((values - values.min()) * (255 / span)).astype(np.uint8)
+    return scaled

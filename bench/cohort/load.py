@@ -281,8 +281,8 @@ def _target(
 
 
 _LABEL_WORDS = (
-    "Write labels as 0 and 1, or True and False. Where the column holds words, name that of the positive images: "
-    '`source = { column = "...", word = "..." }`.'
+    "Write labels as 0 and 1, or True and False. Where the column holds words, name that of the positive "
+    'images: `source = { column = "...", word = "..." }`.'
 )
 
 

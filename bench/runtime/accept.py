@@ -15,7 +15,7 @@ from bench.onnx.file import require_onnx
 from bench.runtime.predict import Progress, predict
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
-from bench.submission.accept import Accepted, refuse_reported, refuse_unknown_inputs, stamp
+from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.check_predictions import covered_rows, judge
 from bench.submission.manifest import MANIFEST, Manifest
 from bench.submission.packed import pack
@@ -36,7 +36,6 @@ def accept_model(
             predictions are by five models (``manifest-invalid``).
     """
     refuse_reported(manifest, manifest_file)
-    refuse_unknown_inputs(manifest, cohort.spec, manifest_file)
     if manifest.track == "cv5":
         message = 'track: "cv5" asks for predictions by five models, each of its own fold; this is one model.'
         raise BenchError(Problem("manifest-invalid", message, where=manifest_file))

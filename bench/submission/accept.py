@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.spec import CohortSpec
-from bench.errors import BenchError, Problem, did_you_mean
+from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.submission.check_predictions import ImageSet, Values, load_predictions
 from bench.submission.manifest import MANIFEST, Manifest
@@ -78,7 +77,6 @@ def accept_predictions(
         BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
     """
     refuse_reported(manifest, manifest_file)
-    refuse_unknown_inputs(manifest, cohort.spec, manifest_file)
     found = load_predictions(path, cohort, scores=manifest.scores, covered=manifest.track)
     packed = pack(found.values, stamp(cohort, manifest.track, sha256_file(path)))
     return Accepted(manifest, packed, found.values, found.remarks)
@@ -105,25 +103,6 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
     if manifest.kind == "reported":
         message = 'kind: a "reported" entry holds published numbers only, no predictions.'
         raise BenchError(Problem("manifest-invalid", message, where))
-
-
-OTHER_INPUTS = ("image", "none", "not stated")
-"""What an entry may say that it sees beside the inputs of its cohort."""
-
-
-def refuse_unknown_inputs(manifest: Manifest, spec: CohortSpec, where: str) -> None:
-    """Refuses inputs that the cohort does not have (``manifest-invalid``), with the nearest that it has."""
-    known = (*OTHER_INPUTS, *spec.columns.inputs)
-    unknown = [name for name in manifest.inputs if name not in known]
-    if not unknown:
-        return
-    meant = did_you_mean(unknown[0], known)
-    message = (
-        f"inputs: cohort {spec.id} has no input {', '.join(map(repr, unknown))}.{meant} "
-        f"Known are {', '.join(known)}."
-    )
-    remedy = "Name what the model sees: `image` for the X-ray, or inputs of the cohort's spec."
-    raise BenchError(Problem("manifest-invalid", message, where, remedy))
 
 
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:

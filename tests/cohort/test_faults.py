@@ -456,6 +456,22 @@ FAULTS: dict[str, Fault] = {
         "as the column writes them",
         "warning",
     ),
+    "codes for the sex": Fault(
+        cells("sex", lambda v: {"F": "2", "M": "1"}[v]),
+        "sex-values",
+        "180 of 180 values of the input sex are not M, F, Male or Female",
+        "column sex",
+        "Write M and F",
+        "warning",
+    ),
+    "another language for the sex": Fault(
+        cells("sex", lambda _: "weiblich", 9),
+        "sex-values",
+        "9 of 180 values of the input sex",
+        "column sex",
+        "Write M and F",
+        "warning",
+    ),
     "one subgroup word": Fault(
         cells("sex", lambda v: {"F": "W", "M": "M"}[v]),
         "subgroup-empty",
