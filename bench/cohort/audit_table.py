@@ -212,25 +212,35 @@ def _word_remedy(cohort: Cohort, source: Contains) -> str:
     for text, count in lists.items():
         for word in _split_by_any(text):
             words[word] += count
-    near = nearest(source.word, words)
-    if source.word in words:
+    near = [source.word] if source.word in words else nearest(source.word, words)
+    separators = _separators(lists, near[0]) if near else ""
+    behind = near and not any(near[0] in list_words(text, source) for text in lists)
+    remedy = "" if source.word in near else f"Did you mean {' or '.join(map(repr, near))}? "
+    if behind:
         return (
-            f"The word stands in lists with another separator than {source.separator!r}: set `separator` of "
-            f"the target to one of {_separators(lists, source.word)}."
+            f"{remedy}The lists have another separator than {source.separator!r}: set `separator` of the "
+            f"target to one of {separators}."
         )
     if near:
-        return f"Did you mean {' or '.join(map(repr, near))}? Write the word as the lists do."
+        return f"{remedy}Write the word as the lists do."
     known = ", ".join(repr(word[:40]) for word, _ in words.most_common(MOST_WORDS))
     return f"Write the word as the lists do. Their most frequent words are {known or 'none'}."
 
 
 def _split_by_any(text: str) -> set[str]:
-    """Words of a list by any usual separator, without brackets and quotes."""
-    return {word.strip("[] '\"") for word in re.split(f"[{re.escape(SEPARATORS)}]", text)} - {""}
+    """Words of a list by any usual separator or by blanks, without brackets and quotes."""
+    listed = re.split(f"[{re.escape(SEPARATORS)}]", text)
+    parts = {*listed, *(word for part in listed for word in part.split())}
+    return {word.strip("[] '\"") for word in parts} - {""}
 
 
 def _separators(lists: Counter[str], word: str) -> str:
-    found = {c for text in lists if word in _split_by_any(text) for c in SEPARATORS if c in text}
+    found = {
+        c
+        for text in lists
+        for c in (*SEPARATORS, " ")
+        if c in text.strip() and word in {part.strip("[] '\"") for part in text.split(c)}
+    }
     return " ".join(map(repr, sorted(found)))
 
 
@@ -246,7 +256,7 @@ def _near_words(cohort: Cohort, target: BinaryTarget, source: Contains) -> list[
             continue
         if folded in {word.casefold() for word in words}:
             case += count
-        elif source.word in _split_by_any(text):
+        elif source.word in {part.strip() for part in re.split(f"[{re.escape(SEPARATORS)}]", text)}:
             other += count
     if not case + other:
         return []
@@ -300,6 +310,10 @@ def _subgroups(cohort: Cohort) -> list[Problem]:
         outside = subgroups.codes < 0
         texts = cohort.table[spec.column]
         others = Counter(word for word in texts[outside].str.strip().tolist() if not is_blank(word))
+        if not others and outside.all():
+            message = f"All {len(texts):,} cells are blank: every subgroup of {spec.name} is empty."
+            problems.append(Problem("subgroup-empty", message, where, severity="warning"))
+            continue
         empty = sorted(set(range(len(subgroups.levels))) - set(subgroups.codes.tolist()))
         if not others or not empty or (not isinstance(spec, ValueSubgroups) and (~outside).any()):
             continue

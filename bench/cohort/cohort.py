@@ -79,7 +79,7 @@ class Cohort:
         if "sex" not in self.spec.columns.inputs:
             return np.full(len(self), np.nan)
         words = self.table[self.spec.columns.inputs["sex"]].str.strip().str.lower()
-        return words.map(SEXES).to_numpy(np.float64)
+        return np.asarray(words.map(SEXES), np.float64)
 
     @cached_property
     def image_ids(self) -> pa.StringArray:

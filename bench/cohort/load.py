@@ -253,14 +253,14 @@ def age_columns(spec: CohortSpec) -> list[str]:
     return sorted({*bands, *([spec.columns.inputs["age"]] if "age" in spec.columns.inputs else [])})
 
 
-_DICOM_AGE = re.compile(r"(\d{3})([DWMY])")
+_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])", re.ASCII | re.IGNORECASE)
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
 def _age_in_years(text: str) -> str:
     """An age of the DICOM form (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) in years."""
     match = _DICOM_AGE.fullmatch(text.strip())
-    return f"{int(match[1]) / _PER_YEAR[match[2]]:.6g}" if match else text
+    return f"{int(match[1]) / _PER_YEAR[match[2].upper()]:.6g}" if match else text
 
 
 def _target(

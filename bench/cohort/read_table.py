@@ -62,6 +62,9 @@ _KINDS: dict[bytes, tuple[str, str]] = {
     ),
     b"{": ("JSON", _EXPORT),
     b"[": ("JSON", _EXPORT),
+    b"<stata_dta": ("a Stata file", _EXPORT),
+    b"$FL2": ("an SPSS file", _EXPORT),
+    b"Rar!": ("a rar archive", _UNPACK),
     b"<": ("HTML or XML, perhaps the page of a login", "Download the file again, logged in."),
 }
 """First bytes of what tables are mistaken for, longest first where one begins with another: kind, remedy."""
@@ -127,10 +130,10 @@ Column = tuple[str, pa.ChunkedArray]
 
 
 def _csv(data: bytes, path: Path) -> list[Column]:
-    if kind := _kind(data):
-        raise _refused(path, f"It is {kind[0]}, not CSV or Parquet.", kind[1])
     if data.startswith(_GZIP):
         raise _refused(path, "It is compressed twice (gzip in gzip).", "Unpack it once.")
+    if kind := _kind(data):
+        raise _refused(path, f"It is {kind[0]}, not CSV or Parquet.", kind[1])
     text = _utf8(data, path)
     if text.startswith("sep="):
         raise _refused(
@@ -156,10 +159,13 @@ def _kind(data: bytes) -> tuple[str, str] | None:
     for magic, kind in _KINDS.items():
         if start.startswith(magic) and (binary or not magic.isalnum()):  # ORC may be the name of a column
             return kind
-    for high, encoding in ((sample[1::2], "UTF-16LE"), (sample[::2], "UTF-16BE")):
-        if high.count(0) > len(sample) // 4:
+    if data[257:262] == b"ustar":
+        return "a tar archive", _UNPACK
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    for low, high, encoding in ((first, second, "UTF-16LE"), (second, first, "UTF-16BE")):
+        if low < len(sample) // 20 and high > len(sample) // 4:
             return "UTF-16 text without a byte order mark", _UTF8.format(encoding)
-    return None
+    return ("a binary file", _EXPORT) if 0 in sample else None
 
 
 def _utf8(data: bytes, path: Path) -> str:
@@ -170,7 +176,7 @@ def _utf8(data: bytes, path: Path) -> str:
         message = f"Line {line:,} is not UTF-8 text: {error.reason}."
         if any(byte < 9 for byte in data):
             raise _refused(path, f"{message} It is a binary file.", _EXPORT) from error
-        message += " It looks like Windows-1252 (Latin-1), as spreadsheet programs write."
+        message += " It looks like Windows-1252 (Latin-1) or another old encoding of spreadsheet programs."
         raise _refused(path, message, _UTF8.format("WINDOWS-1252")) from error
 
 

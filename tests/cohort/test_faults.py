@@ -348,10 +348,16 @@ FAULTS: dict[str, Fault] = {
         f"lists by {separator!r}": no_image_is_positive(
             labels(f"Cardiomegaly{separator}Edema", "No Finding"),
             word("Cardiomegaly"),
-            f"one of {separator!r}",
+            f"one of {(separator.strip(' ') or ' ')!r}",
         )
-        for separator in (";", ",", "/", "+", "&")
+        for separator in (";", ",", "/", "+", "&", " ", "; ", "\n")
     },
+    "word in another case, lists by another separator": no_image_is_positive(
+        labels("cardiomegaly;Edema", "No Finding"),
+        word("Cardiomegaly"),
+        "Did you mean 'cardiomegaly'? The lists have another separator than '|': set `separator` of the "
+        "target to one of ';'",
+    ),
     "list text with another separator": no_image_is_positive(
         labels("['edema', 'mass']", "['normal']"), word("edema"), "one of ','"
     ),
@@ -472,6 +478,14 @@ FAULTS: dict[str, Fault] = {
         "Write M and F",
         "warning",
     ),
+    "blank subgroups": Fault(
+        cells("sex", lambda _: "NA"),
+        "subgroup-empty",
+        "All 180 cells are blank",
+        "subgroups sex, column sex",
+        "as the column has them",
+        "warning",
+    ),
     "one subgroup word": Fault(
         cells("sex", lambda v: {"F": "W", "M": "M"}[v]),
         "subgroup-empty",
@@ -588,6 +602,13 @@ FAULTS: dict[str, Fault] = {
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
         "Git LFS pointer",
         "git lfs pull",
+    ),
+    "tar": kind(b"t.csv" + bytes(252) + b"ustar" + bytes(300), "It is a tar archive", "Unpack it"),
+    "Stata": kind(b"<stata_dta><header>" + bytes(50), "It is a Stata file", "Export the table"),
+    "rar": kind(b"Rar!\x1a\x07" + bytes(50), "It is a rar archive", "Unpack it"),
+    "R data": kind(b"X\n\0\0\0\x02" + b"abc" * 50, "It is a binary file", "Export the table"),
+    "Shift-JIS": kind(
+        csv(good().assign(note="\u80f8\u90e8")).decode().encode("shift-jis"), "Line 2 is not UTF-8", "iconv"
     ),
     "sep= line": kind(b"sep=,\n" + csv(good()), "Its first line is `sep=`", "Remove this line"),
     "empty": kind(b"\n\n", "It is empty", "Open the table"),
@@ -816,7 +837,7 @@ def test_lists_written_as_text_are_read(lists: tuple[str, str], tmp_path: Path) 
 
 
 def test_ages_of_the_dicom_form_are_years(tmp_path: Path) -> None:
-    ages = ["058Y", "011M", "003W", "020D", "039Y", "040Y"]
+    ages = ["058Y", "011M", "003W", "020D", "39Y", "040y"]
     table = good().assign(age=ages + good()["age"].tolist()[6:])
     cohort = loaded(tmp_path, table)
     years = [float(age) for age in cohort.table["age"][:6]]
@@ -967,11 +988,27 @@ def png_of(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def png() -> bytes:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(jpeg())).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def gif() -> bytes:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(jpeg())).save(stream, "GIF")
+    return stream.getvalue()
+
+
+def zero_tail(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
+
+
 WITH_NAN = np.ones((16, 16), np.float32)
 WITH_NAN[3, 4] = np.nan
 IMAGE_FAULTS: dict[str, tuple[bytes, str, str]] = {
     "JPEG whose second half is zeros": (
-        jpeg()[: len(jpeg()) // 2] + bytes(len(jpeg()) - len(jpeg()) // 2),
+        zero_tail(jpeg()),
         "images-damaged",
         "1 end before the image does",
     ),
@@ -1000,6 +1037,9 @@ IMAGE_FAULTS: dict[str, tuple[bytes, str, str]] = {
         "the largest 400,000,000",
     ),
     "bomb above Pillow's limit": (png_of(10_000, 12_000), "images-too-large", "the largest 120,000,000"),
+    "PNG whose second half is zeros": (zero_tail(png()), "images-damaged", "1 of 6 images"),
+    "PNG cut in half": (png()[: len(png()) // 2], "images-damaged", "1 of 6 images"),
+    "GIF bomb": (b"GIF89a\xff\xff\xff\xff" + gif()[10:], "images-too-large", "the largest 4,294,836,225"),
     "text": (b"no image", "images-damaged", "1 cannot be decoded"),
 }
 
