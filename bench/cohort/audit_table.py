@@ -113,7 +113,7 @@ def _several_forms(cohort: Cohort) -> list[Problem]:
     """Warn of patients whose id is written in more than one way, which all have one canonical text."""
     texts = patient_texts(cohort.spec, cohort.table[patient_column(cohort.spec)])
     forms: dict[str, set[str]] = defaultdict(set)
-    for patient, text in zip(cohort.patients.tolist(), texts, strict=True):
+    for patient, text in set(zip(cohort.patients.tolist(), texts, strict=True)):
         forms[patient].add(text or "")
     several = [patient for patient, written in forms.items() if len(written) > 1]
     if not several:
@@ -126,11 +126,11 @@ def _several_forms(cohort: Cohort) -> list[Problem]:
 
 
 def _rounded(cohort: Cohort) -> list[Problem]:
-    texts = patient_texts(cohort.spec, cohort.table[patient_column(cohort.spec)])
-    if not (rounded := sum(is_rounded(text or "") for text in texts)):
+    texts = Counter(patient_texts(cohort.spec, cohort.table[patient_column(cohort.spec)]))
+    if not (rounded := sum(count for text, count in texts.items() if is_rounded(text or ""))):
         return []
     message = (
-        f"{rounded:,} of {len(texts):,} patient ids are numbers that lost digits (scientific notation, or "
+        f"{rounded:,} of {texts.total():,} patient ids are numbers that lost digits (scientific notation, or "
         "beyond 2^53 in a floating-point column). Different people may have one id, and one person two."
     )
     return [Problem("patient-ids-rounded", message, _where(cohort))]
@@ -202,7 +202,9 @@ def _one_class(cohort: Cohort, target: BinaryTarget) -> list[Problem]:
 
 
 def _lists(cohort: Cohort, source: Contains) -> Counter[str]:
-    return Counter(text for text in cohort.table[source.column].tolist() if not is_blank(text))
+    """Each list of a column that is not blank, with its rows."""
+    counts = cohort.table[source.column].value_counts()
+    return Counter({text: int(count) for text, count in counts.items() if not is_blank(text)})
 
 
 def _word_remedy(cohort: Cohort, source: Contains) -> str:
@@ -293,8 +295,8 @@ def _sexes(cohort: Cohort) -> list[Problem]:
     column = cohort.spec.columns.inputs.get("sex")
     if column is None:
         return []
-    other = np.isnan(cohort.male) & ~cohort.table[column].map(is_blank).to_numpy(np.bool_)
-    if not (count := int(other.sum())):
+    others = cohort.table[column][np.isnan(cohort.male)].value_counts()
+    if not (count := sum(int(rows) for word, rows in others.items() if not is_blank(word))):
         return []
     message = (
         f"{count:,} of {len(cohort):,} values of the input sex are not M, F, Male or Female: label rules "

@@ -200,7 +200,8 @@ def _patients(spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[
         pattern = spec.columns.patient.pattern
         message = f"{failed} of {len(texts)} rows do not match the patient pattern {pattern!r}."
         problems.append(Problem("cohort-patient-pattern", message, where))
-    ids = [canonical_id(text or "") for text in texts]
+    canonical = {text: canonical_id(text or "") for text in set(texts)}
+    ids = [canonical[text] for text in texts]
     matched = [k for k, text in enumerate(texts) if text is not None]
     _require_ids([ids[k] for k in matched], [texts[k] or "" for k in matched], "patient", where, problems)
     return np.array(ids, dtype=object)
@@ -219,9 +220,9 @@ def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
     """
     patient = spec.columns.patient
     if isinstance(patient, str):
-        return list(column)
+        return list(column.to_numpy(dtype=object))
     pattern = re.compile(patient.pattern)
-    matches = [pattern.search(text) for text in column]
+    matches = [pattern.search(text) for text in column.to_numpy(dtype=object)]
     return [match.group(pattern.groups) or None if match else None for match in matches]
 
 
@@ -229,7 +230,8 @@ def _numbers(
     column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
     """Numbers of a text column; blank is NaN, anything else is a problem."""
-    text = column.where(~column.map(is_blank), "").str.strip()
+    codes, words = pd.factorize(column.str.strip())  # blanks of few distinct texts, not of every row
+    text = pd.Series(np.array(["" if is_blank(word) else word for word in words], object)[codes], dtype=str)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = ~np.isfinite(values) & (text != "").to_numpy()
     if bad := int(wrong.sum()):
