@@ -204,7 +204,13 @@ def _one_class(cohort: Cohort, target: BinaryTarget) -> list[Problem]:
 def _lists(cohort: Cohort, source: Contains) -> Counter[str]:
     """Each list of a column that is not blank, with its rows."""
     counts = cohort.table[source.column].value_counts()
-    return Counter({text: int(count) for text, count in counts.items() if not is_blank(text)})
+    return Counter(
+        {
+            text: int(count)
+            for text, count in zip(counts.index.tolist(), counts.tolist(), strict=True)
+            if not is_blank(text)
+        }
+    )
 
 
 def _word_remedy(cohort: Cohort, source: Contains) -> str:
@@ -233,7 +239,7 @@ def _split_by_any(text: str) -> set[str]:
     """Words of a list by any usual separator or by blanks, without brackets and quotes."""
     listed = re.split(f"[{re.escape(SEPARATORS)}]", text)
     parts = {*listed, *(word for part in listed for word in part.split())}
-    return {word.strip("[] '\"") for word in parts} - {""}
+    return {word.strip("[]{} '\"") for word in parts} - {""}
 
 
 def _separators(lists: Counter[str], word: str) -> str:
@@ -241,7 +247,7 @@ def _separators(lists: Counter[str], word: str) -> str:
         c
         for text in lists
         for c in (*SEPARATORS, " ")
-        if c in text.strip() and word in {part.strip("[] '\"") for part in text.split(c)}
+        if c in text.strip() and word in {part.strip("[]{} '\"") for part in text.split(c)}
     }
     return " ".join(map(repr, sorted(found)))
 
@@ -295,8 +301,9 @@ def _sexes(cohort: Cohort) -> list[Problem]:
     column = cohort.spec.columns.inputs.get("sex")
     if column is None:
         return []
-    others = cohort.table[column][np.isnan(cohort.male)].value_counts()
-    if not (count := sum(int(rows) for word, rows in others.items() if not is_blank(word))):
+    words = cohort.table[column][np.isnan(cohort.male)].tolist()
+    others = [word for word in words if not is_blank(word)]
+    if not (count := len(others)):
         return []
     message = (
         f"{count:,} of {len(cohort):,} values of the input sex are not M, F, Male or Female: label rules "

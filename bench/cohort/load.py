@@ -301,7 +301,7 @@ def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float6
 def list_words(text: str, source: Contains) -> set[str]:
     """The words of a separated list, also without brackets and quotes: those of ``['edema', 'mass']``."""
     words = {word.strip() for word in text.split(source.separator)}
-    return words | {word.strip("[] '\"") for word in words}
+    return words | {word.strip("[]{} '\"") for word in words}
 
 
 def _binary(

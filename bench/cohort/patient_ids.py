@@ -30,9 +30,15 @@ BLANK_WORDS = frozenset(
 LARGEST_EXACT = 2**53
 """Largest whole number up to which a float64 holds every whole number."""
 
+NO_IDS = BLANK_WORDS | {"unknown", "undefined", "anonymous", "anonymized", "anonymised"}
+"""Words that people write where a patient has no id; images under one of them may be of many people."""
+
+QUOTES = frozenset("'\"`\u2018\u2019\u201c\u201d")
+
 _PRINTED_BYTES = re.compile(r"""b(['"])(.*)\1""", re.DOTALL)
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,400})\.0*", re.ASCII)
 _ROUNDED = re.compile(r"-?\d(\.\d+)?[eE]\+\d+", re.ASCII)
+_FINAL_ZEROS = re.compile(r"(?<=\d)[.,]0{1,2}$", re.ASCII)
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)", re.ASCII)
 
 
@@ -48,7 +54,7 @@ def canonical_id(text: str) -> str:
         text = _without_invisible_ends(printed[2])
     if whole := _WHOLE_NUMBER.fullmatch(text):
         text = "0" if whole[1] == "-0" else whole[1]
-    return "" if text.lower() in BLANK_WORDS else text
+    return "" if text.lower() in NO_IDS else text
 
 
 def canonical_value(text: str) -> str:
@@ -94,26 +100,26 @@ class SimilarIds:
         groups: Ids of each group, at least two.
         case: Groups whose ids differ by upper and lower case.
         zeros: Groups whose ids differ by leading zeros.
-        unicode: Groups whose ids differ by blanks, invisible characters or compatibility forms.
+        writing: Groups whose ids differ by blanks, quotes, a final ``.0`` or Unicode compatibility forms.
     """
 
     groups: tuple[tuple[str, ...], ...]
     case: int
     zeros: int
-    unicode: int
+    writing: int
 
     def differences(self) -> str:
         """How the ids differ, with counts of groups, for messages."""
         kinds = {
             "upper and lower case": self.case,
             "leading zeros": self.zeros,
-            "blanks or Unicode forms": self.unicode,
+            "blanks, quotes, final .0 or Unicode forms": self.writing,
         }
         return ", ".join(f"{kind} ({count:,})" for kind, count in kinds.items() if count)
 
 
 def similar_ids(patients: Strings) -> SimilarIds:
-    """Find canonical ids that differ only by case, leading zeros, blanks or Unicode compatibility forms.
+    """Find canonical ids that differ only by case, leading zeros, blanks, quotes, final zeros or Unicode forms.
 
     Zeros before the digits of a number count as leading wherever the number stands: ``p007`` and ``p7``. Ids
     of one length that differ by zeros are not similar: padding changes the length.
@@ -133,15 +139,16 @@ def similar_ids(patients: Strings) -> SimilarIds:
         groups=tuple(map(tuple, groups)),
         case=differ(lambda patient: _LEADING_ZEROS.sub("", _plain(patient))),
         zeros=differ(lambda patient: _plain(patient).casefold()),
-        unicode=differ(lambda patient: _LEADING_ZEROS.sub("", patient.casefold())),
+        writing=differ(lambda patient: _LEADING_ZEROS.sub("", patient.casefold())),
     )
 
 
 def _plain(patient: str) -> str:
-    """An id in compatibility form, without blanks and invisible characters."""
-    if patient.isascii() and patient.isprintable() and " " not in patient:
-        return patient
-    return "".join(c for c in unicodedata.normalize("NFKC", patient) if not _is_invisible(c))
+    """An id in compatibility form, without blanks, invisible characters, quotes and a final ``.0``."""
+    if not patient.isalnum() or not patient.isascii():
+        text = unicodedata.normalize("NFKC", patient)
+        patient = "".join(c for c in text if c not in QUOTES and not _is_invisible(c))
+    return _FINAL_ZEROS.sub("", patient)
 
 
 def _padded_or_equal(group: list[str]) -> list[str]:

@@ -135,6 +135,7 @@ def word(word: str, **more: Any) -> dict[str, Any]:
 
 
 ALL_TEST = {"split": {"rule": "all-test"}}
+WRITING = "blanks, quotes, final .0 or Unicode forms"
 SIMILAR = ("Write each person's id in one way", "column patient")
 GERMAN = "caf\u00e9"
 
@@ -188,13 +189,17 @@ FAULTS: dict[str, Fault] = {
     ),
     "zeros and a decimal fraction": similar(every_second(lambda p: p.zfill(4) + ".0"), "leading zeros (60)"),
     "full-width digits": similar(
-        every_second(lambda p: "".join(chr(0xFF10 + int(c)) for c in p)), "blanks or Unicode forms (60)"
+        every_second(lambda p: "".join(chr(0xFF10 + int(c)) for c in p)), f"{WRITING} (60)"
     ),
-    "blanks inside": similar(
-        patients(lambda i, p: ("A " if i % 2 else "A") + p), "blanks or Unicode forms (60)"
-    ),
+    "blanks inside": similar(patients(lambda i, p: ("A " if i % 2 else "A") + p), f"{WRITING} (60)"),
     "zero-width space inside": similar(
-        patients(lambda i, p: ("A\u200b" if i % 2 else "A") + p), "blanks or Unicode forms (60)"
+        patients(lambda i, p: ("A\u200b" if i % 2 else "A") + p), f"{WRITING} (60)"
+    ),
+    "an apostrophe of spreadsheets": similar(every_second(lambda p: "'" + p), f"{WRITING} (60)"),
+    "quotes": similar(every_second(lambda p: f'"{p}"'), f"{WRITING} (60)"),
+    "a decimal comma": similar(every_second(lambda p: p + ",0"), f"{WRITING} (60)"),
+    "a final .0 behind a prefix": similar(
+        patients(lambda i, p: "P" + p + (".0" if i % 2 else "")), f"{WRITING} (60)"
     ),
     "case in one part": similar(
         patients(lambda i, p: ("P" if i % 2 else "p") + p),
@@ -284,7 +289,7 @@ FAULTS: dict[str, Fault] = {
     ),
     **{
         f"patient {text!r}": blank(text)
-        for text in ("nan", "NaN", "NA", "N/A", "None", "NULL", "<NA>", "", "  ")
+        for text in ("nan", "NaN", "NA", "N/A", "None", "NULL", "<NA>", "", "  ", "Unknown", "ANONYMOUS")
     },
     "patient that is null in Parquet": Fault(
         lambda t: pa.table(t.to_dict("list") | {"patient": [None] * 4 + t["patient"].tolist()[4:]}),
@@ -613,6 +618,9 @@ FAULTS: dict[str, Fault] = {
     "sep= line": kind(b"sep=,\n" + csv(good()), "Its first line is `sep=`", "Remove this line"),
     "empty": kind(b"\n\n", "It is empty", "Open the table"),
     "header alone": kind(csv(good().head(0)), "The table has no rows", "Export the table again"),
+    "a comment above the header": kind(
+        b"# exported\n" + csv(good()), "181 of 181 rows are longer or shorter", "The first line is the header"
+    ),
     "rows of another length": kind(
         csv(good()) + b"a,b\nc,d\n", "2 of 182 rows are longer or shorter than the header", "double quotes"
     ),
@@ -1108,7 +1116,9 @@ def test_the_largest_image_is_that_of_pillow() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_white_is_white_whatever_the_photometric_interpretation(dtype: type, tmp_path: Path) -> None:
-    ramp = np.tile(np.arange(0, 256, 16), (16, 1)).astype(dtype) * (1 if dtype == np.uint8 else 100)
+    ramp: np.ndarray[Any, Any] = np.tile(np.arange(0, 256, 16), (16, 1)).astype(dtype) * (
+        1 if dtype == np.uint8 else 100
+    )
     (tmp_path / "black.tif").write_bytes(tiff(ramp, photometric=1))
     (tmp_path / "white.tif").write_bytes(tiff(ramp.max() - ramp, photometric=0))
     black = read_grey(tmp_path / "black.tif", 16, 16)
