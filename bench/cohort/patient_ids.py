@@ -119,7 +119,7 @@ class SimilarIds:
 
 
 def similar_ids(patients: Strings) -> SimilarIds:
-    """Find canonical ids that differ by case, leading zeros, blanks, quotes, a final .0 or Unicode forms alone.
+    """Find canonical ids that differ by case, leading zeros, blanks, quotes, a final .0 or Unicode form.
 
     Zeros before the digits of a number count as leading wherever the number stands: ``p007`` and ``p7``. Ids
     of one length that differ by zeros are not similar: padding changes the length.
