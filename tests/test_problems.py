@@ -100,4 +100,4 @@ def test_warnings_alone_stop_nothing_and_travel_with_errors() -> None:
 def test_an_error_comes_back_whole_from_another_process() -> None:
     error = BenchError(Problem("slug-taken", "x", "here"), EXIT_ENVIRONMENT)
     back = pickle.loads(pickle.dumps(error))
-    assert (back.problems, back.exit_code, str(back)) == (error.problems, 3, "slug-taken: x")
+    assert (back.problems, back.exit_code, str(back)) == (error.problems, 3, str(error))

@@ -10,13 +10,13 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.files import SIGNIFICANT_DIGITS
 from bench.metrics.calibration import logit
 from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
+from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
 from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
 from bench.uncertainty import intervals
@@ -26,7 +26,6 @@ from bench.uncertainty.estimates import ORDER
 from bench.uncertainty.evaluate import METRICS, evaluate
 from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
 
-Floats = npt.NDArray[np.float64]
 Shares = Decision | DecisionEstimates
 SHARES = ("sensitivity", "specificity", "ppv", "npv")
 FITTED = tuple(name for name in METRICS if name not in ORDER)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from bench.choices import Track
 from bench.documents import Document
-from bench.submission.manifest import Track
 
 if TYPE_CHECKING:
     from bench.uncertainty import intervals

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
@@ -14,7 +12,6 @@ from bench.uncertainty.estimates import GAPS, ORDER, Scored, Side, side, subgrou
 from bench.uncertainty.evaluate import prepare, summarise
 
 METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
-Floats = npt.NDArray[np.float64]
 
 
 class _Parts:

@@ -13,13 +13,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.choices import Precision
 from bench.documents import Document
 from bench.environment import Fact
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
 InstabilityCode = Literal["variation", "block-spread", "trend", "clocks", "throttled", "foreign-process"]
 ParityStatus = Literal["passed", "failed", "not_checked"]
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
 class Percentile(Document):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import bench
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
 from bench.documents import read_json
@@ -15,7 +16,7 @@ from bench.errors import BenchError, Problem
 from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord, device_slug
+from bench.timing.record import BatchTiming, ProtocolRecord, Roofline, TimingRecord, device_slug
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from baselines.recalibrate import METHODS, Method, recalibrated, temperature
+from baselines.recalibrate import recalibrated, temperature
 from baselines.run import RunConfig, run_baseline
+from bench.choices import Recalibration
 from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
 from bench.submission.check_predictions import load_predictions
@@ -33,8 +34,8 @@ def test_the_temperature_is_that_of_a_logistic_fit_without_intercept():
     assert temperature(p, labels) == pytest.approx(3, rel=0.1)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_overconfidence_is_mended_and_the_ranking_kept(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_overconfidence_is_mended_and_the_ranking_kept(method: Recalibration):
     val, known = _overconfident(4000, 1)
     test, labels = _overconfident(4000, 2)
     found = recalibrated(method, val, known, test)
@@ -64,8 +65,8 @@ def test_isotonic_steps_are_the_pooled_shares():
     np.testing.assert_allclose(ends, expected[[0, -1]])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_excluded_labels_do_not_count(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_excluded_labels_do_not_count(method: Recalibration):
     val, labels = _overconfident(300, 5)
     more = np.concatenate([labels, np.full(50, np.nan)])
     test = np.linspace(0.01, 0.99, 7)
@@ -74,15 +75,15 @@ def test_excluded_labels_do_not_count(method: Method):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", tuple(Recalibration))
 @pytest.mark.parametrize("labels", [np.zeros(5), np.ones(5), np.full(5, np.nan), np.empty(0)])
-def test_without_both_classes_nothing_changes(method: Method, labels: np.ndarray):
+def test_without_both_classes_nothing_changes(method: Recalibration, labels: np.ndarray):
     test = np.array([0.0, 0.3, 1.0])
     np.testing.assert_array_equal(recalibrated(method, np.full(len(labels), 0.5), labels, test), test)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Recalibration):
     labels = np.array([0.0, 1.0, 0.0, 1.0])
     for val in (np.array([0.0, 1.0, 1.0, 0.0]), np.full(4, 0.5)):
         found = recalibrated(method, val, labels, np.array([0.0, 0.5, 1.0]))
@@ -92,15 +93,18 @@ def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Method):
 
 @pytest.mark.parametrize("track", ["holdout", "cv5"])
 def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohort, tmp_path: Path):
-    how = RunConfig(track=track, recalibrate=METHODS)  # type: ignore[arg-type]
+    how = RunConfig(track=track, recalibrate=tuple(Recalibration))  # type: ignore[arg-type]
     run = run_baseline("demographics", tiny, tmp_path / "a", how)
     plain = run_baseline("demographics", tiny, tmp_path / "b", RunConfig(track=track))  # type: ignore[arg-type]
     assert run.predictions.read_bytes() == plain.predictions.read_bytes()
     assert run.manifest.read_bytes() == plain.manifest.read_bytes()
     stem = "demographics-cv5" if track == "cv5" else "demographics"
-    assert [run.slug, *(r.slug for r in run.recalibrated)] == [stem, *(f"{stem}-{m}" for m in METHODS)]
+    assert [run.slug, *(r.slug for r in run.recalibrated)] == [
+        stem,
+        *(f"{stem}-{m}" for m in tuple(Recalibration)),
+    ]
     before = load_predictions(run.predictions, tiny, covered=track).values  # type: ignore[arg-type]
-    for method, other in zip(METHODS, run.recalibrated, strict=True):
+    for method, other in zip(tuple(Recalibration), run.recalibrated, strict=True):
         manifest = read_manifest(other.manifest)
         assert (manifest.recalibration, manifest.track, manifest.model) == (method, track, None)
         assert method in manifest.name.replace(" scaling", "").replace(" regression", "")
