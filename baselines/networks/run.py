@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from baselines.api import Result, TrainingTask, silent
+from baselines.api import Result, TrainingTask
 from baselines.describe import describe
 from baselines.networks.export import export_onnx
 from baselines.networks.heads import BinaryHead, EchoHead, Head
@@ -19,6 +19,7 @@ from baselines.networks.train import bounded_threads, fit
 from baselines.tabular.fit import require_val
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
+from bench.progress import silent
 
 MODEL = "model.onnx"
 

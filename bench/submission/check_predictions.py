@@ -25,7 +25,7 @@ from bench.submission.read_predictions import RawPredictions, read_predictions_f
 GENERIC_ID = "image_id"
 FEW_DISTINCT = 10
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
-ImageSet = Track | Literal["val"]
+ImageSet = Track | Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
 _TEMPLATES: dict[ImageSet, str] = {
     Track.HOLDOUT: "`bench template --out DIR` lists all test images.",

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from baselines.recalibrate import recalibrated, temperature
 from baselines.run import RunConfig, run_baseline
-from bench.choices import Recalibration
+from bench.choices import Recalibration, Track
 from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
 from bench.submission.check_predictions import load_predictions
@@ -60,8 +60,8 @@ def test_isotonic_steps_are_the_pooled_shares():
     val = np.sort(random.random(25))
     labels = (random.random(25) < val).astype(float)
     expected = np.clip(_pooled(labels), 1 / 27, 26 / 27)
-    np.testing.assert_allclose(recalibrated("isotonic", val, labels, val), expected, atol=1e-12)
-    ends = recalibrated("isotonic", val, labels, np.array([0.0, 1.0]))
+    np.testing.assert_allclose(recalibrated(Recalibration.ISOTONIC, val, labels, val), expected, atol=1e-12)
+    ends = recalibrated(Recalibration.ISOTONIC, val, labels, np.array([0.0, 1.0]))
     np.testing.assert_allclose(ends, expected[[0, -1]])
 
 
@@ -114,7 +114,7 @@ def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohor
 
 def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     """By hand: the same model's predictions of val, from a run whose test images they are."""
-    run = run_baseline("demographics", tiny, tmp_path, RunConfig(recalibrate=("temperature",)))
+    run = run_baseline("demographics", tiny, tmp_path, RunConfig(recalibrate=(Recalibration.TEMPERATURE,)))
     from baselines.methods.demographics import run as train
     from baselines.registry import find_baseline
     from baselines.views import make_task
@@ -126,7 +126,7 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     rows = np.concatenate([tiny.rows("test"), tiny.rows("val")])
     assert list(task.test.images) == list(tiny.images[rows])
     test, val = np.split(both, [len(tiny.rows("test"))])
-    expected = recalibrated("temperature", val, tiny.targets["large"][tiny.rows("val")], test)
+    expected = recalibrated(Recalibration.TEMPERATURE, val, tiny.targets["large"][tiny.rows("val")], test)
     found = load_predictions(run.recalibrated[0].predictions, tiny).values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
@@ -134,17 +134,19 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
 def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
     val, test = tiny.rows("val"), tiny.rows("test")
     copies = ((int(val[0]), int(test[0])),)
-    plain = run_baseline("demographics", tiny, tmp_path / "a", RunConfig(recalibrate=("isotonic",)))
+    plain = run_baseline(
+        "demographics", tiny, tmp_path / "a", RunConfig(recalibrate=(Recalibration.ISOTONIC,))
+    )
     apart = run_baseline(
-        "demographics", tiny, tmp_path / "b", RunConfig(recalibrate=("isotonic",), copies=copies)
+        "demographics", tiny, tmp_path / "b", RunConfig(recalibrate=(Recalibration.ISOTONIC,), copies=copies)
     )
     for run in (plain, *plain.recalibrated, apart, *apart.recalibrated):
         assert run.val is not None
         assert len(load_predictions(run.val, tiny, covered="val").values["large"]) == len(val)
     (other,) = apart.recalibrated
     p = load_predictions(apart.val, tiny, covered="val").values["large"]
-    expected = recalibrated("isotonic", p[1:], tiny.targets["large"][val[1:]], p)
+    expected = recalibrated(Recalibration.ISOTONIC, p[1:], tiny.targets["large"][val[1:]], p)
     found = load_predictions(other.val, tiny, covered="val").values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track="cv5"))
+    cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track=Track.CV5))
     assert cv5.val is None
