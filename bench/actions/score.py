@@ -29,7 +29,7 @@ class ScoreResult:
         synthetic: Whether the cohort is synthetic.
         scorecards: One for each scored entry, in the order in which the entries were named; every metric with
             its 95% confidence interval.
-        board: The comparisons of all scored entries of the cohort, as stored.
+        board: The comparisons of all scored entries of the cohort, with every digit.
         waiting: Slugs of entries that are not on the board since they are not scored yet.
     """
 

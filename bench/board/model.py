@@ -110,7 +110,7 @@ class Board(Document):
     )
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
 
-    def target(self, name: str, track: Track = Track.HOLDOUT) -> TargetBoard:
+    def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:
         """The board of one target.
 
         Raises:

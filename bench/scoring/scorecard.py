@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bench.choices import Track
 from bench.documents import Document
+from bench.errors import catalogue
 
 if TYPE_CHECKING:
     from bench.uncertainty import intervals
@@ -185,6 +186,13 @@ class Flag(Document):
     code: str
     message: str
     target: str = ""
+
+    @property
+    def label(self) -> str:
+        """Short words for tables: the title of the code's page, see `bench explain`."""
+        page = catalogue().get(self.code)
+        title = page.title if page else self.code.replace("-", " ")
+        return title[0].lower() + title[1:]
 
 
 class Stamp(Document):

@@ -1,5 +1,6 @@
-"""A plug-in backend: ONNX's reference implementation. It imports nothing beyond site-packages: a confined worker
-may read no more.
+"""A plug-in backend: ONNX's reference implementation.
+
+It imports from the harness and site-packages only: a confined worker may read no other code.
 """
 
 from __future__ import annotations
