@@ -32,6 +32,8 @@ class Protocol:
     parity_images: int
     limit_s: float
 
+    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # a field of timing records
+
 
 FULL = Protocol(
     name="full",

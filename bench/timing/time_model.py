@@ -32,7 +32,7 @@ from bench.runtime.worker_process import Worker, WorkerFailure, remaining
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, ProtocolRecord, Roofline, TimingRecord
+from bench.timing.record import BatchTiming, Roofline, TimingRecord
 from bench.timing.roofline import measure_roofline, with_limit
 from bench.timing.rows import BUILD_FACTS, BlockAnswer, ended_row, measured_row
 
@@ -152,7 +152,7 @@ def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofli
         "precision": job.request["precision"],
         "model_sha256": sha256_file(model),
         "harness_version": bench.__version__,
-        "protocol": ProtocolRecord(**asdict(job.protocol)),
+        "protocol": job.protocol,
         "inputs": job.inputs.kind,
         "roofline": roofline,
         "environment": environment(),

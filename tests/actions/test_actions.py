@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,14 +56,14 @@ def test_a_frame_arrays_and_a_file_are_stored_alike(
     column = elsewhere.cohort.spec.columns.image
     shuffled = good.sample(frac=1, random_state=0)
     good.to_csv(tmp_path / "p.csv", index=False, float_format="%.17g")
-    forms = {
+    forms: dict[str, Any] = {
         "file": tmp_path / "p.csv",
         "frame": shuffled,
         "indexed": shuffled.set_index(column),
         "arrays": {name: shuffled[name].to_numpy() for name in shuffled},
         "lists": {name: shuffled[name].to_list() for name in shuffled},
     }
-    common = {"workspace": elsewhere.space.root, "manifest": MANIFEST}
+    common: dict[str, Any] = {"workspace": elsewhere.space.root, "manifest": MANIFEST}
     results = {slug: bench.submit(form, slug=slug, **common) for slug, form in forms.items()}
     by_image = good.set_index(column)
     images = elsewhere.cohort.images[elsewhere.cohort.rows("test")]
