@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
-from bench.board.inputs import ScorecardSummary
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.environment import paused_garbage_collection
 from bench.errors import BenchError, Problem
-from bench.scoring.scorecard import Scorecard
+from bench.scoring.scorecard import RankInputs, Scorecard
 
 
 def read_board(
@@ -31,7 +30,7 @@ def read_board(
     space = open_workspace(workspace)
     spec = choose_spec(cohort, space)
     with paused_garbage_collection():
-        loaded = load_board(spec, space.submissions(spec.id), Scorecard if whole else ScorecardSummary)
+        loaded = load_board(spec, space.submissions(spec.id), Scorecard if whole else RankInputs)
     if loaded.board is None:
         waiting = f" Not scored yet: {', '.join(loaded.waiting)}." if loaded.waiting else ""
         raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry.{waiting}"))

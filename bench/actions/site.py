@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
-from bench.board.inputs import ScorecardOutline
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
@@ -20,6 +19,7 @@ from bench.publish.build import freeze as freeze_boards
 from bench.publish.checks.site import check_site as check_pages
 from bench.publish.deploy import publish_folder
 from bench.publish.releases import read_releases
+from bench.scoring.scorecard import BoardInputs
 from bench.submission.store import list_submissions
 from bench.workspace import Workspace
 
@@ -182,7 +182,7 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
 
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:
     specs = [choose_spec(c, space) for c in cohorts] if cohorts else _specs_with_entries(space)
-    return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
+    return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]
 
 
 def _specs_with_entries(space: Workspace) -> list[CohortSpec]:

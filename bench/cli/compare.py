@@ -31,7 +31,7 @@ def compare(
     Example: bench compare cnn-small demographics
     """
     from bench.actions.compare import compare_entries
-    from bench.publish.format import metric_label
+    from bench.board.format import metric_label
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from bench.choices import Track
-from bench.documents import Document, read_json
+from bench.documents import Document, read_json, schema_field
 from bench.files import write_json
 from bench.submission.store import Submission
 from bench.workspace import attempts_folder
@@ -32,7 +31,7 @@ class Attempt(Document):
 class Attempts(Document):
     """``_attempts/<slug>.json``."""
 
-    schema_: Literal["attempts/1"] = Field(default="attempts/1", alias="schema")
+    schema_: str = schema_field("attempts", 1)
     slug: str
     attempts: tuple[Attempt, ...]
 
