@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.choices import Track
-from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
+from bench.cli.options import CohortOption, JsonOption
 from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
@@ -43,12 +43,10 @@ def board(
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
     """
-    from bench.board.load import load_board
+    from bench.actions.board import read_board
     from bench.board.render import board_csv, board_latex, board_markdown
     from bench.board.table import board_table
-    from bench.environment import paused_garbage_collection
     from bench.errors import BenchError, Problem, did_you_mean
-    from bench.scoring.scorecard import RankInputs
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
@@ -59,13 +57,10 @@ def board(
         hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
     with reporting(as_json) as report:
-        spec = choose_spec(cohort)
-        folder = workspace().submissions(spec.id)
-        with paused_garbage_collection():
-            loaded = load_board(spec, folder, RankInputs)
+        loaded = read_board(cohort)
+        spec = loaded.spec
+        assert loaded.board is not None
         say_waiting(report, loaded.waiting, spec.id)
-        if loaded.board is None:
-            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
