@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,76 +35,30 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed.")]
 
 def workspace() -> Workspace:
     """The workspace of the current folder."""
-    from bench.workspace import find_workspace
+    from bench.actions.context import open_workspace
 
-    return find_workspace()
+    return open_workspace()
 
 
 def workspace_or_none() -> Workspace | None:
     """The workspace of the current folder, where there is one."""
-    from bench.errors import BenchError
+    from bench.actions.context import open_workspace_or_none
 
-    try:
-        return workspace()
-    except BenchError:
-        return None
+    return open_workspace_or_none()
 
 
 def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpec:
     """The spec of ``--cohort``, or the workspace's default."""
-    from bench.cohort.spec import builtin_specs, load_spec
+    from bench.actions import context
 
-    if cohort is not None:
-        return load_spec(cohort)
-    space = space or workspace()
-    default = space.cohort
-    return load_spec(default if default in builtin_specs() else str(space.root / default))
+    return context.choose_spec(cohort, space)
 
 
 def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
-    """The cohort that ``--cohort`` and ``--data`` name.
+    """The cohort that ``--cohort`` and ``--data`` name; says so where the demo cohort's table is written."""
+    from bench.actions import context
 
-    The demo cohort's table is written where it is absent from its place in the workspace: it is synthetic and
-    the same everywhere. A folder elsewhere is never made, since its path may be misspelt.
+    def writing(folder: Path) -> None:
+        typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
 
-    Raises:
-        BenchError: Outside a workspace without a folder (``cohort-missing``, exit 3), or as `load_cohort`.
-    """
-    from bench.cohort.load import load_cohort
-    from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-    from bench.workspace import DATA_VARIABLE
-
-    spec = choose_spec(cohort)
-    chosen = data or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-    if chosen is not None:
-        return load_cohort(spec, chosen)
-    try:
-        space = workspace()
-    except BenchError as error:
-        if error.problems[0].code != "workspace-missing":
-            raise
-        message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
-        remedy = (
-            f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init "
-            "DIR`) bench.toml names it."
-        )
-        problem = Problem("cohort-missing", message, str(Path.cwd()), remedy)
-        raise BenchError(problem, EXIT_ENVIRONMENT) from error
-    folder = space.data(spec.id)
-    if spec.id == "demo" and folder.resolve().is_relative_to(space.root):
-        _write_demo_table(folder)
-    return load_cohort(spec, folder)
-
-
-def _write_demo_table(folder: Path) -> None:
-    """The synthetic cohort's table where it is absent; a command that was killed over it is made up for."""
-    from bench.cohort.synthetic.write import write_demo
-    from bench.files import locked
-
-    if (folder / "metadata.csv").exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent / f".{folder.name}.lock"):
-        if not (folder / "metadata.csv").exists():
-            typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
-            write_demo(folder, images=False)
+    return context.open_cohort(cohort, data, writing_demo=writing)

@@ -21,7 +21,6 @@ from bench.cohort.audit_images import (
     NOT_FINITE,
     UNDECODABLE,
     ImageAudit,
-    Progress,
     audit_images,
 )
 from bench.cohort.audit_table import audit_labels, audit_patients
@@ -32,6 +31,7 @@ from bench.cohort.summary import SplitLock, TargetResolution, summarise, test_re
 from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem, raise_errors
 from bench.files import canonical_json, write_json
+from bench.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,8 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.decode import ImageCutShortError, ImageNotFiniteError, ImageTooLargeError, grey_values
 from bench.cohort.images import ImageFolders
 from bench.files import sha256_file
+from bench.progress import Progress
 
-Progress = Callable[[int, int], None]
 UNDECODABLE = "cannot be decoded"
 CUT_SHORT = "cut short"
 NOT_FINITE = "not finite"
