@@ -443,7 +443,9 @@ BUILT_IN = (
         value=lambda scores: functions.calibration.calibration_error(
             scores.positive, scores.score, ECE_BINS, weight=scores.weight
         ),
-        influence=lambda scores: functions.influence.calibration_error(*scores.arrays, bins=ECE_BINS),
+        influence=lambda scores: functions.influence.calibration_error(
+            scores.positive, scores.score, scores.weight, ECE_BINS
+        ),
         both_classes=False,
         replicates=Engine.SUMS,
         interval=Interval.BIAS_CORRECTED,
@@ -732,9 +734,14 @@ def views() -> dict[str, View]:
     return {view.key: view for view in VIEWS}
 
 
+def described() -> dict[str, Metric | View]:
+    """Every metric and every view by key."""
+    return {**metrics(), **views()}
+
+
 def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
-    found = metrics().get(key) or views().get(key)
+    found = described().get(key)
     return found.label if found else key.replace("_", " ")
 
 
