@@ -43,7 +43,15 @@ def accept_model(
     raise_errors(problems)
     rows = covered_rows(cohort, "holdout")
     val = cohort.rows("val")
-    both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress, remarks=problems)
+    both = predict(
+        path,
+        manifest,
+        cohort,
+        np.concatenate([rows, val]),
+        progress=progress,
+        remarks=problems,
+        independent=True,
+    )
     values = {name: column[: len(rows)] for name, column in both.items()}
     for target in cohort.spec.binary_targets:
         if target.name in values:

@@ -17,6 +17,15 @@ from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
 from bench.onnx.interface import manifest_problems
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.independence import (
+    Inputs,
+    Probes,
+    dependence,
+    joined_batches,
+    name_operator,
+    probed_rows,
+    run_probes,
+)
 from bench.runtime.inputs import image_tensor, table_inputs
 from bench.runtime.messages import ArrayDict
 from bench.runtime.outputs import Values, picks_of
@@ -70,6 +79,7 @@ def predict(
     limits: Limits | None = None,
     progress: Progress | None = None,
     remarks: list[Problem] | None = None,
+    independent: bool = False,
 ) -> dict[str, Values]:
     """Target → (n,) float64 predictions of the images `rows`, in that order.
 
@@ -84,10 +94,13 @@ def predict(
         limits: What its process may use.
         progress: Called with (images done, images in total).
         remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
+        independent: Whether to run some images again, alone, in another order and twice, and refuse a model
+            whose prediction depends on more than the image.
 
     Raises:
         BenchError: The model crashed, ran out of time or memory, failed, or gave no usable numbers; images or
-            table values are missing; or the backend is not available (exit 3).
+            table values are missing; the backend is not available (exit 3); or predictions depend on the
+            other images of the batch (``model-batch-dependent``) or on chance (``model-random``).
     """
     if errors := [p for p in manifest_problems(manifest, cohort.spec) if p.severity == "error"]:
         raise BenchError(errors)
@@ -104,8 +117,11 @@ def predict(
         "picks": [pick.plain() for pick in picks],
     }
     parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
+    probed = probed_rows(len(rows)) if independent else np.arange(0)
+    probes: Probes | None = None
+    inputs: dict[str, npt.NDArray[np.float32]] = {}
     try:
-        limit_s = limits.start_s + limits.image_s * len(rows)
+        limit_s = limits.start_s + limits.image_s * (len(rows) + 4 * len(probed))
         with Worker(WORKER, limit_s, limits.confinement(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
             ready, _ = worker.receive()
@@ -116,14 +132,43 @@ def predict(
                     parts[target].append(answered(answer, target))
                 if progress:
                     progress(sum(map(len, parts[picks[0].target])), len(rows))
+            predicted = _joined(parts, len(rows), str(onnx_path))
+            raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
+            if len(probed):
+                inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
+                stored = {target: column[probed] for target, column in predicted.items()}
+                probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
     except WorkerFailure as failure:
         raise BenchError(Problem(_CODES[failure.kind], failure.message, str(onnx_path))) from failure
-    predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
-    if odd := [target for target, column in predicted.items() if len(column) != len(rows)]:
-        message = f"The process answered another number of predictions than {len(rows):,} for {odd[0]}."
-        raise BenchError(Problem("model-crashed", message, str(onnx_path)))
-    raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
+    if probes:
+        ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
+        if found := dependence(probes, ranges, str(onnx_path)):
+            raise BenchError(name_operator(onnx_path, inputs, found, limits.memory_mb))
     return predicted
+
+
+def _joined(parts: dict[str, list[Values]], rows: int, where: str) -> dict[str, Values]:
+    """The answers of all batches as one column of `rows` values for each target."""
+    predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
+    if odd := [target for target, column in predicted.items() if len(column) != rows]:
+        message = f"The process answered another number of predictions than {rows:,} for {odd[0]}."
+        raise BenchError(Problem("model-crashed", message, where))
+    return predicted
+
+
+def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, Values]]:
+    """A function that runs one batch and waits for its predictions."""
+
+    def ask(inputs: Inputs) -> dict[str, Values]:
+        count = len(next(iter(inputs.values())))
+        worker.send({"rows": count}, inputs)
+        answer = worker.receive()[1]
+        found = {target: answered(answer, target) for target in targets}
+        if any(len(column) != count for column in found.values()):
+            raise WorkerFailure("crashed", f"The process answered another number than {count}.")
+        return found
+
+    return ask
 
 
 def answered(answer: ArrayDict, target: str) -> Values:
