@@ -137,7 +137,10 @@ def predict(
             if len(probed):
                 inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
                 stored = {target: column[probed] for target, column in predicted.items()}
-                probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
+                try:
+                    probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
+                except WorkerFailure as failure:
+                    raise _of_other_batches(failure, min(batch, len(rows)), str(onnx_path)) from failure
     except WorkerFailure as failure:
         raise BenchError(Problem(_CODES[failure.kind], failure.message, str(onnx_path))) from failure
     if probes:
@@ -154,6 +157,14 @@ def _joined(parts: dict[str, list[Values]], rows: int, where: str) -> dict[str, 
         message = f"The process answered another number of predictions than {rows:,} for {odd[0]}."
         raise BenchError(Problem("model-crashed", message, where))
     return predicted
+
+
+def _of_other_batches(failure: WorkerFailure, batch: int, where: str) -> BenchError:
+    """How a model failed that had answered batches of one size and was then given others."""
+    if failure.kind != "failed":
+        return BenchError(Problem(_CODES[failure.kind], failure.message, where))
+    message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"
+    return BenchError(Problem("model-batch", message, where))
 
 
 def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, Values]]:

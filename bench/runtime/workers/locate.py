@@ -52,9 +52,21 @@ def first_dependent(model: onnx.ModelProto, batch: Arrays, *, random: bool) -> A
 
 
 def _portions(model: onnx.ModelProto) -> Iterator[list[Any]]:
-    nodes = [node for node in model.graph.node if node.op_type != "Constant"]
+    """Nodes in their order; those that compute sizes alone are left out, since every batch has its size."""
+    fixed = {tensor.name for tensor in model.graph.initializer} | {""}
+    nodes = [node for node in model.graph.node if not _known_without_pixels(node, fixed)]
     for start in range(0, len(nodes), TENSORS_AT_A_TIME):
         yield nodes[start : start + TENSORS_AT_A_TIME]
+
+
+def _known_without_pixels(node: Any, fixed: set[str]) -> bool:
+    """Whether a node is a constant or follows from sizes; its results are then added to `fixed`."""
+    follows = node.op_type in ("Constant", "Shape", "Size") or (
+        any(node.input) and fixed.issuperset(node.input)
+    )
+    if follows:
+        fixed.update(node.output)
+    return follows
 
 
 def _results(model: onnx.ModelProto, names: list[str], runs: list[Arrays]) -> list[dict[str, Any]]:
