@@ -263,9 +263,10 @@ def _stored_tensors(model: Any) -> dict[str, Any]:
         found |= {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
         for node in graph.node:
             if node.op_type == "Constant" and node.output:
-                found |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
-                found |= {node.output[0]: a.f for a in node.attribute if a.name == "value_float"}
-                found |= {node.output[0]: a.i for a in node.attribute if a.name == "value_int"}
+                kept = {"value": "t", "value_float": "f", "value_int": "i"}
+                for attribute in node.attribute:
+                    if attribute.name in kept:
+                        found[node.output[0]] = getattr(attribute, kept[attribute.name])
     return found
 
 

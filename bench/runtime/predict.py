@@ -31,6 +31,7 @@ from bench.runtime.messages import ArrayDict
 from bench.runtime.outputs import Values, picks_of
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
+from bench.submission.check_predictions import ROUNDING_REMEDY, rounding_alone, span
 from bench.submission.manifest import Manifest, ModelInputs
 
 Progress = Callable[[int, int], None]
@@ -242,11 +243,15 @@ def _value_problems(
             problems.append(Problem("model-values", message, at))
         outside = np.isfinite(column) & ((column < 0) | (column > 1))
         if target in binary and manifest.scores == "probability" and outside.any():
-            span = f"{column[outside].min():g} to {column[outside].max():g}"
-            message = f"{int(outside.sum()):,} of {len(column):,} values lie outside [0, 1], from {span}."
+            range_ = span(column[outside])
+            message = f"{int(outside.sum()):,} of {len(column):,} values lie outside [0, 1], {range_}."
             remedy = (
-                'If the outputs are logits, say `activation = "sigmoid"` in [model]; if they are scores of '
-                'another kind, `scores = "uncalibrated"`.'
+                ROUNDING_REMEDY
+                if rounding_alone(column[outside])
+                else (
+                    'If the outputs are logits, say `activation = "sigmoid"` in [model]; if they are scores '
+                    'of another kind, `scores = "uncalibrated"`.'
+                )
             )
             problems.append(Problem("predictions-out-of-range", message, at, remedy))
     return problems
