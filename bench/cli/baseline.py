@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.app import App
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bench.cohort.cohort import Cohort
     from bench.workspace import Workspace
 
-app = typer.Typer(help="Train the baselines and submit what they predict.", no_args_is_help=True)
+app = App(help="Train the baselines and submit what they predict.", no_args_is_help=True)
 
 
 class Track(StrEnum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.app import App
 from bench.cli.options import JsonOption, choose_spec, workspace
 from bench.cli.output import file_problem, reporting, show_problem
 
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from bench.publish.build import SiteSummary
     from bench.workspace import Workspace
 
-app = typer.Typer(
-    help="Build the leaderboard's pages, check, look at and publish them.", no_args_is_help=True
-)
+app = App(help="Build the leaderboard's pages, check, look at and publish them.", no_args_is_help=True)
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; default site/public.")

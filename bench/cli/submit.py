@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace, workspace_or_none
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JsonOption,
+    choose_spec,
+    open_cohort,
+    workspace,
+    workspace_or_none,
+)
 from bench.cli.output import progress, reporting
 
 
@@ -89,16 +97,25 @@ def submit(
         raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
-    from bench.submission.accept import accept_predictions, equal_entries, find_manifest, with_val
+    from bench.submission.accept import (
+        accept_predictions,
+        equal_entries,
+        find_manifest,
+        require_file,
+        with_val,
+    )
     from bench.submission.store import check_free, check_slug, keep_model, store
 
     with reporting(as_json) as report:
         if slug:
             check_slug(slug)
+        if not (dry_run or replace):
+            check_free(workspace().submissions(choose_spec(cohort).id), slug)
+        require_file(source, "predictions-unreadable" if predictions else "model-unreadable")
+        if val:
+            require_file(val, "predictions-unreadable")
         said = find_manifest(source, manifest, slug or "dry-run")
         opened = open_cohort(cohort, data)
-        if not (dry_run or replace):
-            check_free(workspace().submissions(opened.spec.id), slug)
         if predictions:
             accepted = accept_predictions(predictions, opened, said.manifest, manifest_file=said.file)
             accepted = with_val(accepted, val, opened) if val else accepted

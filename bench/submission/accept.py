@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.cohort.cohort import Cohort
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, did_you_mean, not_there
 from bench.files import sha256_file
 from bench.submission.check_predictions import ImageSet, Values, load_predictions
 from bench.submission.manifest import MANIFEST, Manifest
@@ -52,6 +52,17 @@ class FoundManifest:
     remarks: tuple[Problem, ...] = ()
 
 
+def require_file(path: Path, code: str) -> None:
+    """Refuses a file that is not there, before anything slow is done.
+
+    Raises:
+        BenchError: A problem of code `code`, with the nearest file that is there.
+    """
+    if not path.exists():
+        message, remedy = not_there(path)
+        raise BenchError(Problem(code, message, str(path), remedy))
+
+
 def find_manifest(handed_in: Path, chosen: Path | None, slug: str) -> FoundManifest:
     """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
 
@@ -62,7 +73,7 @@ def find_manifest(handed_in: Path, chosen: Path | None, slug: str) -> FoundManif
     if chosen or beside.is_file():
         path = chosen or beside
         return FoundManifest(read_manifest(path), str(path))
-    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
+    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=(NOT_STATED,))
     message = "There is no such file: name, team, inputs and training data are not stated."
     remark = Problem("manifest-absent", message, str(beside), severity="warning")
     return FoundManifest(bare, str(beside), (remark,))
@@ -79,7 +90,8 @@ def accept_predictions(
     refuse_reported(manifest, manifest_file)
     found = load_predictions(path, cohort, scores=manifest.scores, covered=manifest.track)
     packed = pack(found.values, stamp(cohort, manifest.track, sha256_file(path)))
-    return Accepted(manifest, packed, found.values, found.remarks)
+    remarks = (*unknown_inputs(manifest, cohort, manifest_file), *found.remarks)
+    return Accepted(manifest, packed, found.values, remarks)
 
 
 def with_val(accepted: Accepted, path: Path, cohort: Cohort) -> Accepted:
@@ -103,6 +115,29 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
     if manifest.kind == "reported":
         message = 'kind: a "reported" entry holds published numbers only, no predictions.'
         raise BenchError(Problem("manifest-invalid", message, where))
+
+
+_WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
+NOT_STATED = "not stated"
+
+
+def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Problem]:
+    """A warning for inputs that are neither the image nor columns that the cohort offers as inputs."""
+    known = ("image", *cohort.spec.columns.inputs)
+    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED)]
+    if not others:
+        return []
+    hints = [
+        " Did you mean 'image'?" if name.strip().lower() in _WORDS_FOR_IMAGE else did_you_mean(name, known)
+        for name in others
+    ]
+    inputs = "1 input is" if len(others) == 1 else f"{len(others)} inputs are"
+    named = ", ".join(repr(name[:60]) for name in others[:8])
+    message = (
+        f"inputs: {inputs} not of cohort {cohort.spec.id}: {named}; "
+        f"it has {', '.join(known)}.{next(filter(None, hints), '')}"
+    )
+    return [Problem("manifest-inputs", message, where, severity="warning")]
 
 
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:
