@@ -184,3 +184,17 @@ def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
         parent.join()
     os._exit(1)
+
+
+LEAST_ADDRESS_SPACE_MB = 1280
+"""Below it the numerical libraries cannot be loaded, or wait for memory without end."""
+
+
+def address_space_limit_mb() -> int | None:
+    """The limit of this process's address space (``ulimit -v``, ``h_vmem``) in MiB; None without one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit // 2**20

@@ -9,7 +9,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bench.errors import nearest
+from bench.cli.output import memory_problem, show_problem
+from bench.errors import EXIT_ENVIRONMENT, nearest
 
 SYNONYMS: Final = {
     "version": "--version",
@@ -73,6 +74,19 @@ OPTION_SYNONYMS: Final = {
 
 class Command(TyperCommand):
     """A command whose help names kinds of values in plain words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, unless memory is too small for the libraries that it loads."""
+        problem = memory_problem()
+        if problem is None:
+            try:
+                return super().invoke(ctx)
+            except (ImportError, MemoryError) as error:  # of a library, before the command reports
+                problem = memory_problem(error)
+                if problem is None:
+                    raise
+        show_problem(problem)
+        raise typer.Exit(EXIT_ENVIRONMENT)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments and options."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PROBLEMS, BenchError, Problem
+from bench.errors import EXIT_BUG, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_PROBLEMS, BenchError, Problem
 from bench.files import PART
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
     report = Report(as_json)
     try:
         yield report
+        report.remark(_uncached())
         report.finish()
     except BenchError as error:
         report.fail(error.problems)
@@ -89,16 +90,28 @@ def reporting(as_json: bool) -> Iterator[Report]:
         message = "Interrupted; what was stored is whole, and the command can be run again."
         report.fail([Problem("command-interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OSError as error:
-        report.fail([file_problem(error)])
-        raise typer.Exit(EXIT_PROBLEMS) from None
     except (typer.Exit, typer.BadParameter):
         raise
     except Exception as error:
+        if problem := memory_problem(error):
+            report.fail([problem])
+            raise typer.Exit(EXIT_ENVIRONMENT) from None
+        if isinstance(error, OSError):
+            report.fail([file_problem(error)])
+            raise typer.Exit(EXIT_PROBLEMS) from None
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
+
+
+def _uncached() -> list[Problem]:
+    """A notice where compiled loops were used and could not be cached."""
+    kernels = sys.modules.get("bench.metrics.kernels.compiled")
+    if kernels is None or kernels.is_cached():
+        return []
+    message = "Compiled code could not be cached: neither the installation nor the home folder can be written."
+    return [Problem("compiled-uncached", message, severity="notice")]
 
 
 def emit(text: str, *, err: bool = False) -> None:
@@ -118,6 +131,28 @@ def emit(text: str, *, err: bool = False) -> None:
         )  # so that Python does not complain at its end
         if not isinstance(error, BrokenPipeError):
             raise
+
+
+_MEMORY_WORDS = ("cannot allocate", "failed to map segment", "out of memory", "can't start new thread")
+
+
+def memory_problem(error: BaseException | None = None) -> Problem | None:
+    """A problem where an error is one of memory, or there is a limit that is too low for any work.
+
+    Args:
+        error: What ended a command; None before it begins.
+    """
+    from bench.environment import LEAST_ADDRESS_SPACE_MB, address_space_limit_mb
+
+    limit = address_space_limit_mb()
+    small = limit is not None and limit < LEAST_ADDRESS_SPACE_MB
+    text = str(error).lower()
+    if not small and not isinstance(error, MemoryError) and not any(word in text for word in _MEMORY_WORDS):
+        return None
+    allowed = (
+        "The machine has no more" if limit is None else f"The process may use {limit:,} MiB of address space"
+    )
+    return Problem("memory-limit", f"Memory is too small. {allowed}.")
 
 
 def file_problem(error: OSError) -> Problem:
