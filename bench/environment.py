@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 import bench
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 Fact = str | int | float | bool | None | dict[str, str]
 
@@ -168,7 +169,11 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
     An interrupt reaches that process alone; work that has not begun is then dropped.
     """
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    except OSError as error:  # its locks are semaphores, which are files there
+        message = f"Shared memory (/dev/shm) cannot be used: {error.strerror or error}."
+        raise BenchError(Problem("shared-memory", message, "/dev/shm"), EXIT_ENVIRONMENT) from error
     try:
         yield pool
     finally:
