@@ -110,7 +110,9 @@ def _uncached() -> list[Problem]:
     kernels = sys.modules.get("bench.metrics.kernels.compiled")
     if kernels is None or kernels.is_cached():
         return []
-    message = "Compiled code could not be cached: neither the installation nor the home folder can be written."
+    message = (
+        "Compiled code could not be cached: neither the installation nor the home folder can be written."
+    )
     return [Problem("compiled-uncached", message, severity="notice")]
 
 

@@ -294,8 +294,8 @@ def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
         "Decode the ids: they are written as Python's bytes, b'…'.": lambda s: (
             s[2:-1] if s[:2] in ("b'", 'b"') and s[-1:] in ("'", '"') else s
         ),
-        "Remove the file ending from the ids.": lambda s: PurePosixPath(s).stem,
         "Remove the decimals `.0` from the ids: they are text, not numbers.": lambda s: s.removesuffix(".0"),
+        "Remove the file ending from the ids.": lambda s: PurePosixPath(s).stem,
         **{f"Add the file ending {end} to the ids.": ("{}" + end).format for end in endings},
     }
     for end in endings:
@@ -479,8 +479,7 @@ def _judge_truth(target: ContinuousTarget, values: Values, measured: Values, whe
         return []
     equal = 0
     for factor in _UNIT_FACTORS:
-        for digits in range(8):
-            truth = np.round(y * factor, digits)
+        for truth in (y * factor, *(np.round(y * factor, digits) for digits in range(5))):
             if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
                 equal = max(equal, int(np.isclose(v, truth, rtol=1e-6, atol=1e-9).sum()))
     if equal < TRUTH_SHARE * len(y):
