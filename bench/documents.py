@@ -53,23 +53,22 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
 def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
     """Faults between keys of one table, which pydantic looks for only where each key alone is right.
 
-    They are looked for in the document without its faulty keys.
+    They are looked for in the document without its unknown keys. A faulty key is never taken away: that
+    would make contradictions that are not there.
     """
-    further: list[Any] = []
-    for depth in (None, 1):  # without the faulty keys alone, then without the tables that lack a key
-        pruned = copy.deepcopy(data)
-        for fault in faults:
-            *path, last = fault["loc"][:depth] or ("",)
-            table = _value(pruned, tuple(path))
-            if isinstance(table, dict):
-                table.pop(last, None)
-        try:
-            model.model_validate(pruned, strict=strict)
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
-            further += [fault for fault in found if fault["type"] == "value_error"]
-    known = {(fault["loc"], fault["msg"]) for fault in faults}
-    return list({(f["loc"], f["msg"]): f for f in further if (f["loc"], f["msg"]) not in known}.values())
+    pruned = copy.deepcopy(data)
+    for fault in faults:
+        *path, last = fault["loc"] or ("",)
+        table = _value(pruned, tuple(path))
+        if fault["type"] == "extra_forbidden" and isinstance(table, dict):
+            table.pop(last, None)
+    try:
+        model.model_validate(pruned, strict=strict)
+    except ValidationError as error:
+        known = {(fault["loc"], fault["msg"]) for fault in faults}
+        found = error.errors(include_url=False, include_input=False)
+        return [f for f in found if f["type"] == "value_error" and (f["loc"], f["msg"]) not in known]
+    return []
 
 
 def _said(model: type[BaseModel], data: Any, fault: Any) -> str:

@@ -96,12 +96,15 @@ def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFES
 def _shape(value: Any) -> Shape | None:
     """Sizes of a declared tensor, None for a free one; None where not even the rank is declared.
 
-    Older converters write a size of -1 or 0 where a size is free.
+    Older converters write a size of -1 where a size is free.
     """
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    return tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim)
+    return tuple(
+        d.dim_value if d.WhichOneof("value") == "dim_value" and d.dim_value >= 0 else None
+        for d in tensor.shape.dim
+    )
 
 
 def _shown(shape: Shape) -> str:
