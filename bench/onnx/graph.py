@@ -258,7 +258,7 @@ def _inside(node: Any) -> Iterator[Any]:
 
 def _stored_tensors(model: Any) -> dict[str, Any]:
     """Tensors that the file stores by name: weights and constants."""
-    found = {}
+    found: dict[str, Any] = {}
     for graph in _graphs(model):
         found |= {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
         for node in graph.node:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numba
 import pytest
 
 from bench.cli.output import memory_problem
@@ -228,17 +229,17 @@ def test_without_a_place_for_a_cache_functions_are_compiled_anew(
     cli: Cli, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As numba does where neither the package's folder nor the user's can be written."""
-    njit = kernels.numba.njit
+    njit = numba.njit
 
     def without_cache(*functions: Any, cache: bool = False, **options: Any) -> Any:
         if cache:
             raise RuntimeError("cannot cache function 'double': no locator available for file 'x.py'")
         return njit(*functions, **options)
 
-    monkeypatch.setattr(kernels.numba, "njit", without_cache)
+    monkeypatch.setattr(numba, "njit", without_cache)
     monkeypatch.setattr(kernels, "_uncached", [])
 
-    @kernels.compiled()
+    @kernels.compiled_loop()
     def double(x: float) -> float:
         return 2 * x
 

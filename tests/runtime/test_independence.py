@@ -64,9 +64,11 @@ AXIS0, NONE = np.array([0]), manifest(activation="none")
 
 def batch_normalisation(opset: int) -> onnx.ModelProto:
     outputs = ["scores", "rm", "rv"] if opset >= 14 else ["scores", "rm", "rv", "sm", "sv"]
-    training = {"training_mode": 1} if opset >= 14 else {}
-    two = {"g": np.ones(2, "f4"), "b": np.zeros(2, "f4"), "m": np.zeros(2, "f4"), "v": np.ones(2, "f4")}
-    return after(node("BatchNormalization", ["linear", *"gbmv"], outputs, **training), opset=opset, **two)
+    operator = node("BatchNormalization", ["linear", *"gbmv"], outputs)
+    if opset >= 14:
+        operator.attribute.append(helper.make_attribute("training_mode", 1))
+    one, zero = np.ones(2, "f4"), np.zeros(2, "f4")
+    return after(operator, opset=opset, g=one, b=zero, m=zero, v=one)
 
 
 def centred_in_a_function() -> onnx.ModelProto:

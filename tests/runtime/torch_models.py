@@ -118,7 +118,7 @@ def _exported(made: nn.Module, example: torch.Tensor, *, dynamo: bool, training:
     torch.onnx.export(
         made,
         (example,),
-        buffer,
+        buffer,  # type: ignore[arg-type]
         input_names=["image"],
         output_names=["scores"],
         dynamo=False,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 
-F = TypeVar("F", bound=Callable[..., Any])
 _uncached: list[str] = []
 
 
-def compiled(**options: Any) -> Callable[[F], F]:
+def compiled_loop(**options: Any) -> Any:
     """Compiles a function with numba, without the interpreter's lock.
 
     Machine code is kept beside the source, else in the user's cache folder or `NUMBA_CACHE_DIR`. In a
@@ -22,14 +21,14 @@ def compiled(**options: Any) -> Callable[[F], F]:
         options: Further options of `numba.njit`.
     """
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[..., Any]) -> Any:
         try:
-            return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
+            return numba.njit(cache=True, nogil=True, **options)(function)
         except RuntimeError as error:
             if "cannot cache" not in str(error):
                 raise
             _uncached.append(function.__name__)
-            return cast(F, numba.njit(nogil=True, **options)(function))
+            return numba.njit(nogil=True, **options)(function)
 
     return decorate
 
