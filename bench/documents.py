@@ -1,15 +1,23 @@
-"""Documents on disk and their models: TOML that people write, JSON that the harness writes."""
+"""Documents on disk and their models: TOML that people write, JSON that the harness writes.
+
+What the harness writes names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version
+changes where a field is removed or changes its meaning; readers refuse any other than their own. The minor
+version changes where an optional field is added, and readers take every one: a field that an older file lacks
+has its default, and a field of a newer file that the reader does not know is ignored. An unknown field in a
+file of the reader's own version, or of an older one, is an error.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, Problem, did_you_mean, not_there
 
@@ -22,6 +30,31 @@ class Document(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The document as plain data, keys as they stand on disk."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def schema_field(name: str, major: int, minor: int = 0) -> Any:
+    """The field `schema_` of a document that the harness writes: ``<name>/<major>[.<minor>]``.
+
+    Raise `minor` when an optional field is added, `major` when one is removed or changes its meaning.
+    """
+    version = f"{major}.{minor}" if minor else f"{major}"
+    pattern = rf"^{re.escape(name)}/{major}(\.[1-9][0-9]{{0,5}})?$"
+    return Field(default=f"{name}/{version}", alias="schema", pattern=pattern)
+
+
+def minor_version(schema: str) -> int:
+    """The minor version of a schema such as ``scorecard/1.2``: 2, and 0 for ``scorecard/1``."""
+    return int(schema.partition(".")[2] or 0)
+
+
+def _unknown_fields(model: type[BaseModel], data: Any) -> Literal["ignore"] | None:
+    """What happens to unknown fields: ignored in a document of a newer minor version, else as declared."""
+    field = model.model_fields.get("schema_")
+    stated = data.get("schema") if isinstance(data, dict) else None
+    pattern = next((m.pattern for m in field.metadata if hasattr(m, "pattern")), None) if field else None
+    if field is None or pattern is None or not isinstance(stated, str) or not re.match(pattern, stated):
+        return None
+    return "ignore" if minor_version(stated) > minor_version(field.default) else None
 
 
 MAX_BYTES = 64 * 2**20
@@ -37,15 +70,37 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
         BenchError: One problem of code `code` for each fault.
     """
     try:
-        return model.model_validate(data, strict=strict)
+        return model.model_validate(data, strict=strict, extra=_unknown_fields(model, data))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
+        faults += _contradictions(model, data, faults, strict=strict)
         raise BenchError(
             [
-                Problem(code, f"{_key(fault['loc'])}: {_said(model, data, fault)}", where=where)
+                Problem(code, f"{_key(data, fault)}: {_said(model, data, fault)}", where=where)
                 for fault in faults
             ]
         ) from error
+
+
+def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
+    """Faults between keys of one table, which pydantic looks for only where each key alone is right.
+
+    They are looked for in the document without its unknown keys. A faulty key is never taken away: that
+    would make contradictions that are not there.
+    """
+    pruned = copy.deepcopy(data)
+    for fault in faults:
+        *path, last = fault["loc"] or ("",)
+        table = _value(pruned, tuple(path))
+        if fault["type"] == "extra_forbidden" and isinstance(table, dict):
+            table.pop(last, None)
+    try:
+        model.model_validate(pruned, strict=strict)
+    except ValidationError as error:
+        known = {(fault["loc"], fault["msg"]) for fault in faults}
+        found = error.errors(include_url=False, include_input=False)
+        return [f for f in found if f["type"] == "value_error" and (f["loc"], f["msg"]) not in known]
+    return []
 
 
 def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
@@ -59,15 +114,42 @@ def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
     if kind == "extra_forbidden":
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
         return f"This key is not known.{nearest}"
+    if kind == "string_pattern_mismatch" and place == ("schema",):
+        known_schema = model.model_fields["schema_"].default
+        return f"This is {data['schema']!r}, and this version of bench reads {known_schema!r}."
     if kind == "union_tag_not_found":
         return f"The key {context['discriminator']} is missing."
     if kind == "union_tag_invalid":
         return (
             f"{context['discriminator']} is {context['tag']!r}, which is none of {context['expected_tags']}."
         )
-    return _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind) or (
-        f"{fault['msg'].removeprefix('Value error, ')}."
-    )
+    if kind == "literal_error":
+        value = _value(data, place)
+        choices = [str(choice) for choice in re.findall(r"'([^']*)'", context["expected"])]
+        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        shown = f", not {value[:60]!r}" if isinstance(value, str) else ""
+        return f"This should be {context['expected']}{shown}.{near}"
+    said = _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind)
+    if said:
+        return said.format_map({"s": "s", **context, "items": _items(context)})
+    return f"{fault['msg'].removeprefix('Value error, ')}."
+
+
+def _items(context: dict[str, Any]) -> str:
+    """How many items a list or table may have, as words."""
+    least, most = context.get("min_length"), context.get("max_length")
+    count = least if most is None else most
+    return f"at {'least' if most is None else 'most'} {count} item{'' if count == 1 else 's'}"
+
+
+def _value(data: Any, place: tuple[str | int, ...]) -> Any:
+    """What stands at a place of plain data; kinds of tables in the place are passed over."""
+    for part in place:
+        if isinstance(data, dict):
+            data = data.get(part, data)
+        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            data = data[part]
+    return data
 
 
 _SAID = {
@@ -78,7 +160,19 @@ _SAID = {
     "model_type": "This should be a table of keys.",
     "int_type": "This should be a whole number, without quotes.",
     "float_type": "This should be a number, without quotes.",
-    "date": "This should be a date such as 2026-01-31.",
+    "date": "This should be a date such as 2026-01-31, without quotes.",
+    "bool_type": "This should be true or false, without quotes.",
+    "too_short": "This needs {items}.",
+    "too_long": "This may have {items}.",
+    "string_too_short": "This text is empty.",
+    "string_too_long": "This text is longer than {max_length} characters.",
+    "string_pattern_mismatch": "This text does not have the form {pattern}.",
+    "greater_than": "This should be greater than {gt:g}.",
+    "greater_than_equal": "This should be at least {ge:g}.",
+    "less_than": "This should be less than {lt:g}.",
+    "less_than_equal": "This should be at most {le:g}.",
+    "finite_number": "This should be a finite number.",
+    "none_required": "This key should be left out.",
 }
 """What pydantic says of a kind of fault, in the words of who writes the file."""
 
@@ -190,8 +284,30 @@ def _text(data: bytes, code: str, where: str) -> str:
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
-def _key(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location) or "document"
+def _key(data: Any, fault: Any) -> str:
+    """Where a fault stands, in the words of who wrote the document: ``targets (1st).label``.
+
+    What pydantic adds, the kind of a table that may be of several, is left out.
+    """
+    words = ""
+    *path, last = fault["loc"] or ("document",)
+    for part in path:
+        if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            words += f" ({_ordinal(part + 1)})"
+            data = data[part]
+        elif isinstance(data, dict) and part in data:
+            words += f".{part}"
+            data = data[part]
+    if isinstance(data, list | tuple) and isinstance(last, int):
+        words += f" ({_ordinal(last + 1)})"
+    elif last != "[key]" and (fault["type"] == "missing" or not isinstance(data, dict) or last in data):
+        words += f".{last}"
+    return words.removeprefix(".") or "document"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -223,8 +339,19 @@ def _reason(error: Exception, text: str) -> str:
     if text.lstrip().startswith("{"):
         return "it looks like JSON; in TOML a line is `key = value`, without braces around the whole"
     plain = _PLACE.sub("", str(error))
+    if _DATE.search(_line(str(error), text)):
+        return "a date is year-month-day, such as 2026-01-31, and must exist in the calendar"
     hint = next((f"; {cause}" for start, cause in _CAUSES.items() if plain.startswith(start)), "")
     return f"{plain[:200]}{hint}"
+
+
+_DATE = re.compile(r"=\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}\.?\s+[^\W\d]+\s+\d{4})\b")
+
+
+def _line(said: str, text: str) -> str:
+    """The line that an error names; empty where it names none."""
+    found = _PLACE.search(said)
+    return text.splitlines()[int(found[1]) - 1] if found and found[1] else ""
 
 
 def _place(said: str, text: str) -> str:

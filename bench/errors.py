@@ -51,6 +51,14 @@ class Problem:
     remedy: str = ""
     severity: Severity = "error"
 
+    def __str__(self) -> str:
+        """Code and message; below them where, and for errors and warnings what to do."""
+        remedy = self.as_dict()["remedy"] if self.severity != "notice" and self.code in catalogue() else ""
+        lines = [f"{self.code}: {self.message}"]
+        lines += [f"  where: {self.where}"] if self.where else []
+        lines += [f"  to do: {remedy}"] if remedy else []
+        return "\n".join(lines)
+
     def as_dict(self) -> dict[str, str]:
         """The problem as a JSON object, with its remedy filled in."""
         return {**asdict(self), "remedy": self.remedy or explanation(self.code).remedy}
@@ -68,7 +76,11 @@ class BenchError(Exception):
     def __init__(self, problems: Problem | Iterable[Problem], exit_code: int = EXIT_PROBLEMS) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.exit_code = exit_code
-        super().__init__("; ".join(f"{p.code}: {p.message}" for p in self.problems))
+        super().__init__(self.problems, exit_code)
+
+    def __str__(self) -> str:
+        """Every problem in lines: code and message, where, and for an error what to do."""
+        return "\n".join(map(str, self.problems))
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[tuple[Problem, ...], int]]:
         return type(self), (self.problems, self.exit_code)
@@ -94,8 +106,12 @@ def catalogue() -> dict[str, Explanation]:
     }
 
 
-def explanation(code: str) -> Explanation:
+def explanation(code: str, others: Iterable[str] = ()) -> Explanation:
     """The catalogue page of `code`.
+
+    Args:
+        code: The code.
+        others: Other words that may have been meant.
 
     Raises:
         BenchError: The code is unknown (``unknown-code``), naming the nearest ones.
@@ -103,7 +119,7 @@ def explanation(code: str) -> Explanation:
     pages = catalogue()
     if code in pages:
         return pages[code]
-    hint = did_you_mean(code, pages).strip() or "`bench explain --list` shows every code."
+    hint = did_you_mean(code, [*pages, *others]).strip() or "`bench explain --list` shows every code."
     raise BenchError(Problem("unknown-code", f"There is no problem code {code!r}.", remedy=hint))
 
 

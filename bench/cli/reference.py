@@ -31,26 +31,36 @@ SCHEMAS = {
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A problem code.")] = None,
-    everything: Annotated[bool, typer.Option("--list", help="List every code.")] = False,
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A problem code or a metric.")] = None,
+    everything: Annotated[bool, typer.Option("--list", help="List every code and metric.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a problem code: what it means and what to do.
+    """Explain a problem code (what it means and what to do) or a metric (definition, direction, interval).
 
-    Example: bench explain predictions-out-of-range
+    Example: bench explain auroc
     """
     from dataclasses import asdict
 
     from bench.errors import catalogue, explanation
+    from bench.metrics.registry import described
 
     if (code is None) != everything:
         raise typer.BadParameter("give a code, or --list", param_hint="CODE")
     with reporting(as_json) as report:
         if code is None:
-            report.result(codes=[asdict(page) for page in catalogue().values()])
+            report.result(
+                codes=[asdict(page) for page in catalogue().values()],
+                metrics=[declared.facts() for declared in described().values()],
+            )
             report.show(table(["code", "title"], [[page.code, page.title] for page in catalogue().values()]))
+            names = [[key, declared.label] for key, declared in described().items()]
+            report.show("\n" + table(["metric", "name"], names))
             return
-        page = explanation(code)
+        if code not in catalogue() and (declared := described().get(code)):
+            report.result(**declared.facts())
+            report.show("\n".join(declared.explanation()))
+            return
+        page = explanation(code, () if code in catalogue() else described())
         report.result(**asdict(page))
         report.show(f"{page.code}: {page.title}\n\n{page.meaning}\n\nTo do: {page.remedy}")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from bench.publish import format as words
+from bench.board import format as words
+from bench.board.columns import Column
+from bench.metrics import registry
+from bench.metrics.registry import Needs
 
 
 def site_sources() -> Path:
@@ -45,9 +48,18 @@ def environment(sources: Path) -> jinja2.Environment:
         shortened=words.shortened,
         http=http_only,
         code_spans=code_spans,
+        cell_class=cell_class,
     )
     env.globals.update(interval=words.interval, plural=words.plural, footnotes=footnotes)
     return env
+
+
+def cell_class(column: Column) -> Markup:
+    """The class attribute of a column's cells, empty where they need none."""
+    found = ["n"] if column.numeric else []
+    found += ["b"] if column.bar else []
+    found += [f"g-{column.group}"] if column.group.label else []
+    return Markup(' class="{}"').format(" ".join(found)) if found else Markup("")
 
 
 def footnotes(reasons: Sequence[str]) -> dict[str, Markup]:
@@ -75,9 +87,16 @@ def _clean(value: Any) -> Any:
     return value if type(value) is not str or value.isprintable() else words.printable(value)
 
 
-def document(path: Path) -> tuple[str, Markup]:
-    """Title and body of a Markdown file; the title is its first heading, and headings get ids."""
+def document(path: Path, parts: Mapping[str, str] | None = None) -> tuple[str, Markup]:
+    """Title and body of a Markdown file; the title is its first heading, and headings get ids.
+
+    Args:
+        path: The file.
+        parts: Name → Markdown that replaces the line ``{{ name }}``.
+    """
     text = path.read_text("utf-8")
+    for name, part in (parts or {}).items():
+        text = text.replace(f"{{{{ {name} }}}}\n", part)
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     title = path.stem.capitalize()
@@ -88,9 +107,25 @@ def document(path: Path) -> tuple[str, Markup]:
             else:
                 token.attrSet("id", anchor(inline.content))
     html = parser.renderer.render(tokens, parser.options, {})
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-    html = html.replace("<table>", scroll).replace("</table>", "</table></div>")
+    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table {}"><table>'
+    number = count(1)
+    html = re.sub("<table>", lambda _: scroll.format(next(number)), html)
+    html = html.replace("</table>", "</table></div>")
     return title, Markup(html)
+
+
+def metrics_table(*needs: Needs) -> str:
+    """Name, definition and direction of metrics as a Markdown table."""
+    rows = [
+        f"| {_markdown(metric.label)} | {_markdown(metric.definition)} | {metric.better} |"
+        for metric in registry.metrics(*needs).values()
+    ]
+    return "\n".join(["| Metric | Definition | Better |", "|---|---|---|", *rows, ""])
+
+
+def _markdown(text: str) -> str:
+    """`text` as it is, where Markdown would read signs of it as markup."""
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", text)
 
 
 def anchor(heading: str) -> str:

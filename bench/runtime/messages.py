@@ -119,7 +119,7 @@ _MEMORY_WORDS = (
 )
 
 
-def says_out_of_memory(text: str) -> bool:
+def names_memory(text: str) -> bool:
     """Whether an error's text says that memory ran out."""
     lowered = text.lower()
     return any(word in lowered for word in _MEMORY_WORDS)
@@ -141,7 +141,7 @@ def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
         _say(answers, "out-of-memory", "The memory that it may use was not enough.")
     except Exception as error:  # whatever a native library raises ends in a message
         text = " ".join(str(error).split()) or type(error).__name__
-        _say(answers, "out-of-memory" if says_out_of_memory(text) else "failed", text[:500])
+        _say(answers, "out-of-memory" if names_memory(text) else "failed", text[:500])
 
 
 def _say(answers: BinaryIO, failure: str, message: str) -> None:

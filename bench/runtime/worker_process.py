@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy.typing as npt
 
-from bench.runtime.messages import ArrayDict, Header, read_message, says_out_of_memory, write_message
+from bench.runtime.messages import ArrayDict, Header, names_memory, read_message, write_message
 from bench.runtime.sandbox import SandboxLimits, minimal_environment
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
@@ -135,7 +135,7 @@ class Worker:
         if self._late:
             return WorkerFailure("timeout", f"It did not end within {self._limit_s:g} s.")
         log = self._log_tail()
-        if says_out_of_memory(log):
+        if names_memory(log):
             return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
         if code < 0:
             if -code == signal.SIGXCPU:

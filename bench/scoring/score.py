@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats
 from bench.scoring import curves
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
@@ -31,7 +31,6 @@ from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
 
 LEVEL = 0.95
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ def _target(
         positives=found.positives,
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
-        metrics={name: stored(e) for name, e in found.metrics().items()},
+        metrics={name: stored(e) for name, e in found.items()},
         estimands=_estimands(target, mine)
         | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
@@ -252,7 +251,7 @@ def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
         images=found.images,
         excluded=len(values) - found.images,
         patients=found.patients,
-        metrics={name: stored(e) for name, e in found.metrics().items()},
+        metrics={name: stored(e) for name, e in found.items()},
     )
 
 

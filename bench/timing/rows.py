@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.runtime.worker_process import Failing
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
@@ -29,8 +29,6 @@ from bench.timing.telemetry import Trace, evidence, figures
 from bench.timing.unseen import Integrity
 from bench.timing.verdict import enqueue_note, judge
 
-Values = npt.NDArray[np.float64]
-
 # Settings of a session that belong to one build of its engine alone.
 BUILD_FACTS: Final = ("engine_sha256", "build_ms", "engine_bytes", "engine_layer_types")
 
@@ -47,10 +45,10 @@ class BlockAnswer:
     """
 
     header: dict[str, Any]
-    arrays: dict[str, Values]
+    arrays: dict[str, Floats]
 
     @property
-    def predictions(self) -> dict[str, Values]:
+    def predictions(self) -> dict[str, Floats]:
         """Target → (images,) predictions of the first images."""
         prefix = "target:"
         return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
@@ -134,7 +132,7 @@ def measured_row(
 
 
 def _judged(
-    latencies: Sequence[Values],
+    latencies: Sequence[Floats],
     blocks: Sequence[BlockAnswer],
     watched: str,
     images: Sequence[int],

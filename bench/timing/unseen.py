@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.runtime.backends.base import Arrays, Milliseconds, Session
-from bench.runtime.outputs import OutputSelector, Values, select
+from bench.runtime.outputs import OutputSelector, select
 from bench.timing.measure import Clock
 
 TIME_GATE: Final = 3.0  # honest models: 0.9 to 2.1 on a busy machine; tables of answers: 15 to 340
@@ -37,7 +38,7 @@ class CheckedPass:
         batch_ms: (batches,) milliseconds of each.
     """
 
-    predictions: dict[str, Values]
+    predictions: dict[str, Floats]
     batch_ms: Milliseconds
 
 
@@ -54,7 +55,7 @@ def predict_images(
     The last batch is filled up with images from the start, as a session of fixed size needs.
     """
     held = len(next(iter(inputs.values())))
-    parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
+    parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
     durations = []
     for start in range(0, images, batch):
         index = np.arange(start, start + batch) % held
@@ -182,7 +183,7 @@ def check_integrity(
     return Integrity(float(np.median(again)) / median, unseen_ms / median, repeats)
 
 
-def repeated_share(unseen: dict[str, Values], known: dict[str, Values]) -> float | None:
+def repeated_share(unseen: dict[str, Floats], known: dict[str, Floats]) -> float | None:
     """Share of unseen images whose predictions are exactly those of a test image, in all targets.
 
     None where the test images' own predictions repeat, as those of a constant or coarse model do.

@@ -8,12 +8,10 @@ from math import hypot, log
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.timing.record import Comparison, Instability, InstabilityCode, Latency, Stability
 from bench.timing.statistics import summarise
-
-Floats = npt.NDArray[np.float64]
 
 # Device → limit. A CPU is shared with other programs, so that more is allowed.
 HALF_WIDTH_LIMIT: Final = {"gpu": 0.02, "cpu": 0.05}

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.runtime.messages import read_message, says_out_of_memory, write_message
+from bench.runtime.messages import names_memory, read_message, write_message
 from bench.runtime.worker_process import Worker, WorkerFailure, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,4 +182,4 @@ def test_messages_hold_no_paths() -> None:
     ],
 )
 def test_every_librarys_words_for_too_little_memory(text: str, memory: bool) -> None:
-    assert says_out_of_memory(text) is memory
+    assert names_memory(text) is memory
