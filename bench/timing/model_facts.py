@@ -13,7 +13,7 @@ CONTROL_FLOW: Final = ("If", "Loop", "Scan")
 
 _PRODUCTS: Final = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _INTEGER_PRODUCTS: Final = {"ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
-_NAMES: Final = {
+_NAMES: Final[dict[int, str]] = {
     TensorProto.FLOAT: "fp32",
     TensorProto.DOUBLE: "fp64",
     TensorProto.FLOAT16: "fp16",

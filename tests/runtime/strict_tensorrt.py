@@ -317,7 +317,7 @@ class StrictModule:
             return real
 
         def made(*arguments: Any) -> Strict:
-            overloads = [parameters for parameters, _ in signatures(real.__init__)]
+            overloads = [parameters for parameters, _ in signatures(vars(real)["__init__"])]
             if not any(matches(self._state.real, p, arguments, {}) for p in overloads):
                 raise TypeError(f"{name}: incompatible arguments {arguments}")
             self._state.logger = arguments[-1]

@@ -101,7 +101,11 @@ def small_for_constant_batches() -> onnx.ModelProto:
         helper.make_node("If", ["equal"], ["scores"], then_branch=small, else_branch=whole),
     ]
     quick = np.random.default_rng(3).normal(0, 0.1, (PIXELS, 2)).astype(np.float32)
-    more = {"quick": quick, "first_axis": np.array([0], np.int64), "tiny": np.array(1e-6, np.float32)}
+    more: dict[str, np.ndarray] = {
+        "quick": quick,
+        "first_axis": np.array([0], np.int64),
+        "tiny": np.array(1e-6, np.float32),
+    }
     return _model(nodes, {**honest_weights(), **more})
 
 

@@ -111,7 +111,7 @@ def test_p99_is_null_where_there_are_too_few_runs(cohort: Cohort, model: Path) -
 
 def test_the_timed_sessions_reproduced_the_predictions(record: TimingRecord) -> None:
     for row in record.batches:
-        assert (row.parity.status, row.parity.images) == ("passed", SHORT.parity_images)
+        assert (row.parity.status, row.parity.images) == ("passed", 40)  # a fast model: all images
         assert row.parity.max_difference < 1e-6
         assert row.parity.auroc_difference == 0.0
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from bench.environment import Fact
 from bench.runtime.backends.base import Availability, Device
 from bench.runtime.backends.gpu import Needs, cuda_device, gpu_availability
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeSession
@@ -52,8 +53,7 @@ class OnnxRuntimeGpu:
 
     def device(self) -> Device:
         """The GPU, with the versions of everything between it and the model."""
-        facts = {"onnxruntime": str(self._library().__version__)}
-        return cuda_device({**facts})
+        return cuda_device({"onnxruntime": str(self._library().__version__)})
 
     def prepare(self, onnx_path: Path, precision: str, batch: int) -> OnnxRuntimeSession:
         """A session on the provider and no other, for exactly `batch` images."""
@@ -64,8 +64,8 @@ class OnnxRuntimeGpu:
         session = onnxruntime.InferenceSession(  # with its fallback it would hide why the provider failed
             str(onnx_path), options, providers=[(self._provider, settings)], enable_fallback=0
         )
-        facts = {"tf32": precision == "tf32", "graph_optimization": "all"}
-        return OnnxRuntimeSession(session, self._provider, {**facts})
+        facts: dict[str, Fact] = {"tf32": precision == "tf32", "graph_optimization": "all"}
+        return OnnxRuntimeSession(session, self._provider, facts)
 
 
 def session_options(onnxruntime: Any, onnx_path: Path, batch: int) -> Any:
