@@ -101,6 +101,8 @@ def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Worksp
     assert again.measured == (1,)
     assert again.record is not None
     assert again.record.batches[0] != kept.batches[0]
+    ((size, word),) = again.compared
+    assert (size, word in ("faster", "slower", "same", "undecided")) == (1, True)
     assert again.record.batches[1:] == kept.batches[1:]
 
 
