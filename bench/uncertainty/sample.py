@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.kernels import scan
-from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, weights
+from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
 from bench.uncertainty.draws import Blocks, Draws
 
 SPECIFICITY = 0.9
@@ -49,7 +49,7 @@ class Rows:
         Raises:
             ValueError: Weights that are negative or too few.
         """
-        row = weights(weight, bootstrap.images)
+        row = weights(weight, bootstrap.images, "the bootstrap")
         keep = np.ones(bootstrap.images, np.bool_) if row is None else row > 0
         held = None if row is None else row[keep]
         return cls(
@@ -72,18 +72,16 @@ class Rows:
         Raises:
             ValueError: NaN or infinite values, or another number of rows than the bootstrap has.
         """
-        vector = finite_vector(score, name)
+        return self._counted(finite_vector(score, name), name)
+
+    def probabilities(self, p: ArrayLike, name: str = "p") -> Floats:
+        """As `scores`, in [0, 1]."""
+        return self._counted(probability_vector(p, name), name)
+
+    def _counted(self, vector: Floats, name: str) -> Floats:
         if len(vector) != len(self.keep):
             raise ValueError(f"{name} has {len(vector)} rows, the bootstrap {len(self.keep)}")
         return vector[self.keep]
-
-    def probabilities(self, p: ArrayLike) -> Floats:
-        """As `scores`, in [0, 1]."""
-        vector = self.scores(p, "p")
-        bad = int(np.count_nonzero((vector < 0) | (vector > 1)))
-        if bad:
-            raise ValueError(f"p must lie in [0, 1]; {bad} values do not")
-        return vector
 
     @cached_property
     def present(self) -> Bools:
