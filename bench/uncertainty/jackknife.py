@@ -1,0 +1,144 @@
+"""Errors from leaving out one patient at a time.
+
+Recalibration lines and limits of agreement rest on few patients with large leverage; the sandwich of their
+influences then comes out too small. Leaving each patient out sees the leverage. For regressions the squared
+distances over patients are the cluster-robust variance CR3 (MacKinnon, Nielsen & Webb 2023, "Leverage,
+influence, and the jackknife in clustered regression models").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.metrics.recalibration_line import Line, expit
+from bench.metrics.regression import LIMIT, from_moments
+from bench.metrics.validation import Bools, Floats, Ints
+from bench.uncertainty.intervals import Estimate, satterthwaite, t_quantile
+
+
+def line_deletions(
+    positive: Bools, x: Floats, line: Line, patient: Ints, weight: Floats | None = None
+) -> Floats:
+    """Calibration line without each patient, as changes from the line of all images.
+
+    One Newton step from the line of all images, with the information of the images that are left.
+
+    Args:
+        positive: (n,) labels.
+        x: (n,) log odds of the probabilities.
+        line: The line of all images.
+        patient: (n,) whole numbers from 0 without gaps.
+        weight: (n,) row weights, ones where None.
+
+    Returns:
+        (2, P) changes of slope and intercept; nan where the remaining images fix no line.
+    """
+    unit = np.ones(len(x)) if weight is None else weight
+    centre = float(np.average(x, weights=unit))
+    far = x - centre
+    guess = expit(line.intercept + line.slope * x)
+    hold = unit * guess * (1 - guess)
+    residual = unit * (positive - guess)
+    columns = (residual, residual * far, hold, hold * far, hold * far**2)
+    g0, g1, h00, h01, h11 = (np.bincount(patient, column) for column in columns)
+    a00, a01, a11 = h00.sum() - h00, h01.sum() - h01, h11.sum() - h11
+    with np.errstate(divide="ignore", invalid="ignore"):
+        determinant = a00 * a11 - a01**2
+        turn = -(a00 * g1 - a01 * g0) / determinant
+        step = -(a11 * g0 - a01 * g1) / determinant
+    return np.stack([turn, step - turn * centre])
+
+
+def shift_deletions(
+    positive: Bools, x: Floats, shift: float, patient: Ints, weight: Floats | None = None
+) -> Floats:
+    """(P,) changes of the calibration in the large without each patient; see `line_deletions`."""
+    unit = np.ones(len(x)) if weight is None else weight
+    guess = expit(shift + x)
+    gradient = np.bincount(patient, unit * (positive - guess))
+    hold = np.bincount(patient, unit * guess * (1 - guess))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        changes: Floats = -gradient / (hold.sum() - hold)
+    return changes
+
+
+def deletion_se(changes: Floats) -> float:
+    """Jackknife standard error `√((P-1)/P Σ(θ₋ᵢ - θ)²)` from (P,) changes without each patient."""
+    patients = len(changes)
+    return float(np.sqrt((patients - 1) / patients * np.sum(changes**2)))
+
+
+def deletion_interval(value: float, changes: Floats, level: float = 0.95) -> Estimate:
+    """`value ± t(df) · se` with the jackknife's standard error and Satterthwaite's df of its changes.
+
+    Args:
+        value: The figure on all rows.
+        changes: (P,) its changes without each patient with rows, nan where it is then undefined.
+        level: Nominal coverage.
+    """
+    if len(changes) < 2:
+        return Estimate(value, reason="fewer than two patients")
+    lost = int(np.count_nonzero(~np.isfinite(changes)))
+    if lost:
+        return Estimate(value, reason=f"undefined without one patient, for {lost} patients")
+    se = deletion_se(changes)
+    if se == 0:
+        return Estimate(value, se=0.0, reason="no patient differs: the data say nothing about the error")
+    df = satterthwaite(changes)
+    reach = t_quantile(level, df) * se
+    return Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="cr3-t")
+
+
+def agreement_limits(sums: Floats, of_patient: Floats, level: float = 0.95) -> tuple[Estimate, Estimate]:
+    """Lower and upper limit of agreement, with intervals recovered from those of bias and spread.
+
+    MOVER (Zou 2013, "Confidence interval estimation for the Bland-Altman limits of agreement with multiple
+    observations per individual"): the intervals of the bias and of the standard deviation of the
+    differences are put together, each limit with its own distance. The standard deviation's interval is
+    symmetric on the log scale. Both have jackknife standard errors over patients.
+
+    Args:
+        sums: (9,) sums of `bench.metrics.regression.moments` over all rows.
+        of_patient: (9, P) the same sums of each patient.
+        level: Nominal coverage.
+    """
+    whole = from_moments(sums)
+    bias, spread = float(whole["bias"]), _spread(whole)
+    ends = bias - LIMIT * spread, bias + LIMIT * spread
+    patients = of_patient.shape[1]
+    if patients < 3 or not spread > 0:
+        reason = "fewer than three patients" if patients < 3 else "all differences are equal"
+        return Estimate(ends[0], reason=reason), Estimate(ends[1], reason=reason)
+    without = from_moments(sums[:, None] - of_patient)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(_spreads(without)) - np.log(spread)
+    parts = deletion_interval(bias, without["bias"] - bias, level), deletion_interval(0.0, logs, level)
+    if any(part.low is None for part in parts):
+        reason = next(part.reason for part in parts if part.low is None)
+        return Estimate(ends[0], reason=reason), Estimate(ends[1], reason=reason)
+    (bias_down, bias_up), (log_down, log_up) = (
+        (part.value - part.low, part.high - part.value) for part in parts
+    )  # type: ignore[operator]
+    down, up = spread * (1 - np.exp(-log_down)), spread * (np.exp(log_up) - 1)
+    df = min(part.df for part in parts if part.df is not None)
+
+    def limit(end: float, below: float, above: float, changes: Floats) -> Estimate:
+        low, high = end - np.hypot(bias_down, LIMIT * below), end + np.hypot(bias_up, LIMIT * above)
+        return Estimate(
+            end, low=float(low), high=float(high), se=deletion_se(changes), df=df, method="mover-t"
+        )
+
+    return (
+        limit(ends[0], up, down, without["loa_low"] - ends[0]),
+        limit(ends[1], down, up, without["loa_high"] - ends[1]),
+    )
+
+
+def _spread(figures: dict[str, Floats]) -> float:
+    return float(_spreads(figures))
+
+
+def _spreads(figures: dict[str, Floats]) -> Floats:
+    """Standard deviation of the differences, from the limits of agreement."""
+    spreads: Floats = (figures["loa_high"] - figures["loa_low"]) / (2 * LIMIT)
+    return spreads
