@@ -65,6 +65,34 @@ def scaled_brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) ->
     return None if score is None else 1 - score / (prevalence * (1 - prevalence))
 
 
+def brier_skill(
+    y: ArrayLike, p: ArrayLike, reference: ArrayLike | float, weight: ArrayLike | None = None
+) -> float | None:
+    """1 - Brier / Brier of a reference forecast (Brier skill score).
+
+    With the prevalence of the same rows as reference it is `scaled_brier`; with that of the training data it
+    is what a forecaster could have known.
+
+    Args:
+        y: (n,) 0/1 labels.
+        p: (n,) probabilities.
+        reference: (n,) probabilities of the reference, or one probability for all rows.
+        weight: (n,) non-negative row weights.
+
+    Returns:
+        At most 1; 0 for the reference itself; None without rows, or where the reference is never wrong.
+
+    Raises:
+        ValueError: As `brier`.
+    """
+    other = np.full(len(np.asarray(p)), reference) if np.ndim(reference) == 0 else reference  # type: ignore[arg-type]
+    positive, probability, row = predicted(y, p, weight)
+    _, expected, _ = predicted(y, other, weight, "reference")
+    score = _mean((probability - positive) ** 2, row)
+    worst = _mean((expected - positive) ** 2, row)
+    return None if score is None or not worst else 1 - score / worst
+
+
 def pointwise_log_loss(positive: Bools, p: Floats) -> Floats:
     """-log of the probability given to what came true, clipped as in `clipped`; its mean is the log loss."""
     inside = clipped(p)

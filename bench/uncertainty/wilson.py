@@ -1,10 +1,10 @@
 """Wilson intervals of shares of images, with the number of images that clustered patients are worth.
 
 Images of one patient are alike, so n images tell less than n independent ones. The effective sample size is
-the number of independent images with the same standard error. Score intervals with it keep their coverage near
-0 and 1, where bootstrap replicates are all equal. Wilson 1927; effective sizes and t quantiles after Korn &
-Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts estimated
-from survey data".
+the number of independent images with the same standard error. Score intervals with it keep their coverage
+near 0 and 1, where bootstrap replicates are all equal. Wilson 1927; effective sizes and t quantiles after
+Korn & Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts
+estimated from survey data".
 """
 
 from __future__ import annotations

@@ -244,3 +244,18 @@ def test_score_histogram_counts_each_class():
     found = calibration.score_histogram([0, 1, 1, 0], [0.05, 0.95, 1.0, 0.5], bins=10)
     assert found.negative.tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
     assert found.positive.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+
+
+def test_skill_is_the_gain_over_a_reference():
+    y, p, _ = slow.cohort(np.random.default_rng(9), 60)
+    weight = np.random.default_rng(9).integers(1, 4, len(y)).astype(float)
+    other = np.clip(p + 0.2, 0, 1)
+    expected = 1 - brier_score_loss(y, p, sample_weight=weight) / brier_score_loss(
+        y, other, sample_weight=weight
+    )
+    assert calibration.brier_skill(y, p, other, weight) == pytest.approx(expected)
+    assert calibration.brier_skill(y, p, y.mean()) == pytest.approx(calibration.scaled_brier(y, p))
+    assert calibration.brier_skill(y, p, p) == 0
+    assert calibration.brier_skill(y, p, y) is None
+    with pytest.raises(ValueError, match=r"reference must lie in \[0, 1\]"):
+        calibration.brier_skill(y, p, 1.5)

@@ -39,7 +39,7 @@ def test_one_newton_step_is_close_to_the_refit(sample):
     found = line_deletions(positive, x, line, patient)
     assert np.abs(found - exact).max() < 0.06 * np.abs(exact).max()
     for which in (0, 1):
-        assert (found[which] ** 2).sum() == pytest.approx((exact[which] ** 2).sum(), rel=0.03)
+        assert (found[which] ** 2).sum() == pytest.approx((exact[which] ** 2).sum(), rel=0.05)
 
 
 def test_deletions_scale_with_the_log_odds(sample):
