@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage lint lock faults fuzz lock-core licences clean
+.PHONY: demo browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
+	lock lock-core licences clean
 
 demo: .venv/installed
 	$(BIN)/bench demo
@@ -44,8 +45,11 @@ fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where 
 	for target in csv parquet stored manifest onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
-coverage: .venv/installed  ## the simulation of the intervals' coverage
-	$(BIN)/python -m tests.coverage
+coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
+
+simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
+	$(BIN)/python -m tests.simulation
 
 lint: .venv/installed
 	$(BIN)/ruff format --check
@@ -53,7 +57,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements.lock pyproject.toml bench/__init__.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -61,8 +65,9 @@ lint: .venv/installed
 
 lock:  ## pins the newest versions that pyproject.toml allows; torch stays at its tested release
 	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[dev]'
+	.lock/bin/pip install --quiet --editable '.[baselines,dask]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 
@@ -74,4 +79,4 @@ licences: .venv/installed  ## docs/licences.md
 	$(BIN)/python -m tests.licences > docs/licences.md
 
 clean:
-	rm -rf .venv data site/public runs models .bench
+	rm -rf .venv data site/public runs models .bench htmlcov .coverage*

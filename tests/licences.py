@@ -26,15 +26,13 @@ def pinned(lock: Path) -> dict[str, str]:
 def licence(package: str) -> str:
     """The licence that an installed package states: expression, else classifier, else the text's begin."""
     try:
-        said = metadata(package)
+        said = metadata(package).json
     except PackageNotFoundError:
         return "not installed here"
-    if expression := said.get("License-Expression"):
-        return expression
-    classifiers = [
-        c.rpartition(" :: ")[2] for c in said.get_all("Classifier") or () if c.startswith("License :: ")
-    ]
-    text = (said.get("License") or "not stated").strip().splitlines()[0]
+    if expression := said.get("license_expression"):
+        return str(expression)
+    classifiers = [c.rpartition(" :: ")[2] for c in said.get("classifier", ()) if c.startswith("License :: ")]
+    text = str(said.get("license") or "not stated").strip().splitlines()[0]
     return ", ".join(classifiers) or text[:60]
 
 

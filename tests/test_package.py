@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        bench.nonsense  # noqa: B018
+        bench.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -60,7 +61,26 @@ def test_the_source_distribution_holds_what_the_tests_and_the_makefile_read() ->
     assert without == {".github"}, "workflows are of the repository alone"
 
 
-def test_the_version_is_the_distributions() -> None:
+def test_the_version_is_declared_once_and_repeated_for_readers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert (project["project"].get("version"), project["project"]["dynamic"]) == (None, ["version"])
+    declared = ROOT / project["tool"]["hatch"]["version"]["path"]
+    assert declared.read_text("utf-8").count(f'\n__version__ = "{bench.__version__}"\n') == 1
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    # The top level of the file; the data set that it refers to has a version of its own.
+    fields = dict(re.findall(r"(?m)^(version|date-released): (.+)$", citation))
+    assert fields["version"] == bench.__version__
+    released = f"\n## {bench.__version__} ({fields['date-released']})\n"
+    assert released in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_citation_names_the_authors_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert bench.__version__ == project["version"]
-    assert f"\n## {bench.__version__} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    cited = re.findall(r"(?m)^  - name: (.+)$", (ROOT / "CITATION.cff").read_text("utf-8"))
+    assert cited == [author["name"] for author in project["authors"]]
+    assert cited
+
+
+@pytest.mark.parametrize("package", ["bench", "baselines"])
+def test_type_checkers_of_other_projects_read_the_annotations(package: str) -> None:
+    assert files(package).joinpath("py.typed").is_file()

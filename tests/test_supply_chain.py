@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -41,9 +42,46 @@ def test_the_core_holds_what_the_project_needs() -> None:
     assert names <= {name.lower() for name in pinned(CORE)}
 
 
-@pytest.mark.parametrize(
+def test_everything_that_the_project_asks_for_is_pinned() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = settings["project"]["optional-dependencies"] | settings["dependency-groups"]
+    del groups["tensorrt"]  # installed beside the rest, in several versions: `make test-tensorrt`
+    lines = [*settings["project"]["dependencies"]]
+    for group in groups.values():
+        lines += [line for line in group if isinstance(line, str) and not line.startswith("chexchobench[")]
+    names = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
+    assert {"pytest-cov", "mypy", "torch", "numpy"} <= names
+    assert names - {name.lower().replace("_", "-") for name in pinned(LOCK)} == set()
+
+
+WORKFLOWS = pytest.mark.parametrize(
     "workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem
 )
+
+
+@WORKFLOWS
+def test_actions_are_pinned_by_the_hash_of_a_commit(workflow: Path) -> None:
+    used = re.findall(r"(?m)uses: *(.+)$", workflow.read_text("utf-8"))
+    assert used
+    assert [u for u in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", u)] == []
+
+
+def test_one_action_has_one_version_in_all_workflows() -> None:
+    text = "".join(path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    used = sorted({tuple(line.split("@")) for line in re.findall(r"(?m)uses: *(.+)$", text)})
+    assert [name for name, _ in used] == sorted({name for name, _ in used})
+
+
+def test_the_tested_versions_of_python_are_the_stated_ones() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    stated = re.findall(r":: Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert f">={stated[0]}" == project["requires-python"]
+    for path in (ROOT / ".github" / "workflows").glob("ci.yml"):  # not in the source distribution
+        (matrix,) = re.findall(r"(?m)^ +python: \[(.+)\]$", path.read_text("utf-8"))
+        assert re.findall(r"3\.\d+", matrix) == stated
+
+
+@WORKFLOWS
 def test_workflows_have_no_more_rights_than_they_need(workflow: Path) -> None:
     text = workflow.read_text("utf-8")
     assert re.search(r"(?m)^permissions:\n  contents: (read|write)$", text)
@@ -53,3 +91,26 @@ def test_workflows_have_no_more_rights_than_they_need(workflow: Path) -> None:
 def test_licences_are_read_from_the_packages() -> None:
     assert "BSD" in licence("numpy")
     assert licence("no-such-package") == "not installed here"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        # text, diff, linguist-generated
+        ("submissions/demo/cnn-small/scorecard.json", ("unset", "unset", "set")),
+        ("submissions/demo/cnn-small/submission.toml", ("unset", "unspecified", "unspecified")),
+        ("submissions/demo/cnn-small/predictions.parquet", ("unset", "unset", "set")),
+        ("submissions/demo/board.json", ("unset", "unspecified", "set")),
+        ("releases/2026.1.zip", ("unset", "unset", "set")),
+        ("tests/fuzz/corpus/wire/crash-1", ("unset", "unset", "unspecified")),
+        ("requirements-core.lock", ("auto", "unspecified", "set")),
+        ("docs/licences.md", ("auto", "unspecified", "set")),
+        ("bench/files.py", ("auto", "python", "unspecified")),
+    ],
+)
+def test_git_keeps_stored_bytes_and_marks_generated_files(path: str, expected: tuple[str, ...]) -> None:
+    asked = ["git", "check-attr", "text", "diff", "linguist-generated", "--", path]
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode != 0:
+        pytest.skip("not a checkout of the repository")
+    assert tuple(re.findall(r"(?m)\w: (\w+)$", told.stdout)) == expected

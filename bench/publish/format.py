@@ -5,38 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from bench.metrics import registry
 from bench.scoring.scorecard import Estimate
 
 NOT_AVAILABLE = "n/a"
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-METRIC_LABELS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "scaled_brier": "Scaled Brier score",
-    "ece": "ECE",
-    "smooth_ece": "Smooth ECE",
-    "calibration_slope": "Calibration slope",
-    "calibration_intercept": "Calibration intercept",
-    "calibration_in_the_large": "Calibration in the large",
-    "oe_ratio": "Observed / expected",
-    "log_loss": "Log loss",
-    "sensitivity_at_90_specificity": "Sensitivity at 90% specificity",
-    "specificity_at_90_sensitivity": "Specificity at 90% sensitivity",
-    "patient_weighted": "AUROC, every patient weighted alike",
-    "first_image": "AUROC, first image of each patient",
-    "fold_averaged": "AUROC, averaged over folds",
-    "macro": "Macro AUROC",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "bias": "Bias",
-    "r2": "R²",
-    "pearson": "Pearson r",
-    "limits_low": "Limits of agreement, lower",
-    "limits_high": "Limits of agreement, upper",
-}
 
 
 def printable(text: str) -> str:
@@ -127,7 +101,7 @@ def estimate(value: Estimate | None, digits: int = 3) -> str:
 
 def metric_label(name: str) -> str:
     """The name of a metric as shown; an unknown one keeps its words."""
-    return METRIC_LABELS.get(name) or name.replace("_", " ")
+    return registry.label(name)
 
 
 def sentence(text: str) -> str:

@@ -181,4 +181,4 @@ def test_a_killed_run_goes_on_to_the_same_predictions(
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
     assert "training; epoch 2," not in done.stdout  # it did not begin anew
     assert (tmp_path / "predictions.csv").read_bytes() == runs["cnn-small"].predictions.read_bytes()
-    assert (tmp_path / "model.onnx").read_bytes() == runs["cnn-small"].model.read_bytes()  # type: ignore[union-attr]
+    assert (tmp_path / "model.onnx").read_bytes() == runs["cnn-small"].model.read_bytes()

@@ -38,9 +38,9 @@ def test_processes_share_every_batch_and_miss_no_row(monkeypatch: pytest.MonkeyP
     dealt = []
     for rank in range(2):
         monkeypatch.setattr("baselines.networks.tensors.own_rank", lambda rank=rank: rank)
-        sampler = SharedSampler(31, processes=2)
-        dealt.append(list(sampler))
-        assert len(dealt[-1]) == len(sampler) == 16
+        shared = SharedSampler(31, processes=2)
+        dealt.append(list(shared))
+        assert len(dealt[-1]) == len(shared) == 16
     assert sorted(dealt[0] + dealt[1]) == [FILLING, *range(31)]
 
 

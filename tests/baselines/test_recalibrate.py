@@ -138,9 +138,9 @@ def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Coho
         assert run.val is not None
         assert len(load_predictions(run.val, tiny, covered="val").values["large"]) == len(val)
     (other,) = apart.recalibrated
-    p = load_predictions(apart.val, tiny, covered="val").values["large"]  # type: ignore[arg-type]
+    p = load_predictions(apart.val, tiny, covered="val").values["large"]
     expected = recalibrated("isotonic", p[1:], tiny.targets["large"][val[1:]], p)
-    found = load_predictions(other.val, tiny, covered="val").values["large"]  # type: ignore[arg-type]
+    found = load_predictions(other.val, tiny, covered="val").values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track="cv5"))
     assert cv5.val is None

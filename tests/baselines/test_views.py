@@ -126,7 +126,7 @@ def test_a_cache_gives_what_the_files_give(tiny: Cohort, tmp_path: Path):
             expected = np.concatenate(list(one.pixels(side, side)))
             np.testing.assert_array_equal(np.concatenate(list(other.pixels(side, side))), expected)
         decoded = load_arrays(other, 32, (), (), silent, "")
-        at = np.array([5, 0, 3])
+        at = [5, 0, 3]
         for found, wanted in zip(
             decoded.__getitems__(at), load_arrays(one, 32, (), (), silent, "").__getitems__(at), strict=True
         ):

@@ -60,7 +60,12 @@ def test_only_stable_rows_with_parity_are_ranked_and_on_the_front() -> None:
 
 
 def test_settings_never_share_a_column() -> None:
-    gpu = {"device": "GPU", "is_gpu": True, "backend": "tensorrt", "backend_label": "TensorRT"}
+    gpu: dict[str, Any] = {
+        "device": "GPU",
+        "is_gpu": True,
+        "backend": "tensorrt",
+        "backend_label": "TensorRT",
+    }
     one = entry(
         "one",
         0.8,

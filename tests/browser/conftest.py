@@ -73,12 +73,16 @@ class Visit:
 
     def __init__(self, page):
         self.page = page
-        self.faults = []
-        self.requests = []
+        self.faults: list[str] = []
+        self.requests: list[str] = []
         page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: self.faults.append(str(e)))
-        page.on("dialog", lambda d: (self.faults.append("a dialog opened"), d.dismiss()))
+        page.on("dialog", self._refuse)
         page.on("request", lambda r: self.requests.append(r.url))
+
+    def _refuse(self, dialog):
+        self.faults.append("a dialog opened")
+        dialog.dismiss()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Accessibility by axe-core, as text: the content policy stops a script tag."""
 
 import datetime
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def small(tmp_path_factory):
 )
 def test_no_page_breaks_a_rule_of_wcag(visit, small, axe, width, scheme, rules):
     page = visit(small, width=width, scheme=scheme).page
-    found = {}
+    found: dict[str, Any] = {}
     for path in PAGES:
         page.goto(small + path)
         page.evaluate(axe)

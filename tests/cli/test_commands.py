@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -37,7 +38,7 @@ HEAVY = (
 Words = tuple[str, ...]
 
 
-def commands(group: click.Group, path: Words = ()) -> Iterator[tuple[Words, click.Command]]:
+def commands(group: Any, path: Words = ()) -> Iterator[tuple[Words, click.Command]]:
     """Every command of the live tree with the words that call it."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -46,7 +47,7 @@ def commands(group: click.Group, path: Words = ()) -> Iterator[tuple[Words, clic
             yield (*path, name), command
 
 
-TREE = dict(commands(typer.main.get_command(app)))  # type: ignore[arg-type]
+TREE = dict(commands(typer.main.get_command(app)))
 
 
 def options(words: Words) -> set[str]:

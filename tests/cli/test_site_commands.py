@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import urllib.request
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_pages_that_fail_a_check_are_not_published(board, cli, monkeypatch):
 
 
 def test_serving_builds_shows_and_builds_again_until_it_is_stopped(board, cli, monkeypatch):
-    found = []
+    found: list[bytes] = []
 
     def watched(roots, rebuild, *, built, leave_out):
         assert built == preview.stamp(roots, leave_out)
@@ -115,10 +116,10 @@ def test_serving_builds_shows_and_builds_again_until_it_is_stopped(board, cli, m
 
     import bench.publish.preview as preview
 
-    port, real = [], preview.ThreadingHTTPServer
+    port: list[int] = []
 
     def server(where, handler):
-        made = real(where, handler)
+        made = ThreadingHTTPServer(where, handler)
         port.append(made.server_address[1])
         return made
 

@@ -179,7 +179,7 @@ MODES = {
 def test_other_sizes_and_modes_become_grey_of_the_size(name: str, tmp_path: Path):
     MODES[name].save(tmp_path / name)
     found = read_grey(tmp_path / name, SIDE, SIDE)
-    assert (found.shape, found.dtype) == ((SIDE, SIDE), np.uint8)
+    assert (found.shape, found.dtype) == ((SIDE, SIDE), np.dtype(np.uint8))
     if name == "I16.png":
         assert np.ptp(found) > 200  # not clipped to white
     else:

@@ -51,7 +51,7 @@ def test_layout_is_that_of_the_release(written: Path) -> None:
 
 def test_sums_cover_the_table_and_every_image(written: Path) -> None:
     lines = (written / "SHA256SUMS.txt").read_text().splitlines()
-    listed = dict(reversed(line.split("  ")) for line in lines)
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
     assert len(listed) == len(lines)
     content = _content(written)
     assert set(listed) == set(content) - {"SHA256SUMS.txt", "SYNTHETIC.txt"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,7 @@ def test_columns_are_those_of_the_release_in_its_order(small: pd.DataFrame) -> N
 
 
 def test_texts_have_the_release_format(small: pd.DataFrame) -> None:
+    row: Any
     for row in small.itertuples():
         assert re.fullmatch(r"[0-9a-f]{32}", row.patient_id)
         assert re.fullmatch(row.patient_id + r"_[0-9a-f]{8}\.jpg", row.cxr_filename)
@@ -64,6 +66,7 @@ def test_full_size_keys_are_unique_and_values_in_range(full: pd.DataFrame) -> No
 
 def test_labels_follow_the_strict_sex_specific_limits(full: pd.DataFrame) -> None:
     limits = {"F": (1.4, 5.3), "M": (1.5, 5.9)}
+    row: Any
     for row in full.iloc[:5_000].itertuples():
         wall, diameter = limits[row.sex]
         slvh, dlv = int(max(row.ivsd, row.lvpwd) > wall), int(row.lvidd > diameter)
@@ -122,7 +125,7 @@ def figures(full: pd.DataFrame) -> dict[str, float]:
 
 
 def _measure(t: pd.DataFrame) -> dict[str, float]:
-    f = {
+    f: dict[str, Any] = {
         "images": len(t),
         "slvh": t["slvh"].mean(),
         "dlv": t["dlv"].mean(),
@@ -143,13 +146,13 @@ def _measure(t: pd.DataFrame) -> dict[str, float]:
     f["age 80+"] = (t["age"] >= 80).mean()
     wall_limit = t["sex"].map({"F": 1.4, "M": 1.5})
     # a few planted impossible values aside, which the histograms cut off as well
-    for name, low, high in (("ivsd", 0.3, 3), ("lvpwd", 0.3, 3), ("lvidd", 1, 7)):
+    for name, least, most in (("ivsd", 0.3, 3), ("lvpwd", 0.3, 3), ("lvidd", 1, 7)):
         f[f"{name} mean"], f[f"{name} sd"] = t[name].mean(), t[name].std()
         f |= {f"{name} q{q}": t[name].quantile(q / 100) for q in (25, 50, 75)}
         if name != "lvidd":
             f[f"{name} positives"] = (t[name] > wall_limit).sum()
         for sex in "FM":
-            drawn = t.loc[(t["sex"] == sex) & t[name].between(low, high), name]
+            drawn = t.loc[(t["sex"] == sex) & t[name].between(least, most), name]
             f[f"{name} mean {sex}"], f[f"{name} sd {sex}"] = drawn.mean(), drawn.std()
     for sex in "FM":
         f[f"device {sex}"] = t.loc[t["sex"] == sex, "pacemaker_or_icd"].mean()

@@ -137,7 +137,7 @@ def test_released_labels_are_taken_never_recomputed(tmp_path: Path) -> None:
     table = cohort_table()
     table["slvh"] = [str(1 - int(v)) for v in table["slvh"]]
     cohort = load(table, tmp_path / "c")
-    released = table.set_index("cxr_filename").loc[cohort.images, "slvh"].astype(float)
+    released = table.set_index("cxr_filename").loc[cohort.images.tolist(), "slvh"].astype(float)
     assert cohort.targets["slvh"].tolist() == released.tolist()
 
 
@@ -424,6 +424,6 @@ def test_images_of_every_mode_are_read_as_grey(mode: str, tmp_path: Path) -> Non
         image = Image.fromarray(ramp).convert(mode)
     image.save(tmp_path / "x.png")
     grey = read_grey(tmp_path / "x.png", SIDE, 32)
-    assert (grey.shape, grey.dtype) == ((SIDE, 32), np.uint8)
+    assert (grey.shape, grey.dtype) == ((SIDE, 32), np.dtype(np.uint8))
     assert grey[:, -1].mean() > grey[:, 0].mean() + 100
     assert read_grey(tmp_path / "x.png", 5, 7).shape == (5, 7)

@@ -34,7 +34,7 @@ def tried(*words: str) -> dict[str, Any]:
     )
     found = json.loads(done.stdout)
     assert done.returncode == bool(found["wrong"]), done.stderr[-2000:]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def test_a_sample_of_the_points_leaves_everything_whole() -> None:

@@ -82,7 +82,7 @@ def test_quantile_bins_hold_equal_shares():
     assert curve.weight.max() <= 101
     assert curve.weight.sum() == 1500
     with pytest.raises(ValueError, match="strategy"):
-        calibration.reliability([0, 1], [0.1, 0.2], 5, "equal")
+        calibration.reliability([0, 1], [0.1, 0.2], 5, "equal")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1"):
         calibration.reliability([0, 1], [0.1, 0.2], 0)
 

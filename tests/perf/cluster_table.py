@@ -65,8 +65,8 @@ def on_workers(space: Workspace, workers: int) -> float:
     worker = [*dask, "distributed.cli.dask_worker", address, "--nworkers", str(workers), "--nthreads", "1"]
     running = [subprocess.Popen(c, **quiet) for c in (scheduler, [*worker, "--no-dashboard"])]  # type: ignore[call-overload]
     try:
-        with Client(address, timeout=60) as client:  # type: ignore[no-untyped-call]
-            client.wait_for_workers(workers, timeout=60)  # type: ignore[no-untyped-call]
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
         return scoring_s(space, "--scheduler", address)
     finally:
         for process in reversed(running):

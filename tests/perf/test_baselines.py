@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import psutil
@@ -125,7 +126,7 @@ def _memory_mib(root: psutil.Process) -> float:
     return total / 2**20
 
 
-def _at(space: Workspace) -> dict[str, object]:
+def _at(space: Workspace) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("BENCH_DATA", None)
     return {"cwd": space.root, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

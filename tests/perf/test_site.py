@@ -30,7 +30,7 @@ class Cost:
 def space(tmp_path_factory):
     root = tmp_path_factory.mktemp("space") / "space"
     made = create_workspace(root, "demo")
-    command = [sys.executable, "-m", "tests.publish.store", made.submissions("demo"), str(ENTRIES)]
+    command = [sys.executable, "-m", "tests.publish.store", str(made.submissions("demo")), str(ENTRIES)]
     subprocess.run(
         command, cwd=ROOT, check=True
     )  # a child's peak counts its parent's, so this one stays small

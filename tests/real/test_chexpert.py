@@ -96,5 +96,5 @@ def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(
             if target["target"] == "pleural_effusion":
                 areas[card["slug"]] = area
     shown = cli("board", "--csv", "--cohort", SPEC).stdout.splitlines()
-    assert [line.split(",")[1] for line in shown[1:]] == sorted(areas, key=areas.get, reverse=True)  # type: ignore[arg-type]
+    assert [line.split(",")[1] for line in shown[1:]] == sorted(areas, key=areas.get, reverse=True)
     assert cli("verify", "--jobs", "1", *words).object["result"]["differing"] == 0

@@ -66,7 +66,7 @@ def test_the_whole_table_loads_and_splits_by_patient(real: Path) -> None:
     assert (len(cohort), len(set(cohort.patients))) == (112_120, 30_805)
     table = pd.read_csv(real / "nih-chestxray14" / TABLE, dtype=str).set_index("Image Index")
     for target, word in (("cardiomegaly", "Cardiomegaly"), ("pleural_thickening", "Pleural_Thickening")):
-        findings = table.loc[cohort.images, "Finding Labels"].str.split("|")
+        findings = table.loc[cohort.images.tolist(), "Finding Labels"].str.split("|")
         assert cohort.targets[target].tolist() == [float(word in found) for found in findings]
     assert straddling_patients(cohort.patients, cohort.split.parts, "train", "test") == 0
     shares = {part: len(cohort.rows(part)) / len(cohort) for part in ("test", "val", "train")}
@@ -74,7 +74,7 @@ def test_the_whole_table_loads_and_splits_by_patient(real: Path) -> None:
     assert shares["val"] == pytest.approx(0.1, abs=0.015)
     first = cohort.first_images
     assert first.sum() == 30_805
-    follow_up = table.loc[cohort.images, "Follow-up #"].astype(int).to_numpy()
+    follow_up = table.loc[cohort.images.tolist(), "Follow-up #"].astype(int).to_numpy()
     earliest = pd.Series(follow_up).groupby(cohort.patients).transform("min").to_numpy()
     assert np.array_equal(follow_up[first], earliest[first])
 

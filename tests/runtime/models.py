@@ -146,7 +146,7 @@ def with_age_and_sex() -> onnx.ModelProto:
         helper.make_node("Sum", ["mean", "age_part", "sex_part"], ["sum"]),
         helper.make_node("Squeeze", ["sum", "axis"], ["score"]),
     ]
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "axis": np.array([1], np.int64),
         "thousand": np.array([[1000]], np.float32),
         "ten": np.array([[10]], np.float32),
@@ -211,7 +211,7 @@ def busy_model(passes: int, width: int) -> onnx.ModelProto:
         helper.make_node("MatMul", ["flat", "w"], ["linear"]),
         helper.make_node("Add", ["linear", "level"], ["scores"]),
     ]
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "passes": np.array(passes, np.int64),
         "square": np.random.default_rng(2).normal(0, 0.1, (width, width)).astype(np.float32),
         "w": linear_weights(),

@@ -30,7 +30,7 @@ def test_each_channel_is_scaled_shifted_and_divided(
         name="x", height=4, width=5, channels=3, scale=scale, mean=tuple(mean), std=tuple(std)
     )
     found = image_tensor(pixels, declared)
-    assert (found.shape, found.dtype) == ((len(pixels), 3, 4, 5), np.float32)
+    assert (found.shape, found.dtype) == ((len(pixels), 3, 4, 5), np.dtype(np.float32))
     assert found.flags.c_contiguous
     for n in range(len(pixels)):
         for c in range(3):
@@ -56,7 +56,7 @@ def test_age_and_sex_are_columns_with_male_one(tmp_path: Path) -> None:
     assert found["years"].dtype == np.float32
     np.testing.assert_array_equal(found["years"], [[61.5]] * 3)
     np.testing.assert_array_equal(found["male"], [[1], [0], [0]])
-    assert table_inputs(cohort, np.array([0]), manifest().model) == {}  # type: ignore[arg-type]
+    assert table_inputs(cohort, np.array([0]), manifest().model) == {}
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_device_time_is_taken_run_by_run(device: Any) -> None:
     made.infer({"image": IMAGES})
     before = engine.made[0].runs
     found = made.run_block(7)
-    np.testing.assert_allclose(found, np.full(7, 0.5))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, np.full(7, 0.5))
     assert engine.made[0].runs - before == 7
 
 

@@ -64,10 +64,10 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
     ends = np.cumsum([b.images for b in reliability(cuts, y, p, boot, 0.95)][::-1])
     assert set(ends.tolist()) <= allowed
     shown = np.interp(cuts.above(THRESHOLDS), cuts.places, cuts.hits[cuts.places])
-    for point, positives in zip(decision(cuts), shown, strict=True):
-        odds = point.threshold / (1 - point.threshold)
-        called = (p >= point.threshold).sum()
-        assert point.net_benefit == pytest.approx((positives - (called - positives) * odds) / 300)
+    for one, positives in zip(decision(cuts), shown, strict=True):
+        odds = one.threshold / (1 - one.threshold)
+        called = (p >= one.threshold).sum()
+        assert one.net_benefit == pytest.approx((positives - (called - positives) * odds) / 300)
 
 
 def test_decision_curve_by_its_definition():

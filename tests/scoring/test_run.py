@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_an_entry_that_cannot_be_scored_stops_no_other(cohort, tmp_path):
 def test_verify_names_entry_metric_old_and_new(cohort, tmp_path):
     entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
     plans = make_plans(cohort, [entry], replicates=100, seed=0)
-    cards = []
+    cards: list[Any] = []
     score_all(plans, [entry], tmp_path / "cache", finished=cards.append)
     (card,) = cards
     stored = read_scorecard(entry)

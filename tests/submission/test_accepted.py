@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +28,8 @@ from tests.tiny import MANIFEST, TARGETS
 ID = "cxr_filename"
 
 
-def as_csv(frame: pd.DataFrame, **options: object) -> bytes:
-    return frame.to_csv(index=False, **options).encode()  # type: ignore[arg-type]
+def as_csv(frame: pd.DataFrame, **options: Any) -> bytes:
+    return frame.to_csv(index=False, **options).encode()
 
 
 def as_parquet(frame: pd.DataFrame) -> bytes:
@@ -91,7 +92,7 @@ def test_parquet_floats_are_taken_as_they_are(
 def test_whole_numbers_are_numbers_with_a_warning(
     kind: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
-    rounded = good.assign(slvh=(good.slvh > 0.5).astype(kind))
+    rounded = good.assign(slvh=(good.slvh > 0.5).to_numpy().astype(kind))
     (tmp_path / "p").write_bytes(as_parquet(rounded))
     found = load_predictions(tmp_path / "p", cohort)
     assert same(found.values, expected(rounded))

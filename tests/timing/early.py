@@ -84,5 +84,5 @@ if __name__ == "__main__":
     from bench.runtime.messages import serve
     from bench.timing.workers import block
 
-    block.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[assignment]
+    block.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[attr-defined]
     serve(block.work)

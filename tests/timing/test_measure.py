@@ -106,7 +106,7 @@ def test_a_real_backend_that_answers_early_is_caught(
 
 def test_an_answer_that_is_written_after_it_was_handed_over_is_caught() -> None:
     class Late(FakeSession):
-        def infer(self, inputs):  # type: ignore[no-untyped-def]
+        def infer(self, inputs):
             self.right = super().infer(inputs)["scores"]
             self.handed_over = np.zeros_like(self.right)
             return {"scores": self.handed_over}
@@ -130,11 +130,11 @@ def test_the_pause_is_many_times_as_long_as_a_run() -> None:
 
 def test_device_times_that_leave_out_the_work_are_caught() -> None:
     class OffStream(FakeSession):
-        def run_block(self, runs: int):  # type: ignore[no-untyped-def]
+        def run_block(self, runs: int):
             self.queued = 3.0 * runs
             return np.full(runs, 0.01)
 
-        def infer(self, inputs):  # type: ignore[no-untyped-def]
+        def infer(self, inputs):
             self.clock.advance(getattr(self, "queued", 0.0))
             self.queued = 0.0
             return super().infer(inputs)
@@ -146,18 +146,18 @@ def test_device_times_that_leave_out_the_work_are_caught() -> None:
 
 def test_device_times_that_account_for_what_passed_are_taken() -> None:
     class Honest(FakeSession):
-        def run_block(self, runs: int):  # type: ignore[no-untyped-def]
+        def run_block(self, runs: int):
             self.clock.advance(3.3 * runs)  # a tenth between the runs
             return np.full(runs, 3.0)
 
     clock = FakeClock()
     found = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], 400, clock)
-    np.testing.assert_array_equal(found, np.full(400, 3.0))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found, np.full(400, 3.0))
 
 
 def test_a_model_that_gives_nan_is_not_mistaken_for_one() -> None:
     class Undefined(FakeSession):
-        def infer(self, inputs):  # type: ignore[no-untyped-def]
+        def infer(self, inputs):
             return {"scores": np.full_like(super().infer(inputs)["scores"], np.nan)}
 
     clock = FakeClock()
@@ -168,7 +168,7 @@ def test_the_collector_rests_while_it_is_measured() -> None:
     states: list[bool] = []
 
     class Watching(FakeSession):
-        def infer(self, inputs):  # type: ignore[no-untyped-def]
+        def infer(self, inputs):
             states.append(gc.isenabled())
             return super().infer(inputs)
 
@@ -227,7 +227,7 @@ SLEEP_S = 0.04
 class Sleeping(FakeSession):
     """Takes real time, as a device would, without the interpreter's lock."""
 
-    def infer(self, inputs):  # type: ignore[no-untyped-def]
+    def infer(self, inputs):
         time.sleep(SLEEP_S)
         return {}
 
@@ -244,7 +244,7 @@ def test_throughput_makes_a_few_runs_however_slow() -> None:
 
 def test_a_lane_that_fails_is_not_hidden() -> None:
     class Failing(FakeSession):
-        def infer(self, inputs):  # type: ignore[no-untyped-def]
+        def infer(self, inputs):
             raise ValueError("no memory for a second context")
 
     with pytest.raises(ValueError, match="second context"):

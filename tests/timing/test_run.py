@@ -89,15 +89,15 @@ def test_each_row_has_every_figure(record: TimingRecord) -> None:
         found = row.end_to_end
         assert found.n >= 3 * SHORT.measure_runs
         assert len(found.block_p50_ms) == 3
-        assert found.p50.low_ms <= found.p50.value_ms <= found.p50.high_ms  # type: ignore[operator]
+        assert found.p50.low_ms <= found.p50.value_ms <= found.p50.high_ms
         assert found.p50_se_ms is not None
         assert row.compute.p50.value_ms is None
         assert "no device events" in row.compute.reason
-        assert row.throughput.images_per_s > 0  # type: ignore[operator]
+        assert row.throughput.images_per_s > 0
         assert row.throughput.in_flight == 2
-        assert row.cold_start.prepare_ms > 0  # type: ignore[operator]
+        assert row.cold_start.prepare_ms > 0
         assert row.stability.stable is not None
-        assert row.peak_memory_mb > 10  # type: ignore[operator]
+        assert row.peak_memory_mb > 10
 
 
 def test_p99_is_null_where_there_are_too_few_runs(cohort: Cohort, model: Path) -> None:
@@ -111,7 +111,7 @@ def test_p99_is_null_where_there_are_too_few_runs(cohort: Cohort, model: Path) -
 def test_the_timed_sessions_reproduced_the_predictions(record: TimingRecord) -> None:
     for row in record.batches:
         assert (row.parity.status, row.parity.images) == ("passed", SHORT.parity_images)
-        assert row.parity.max_difference < 1e-6  # type: ignore[operator]
+        assert row.parity.max_difference < 1e-6
         assert row.parity.auroc_difference == 0.0
 
 
@@ -176,7 +176,7 @@ def test_int8_is_calibrated_on_training_images_and_has_no_gate(
     assert (found.options["transform"], found.options["calibration_images"]) == ("qdq-int8/1", 20)
     (row,) = found.batches
     assert (row.status, row.parity.status, row.ranked) == ("ok", "not_checked", False)
-    assert 1e-6 < row.parity.max_difference < 0.2  # type: ignore[operator]
+    assert 1e-6 < row.parity.max_difference < 0.2
     rows = halved.rows("test")
     assert set(found.own_auroc) == {"a"}  # of b there is one class in the test set
     assert found.own_auroc["a"] == pytest.approx(auroc(halved.targets["a"][rows], test["a"]), abs=0.05)

@@ -20,7 +20,8 @@ def sample():
 
 @pytest.fixture(scope="module")
 def result(sample):
-    return bench.evaluate(*sample, replicates=500, seed=3)
+    y, p, patient = sample
+    return bench.evaluate(y, p, patient, replicates=500, seed=3)
 
 
 def test_counts(sample, result):
@@ -57,14 +58,14 @@ def test_auroc_interval_is_the_formula_of_the_specification(sample, result):
     y, p, patient = sample
     m_total, n_total = y.sum(), (1 - y).sum()
     area = bench.auroc(y, p)
-    phi = []
+    parts = []
     for who in sorted(set(patient)):
         rows = patient == who
         x = sum(np.mean((s > p[y == 0]) + 0.5 * (s == p[y == 0])) for s in p[rows & (y == 1)])
         z = sum(np.mean((s < p[y == 1]) + 0.5 * (s == p[y == 1])) for s in p[rows & (y == 0)])
         m, n = (rows & (y == 1)).sum(), (rows & (y == 0)).sum()
-        phi.append((x - m * area) / m_total + (z - n * area) / n_total)
-    phi = np.array(phi)
+        parts.append((x - m * area) / m_total + (z - n * area) / n_total)
+    phi = np.array(parts)
     df = max(2, 2 * np.sum(phi**2) ** 2 / (np.sum(phi**4) - np.sum(phi**2) ** 2 / len(phi)))
     drawn = bench.PatientBootstrap(patient, 500, 3).replicates(y, p)
     assert np.array_equal(result.auroc_replicates, drawn)
@@ -200,11 +201,11 @@ def test_patient_weights_are_those_of_a_patient_mean():
 
 
 def test_patients_must_be_named(sample):
-    y, p, _ = sample
+    y, p, patient = sample
     with pytest.raises(ValueError, match="patient_id"):
         bench.evaluate(y, p)
     with pytest.raises(ValueError, match="level"):
-        bench.evaluate(*sample, replicates=10, level=95)
+        bench.evaluate(y, p, patient, replicates=10, level=95)
 
 
 def test_ignoring_patients_makes_intervals_too_narrow():
@@ -218,10 +219,11 @@ def test_ignoring_patients_makes_intervals_too_narrow():
 
 
 def test_metrics_not_asked_for_are_left_out(sample, result):
-    some = bench.evaluate(*sample, replicates=500, seed=3, metrics=("auroc", "brier"))
+    y, p, patient = sample
+    some = bench.evaluate(y, p, patient, replicates=500, seed=3, metrics=("auroc", "brier"))
     assert (some.auroc, some.brier) == (result.auroc, result.brier)
     assert np.array_equal(some.auroc_replicates, result.auroc_replicates)
     for name in set(METRICS) - {"auroc", "brier"}:
         assert getattr(some, name) == bench.Estimate(None, reason="not asked for")
     with pytest.raises(ValueError, match="unknown metrics"):
-        bench.evaluate(*sample, replicates=5, metrics=("accuracy",))
+        bench.evaluate(y, p, patient, replicates=5, metrics=("accuracy",))

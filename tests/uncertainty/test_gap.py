@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 
 import bench
-from bench.uncertainty.estimates import GAPS, side, subgroup_gap
+from bench.uncertainty.estimates import GAPS, Side, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare
 
 
@@ -17,8 +17,9 @@ def cohort(seed, patients=400):
     return y, p, patient, member
 
 
-def sides(y, p, boot, member):
-    return [side(prepare(y[rows], p[rows], boot.select(rows))) for rows in (member, ~member)]
+def sides(y, p, boot, member) -> tuple[Side, Side]:
+    here, rest = (side(prepare(y[rows], p[rows], boot.select(rows))) for rows in (member, ~member))
+    return here, rest
 
 
 @pytest.mark.parametrize("metric", GAPS)

@@ -95,7 +95,7 @@ PIXEL_SPACINGS_MM: Final = ((0.194556, 0.8715), (0.1902, 0.0985), (0.2, 0.03))  
 
 def cumulative(counts: tuple[float, ...]) -> Floats:
     """(bins + 1,) share below each edge of a histogram."""
-    total = float(sum(counts))
+    *_, total = accumulate(counts)  # one by one: `sum` rounds differently from Python 3.12 on
     return np.array([0.0, *(part / total for part in accumulate(counts))])
 
 

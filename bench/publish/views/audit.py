@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.board.model import Board, Standing
-from bench.publish.format import decimal, estimate, interval, metric_label, percent, sentence
+from bench.metrics import registry
+from bench.metrics.registry import Metric, Needs
+from bench.publish.format import decimal, estimate, interval, percent, sentence
 from bench.publish.views.compare import p_text
 from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
-
-RECALIBRATED = ("brier", "ece", "calibration_slope", "calibration_in_the_large")
-GAPS = ("auroc", "calibration_slope", "calibration_in_the_large")
-SHARES = ("sensitivity", "specificity", "ppv", "npv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +30,20 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
         scores: Its targets in the order of the page.
         headline: The target whose subgroups are shown.
     """
+    shown = [m for m in registry.metrics().values() if m.summary and m.needs is Needs.PROBABILITIES]
+    gaps = [m for m in registry.metrics().values() if m.subgroup_gap]
     points = [_points(score) for score in scores]
-    recalibrated = [row for score in scores for row in _recalibrated(score)]
+    recalibrated = [row for score in scores for row in _recalibrated(score, shown)]
     return {
         "points": [row for rows in points for row in rows],
         "chosen_on": {point.chosen_on for score in scores for point in score.operating_points},
         "moved": max((p.moved for score in scores for p in score.operating_points), default=0),
         "recalibrated": recalibrated,
-        "recalibrated_metrics": [metric_label(name) for name in RECALIBRATED],
+        "shares": [metric.short_label for metric in _shares()],
+        "recalibrated_metrics": [metric.label for metric in shown],
         "brier_parts": [_parts(score) for score in scores if score.brier_parts],
-        "gaps": _gaps(card, headline),
-        "gap_metrics": [metric_label(name) for name in GAPS],
+        "gaps": _gaps(card, headline, gaps),
+        "gap_metrics": [metric.label for metric in gaps],
     }
 
 
@@ -66,10 +67,15 @@ def _points(score: TargetScore) -> list[Row]:
     return [
         Row(
             f"{score.label}, {point.rule} on {point.chosen_on}",
-            (f"{point.called:,}", *(_share(getattr(point, name)) for name in SHARES)),
+            (f"{point.called:,}", *(_share(getattr(point, metric.key)) for metric in _shares())),
         )
         for point in score.operating_points
     ]
+
+
+def _shares() -> list[Metric]:
+    """Metrics of decisions at a threshold."""
+    return [metric for metric in registry.metrics().values() if metric.needs is Needs.DECISIONS]
 
 
 def _share(found: Estimate) -> str:
@@ -80,16 +86,16 @@ def _share(found: Estimate) -> str:
     return f"{percent(found.value)} ({percent(found.low)}–{percent(found.high)})"
 
 
-def _recalibrated(score: TargetScore) -> list[Row]:
+def _recalibrated(score: TargetScore, shown: Sequence[Metric]) -> list[Row]:
     found = score.recalibrated
     if found is None:
         return []
-    raw = Row(f"{score.label}, as handed in", tuple(estimate(score.metrics.get(m)) for m in RECALIBRATED))
+    raw = Row(f"{score.label}, as handed in", tuple(estimate(score.metrics.get(m.key)) for m in shown))
     if found.slope is None:
-        return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(RECALIBRATED))]
+        return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(shown))]
     words = f"{score.label}, recalibrated on val (slope {decimal(found.slope, 2)}, "
     words += f"intercept {decimal(found.intercept, 2)})"
-    return [raw, Row(words, tuple(estimate(found.metrics.get(m)) for m in RECALIBRATED))]
+    return [raw, Row(words, tuple(estimate(found.metrics.get(m.key)) for m in shown))]
 
 
 def _parts(score: TargetScore) -> str:
@@ -101,13 +107,13 @@ def _parts(score: TargetScore) -> str:
     )
 
 
-def _gaps(card: Scorecard | None, headline: str) -> list[tuple[str, Row, str]]:
+def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> list[tuple[str, Row, str]]:
     """Division, row, and why it is empty, of each subgroup of the headline that is shown."""
     shown = [g for g in card.subgroups if g.target == headline and not g.suppressed] if card else []
     rows = []
     for group in (g for g in shown if g.gaps):
         words = f"{group.level} (n = {group.images:,})" if group.images is not None else group.level
-        row = Row(words, tuple(_gap(group.gaps.get(name)) for name in GAPS))
+        row = Row(words, tuple(_gap(group.gaps.get(metric.key)) for metric in metrics))
         rows.append((group.division_label, row, sentence(group.gaps["auroc"].reason)))
     return rows
 

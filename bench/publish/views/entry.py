@@ -9,18 +9,18 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.metrics import registry
 from bench.publish.board_table import rank_text
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.exports import bibtex
-from bench.publish.format import METRIC_LABELS, decimal, estimate, metric_label, plural, sentence
+from bench.publish.format import decimal, estimate, metric_label, plural, sentence
 from bench.publish.speed_words import share_of_limit, verdict, work_cells
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
 
-TABLE_METRICS = ("auroc", "auprc", "ece", "brier", "calibration_slope", "calibration_intercept")
 CHART_TARGETS = 3
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
@@ -61,12 +61,16 @@ def entry_view(
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
         "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
-        "metrics": [m for m in TABLE_METRICS if any(m in score.metrics for score in scores)],
+        "metrics": [
+            key
+            for key, metric in registry.metrics().items()
+            if metric.summary and any(key in score.metrics for score in scores)
+        ],
         "scores": [(score, _rank(standings.get(score.target))) for score in scores],
         "every_metric": _every_metric(scores),
         "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
-        "continuous_metrics": sorted({m for c in card.continuous for m in c.metrics}) if card else [],
+        "continuous_metrics": _ordered({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
         "reference_rows": reference_rows(loaded.board, scores, standings),
         **audit_view(card, scores, loaded.spec.headline),
@@ -87,12 +91,16 @@ def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
 
 def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[tuple[str, str]]]]:
     """All metrics, then the other two views of AUROC: (words, one value and reason for each label)."""
-    found = {name for score in scores for name in score.metrics}
-    known = [name for name in METRIC_LABELS if name in found]
-    names = [*known, *sorted(found - set(known))]
+    names = _ordered({name for score in scores for name in score.metrics})
     rows = [(metric_label(name), [_value(score.metrics.get(name)) for score in scores]) for name in names]
-    views = sorted({name for score in scores for name in score.estimands})
+    views = _ordered({name for score in scores for name in score.estimands})
     return rows + [(metric_label(v), [_value(score.estimands.get(v)) for score in scores]) for v in views]
+
+
+def _ordered(keys: set[str]) -> list[str]:
+    """Metrics and views in the order of the registry, those it does not know last."""
+    known = [key for key in (*registry.metrics(), *registry.views()) if key in keys]
+    return [*known, *sorted(keys.difference(known))]
 
 
 def _value(found: Estimate | None) -> tuple[str, str]:

@@ -132,13 +132,13 @@ FAULTS = [
     ),
     Fault(
         "lists in Parquet",
-        columns(lambda f: f.assign(slvh=[[0.5]] * len(f))),
+        columns(lambda f: f.assign(slvh=f.slvh.map(lambda _: [0.5]))),
         "predictions-header",
         "1 column holds lists or records",
     ),
     Fault(
         "ids as lists in Parquet",
-        columns(lambda f: f.assign(**{ID: [["a"]] * len(f)})),
+        columns(lambda f: f.assign(**{ID: f[ID].map(lambda _: ["a"])})),
         "predictions-header",
         "list",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from tests.conftest import Cli
 from tests.submission.bad_input.stage import HEAD, ID, Fault, N, Stage, Words, changed, refused, submit
 
 
-def cell(content: object, rows: int = 1) -> Callable[[Stage], Words]:
+def cell(content: Any, rows: int = 1) -> Callable[[Stage], Words]:
     """The correct file with other content in the headline target of its third row (and the next ones)."""
 
     def put(frame: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth on clustered data: `python -m tests.coverage` (about half an hour).
+"""How often 95% intervals hold the truth on clustered data: `python -m tests.simulation`, about half an hour.
 
 Prints two tables: intervals for the AUROC side by side, and every interval of `bench.evaluate` and
 `bench.compare`. Coverage has a standard error of 0.5 points with 2,000 cohorts.
@@ -19,7 +19,7 @@ from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.compare import FIGURES
 from bench.uncertainty.estimates import obuchowski_se
 from bench.uncertainty.evaluate import METRICS
-from tests.coverage.cohorts import SETTINGS, Cohort, Setting, draw
+from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
 """Patients from which the truth is read, where there is no closed form."""
@@ -88,14 +88,17 @@ def rivals(
     near = 0.5 / (cohort.y.sum() * (~cohort.y).sum())
     spread = np.nanstd(logit(np.clip(result.auroc_replicates, near, 1 - near)), ddof=1)
     middle = logit(np.clip(area, near, 1 - near))
-    tally.add("logit, normal", *expit(middle + np.array([-1.96, 1.96]) * spread), truth)
+    low, high = expit(middle + np.array([-1.96, 1.96]) * spread)
+    tally.add("logit, normal", low, high, truth)
     few = stdtrit(result.positive_patients - 1, 0.975)
-    tally.add("logit, t(positive patients - 1)", *expit(middle + np.array([-few, few]) * spread), truth)
+    low, high = expit(middle + np.array([-few, few]) * spread)
+    tally.add("logit, t(positive patients - 1)", low, high, truth)
     rows = np.arange(len(cohort.y))
     se = obuchowski_se(ScoreRanking.of(cohort.y, cohort.first), rows)
     tally.add("DeLong", area - 1.96 * se, area + 1.96 * se, truth)
     drawn = bench.PatientBootstrap(rows, replicates, seed).replicates(cohort.y, cohort.first)
-    tally.add("image bootstrap", *np.nanquantile(drawn, [0.025, 0.975]), truth)
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    tally.add("image bootstrap", low, high, truth)
 
 
 def simulate(setting: Setting, cohorts: int, replicates: int, seed: int) -> Tally:

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.coverage.cohorts import SETTINGS
-from tests.coverage.simulate import simulate
+from tests.simulation.cohorts import SETTINGS
+from tests.simulation.simulate import simulate
 
 
 @pytest.mark.slow
