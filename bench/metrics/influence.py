@@ -13,7 +13,7 @@ from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.recalibration_line import Line, expit
 from bench.metrics.score_ranking import ScoreRanking
-from bench.metrics.validation import Bools, Floats, inner
+from bench.metrics.validation import Bools, Floats, Ints, inner
 
 REACH = 0.05
 """Half the window in which the slope of the ROC curve is read off."""
@@ -143,3 +143,31 @@ def shift(positive: Bools, p: Floats, fitted: float, weight: Floats | None = Non
     guess = expit(fitted + logit(p))
     influences: Floats = unit * (positive - guess) / inner(unit, guess * (1 - guess))
     return influences
+
+
+def obuchowski_se(ranking: ScoreRanking, patient: Ints) -> float | None:
+    """Standard error of the AUROC with patients as clusters, all images counting the same.
+
+    Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data". With one image per patient it is
+    the error of DeLong, DeLong & Clarke-Pearson 1988.
+
+    Args:
+        ranking: The images by score.
+        patient: (n,) whole numbers from 0, the same for images of the same patient.
+
+    Returns:
+        The standard error, or None with fewer than two patients in either class.
+    """
+    hit = ranking.positive
+    m, n = np.bincount(patient, hit), np.bincount(patient, ~hit)
+    patients, holding, sparing = (int(np.count_nonzero(images)) for images in (m + n, m, n))
+    if holding < 2 or sparing < 2:
+        return None
+    M, N = float(m.sum()), float(n.sum())
+    area = float(ranking.placement[hit].sum()) / M
+    x = np.bincount(patient, ranking.placement * hit) - m * area
+    y = np.bincount(patient, ranking.placement * ~hit) - n * area
+    s10 = holding / ((holding - 1) * M) * inner(x, x)
+    s01 = sparing / ((sparing - 1) * N) * inner(y, y)
+    s11 = patients / (patients - 1) * inner(x, y)
+    return float(np.sqrt(max(s10 / M + s01 / N + 2 * s11 / (M * N), 0.0)))

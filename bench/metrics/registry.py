@@ -7,9 +7,26 @@ another package. Importing this module imports no numerical library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench import metrics as functions  # its modules are imported on first use
+
+if TYPE_CHECKING:
+    from bench.metrics.prepared import LabelledScores
+    from bench.metrics.validation import Floats, Ints
+
+GROUP = "bench.metrics"
+"""Entry points of this group name a `Metric`, or a list of them."""
+
+Scale = Literal["logit", "log", "identity"]
+"""Scale on which an interval is symmetric."""
 
 
 class Needs(StrEnum):
@@ -25,6 +42,10 @@ class Needs(StrEnum):
     """Predicted and measured values of a continuous target."""
 
 
+BINARY = (Needs.RANKING, Needs.PROBABILITIES)
+"""Needs of the metrics of a binary target that `bench.evaluate` gives."""
+
+
 class Direction(StrEnum):
     """Which values are better."""
 
@@ -34,9 +55,53 @@ class Direction(StrEnum):
     """The nearer to `Metric.target`, the better."""
 
 
-@dataclass(frozen=True, slots=True)
+class Engine(StrEnum):
+    """What computes a metric in every bootstrap replicate (`bench.uncertainty.replicates`).
+
+    All but the loop are compiled for the metrics of this package.
+    """
+
+    PAIRS = "pairs"
+    """Discordant pairs, counted in one pass over the sorted images."""
+    PRECISION = "precision"
+    """The same pass, with the precision at every positive image."""
+    POINTS = "points"
+    """The same pass, with the operating points."""
+    SUMS = "sums"
+    """Sums over the images of each replicate."""
+    REFIT = "refit"
+    """A refit of the calibration line in each replicate."""
+    MOMENTS = "moments"
+    """Moments of measured and predicted values."""
+    LOOP = "loop"
+    """The value function, called on the images of one replicate after the other."""
+
+
+class Interval(StrEnum):
+    """How the confidence interval is made (`bench.uncertainty.estimates`)."""
+
+    T = "t"
+    """Standard deviation of the replicates on `Metric.scale`, t quantile."""
+    T_OR_PERCENTILE = "t or percentile"
+    """The same, widened to the percentile limits of the replicates where they lie further out."""
+    BIAS_CORRECTED = "bias-corrected"
+    """The same, centred at twice the value less the mean of the replicates."""
+    FISHER_Z = "fisher-z"
+    """As `T`, on Fisher's z scale of a correlation."""
+    SANDWICH = "sandwich"
+    """Cluster-robust standard error from the patients' influences, t quantile; needs no replicates."""
+    NONE = "none"
+    """No interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One metric.
+
+    A metric with `value` and `influence` gets a patient-clustered interval from its influences (`SANDWICH`);
+    one with `value` alone from a loop over the bootstrap replicates. Both take a `LabelledScores` (needs
+    ``ranking`` or ``probabilities``) or a `MeasuredPairs` (needs ``measurements``) and must honour its
+    `weight`.
 
     Attributes:
         key: Name in the Python API, in files and in schemas.
@@ -46,8 +111,21 @@ class Metric:
         direction: Which values are better.
         needs: What it is computed from.
         target: The ideal value where `direction` is ``target``.
+        value: The metric of all images; None where it is undefined.
+        influence: (n,) derivative of the metric by the weight of each image, times that weight; called only
+            where the value is defined.
+        both_classes: Whether it is undefined with one class only; `value` is then not called.
+        undefined: Why `value` may be None although both classes are there.
+        replicates: What computes the replicates; None for no engine but the loop.
+        interval: How the interval is made; None for `SANDWICH` with an influence and no engine, else `T`.
+        scale: Where an interval from replicates is symmetric.
+        margin: How near to the ends of the scale a value may come; None for no limit.
+        no_interval: Why there is no interval, where there is none.
+        clustered_se: Standard error in closed form from the patient (n,) of every image, unweighted.
+        aliases: Other names that `bench.compare` and `PatientBootstrap.replicates` accept.
         comparable: Whether `bench.compare` knows it.
-        subgroup_gap: Whether scorecards give its difference between a subgroup and the other images.
+        subgroup_gap: Whether scorecards give its difference between a subgroup and the other images; needs
+            an influence.
         summary: Whether it stands in short tables, not only in those of every metric.
         digits: Decimals shown.
     """
@@ -59,10 +137,62 @@ class Metric:
     direction: Direction
     needs: Needs
     target: float | None = None
+    value: Callable[[Any], float | None] | None = field(default=None, repr=False)
+    influence: Callable[[Any], Floats] | None = field(default=None, repr=False)
+    both_classes: bool = True
+    undefined: str = "undefined"
+    replicates: Engine | None = None
+    interval: Interval | None = None
+    scale: Scale = "identity"
+    margin: Callable[[Any], float] | None = field(default=None, repr=False)
+    no_interval: str = ""
+    clustered_se: Callable[[LabelledScores, Ints], float | None] | None = field(default=None, repr=False)
+    aliases: tuple[str, ...] = ()
     comparable: bool = False
     subgroup_gap: bool = False
     summary: bool = False
     digits: int = 3
+
+    def __post_init__(self) -> None:
+        wrong = _fault(self)
+        if wrong:
+            raise ValueError(f"metric {self.key!r}: {wrong}")
+
+    @property
+    def interval_method(self) -> Interval:
+        """How the interval is made, with the default filled in."""
+        if self.interval is not None:
+            return self.interval
+        return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
+
+    @property
+    def better(self) -> str:
+        """Which values are better, in words."""
+        return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)
+
+
+RESERVED = (
+    *("images", "patients", "positives", "positive_patients", "negative_patients", "prevalence"),
+    *("estimates", "auroc_replicates", "keys", "values", "items", "get"),
+)
+"""Names that an evaluation has besides its metrics."""
+
+
+def _fault(metric: Metric) -> str:
+    """What is wrong with a declaration, or nothing."""
+    if not metric.key.isidentifier() or metric.key.startswith("_") or metric.key in RESERVED:
+        return "the key must be an identifier without leading underscore, and not a field of an evaluation"
+    if not (metric.label and metric.short_label and metric.definition):
+        return "label, short_label and definition must not be empty"
+    if (metric.direction is Direction.TARGET) != (metric.target is not None):
+        return "give target with direction TARGET, and only there"
+    if metric.value is None and metric.needs is not Needs.DECISIONS:
+        return "value is missing"
+    if metric.subgroup_gap and metric.influence is None:
+        return "a subgroup gap needs an influence function"
+    if metric.interval is Interval.SANDWICH and metric.influence is None:
+        return "a sandwich interval needs an influence function"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +212,27 @@ class View:
     definition: str
 
 
+OPERATING_POINT = 0.9
+"""Specificity at which the sensitivity is read, and the other way round."""
+
+ECE_BINS = 15
+"""Equal-width bins of the calibration error."""
+
+
+def _sensitivity(scores: LabelledScores) -> float | None:
+    point = functions.discrimination.point_at_specificity(scores.ranking, OPERATING_POINT)
+    return None if point is None else point.sensitivity
+
+
+def _specificity(scores: LabelledScores) -> float | None:
+    point = functions.discrimination.point_at_sensitivity(scores.ranking, OPERATING_POINT)
+    return None if point is None else point.specificity
+
+
+NO_LINE = "no finite line is the best: constant, or parted by a threshold"
+ALL_ZERO = "nothing is expected: all probabilities are 0"
+CONSTANT = "constant values, or one image only"
+
 BUILT_IN = (
     Metric(
         key="auroc",
@@ -90,6 +241,12 @@ BUILT_IN = (
         definition="Probability that a positive image scores above a negative one, ties counting one half.",
         direction=Direction.HIGHER,
         needs=Needs.RANKING,
+        value=lambda scores: functions.discrimination.area(scores.ranking),
+        influence=lambda scores: functions.influence.auroc(scores.ranking),
+        replicates=Engine.PAIRS,
+        scale="logit",
+        margin=lambda scores: 0.5 / (scores.positives * scores.negatives),
+        clustered_se=lambda scores, patient: functions.influence.obuchowski_se(scores.ranking, patient),
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -102,6 +259,12 @@ BUILT_IN = (
         "information reaches.",
         direction=Direction.HIGHER,
         needs=Needs.RANKING,
+        value=lambda scores: functions.discrimination.mean_precision(scores.ranking),
+        influence=lambda scores: functions.influence.average_precision(scores.ranking),
+        replicates=Engine.PRECISION,
+        scale="logit",
+        margin=lambda scores: 0.5 / scores.positives,
+        aliases=("average_precision",),
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -114,6 +277,13 @@ BUILT_IN = (
         "not interpolated.",
         direction=Direction.HIGHER,
         needs=Needs.RANKING,
+        value=_sensitivity,
+        influence=lambda scores: functions.influence.sensitivity_at_specificity(
+            scores.ranking, OPERATING_POINT
+        ),
+        replicates=Engine.POINTS,
+        scale="logit",
+        margin=lambda scores: 0.5 / scores.positives,
         comparable=True,
         summary=True,
     ),
@@ -125,6 +295,16 @@ BUILT_IN = (
         "not interpolated.",
         direction=Direction.HIGHER,
         needs=Needs.RANKING,
+        value=_specificity,
+        influence=lambda scores: functions.influence.specificity_at_sensitivity(
+            scores.ranking, OPERATING_POINT
+        ),
+        replicates=Engine.POINTS,
+        # The threshold rests on the few lowest positive patients: in simulation the logit-t interval alone
+        # covered as little as 91%, widened to the percentile limits 92 to 97%.
+        interval=Interval.T_OR_PERCENTILE,
+        scale="logit",
+        margin=lambda scores: 0.5 / scores.negatives,
         comparable=True,
     ),
     Metric(
@@ -134,6 +314,11 @@ BUILT_IN = (
         definition="Mean squared difference of probability and label.",
         direction=Direction.LOWER,
         needs=Needs.PROBABILITIES,
+        value=lambda scores: functions.calibration.brier(*scores.arrays),
+        influence=lambda scores: functions.influence.brier(*scores.arrays),
+        both_classes=False,
+        replicates=Engine.SUMS,
+        scale="log",
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -146,6 +331,9 @@ BUILT_IN = (
         "prevalence, 1 at best.",
         direction=Direction.HIGHER,
         needs=Needs.PROBABILITIES,
+        value=lambda scores: functions.calibration.scaled_brier(*scores.arrays),
+        influence=lambda scores: functions.influence.scaled_brier(*scores.arrays),
+        replicates=Engine.SUMS,
         comparable=True,
     ),
     Metric(
@@ -155,6 +343,11 @@ BUILT_IN = (
         definition="Mean of -log(probability given to the true label), in nats.",
         direction=Direction.LOWER,
         needs=Needs.PROBABILITIES,
+        value=lambda scores: functions.calibration.log_loss(*scores.arrays),
+        influence=lambda scores: functions.influence.log_loss(*scores.arrays),
+        both_classes=False,
+        replicates=Engine.SUMS,
+        scale="log",
         comparable=True,
     ),
     Metric(
@@ -166,6 +359,11 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.PROBABILITIES,
         target=1.0,
+        value=lambda scores: functions.calibration.observed_expected(*scores.arrays),
+        influence=lambda scores: functions.influence.observed_expected(*scores.arrays),
+        undefined=ALL_ZERO,
+        replicates=Engine.SUMS,
+        scale="log",
         comparable=True,
         digits=2,
     ),
@@ -177,6 +375,13 @@ BUILT_IN = (
         "ranks entries.",
         direction=Direction.LOWER,
         needs=Needs.PROBABILITIES,
+        value=lambda scores: functions.calibration.calibration_error(
+            scores.positive, scores.score, ECE_BINS, weight=scores.weight
+        ),
+        influence=lambda scores: functions.influence.calibration_error(*scores.arrays, bins=ECE_BINS),
+        both_classes=False,
+        replicates=Engine.SUMS,
+        interval=Interval.BIAS_CORRECTED,
         summary=True,
     ),
     Metric(
@@ -187,6 +392,10 @@ BUILT_IN = (
         "error itself.",
         direction=Direction.LOWER,
         needs=Needs.PROBABILITIES,
+        value=lambda scores: functions.calibration.smooth_calibration_error(*scores.arrays),
+        both_classes=False,
+        interval=Interval.NONE,
+        no_interval="no interval: its bandwidth is chosen from the same data",
     ),
     Metric(
         key="calibration_slope",
@@ -197,6 +406,11 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.PROBABILITIES,
         target=1.0,
+        value=lambda scores: None if scores.line is None else scores.line.slope,
+        influence=lambda scores: scores.line_influence[0],
+        undefined=NO_LINE,
+        replicates=Engine.REFIT,
+        interval=Interval.SANDWICH,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -210,6 +424,11 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.PROBABILITIES,
         target=0.0,
+        value=lambda scores: None if scores.line is None else scores.line.intercept,
+        influence=lambda scores: scores.line_influence[1],
+        undefined=NO_LINE,
+        replicates=Engine.REFIT,
+        interval=Interval.SANDWICH,
         comparable=True,
         digits=2,
     ),
@@ -222,6 +441,10 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.PROBABILITIES,
         target=0.0,
+        value=lambda scores: scores.shift,
+        influence=lambda scores: scores.shift_influence,
+        replicates=Engine.REFIT,
+        interval=Interval.SANDWICH,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -266,6 +489,10 @@ BUILT_IN = (
         definition="Mean absolute difference of predicted and measured value, in its unit.",
         direction=Direction.LOWER,
         needs=Needs.MEASUREMENTS,
+        value=lambda pairs: pairs.agreement.mae,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
+        scale="log",
         summary=True,
     ),
     Metric(
@@ -275,6 +502,10 @@ BUILT_IN = (
         definition="Square root of the mean squared difference, in the unit of the measurement.",
         direction=Direction.LOWER,
         needs=Needs.MEASUREMENTS,
+        value=lambda pairs: pairs.agreement.rmse,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
+        scale="log",
         summary=True,
     ),
     Metric(
@@ -285,6 +516,9 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.MEASUREMENTS,
         target=0.0,
+        value=lambda pairs: pairs.agreement.bias,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
         summary=True,
     ),
     Metric(
@@ -295,6 +529,9 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.MEASUREMENTS,
         target=0.0,
+        value=lambda pairs: pairs.agreement.loa_low,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
         summary=True,
     ),
     Metric(
@@ -305,6 +542,9 @@ BUILT_IN = (
         direction=Direction.TARGET,
         needs=Needs.MEASUREMENTS,
         target=0.0,
+        value=lambda pairs: pairs.agreement.loa_high,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
         summary=True,
     ),
     Metric(
@@ -314,6 +554,10 @@ BUILT_IN = (
         definition="Pearson correlation of predicted and measured value.",
         direction=Direction.HIGHER,
         needs=Needs.MEASUREMENTS,
+        value=lambda pairs: pairs.agreement.pearson,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
+        interval=Interval.FISHER_Z,
         summary=True,
     ),
     Metric(
@@ -323,6 +567,9 @@ BUILT_IN = (
         definition="1 - mean squared error / variance of the measured values.",
         direction=Direction.HIGHER,
         needs=Needs.MEASUREMENTS,
+        value=lambda pairs: pairs.agreement.r2,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
         summary=True,
     ),
 )
@@ -359,9 +606,60 @@ VIEWS = (
 
 
 @cache
-def metrics() -> dict[str, Metric]:
-    """Every metric by key, in the order in which tables show them."""
-    return {metric.key: metric for metric in BUILT_IN}
+def _registered() -> tuple[dict[str, Metric], dict[str, str]]:
+    """Metrics by key, and the metric that every alias means; those of plug-ins last."""
+    found = {metric.key: metric for metric in BUILT_IN}
+    origin = dict.fromkeys(found, "this package")
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+    for point in points:
+        for metric in _load(point):
+            for name in (metric.key, *metric.aliases):
+                if name in origin or name in views():
+                    taken = origin.get(name, "this package")
+                    raise PluginError(
+                        f"{_named(point)} declares the metric {name!r}, which {taken} declares already"
+                    )
+                origin[name] = _named(point)
+            found[metric.key] = metric
+    return found, {alias: key for key, metric in found.items() for alias in metric.aliases}
+
+
+def metrics(*needs: Needs) -> dict[str, Metric]:
+    """Metrics by key, in the order in which tables show them.
+
+    Args:
+        needs: What they are computed from; all metrics without any.
+
+    Raises:
+        PluginError: A plug-in cannot be used.
+    """
+    found = _registered()[0]
+    return {key: metric for key, metric in found.items() if not needs or metric.needs in needs}
+
+
+def keys(*needs: Needs) -> tuple[str, ...]:
+    """Keys of `metrics`; arguments and errors are the same."""
+    return tuple(metrics(*needs))
+
+
+def metric(key: str, known: Iterable[str] | None = None) -> Metric:
+    """The metric with this key or alias.
+
+    Args:
+        key: The key.
+        known: Keys that are allowed; every metric without.
+
+    Raises:
+        ValueError: There is none, naming those that are.
+    """
+    found, aliases = _registered()
+    allowed = tuple(found if known is None else known)
+    real = aliases.get(key, key)
+    if real in allowed:
+        return found[real]
+    near = get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(allowed)}"
+    raise ValueError(f"unknown metric {key!r}; {hint}")
 
 
 @cache
@@ -370,12 +668,68 @@ def views() -> dict[str, View]:
     return {view.key: view for view in VIEWS}
 
 
-def keys(*needs: Needs) -> tuple[str, ...]:
-    """Keys of the metrics that are computed from one of these, in order; of all without arguments."""
-    return tuple(key for key, metric in metrics().items() if not needs or metric.needs in needs)
-
-
 def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
     found = metrics().get(key) or views().get(key)
     return found.label if found else key.replace("_", " ")
+
+
+class PluginError(ValueError):
+    """A metric plug-in that cannot be used; the message names it and says why."""
+
+
+def _named(point: EntryPoint) -> str:
+    package = f" of {point.dist.name}" if point.dist else ""
+    return f"the metric plug-in {point.name!r}{package} ({point.value})"
+
+
+def _load(point: EntryPoint) -> list[Metric]:
+    """The metrics of an entry point.
+
+    Raises:
+        PluginError: It cannot be imported, or is not a `Metric` or a list of them.
+    """
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise PluginError(f"{_named(point)} cannot be loaded: {type(error).__name__}: {error}") from error
+    found = list(loaded) if isinstance(loaded, list | tuple) else [loaded]
+    for one in found:
+        if not isinstance(one, Metric):
+            raise PluginError(f"{_named(point)} is a {type(one).__name__}, not a Metric or a list of them")
+        if one.needs is Needs.DECISIONS:
+            raise PluginError(f"{_named(point)}: {one.key!r} needs decisions, which plug-ins cannot add")
+        if one.replicates not in (None, Engine.LOOP):
+            raise PluginError(f"{_named(point)}: {one.key!r} asks for the engine of another metric")
+    return [_guarded(one, _named(point)) for one in found]
+
+
+def _guarded(metric: Metric, origin: str) -> Metric:
+    """A plug-in's metric whose errors name it, and whose values are floats or None."""
+
+    def call(part: str, work: Callable[[Any], Any], prepared: Any) -> Any:
+        try:
+            return work(prepared)
+        except Exception as error:
+            message = f"{origin}: the {part} of {metric.key!r} failed: {type(error).__name__}: {error}"
+            raise PluginError(message) from error
+
+    def value(prepared: Any) -> float | None:
+        assert metric.value is not None
+        found = call("value", metric.value, prepared)
+        try:
+            number = None if found is None else float(found)
+        except (TypeError, ValueError) as error:
+            message = f"{origin}: the value of {metric.key!r} is a {type(found).__name__}, not a number"
+            raise PluginError(message) from error
+        return number if number is not None and isfinite(number) else None
+
+    def influence(prepared: Any) -> Floats:
+        assert metric.influence is not None
+        found: Floats = call("influence", metric.influence, prepared)
+        if getattr(found, "shape", None) != (len(prepared),):
+            message = f"the influence of {metric.key!r} must be an array with one value per image"
+            raise PluginError(f"{origin}: {message}")
+        return found
+
+    return replace(metric, value=value, influence=influence if metric.influence else None)

@@ -11,6 +11,8 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
+from bench.metrics import registry
+from bench.metrics.registry import Needs
 from bench.scoring.plan import TargetPlan, make_plan
 from bench.scoring.scorecard import Estimate, stored
 from bench.submission.check_predictions import Values, load_predictions
@@ -20,13 +22,6 @@ from bench.submission.store import find_submission
 from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
-
-DISCRIMINATION = ("auroc", "auprc", "sensitivity_at_90_specificity")
-CALIBRATION = ("brier", "calibration_slope", "calibration_in_the_large")
-"""Compared where both sides are probabilities."""
-
-SHOWN = (*DISCRIMINATION, "brier", "ece", "calibration_slope", "calibration_in_the_large")
-"""Shown side by side."""
 
 
 class Disagreement(Document):
@@ -139,12 +134,13 @@ def _compare(
 ) -> TargetComparison:
     """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
     y, boot = target.labels, target.bootstrap
-    both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities).metrics() for p in (p_a, p_b)]
-    compared = () if averaged else DISCRIMINATION + (CALIBRATION if probabilities else ())
+    shown = {key: m for key, m in registry.metrics(*registry.BINARY).items() if m.summary}
+    both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities, metrics=shown) for p in (p_a, p_b)]
     metrics = [_fold_averaged(target, p_a, p_b)] if averaged else []
-    for name in SHOWN:
+    for name, declared in shown.items():
         line = MetricComparison(metric=name, a=stored(both[0][name]), b=stored(both[1][name]))
-        if name in compared:
+        defined = probabilities or declared.needs is not Needs.PROBABILITIES
+        if declared.comparable and defined and not averaged:
             pair = compare(y, p_a, p_b, metric=name, bootstrap=boot)
             line = line.model_copy(
                 update={

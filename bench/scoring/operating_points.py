@@ -13,25 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.files import SIGNIFICANT_DIGITS
+from bench.metrics import registry
 from bench.metrics.calibration import logit
 from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
+from bench.metrics.registry import OPERATING_POINT, Needs
 from bench.scoring.curves import Cuts
 from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.curves import DecisionEstimates, decision_estimates
-from bench.uncertainty.estimates import ORDER
-from bench.uncertainty.evaluate import METRICS, evaluate
-from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
+from bench.uncertainty.evaluate import evaluate
 
 Floats = npt.NDArray[np.float64]
 Shares = Decision | DecisionEstimates
-SHARES = ("sensitivity", "specificity", "ppv", "npv")
-FITTED = tuple(name for name in METRICS if name not in ORDER)
-"""Metrics that a recalibration can change."""
-
 CHOSEN_HERE = "no interval: the threshold was chosen on the same images"
 
 
@@ -49,8 +45,7 @@ class Val:
 
 
 RULES: dict[str, dict[str, float]] = {
-    f"specificity {SPECIFICITY:g}": {"specificity": SPECIFICITY},
-    f"sensitivity {SENSITIVITY:g}": {"sensitivity": SENSITIVITY},
+    f"{share} {OPERATING_POINT:g}": {share: OPERATING_POINT} for share in ("specificity", "sensitivity")
 }
 
 
@@ -82,7 +77,7 @@ def operating_points(
                 threshold=threshold,
                 called=called,
                 moved=abs(called - wish),
-                **{name: _share(getattr(shares, name)) for name in SHARES},
+                **{name: _share(getattr(shares, name)) for name in registry.keys(Needs.DECISIONS)},
             )
         )
     return tuple(points)
@@ -109,10 +104,10 @@ def recalibration(
     line = fit_line(val.labels == 1, logit(val.score)) if len(val.labels) else None
     if line is None:
         return Recalibration(slope=None, intercept=None, reason="no finite line is the best on val")
-    found = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=FITTED)
-    metrics = found.metrics()
+    changed = registry.keys(Needs.PROBABILITIES)
+    found = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=changed)
     return Recalibration(
         slope=line.slope,
         intercept=line.intercept,
-        metrics={name: stored(metrics[name]) for name in FITTED},
+        metrics={name: stored(found[name]) for name in changed},
     )

@@ -178,7 +178,7 @@ def _target(
         positives=found.positives,
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
-        metrics={name: stored(e) for name, e in found.metrics().items()},
+        metrics={name: stored(e) for name, e in found.items()},
         estimands=_estimands(target, mine)
         | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
@@ -252,7 +252,7 @@ def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
         images=found.images,
         excluded=len(values) - found.images,
         patients=found.patients,
-        metrics={name: stored(e) for name, e in found.metrics().items()},
+        metrics={name: stored(e) for name, e in found.items()},
     )
 
 

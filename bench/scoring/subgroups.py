@@ -10,10 +10,9 @@ from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.estimates import GAPS, ORDER, Scored, Side, side, subgroup_gap
+from bench.uncertainty.estimates import Scored, Side, gap_metrics, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
 
-METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
 Floats = npt.NDArray[np.float64]
 
 
@@ -27,7 +26,7 @@ class _Parts:
         self._probabilities, self._level = probabilities, level
         self._prepared: dict[bytes, Scored] = {}
         self._sides: dict[bytes, Side] = {}
-        self.gaps = GAPS if probabilities else tuple(name for name in GAPS if name in ORDER)
+        self.gaps = gap_metrics(probabilities)
 
     def prepared(self, rows: Rows, bootstrap: PatientBootstrap) -> Scored:
         key = rows.tobytes()
@@ -39,7 +38,7 @@ class _Parts:
                 bootstrap,
                 probabilities=self._probabilities,
                 level=self._level,
-                metrics=METRICS,
+                metrics=gap_metrics(),
                 start=self._line,
             )
         return self._prepared[key]
@@ -76,15 +75,14 @@ def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, l
     }
     if cell.bootstrap is None:
         return SubgroupScore(**heading, suppressed=True, reason=cell.reason)
-    found = summarise(parts.prepared(cell.inside, cell.bootstrap), probabilities, METRICS)
-    metrics = found.metrics()
+    found = summarise(parts.prepared(cell.inside, cell.bootstrap), probabilities, gap_metrics())
     return SubgroupScore(
         **heading,
         suppressed=False,
         images=found.images,
         patients=found.patients,
         positives=found.positives,
-        metrics={name: stored(metrics[name]) for name in METRICS},
+        metrics={name: stored(found[name]) for name in gap_metrics()},
         gaps=_gaps(cell, cell.bootstrap, parts, level),
     )
 

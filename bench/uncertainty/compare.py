@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics import calibration, discrimination, influence
-from bench.metrics.recalibration_line import fit_line, fit_shift
-from bench.metrics.score_ranking import ScoreRanking
-from bench.metrics.validation import Bools, Floats, check_level
+from bench.metrics import registry
+from bench.metrics.prepared import LabelledScores
+from bench.metrics.registry import Metric, Needs
+from bench.metrics.validation import check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.intervals import satterthwaite, t_interval
-from bench.uncertainty.replicates import FIT, LINES, replicate
-from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY
+from bench.uncertainty.intervals import Estimate, sandwich_interval, satterthwaite, t_interval
+from bench.uncertainty.replicates import Replicates, scan_depth
+from bench.uncertainty.sample import Sample
 
 SE_TOLERANCE = 1e-12
 """Below this standard error of a difference two entries are the same."""
@@ -59,72 +57,9 @@ class Comparison:
     reason: str = ""
 
 
-Figure = Callable[[Bools, Floats, Floats | None], tuple[float | None, Floats]]
-
-
-def _ranked(
-    value: Callable[[ScoreRanking], float | None], influences: Callable[[ScoreRanking], Floats]
-) -> Figure:
-    def figure(positive: Bools, score: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
-        ranking = ScoreRanking.of(positive, score, weight)
-        return value(ranking), influences(ranking)
-
-    return figure
-
-
-def _fitted(
-    value: Callable[[Bools, Floats, Floats | None], float | None],
-    influences: Callable[[Bools, Floats, Floats | None], Floats],
-) -> Figure:
-    return lambda positive, p, weight: (value(positive, p, weight), influences(positive, p, weight))
-
-
-def _sensitivity(ranking: ScoreRanking) -> float | None:
-    point = discrimination.point_at_specificity(ranking, SPECIFICITY)
-    return None if point is None else point.sensitivity
-
-
-def _specificity(ranking: ScoreRanking) -> float | None:
-    point = discrimination.point_at_sensitivity(ranking, SENSITIVITY)
-    return None if point is None else point.specificity
-
-
-def _coefficient(which: int) -> Figure:
-    """Slope (0) or intercept (1) of the calibration line."""
-
-    def figure(positive: Bools, p: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
-        line = fit_line(positive, calibration.logit(p), weight)
-        if line is None:
-            return None, np.zeros(len(p))
-        return line[which], influence.line(positive, p, line, weight)[which]
-
-    return figure
-
-
-def _shift(positive: Bools, p: Floats, weight: Floats | None) -> tuple[float | None, Floats]:
-    shift = fit_shift(positive, calibration.logit(p), weight)
-    return (None, np.zeros(len(p))) if shift is None else (shift, influence.shift(positive, p, shift, weight))
-
-
-FIGURES: dict[str, Figure] = {
-    "auroc": _ranked(discrimination.area, influence.auroc),
-    "auprc": _ranked(discrimination.mean_precision, influence.average_precision),
-    "average_precision": _ranked(discrimination.mean_precision, influence.average_precision),
-    "sensitivity_at_90_specificity": _ranked(
-        _sensitivity, lambda ranking: influence.sensitivity_at_specificity(ranking, SPECIFICITY)
-    ),
-    "specificity_at_90_sensitivity": _ranked(
-        _specificity, lambda ranking: influence.specificity_at_sensitivity(ranking, SENSITIVITY)
-    ),
-    "brier": _fitted(calibration.brier, influence.brier),
-    "scaled_brier": _fitted(calibration.scaled_brier, influence.scaled_brier),
-    "log_loss": _fitted(calibration.log_loss, influence.log_loss),
-    "oe_ratio": _fitted(calibration.observed_expected, influence.observed_expected),
-    "calibration_slope": _coefficient(0),
-    "calibration_intercept": _coefficient(1),
-    "calibration_in_the_large": _shift,
-}
-"""Metrics that can be compared, as value and influences. A binned calibration error is not among them."""
+def comparable() -> tuple[str, ...]:
+    """Keys of the metrics that `compare` knows. A binned calibration error is not among them."""
+    return tuple(key for key, metric in registry.metrics(*registry.BINARY).items() if metric.comparable)
 
 
 def compare(
@@ -147,7 +82,7 @@ def compare(
         p_a: (n,) scores of a.
         p_b: (n,) scores of b.
         patient_id: (n,) the patient of every image; not needed with `bootstrap`.
-        metric: A key of `FIGURES`.
+        metric: A key of `comparable`, or an alias.
         replicates: Number of bootstrap draws.
         seed: Seed of the draws.
         bootstrap: Draws shared with other comparisons.
@@ -162,26 +97,22 @@ def compare(
     >>> round(found.difference, 6)
     0.444444
     """
-    if metric not in FIGURES:
-        raise ValueError(f"unknown metric {metric!r}; one of {', '.join(FIGURES)}")
+    declared = registry.metric(metric, comparable())
     if bootstrap is None:
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
     drawn = bootstrap.replicates_count
-    read = sample.probabilities if metric in (*FIT, *LINES) else sample.scores
-    a, b = read(p_a), read(p_b)
-    if sample.positive.all() or not sample.positive.any():
+    read = sample.probabilities if declared.needs is Needs.PROBABILITIES else sample.scores
+    a, b = (LabelledScores(sample.positive, read(score), sample.weight) for score in (p_a, p_b))
+    if a.missing:
         return _no_comparison(metric, drawn, "one class only")
-    (first, pull_a), (second, pull_b) = (
-        FIGURES[metric](sample.positive, score, sample.weight) for score in (a, b)
-    )
+    assert declared.value is not None
+    first, second = declared.value(a), declared.value(b)
     if first is None or second is None:
         return _no_comparison(metric, drawn, "undefined for one of the scores")
-    difference = replicate(sample, p_a, metric) - replicate(sample, p_b, metric)
-    phi = sample.by_patient(pull_a - pull_b)[sample.present]
-    found = t_interval(first - second, difference, satterthwaite(phi), level=check_level(level, "level"))
+    found = _difference(declared, sample, a, b, first - second, check_level(level, "level"))
     same = found.se is not None and found.se < SE_TOLERANCE
     return Comparison(
         metric=metric,
@@ -199,6 +130,21 @@ def compare(
         replicates=drawn,
         reason="the difference is the same in every replicate" if same else found.reason,
     )
+
+
+def _difference(
+    metric: Metric, sample: Sample, a: LabelledScores, b: LabelledScores, value: float, level: float
+) -> Estimate:
+    """The difference a - b with its interval, from influences, replicates or both, as the metric has them."""
+    phi = None
+    if metric.influence is not None:
+        phi = sample.by_patient(metric.influence(a) - metric.influence(b))[sample.present]
+        if metric.replicates is None:
+            return sandwich_interval(value, phi, level)
+    df = sample.smaller_class_df if phi is None else satterthwaite(phi)
+    depth = scan_depth([metric])
+    drawn = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
+    return t_interval(value, drawn, df, level=level)
 
 
 def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:

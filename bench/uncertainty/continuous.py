@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.regression import agreement, from_moments, moments
+from bench.metrics import registry
+from bench.metrics.prepared import MeasuredPairs
+from bench.metrics.registry import Engine, Interval, Metric, Needs
+from bench.metrics.regression import from_moments, moments
 from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval
+from bench.uncertainty.estimates import SMALLEST, Estimates, interval
+from bench.uncertainty.intervals import Estimate, sandwich_interval, satterthwaite
 from bench.uncertainty.sample import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class ContinuousEvaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class ContinuousEvaluation(Estimates):
     """Agreement of prediction and truth on one continuous target; units are those of the measurement.
+
+    A mapping from metric to `Estimate`, with attribute access. The metrics are those of
+    `bench.metrics.registry` for measurements, each explained by `bench explain`.
 
     Attributes:
         images: Rows that count.
         patients: Patients with such a row.
-        mae: Mean absolute error.
-        rmse: Root of the mean squared error.
-        bias: Mean of prediction - truth.
-        loa_low: Lower 95% limit of agreement.
-        loa_high: Upper limit.
-        pearson: Correlation.
-        r2: Share of the truth's variance that is explained.
+        estimates: Metric → estimate.
     """
 
     images: int
     patients: int
-    mae: Estimate
-    rmse: Estimate
-    bias: Estimate
-    loa_low: Estimate
-    loa_high: Estimate
-    pearson: Estimate
-    r2: Estimate
+    estimates: Mapping[str, Estimate]
 
-    def metrics(self) -> dict[str, Estimate]:
-        """Every estimate by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+    def __repr__(self) -> str:
+        return f"ContinuousEvaluation of {self.images} images of {self.patients} patients:{self._lines()}"
 
 
 def evaluate_continuous(
@@ -82,58 +78,73 @@ def evaluate_continuous(
         bootstrap = PatientBootstrap(patient_id, replicates, seed)
     rows = Rows.of(bootstrap, weight)
     measured, guessed = rows.scores(truth, "truth"), rows.scores(prediction, "prediction")
-    present = np.unique(rows.patient)
-    value = asdict(agreement(measured, guessed, rows.weight))
-    centre = float(np.mean(measured)) if len(measured) else 0.0
-    columns = moments(measured - centre, guessed - centre)
-    drawn = from_moments(rows.totals(list(columns)))
-    level = check_level(level, "level")
-    df = _degrees(rows, columns)
-    found = {
-        name: Estimate(
-            None, reason="no images" if not len(measured) else "constant values, or one image only"
-        )
-        if point is None
-        else _interval(name, point, drawn[name], df[name], level)
-        for name, point in value.items()
-    }
-    return ContinuousEvaluation(images=len(measured), patients=len(present), **found)
-
-
-def _interval(name: str, point: float, drawn: Floats, df: float, level: float) -> Estimate:
-    if name in ("mae", "rmse"):
-        return t_interval(point, drawn, df, "log", 1e-300, level)
-    if name != "pearson":
-        return t_interval(point, drawn, df, "identity", level=level)
-    # Fisher's z is half the log odds of (1 + r) / 2, so the logit scale serves.
-    half = t_interval((1 + point) / 2, (1 + drawn) / 2, df, "logit", level=level)
-    moved: dict[str, Any] = {
-        key: None if (limit := getattr(half, key)) is None else 2 * limit - 1
-        for key in ("low", "high", "percentile_low", "percentile_high")
-    }
-    se = None if half.se is None else 2 * half.se
-    method = "fisher-z-t" if half.method else ""
-    return Estimate(
-        point,
-        se=se,
-        df=half.df,
-        undefined=half.undefined,
-        replicates=half.replicates,
-        method=method,
-        reason=half.reason,
-        **moved,
+    pairs = MeasuredPairs(measured, guessed, rows.weight)
+    work = _Work(rows, pairs, check_level(level, "level"))
+    return ContinuousEvaluation(
+        images=len(measured),
+        patients=len(np.unique(rows.patient)),
+        estimates={key: work.estimate(m) for key, m in registry.metrics(Needs.MEASUREMENTS).items()},
     )
 
 
-def _degrees(rows: Rows, columns: Floats) -> dict[str, float]:
-    """Satterthwaite's degrees of freedom of every figure, from its derivative by each patient's weight."""
-    if not len(rows.patient):
-        return dict.fromkeys(from_moments(np.zeros((9, 1))), 2.0)
-    sums = (columns * rows.unit).sum(axis=1)
-    per_patient = np.stack([rows.by_patient(rows.unit * column) for column in columns])[
-        :, np.unique(rows.patient)
-    ]
-    step = 1e-5
-    up = from_moments(sums[:, None] + step * per_patient)
-    down = from_moments(sums[:, None] - step * per_patient)
-    return {name: satterthwaite(np.nan_to_num((up[name] - down[name]) / (2 * step))) for name in up}
+class _Work:
+    """Measured pairs on a bootstrap; what several metrics share is computed once."""
+
+    def __init__(self, rows: Rows, pairs: MeasuredPairs, level: float) -> None:
+        self._rows, self._pairs, self._level = rows, pairs, level
+
+    @cached_property
+    def _columns(self) -> Floats:
+        truth = self._pairs.truth
+        centre = float(np.mean(truth)) if len(truth) else 0.0
+        return moments(truth - centre, self._pairs.prediction - centre)
+
+    @cached_property
+    def _drawn(self) -> dict[str, Floats]:
+        return from_moments(self._rows.totals(list(self._columns)))
+
+    @cached_property
+    def _degrees(self) -> dict[str, float]:
+        """Satterthwaite's degrees of freedom of each metric, from its derivative by each patient's weight."""
+        rows, columns = self._rows, self._columns
+        sums = (columns * rows.unit).sum(axis=1)
+        per_patient = np.stack([rows.by_patient(rows.unit * column) for column in columns])[
+            :, np.unique(rows.patient)
+        ]
+        step = 1e-5
+        up = from_moments(sums[:, None] + step * per_patient)
+        down = from_moments(sums[:, None] - step * per_patient)
+        return {name: satterthwaite(np.nan_to_num((up[name] - down[name]) / (2 * step))) for name in up}
+
+    def estimate(self, metric: Metric) -> Estimate:
+        """The metric with its interval, by the method that it declares."""
+        rows, pairs = self._rows, self._pairs
+        if pairs.missing:
+            return Estimate(None, reason=pairs.missing)
+        assert metric.value is not None
+        value = metric.value(pairs)
+        if value is None:
+            return Estimate(None, reason=metric.undefined)
+        if metric.interval_method is Interval.NONE:
+            return Estimate(value, reason=metric.no_interval or "no interval")
+        if metric.replicates is Engine.MOMENTS:
+            drawn, df = self._drawn[metric.key], self._degrees[metric.key]
+            return interval(metric, value, drawn, df, SMALLEST, self._level)
+        phi = None
+        if metric.influence is not None:
+            phi = rows.by_patient(metric.influence(pairs))[rows.present]
+            if metric.interval_method is Interval.SANDWICH:
+                return sandwich_interval(value, phi, self._level)
+        df = max(2.0, np.count_nonzero(rows.present) - 1.0) if phi is None else satterthwaite(phi)
+        margin = SMALLEST if metric.margin is None else metric.margin(pairs)
+        return interval(metric, value, self._loop(metric), df, margin, self._level)
+
+    def _loop(self, metric: Metric) -> Floats:
+        """(B,) the metric of the rows of each replicate; nan where undefined."""
+        found = np.full(self._rows.replicates, np.nan)
+        for b, rows in enumerate(self._rows.resampled()):
+            weight = None if self._pairs.weight is None else self._pairs.weight[rows]
+            pairs = MeasuredPairs(self._pairs.truth[rows], self._pairs.prediction[rows], weight)
+            value = metric.value(pairs) if metric.value and not pairs.missing else None
+            found[b] = np.nan if value is None else value
+        return found

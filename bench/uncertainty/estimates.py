@@ -2,267 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
-import numpy as np
-
-from bench.metrics import calibration, discrimination, influence
-from bench.metrics.calibration import brier, smooth_calibration_error
-from bench.metrics.kernels.scan import PAIRS
-from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
-from bench.metrics.score_ranking import ScoreRanking
-from bench.metrics.validation import Bools, Floats, Ints, inner
-from bench.uncertainty import replicates as engine
+from bench.metrics import registry
+from bench.metrics.prepared import LabelledScores
+from bench.metrics.registry import Engine, Interval, Metric, Needs
+from bench.metrics.validation import Bools, Floats
 from bench.uncertainty.intervals import (
     Estimate,
-    Scale,
     bias_corrected,
+    fisher_z_interval,
     sandwich_interval,
     satterthwaite,
     t_interval,
     widened,
     with_warnings,
 )
-from bench.uncertainty.sample import SENSITIVITY, SPECIFICITY, Sample
+from bench.uncertainty.replicates import Replicates
+from bench.uncertainty.sample import Sample
+
+
+class Estimates(Mapping[str, Estimate]):
+    """Estimates by metric, as a mapping and as attributes: ``result["auroc"]`` and ``result.auroc``.
+
+    Attributes:
+        estimates: Metric → estimate, in the order of the registry.
+    """
+
+    __slots__ = ()
+    estimates: Mapping[str, Estimate]
+
+    def __getitem__(self, key: str) -> Estimate:
+        return self.estimates[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.estimates)
+
+    def __len__(self) -> int:
+        return len(self.estimates)
+
+    def __getattr__(self, name: str) -> Estimate:
+        if name != "estimates" and not name.startswith("_") and name in self.estimates:
+            return self.estimates[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute or metric {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.estimates]
+
+    def _lines(self) -> str:
+        """A line for every metric that was requested: value and interval, or why there is none."""
+        width = max(map(len, self.estimates), default=0)
+        return "".join(
+            f"\n  {key:<{width}}  {_words(found)}"
+            for key, found in self.estimates.items()
+            if found.reason != NOT_REQUESTED
+        )
+
+
+NOT_REQUESTED = "not asked for"
+"""Reason of an estimate that the caller left out."""
+
+
+def _words(found: Estimate) -> str:
+    if found.value is None:
+        return found.reason
+    if found.low is None or found.high is None:
+        return f"{found.value:.4g} ({found.reason or 'no interval'})"
+    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
 
 
 class Scored:
-    """One score on a labelled sample; what several metrics share is worked out once, when first needed.
+    """One score on a labelled sample, ready for its metrics to be estimated.
 
     Args:
         sample: Labels and draws.
-        score: (n,) scores of the rows that count.
+        scores: The rows that count.
         level: Nominal coverage.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
-        depth: Which metrics of order will be asked for: see `bench.metrics.kernels.scan.PAIRS`.
-        start: Where the fit of the calibration line begins.
+        depth: Which metrics of the ranking will be asked for: see `bench.uncertainty.replicates.scan_depth`.
     """
 
     def __init__(
-        self, sample: Sample, score: Floats, level: float, refit_lines: bool, depth: int, start: Line = IDEAL
+        self, sample: Sample, scores: LabelledScores, level: float, refit_lines: bool, depth: int
     ) -> None:
-        self.sample, self.score, self.level = sample, score, level
-        self.refit_lines, self.depth, self.start = refit_lines, depth, start
-        self.args = sample.positive, score, sample.weight
-        self.positives = int(np.count_nonzero(sample.positive))
-        self.negatives = len(score) - self.positives
-
-    @cached_property
-    def order(self) -> ScoreRanking:
-        """The images by score."""
-        return ScoreRanking.of(*self.args)
-
-    @cached_property
-    def ranking(self) -> engine.Ranking:
-        """Replicates of every metric of order."""
-        return engine.ranking_replicates(self.sample, self.order, self.depth)
-
-    @cached_property
-    def auroc_replicates(self) -> Floats:
-        """(B,) AUROC in every replicate."""
-        if self.depth == PAIRS:
-            return engine.auroc_replicates(self.sample, self.order)
-        return self.ranking.auroc
-
-    @cached_property
-    def fit(self) -> engine.Fit:
-        """Replicates of the metrics of probabilities."""
-        return engine.Fit(self.sample, self.score)
-
-    @cached_property
-    def log_odds(self) -> Floats:
-        """(n,) logit of the probabilities."""
-        return calibration.logit(self.score)
-
-    @cached_property
-    def line(self) -> Line | None:
-        """The calibration line."""
-        return fit_line(self.sample.positive, self.log_odds, self.sample.weight, self.start)
-
-    @cached_property
-    def shift(self) -> float | None:
-        """The calibration in the large."""
-        return fit_shift(self.sample.positive, self.log_odds, self.sample.weight)
-
-    @cached_property
-    def line_influence(self) -> tuple[Floats, Floats]:
-        """Influences on slope and intercept, where there is a line."""
-        assert self.line is not None
-        return influence.line(self.sample.positive, self.score, self.line, self.sample.weight)
-
-    @cached_property
-    def shift_influence(self) -> Floats:
-        """Influence on the calibration in the large, where it is defined."""
-        assert self.shift is not None
-        return influence.shift(self.sample.positive, self.score, self.shift, self.sample.weight)
-
-    @property
-    def missing(self) -> str:
-        """Why nothing that needs both classes is defined, or empty."""
-        if not len(self.score):
-            return "no images"
-        if not self.positives:
-            return "no positive image"
-        return "" if self.negatives else "no negative image"
+        self.sample, self.scores, self.level, self.refit_lines = sample, scores, level, refit_lines
+        self.replicates = Replicates(sample, scores, depth)
 
     def patient_influence(self, image_influence: Floats) -> Floats:
         """(patients with rows,) sums of image influences."""
         return self.sample.by_patient(image_influence)[self.sample.present]
 
-    def interval(
-        self, value: float, replicates: Floats, influences: Floats, scale: Scale, margin: float = 1e-300
-    ) -> Estimate:
-        """The estimate of one metric from its replicates, with the degrees of freedom of its influence."""
-        df = satterthwaite(self.patient_influence(influences))
-        found = t_interval(value, replicates, df, scale, margin, self.level)
-        return with_warnings(found, self.sample.positive_patients)
+    def estimate(self, metric: Metric) -> Estimate:
+        """The metric with its interval, by the method that it declares; None with the reason where undefined.
 
-    def coefficient(self, name: str, value: float, influences: Floats) -> Estimate:
-        """The estimate of a coefficient of the calibration line."""
-        if self.refit_lines:
-            return self.interval(
-                value, engine.replicate(self.sample, self.score, name), influences, "identity"
-            )
-        found = sandwich_interval(value, self.patient_influence(influences), self.level)
-        return with_warnings(found, self.sample.positive_patients)
-
-
-def auroc(scored: Scored) -> Estimate:
-    """Area under the ROC curve, with Obuchowski's standard error beside it."""
-    value = discrimination.area(scored.order)
-    if value is None:
-        return Estimate(None, reason=scored.missing)
-    near = 0.5 / (scored.positives * scored.negatives)
-    found = scored.interval(value, scored.auroc_replicates, influence.auroc(scored.order), "logit", near)
-    if scored.sample.weight is not None:
+        Without influence function the degrees of freedom are `Sample.smaller_class_df`.
+        """
+        scores = self.scores
+        if not len(scores) or (metric.both_classes and scores.missing):
+            return Estimate(None, reason=scores.missing)
+        assert metric.value is not None
+        value = metric.value(scores)
+        if value is None:
+            return Estimate(None, reason=metric.undefined)
+        method = metric.interval_method
+        if method is Interval.NONE:
+            return Estimate(value, reason=metric.no_interval or "no interval")
+        influence = None if metric.influence is None else self.patient_influence(metric.influence(scores))
+        if method is Interval.SANDWICH and not (self.refit_lines and metric.replicates is Engine.REFIT):
+            assert influence is not None
+            found = sandwich_interval(value, influence, self.level)
+            return with_warnings(found, self.sample.positive_patients)
+        df = self.sample.smaller_class_df if influence is None else satterthwaite(influence)
+        found = interval(metric, value, self.replicates.of(metric), df, self._margin(metric), self.level)
+        found = with_warnings(found, self.sample.positive_patients)
+        if method is Interval.BIAS_CORRECTED:
+            found = bias_corrected(found, self.replicates.of(metric), self.level)
+        if metric.clustered_se is not None and self.sample.weight is None:
+            found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
         return found
-    return replace(found, obuchowski_se=obuchowski_se(scored.order, scored.sample.patient))
+
+    def _margin(self, metric: Metric) -> float:
+        return SMALLEST if metric.margin is None else metric.margin(self.scores)
 
 
-def auprc(scored: Scored) -> Estimate:
-    """Average precision."""
-    value = discrimination.mean_precision(scored.order)
-    if value is None:
-        return Estimate(None, reason=scored.missing)
-    influences = influence.average_precision(scored.order)
-    return scored.interval(value, scored.ranking.auprc, influences, "logit", 0.5 / scored.positives)
+SMALLEST = 1e-300
+"""How near to the ends of its scale a value may come, where the metric does not say."""
 
 
-def sensitivity_at_90_specificity(scored: Scored) -> Estimate:
-    """Best attainable step, threshold chosen on these rows."""
-    point = discrimination.point_at_specificity(scored.order, SPECIFICITY)
-    if point is None:
-        return Estimate(None, reason=scored.missing)
-    influences = influence.sensitivity_at_specificity(scored.order, SPECIFICITY)
-    drawn = scored.ranking.sensitivity_at_90_specificity
-    return scored.interval(point.sensitivity, drawn, influences, "logit", 0.5 / scored.positives)
+def interval(
+    metric: Metric, value: float, replicates: Floats, df: float, margin: float, level: float
+) -> Estimate:
+    """The interval of a metric from its replicates, before any correction of bias.
 
-
-def specificity_at_90_sensitivity(scored: Scored) -> Estimate:
-    """The same with the classes exchanged.
-
-    Its threshold rests on the few lowest positive patients: in simulation the logit-t interval alone lay too
-    high (coverage down to 91%); widened to the percentile limits it covered 92 to 97%.
+    Args:
+        metric: The metric, which names method and scale.
+        value: The metric on all rows.
+        replicates: (B,) the metric in every replicate.
+        df: Degrees of freedom.
+        margin: How near to the ends of the scale a value may come.
+        level: Nominal coverage.
     """
-    point = discrimination.point_at_sensitivity(scored.order, SENSITIVITY)
-    if point is None:
-        return Estimate(None, reason=scored.missing)
-    influences = influence.specificity_at_sensitivity(scored.order, SENSITIVITY)
-    drawn = scored.ranking.specificity_at_90_sensitivity
-    return widened(scored.interval(point.specificity, drawn, influences, "logit", 0.5 / scored.negatives))
-
-
-Value = Callable[[Bools, Floats, Floats | None], float | None]
-Pull = Callable[[Bools, Floats, Floats | None], Floats]
-
-
-def _of_probabilities(
-    name: str, value: Value, influences: Pull, scale: Scale, both: bool
-) -> Callable[[Scored], Estimate]:
-    """An estimate of a metric of probabilities; `both` if it needs both classes."""
-
-    def estimate(scored: Scored) -> Estimate:
-        if not len(scored.score) or (both and scored.missing):
-            return Estimate(None, reason=scored.missing)
-        point = value(*scored.args)
-        if point is None:
-            return Estimate(None, reason="nothing is expected: all probabilities are 0")
-        return scored.interval(point, getattr(scored.fit, name), influences(*scored.args), scale)
-
-    return estimate
-
-
-def ece(scored: Scored) -> Estimate:
-    """Calibration error over 15 equal-width bins."""
-    value = calibration.calibration_error(*scored.args[:2], engine.ECE_BINS, weight=scored.sample.weight)
-    if value is None:
-        return Estimate(None, reason=scored.missing)
-    drawn = scored.fit.ece
-    influences = influence.calibration_error(*scored.args, engine.ECE_BINS)
-    return bias_corrected(scored.interval(value, drawn, influences, "identity"), drawn, scored.level)
-
-
-def smooth_ece(scored: Scored) -> Estimate:
-    """Smooth calibration error, value only."""
-    value = smooth_calibration_error(*scored.args)
-    reason = "no images" if value is None else "no interval: its bandwidth is chosen from the same data"
-    return Estimate(value, reason=reason)
-
-
-def _of_line(which: int, name: str) -> Callable[[Scored], Estimate]:
-    """Slope (0) or intercept (1) of the calibration line."""
-
-    def estimate(scored: Scored) -> Estimate:
-        if scored.missing:
-            return Estimate(None, reason=scored.missing)
-        if scored.line is None:
-            return Estimate(None, reason="no finite line is the best: constant, or parted by a threshold")
-        return scored.coefficient(name, scored.line[which], scored.line_influence[which])
-
-    return estimate
-
-
-def calibration_in_the_large(scored: Scored) -> Estimate:
-    """Intercept with the slope fixed at 1."""
-    if scored.shift is None:
-        return Estimate(None, reason=scored.missing)
-    return scored.coefficient("calibration_in_the_large", scored.shift, scored.shift_influence)
-
-
-ESTIMATES: dict[str, Callable[[Scored], Estimate]] = {
-    "auroc": auroc,
-    "auprc": auprc,
-    "sensitivity_at_90_specificity": sensitivity_at_90_specificity,
-    "specificity_at_90_sensitivity": specificity_at_90_sensitivity,
-    "brier": _of_probabilities("brier", calibration.brier, influence.brier, "log", False),
-    "scaled_brier": _of_probabilities(
-        "scaled_brier", calibration.scaled_brier, influence.scaled_brier, "identity", True
-    ),
-    "log_loss": _of_probabilities("log_loss", calibration.log_loss, influence.log_loss, "log", False),
-    "oe_ratio": _of_probabilities(
-        "oe_ratio", calibration.observed_expected, influence.observed_expected, "log", True
-    ),
-    "ece": ece,
-    "smooth_ece": smooth_ece,
-    "calibration_slope": _of_line(0, "calibration_slope"),
-    "calibration_intercept": _of_line(1, "calibration_intercept"),
-    "calibration_in_the_large": calibration_in_the_large,
-}
-"""How every metric of `bench.evaluate` is estimated, by name."""
-
-ORDER = ("auroc", "auprc", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity")
-"""Those that ask for an order only, not for probabilities."""
-
-
-GAPS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_in_the_large")
-"""Metrics whose subgroup_gap is known."""
+    if metric.interval_method is Interval.FISHER_Z:
+        return fisher_z_interval(value, replicates, df, level)
+    found = t_interval(value, replicates, df, metric.scale, margin, level)
+    return widened(found) if metric.interval_method is Interval.T_OR_PERCENTILE else found
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a subgroup_gap.
+    """One side of a subgroup gap.
 
     Attributes:
         influences_of: Metric → its value, and the influence (P,) of every patient of the bootstrap on it;
@@ -276,32 +165,32 @@ class Side:
     positive_patients: int
 
 
-def side(scored: Scored, metrics: Collection[str] = GAPS) -> Side:
-    """Values and influences of the images of one side, both needed to compare it with another."""
-    sample = scored.sample
+def gap_metrics(probabilities: bool = True) -> tuple[str, ...]:
+    """Metrics whose subgroup gap is known; only those of rankings without probabilities."""
+    needs = registry.BINARY if probabilities else (Needs.RANKING,)
+    return tuple(key for key, metric in registry.metrics(*needs).items() if metric.subgroup_gap)
+
+
+def side(scored: Scored, metrics: Collection[str] | None = None) -> Side:
+    """Values and influences of the images of one side, both needed to compare it with another.
+
+    Args:
+        scored: The images of the side.
+        metrics: Keys among `gap_metrics`; None for all.
+
+    Raises:
+        ValueError: A metric that has no subgroup gap.
+    """
+    sample, scores = scored.sample, scored.scores
+    known = gap_metrics()
     found: dict[str, tuple[float, Floats]] = {}
-    if not scored.missing:
-        for name in metrics:
-            value, influences = _figure(scored, name)
-            if value is not None:
-                found[name] = value, sample.by_patient(influences)
+    for metric in [registry.metric(key, known) for key in (known if metrics is None else metrics)]:
+        assert metric.value is not None
+        assert metric.influence is not None
+        value = None if scores.missing else metric.value(scores)
+        if value is not None:
+            found[metric.key] = value, sample.by_patient(metric.influence(scores))
     return Side(found, sample.present, sample.positive_patients)
-
-
-def _figure(scored: Scored, name: str) -> tuple[float | None, Floats]:
-    if name == "auroc":
-        return discrimination.area(scored.order), influence.auroc(scored.order)
-    if name == "auprc":
-        return discrimination.mean_precision(scored.order), influence.average_precision(scored.order)
-    if name == "brier":
-        return brier(*scored.args), influence.brier(*scored.args)
-    if name == "calibration_slope":
-        line = scored.line
-        return (None, scored.score) if line is None else (line.slope, scored.line_influence[0])
-    if name == "calibration_in_the_large":
-        shift = scored.shift
-        return (None, scored.score) if shift is None else (shift, scored.shift_influence)
-    raise ValueError(f"unknown metric {name!r}; one of {', '.join(GAPS)}")
 
 
 def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) -> Estimate:
@@ -313,7 +202,7 @@ def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) 
     Args:
         inside: The subgroup.
         outside: The rest, on the same bootstrap.
-        metric: A name of `GAPS`.
+        metric: A key of `gap_metrics`.
         level: Nominal coverage.
     """
     if metric not in inside.influences_of or metric not in outside.influences_of:
@@ -323,31 +212,3 @@ def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) 
     phi = (influences - other)[inside.present | outside.present]
     found = sandwich_interval(here - there, phi, level)
     return with_warnings(found, min(inside.positive_patients, outside.positive_patients))
-
-
-def obuchowski_se(order: ScoreRanking, patient: Ints) -> float | None:
-    """Standard error of the AUROC with patients as clusters, all images counting the same.
-
-    Obuchowski 1997, "Nonparametric analysis of clustered ROC curve data". With one image per patient it is
-    the error of DeLong, DeLong & Clarke-Pearson 1988.
-
-    Args:
-        order: The images by score.
-        patient: (n,) whole numbers from 0, the same for images of the same patient.
-
-    Returns:
-        The standard error, or None with fewer than two patients in either class.
-    """
-    hit = order.positive
-    m, n = np.bincount(patient, hit), np.bincount(patient, ~hit)
-    patients, holding, sparing = (int(np.count_nonzero(images)) for images in (m + n, m, n))
-    if holding < 2 or sparing < 2:
-        return None
-    M, N = float(m.sum()), float(n.sum())
-    area = float(order.placement[hit].sum()) / M
-    x = np.bincount(patient, order.placement * hit) - m * area
-    y = np.bincount(patient, order.placement * ~hit) - n * area
-    s10 = holding / ((holding - 1) * M) * inner(x, x)
-    s01 = sparing / ((sparing - 1) * N) * inner(y, y)
-    s11 = patients / (patients - 1) * inner(x, y)
-    return float(np.sqrt(max(s10 / M + s01 / N + 2 * s11 / (M * N), 0.0)))

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.kernels.scan import PAIRS, POINTS, PRECISION
+from bench.metrics import registry
+from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.registry import Metric, Needs
 from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.estimates import ESTIMATES, ORDER, Scored
+from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored
 from bench.uncertainty.intervals import Estimate
-
-METRICS = tuple(ESTIMATES)
-"""Fields of `Evaluation` that are estimates."""
+from bench.uncertainty.replicates import scan_depth
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One score on one target.
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Estimates):
+    """Every metric of one score on one target: a mapping from metric to `Estimate`, with attribute access.
+
+    ``result["auroc"]`` and ``result.auroc`` are the same estimate. The metrics are those of
+    `bench.metrics.registry` for a binary target, each explained by `bench explain`.
 
     Attributes:
         images: Rows that count.
@@ -31,19 +34,7 @@ class Evaluation:
         positive_patients: Patients with a positive row.
         negative_patients: Patients with a negative row.
         prevalence: Share of positives, by weight; None without rows.
-        auroc: Area under the ROC curve, logit-t interval.
-        auprc: Average precision; read it beside `prevalence`.
-        sensitivity_at_90_specificity: Best attainable step, threshold chosen on these rows.
-        specificity_at_90_sensitivity: The same with the classes exchanged.
-        brier: Mean squared error of the probabilities.
-        scaled_brier: 1 - Brier / (π(1-π)).
-        log_loss: Mean -log probability of what came true.
-        oe_ratio: Observed over expected positives.
-        ece: Calibration error over 15 equal-width bins.
-        smooth_ece: Smooth calibration error, value only.
-        calibration_slope: Slope of the joint recalibration fit.
-        calibration_intercept: Intercept of the same fit.
-        calibration_in_the_large: Intercept with the slope fixed at 1.
+        estimates: Metric → estimate.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
     """
 
@@ -53,24 +44,14 @@ class Evaluation:
     positive_patients: int
     negative_patients: int
     prevalence: float | None
-    auroc: Estimate
-    auprc: Estimate
-    sensitivity_at_90_specificity: Estimate
-    specificity_at_90_sensitivity: Estimate
-    brier: Estimate
-    scaled_brier: Estimate
-    log_loss: Estimate
-    oe_ratio: Estimate
-    ece: Estimate
-    smooth_ece: Estimate
-    calibration_slope: Estimate
-    calibration_intercept: Estimate
-    calibration_in_the_large: Estimate
-    auroc_replicates: Floats = field(repr=False, compare=False)
+    estimates: Mapping[str, Estimate]
+    auroc_replicates: Floats = field(compare=False)
 
-    def metrics(self) -> dict[str, Estimate]:
-        """Every estimate by name."""
-        return {name: getattr(self, name) for name in METRICS}
+    def __repr__(self) -> str:
+        return (
+            f"Evaluation of {self.images} images ({self.positives} positive) of {self.patients} patients "
+            f"({self.positive_patients} with a positive image):{self._lines()}"
+        )
 
 
 def evaluate(
@@ -85,7 +66,7 @@ def evaluate(
     weight: ArrayLike | None = None,
     level: float = 0.95,
     refit_lines: bool = False,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] | None = None,
 ) -> Evaluation:
     """Every metric of one target with its patient-clustered interval.
 
@@ -101,7 +82,7 @@ def evaluate(
         level: Nominal coverage of the intervals.
         refit_lines: Take the errors of the calibration line from a refit in every replicate (slow) instead of
             the cluster-robust sandwich.
-        metrics: Names of the metrics that are wanted; the others are left out, which saves time.
+        metrics: Keys of the metrics that are wanted; the others are left out, which saves time. None for all.
 
     Returns:
         The evaluation; a figure that is undefined is None with its reason.
@@ -131,40 +112,54 @@ def prepare(
     weight: ArrayLike | None = None,
     level: float = 0.95,
     refit_lines: bool = False,
-    metrics: Collection[str] = METRICS,
+    metrics: Collection[str] | None = None,
     start: Line = IDEAL,
 ) -> Scored:
-    """Checked arrays on a bootstrap, for estimates to be worked out.
+    """Checked arrays on a bootstrap, for estimates to be computed.
 
     Arguments are those of `evaluate`; `start` is a line near that of these images, where one is known.
     """
-    unknown = set(metrics) - set(METRICS)
-    if unknown:
-        raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(METRICS)}")
+    chosen = _chosen(metrics).values()
     sample = bootstrap.sample(y, weight)
-    score = sample.probabilities(p) if probabilities else sample.scores(p)
-    depth = POINTS if set(ORDER[2:]) & set(metrics) else PRECISION if "auprc" in metrics else PAIRS
-    return Scored(sample, score, check_level(level, "level"), refit_lines, depth, start)
+    read = sample.probabilities if probabilities else sample.scores
+    scores = LabelledScores(sample.positive, read(p), sample.weight, start)
+    return Scored(sample, scores, check_level(level, "level"), refit_lines, scan_depth(chosen))
 
 
-def summarise(scored: Scored, probabilities: bool = True, metrics: Collection[str] = METRICS) -> Evaluation:
+def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
+    """The metrics that are wanted, by key."""
+    known = registry.metrics(*registry.BINARY)
+    if metrics is None:
+        return known
+    unknown = set(metrics) - set(known)
+    if unknown:
+        raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(known)}")
+    return {key: metric for key, metric in known.items() if key in metrics}
+
+
+def summarise(
+    scored: Scored, probabilities: bool = True, metrics: Collection[str] | None = None
+) -> Evaluation:
     """The evaluation of what was prepared."""
-    sample, score = scored.sample, scored.score
+    sample, scores, chosen = scored.sample, scored.scores, _chosen(metrics)
     return Evaluation(
-        images=len(score),
+        images=len(scores),
         patients=int(np.count_nonzero(sample.present)),
-        positives=scored.positives,
+        positives=scores.positives,
         positive_patients=sample.positive_patients,
         negative_patients=sample.negative_patients,
-        prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(score) else None,
-        auroc_replicates=scored.auroc_replicates,
-        **{name: _estimate(name, scored, probabilities, name in metrics) for name in METRICS},
+        prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(scores) else None,
+        auroc_replicates=scored.replicates.auroc,
+        estimates={
+            key: _estimate(metric, scored, probabilities, key in chosen)
+            for key, metric in registry.metrics(*registry.BINARY).items()
+        },
     )
 
 
-def _estimate(name: str, scored: Scored, probabilities: bool, wanted: bool) -> Estimate:
+def _estimate(metric: Metric, scored: Scored, probabilities: bool, wanted: bool) -> Estimate:
     if not wanted:
-        return Estimate(None, reason="not asked for")
-    if not probabilities and name not in ORDER:
+        return Estimate(None, reason=NOT_REQUESTED)
+    if not probabilities and metric.needs is Needs.PROBABILITIES:
         return Estimate(None, reason="scores are not probabilities")
-    return ESTIMATES[name](scored)
+    return scored.estimate(metric)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics.registry import Scale
 from bench.metrics.validation import Floats
-
-Scale = Literal["logit", "log", "identity"]
 
 MOST_UNDEFINED = 0.01
 """Above this share of undefined replicates no interval is given."""
@@ -276,6 +274,34 @@ def sandwich_interval(
     reach = t_quantile(level, df) * se
     found = Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
     return clipped_to(found, bounds)
+
+
+def fisher_z_interval(value: float, replicates: Floats, df: float, level: float = 0.95) -> Estimate:
+    """`t_interval` of a correlation on Fisher's z scale.
+
+    z is half the log odds of (1 + r) / 2, so the logit scale serves.
+
+    Args:
+        value: The correlation on all rows.
+        replicates: (B,) the correlation in every replicate, nan where undefined.
+        df: Degrees of freedom.
+        level: Nominal coverage.
+    """
+    half = t_interval((1 + value) / 2, (1 + replicates) / 2, df, "logit", level=level)
+
+    def full(limit: float | None) -> float | None:
+        return None if limit is None else 2 * limit - 1
+
+    return replace(
+        half,
+        value=value,
+        low=full(half.low),
+        high=full(half.high),
+        percentile_low=full(half.percentile_low),
+        percentile_high=full(half.percentile_high),
+        se=None if half.se is None else 2 * half.se,
+        method="fisher-z-t" if half.method else "",
+    )
 
 
 def widened(estimate: Estimate) -> Estimate:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics import registry
 from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
 from bench.metrics.kernels import scan
+from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import expit, fit_line, fit_shift
+from bench.metrics.registry import ECE_BINS, Engine, Metric, Needs
 from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints
 from bench.uncertainty.sample import Sample
-
-ECE_BINS = 15
-"""Equal-width bins of the calibration error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,36 +176,113 @@ class Fit:
         return _ratio(np.abs(gaps).sum(axis=0), self._rows, self._rows > 0)
 
 
-RANKING = tuple(field.name for field in fields(Ranking))
-FIT = ("brier", "scaled_brier", "log_loss", "oe_ratio", "ece")
-LINES = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
-METRICS = (*RANKING, *FIT, *LINES)
-"""Names that `replicate` knows; ``"average_precision"`` is another name of ``"auprc"``."""
+class Refit:
+    """The calibration line refitted in every replicate, (B,) each; nan where undefined."""
+
+    def __init__(self, sample: Sample, p: Floats) -> None:
+        self._sample, self._p = sample, p
+
+    @cached_property
+    def _lines(self) -> Lines:
+        return line_replicates(self._sample, self._p)
+
+    @property
+    def calibration_slope(self) -> Floats:
+        """Slope of the joint fit."""
+        return self._lines.calibration_slope
+
+    @property
+    def calibration_intercept(self) -> Floats:
+        """Intercept of the joint fit."""
+        return self._lines.calibration_intercept
+
+    @property
+    def calibration_in_the_large(self) -> Floats:
+        """Intercept with the slope fixed at 1."""
+        return shift_replicates(self._sample, self._p)
 
 
-def replicate(sample: Sample, score: ArrayLike, metric: str) -> Floats:
+DEPTH = {Engine.PAIRS: scan.PAIRS, Engine.PRECISION: scan.PRECISION, Engine.POINTS: scan.POINTS}
+"""How much of a ranking the pass over the sorted images counts for an engine."""
+
+
+def scan_depth(metrics: Iterable[Metric]) -> int:
+    """How much the pass over the sorted images must count for these metrics."""
+    return max((DEPTH[m.replicates] for m in metrics if m.replicates in DEPTH), default=scan.PAIRS)
+
+
+class Replicates:
+    """Metrics of one score in every replicate, each by the engine that it declares.
+
+    What several metrics share is computed once, when first needed.
+
+    Args:
+        sample: Labels and draws.
+        scores: The same rows as the metrics take them.
+        depth: The `scan_depth` of the metrics that will be asked for.
+    """
+
+    def __init__(self, sample: Sample, scores: LabelledScores, depth: int = scan.POINTS) -> None:
+        self._sample, self._scores, self._depth = sample, scores, depth
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        return ranking_replicates(self._sample, self._scores.ranking, self._depth)
+
+    @cached_property
+    def _sums(self) -> Fit:
+        return Fit(self._sample, self._scores.score)
+
+    @cached_property
+    def _refit(self) -> Refit:
+        return Refit(self._sample, self._scores.score)
+
+    @cached_property
+    def auroc(self) -> Floats:
+        """(B,) AUROC."""
+        if self._depth == scan.PAIRS:
+            return auroc_replicates(self._sample, self._scores.ranking)
+        return self._ranking.auroc
+
+    def of(self, metric: Metric) -> Floats:
+        """(B,) a metric in every replicate; nan where undefined."""
+        found: Floats
+        match metric.replicates:
+            case Engine.PAIRS:
+                return self.auroc
+            case Engine.PRECISION | Engine.POINTS:
+                found = getattr(self._ranking, metric.key)
+            case Engine.SUMS:
+                found = getattr(self._sums, metric.key)
+            case Engine.REFIT:
+                found = getattr(self._refit, metric.key)
+            case _:
+                found = self._loop(metric)
+        return found
+
+    def _loop(self, metric: Metric) -> Floats:
+        """The metric of the rows of each replicate, repeated as often as their patient was drawn."""
+        assert metric.value is not None
+        sample, found = self._sample, np.full(self._sample.replicates, np.nan)
+        for b, rows in enumerate(sample.resampled()):
+            weight = None if sample.weight is None else sample.weight[rows]
+            scores = LabelledScores(sample.positive[rows], self._scores.score[rows], weight)
+            if len(rows) and not (metric.both_classes and scores.missing):
+                value = metric.value(scores)
+                found[b] = np.nan if value is None else value
+        return found
+
+
+def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
     """(B,) one metric in every replicate; nan where undefined.
 
     Raises:
         ValueError: An unknown metric, or scores that do not fit.
     """
-    name = "auprc" if metric == "average_precision" else metric
-    if name in LINES:
-        p = sample.probabilities(score)
-        if name == "calibration_in_the_large":
-            return shift_replicates(sample, p)
-        line: Floats = getattr(line_replicates(sample, p), name)
-        return line
-    if name in FIT:
-        found: Floats = getattr(Fit(sample, sample.probabilities(score)), name)
-        return found
-    if name not in RANKING:
-        raise ValueError(f"unknown metric {metric!r}; one of {', '.join(METRICS)}")
-    order = ScoreRanking.of(sample.positive, sample.scores(score), sample.weight)
-    if name == "auroc":
-        return auroc_replicates(sample, order)
-    ranked: Floats = getattr(ranking_replicates(sample, order), name)
-    return ranked
+    metric = registry.metric(key, registry.keys(*registry.BINARY))
+    read = sample.probabilities if metric.needs is Needs.PROBABILITIES else sample.scores
+    scores = LabelledScores(sample.positive, read(score), sample.weight)
+    return Replicates(sample, scores, scan_depth([metric])).of(metric)
 
 
 @dataclass(frozen=True, slots=True)

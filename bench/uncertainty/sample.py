@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -12,14 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.kernels import scan
+from bench.metrics.registry import OPERATING_POINT
 from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
 from bench.uncertainty.draws import Blocks, Draws
-
-SPECIFICITY = 0.9
-"""Specificity at which the sensitivity is read."""
-
-SENSITIVITY = 0.9
-"""Sensitivity at which the specificity is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +87,13 @@ class Rows:
         """(P,) sums of row values over each patient."""
         return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
 
+    def resampled(self) -> Iterator[Ints]:
+        """The rows of each replicate in turn, each as often as its patient was drawn."""
+        every = np.arange(len(self.patient))
+        for replicate in range(self.replicates):
+            block, lane = divmod(replicate, scan.LANES)
+            yield np.repeat(every, self.blocks[block, self.patient, lane])
+
     def trimmed(self, lanes: NDArray[Any]) -> Floats:
         """(B,) the lanes of a kernel that are replicates, as float64."""
         return lanes.reshape(-1)[: self.replicates].astype(np.float64)
@@ -160,6 +162,14 @@ class Sample(Rows):
         return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
 
     @property
+    def smaller_class_df(self) -> float:
+        """Patients of the class with fewer of them, less one, at least 2.
+
+        A rule of thumb for the degrees of freedom of a metric whose influence function is not known.
+        """
+        return max(2.0, min(self.positive_patients, self.negative_patients) - 1.0)
+
+    @property
     def uses_integer_counts(self) -> bool:
         """Whether everything is counted in 32-bit whole numbers: no row weights, multiplicities below 256."""
         return self.weight is None and self.blocks.dtype == np.uint8
@@ -175,8 +185,8 @@ class Sample(Rows):
     def limits(self) -> tuple[Floats, Floats]:
         """(k, LANES) the most false and the least true positives at the two operating points."""
         hit, miss = self.classes
-        most = miss - SPECIFICITY * (1 - ROUNDING) * miss
-        least = SENSITIVITY * (1 - ROUNDING) * hit
+        most = miss - OPERATING_POINT * (1 - ROUNDING) * miss
+        least = OPERATING_POINT * (1 - ROUNDING) * hit
         if self.uses_integer_counts:
             most, least = np.floor(most), np.ceil(least)
         lanes = np.zeros((2, self.blocks.shape[0] * scan.LANES))

@@ -15,16 +15,16 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 import bench
+from bench.metrics import registry
+from bench.metrics.influence import obuchowski_se
+from bench.metrics.prepared import LabelledScores
 from bench.metrics.score_ranking import ScoreRanking
-from bench.uncertainty.compare import FIGURES
-from bench.uncertainty.estimates import obuchowski_se
-from bench.uncertainty.evaluate import METRICS
 from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
 """Patients from which the truth is read, where there is no closed form."""
 
-SINGLE = tuple(name for name in METRICS if name not in ("smooth_ece", "ece"))
+SINGLE = tuple(name for name in registry.keys(*registry.BINARY) if name not in ("smooth_ece", "ece"))
 PAIRED = ("auroc", "auprc", "sensitivity_at_90_specificity", "brier", "scaled_brier", "log_loss")
 
 
@@ -51,12 +51,12 @@ def truths(setting: Setting, rng: np.random.Generator) -> dict[str, float]:
     many = draw(setting, rng, POPULATION)
     one = bench.PatientBootstrap.from_counts(many.patient, np.ones((1, POPULATION)), np.arange(POPULATION))
     found = {
-        name: estimate.value
-        for name, estimate in bench.evaluate(many.y, many.first, bootstrap=one).metrics().items()
+        name: estimate.value for name, estimate in bench.evaluate(many.y, many.first, bootstrap=one).items()
     }
     found["auroc"] = setting.auroc
     for name in PAIRED:
-        (first, _), (second, _) = (FIGURES[name](many.y, score, None) for score in (many.first, many.second))
+        value = registry.metric(name).value
+        first, second = (value(LabelledScores(many.y, score)) for score in (many.first, many.second))
         found[f"Δ {name}"] = first - second
     return found
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 import bench
-from bench.metrics import calibration
+from bench.metrics import calibration, registry
 from bench.metrics.recalibration_line import calibration_in_the_large
 from bench.metrics.score_ranking import ScoreRanking
-from bench.uncertainty.replicates import METRICS, ranking_replicates
+from bench.uncertainty.replicates import ranking_replicates
 from tests.metrics import slow
 
 FIGURES = {
@@ -22,6 +22,7 @@ FIGURES = {
     "scaled_brier": calibration.scaled_brier,
     "log_loss": calibration.log_loss,
     "oe_ratio": calibration.observed_expected,
+    "smooth_ece": calibration.smooth_calibration_error,
     "ece": lambda y, p, w: bench.calibration_error(y, p, weight=w),
     "calibration_slope": lambda y, p, w: _line(y, p, w, 0),
     "calibration_intercept": lambda y, p, w: _line(y, p, w, 1),
@@ -40,10 +41,10 @@ def rows_of(boot, replicate):
 
 
 def test_every_metric_has_its_replicates():
-    assert set(METRICS) == set(FIGURES)
+    assert set(registry.keys(*registry.BINARY)) == set(FIGURES)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", FIGURES)
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_replicates_equal_the_metric_of_the_resampled_rows(metric, tied, weighted):
@@ -239,7 +240,7 @@ def test_selecting_rows_keeps_the_draws():
 def test_threads_change_no_bit():
     y, p, patient = slow.cohort(np.random.default_rng(6), 300, tied=False)
     boot = bench.PatientBootstrap(patient, 600)
-    jobs = [(metric, p**power) for metric in METRICS for power in (0.5, 1, 2)]
+    jobs = [(metric, p**power) for metric in FIGURES for power in (0.5, 1, 2)]
     alone = [bench.PatientBootstrap(patient, 600).replicates(y, score, metric) for metric, score in jobs]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda job: boot.replicates(y, job[1], job[0]), jobs))

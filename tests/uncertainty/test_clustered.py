@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import bench
+from bench.metrics.influence import obuchowski_se
 from bench.metrics.score_ranking import ScoreRanking
-from bench.uncertainty.estimates import obuchowski_se
 from tests.metrics import slow
 
 

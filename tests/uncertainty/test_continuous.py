@@ -22,7 +22,7 @@ def test_values_and_errors_are_those_of_the_replicates(sample):
     boot = bench.PatientBootstrap(patient, 400)
     found = bench.evaluate_continuous(truth, guess, bootstrap=boot)
     assert (found.images, found.patients) == (len(truth), 120)
-    for name, estimate in found.metrics().items():
+    for name, estimate in found.items():
         assert estimate.value == getattr(agreement(truth, guess), name)
         drawn = []
         for counts in boot.counts:

@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 
 import bench
-from bench.uncertainty.estimates import GAPS, Side, side, subgroup_gap
+from bench.uncertainty.estimates import Side, gap_metrics, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare
 
 
@@ -22,7 +22,7 @@ def sides(y, p, boot, member) -> tuple[Side, Side]:
     return here, rest
 
 
-@pytest.mark.parametrize("metric", GAPS)
+@pytest.mark.parametrize("metric", gap_metrics())
 def test_a_gap_is_the_difference_with_the_error_of_the_bootstrap(metric):
     y, p, patient, member = cohort(1)
     boot = bench.PatientBootstrap(patient, 2000, seed=1)
