@@ -7,8 +7,7 @@ from bench.metrics.calibration import (
     smooth_calibration_error,
     smooth_errors,
 )
-from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.noise_floor import binned_floor, sign_blocks, smooth_floor
+from bench.metrics.noise_floor import binned_floor, sign_blocks, smooth_floor
 from tests.metrics import slow
 
 
@@ -17,11 +16,6 @@ def sample():
     rng = np.random.default_rng(0)
     y, p, patient = slow.cohort(rng, 60, tied=False)
     return y, p, np.unique(patient, return_inverse=True)[1]
-
-
-def named(patient):
-    """A bootstrap whose patients are in the order of their numbers."""
-    return PatientBootstrap([f"{number:03d}" for number in patient], 10)
 
 
 def test_signs_are_fair_independent_and_fixed():
@@ -37,7 +31,7 @@ def test_signs_are_fair_independent_and_fixed():
 
 def test_binned_floor_is_the_mean_error_over_signs_one_by_one(sample):
     y, p, patient = sample
-    found = binned_floor(named(patient).sample(y), p, 15, seed=3, draws=64)
+    found = binned_floor(y == 1, p, None, patient, 15, seed=3, draws=64)
     signs = 2.0 * np.concatenate([block.T for block in sign_blocks(60, 64, 3)])[:64] - 1
     inside = np.minimum((p * 15).astype(int), 14)
     errors = [
@@ -54,9 +48,8 @@ def test_floor_of_a_calibrated_model_is_its_expected_error():
         risk = rng.beta(1, 4, 300)
         patient = np.repeat(np.arange(150), 2)
         y = rng.random(300) < risk
-        drawn = PatientBootstrap(patient, 2).sample(y)
-        binned.append((calibration_error(y, risk), binned_floor(drawn, risk, 15)))
-        smooth.append((smooth_calibration_error(y, risk), smooth_floor(drawn, risk)))
+        binned.append((calibration_error(y, risk), binned_floor(y, risk, None, patient, 15)))
+        smooth.append((smooth_calibration_error(y, risk), smooth_floor(y, risk, None, patient)))
     for pairs in (binned, smooth):
         error, floor = np.mean(pairs, axis=0)
         spread = np.std([e for e, _ in pairs]) / np.sqrt(60)
@@ -65,7 +58,7 @@ def test_floor_of_a_calibrated_model_is_its_expected_error():
 
 def test_smooth_floor_is_the_mean_error_over_signs_one_by_one(sample):
     y, p, patient = sample
-    found = smooth_floor(named(patient).sample(y), p, seed=3, draws=12)
+    found = smooth_floor(y == 1, p, None, patient, seed=3, draws=12)
     signs = 2.0 * np.concatenate([block.T for block in sign_blocks(60, 12, 3)])[:12] - 1
     errors = [direct_smooth_error(p, sign[patient] * (y - p) / len(p)) for sign in signs]
     assert found == pytest.approx(np.mean(errors), rel=0.02)
@@ -89,17 +82,16 @@ def test_weights_count_as_repeated_images(sample):
     y, p, patient = sample
     weight = np.random.default_rng(2).integers(1, 4, len(y))
     copies = np.repeat(np.arange(len(y)), weight)
-    weighted = PatientBootstrap(patient, 2).sample(y, weight)
-    repeated = PatientBootstrap(patient[copies], 2).sample(y[copies])
-    assert binned_floor(weighted, p, 15) == pytest.approx(binned_floor(repeated, p[copies], 15), rel=1e-9)
-    assert smooth_floor(weighted, p) == pytest.approx(smooth_floor(repeated, p[copies]), rel=1e-6)
+    repeated = (y[copies] == 1, p[copies], None, patient[copies])
+    weighted = (y == 1, p, weight.astype(float), patient)
+    assert binned_floor(*weighted, 15) == pytest.approx(binned_floor(*repeated, 15), rel=1e-9)
+    assert smooth_floor(*weighted) == pytest.approx(smooth_floor(*repeated), rel=1e-6)
 
 
 def test_a_perfect_model_has_no_floor():
-    y = np.array([0, 1, 1, 0])
-    drawn = PatientBootstrap([0, 1, 2, 3], 2).sample(y)
-    assert binned_floor(drawn, y.astype(float), 15) == 0
-    assert smooth_floor(drawn, y.astype(float)) == 0
+    y, patient = np.array([False, True, True, False]), np.arange(4)
+    assert binned_floor(y, y.astype(float), None, patient, 15) == 0
+    assert smooth_floor(y, y.astype(float), None, patient) == 0
 
 
 def test_smooth_errors_of_many_are_those_of_each():

@@ -10,6 +10,7 @@ over random signs is stored beside the error; it is no p-value.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.metrics.calibration import (
     bin_edges,
@@ -17,10 +18,9 @@ from bench.metrics.calibration import (
     mesh_shares,
     smooth_errors,
 )
+from bench.metrics.influence import row_units
 from bench.metrics.kernels import scan
-from bench.metrics.validation import Floats, Ints
-from bench.uncertainty.draws import Blocks
-from bench.uncertainty.sample import Sample
+from bench.metrics.validation import Bools, Floats, Ints
 
 SIGNS = 1024
 """Random signs of each patient for the binned error; the mean is then good to about 1%."""
@@ -32,7 +32,7 @@ SMOOTH_MESH = 400
 """Intervals of the mesh for the smooth error's floor."""
 
 
-def sign_blocks(patients: int, draws: int, seed: int) -> Blocks:
+def sign_blocks(patients: int, draws: int, seed: int) -> NDArray[np.uint8]:
     """(k, patients, LANES) random bits, 1 for the sign +: the same on any machine.
 
     Draw b takes its bits from the raw stream of PCG64DXSM, least significant bit first.
@@ -49,7 +49,7 @@ def sign_blocks(patients: int, draws: int, seed: int) -> Blocks:
     return blocks
 
 
-def _signed_sums(blocks: Blocks, patient: Ints, values: Floats, group: Ints, groups: int) -> Floats:
+def _signed_sums(blocks: NDArray[np.uint8], patient: Ints, values: Floats, group: Ints, groups: int) -> Floats:
     """(groups, lanes) sums of values over each group with the signs of their patients."""
     patients = blocks.shape[1]
     worth = np.bincount(group * patients + patient, values, minlength=groups * patients)
@@ -60,31 +60,49 @@ def _signed_sums(blocks: Blocks, patient: Ints, values: Floats, group: Ints, gro
     return np.asarray(2 * positive - whole[:, None])
 
 
-def binned_floor(sample: Sample, p: Floats, bins: int, seed: int = 0, draws: int = SIGNS) -> float:
+def binned_floor(
+    positive: Bools,
+    p: Floats,
+    weight: Floats | None,
+    patient: Ints,
+    bins: int,
+    seed: int = 0,
+    draws: int = SIGNS,
+) -> float:
     """Mean calibration error over random signs of the patients: `Σ_b |Σ_i V_i r_ib| / n`.
 
     Args:
-        sample: Labels and patients.
-        p: (n,) probabilities of the rows that count.
+        positive: (n,) labels.
+        p: (n,) probabilities.
+        weight: (n,) row weights, or None.
+        patient: (n,) whole numbers from 0, the same for images of the same patient.
         bins: Number of equal-width bins.
         seed: Seed of the signs.
         draws: Number of signs of each patient.
     """
+    unit = row_units(positive, weight)
     index = bin_index(p, bin_edges(p, bins, "uniform"))
-    residual = sample.unit * (sample.positive - p)
-    blocks = sign_blocks(sample.blocks.shape[1], draws, seed)
-    sums = _signed_sums(blocks, sample.patient, residual, index, bins)[:, :draws]
-    return float(np.abs(sums).sum(axis=0).mean() / sample.unit.sum())
+    blocks = sign_blocks(int(patient.max()) + 1, draws, seed)
+    sums = _signed_sums(blocks, patient, unit * (positive - p), index, bins)[:, :draws]
+    return float(np.abs(sums).sum(axis=0).mean() / unit.sum())
 
 
-def smooth_floor(sample: Sample, p: Floats, seed: int = 0, draws: int = SMOOTH_SIGNS) -> float:
+def smooth_floor(
+    positive: Bools,
+    p: Floats,
+    weight: Floats | None,
+    patient: Ints,
+    seed: int = 0,
+    draws: int = SMOOTH_SIGNS,
+) -> float:
     """Mean smooth calibration error over random signs of the patients; arguments as in `binned_floor`."""
-    residual = sample.unit * (sample.positive - p) / sample.unit.sum()
+    unit = row_units(positive, weight)
+    residual = unit * (positive - p) / unit.sum()
     left, right_share = mesh_shares(p, SMOOTH_MESH)
-    blocks = sign_blocks(sample.blocks.shape[1], draws, seed)
+    blocks = sign_blocks(int(patient.max()) + 1, draws, seed)
     masses = _signed_sums(
         blocks,
-        np.concatenate([sample.patient, sample.patient]),
+        np.concatenate([patient, patient]),
         np.concatenate([residual * (1 - right_share), residual * right_share]),
         np.concatenate([left, left + 1]),
         SMOOTH_MESH + 1,
