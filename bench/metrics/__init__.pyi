@@ -1,3 +1,11 @@
-from . import calibration, discrimination, influence, prepared, registry
+from . import calibration, deletions, discrimination, influence, noise_floor, prepared, registry
 
-__all__ = ["calibration", "discrimination", "influence", "prepared", "registry"]
+__all__ = [
+    "calibration",
+    "deletions",
+    "discrimination",
+    "influence",
+    "noise_floor",
+    "prepared",
+    "registry",
+]

@@ -49,7 +49,9 @@ def sign_blocks(patients: int, draws: int, seed: int) -> NDArray[np.uint8]:
     return blocks
 
 
-def _signed_sums(blocks: NDArray[np.uint8], patient: Ints, values: Floats, group: Ints, groups: int) -> Floats:
+def _signed_sums(
+    blocks: NDArray[np.uint8], patient: Ints, values: Floats, group: Ints, groups: int
+) -> Floats:
     """(groups, lanes) sums of values over each group with the signs of their patients."""
     patients = blocks.shape[1]
     worth = np.bincount(group * patients + patient, values, minlength=groups * patients)

@@ -24,6 +24,7 @@ class Agreement:
         loa_low: Lower 95% limit of agreement (Bland & Altman 1986): bias - 1.96 SD of the differences.
         loa_high: Upper limit.
         pearson: Correlation; None where one side is constant.
+        concordance: Lin's concordance correlation coefficient; None where both sides are constant.
         r2: 1 - squared error / variance of the truth; None where the truth is constant.
     """
 
@@ -33,6 +34,7 @@ class Agreement:
     loa_low: float | None
     loa_high: float | None
     pearson: float | None
+    concordance: float | None
     r2: float | None
 
 
@@ -62,6 +64,7 @@ def from_moments(sums: Floats) -> dict[str, Floats]:
             "loa_low": bias - LIMIT * spread,
             "loa_high": bias + LIMIT * spread,
             "pearson": np.where(flat_t | flat_p, np.nan, np.clip(pearson, -1, 1)),
+            "concordance": _concordance(variance_t + variance_p, tt + pp, covariance, bias),
             "r2": np.where(flat_t, np.nan, 1 - square / variance_t),
         }
 
@@ -80,7 +83,7 @@ def agreement(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None 
     if row is not None:
         measured, guessed, row = measured[row > 0], guessed[row > 0], row[row > 0]
     if not len(measured):
-        return Agreement(None, None, None, None, None, None, None)
+        return Agreement(None, None, None, None, None, None, None, None)
     centre = float(np.mean(measured))
     columns = moments(measured - centre, guessed - centre)
     sums = columns.sum(axis=1) if row is None else (columns * row).sum(axis=1)
@@ -88,40 +91,12 @@ def agreement(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None 
     return Agreement(**{name: value if np.isfinite(value) else None for name, value in figures.items()})
 
 
-def concordance_from_moments(sums: Floats) -> Floats:
-    """Lin's concordance correlation from sums (9, ...) of `moments`; nan where both sides are constant."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        n = sums[0]
-        bias, _, _, t, p, tt, pp, tp = sums[1:] / n
-        variances = tt - t**2 + pp - p**2
-        flat = variances <= 1e-14 * (tt + pp)
-        found: Floats = np.where(flat, np.nan, 2 * (tp - t * p) / (variances + bias**2))
-        return found
+def _concordance(variances: Floats, squares: Floats, covariance: Floats, bias: Floats) -> Floats:
+    """2 cov / (var(truth) + var(prediction) + bias²), variances over n; nan where both sides are constant.
 
-
-def concordance(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None) -> float | None:
-    """Lin's concordance correlation coefficient: agreement with the line of equality.
-
-    2 cov / (var(truth) + var(prediction) + bias²), with variances over n (Lin 1989, "A concordance
-    correlation coefficient to evaluate reproducibility"). Unlike Pearson's r it falls with a bias or a wrong
-    scale.
-
-    Returns:
-        From -1 to 1; None without rows, or where both sides are constant.
-
-    Raises:
-        ValueError: As `agreement`.
-
-    >>> round(concordance([1.0, 2.0, 3.0], [1.5, 2.5, 3.5]), 6)
-    0.842105
+    Lin 1989, "A concordance correlation coefficient to evaluate reproducibility": agreement with the line of
+    equality. Unlike Pearson's r it falls with a bias or a wrong scale.
     """
-    measured, guessed = finite_vector(truth, "truth"), finite_vector(prediction, "prediction")
-    same_length(truth=measured, prediction=guessed)
-    row = weights(weight, len(measured), "truth")
-    unit = np.ones(len(measured)) if row is None else row
-    if not unit.any():
-        return None
-    centre = float(np.average(measured, weights=unit))
-    columns = moments(measured - centre, guessed - centre)
-    value = float(concordance_from_moments((columns * unit).sum(axis=1)))
-    return value if np.isfinite(value) else None
+    flat = variances <= 1e-14 * squares
+    found: Floats = np.where(flat, np.nan, np.clip(2 * covariance / (variances + bias**2), -1, 1))
+    return found

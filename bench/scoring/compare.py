@@ -19,7 +19,7 @@ from bench.submission.check_predictions import Values, load_predictions
 from bench.submission.manifest import SLUG_PATTERN, Track
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
-from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
+from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
@@ -172,7 +172,7 @@ def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricCompar
         difference=pair.value,
         low=pair.value if same else pair.low,
         high=pair.value if same else pair.high,
-        p_value=None if pair.value is None else 1.0 if same else normal_p(pair.value, pair.se),
+        p_value=None if pair.value is None else 1.0 if same else p_value(pair),
         reason=pair.reason,
     )
 

@@ -236,10 +236,13 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAre
         return Estimate(value=None, reason="undefined for one of its targets")
     mean = float(np.mean([v for v in values if v is not None]))
     replicates = np.mean([area.replicates for area in areas], axis=0)
-    df = min(area.estimate.df or 2.0 for area in areas)
+    df = min(area.estimate.df or 1.0 for area in areas)
     few = min(part.positive_patients for part in parts)
     margin = min(0.5 / (part.positives * (part.images - part.positives)) for part in parts)
-    interval = intervals.t_interval(mean, replicates, df, "logit", margin, LEVEL)
+    patients = min(part.positive_patients for part in parts), min(part.negative_patients for part in parts)
+    interval = intervals.t_interval(
+        mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
+    )
     return stored(intervals.with_warnings(interval, few))
 
 

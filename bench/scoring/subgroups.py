@@ -10,7 +10,7 @@ from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.estimates import Scored, Side, gap_metrics, side, subgroup_gap
+from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
 
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,6 @@ class _Parts:
         self._target, self._scores, self._line = target, scores, line
         self._probabilities, self._level = probabilities, level
         self._prepared: dict[bytes, Scored] = {}
-        self._sides: dict[bytes, Side] = {}
         self.gaps = gap_metrics(probabilities)
 
     def prepared(self, rows: Rows, bootstrap: PatientBootstrap) -> Scored:
@@ -42,12 +41,6 @@ class _Parts:
                 start=self._line,
             )
         return self._prepared[key]
-
-    def side(self, rows: Rows, bootstrap: PatientBootstrap) -> Side:
-        key = rows.tobytes()
-        if key not in self._sides:
-            self._sides[key] = side(self.prepared(rows, bootstrap), self.gaps)
-        return self._sides[key]
 
 
 def score_subgroups(
@@ -91,5 +84,5 @@ def _gaps(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, level: float) 
     if cell.rest_bootstrap is None:
         nothing = stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
         return dict.fromkeys(parts.gaps, nothing)
-    inside, outside = parts.side(cell.inside, bootstrap), parts.side(cell.rest, cell.rest_bootstrap)
+    inside, outside = parts.prepared(cell.inside, bootstrap), parts.prepared(cell.rest, cell.rest_bootstrap)
     return {name: stored(subgroup_gap(inside, outside, name, level)) for name in parts.gaps}

@@ -42,7 +42,16 @@ def fold_averaged_auroc(
         return Estimate(None, reason=found.reason), found.replicates
     df = satterthwaite(found.influence)
     level = check_level(level, "level")
-    interval = t_interval(found.value, found.replicates, df, "logit", found.margin, level)
+    interval = t_interval(
+        found.value,
+        found.replicates,
+        df,
+        "logit",
+        found.margin,
+        level,
+        clusters=whole.smaller_class,
+        bounds=(0, 1),
+    )
     return with_warnings(interval, whole.positive_patients), found.replicates
 
 
@@ -61,7 +70,13 @@ def compare_fold_averaged(
         return Estimate(None, reason=first.reason or second.reason)
     df = satterthwaite(first.influence - second.influence)
     drawn = first.replicates - second.replicates
-    return t_interval(first.value - second.value, drawn, df, level=check_level(level, "level"))
+    return t_interval(
+        first.value - second.value,
+        drawn,
+        df,
+        level=check_level(level, "level"),
+        clusters=len(first.influence),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,13 @@ class Estimate:
         percentile_low: Percentile limit of the replicates, for comparison.
         percentile_high: The other one.
         df: Degrees of freedom of the t quantile.
+        noise_floor: What a calibrated model would show (calibration errors only).
         obuchowski_se: Clustered standard error in closed form (AUROC only).
         undefined: Replicates in which the metric is undefined.
         replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"fisher-z-t"``, ``"bias-corrected
-            t"``, ``"logit-t or percentile"`` (the wider limit), or empty without an interval.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"wilson-t"``, ``"sandwich-t"``, ``"cr3-t"``,
+            ``"mover-t"``, ``"fisher-z-t"``, ``"logit-t or percentile"`` (the wider limit), or empty without
+            an interval.
         reason: Why value or interval is missing, else empty.
         warnings: What to know before trusting the interval, with numbers.
     """
@@ -47,6 +49,7 @@ class Estimate:
     percentile_low: float | None = None
     percentile_high: float | None = None
     df: float | None = None
+    noise_floor: float | None = None
     obuchowski_se: float | None = None
     undefined: int = 0
     replicates: int = 0
@@ -276,7 +279,9 @@ def sandwich_interval(
     return clipped_to(found, bounds)
 
 
-def fisher_z_interval(value: float, replicates: Floats, df: float, level: float = 0.95) -> Estimate:
+def fisher_z_interval(
+    value: float, replicates: Floats, df: float, level: float = 0.95, *, clusters: int | None = None
+) -> Estimate:
     """`t_interval` of a correlation on Fisher's z scale.
 
     z is half the log odds of (1 + r) / 2, so the logit scale serves.
@@ -286,8 +291,9 @@ def fisher_z_interval(value: float, replicates: Floats, df: float, level: float 
         replicates: (B,) the correlation in every replicate, nan where undefined.
         df: Degrees of freedom.
         level: Nominal coverage.
+        clusters: As in `t_interval`.
     """
-    half = t_interval((1 + value) / 2, (1 + replicates) / 2, df, "logit", level=level)
+    half = t_interval((1 + value) / 2, (1 + replicates) / 2, df, "logit", level=level, clusters=clusters)
 
     def full(limit: float | None) -> float | None:
         return None if limit is None else 2 * limit - 1
@@ -316,25 +322,6 @@ def widened(estimate: Estimate) -> Estimate:
         low=min(estimate.low, estimate.percentile_low),  # type: ignore[type-var]
         high=max(estimate.high, estimate.percentile_high),  # type: ignore[type-var]
         method=f"{estimate.method} or percentile",
-    )
-
-
-def bias_corrected(estimate: Estimate, replicates: Floats, level: float) -> Estimate:
-    """Centres an interval at twice the value less the mean of the replicates, but never below 0.
-
-    For a binned calibration error, which resampling inflates about as much as sampling did. It still holds
-    its value, and still covers less than it says, as its warning tells.
-    """
-    if estimate.value is None or estimate.se is None or estimate.df is None:
-        return estimate
-    centre = 2 * estimate.value - float(np.nanmean(replicates))
-    reach = t_quantile(level, estimate.df) * estimate.se
-    return replace(
-        estimate,
-        low=max(0.0, min(centre - reach, estimate.value)),
-        high=max(centre + reach, estimate.value),
-        method="bias-corrected t",
-        warnings=(*estimate.warnings, "a binned error is biased: in simulation 85 to 95% coverage"),
     )
 
 

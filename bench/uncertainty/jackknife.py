@@ -10,56 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.recalibration_line import Line, expit
 from bench.metrics.regression import LIMIT, from_moments
-from bench.metrics.validation import Bools, Floats, Ints
-from bench.uncertainty.intervals import Estimate, satterthwaite, t_quantile
-
-
-def line_deletions(
-    positive: Bools, x: Floats, line: Line, patient: Ints, weight: Floats | None = None
-) -> Floats:
-    """Calibration line without each patient, as changes from the line of all images.
-
-    One Newton step from the line of all images, with the information of the images that are left.
-
-    Args:
-        positive: (n,) labels.
-        x: (n,) log odds of the probabilities.
-        line: The line of all images.
-        patient: (n,) whole numbers from 0 without gaps.
-        weight: (n,) row weights, ones where None.
-
-    Returns:
-        (2, P) changes of slope and intercept; nan where the remaining images fix no line.
-    """
-    unit = np.ones(len(x)) if weight is None else weight
-    centre = float(np.average(x, weights=unit))
-    far = x - centre
-    guess = expit(line.intercept + line.slope * x)
-    hold = unit * guess * (1 - guess)
-    residual = unit * (positive - guess)
-    columns = (residual, residual * far, hold, hold * far, hold * far**2)
-    g0, g1, h00, h01, h11 = (np.bincount(patient, column) for column in columns)
-    a00, a01, a11 = h00.sum() - h00, h01.sum() - h01, h11.sum() - h11
-    with np.errstate(divide="ignore", invalid="ignore"):
-        determinant = a00 * a11 - a01**2
-        turn = -(a00 * g1 - a01 * g0) / determinant
-        step = -(a11 * g0 - a01 * g1) / determinant
-    return np.stack([turn, step - turn * centre])
-
-
-def shift_deletions(
-    positive: Bools, x: Floats, shift: float, patient: Ints, weight: Floats | None = None
-) -> Floats:
-    """(P,) changes of the calibration in the large without each patient; see `line_deletions`."""
-    unit = np.ones(len(x)) if weight is None else weight
-    guess = expit(shift + x)
-    gradient = np.bincount(patient, unit * (positive - guess))
-    hold = np.bincount(patient, unit * guess * (1 - guess))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        changes: Floats = -gradient / (hold.sum() - hold)
-    return changes
+from bench.metrics.validation import Floats
+from bench.uncertainty.intervals import FEW_CLUSTERS, Estimate, satterthwaite, t_quantile
 
 
 def deletion_se(changes: Floats) -> float:
@@ -68,13 +21,16 @@ def deletion_se(changes: Floats) -> float:
     return float(np.sqrt((patients - 1) / patients * np.sum(changes**2)))
 
 
-def deletion_interval(value: float, changes: Floats, level: float = 0.95) -> Estimate:
+def deletion_interval(
+    value: float, changes: Floats, level: float = 0.95, *, clusters: int | None = None
+) -> Estimate:
     """`value ± t(df) · se` with the jackknife's standard error and Satterthwaite's df of its changes.
 
     Args:
         value: The figure on all rows.
         changes: (P,) its changes without each patient with rows, nan where it is then undefined.
         level: Nominal coverage.
+        clusters: Number of patients that limits the degrees of freedom to one less; None for all.
     """
     if len(changes) < 2:
         return Estimate(value, reason="fewer than two patients")
@@ -84,7 +40,9 @@ def deletion_interval(value: float, changes: Floats, level: float = 0.95) -> Est
     se = deletion_se(changes)
     if se == 0:
         return Estimate(value, se=0.0, reason="no patient differs: the data say nothing about the error")
-    df = satterthwaite(changes)
+    df = min(satterthwaite(changes), (clusters or len(changes)) - 1.0)
+    if df < 1:
+        return Estimate(value, se=se, reason=FEW_CLUSTERS)
     reach = t_quantile(level, df) * se
     return Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="cr3-t")
 

@@ -83,6 +83,16 @@ class Rows:
         """(P,) patients with a row that counts."""
         return np.bincount(self.patient, minlength=self.blocks.shape[1]) > 0
 
+    @cached_property
+    def patients(self) -> int:
+        """Number of patients with a row that counts."""
+        return int(np.count_nonzero(self.present))
+
+    @cached_property
+    def dense_patient(self) -> Ints:
+        """(n,) patient of every row, as whole numbers without gaps."""
+        return (np.cumsum(self.present) - 1)[self.patient]
+
     def by_patient(self, values: Floats) -> Floats:
         """(P,) sums of row values over each patient."""
         return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
@@ -162,12 +172,9 @@ class Sample(Rows):
         return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
 
     @property
-    def smaller_class_df(self) -> float:
-        """Patients of the class with fewer of them, less one, at least 2.
-
-        A rule of thumb for the degrees of freedom of a metric whose influence function is not known.
-        """
-        return max(2.0, min(self.positive_patients, self.negative_patients) - 1.0)
+    def smaller_class(self) -> int:
+        """Number of patients with a row of the class that fewer of them have."""
+        return min(self.positive_patients, self.negative_patients)
 
     @property
     def uses_integer_counts(self) -> bool:

@@ -5,7 +5,6 @@ from scipy.stats import t as student
 from scipy.stats import ttest_1samp
 
 from bench.uncertainty.intervals import (
-    bias_corrected,
     clipped_to,
     percentile_limits,
     sandwich_interval,
@@ -180,19 +179,6 @@ def test_warnings_name_their_numbers():
         "4.2 degrees of freedom (fewer than 10)",
     )
     assert with_warnings(t_interval(0.0, RNG.normal(size=100), 30), 50).warnings == ()
-
-
-def test_bias_correction_moves_the_centre_and_keeps_the_value():
-    drawn = np.abs(0.05 + 0.01 * RNG.normal(size=500))
-    found = t_interval(0.04, drawn, 30)
-    moved = bias_corrected(found, drawn, 0.95)
-    centre, reach = 0.08 - drawn.mean(), student.ppf(0.975, 30) * found.se
-    assert (moved.low, moved.high) == pytest.approx((centre - reach, max(0.04, centre + reach)))
-    assert moved.method == "bias-corrected t"
-    assert "85 to 95%" in moved.warnings[-1]
-    assert bias_corrected(t_interval(0.004, drawn, 30), drawn, 0.95).low == 0
-    bare = t_interval(0.5, np.full(5, np.nan), 3)
-    assert bias_corrected(bare, np.full(5, np.nan), 0.95) == bare
 
 
 def test_widening_takes_the_outer_limit():
