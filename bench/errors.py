@@ -94,8 +94,12 @@ def catalogue() -> dict[str, Explanation]:
     }
 
 
-def explanation(code: str) -> Explanation:
+def explanation(code: str, others: Iterable[str] = ()) -> Explanation:
     """The catalogue page of `code`.
+
+    Args:
+        code: The code.
+        others: Other words that may have been meant.
 
     Raises:
         BenchError: The code is unknown (``unknown-code``), naming the nearest ones.
@@ -103,7 +107,7 @@ def explanation(code: str) -> Explanation:
     pages = catalogue()
     if code in pages:
         return pages[code]
-    hint = did_you_mean(code, pages).strip() or "`bench explain --list` shows every code."
+    hint = did_you_mean(code, [*pages, *others]).strip() or "`bench explain --list` shows every code."
     raise BenchError(Problem("unknown-code", f"There is no problem code {code!r}.", remedy=hint))
 
 

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_PROBLEMS, BenchError, Problem
+from bench.errors import (
+    EXIT_BUG,
+    EXIT_ENVIRONMENT,
+    EXIT_INTERRUPTED,
+    EXIT_PROBLEMS,
+    BenchError,
+    Problem,
+)
 from bench.files import PART
 
 if TYPE_CHECKING:
@@ -102,6 +109,11 @@ def reporting(as_json: bool) -> Iterator[Report]:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
+        from bench.metrics.registry import PluginError
+
+        if isinstance(error, PluginError):
+            report.fail([Problem("metric-plugin", f"{error}.")])
+            raise typer.Exit(EXIT_ENVIRONMENT) from None
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
 
@@ -237,9 +249,9 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
     return f"{value} ({estimate.low:.{digits}f}–{estimate.high:.{digits}f})"
 
 
-def figure(estimate: Estimate | None) -> str:
+def figure(estimate: Estimate | None, digits: int = 3) -> str:
     """An estimate's value as text."""
-    return "–" if estimate is None or estimate.value is None else f"{estimate.value:.3f}"
+    return "–" if estimate is None or estimate.value is None else f"{estimate.value:.{digits}f}"
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> str:

@@ -31,26 +31,36 @@ SCHEMAS = {
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A problem code.")] = None,
-    everything: Annotated[bool, typer.Option("--list", help="List every code.")] = False,
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="A problem code or a metric.")] = None,
+    everything: Annotated[bool, typer.Option("--list", help="List every code and metric.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a problem code: what it means and what to do.
+    """Explain a problem code (what it means and what to do) or a metric (definition, direction, interval).
 
-    Example: bench explain predictions-out-of-range
+    Example: bench explain auroc
     """
     from dataclasses import asdict
 
     from bench.errors import catalogue, explanation
+    from bench.metrics.registry import metrics, views
 
     if (code is None) != everything:
         raise typer.BadParameter("give a code, or --list", param_hint="CODE")
     with reporting(as_json) as report:
         if code is None:
-            report.result(codes=[asdict(page) for page in catalogue().values()])
+            report.result(
+                codes=[asdict(page) for page in catalogue().values()],
+                metrics=[declared.facts() for declared in (*metrics().values(), *views().values())],
+            )
             report.show(table(["code", "title"], [[page.code, page.title] for page in catalogue().values()]))
+            names = {**metrics(), **views()}
+            report.show("\n" + table(["metric", "name"], [[key, one.label] for key, one in names.items()]))
             return
-        page = explanation(code)
+        if code not in catalogue() and (declared := metrics().get(code) or views().get(code)):
+            report.result(**declared.facts())
+            report.show("\n".join(declared.explanation()))
+            return
+        page = explanation(code, () if code in catalogue() else (*metrics(), *views()))
         report.result(**asdict(page))
         report.show(f"{page.code}: {page.title}\n\n{page.meaning}\n\nTo do: {page.remedy}")
 

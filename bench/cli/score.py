@@ -19,7 +19,7 @@ from bench.cli.options import (
     open_cohort,
     workspace,
 )
-from bench.cli.output import Report, interval, progress, reporting, table
+from bench.cli.output import Report, figure, interval, progress, reporting, table
 
 if TYPE_CHECKING:
     from bench.scoring.scorecard import Scorecard
@@ -98,24 +98,23 @@ def score(
 
 
 def _show_card(report: Report, card: Scorecard) -> None:
+    from bench.metrics.registry import BINARY, metrics
+
     synthetic = " (synthetic cohort)" if card.stamp.synthetic else ""
     report.show(f"{card.slug}{synthetic}")
-    rows = []
-    for target in card.targets:
-        metric = target.metrics
-        rows.append(
-            [
-                target.label,
-                f"{target.images:,}",
-                f"{target.positives:,}",
-                interval(target.ranked),
-                interval(metric["auprc"]),
-                interval(metric["brier"]),
-                interval(metric["calibration_slope"], 2),
-            ]
-        )
-    headings = ["target", "images", "positives", "AUROC", "AUPRC", "Brier", "calibration slope"]
-    report.show(table(headings, rows, right=frozenset({1, 2})))
+    shown = [m for m in metrics(*BINARY).values() if m.summary and m.key != "auroc"]
+    rows = [
+        [
+            target.label,
+            f"{target.images:,}",
+            f"{target.positives:,}",
+            interval(target.ranked),
+            *(figure(target.metrics.get(metric.key), metric.digits) for metric in shown),
+        ]
+        for target in card.targets
+    ]
+    headings = ["target", "images", "positives", "AUROC", *(metric.short_label for metric in shown)]
+    report.show(table(headings, rows, right=frozenset({1, 2, *range(4, len(headings))})))
     for flag in card.flags:
         report.show(f"flag {flag.code}, {flag.target}: {flag.message}")
     report.show("")

@@ -8,7 +8,7 @@ another package. Importing this module imports no numerical library.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -40,6 +40,16 @@ class Needs(StrEnum):
     """Images called positive or negative at a threshold that was chosen beforehand."""
     MEASUREMENTS = "measurements"
     """Predicted and measured values of a continuous target."""
+
+    @property
+    def words(self) -> str:
+        """What a metric is computed from, in words."""
+        return {
+            Needs.RANKING: "the order of the scores",
+            Needs.PROBABILITIES: "probabilities",
+            Needs.DECISIONS: "decisions at a threshold",
+            Needs.MEASUREMENTS: "predicted and measured values",
+        }[self]
 
 
 BINARY = (Needs.RANKING, Needs.PROBABILITIES)
@@ -193,6 +203,59 @@ class Metric:
         """Which values are better, in words."""
         return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)
 
+    @property
+    def interval_words(self) -> str:
+        """How the confidence interval is made, in words."""
+        method = self.interval_method
+        alone = {
+            Interval.NONE: "none",
+            Interval.NOISE_FLOOR: "none; beside the value stands what a calibrated model would show",
+            Interval.SANDWICH: "t with the cluster-robust standard error of the patients' influences",
+            Interval.JACKKNIFE: "t with the standard error from leaving out one patient at a time (CR3)",
+            Interval.MOVER: "MOVER from the jackknife intervals of bias and standard deviation",
+            Interval.SHARE: "Wilson's at the effective sample size, t quantile",
+        }
+        if method in alone:
+            return alone[method]
+        scale = "" if self.scale == "identity" else f" on the {self.scale} scale"
+        words = f"t with the standard deviation of the bootstrap replicates{scale}"
+        return words + {
+            Interval.T_OR_PERCENTILE: ", widened to the percentile limits",
+            Interval.T_OR_SANDWICH: ", or that of the patients' influences where it is larger",
+            Interval.FISHER_Z: " on Fisher's z scale",
+        }.get(method, "")
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the metric, as a JSON object."""
+        return {
+            "key": self.key,
+            "label": self.label,
+            "short_label": self.short_label,
+            "definition": self.definition,
+            "direction": str(self.direction),
+            "target": self.target,
+            "needs": str(self.needs),
+            "interval": self.interval_words,
+            "comparable": self.comparable,
+            "subgroup_gap": self.subgroup_gap,
+            "digits": self.digits,
+        }
+
+    def explanation(self) -> list[str]:
+        """What is known of the metric, in lines of text."""
+        uses = {"bench compare": self.comparable, "subgroup gaps": self.subgroup_gap}
+        also = ", ".join(words for words, used in uses.items() if used)
+        return [
+            f"{self.key}: {self.label}",
+            "",
+            self.definition,
+            "",
+            f"Better: {self.better}.",
+            f"Computed from: {self.needs.words}.",
+            f"95% interval: {self.interval_words}.",
+            *([f"Also in: {also}."] if also else []),
+        ]
+
 
 RESERVED = (
     *("images", "patients", "positives", "positive_patients", "negative_patients", "prevalence"),
@@ -240,6 +303,14 @@ class View:
     label: str
     short_label: str
     definition: str
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the view, as a JSON object."""
+        return asdict(self)
+
+    def explanation(self) -> list[str]:
+        """What is known of the view, in lines of text."""
+        return [f"{self.key}: {self.label}", "", self.definition]
 
 
 OPERATING_POINT = 0.9
@@ -522,8 +593,8 @@ BUILT_IN = (
         key="calibration_in_the_large",
         label="Calibration in the large",
         short_label="In the large",
-        definition="Intercept of the same regression with the slope fixed at 1; above 0 risks are "
-        "underestimated.",
+        definition="Intercept of the logistic regression of the label on the logit of the probability with "
+        "the slope fixed at 1; above 0 risks are underestimated.",
         direction=Direction.TARGET,
         needs=Needs.PROBABILITIES,
         target=0.0,
@@ -713,16 +784,15 @@ VIEWS = (
 def _registered() -> tuple[dict[str, Metric], dict[str, str]]:
     """Metrics by key, and the metric that every alias means; those of plug-ins last."""
     found = {metric.key: metric for metric in BUILT_IN}
-    origin = dict.fromkeys(found, "this package")
+    names = (name for metric in BUILT_IN for name in (metric.key, *metric.aliases))
+    origin = dict.fromkeys([*names, *views()], "this package")
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
     for point in points:
         for metric in _load(point):
             for name in (metric.key, *metric.aliases):
-                if name in origin or name in views():
-                    taken = origin.get(name, "this package")
-                    raise PluginError(
-                        f"{_named(point)} declares the metric {name!r}, which {taken} declares already"
-                    )
+                if name in origin:
+                    message = f"declares the metric {name!r}, which {origin[name]} declares already"
+                    raise PluginError(f"{_named(point)} {message}")
                 origin[name] = _named(point)
             found[metric.key] = metric
     return found, {alias: key for key, metric in found.items() for alias in metric.aliases}

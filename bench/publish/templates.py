@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
+from bench.metrics import registry
+from bench.metrics.registry import Needs
 from bench.publish import format as words
 
 
@@ -75,9 +77,16 @@ def _clean(value: Any) -> Any:
     return value if type(value) is not str or value.isprintable() else words.printable(value)
 
 
-def document(path: Path) -> tuple[str, Markup]:
-    """Title and body of a Markdown file; the title is its first heading, and headings get ids."""
+def document(path: Path, parts: Mapping[str, str] | None = None) -> tuple[str, Markup]:
+    """Title and body of a Markdown file; the title is its first heading, and headings get ids.
+
+    Args:
+        path: The file.
+        parts: Name → Markdown that replaces the line ``{{ name }}``.
+    """
     text = path.read_text("utf-8")
+    for name, part in (parts or {}).items():
+        text = text.replace(f"{{{{ {name} }}}}\n", part)
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     title = path.stem.capitalize()
@@ -88,9 +97,25 @@ def document(path: Path) -> tuple[str, Markup]:
             else:
                 token.attrSet("id", anchor(inline.content))
     html = parser.renderer.render(tokens, parser.options, {})
-    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-    html = html.replace("<table>", scroll).replace("</table>", "</table></div>")
+    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table {}"><table>'
+    number = count(1)
+    html = re.sub("<table>", lambda _: scroll.format(next(number)), html)
+    html = html.replace("</table>", "</table></div>")
     return title, Markup(html)
+
+
+def metrics_table(*needs: Needs) -> str:
+    """Name, definition and direction of metrics as a Markdown table."""
+    rows = [
+        f"| {_markdown(metric.label)} | {_markdown(metric.definition)} | {metric.better} |"
+        for metric in registry.metrics(*needs).values()
+    ]
+    return "\n".join(["| Metric | Definition | Better |", "|---|---|---|", *rows, ""])
+
+
+def _markdown(text: str) -> str:
+    """`text` as it is, where Markdown would read signs of it as markup."""
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", text)
 
 
 def anchor(heading: str) -> str:

@@ -46,7 +46,7 @@ def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fi
 
 
 def test_there_are_the_baselines_of_the_demo():
-    assert set(QUICK) == {"prevalence", "demographics", "shuffled", "cnn-small"}
+    assert set(QUICK) == {"prevalence", "demographics", "shuffled", "random-convolutions", "cnn-small"}
     assert find_baseline("cnn-small").needs_images
 
 
@@ -154,12 +154,12 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
 KILLED = """
 import sys
 from pathlib import Path
-from baselines.run import How, run_baseline
+from baselines.run import RunConfig, run_baseline
 from bench.cohort.load import load_cohort
 from tests.baselines.conftest import spec_of
 cohort = load_cohort(spec_of(), Path(sys.argv[1]))
 told = lambda *what: print(*what, flush=True)
-run_baseline("cnn-small", cohort, Path(sys.argv[2]), How(quick=True, progress=told))
+run_baseline("cnn-small", cohort, Path(sys.argv[2]), RunConfig(quick=True, progress=told))
 """
 
 

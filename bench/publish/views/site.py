@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from bench import __version__
 from bench.errors import BenchError, Problem, catalogue
 from bench.files import canonical_json
+from bench.metrics import registry
+from bench.metrics.registry import Needs
 from bench.publish.exports import schema
 from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
 from bench.publish.releases import Release, release_pages
 from bench.publish.schemas import PUBLISHED
-from bench.publish.templates import document, environment
+from bench.publish.templates import document, environment, metrics_table
 from bench.publish.urls import Page, Place, digest, up
 from bench.publish.views.cohort import CohortPages
 
@@ -62,6 +64,7 @@ class Site:
         self.environment = environment(sources)
         self.releases, self.release = tuple(releases), release
         shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), *shared)
 
     def html(
@@ -122,13 +125,13 @@ class Site:
                 ),
             )
         codes = digest(*(f"{e.code}|{e.title}|{e.meaning}|{e.remedy}" for e in catalogue().values()))
-        yield Page("methods/index.html", self.key, lambda: self._document("methods", {}))
+        yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))
         yield Page("python/index.html", self.key, lambda: self._document("python", {}))
         view = {"codes": list(catalogue().values())}
         yield Page("submit/index.html", digest(self.key, codes), lambda: self._document("submit", view))
 
-    def _document(self, name: str, view: dict[str, Any]) -> bytes:
-        title, body = document(self.sources / "content" / f"{name}.md")
+    def _document(self, name: str, view: dict[str, Any], parts: Mapping[str, str] | None = None) -> bytes:
+        title, body = document(self.sources / "content" / f"{name}.md", parts)
         values = {"codes": [], **view, "title": title, "body": body, "current": name}
         return self.html("document.html", f"{name}/index.html", self.places[0], values)
 
@@ -148,6 +151,15 @@ class Site:
         key = digest(self.key, *(r.sha256 for r in self.releases))
         path, view = "v/index.html", {"title": "Releases", "current": "v", "releases": self.releases}
         yield Page(path, key, lambda: self.html("releases.html", path, self.places[0], view))
+
+
+def _metric_tables() -> dict[str, str]:
+    """The tables of the methods page."""
+    return {
+        "metrics": metrics_table(*registry.BINARY),
+        "decisions": metrics_table(Needs.DECISIONS),
+        "measurements": metrics_table(Needs.MEASUREMENTS),
+    }
 
 
 def _sources_key(sources: Path) -> str:
