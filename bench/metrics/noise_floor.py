@@ -22,13 +22,13 @@ from bench.metrics.influence import row_units
 from bench.metrics.kernels import scan
 from bench.metrics.validation import Bools, Floats, Ints
 
-SIGNS = 1024
+SIGNS = 512
 """Random signs of each patient for the binned error; the mean is then good to about 1%."""
 
-SMOOTH_SIGNS = 256
-"""The same for the smooth error."""
+SMOOTH_SIGNS = 64
+"""The same for the smooth error; good to about 4%."""
 
-SMOOTH_MESH = 400
+SMOOTH_MESH = 256
 """Intervals of the mesh for the smooth error's floor."""
 
 
