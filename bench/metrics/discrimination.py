@@ -78,8 +78,12 @@ def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None =
     return mean_precision(ScoreRanking.of(*scored(y, score, weight)))
 
 
-def normalised_precision(precision: float, prevalence: float) -> float:
-    """Average precision on the scale from no information (0) to perfect (1): (AP - π) / (1 - π)."""
+def normalised_mean_precision(ranking: ScoreRanking) -> float | None:
+    """`normalised_average_precision` of sorted images; None with one class."""
+    precision = mean_precision(ranking)
+    if precision is None:
+        return None
+    prevalence = ranking.positives / (ranking.positives + ranking.negatives)
     return (precision - prevalence) / (1 - prevalence)
 
 
@@ -100,11 +104,7 @@ def normalised_average_precision(
     >>> round(normalised_average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
     0.666667
     """
-    ranking = ScoreRanking.of(*scored(y, score, weight))
-    precision = mean_precision(ranking)
-    if precision is None:
-        return None
-    return normalised_precision(precision, ranking.positives / (ranking.positives + ranking.negatives))
+    return normalised_mean_precision(ScoreRanking.of(*scored(y, score, weight)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -409,6 +409,22 @@ BUILT_IN = (
         summary=True,
     ),
     Metric(
+        key="normalised_auprc",
+        label="Prevalence-normalised AUPRC",
+        short_label="AUPRC, normalised",
+        definition="(AUPRC - prevalence) / (1 - prevalence): 0 without information, 1 at best; easier to "
+        "compare between prevalences.",
+        direction=Direction.HIGHER,
+        needs=Needs.RANKING,
+        value=lambda scores: functions.discrimination.normalised_mean_precision(scores.ranking),
+        influence=lambda scores: functions.influence.normalised_average_precision(scores.ranking),
+        replicates=Engine.PRECISION,
+        interval=Interval.T_OR_SANDWICH,
+        bounds=(-inf, 1),
+        smaller_class=True,
+        comparable=True,
+    ),
+    Metric(
         key="sensitivity_at_90_specificity",
         label="Sensitivity at 90% specificity",
         short_label="Sens. at 90% spec.",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
-from bench.scoring import curves
+from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
@@ -99,14 +99,21 @@ def score(
         ),
         subgroups=tuple(
             subgroup
-            for t in planned
+            for t, scored in zip(planned, targets, strict=True)
             for subgroup in score_subgroups(
                 t,
                 values[t.target.name][t.rows],
                 probabilities=probabilities,
                 level=LEVEL,
                 line=_line(found[t.target.name]),
+                common=scored.operating_points[0] if scored.operating_points else None,
             )
+        ),
+        sliding=tuple(
+            tables.sliding(s, t.target.label, values[s.target], LEVEL)
+            for s in plan.sliding
+            for t in planned
+            if t.target.name == s.target
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
@@ -169,6 +176,8 @@ def _target(
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
+    sample = target.bootstrap.sample(target.labels)
+    points = operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL) if cuts else ()
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -183,15 +192,20 @@ def _target(
         | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
-        reliability=curves.reliability(calibrated, target.labels, mine, target.bootstrap, LEVEL)
-        if calibrated
-        else (),
+        reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
         distribution=curves.distribution(cuts) if cuts else None,
-        decision=curves.decision(calibrated) if calibrated else (),
+        decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
         brier_parts=_brier_parts(target, mine) if probabilities else None,
-        operating_points=operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL)
-        if cuts
+        operating_points=points,
+        detection_yield=tables.detection_yield(cuts) if cuts else (),
+        prevalence_shifts=tuple(
+            tables.prevalence_shift(found.prevalence, points, p, probabilities=probabilities)
+            for p in tables.PREVALENCES
+        )
+        if found.prevalence and points
         else (),
+        smooth_calibration=tables.smooth_curve(target.labels, mine) if probabilities else None,
+        brier_skill=tables.brier_skill(target, mine, LEVEL) if probabilities else None,
         recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,

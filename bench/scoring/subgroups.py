@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.scoring.operating_points import decisions_at
 from bench.scoring.plan import Cell, Rows, TargetPlan
-from bench.scoring.scorecard import Estimate, SubgroupScore, stored
+from bench.scoring.scorecard import Estimate, OperatingPoint, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
@@ -44,7 +45,13 @@ class _Parts:
 
 
 def score_subgroups(
-    target: TargetPlan, scores: Floats, *, probabilities: bool, level: float, line: Line = IDEAL
+    target: TargetPlan,
+    scores: Floats,
+    *,
+    probabilities: bool,
+    level: float,
+    line: Line = IDEAL,
+    common: OperatingPoint | None = None,
 ) -> list[SubgroupScore]:
     """Every subgroup of one target.
 
@@ -54,9 +61,29 @@ def score_subgroups(
         probabilities: Whether they are probabilities.
         level: Nominal coverage.
         line: Calibration line of all images, from which the fits of the subgroups begin.
+        common: Operating point of all images, at which each subgroup's decisions are shown.
     """
     parts = _Parts(target, scores, probabilities, level, line)
-    return [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+    found = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+    if common is None:
+        return found
+    return [
+        score.model_copy(
+            update={
+                "decisions": decisions_at(
+                    common,
+                    scores,
+                    target.labels[cell.inside],
+                    scores[cell.inside],
+                    cell.bootstrap,
+                    level,
+                )
+            }
+        )
+        if cell.bootstrap is not None
+        else score
+        for score, cell in zip(found, target.cells, strict=True)
+    ]
 
 
 def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, level: float) -> SubgroupScore:

@@ -17,15 +17,17 @@ class SlidingPoint:
     """One threshold on a measurement.
 
     Attributes:
-        threshold: Images with a measurement of at least this are positive.
+        threshold: Images with a measurement above this are positive.
         positives: Number of them.
         positive_patients: Patients with one.
+        negative_patients: Patients with another image.
         auroc: The score's AUROC for this label.
     """
 
     threshold: float
     positives: int
     positive_patients: int
+    negative_patients: int
     auroc: Estimate
 
 
@@ -58,7 +60,7 @@ def sliding_auroc(
     points = []
     for threshold in finite_vector(thresholds, "thresholds"):
         found = evaluate(
-            measured >= threshold,
+            measured > threshold,
             score,
             bootstrap=bootstrap,
             probabilities=False,
@@ -66,5 +68,13 @@ def sliding_auroc(
             level=level,
             metrics=("auroc",),
         )
-        points.append(SlidingPoint(float(threshold), found.positives, found.positive_patients, found.auroc))
+        points.append(
+            SlidingPoint(
+                float(threshold),
+                found.positives,
+                found.positive_patients,
+                found.negative_patients,
+                found.auroc,
+            )
+        )
     return tuple(points)

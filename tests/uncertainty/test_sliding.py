@@ -14,9 +14,9 @@ def test_each_point_is_the_auroc_of_its_own_label():
     points = sliding_auroc(septum, score, [1.0, 1.2, 1.3, 9.0], boot)
     for point, cut in zip(points[:3], [1.0, 1.2, 1.3], strict=True):
         assert point.threshold == cut
-        assert point.positives == (septum >= cut).sum()
-        assert point.positive_patients == len(set(patient[septum >= cut]))
-        pairs = score[septum >= cut][:, None] > score[septum < cut][None, :]
+        assert point.positives == (septum > cut).sum()
+        assert point.positive_patients == len(set(patient[septum > cut]))
+        pairs = score[septum > cut][:, None] > score[septum < cut][None, :]
         assert point.auroc.value == pytest.approx(pairs.mean())
         assert point.auroc.low < point.auroc.value < point.auroc.high
     assert points[3].auroc.reason == "no positive image"
