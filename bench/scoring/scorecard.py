@@ -20,8 +20,8 @@ class Estimate(Document):
     """A metric with its interval; null with a reason where it is undefined.
 
     `low` and `high` are the interval to quote, by `method`; percentile limits of the same replicates stand
-    beside it. `df` are the degrees of freedom that the interval used. `noise_floor` is what a calibrated model
-    would show; calibration errors have it in place of an interval.
+    beside it. `df` are the degrees of freedom that the interval used. `noise_floor` is what a calibrated
+    model would show; calibration errors have it in place of an interval.
     """
 
     value: float | None

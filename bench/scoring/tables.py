@@ -1,4 +1,4 @@
-"""Tables of a scorecard beyond its metrics: yield, other prevalences, smooth calibration, sliding thresholds."""
+"""Tables of a scorecard beyond its metrics: yield, prevalences, smooth calibration, sliding thresholds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def prevalence_shift(
         here: Share of positives among the images that were scored.
         points: Operating points of a scorecard.
         target: The other prevalence.
-        probabilities: Whether scores are probabilities, which are then recalibrated by the shift of the prior.
+        probabilities: Whether scores are probabilities, which are then recalibrated to the prevalence.
 
     Raises:
         ValueError: A prevalence that does not lie strictly between 0 and 1.
