@@ -43,7 +43,7 @@ def random_filters(seed: int) -> npt.NDArray[np.float32]:
     filters = normal.reshape(FILTERS, 1, FILTER_SIDE, FILTER_SIDE)
     filters -= filters.mean((2, 3), keepdims=True)
     filters /= np.sqrt((filters**2).sum((2, 3), keepdims=True))
-    return filters.astype(np.float32)
+    return np.asarray(filters, np.float32)
 
 
 def build_encoder(task: TrainingTask) -> Encoder:
@@ -134,7 +134,9 @@ def run(task: TrainingTask) -> Result:
     views = (("training", task.train), ("val", task.val), ("test", task.test))
     train, val, test = (encode(encoder, view, task.progress, name) for name, view in views)
     projection, offset = principal_components(train, task.seed)
-    train_scores, val_scores = (features @ projection + offset for features in (train, val))
+    train_scores, val_scores = (
+        (features @ projection + offset).astype(np.float32) for features in (train, val)
+    )
     probes = {}
     for done, target in enumerate(task.targets):
         task.progress(f"fitting {target}", done, len(task.targets))

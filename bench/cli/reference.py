@@ -42,7 +42,7 @@ def explain(
     from dataclasses import asdict
 
     from bench.errors import catalogue, explanation
-    from bench.metrics.registry import metrics, views
+    from bench.metrics.registry import described
 
     if (code is None) != everything:
         raise typer.BadParameter("give a code, or --list", param_hint="CODE")
@@ -50,17 +50,17 @@ def explain(
         if code is None:
             report.result(
                 codes=[asdict(page) for page in catalogue().values()],
-                metrics=[declared.facts() for declared in (*metrics().values(), *views().values())],
+                metrics=[declared.facts() for declared in described().values()],
             )
             report.show(table(["code", "title"], [[page.code, page.title] for page in catalogue().values()]))
-            names = {**metrics(), **views()}
-            report.show("\n" + table(["metric", "name"], [[key, one.label] for key, one in names.items()]))
+            names = [[key, declared.label] for key, declared in described().items()]
+            report.show("\n" + table(["metric", "name"], names))
             return
-        if code not in catalogue() and (declared := metrics().get(code) or views().get(code)):
+        if code not in catalogue() and (declared := described().get(code)):
             report.result(**declared.facts())
             report.show("\n".join(declared.explanation()))
             return
-        page = explanation(code, () if code in catalogue() else (*metrics(), *views()))
+        page = explanation(code, () if code in catalogue() else described())
         report.result(**asdict(page))
         report.show(f"{page.code}: {page.title}\n\n{page.meaning}\n\nTo do: {page.remedy}")
 

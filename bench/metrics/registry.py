@@ -858,9 +858,14 @@ def views() -> dict[str, View]:
     return {view.key: view for view in VIEWS}
 
 
+def described() -> dict[str, Metric | View]:
+    """Every metric and every view by key."""
+    return {**metrics(), **views()}
+
+
 def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
-    found = metrics().get(key) or views().get(key)
+    found = described().get(key)
     return found.label if found else key.replace("_", " ")
 
 

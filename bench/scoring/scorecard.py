@@ -159,9 +159,9 @@ class Recalibration(Document):
 class TargetScore(Document):
     """One binary target on the test images.
 
-    `metrics` holds, among others, ``auroc``, ``auprc``, ``brier``, ``ece``, ``calibration_slope``,
-    ``calibration_intercept``, ``sensitivity_at_90_specificity``. `estimands` holds the AUROC of the other two
-    views: ``patient_weighted`` and ``first_image``; on the cv5 track also ``fold_averaged``, which is ranked.
+    `metrics` holds every metric of `bench.metrics.registry` for a binary target. `estimands` holds the AUROC
+    of the other two views: ``patient_weighted`` and ``first_image``; on the cv5 track also
+    ``fold_averaged``, which is ranked.
     """
 
     target: str

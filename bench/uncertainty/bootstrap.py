@@ -48,7 +48,7 @@ class PatientBootstrap(Draws):
         Args:
             y: (n,) 0/1 labels, rows as in `patient_id`.
             score: (n,) finite scores; probabilities where the metric asks for them.
-            metric: A name of `bench.uncertainty.replicates.METRICS`.
+            metric: Key or alias of a metric of a binary target in `bench.metrics.registry`.
             weight: (n,) non-negative row weights.
 
         Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from bench.metrics.registry import Direction, Engine, Interval, Metric, Needs
 from bench.uncertainty.continuous import ContinuousEvaluation
 from bench.uncertainty.evaluate import Evaluation
 
-FACTS = {
+FACTS: dict[str, Any] = {
     "label": "A",
     "short_label": "A",
     "definition": "A.",
@@ -23,8 +24,8 @@ FACTS = {
 }
 
 
-def declared(**changes: object) -> Metric:
-    return Metric(**{"key": "a", **FACTS, **changes})  # type: ignore[arg-type]
+def declared(**changes: Any) -> Metric:
+    return Metric(**{"key": "a", **FACTS, **changes})
 
 
 def test_names_and_definitions_are_read_without_numpy() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from bench.uncertainty.continuous import ContinuousEvaluation
 from bench.uncertainty.evaluate import prepare
 from tests.metrics import slow
 
-FACTS = {"label": "A", "short_label": "A", "definition": "A.", "direction": Direction.LOWER}
+FACTS: dict[str, Any] = {"label": "A", "short_label": "A", "definition": "A.", "direction": Direction.LOWER}
 
 
 def squared_error(scores):
@@ -35,7 +36,8 @@ def sample():
 
 @pytest.fixture(scope="module")
 def result(sample):
-    return bench.evaluate(*sample, replicates=300, seed=3)
+    y, p, patient = sample
+    return bench.evaluate(y, p, patient, 300, 3)
 
 
 def test_value_and_influence_give_the_cluster_robust_t_interval(sample):
@@ -126,7 +128,8 @@ def test_an_evaluation_is_printed_line_by_line(sample, result):
         "to",
         f"{found.high:.4g})",
     ]
-    some = bench.evaluate(*sample, replicates=5, metrics=["brier"])
+    y, p, patient = sample
+    some = bench.evaluate(y, p, patient, 5, metrics=["brier"])
     assert len(repr(some).splitlines()) == 2
 
 

@@ -99,7 +99,7 @@ def _every_metric(scores: Sequence[TargetScore]) -> list[tuple[str, list[tuple[s
 
 def _ordered(keys: set[str]) -> list[str]:
     """Metrics and views in the order of the registry, those it does not know last."""
-    known = [key for key in (*registry.metrics(), *registry.views()) if key in keys]
+    known = [key for key in registry.described() if key in keys]
     return [*known, *sorted(keys.difference(known))]
 
 
