@@ -64,7 +64,10 @@ FIRST = (
 """The settings of the first simulation."""
 
 HARDER = (
-    Setting("300 × 3, one patient with 20% of the images", 300, 3, label_alike=0.95, score_alike=0.8, heavy=0.2),
+    Setting(
+        "300 × 3, one patient with 20% of the images",
+        300, 3, label_alike=0.95, score_alike=0.8, heavy=0.2,
+    ),
     *(
         Setting(f"1,235 × geometric(2.9), {share}%", 1235, 2.9, True, 0.9, 0.7, prevalence=share / 100)
         for share in (1, 2, 3)
