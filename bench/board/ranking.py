@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
-from bench.scoring.scorecard import Flag, Scorecard
+from bench.scoring.scorecard import Flag, RankInputs
 from bench.uncertainty.intervals import MOST_UNDEFINED, t_quantile
 from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
 
@@ -41,7 +41,7 @@ class RankedEntry:
         scores: Target → its stored predictions, read when twins are looked for.
     """
 
-    card: Scorecard
+    card: RankInputs
     replicates: dict[str, Floats]
     scores: Callable[[str], Floats]
 
@@ -50,13 +50,13 @@ class RankedEntry:
         return ranked_value(self.card, target)
 
 
-def ranked_value(card: Scorecard, target: str) -> float | None:
+def ranked_value(card: RankInputs, target: str) -> float | None:
     """The AUROC that is ranked, None where the target is not there or undefined."""
     found = card.target(target)
     return None if found is None else found.ranked.value
 
 
-def unranked(card: Scorecard, target: str, reason: str = "") -> Standing:
+def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
     """An entry that follows the ranked ones, with the reason."""
     found = card.target(target)
     if not reason:

@@ -31,7 +31,7 @@ def compare(
 
     Example: bench compare cnn-small demographics
     """
-    from bench.publish.format import metric_label
+    from bench.board.format import metric_label
     from bench.scoring.compare import compare_predictions, read_either
 
     with reporting(as_json) as report:

@@ -204,11 +204,11 @@ def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> 
 
 
 def _boards(space: Workspace, cohort: list[str] | None) -> list[LoadedBoard]:
-    from bench.board.inputs import ScorecardOutline
     from bench.board.load import load_board
+    from bench.scoring.scorecard import BoardInputs
 
     specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
-    return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
+    return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]
 
 
 def _with_entries(space: Workspace) -> list[CohortSpec]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.documents import Document, read_json
+from bench.documents import Document, read_json, schema_field
 from bench.files import write_json
 from bench.submission.store import Submission
 
@@ -33,7 +33,7 @@ class Attempt(Document):
 class Attempts(Document):
     """``_attempts/<slug>.json``."""
 
-    schema_: Literal["attempts/1"] = Field(default="attempts/1", alias="schema")
+    schema_: str = schema_field("attempts", 1)
     slug: str
     attempts: tuple[Attempt, ...]
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.documents import Document
+from bench.documents import Document, schema_field
 from bench.environment import Fact
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
@@ -198,7 +198,7 @@ class ProtocolRecord(Document):
 class TimingRecord(Document):
     """``timings/<device>-<backend>-<precision>.json``."""
 
-    schema_: Literal["timing/1"] = Field(default="timing/1", alias="schema")
+    schema_: str = schema_field("timing", 1)
     slug: str = Field(default="", description="The entry; empty for a model that is in no store.")
     cohort: str = ""
     fingerprint: str = Field(default="", description="Split whose test images were used.")
