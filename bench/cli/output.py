@@ -250,8 +250,11 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
 
 
 def figure(estimate: Estimate | None, digits: int = 3) -> str:
-    """An estimate's value as text."""
-    return "–" if estimate is None or estimate.value is None else f"{estimate.value:.{digits}f}"
+    """An estimate's value as text, for a calibration error with that of a calibrated model."""
+    if estimate is None or estimate.value is None:
+        return "–"
+    value = f"{estimate.value:.{digits}f}"
+    return value if estimate.noise_floor is None else f"{value} (noise {estimate.noise_floor:.{digits}f})"
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> str:
