@@ -99,7 +99,7 @@ class Interval(StrEnum):
     SHARE = "share"
     """Wilson's interval at the effective sample size, with the larger of the same two standard errors."""
     FISHER_Z = "fisher-z"
-    """As `T`, on Fisher's z scale of a correlation."""
+    """As `T_OR_SANDWICH`, on Fisher's z scale of values from -1 to 1."""
     SANDWICH = "sandwich"
     """Cluster-robust standard error from the patients' influences, t quantile; needs no replicates."""
     JACKKNIFE = "jackknife"
@@ -339,6 +339,8 @@ RARE = 0.02
 """Prevalence below which intervals of Brier scores scaled or compared cover too little."""
 FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
+FEW_LEVELS = 10
+"""Fewer distinct scores make the sensitivity at a specificity jump from one threshold to the next."""
 HIGH_AREA = 0.97
 """AUROC above which intervals of differences cover too little."""
 
@@ -354,6 +356,13 @@ def _rare(scores: LabelledScores, *_: float) -> str:
     if share >= RARE:
         return ""
     return f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 84 to 90% coverage"
+
+
+def _few_levels(scores: LabelledScores) -> str:
+    levels = len(scores.ranking.threshold)
+    if levels >= FEW_LEVELS:
+        return ""
+    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 87% coverage"
 
 
 def _near_constant(scores: LabelledScores) -> str:
@@ -419,8 +428,7 @@ BUILT_IN = (
         value=lambda scores: functions.discrimination.normalised_mean_precision(scores.ranking),
         influence=lambda scores: functions.influence.normalised_average_precision(scores.ranking),
         replicates=Engine.PRECISION,
-        interval=Interval.T_OR_SANDWICH,
-        bounds=(-inf, 1),
+        interval=Interval.FISHER_Z,
         smaller_class=True,
         comparable=True,
     ),
@@ -440,6 +448,7 @@ BUILT_IN = (
         interval=Interval.SHARE,
         bounds=(0, 1),
         smaller_class=True,
+        caution=_few_levels,
         comparable=True,
         summary=True,
     ),

@@ -188,11 +188,11 @@ def interval(
         level: Nominal coverage.
     """
     df = clusters - 1.0 if influence is None else satterthwaite(influence)
-    if metric.interval_method is Interval.FISHER_Z:
-        return fisher_z_interval(value, replicates, df, level, clusters=clusters)
     least = 0.0
-    if metric.interval_method is Interval.T_OR_SANDWICH and influence is not None:
+    if metric.interval_method in (Interval.T_OR_SANDWICH, Interval.FISHER_Z) and influence is not None:
         least = float(np.sqrt(np.sum(influence**2)))
+    if metric.interval_method is Interval.FISHER_Z:
+        return fisher_z_interval(value, replicates, df, level, clusters=clusters, least_se=least)
     found = t_interval(
         value,
         replicates,

@@ -280,20 +280,35 @@ def sandwich_interval(
 
 
 def fisher_z_interval(
-    value: float, replicates: Floats, df: float, level: float = 0.95, *, clusters: int | None = None
+    value: float,
+    replicates: Floats,
+    df: float,
+    level: float = 0.95,
+    *,
+    clusters: int | None = None,
+    least_se: float = 0.0,
 ) -> Estimate:
-    """`t_interval` of a correlation on Fisher's z scale.
+    """`t_interval` of a value from -1 to 1, such as a correlation, on Fisher's z scale.
 
     z is half the log odds of (1 + r) / 2, so the logit scale serves.
 
     Args:
-        value: The correlation on all rows.
-        replicates: (B,) the correlation in every replicate, nan where undefined.
+        value: The metric on all rows.
+        replicates: (B,) the metric in every replicate, nan where undefined.
         df: Degrees of freedom.
         level: Nominal coverage.
         clusters: As in `t_interval`.
+        least_se: As in `t_interval`.
     """
-    half = t_interval((1 + value) / 2, (1 + replicates) / 2, df, "logit", level=level, clusters=clusters)
+    half = t_interval(
+        (1 + value) / 2,
+        (1 + replicates) / 2,
+        df,
+        "logit",
+        level=level,
+        clusters=clusters,
+        least_se=least_se / 2,
+    )
 
     def full(limit: float | None) -> float | None:
         return None if limit is None else 2 * limit - 1

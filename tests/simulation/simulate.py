@@ -32,6 +32,7 @@ from bench.uncertainty.curves import (
 )
 from bench.uncertainty.estimates import gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare
+from bench.uncertainty.intervals import FEW_POSITIVE_PATIENTS
 from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
@@ -170,9 +171,12 @@ def _judge_curves(
     paired = net_benefit_difference(y, first, second, boot, CUTS)
     assert banded is not None
     assert paired is not None
+    few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
     for k, cut in enumerate(CUTS):
-        tally.add("net benefit", banded[1].low[k], banded[1].high[k], truth[f"net benefit {cut}"])
-        tally.add("Δ net benefit", paired.band.low[k], paired.band.high[k], truth[f"Δ net benefit {cut}"])
+        tally.add("net benefit", banded[1].low[k], banded[1].high[k], truth[f"net benefit {cut}"], few)
+        tally.add(
+            "Δ net benefit", paired.band.low[k], paired.band.high[k], truth[f"Δ net benefit {cut}"], few
+        )
     curve = reliability_band(y, first, boot, BINS)
     assert curve is not None
     held = np.flatnonzero(curve[0].weight > 0)

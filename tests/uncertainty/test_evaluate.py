@@ -7,9 +7,9 @@ from scipy.special import expit, logit
 from scipy.stats import t as student
 
 import bench
-from bench.metrics import calibration, registry
+from bench.metrics import calibration, discrimination, registry
 from bench.metrics.recalibration_line import calibration_in_the_large
-from bench.metrics.registry import BINARY
+from bench.metrics.registry import BINARY, Needs
 from tests.metrics import slow
 
 METRICS = registry.keys(*BINARY)
@@ -40,6 +40,7 @@ def test_values_are_those_of_the_pure_functions(sample, result):
     expected = {
         "auroc": bench.auroc(y, p),
         "auprc": bench.average_precision(y, p),
+        "normalised_auprc": discrimination.normalised_average_precision(y, p),
         "sensitivity_at_90_specificity": bench.sensitivity_at_specificity(y, p, 0.9),
         "specificity_at_90_sensitivity": bench.specificity_at_sensitivity(y, p, 0.9),
         "brier": bench.brier(y, p),
@@ -86,9 +87,13 @@ def test_standard_errors_are_those_of_the_replicates(sample, name):
     found = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
     drawn = boot.replicates(y, p, name)
     smaller = min(len(set(patient[y == 1])), len(set(patient[y == 0])))
-    clusters = smaller if name in ("auroc", "auprc") else 150
+    clusters = smaller if name in ("auroc", "auprc", "normalised_auprc") else 150
     error = np.sqrt(clusters / (clusters - 1)) * np.nanstd(drawn, ddof=1)
-    if name in ("auprc", "sensitivity_at_90_specificity"):  # or the influences' error, where it is larger
+    if name in (
+        "auprc",
+        "normalised_auprc",
+        "sensitivity_at_90_specificity",
+    ):  # or the influences' error, where it is larger
         assert error <= found.se < 1.2 * error
     else:
         assert found.se == pytest.approx(error, rel=1e-9)
@@ -126,7 +131,7 @@ def test_scores_that_are_no_probabilities_have_no_calibration(sample):
     assert found.auroc == direct.auroc
     assert found.auprc == direct.auprc
     assert found.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
-    for name in METRICS[4:]:
+    for name in registry.keys(Needs.PROBABILITIES):
         assert getattr(found, name) == bench.Estimate(None, reason="scores are not probabilities")
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         bench.evaluate(y, 100 * p, patient)
@@ -259,6 +264,14 @@ def test_sensitivity_near_one_has_a_lower_limit():
     # Kish: 50 patients of three images are worth 50 images, all of them called: z²/(n + z²) is below 1.
     z = student.ppf(0.975, 49)
     assert found.low == pytest.approx(50 / (50 + z**2))
+
+
+def test_few_score_levels_are_warned_about(sample, result):
+    y, p, patient = sample
+    found = bench.evaluate(y, np.round(4 * p) / 4, patient, replicates=100)
+    warned = found.sensitivity_at_90_specificity.warnings
+    assert any("only 5 distinct scores" in warning for warning in warned)
+    assert not any("distinct" in w for w in result.sensitivity_at_90_specificity.warnings)
 
 
 def test_nearly_constant_predictions_are_warned_about():
