@@ -20,6 +20,7 @@ from bench.submission.manifest import SLUG_PATTERN, Track
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
 from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
+from bench.uncertainty.curves import net_benefit_difference
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
@@ -52,14 +53,25 @@ class MetricComparison(Document):
     high: float | None = None
     p_value: float | None = None
     reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class BenefitComparison(Document):
+    """Net benefit of A minus that of B at one threshold; no limits where both act on the same images."""
+
+    threshold: float
+    difference: float
+    low: float | None
+    high: float | None
 
 
 class TargetComparison(Document):
-    """One target: every metric of both sides, and where they disagree."""
+    """One target: every metric of both sides, net benefit at thresholds, and where they disagree."""
 
     target: str
     label: str
     metrics: tuple[MetricComparison, ...]
+    net_benefit: tuple[BenefitComparison, ...] = ()
     disagreement: Disagreement
 
     def metric(self, name: str) -> MetricComparison:
@@ -149,6 +161,7 @@ def _compare(
                     "high": pair.high,
                     "p_value": pair.p,
                     "reason": pair.reason,
+                    "warnings": pair.warnings,
                 }
             )
         metrics.append(line)
@@ -156,7 +169,28 @@ def _compare(
         target=target.target.name,
         label=target.target.label,
         metrics=tuple(metrics),
+        net_benefit=_net_benefit(target, p_a, p_b) if probabilities and not averaged else (),
         disagreement=_disagreement(y, p_a, p_b),
+    )
+
+
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Thresholds at which net benefit is compared."""
+
+
+def _net_benefit(target: TargetPlan, p_a: Values, p_b: Values) -> tuple[BenefitComparison, ...]:
+    found = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
+    if found is None:
+        return ()
+    limits = np.stack([found.band.low, found.band.high], axis=1)
+    return tuple(
+        BenefitComparison(
+            threshold=float(threshold),
+            difference=float(difference),
+            low=float(low) if np.isfinite(low) else None,
+            high=float(high) if np.isfinite(high) else None,
+        )
+        for threshold, difference, (low, high) in zip(found.threshold, found.difference, limits, strict=True)
     )
 
 
