@@ -1,8 +1,7 @@
-from . import calibration, deletions, discrimination, influence, noise_floor, prepared, registry
+from . import calibration, discrimination, influence, noise_floor, prepared, registry
 
 __all__ = [
     "calibration",
-    "deletions",
     "discrimination",
     "influence",
     "noise_floor",

@@ -85,7 +85,7 @@ def brier_skill(
     Raises:
         ValueError: As `brier`.
     """
-    other = np.full(len(np.asarray(p)), reference) if np.ndim(reference) == 0 else reference  # type: ignore[arg-type]
+    other = np.full(len(np.asarray(p)), reference) if np.ndim(reference) == 0 else reference
     positive, probability, row = predicted(y, p, weight)
     _, expected, _ = predicted(y, other, weight, "reference")
     score = _mean((probability - positive) ** 2, row)
@@ -320,7 +320,7 @@ def smooth_calibration_error(y: ArrayLike, p: ArrayLike, weight: ArrayLike | Non
     unit = np.ones(len(positive)) if row is None else row
     residual = unit * (positive - probability) / unit.sum()
     left, right_share = mesh_shares(probability, MESH)
-    mass = np.bincount(left, residual * (1 - right_share), minlength=MESH + 1)
+    mass = np.bincount(left, residual * (1 - right_share), minlength=MESH + 1).astype(np.float64)
     mass += np.bincount(left + 1, residual * right_share, minlength=MESH + 1)
     spectrum = _spectra(mass[None])
 

@@ -586,9 +586,7 @@ BUILT_IN = (
         undefined=NO_LINE,
         replicates=Engine.REFIT,
         interval=Interval.JACKKNIFE,
-        deletions=lambda scores, patient: functions.deletions.line_deletions(
-            scores.positive, scores.log_odds, scores.line, patient, scores.weight
-        )[0],
+        deletions=lambda scores, patient: scores.line_deletions(patient)[0],
         caution=_near_constant,
         comparable=True,
         subgroup_gap=True,
@@ -608,9 +606,7 @@ BUILT_IN = (
         undefined=NO_LINE,
         replicates=Engine.REFIT,
         interval=Interval.JACKKNIFE,
-        deletions=lambda scores, patient: functions.deletions.line_deletions(
-            scores.positive, scores.log_odds, scores.line, patient, scores.weight
-        )[1],
+        deletions=lambda scores, patient: scores.line_deletions(patient)[1],
         comparable=True,
         digits=2,
     ),
@@ -627,9 +623,7 @@ BUILT_IN = (
         influence=lambda scores: scores.shift_influence,
         replicates=Engine.REFIT,
         interval=Interval.JACKKNIFE,
-        deletions=lambda scores, patient: functions.deletions.shift_deletions(
-            scores.positive, scores.log_odds, scores.shift, patient, scores.weight
-        ),
+        deletions=lambda scores, patient: scores.shift_deletions(patient),
         comparable=True,
         subgroup_gap=True,
         summary=True,

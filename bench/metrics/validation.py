@@ -61,7 +61,7 @@ def _as_array(values: Any) -> NDArray[Any]:
 
 def _masked(values: Any, name: str) -> None:
     if isinstance(values, np.ma.MaskedArray):
-        masked = int(np.ma.count_masked(values))
+        masked = int(np.count_nonzero(np.ma.getmaskarray(values)))
         if masked:
             raise ValueError(f"{name} holds {masked} masked values")
 

@@ -183,18 +183,19 @@ def _difference(
 
 
 def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:
-    nothing: dict[str, None] = dict.fromkeys(
-        (
-            "value_a",
-            "value_b",
-            "difference",
-            "low",
-            "high",
-            "se",
-            "df",
-            "p",
-            "percentile_low",
-            "percentile_high",
-        )
+    return Comparison(
+        metric=metric,
+        value_a=None,
+        value_b=None,
+        difference=None,
+        low=None,
+        high=None,
+        se=None,
+        df=None,
+        p=None,
+        percentile_low=None,
+        percentile_high=None,
+        undefined=drawn,
+        replicates=drawn,
+        reason=reason,
     )
-    return Comparison(metric=metric, **nothing, undefined=drawn, replicates=drawn, reason=reason)

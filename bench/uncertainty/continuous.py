@@ -140,13 +140,13 @@ class _Work:
         if metric.replicates is Engine.MOMENTS:
             drawn, phi = self._drawn[metric.key], self._influences[metric.key]
             return interval(metric, value, drawn, phi, rows.patients, SMALLEST, self._level)
-        phi = None
+        own = None
         if metric.influence is not None:
-            phi = rows.by_patient(metric.influence(pairs))[rows.present]
+            own = rows.by_patient(metric.influence(pairs))[rows.present]
             if metric.interval_method is Interval.SANDWICH:
-                return sandwich_interval(value, phi, self._level)
+                return sandwich_interval(value, own, self._level)
         margin = SMALLEST if metric.margin is None else metric.margin(pairs)
-        return interval(metric, value, self._loop(metric), phi, rows.patients, margin, self._level)
+        return interval(metric, value, self._loop(metric), own, rows.patients, margin, self._level)
 
     def _loop(self, metric: Metric) -> Floats:
         """(B,) the metric of the rows of each replicate; nan where undefined."""

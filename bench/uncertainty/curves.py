@@ -95,7 +95,7 @@ def reliability_band(
 def benefit_influence(sample: Sample, called: Bools, threshold: float) -> Floats:
     """(P,) influence of each patient with rows on the net benefit of calling these (n,) rows positive."""
     odds = threshold / (1 - threshold)
-    worth = called * np.where(sample.positive, 1.0, -odds)
+    worth = np.where(called, np.where(sample.positive, 1.0, -odds), 0.0)
     return sample.by_patient(influence.mean(worth, sample.weight))[sample.present]
 
 

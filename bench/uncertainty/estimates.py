@@ -142,7 +142,7 @@ class Scored:
         drawn = self.replicates.of(metric)
         if method is Interval.SHARE:
             assert influence is not None
-            images = np.bincount(sample.patient, sample.unit * sample.positive)
+            images = sample.by_patient(sample.unit * sample.positive)
             return sensitivity_interval(
                 value,
                 drawn,

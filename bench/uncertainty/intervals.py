@@ -83,7 +83,7 @@ def influence_df(squares: ArrayLike, fourths: ArrayLike, patients: int) -> Float
     spread = np.asarray(fourths, np.float64) - total / patients
     uneven = spread > 1e-9 * total
     df = np.divide(2 * total, spread, out=np.full(total.shape, most), where=uneven)
-    return np.minimum(df, most)
+    return np.asarray(np.minimum(df, most), np.float64)
 
 
 def t_p_value(difference: ArrayLike, se: ArrayLike, df: ArrayLike) -> Floats:

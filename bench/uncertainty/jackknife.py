@@ -71,17 +71,16 @@ def agreement_limits(sums: Floats, of_patient: Floats, level: float = 0.95) -> t
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(_spreads(without)) - np.log(spread)
     parts = deletion_interval(bias, without["bias"] - bias, level), deletion_interval(0.0, logs, level)
-    if any(part.low is None for part in parts):
-        reason = next(part.reason for part in parts if part.low is None)
-        return Estimate(ends[0], reason=reason), Estimate(ends[1], reason=reason)
-    (bias_down, bias_up), (log_down, log_up) = (
-        (part.value - part.low, part.high - part.value) for part in parts
-    )  # type: ignore[operator]
-    down, up = spread * (1 - np.exp(-log_down)), spread * (np.exp(log_up) - 1)
+    reaches = []
+    for part in parts:
+        if part.high is None or part.value is None:
+            return Estimate(ends[0], reason=part.reason), Estimate(ends[1], reason=part.reason)
+        reaches.append(part.high - part.value)
+    down, up = spread * (1 - np.exp(-reaches[1])), spread * (np.exp(reaches[1]) - 1)
     df = min(part.df for part in parts if part.df is not None)
 
     def limit(end: float, below: float, above: float, changes: Floats) -> Estimate:
-        low, high = end - np.hypot(bias_down, LIMIT * below), end + np.hypot(bias_up, LIMIT * above)
+        low, high = end - np.hypot(reaches[0], LIMIT * below), end + np.hypot(reaches[0], LIMIT * above)
         return Estimate(
             end, low=float(low), high=float(high), se=deletion_se(changes), df=df, method="mover-t"
         )

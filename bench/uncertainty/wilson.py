@@ -96,7 +96,7 @@ def clustered_share(
         return Estimate(None, reason="no row to take a share of")
     total = float(unit.sum())
     share = inner(unit, part) / total
-    of_patient = np.bincount(patient, unit)
+    of_patient = np.bincount(patient, unit).astype(np.float64)
     present = np.bincount(patient) > 0
     influence = np.bincount(patient, unit * (part - share))[present] / total
     most = len(influence) if clusters is None else min(clusters, len(influence))

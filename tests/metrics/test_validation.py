@@ -24,6 +24,10 @@ from bench.uncertainty.bootstrap import PatientBootstrap
 NUMBERS = [0.25, 0.5, 1.0]
 
 
+def masked(values, mask):
+    return np.ma.masked_array(np.array(values), np.array(mask, bool))
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -31,7 +35,7 @@ NUMBERS = [0.25, 0.5, 1.0]
         np.array(NUMBERS, np.float16),
         np.array(NUMBERS, np.longdouble),
         np.array(NUMBERS, object),
-        np.ma.array(NUMBERS, mask=[0, 0, 0]),
+        masked(NUMBERS, [0, 0, 0]),
         pd.Series(NUMBERS, index=[7, 3, 5]),
         pd.array(NUMBERS, "Float64"),
         torch.tensor(NUMBERS, requires_grad=True),
@@ -48,7 +52,7 @@ def test_kinds_of_numbers_that_are_read(values):
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        (np.ma.array(NUMBERS, mask=[0, 1, 1]), ValueError, "p holds 2 masked values"),
+        (masked(NUMBERS, [0, 1, 1]), ValueError, "p holds 2 masked values"),
         (pd.array([0.1, None, 0.3], "Float64"), ValueError, "p holds 1 values that are NaN"),
         ([0.1, pd.NA], ValueError, "p holds 1 missing values"),
         ([0.1, None], ValueError, "p holds 1 missing values"),
@@ -105,8 +109,8 @@ def test_kinds_of_labels_that_are_read(y):
         ([0, 2, 3], ValueError, "y must hold 0 and 1 only; 2 labels are something else"),
         (["0", "1"], ValueError, "y must hold numbers only"),
         (pd.array([1, None, 1], "Int64"), ValueError, "y holds 1 values that are NaN"),
-        (np.ma.array([1, 0], mask=[1, 0]), ValueError, "y holds 1 masked values"),
-        (np.ma.array([True, False], mask=[1, 0]), ValueError, "y holds 1 masked values"),
+        (masked([1, 0], [1, 0]), ValueError, "y holds 1 masked values"),
+        (masked([True, False], [1, 0]), ValueError, "y holds 1 masked values"),
         (np.ones((2, 2), bool), ValueError, "y must have one dimension, not 2"),
         ({0, 1}, TypeError, "y must be a list"),
     ],
@@ -161,7 +165,7 @@ def test_numbers_that_are_not_whole(value):
 
 def test_draws_refuse_a_part_of_a_replicate():
     with pytest.raises(TypeError, match=r"replicates must be a whole number, not 2\.5"):
-        PatientBootstrap(["a", "b"], 2.5)
+        PatientBootstrap(["a", "b"], 2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="replicates must be at least 1, not 0"):
         PatientBootstrap(["a", "b"], 0)
     with pytest.raises(ValueError, match="seed must be at least 0"):
@@ -181,7 +185,7 @@ def test_draws_refuse_a_part_of_a_replicate():
         (pd.array(["a", None, "b"], "string"), ValueError, "patient_id holds 1 missing values"),
         (pd.Series([1, pd.NA], dtype="Int64"), ValueError, "patient_id holds 1 missing values"),
         (pd.Series([pd.NaT, pd.Timestamp(0)]), ValueError, "patient_id holds 1 missing values"),
-        (np.ma.array([1, 2, 3], mask=[0, 1, 1]), ValueError, "patient_id holds 2 masked values"),
+        (masked([1, 2, 3], [0, 1, 1]), ValueError, "patient_id holds 2 masked values"),
         ([1.0, np.nan], ValueError, "patient_id holds 1 missing values"),
         (np.ones((2, 2)), ValueError, "patient_id must have one dimension, not 2"),
     ],

@@ -74,6 +74,10 @@ class Tally:
             self.quiet[name] += 1
             self.quiet_held[name] += inside
 
+    def add_limits(self, name: str, limits: np.ndarray, truth: float) -> None:
+        """Count one interval, given as an array of two."""
+        self.add(name, float(limits[0]), float(limits[1]), truth)
+
     def add_estimate(self, name: str, found: bench.Estimate, truth: float | None) -> None:
         """Count the interval of an estimate."""
         self.add(name, found.low, found.high, truth, bool(found.warnings))
@@ -208,15 +212,15 @@ def rivals(
     near = 0.5 / (cohort.y.sum() * (~cohort.y).sum())
     spread = np.nanstd(logit(np.clip(result.auroc_replicates, near, 1 - near)), ddof=1)
     middle = logit(np.clip(area, near, 1 - near))
-    tally.add("logit, normal", *expit(middle + np.array([-1.96, 1.96]) * spread), truth)
+    tally.add_limits("logit, normal", expit(middle + np.array([-1.96, 1.96]) * spread), truth)
     few = stdtrit(result.positive_patients - 1, 0.975)
-    tally.add("logit, t(positive patients - 1)", *expit(middle + np.array([-few, few]) * spread), truth)
+    tally.add_limits("logit, t(positive patients - 1)", expit(middle + np.array([-few, few]) * spread), truth)
     rows = np.arange(len(cohort.y))
     se = obuchowski_se(ScoreRanking.of(cohort.y, cohort.first), rows)
     if se is not None:
         tally.add("DeLong", area - 1.96 * se, area + 1.96 * se, truth)
     drawn = bench.PatientBootstrap(rows, replicates, seed).replicates(cohort.y, cohort.first)
-    tally.add("image bootstrap", *np.nanquantile(drawn, [0.025, 0.975]), truth)
+    tally.add_limits("image bootstrap", np.nanquantile(drawn, [0.025, 0.975]), truth)
 
 
 def simulate(setting: Setting, cohorts: int, replicates: int, seed: int) -> Tally:

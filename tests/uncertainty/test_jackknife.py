@@ -131,7 +131,7 @@ def test_limits_of_agreement_are_mover_step_by_step():
     truth = rng.normal(1.1, 0.2, len(patient))
     prediction = truth + rng.normal(0.05, 0.1, 30)[patient] + rng.normal(0, 0.05, len(patient))
     columns = moments(truth, prediction)
-    of_patient = np.stack([np.bincount(patient, column) for column in columns])
+    of_patient = np.stack([np.bincount(patient, column) for column in columns]).astype(float)
     low, high = agreement_limits(columns.sum(axis=1), of_patient)
     for found, expected in zip((low, high), bland_altman(truth, prediction, patient), strict=True):
         assert (found.low, found.high) == pytest.approx(expected, rel=1e-6)

@@ -70,7 +70,7 @@ def test_sensitivity_takes_the_larger_error_and_few_degrees_of_freedom():
     drawn = boot.replicates(y, p, "sensitivity_at_90_specificity")
     phi = sample.by_patient(influence.sensitivity_at_specificity(ranking, 0.9))
     value = slow.sensitivity_at_specificity(y, p, 0.9)
-    of_patient = np.bincount(sample.patient, y)
+    of_patient = np.bincount(sample.patient, y).astype(float)
     images = y.sum()
     found = sensitivity_interval(value, drawn, phi, of_patient[of_patient > 0], images, 12)
     factor = np.sqrt(80 / 79)
