@@ -301,7 +301,6 @@ TIED = (
     "Statistically tied with the leader when all pairs are tested together. Rank and difference each belong "
     "to one entry or pair alone, a milder test, so that they may separate what this test does not."
 )
-FLAG_WORDS = {"below-age-and-sex": "below age and sex"}
 
 
 def _notes(row: Row) -> Cell:
@@ -312,7 +311,7 @@ def _notes(row: Row) -> Cell:
     if row.standing.with_leader and not row.leader:
         notes.append(("tied", TIED))
     for flag in row.standing.flags:
-        notes.append((FLAG_WORDS.get(flag.code, flag.code), sentence(flag.message)))
+        notes.append((flag.label, sentence(flag.message)))
     if row.same_ranking:
         notes.append(("same ranking", f"Same order of scores as {', '.join(row.same_ranking)}."))
     text = printable("; ".join(word for word, _ in notes))

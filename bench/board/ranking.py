@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
+from bench.metrics.validation import Floats
 from bench.scoring.scorecard import Flag, RankInputs
 from bench.uncertainty.intervals import MOST_UNDEFINED, t_quantile
 from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
-
-Floats = npt.NDArray[np.float64]
 
 REFERENCE = "demographics"
 """Slug of the baseline that knows age and sex only; every entry is compared with it."""

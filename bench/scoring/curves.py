@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
 from bench.uncertainty.curves import benefit_influence, bin_shares
 from bench.uncertainty.intervals import sandwich_interval
 from bench.uncertainty.sample import Sample
 
-Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 MOST_POINTS = 200

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats
 from bench.scoring.operating_points import decisions_at
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, OperatingPoint, SubgroupScore, stored
@@ -13,8 +11,6 @@ from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
-
-Floats = npt.NDArray[np.float64]
 
 
 class _Parts:

@@ -138,7 +138,8 @@ class Scored:
         if method is Interval.SANDWICH:
             assert influence is not None
             return sandwich_interval(value, influence, self.level, metric.bounds)
-        clusters = sample.smaller_class if metric.smaller_class else sample.patients
+        fewest = metric.smaller_class or influence is None
+        clusters = sample.smaller_class if fewest else sample.patients
         drawn = self.replicates.of(metric)
         if method is Interval.SHARE:
             assert influence is not None
