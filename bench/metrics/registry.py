@@ -145,7 +145,8 @@ class Metric:
             every image; for `JACKKNIFE`.
         noise_floor: The value of a calibrated model, from the scores and the patient (n,) of every image; for
             `NOISE_FLOOR`.
-        caution: A warning where simulated coverage is known to be low, from the scores; empty for none.
+        caution: A warning where simulated coverage is known to be low, from the scores and the degrees of
+            freedom; empty for none.
         difference_caution: The same for a paired difference, from the scores and the larger value.
         no_interval: Why there is no interval, where there is none.
         clustered_se: Standard error in closed form from the patient (n,) of every image, unweighted.
@@ -176,7 +177,7 @@ class Metric:
     smaller_class: bool = False
     deletions: Callable[[LabelledScores, Ints], Floats] | None = field(default=None, repr=False)
     noise_floor: Callable[[LabelledScores, Ints], float] | None = field(default=None, repr=False)
-    caution: Callable[[LabelledScores], str] | None = field(default=None, repr=False)
+    caution: Callable[[LabelledScores, float], str] | None = field(default=None, repr=False)
     difference_caution: Callable[[LabelledScores, float], str] | None = field(default=None, repr=False)
     no_interval: str = ""
     clustered_se: Callable[[LabelledScores, Ints], float | None] | None = field(default=None, repr=False)
@@ -339,6 +340,9 @@ RARE = 0.02
 """Prevalence below which intervals of Brier scores scaled or compared cover too little."""
 FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
+SPECIFICITY_DF = 30.0
+"""Degrees of freedom below which the specificity at a sensitivity covers too little: it rests on the few
+positive images with the lowest scores."""
 FEW_LEVELS = 10
 """Fewer distinct scores make the sensitivity at a specificity jump from one threshold to the next."""
 HIGH_AREA = 0.97
@@ -358,14 +362,23 @@ def _rare(scores: LabelledScores, *_: float) -> str:
     return f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 84 to 90% coverage"
 
 
-def _few_levels(scores: LabelledScores) -> str:
+def _few_df(_: LabelledScores, df: float) -> str:
+    if df >= SPECIFICITY_DF:
+        return ""
+    return (
+        f"{df:.0f} degrees of freedom (fewer than {SPECIFICITY_DF:g}): in simulation 84 to 94% coverage of "
+        "this metric"
+    )
+
+
+def _few_levels(scores: LabelledScores, *_: float) -> str:
     levels = len(scores.ranking.threshold)
     if levels >= FEW_LEVELS:
         return ""
     return f"only {levels} distinct scores: the threshold jumps between them; in simulation 87% coverage"
 
 
-def _near_constant(scores: LabelledScores) -> str:
+def _near_constant(scores: LabelledScores, *_: float) -> str:
     spread = float(scores.log_odds.std())
     if spread >= FLAT:
         return ""
@@ -471,6 +484,8 @@ BUILT_IN = (
         scale="logit",
         margin=lambda scores: 0.5 / scores.negatives,
         bounds=(0, 1),
+        smaller_class=True,
+        caution=_few_df,
         comparable=True,
     ),
     Metric(

@@ -118,7 +118,9 @@ class Scored:
         if metric.clustered_se is not None and self.sample.weight is None:
             found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
         found = with_warnings(found, self.sample.positive_patients)
-        caution = metric.caution(scores) if metric.caution and found.low is not None else ""
+        if metric.caution is None or found.df is None:
+            return found
+        caution = metric.caution(scores, found.df)
         return replace(found, warnings=(*found.warnings, caution)) if caution else found
 
     def _interval(self, metric: Metric, value: float) -> Estimate:

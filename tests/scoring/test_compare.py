@@ -82,5 +82,5 @@ def test_net_benefit_is_compared_between_probabilities(cohort, sides):
         expected = net_benefit(y, p_a, point.threshold) - net_benefit(y, p_b, point.threshold)
         assert point.difference == pytest.approx(expected)
         assert point.low < point.difference < point.high
-    other = Side({HEADLINE: 3 * p_b - 1}, "holdout", False)
+    other = Side({HEADLINE: 3 * p_b - 1}, Track.HOLDOUT, False)
     assert compare_predictions(cohort, sides[0], other, replicates=50)[0].net_benefit == ()
