@@ -292,7 +292,7 @@ class RankInputs(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    schema_: str = schema_field("scorecard", 1)
+    schema_: str = schema_field("scorecard", 1, 1)
     slug: str
     stamp: Stamp
     harness_version: str
