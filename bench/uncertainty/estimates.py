@@ -118,9 +118,9 @@ class Scored:
         if metric.clustered_se is not None and self.sample.weight is None:
             found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
         found = with_warnings(found, self.sample.positive_patients)
-        if metric.caution is None or found.df is None:
+        if metric.caution is None or found.low is None:
             return found
-        caution = metric.caution(scores, found.df)
+        caution = metric.caution(scores)
         return replace(found, warnings=(*found.warnings, caution)) if caution else found
 
     def _interval(self, metric: Metric, value: float) -> Estimate:

@@ -97,4 +97,8 @@ def test_boards_read_fields_of_the_scorecard_and_no_others():
         "brier_parts",
         "operating_points",
         "recalibrated",
+        "detection_yield",
+        "prevalence_shifts",
+        "smooth_calibration",
+        "brier_skill",
     }

@@ -293,8 +293,13 @@ def tables(found: dict[str, Tally]) -> Iterator[str]:
         cells = [percent(tally.coverage(column)) for column in RIVALS.values()]
         sizes = f"{np.median(tally.df or [np.nan]):.0f}", f"{np.median(tally.positive_patients or [0]):.0f}"
         yield row([name, *cells, *sizes])
-    yield "\n## Everything, without the estimates that carry a warning\n"
-    yield head(("interval", "all settings", "error", "lowest setting", "which", "share warned"))
+    yield "\n## Everything, all settings together\n"
+    yield (
+        "Lowest and highest are those of the settings. A warning goes with few degrees of freedom, and these "
+        "with wide intervals: of one setting, the cohorts without a warning have the narrower intervals.\n"
+    )
+    columns = ("coverage", "error", "lowest", "setting", "highest", "share warned", "without a warning")
+    yield head(("interval", *columns))
     for columns in GROUPS.values():
         for column in columns:
             yield _summary(column, found)
@@ -305,24 +310,23 @@ def tables(found: dict[str, Tally]) -> Iterator[str]:
             yield row([name, *(percent(tally.coverage(column)) for column in columns)])
 
 
-FEWEST = 100
-"""Intervals without a warning that a setting must have given to count as the lowest one."""
-
-
 def _summary(column: str, found: dict[str, Tally]) -> str:
-    quiet = sum(tally.quiet[column] for tally in found.values())
-    held = sum(tally.quiet_held[column] for tally in found.values())
-    given = sum(tally.given[column] for tally in found.values())
-    each = {n: t.coverage(column, quiet=True) for n, t in found.items() if t.quiet[column] >= FEWEST}
+    whole = Tally()
+    for tally in found.values():
+        whole.merge(tally)
+    each = {name: tally.coverage(column) for name, tally in found.items() if tally.given[column]}
     lowest = min(each, key=each.__getitem__, default="")
+    given, quiet = whole.given[column], whole.quiet[column]
     return row(
         [
             column,
-            percent(100 * held / quiet if quiet else float("nan")),
-            monte_carlo(quiet),
+            percent(whole.coverage(column)),
+            monte_carlo(given),
             percent(each.get(lowest, float("nan"))),
             lowest or "–",
+            percent(max(each.values(), default=float("nan"))),
             f"{100 * (1 - quiet / given):.0f}%" if given else "–",
+            percent(whole.coverage(column, quiet=True)),
         ]
     )
 
