@@ -355,7 +355,10 @@ def _rare(scores: LabelledScores, *_: float) -> str:
     share = scores.positives / max(len(scores), 1)
     if share >= RARE:
         return ""
-    return f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 87 to 91% coverage at 1%"
+    return (
+        f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 87 to 91% coverage "
+        "at a prevalence of 1%"
+    )
 
 
 def _few_levels(scores: LabelledScores) -> str:
