@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.board.matrix import PairMatrix
-from bench.board.model import Standing, TargetBoard, SameRanking
+from bench.board.model import SameRanking, Standing, TargetBoard
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
 from bench.scoring.run import EntryReplicates

@@ -6,7 +6,7 @@ from pydantic import Field, field_serializer
 
 from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
-from bench.board.model import Board, Standing, TestSet, SameRanking
+from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt

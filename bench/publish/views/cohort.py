@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
-from bench.board.model import Entry, Standing, SameRanking
+from bench.board.model import Entry, SameRanking, Standing
 from bench.board.render import board_csv
 from bench.board.table import BoardTable, board_table
 from bench.publish.exports import (

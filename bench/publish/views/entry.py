@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.board.columns import rank_text
 from bench.board.format import decimal, estimate, metric_label, plural, sentence
-from bench.board.model import Entry, LoadedBoard, Standing, SameRanking
+from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
 from bench.publish.charts.calibration import distribution, reliability
