@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
 from bench.scoring.scorecard import Stamp
 from bench.submission.check_predictions import covered_rows
-from bench.submission.manifest import Track
 from bench.uncertainty.bootstrap import PatientBootstrap
 
 FEWEST_PATIENTS = 20
@@ -117,7 +117,7 @@ class Plan:
     measures: tuple[MeasurePlan, ...]
 
 
-def make_plan(cohort: Cohort, *, track: Track = "holdout", replicates: int = 2000, seed: int = 0) -> Plan:
+def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
     """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
@@ -184,7 +184,10 @@ def _cells(
     for division in cohort.subgroups:
         codes = division.codes[rows[chosen]]
         members = [np.flatnonzero(codes == level) for level in range(len(division.levels))]
-        reasons = [_too_small(labels[m], patients[m]) for m in members]
+        reasons = [
+            _too_small(labels[m], patients[m]) if (division.codes == level).any() else NO_ROW
+            for level, m in enumerate(members)
+        ]
         if cohort.spec.smallest_cell:
             _hide_more(reasons, members, np.flatnonzero(codes < 0), labels, patients)
         for level, inside, reason in zip(division.levels, members, reasons, strict=True):
@@ -205,6 +208,9 @@ def _cells(
                 )
             )
     return tuple(cells)
+
+
+NO_ROW = "no row of the cohort's table is in this subgroup"
 
 
 def _too_small(labels: npt.NDArray[np.float64], patients: npt.NDArray[np.object_]) -> str:

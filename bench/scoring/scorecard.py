@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
 
+from bench.choices import Track
 from bench.documents import Document, schema_field
-from bench.submission.manifest import Track
+from bench.errors import catalogue
 
 if TYPE_CHECKING:
     from bench.uncertainty import intervals
@@ -194,6 +195,13 @@ class Flag(Document):
     code: str
     message: str
     target: str = ""
+
+    @property
+    def label(self) -> str:
+        """Short words for tables: the title of the code's page, see `bench explain`."""
+        page = catalogue().get(self.code)
+        title = page.title if page else self.code.replace("-", " ")
+        return title[0].lower() + title[1:]
 
 
 class Stamp(Document):

@@ -37,7 +37,7 @@ class Evaluation(Estimates):
         estimates: Metric → estimate.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
         auroc_influence: (patients with rows,) influence of every patient on the AUROC, in the order of the
-            bootstrap's patients; nan where undefined. `bench.compare_entries` takes both.
+            bootstrap's patients; nan where undefined. `bench.compare_all_pairs` takes both.
     """
 
     images: int

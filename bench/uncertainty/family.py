@@ -175,7 +175,7 @@ class EntryComparisons:
         return tuple((int(i), int(j)) for i, j in upper[self.pairs.se == 0])
 
 
-def compare_entries(
+def compare_all_pairs(
     replicates: ArrayLike, values: ArrayLike, influences: ArrayLike, level: float = 0.95
 ) -> EntryComparisons:
     """Compare all entries of a board with each other, as one family.
@@ -205,7 +205,7 @@ def compare_entries(
     >>> rng = np.random.default_rng(0)
     >>> values, influences = np.array([0.80, 0.79, 0.60]), rng.normal(size=(3, 400)) / 1000
     >>> replicates = values[:, None] + 0.02 * rng.normal(size=(3, 500))
-    >>> found = compare_entries(replicates, values, influences)
+    >>> found = compare_all_pairs(replicates, values, influences)
     >>> found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()
     ([1, 2, 3], [1, 1, 3], [2, 2, 3])
     >>> found.may_be_first.tolist()
