@@ -64,4 +64,5 @@ def compare(
                 f"calls {apart.positives_only_a:,} positive and {apart.negatives_only_a:,} negative images, "
                 f"B alone {apart.positives_only_b:,} and {apart.negatives_only_b:,}.\n"
             )
-        report.show("Intervals and p use t with the degrees of freedom of the data, for this pair alone.")
+        report.show("Intervals and p-values are by t for this pair alone; those of the board are adjusted")
+        report.show("for all pairs of its entries.")

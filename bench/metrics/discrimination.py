@@ -264,7 +264,7 @@ def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | N
 def rank_correlation(first: Floats, second: Floats) -> float | None:
     """Spearman correlation of two scores, ties at their mean rank; None where one is constant.
 
-    1 (to rounding) marks twins: scores that are the same up to a monotone map.
+    1 (to rounding) marks scores with the same ranking: equal up to a monotone map.
     """
     ranks = [mean_rank(values) for values in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]

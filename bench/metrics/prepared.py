@@ -59,6 +59,11 @@ class LabelledScores:
         return ScoreRanking.of(*self.arrays)
 
     @cached_property
+    def auroc_influence(self) -> Floats:
+        """(n,) influence on the AUROC, where there are both classes."""
+        return influence.auroc(self.ranking)
+
+    @cached_property
     def log_odds(self) -> Floats:
         """(n,) logit of the probabilities."""
         return logit(self.score)

@@ -212,7 +212,7 @@ def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitC
 
 def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:
     y, fold, boot = target.labels, target.folds, target.bootstrap
-    a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
+    a, b = (fold_averaged_auroc(y, p, fold, boot).estimate for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
     same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(

@@ -34,11 +34,26 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class RankedAuroc:
+    """The AUROC that the board ranks, with what entries are compared by.
+
+    Attributes:
+        estimate: The AUROC of the test images, or the fold-averaged one of the cv5 track.
+        replicates: (B,) the same in every replicate, nan where undefined.
+        influence: (patients with rows,) influence of every patient on it, nan where it is undefined.
+    """
+
+    estimate: intervals.Estimate
+    replicates: Floats
+    influence: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """A scorecard with the (B,) AUROC replicates of each target, which stay on this machine."""
+    """A scorecard with the ranked AUROC of each target, whose arrays stay on this machine."""
 
     scorecard: Scorecard
-    replicates: dict[str, Floats]
+    ranked: dict[str, RankedAuroc]
 
 
 def score(
@@ -65,7 +80,12 @@ def score(
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
     found = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
-    ranked = {t.target.name: _ranked(plan, t, values, found) for t in planned}
+    ranked = {
+        t.target.name: ranked_auroc(plan, t, values[t.target.name][t.rows])
+        if plan.track == "cv5"
+        else _of_evaluation(found[t.target.name])
+        for t in planned
+    }
     targets = tuple(
         _target(
             plan,
@@ -116,7 +136,7 @@ def score(
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
-    return Scored(scorecard, {name: area.replicates for name, area in ranked.items()})
+    return Scored(scorecard, ranked)
 
 
 def _line(found: Evaluation) -> Line:
@@ -135,26 +155,25 @@ def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluati
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RankedArea:
-    """The AUROC that the board ranks, with its (B,) replicates."""
-
-    estimate: intervals.Estimate
-    replicates: Floats
-
-
-def fold_average(target: TargetPlan, mine: Floats) -> RankedArea:
-    """The fold-averaged AUROC of out-of-fold predictions."""
-    return RankedArea(*fold_averaged_auroc(target.labels, mine, target.folds, target.bootstrap, level=LEVEL))
-
-
-def _ranked(
-    plan: Plan, target: TargetPlan, values: dict[str, Floats], found: dict[str, Evaluation]
-) -> RankedArea:
-    name = target.target.name
+def ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
+    """The AUROC that the board ranks, of predictions of the target's images."""
     if plan.track == "cv5":
-        return fold_average(target, values[name][target.rows])
-    return RankedArea(found[name].auroc, found[name].auroc_replicates)
+        found = fold_averaged_auroc(target.labels, scores, target.folds, target.bootstrap, level=LEVEL)
+        return RankedAuroc(found.estimate, found.replicates, found.influence)
+    return _of_evaluation(
+        evaluate(
+            target.labels,
+            scores,
+            bootstrap=target.bootstrap,
+            probabilities=False,
+            level=LEVEL,
+            metrics=("auroc",),
+        )
+    )
+
+
+def _of_evaluation(found: Evaluation) -> RankedAuroc:
+    return RankedAuroc(found.auroc, found.auroc_replicates, found.auroc_influence)
 
 
 def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
@@ -170,7 +189,7 @@ def _target(
     found: Evaluation,
     probabilities: bool,
     val: Val | None,
-    ranked: RankedArea,
+    ranked: RankedAuroc,
 ) -> TargetScore:
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
@@ -238,7 +257,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
     return {"patient_weighted": stored(weighted.auroc), "first_image": stored(first.auroc)}
 
 
-def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedArea]) -> Estimate | None:
+def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
     """Mean AUROC of the macro targets, with the smallest of their degrees of freedom."""
     if not plan.spec.macro or not set(plan.spec.macro) <= set(found):
         return None

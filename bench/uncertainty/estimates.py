@@ -102,6 +102,13 @@ class Scored:
         every[self.sample.present] = of_present
         return every
 
+    @property
+    def auroc_influence(self) -> Floats:
+        """(patients with rows,) influence of every patient on the AUROC; nan where it is undefined."""
+        if self.scores.missing:
+            return np.full(int(np.count_nonzero(self.sample.present)), np.nan)
+        return self.patient_influence(self.scores.auroc_influence)
+
     def estimate(self, metric: Metric) -> Estimate:
         """The metric with its interval, by the method that it declares; None with the reason where undefined.
 

@@ -36,6 +36,8 @@ class Evaluation(Estimates):
         prevalence: Share of positives, by weight; None without rows.
         estimates: Metric → estimate.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
+        auroc_influence: (patients with rows,) influence of every patient on the AUROC, in the order of the
+            bootstrap's patients; nan where undefined. `bench.compare_all_pairs` takes both.
     """
 
     images: int
@@ -46,6 +48,7 @@ class Evaluation(Estimates):
     prevalence: float | None
     estimates: Mapping[str, Estimate]
     auroc_replicates: Floats = field(compare=False)
+    auroc_influence: Floats = field(compare=False)
 
     def __repr__(self) -> str:
         return (
@@ -151,6 +154,7 @@ def summarise(
         negative_patients=sample.negative_patients,
         prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(scores) else None,
         auroc_replicates=scored.replicates.auroc,
+        auroc_influence=scored.auroc_influence,
         estimates={
             key: _estimate(metric, scored, probabilities, key in chosen)
             for key, metric in registry.metrics(*registry.BINARY).items()

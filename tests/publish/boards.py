@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import random
 
-from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, TestSet, Twins
+from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
 from bench.scoring.scorecard import (
@@ -378,14 +378,15 @@ def standings(found: dict[str, Entry], target: str, tied: int) -> tuple[Standing
             slug=slug,
             auroc=value,
             rank=index + 1,
-            rank_low=max(index - 2, 0) + 1,
+            rank_low=1 if index <= tied else max(index - 2, 1) + 1,
             rank_high=min(index + 4, last),
-            with_leader=0 < index <= tied,
+            may_be_first=index <= tied,
+            tied_with_leader=index <= tied,
             p_best=1 / (index + 2),
             difference=None if index == 0 else value - order[0][0],
             difference_low=None if index == 0 else value - order[0][0] - 0.02,
-            difference_high=None if index == 0 else value - order[0][0] + 0.02,
-            p_value=None if index == 0 else 0.03,
+            difference_high=None if index == 0 else value - order[0][0] + 0.02 if index <= tied else -0.002,
+            p_value=None if index == 0 else 0.3 if index <= tied else 0.03,
             reference_difference=value - 0.5,
             reference_difference_low=value - 0.53,
             reference_difference_high=value - 0.47,
@@ -423,10 +424,12 @@ def loaded_board(
                 target=target,
                 label=label,
                 leader=ranked[0].slug if ranked else None,
-                not_told_apart=tied,
+                others_may_be_first=tied,
                 standings=(*ranked, control),
                 reference="control",
-                twins=(Twins(slugs=(ranked[0].slug, ranked[1].slug), identical=False),) if count > 5 else (),
+                same_ranking=(SameRanking(slugs=(ranked[0].slug, ranked[1].slug), identical=False),)
+                if count > 5
+                else (),
             )
         )
     found["control"] = Entry(

@@ -31,11 +31,15 @@ def with_cv5(loaded: LoadedBoard) -> LoadedBoard:
     for target in loaded.board.targets:
         standing = next(s for s in target.standings if s.slug == slug)
         alone = standing.model_copy(
-            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "with_leader": False}
+            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "may_be_first": True}
         )
         boards.append(
             TargetBoard(
-                target=target.target, label=target.label, leader=slug, not_told_apart=0, standings=(alone,)
+                target=target.target,
+                label=target.label,
+                leader=slug,
+                others_may_be_first=0,
+                standings=(alone,),
             )
         )
     board = loaded.board.model_copy(update={"cv5": tuple(boards)})

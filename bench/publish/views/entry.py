@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.board.columns import rank_text
 from bench.board.format import decimal, estimate, metric_label, plural, sentence
-from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
 from bench.publish.charts.calibration import distribution, reliability
@@ -34,7 +34,7 @@ def entry_view(
     loaded: LoadedBoard,
     entry: Entry,
     standings: dict[str, Standing],
-    twins: Sequence[tuple[str, Twins]],
+    same_ranking: Sequence[tuple[str, SameRanking]],
     ranked: int,
 ) -> dict[str, Any]:
     """The template's values for one entry.
@@ -43,7 +43,7 @@ def entry_view(
         loaded: The board.
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
-        twins: Label of the target and group, for each group that the entry is in.
+        same_ranking: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
     """
     card = entry.card(Scorecard)
@@ -61,7 +61,10 @@ def entry_view(
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
-        "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
+        "same_ranking": [
+            (label, group.identical, [s for s in group.slugs if s != entry.slug])
+            for label, group in same_ranking
+        ],
         "metrics": [
             key
             for key, metric in registry.metrics().items()
@@ -122,8 +125,7 @@ def _rank_sentence(standing: Standing | None, ranked: int) -> str:
         return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    tied = standing.with_leader and standing.difference is not None
-    return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
+    return f"{words} of {ranked}{', may be first' if standing.may_be_first and low < high else ''}."
 
 
 def _status(entry: Entry, standing: Standing | None) -> list[str]:
