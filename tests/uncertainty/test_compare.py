@@ -4,7 +4,10 @@ import pytest
 from scipy.stats import t as student
 
 import bench
+from bench.metrics import influence
+from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.compare import comparable
+from bench.uncertainty.family import compare_all_pairs
 from tests.metrics import slow
 
 
@@ -97,3 +100,17 @@ def test_doubtful_differences_say_what_simulation_showed():
     assert any("AUROC above 0.97" in warning for warning in area.warnings)
     many = bench.compare(np.arange(2000) < 900, a, b, patient, "brier", replicates=300)
     assert many.warnings == ()
+
+
+def test_a_pair_has_the_p_value_and_interval_of_a_board_unadjusted(sample):
+    y, a, b, patient = sample
+    boot = bench.PatientBootstrap(patient, 400)
+    drawn = [boot.replicates(y, p) for p in (a, b)]
+    rankings = [ScoreRanking.of(y == 1, p) for p in (a, b)]
+    pulls = [boot.sample(y).by_patient(influence.auroc(ranking)) for ranking in rankings]
+    board = compare_all_pairs(drawn, [bench.auroc(y, p) for p in (a, b)], pulls)
+    found = bench.compare(y, a, b, bootstrap=boot)
+    assert found.p == pytest.approx(board.p[0, 1], rel=1e-9)
+    assert (found.se, found.df) == pytest.approx((board.se[0, 1], board.df[0, 1]), rel=1e-9)
+    low, high = board.unadjusted_interval(1)
+    assert (found.low, found.high) == pytest.approx((low[0], high[0]), rel=1e-9)
