@@ -298,8 +298,8 @@ def tables(found: dict[str, Tally]) -> Iterator[str]:
         "Lowest and highest are those of the settings. A warning goes with few degrees of freedom, and these "
         "with wide intervals: of one setting, the cohorts without a warning have the narrower intervals.\n"
     )
-    columns = ("coverage", "error", "lowest", "setting", "highest", "share warned", "without a warning")
-    yield head(("interval", *columns))
+    kinds = ("coverage", "error", "lowest", "setting", "highest", "share warned", "without a warning")
+    yield head(("interval", *kinds))
     for columns in GROUPS.values():
         for column in columns:
             yield _summary(column, found)
