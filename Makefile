@@ -50,6 +50,7 @@ coverage: .venv/installed  ## the lines and branches that the tests run, as a ta
 
 simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.simulation
+	$(BIN)/python -m tests.simulation.boards
 
 lint: .venv/installed
 	$(BIN)/ruff format --check
