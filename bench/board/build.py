@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict
 
 from bench.board.model import Board, TargetBoard, TestSet
 from bench.board.ranking import RankedEntry, target_board, unranked
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.summary import test_resolution
@@ -19,6 +18,7 @@ from bench.documents import Document, read_json
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
+from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs
@@ -26,8 +26,6 @@ from bench.scoring.stored import hashed_scorecard
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
-Floats = npt.NDArray[np.float64]
-TRACKS = ("holdout", "cv5")
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
@@ -57,7 +55,7 @@ def build_board(
         ranked_entries = list(
             pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
         )
-        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in TRACKS)
+        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in Track)
 
         def holdout_board(target: BinaryTarget) -> TargetBoard:
             others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]

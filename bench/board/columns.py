@@ -338,7 +338,6 @@ def _per_thousand(row: Row, figure: Callable[[float, float], float], digits: int
 
 
 MAY_BE_FIRST = "No entry has a significantly higher AUROC when all pairs of the board are compared together."
-FLAG_WORDS = {"below-age-and-sex": "below age and sex"}
 
 
 def _notes(row: Row) -> Cell:
@@ -349,7 +348,7 @@ def _notes(row: Row) -> Cell:
     if row.may_be_first and not row.leader:
         notes.append(("may be first", MAY_BE_FIRST))
     for flag in row.standing.flags:
-        notes.append((FLAG_WORDS.get(flag.code, flag.code), sentence(flag.message)))
+        notes.append((flag.label, sentence(flag.message)))
     if row.same_ranking:
         notes.append(("same ranking", f"Same order of scores as {', '.join(row.same_ranking)}."))
     text = printable("; ".join(word for word, _ in notes))

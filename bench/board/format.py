@@ -135,9 +135,12 @@ def difference_digits(low: float, high: float, digits: int = 3) -> int:
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:
-    """A metric with its interval in parentheses."""
+    """A metric with its interval in parentheses, or with what a calibrated model would show."""
     if value is None or value.value is None:
         return NOT_AVAILABLE
+    if value.noise_floor is not None:
+        floor = decimal(value.noise_floor, digits)
+        return f"{decimal(value.value, digits)} (a calibrated model would show {floor})"
     limits = interval(value.low, value.high, digits)
     return f"{decimal(value.value, digits)} ({limits})" if limits else decimal(value.value, digits)
 

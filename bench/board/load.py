@@ -15,6 +15,7 @@ from bench.scoring.scorecard import RankInputs, Scorecard
 from bench.scoring.stored import hashed_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
+from bench.workspace import board_file
 
 
 def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecard) -> LoadedBoard:
@@ -45,7 +46,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
         entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
         if sha256:
             current[slug] = sha256
-    board = _read_board(folder / "board.json", spec, current)
+    board = _read_board(board_file(folder), spec, current)
     return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
 
 

@@ -9,12 +9,13 @@ from typing import TypeVar
 from pydantic import Field
 
 from bench.board.matrix import PairMatrix
+from bench.choices import Track
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
 from bench.documents import Document, schema_field
 from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Flag, RankInputs, Stamp
-from bench.submission.manifest import Manifest, Track
+from bench.submission.manifest import Manifest
 from bench.timing.record import TimingRecord
 
 C = TypeVar("C", bound=RankInputs)
@@ -130,7 +131,7 @@ class Board(Document):
     )
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
 
-    def target(self, name: str, track: Track = "holdout") -> TargetBoard:
+    def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:
         """The board of one target.
 
         Raises:

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.board.matrix import PairMatrix
 from bench.board.model import SameRanking, Standing, TargetBoard
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
+from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates
 from bench.scoring.scorecard import Flag, RankInputs
-from bench.uncertainty.family import EntryComparisons, compare_entries, holm
+from bench.uncertainty.family import EntryComparisons, compare_all_pairs, holm
 from bench.uncertainty.intervals import MOST_UNDEFINED
-
-Floats = npt.NDArray[np.float64]
 
 REFERENCE = "demographics"
 """Slug of the baseline that knows age and sex only; every entry is compared with it."""
@@ -96,7 +94,7 @@ def target_board(
         return TargetBoard(
             target=name, label=target.label, leader=None, others_may_be_first=0, standings=tuple(last)
         )
-    family = compare_entries(
+    family = compare_all_pairs(
         np.stack([c.computed.replicates[name] for c in ranked]),
         np.array([c.computed.values[name] for c in ranked]),
         np.stack([c.computed.influences[name] for c in ranked]),

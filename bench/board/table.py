@@ -11,8 +11,8 @@ from bench.board.model import LoadedBoard
 from bench.board.pareto import Setting
 from bench.board.sentence import board_sentence, leader_sentence
 from bench.board.speed_words import column_setting
+from bench.choices import Track
 from bench.errors import BenchError, Problem, did_you_mean
-from bench.submission.manifest import Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class BoardTable:
         return tuple(known[key] for key in dict.fromkeys(keys))
 
 
-def board_table(loaded: LoadedBoard, target: str, track: Track = "holdout") -> BoardTable:
+def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) -> BoardTable:
     """The table of one target.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +14,12 @@ from bench.documents import minor_version, read_json
 from bench.errors import BenchError, Problem
 from bench.files import round_significant
 from bench.metrics import registry
+from bench.progress import Progress
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import read_scorecard
 from bench.submission.store import Submission
 
-Progress = Callable[[int, int], None]
 D = TypeVar("D", Scorecard, Board)
 
 

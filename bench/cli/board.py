@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
+from bench.choices import Track
+from bench.cli.options import CohortOption, JsonOption
 from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from bench.board.model import LoadedBoard
     from bench.board.pareto import SpeedColumn, SpeedRow
     from bench.board.table import BoardTable
-    from bench.submission.manifest import Track
 
 WRAPPED_WIDTH = 14
 """Room for words, which may take several lines, where a terminal is narrow."""
@@ -43,12 +43,10 @@ def board(
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
     """
-    from bench.board.load import load_board
+    from bench.actions.board import read_board
     from bench.board.render import board_csv, board_latex, board_markdown
     from bench.board.table import board_table
-    from bench.environment import paused_garbage_collection
     from bench.errors import BenchError, Problem, did_you_mean
-    from bench.scoring.scorecard import RankInputs
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
@@ -59,13 +57,10 @@ def board(
         hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
     with reporting(as_json) as report:
-        spec = choose_spec(cohort)
-        folder = workspace().submissions(spec.id)
-        with paused_garbage_collection():
-            loaded = load_board(spec, folder, RankInputs)
+        loaded = read_board(cohort)
+        spec = loaded.spec
+        assert loaded.board is not None
         say_waiting(report, loaded.waiting, spec.id)
-        if loaded.board is None:
-            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
@@ -76,7 +71,7 @@ def board(
             return
         if track == "cv5" and not loaded.board.cv5:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
-        on_track: Track = "cv5" if track == "cv5" else "holdout"
+        on_track = Track(track)
         shown = board_table(loaded, chosen, on_track)
         keys = [key.strip() for key in columns.split(",")] if columns else []
         picked = shown.choose(keys) if keys else default_columns(shown)

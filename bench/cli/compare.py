@@ -13,7 +13,6 @@ from bench.cli.options import (
     ReplicatesOption,
     SeedOption,
     open_cohort,
-    workspace,
 )
 from bench.cli.output import difference, figure, reporting, table
 
@@ -31,14 +30,12 @@ def compare(
 
     Example: bench compare cnn-small demographics
     """
+    from bench.actions.compare import compare_entries
     from bench.board.format import metric_label, p_text
-    from bench.scoring.compare import compare_predictions, read_either
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
-        folder = workspace().submissions(opened.spec.id)
-        pair = [read_either(name, folder, opened) for name in (a, b)]
-        lines = compare_predictions(opened, pair[0], pair[1], replicates=replicates, seed=seed)
+        lines = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened).comparisons
         report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
         for line in lines:
             rows = [
@@ -52,6 +49,15 @@ def compare(
                 for metric in line.metrics
             ]
             report.show(table([line.label, "A", "B", "A − B (95%)", "p"], rows))
+            for metric in line.metrics:
+                if metric.warnings:
+                    report.show(f"warning, {metric_label(metric.metric)}: {'; '.join(metric.warnings)}")
+            if line.net_benefit:
+                words = (
+                    f"{point.threshold:g}: {difference(point.difference, point.low, point.high, digits=4)}"
+                    for point in line.net_benefit
+                )
+                report.show(f"Net benefit, A − B, by threshold: {'; '.join(words)}.")
             apart = line.disagreement
             report.show(
                 f"At as many calls as positives, A and B differ on {apart.images:,} images: A alone "

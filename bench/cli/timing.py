@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
+from math import floor, log10
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace
+from bench.choices import Precision
+from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
 from bench.cli.output import Report, reporting, stages, table
 
 if TYPE_CHECKING:
-    from bench.submission.store import Submission
+    from bench.actions.time import TimeResult
     from bench.timing.record import BatchTiming, Roofline, TimingRecord
-    from bench.timing.time_entries import Configuration, Timed
-    from bench.workspace import Workspace
+    from bench.timing.time_entries import Timed
 
 
-class Precision(StrEnum):
-    """The precisions that a backend may offer."""
-
-    fp32 = "fp32"
-    tf32 = "tf32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-    int8 = "int8"
+_COMPARED = {
+    "faster": "faster than",
+    "slower": "slower than",
+    "same": "the same as",
+    "undecided": "undecided whether faster or slower than",
+}
 
 
 def time(
@@ -67,95 +64,34 @@ def time(
 
             show_backends(report, availabilities())
             return
-        from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
-        from bench.submission.store import LOCK
-        from bench.timing.protocol import FULL, QUICK
-        from bench.timing.time_entries import Setup, time_entries
-        from bench.timing.time_model import DEFAULT_BATCHES, check_batches
+        from bench.actions.time import time_entries
+        from bench.runtime.backends.registry import DEFAULT_BACKEND
+        from bench.timing.time_model import DEFAULT_BATCHES
 
-        chosen = [(b, p.value) for b in backend or [DEFAULT_BACKEND] for p in precision or [Precision.fp32]]
-        for name, wanted in chosen:
-            require_backend(name, wanted)
         batches = tuple(batch or DEFAULT_BATCHES)
-        check_batches(batches)
-        space, opened = workspace(), open_cohort(cohort, data)
-        folder = space.submissions(opened.spec.id)
-        models = _with_models(report, folder, space) if everything else _named(entries or [], folder, space)
-        setup = Setup(opened, batches, QUICK if quick else FULL, folder / LOCK, again, largest)
         with stages("Timing") as stage:
-            timed = time_entries(_configurations(models, chosen), setup, stage=stage)
-        _say(report, timed, batches)
+            done = time_entries(
+                entries or None,
+                backends=backend or (DEFAULT_BACKEND,),
+                precisions=precision or (Precision.FP32,),
+                batches=batches,
+                largest=largest,
+                quick=quick,
+                again=again,
+                cohort=open_cohort(cohort, data),
+                progress=stage,
+            )
+        if done.without_model:
+            report.say(f"Without a model here, so not timed: {', '.join(done.without_model)}.")
+        _say(report, done, batches)
 
 
-def _configurations(
-    models: list[tuple[Submission, Path]], chosen: list[tuple[str, Any]]
-) -> list[Configuration]:
-    from bench.timing.time_entries import Configuration
-
-    return [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
-
-
-def _with_models(report: Report, folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
-    """Every entry whose model is at hand; the others are named."""
-    from bench.errors import BenchError, Problem
-    from bench.submission.store import list_submissions
-    from bench.timing.time_entries import model_of
-
-    found, without = [], []
-    for entry in list_submissions(folder):
-        if entry.manifest.kind == "reported":
-            continue
-        try:
-            found.append((entry, model_of(entry, space)))
-        except BenchError:
-            without.append(entry.slug)
-    if without:
-        report.say(f"Without a model here, so not timed: {', '.join(without)}.")
-    if not found:
-        message = "No entry of this cohort has a model in this workspace."
-        raise BenchError(Problem("model-missing", message, str(folder)))
-    return found
-
-
-def _named(words: list[str], folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
-    from bench.submission.store import find_submission
-    from bench.timing.time_entries import model_of
-
-    found: dict[str, tuple[Submission, Path]] = {}
-    for word in words:
-        if word.endswith(".onnx"):
-            entry, model = _of_file(Path(word), folder)
-        else:
-            entry = find_submission(folder, word)
-            model = model_of(entry, space)
-        found.setdefault(entry.slug, (entry, model))
-    return list(found.values())
-
-
-def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
-    """The entry that was submitted with a model file."""
-    from bench.errors import BenchError, Problem, not_there
-    from bench.files import sha256_file
-    from bench.submission.packed import read_stamp
-    from bench.submission.store import list_submissions
-
-    if not path.is_file():
-        message, remedy = not_there(path)
-        raise BenchError(Problem("model-missing", message, str(path), remedy))
-    digest = sha256_file(path)
-    for stored in list_submissions(folder):
-        if stored.predictions.exists() and read_stamp(stored.predictions).model_sha256 == digest:
-            return stored, path
-    message = f"No entry of {folder.name} was submitted with this model (SHA-256 {digest[:12]}…)."
-    raise BenchError(Problem("model-unknown", message, where=str(path)))
-
-
-def _say(report: Report, timed: tuple[Timed, ...], batches: tuple[int, ...]) -> None:
+def _say(report: Report, done: TimeResult, batches: tuple[int, ...]) -> None:
     """Every record, what was not run again, and the problems of what could not be timed."""
     from bench.errors import raise_errors
 
-    report.result(timings=[_plain(found) for found in timed])
-    for found in timed:
+    report.result(timings=[_plain(found) for found in done.timed])
+    for found in done.timed:
         title = found.configuration.title
         if found.record is None:
             continue
@@ -165,7 +101,9 @@ def _say(report: Report, timed: tuple[Timed, ...], batches: tuple[int, ...]) -> 
             sizes = ", ".join(map(str, kept))
             report.say(f"{title}: batch {sizes} was measured before; --again measures it anew.")
         _show_record(report, found.record)
-    raise_errors([problem for found in timed for problem in found.problems])
+        for size, word in found.compared:
+            report.show(f"batch {size}: {_COMPARED[word]} before")
+    raise_errors(done.problems)
 
 
 def _plain(found: Timed) -> dict[str, Any]:
@@ -177,21 +115,24 @@ def _plain(found: Timed) -> dict[str, Any]:
         "measured": list(found.measured),
         "changed": list(found.changed),
         "file": str(found.path) if found.path else None,
+        "compared": {str(size): word for size, word in found.compared},
         "record": found.record.plain() if found.record else None,
     }
 
 
 def _show_record(report: Report, record: TimingRecord) -> None:
     report.show(f"{record.slug}: {record.backend_label}, {record.precision}, {record.device}")
-    headings = ["batch", "status", "p50 ms (95%)", "p95 ms", "images/s", "of limit", "stability", "parity"]
+    headings = ["batch", "status", "p50 ms (95%)", "compute ms", "p95 ms", "images/s", "of limit"]
     rows = [_cells(row) for row in record.batches]
-    report.show(table(headings, rows, right=frozenset({0, 4, 5})))
+    report.show(table([*headings, "stability", "parity"], rows, right=frozenset({0, 3, 4, 5, 6})))
     report.show(_limit(record.roofline))
     if record.own_auroc:
         values = ", ".join(f"{target} {value:.3f}" for target, value in sorted(record.own_auroc.items()))
         report.show(f"AUROC of {record.precision}'s own predictions: {values}")
     for row in record.batches:
-        for text in (row.message, row.parity.message, *(reason.message for reason in row.stability.reasons)):
+        reasons = [reason.message for reason in row.stability.reasons]
+        notes = (*row.stability.notes, *(row.compute_stability.notes if row.compute_stability else ()))
+        for text in (row.message, row.parity.message, *reasons, row.stability.message, *notes):
             if text:
                 report.show(f"batch {row.batch}: {text}")
     report.show("")
@@ -200,11 +141,12 @@ def _show_record(report: Report, record: TimingRecord) -> None:
 def _cells(row: BatchTiming) -> list[str]:
     """A row of the table."""
     p50, images = row.end_to_end.p50, row.throughput.images_per_s
-    value = "–" if p50.value_ms is None else f"{p50.value_ms:.2f} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
+    value = "–" if p50.value_ms is None else f"{_ms(p50.value_ms)} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
     return [
         str(row.batch),
         row.status,
         value,
+        _ms(row.compute.p50.value_ms),
         _ms(row.end_to_end.p95.value_ms),
         "–" if images is None else f"{images:,.0f}",
         "–" if row.limit_fraction is None else f"{100 * row.limit_fraction:.0f}%",
@@ -225,4 +167,8 @@ def _limit(roofline: Roofline) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    """Milliseconds to three significant digits."""
+    if value is None:
+        return "–"
+    digits = max(0, 2 - floor(log10(value))) if value > 0 else 2
+    return f"{value:.{digits}f}"

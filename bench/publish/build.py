@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.board.model import LoadedBoard
-from bench.errors import BenchError, Problem, raise_errors
+from bench.errors import EXIT_USAGE, BenchError, Problem, raise_errors
 from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of
 from bench.publish.templates import site_sources
 from bench.publish.urls import Page, places
 from bench.publish.views.site import Site, site_pages
-from bench.submission.store import LOCK
+from bench.workspace import STORE_LOCK
 
 BUILD_RECORD = ".build.json"
 """Path → key of every file, kept beside the pages so that the next build makes only what changed."""
@@ -142,7 +143,22 @@ def _keys(out: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
+_BASE = re.compile(
+    r"(/|https?://[a-z0-9][a-z0-9.\-]*(:[0-9]+)?(/|\Z))([\w.~%+-]+(/|\Z))*", re.IGNORECASE | re.ASCII
+)
+
+
 def _with_slash(base: str) -> str:
+    """The address with a slash at its end.
+
+    Raises:
+        BenchError: It is neither a path from the root nor an http address (``site-base``, exit 2).
+    """
+    if not _BASE.fullmatch(base):
+        message = f"{base[:80]!r} is neither a path that begins with one / nor an http or https address."
+        host = re.fullmatch(r"/{0,2}([a-z0-9-]+(\.[a-z0-9-]+)+)(/.*)?", base, re.IGNORECASE)
+        remedy = f"If a host is meant, write `https://{base.lstrip('/')[:80]}`." if host else ""
+        raise BenchError(Problem("site-base", message, "--base", remedy), EXIT_USAGE)
     return base if base.endswith("/") else f"{base}/"
 
 
@@ -171,7 +187,7 @@ def freeze(
         archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
         build_site(boards, site, built_from=built_from, releases=read_releases(kept))
         raise_errors(check_site(site))
-        with locked(folder / LOCK):
+        with locked(folder / STORE_LOCK):
             clear_parts(folder)
             check_release_name(name, folder)  # another process may have taken it meanwhile
             write_atomic(folder / archive.name, archive.read_bytes())

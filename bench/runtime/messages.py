@@ -105,7 +105,24 @@ def _fill(stream: BinaryIO, view: memoryview) -> None:
         done += count
 
 
-_MEMORY_WORDS = ("bad_alloc", "out of memory", "failed to allocate", "cannot allocate")
+# As Python, C++, ONNX Runtime, PyTorch, CUDA and TensorRT put it.
+_MEMORY_WORDS = (
+    "bad_alloc",
+    "memoryerror",
+    "out of memory",
+    "outofmemory",
+    "out_of_memory",
+    "failed to allocate",
+    "cannot allocate",
+    "could not be allocated",
+    "memory allocation fail",
+)
+
+
+def names_memory(text: str) -> bool:
+    """Whether an error's text says that memory ran out."""
+    lowered = text.lower()
+    return any(word in lowered for word in _MEMORY_WORDS)
 
 
 def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
@@ -124,8 +141,7 @@ def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
         _say(answers, "out-of-memory", "The memory that it may use was not enough.")
     except Exception as error:  # whatever a native library raises ends in a message
         text = " ".join(str(error).split()) or type(error).__name__
-        short = any(word in text.lower() for word in _MEMORY_WORDS)
-        _say(answers, "out-of-memory" if short else "failed", text[:500])
+        _say(answers, "out-of-memory" if names_memory(text) else "failed", text[:500])
 
 
 def _say(answers: BinaryIO, failure: str, message: str) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Any, Literal, cast, get_args
 
 import numpy.typing as npt
 
-from bench.runtime.messages import ArrayDict, Header, read_message, write_message
+from bench.runtime.messages import ArrayDict, Header, names_memory, read_message, write_message
 from bench.runtime.sandbox import SandboxLimits, minimal_environment
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
-_MEMORY_WORDS = ("bad_alloc", "memoryerror", "cannot allocate memory", "out of memory", "failed to allocate")
 
 
 class WorkerFailure(Exception):  # noqa: N818
@@ -90,6 +88,14 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
+    def renew(self, limit_s: float) -> None:
+        """Give the process so many seconds from now, whatever it has used."""
+        self._watch.cancel()
+        self._limit_s = limit_s
+        self._watch = threading.Timer(limit_s, self._expire)
+        self._watch.daemon = True
+        self._watch.start()
+
     def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
         """Sends a message.
 
@@ -129,7 +135,7 @@ class Worker:
         if self._late:
             return WorkerFailure("timeout", f"It did not end within {self._limit_s:g} s.")
         log = self._log_tail()
-        if any(word in log.lower() for word in _MEMORY_WORDS):
+        if names_memory(log):
             return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
         if code < 0:
             if -code == signal.SIGXCPU:
@@ -157,11 +163,6 @@ def _said(header: Header) -> WorkerFailure:
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])
-
-
-def remaining(deadline: float) -> float:
-    """Seconds until a moment of `time.monotonic`, at least a tenth."""
-    return max(0.1, deadline - time.monotonic())
 
 
 def scrubbed(message: str, path: Path) -> str:

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
 from bench.metrics.registry import Needs
+from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
 from bench.scoring.scorecard import Estimate, stored
-from bench.submission.check_predictions import Values, load_predictions
-from bench.submission.manifest import SLUG_PATTERN, Track
+from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
+from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
-from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
+from bench.submission.tables import PredictionTable
+from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
+from bench.uncertainty.curves import net_benefit_difference
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
@@ -52,14 +56,25 @@ class MetricComparison(Document):
     high: float | None = None
     p_value: float | None = None
     reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class BenefitComparison(Document):
+    """Net benefit of A minus that of B at one threshold; no limits where both act on the same images."""
+
+    threshold: float
+    difference: float
+    low: float | None
+    high: float | None
 
 
 class TargetComparison(Document):
-    """One target: every metric of both sides, and where they disagree."""
+    """One target: every metric of both sides, net benefit at thresholds, and where they disagree."""
 
     target: str
     label: str
     metrics: tuple[MetricComparison, ...]
+    net_benefit: tuple[BenefitComparison, ...] = ()
     disagreement: Disagreement
 
     def metric(self, name: str) -> MetricComparison:
@@ -77,11 +92,11 @@ class Side:
         probabilities: Whether calibration can be asked for.
     """
 
-    values: dict[str, Values]
+    values: dict[str, Floats]
     track: Track
     probabilities: bool
 
-    def scores(self, target: TargetPlan) -> Values:
+    def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
         return self.values[target.target.name][target.rows]
 
@@ -94,15 +109,28 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        values = load_predictions(path, cohort, scores="uncalibrated").values
-        binary = [values[t.name] for t in cohort.spec.binary_targets if t.name in values]
-        return Side(values, "holdout", all((v.min() >= 0) and (v.max() <= 1) for v in binary))
+        return _side(load_predictions(path, cohort, scores="uncalibrated"), cohort)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
     said = entry.manifest
     return Side(unpack(entry.predictions, cohort, said.track), said.track, said.scores == "probability")
+
+
+def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
+    """Predictions of the test images in memory; scores need not be probabilities.
+
+    Raises:
+        BenchError: Every fault of the predictions.
+    """
+    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort)
+
+
+def _side(found: Predictions, cohort: Cohort) -> Side:
+    """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
+    binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
+    return Side(found.values, Track.HOLDOUT, all((v.min() >= 0) and (v.max() <= 1) for v in binary))
 
 
 def compare_predictions(
@@ -130,7 +158,7 @@ def compare_predictions(
 
 
 def _compare(
-    target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool, averaged: bool
+    target: TargetPlan, p_a: Floats, p_b: Floats, probabilities: bool, averaged: bool
 ) -> TargetComparison:
     """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
     y, boot = target.labels, target.bootstrap
@@ -149,6 +177,7 @@ def _compare(
                     "high": pair.high,
                     "p_value": pair.p,
                     "reason": pair.reason,
+                    "warnings": pair.warnings,
                 }
             )
         metrics.append(line)
@@ -156,11 +185,32 @@ def _compare(
         target=target.target.name,
         label=target.target.label,
         metrics=tuple(metrics),
+        net_benefit=_net_benefit(target, p_a, p_b) if probabilities and not averaged else (),
         disagreement=_disagreement(y, p_a, p_b),
     )
 
 
-def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricComparison:
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Thresholds at which net benefit is compared."""
+
+
+def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitComparison, ...]:
+    found = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
+    if found is None:
+        return ()
+    limits = np.stack([found.band.low, found.band.high], axis=1)
+    return tuple(
+        BenefitComparison(
+            threshold=float(threshold),
+            difference=float(difference),
+            low=float(low) if np.isfinite(low) else None,
+            high=float(high) if np.isfinite(high) else None,
+        )
+        for threshold, difference, (low, high) in zip(found.threshold, found.difference, limits, strict=True)
+    )
+
+
+def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:
     y, fold, boot = target.labels, target.folds, target.bootstrap
     a, b = (fold_averaged_auroc(y, p, fold, boot).estimate for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
@@ -172,12 +222,12 @@ def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricCompar
         difference=pair.value,
         low=pair.value if same else pair.low,
         high=pair.value if same else pair.high,
-        p_value=None if pair.value is None else 1.0 if same else normal_p(pair.value, pair.se),
+        p_value=None if pair.value is None else 1.0 if same else p_value(pair),
         reason=pair.reason,
     )
 
 
-def _disagreement(y: Values, p_a: Values, p_b: Values) -> Disagreement:
+def _disagreement(y: Floats, p_a: Floats, p_b: Floats) -> Disagreement:
     positives = int(y.sum())
     calls = []
     for p in (p_a, p_b):

@@ -10,7 +10,6 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.files import SIGNIFICANT_DIGITS
 from bench.metrics import registry
@@ -19,6 +18,7 @@ from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
 from bench.metrics.registry import OPERATING_POINT, Needs
+from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
 from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
 from bench.uncertainty import intervals
@@ -26,7 +26,6 @@ from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.curves import DecisionEstimates, decision_estimates
 from bench.uncertainty.evaluate import evaluate
 
-Floats = npt.NDArray[np.float64]
 Shares = Decision | DecisionEstimates
 CHOSEN_HERE = "no interval: the threshold was chosen on the same images"
 
@@ -81,6 +80,33 @@ def operating_points(
             )
         )
     return tuple(points)
+
+
+def decisions_at(
+    point: OperatingPoint,
+    every_score: Floats,
+    labels: Floats,
+    score: Floats,
+    bootstrap: PatientBootstrap,
+    level: float,
+) -> dict[str, Estimate]:
+    """Sensitivity, specificity and predictive values of some images at the operating point of all.
+
+    Args:
+        point: The operating point.
+        every_score: (n,) scores of all images, among which it calls `point.called` positive.
+        labels: (k,) of the images in question.
+        score: (k,) their scores.
+        bootstrap: Their patients.
+        level: Nominal coverage.
+    """
+    cut = np.inf if not point.called else float(np.sort(every_score)[len(every_score) - point.called])
+    found = decision_estimates(labels, score, cut, bootstrap, level=level)
+    here = point.chosen_on == "val"
+    return {
+        name: _share(getattr(found, name) if here else getattr(found, name).value)
+        for name in registry.keys(Needs.DECISIONS)
+    }
 
 
 def _stated(threshold: float) -> float:

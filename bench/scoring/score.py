@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
-from bench.scoring import curves
+from bench.metrics.validation import Floats
+from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
@@ -31,7 +31,6 @@ from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
 
 LEVEL = 0.95
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +118,21 @@ def score(
         ),
         subgroups=tuple(
             subgroup
-            for t in planned
+            for t, scored in zip(planned, targets, strict=True)
             for subgroup in score_subgroups(
                 t,
                 values[t.target.name][t.rows],
                 probabilities=probabilities,
                 level=LEVEL,
                 line=_line(found[t.target.name]),
+                common=scored.operating_points[0] if scored.operating_points else None,
             )
+        ),
+        sliding=tuple(
+            tables.sliding(s, t.target.label, values[s.target], LEVEL)
+            for s in plan.sliding
+            for t in planned
+            if t.target.name == s.target
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
@@ -188,6 +194,8 @@ def _target(
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
+    sample = target.bootstrap.sample(target.labels)
+    points = operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL) if cuts else ()
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -202,15 +210,20 @@ def _target(
         | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
-        reliability=curves.reliability(calibrated, target.labels, mine, target.bootstrap, LEVEL)
-        if calibrated
-        else (),
+        reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
         distribution=curves.distribution(cuts) if cuts else None,
-        decision=curves.decision(calibrated) if calibrated else (),
+        decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
         brier_parts=_brier_parts(target, mine) if probabilities else None,
-        operating_points=operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL)
-        if cuts
+        operating_points=points,
+        detection_yield=tables.detection_yield(cuts) if cuts else (),
+        prevalence_shifts=tuple(
+            tables.prevalence_shift(found.prevalence, points, p, probabilities=probabilities)
+            for p in tables.PREVALENCES
+        )
+        if found.prevalence and points
         else (),
+        smooth_calibration=tables.smooth_curve(target.labels, mine) if probabilities else None,
+        brier_skill=tables.brier_skill(target, mine, LEVEL) if probabilities else None,
         recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,
@@ -255,10 +268,13 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAur
         return Estimate(value=None, reason="undefined for one of its targets")
     mean = float(np.mean([v for v in values if v is not None]))
     replicates = np.mean([area.replicates for area in areas], axis=0)
-    df = min(area.estimate.df or 2.0 for area in areas)
+    df = min(area.estimate.df or 1.0 for area in areas)
     few = min(part.positive_patients for part in parts)
     margin = min(0.5 / (part.positives * (part.images - part.positives)) for part in parts)
-    interval = intervals.t_interval(mean, replicates, df, "logit", margin, LEVEL)
+    patients = min(part.positive_patients for part in parts), min(part.negative_patients for part in parts)
+    interval = intervals.t_interval(
+        mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
+    )
     return stored(intervals.with_warnings(interval, few))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
 from bench.documents import read_json
@@ -15,7 +16,8 @@ from bench.errors import BenchError, Problem
 from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord, device_slug
+from bench.timing.record import BatchTiming, Roofline, TimingRecord, device_slug
+from bench.timing.roofline import with_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Place:
         kept: What is measured already; None where nothing is.
         left: Batch sizes to be measured.
         changed: In words, why an older record is measured again.
+        again: Whether everything is measured again, ceilings included.
         guard: Called with the lock held before rows are written; raises where they may not be.
     """
 
@@ -39,11 +42,17 @@ class Place:
     kept: TimingRecord | None
     left: tuple[int, ...]
     changed: tuple[str, ...]
+    again: bool = False
     guard: Callable[[], None] = lambda: None
 
     @property
     def roofline(self) -> Roofline | None:
-        """The ceilings of the rows that are there, so that all rows of a record are held against the same."""
+        """The ceilings of the rows that are there, so that all rows of a record are held against the same.
+
+        None where everything is measured again: they may have been taken on a busy machine.
+        """
+        if self.again:
+            return None
         known = self.kept is not None and self.kept.roofline.device_gflop_per_s is not None
         return self.kept.roofline if known and self.kept else None
 
@@ -61,9 +70,10 @@ class Place:
 
 
 def merged(older: TimingRecord, newer: TimingRecord) -> TimingRecord:
-    """The rows of both, by batch size; where both have one, the newer."""
+    """The rows of both, by batch size; where both have one, the newer. The newer ceilings hold for all."""
     rows: dict[int, BatchTiming] = {row.batch: row for row in (*older.batches, *newer.batches)}
-    return newer.model_copy(update={"batches": tuple(rows[batch] for batch in sorted(rows))})
+    limited = tuple(with_limit(rows[batch], newer.roofline) for batch in sorted(rows))
+    return newer.model_copy(update={"batches": limited})
 
 
 def find_place(
@@ -95,14 +105,14 @@ def find_place(
             raise BenchError(Problem("timing-protocol", message, str(path)))
         return Place(path, lock, stored, (), ())
     if not changed:
-        return Place(path, lock, stored, _left(batches, None if again else stored), ())
+        return Place(path, lock, stored, _left(batches, None if again else stored), (), again)
     part = None if again else _read(_partial(path))
     if part is None or now.differences(part):
         with locked(lock):
             _partial(path).unlink(missing_ok=True)
         part = None
     wanted = dict.fromkeys((*batches, *(_sizes(stored) if stored else ())))
-    return Place(path, lock, part, _left(tuple(wanted), part), changed)
+    return Place(path, lock, part, _left(tuple(wanted), part), changed, again)
 
 
 def _left(batches: Sequence[int], known: TimingRecord | None) -> tuple[int, ...]:
@@ -172,14 +182,13 @@ class Conditions:
             **{name: record.options.get(name) for name in self.device.facts},
         }
         found = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
-        if record.protocol != ProtocolRecord(**asdict(self.protocol)):
+        if record.protocol != self.protocol:
             found.append(f"protocol: {record.protocol.name}, now {self.protocol.name}")
         return found
 
     def is_trial_of(self, record: TimingRecord) -> bool:
         """Whether only the protocol differs, and the record's is the full one: its rows are worth more."""
-        full = ProtocolRecord(**asdict(FULL))
-        return record.protocol == full and len(self.differences(record)) == 1 and self.protocol != FULL
+        return record.protocol == FULL and len(self.differences(record)) == 1 and self.protocol != FULL
 
 
 def conditions_of(

@@ -13,7 +13,7 @@ from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.registry import Metric, Needs
-from bench.metrics.validation import Floats, check_level
+from bench.metrics.validation import Floats, check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored
 from bench.uncertainty.intervals import Estimate
@@ -37,7 +37,7 @@ class Evaluation(Estimates):
         estimates: Metric → estimate.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
         auroc_influence: (patients with rows,) influence of every patient on the AUROC, in the order of the
-            bootstrap's patients; nan where undefined. `bench.compare_entries` takes both.
+            bootstrap's patients; nan where undefined. `bench.compare_all_pairs` takes both.
     """
 
     images: int
@@ -99,6 +99,7 @@ def evaluate(
     >>> round(result.auroc.value, 6), result.patients, result.positive_patients
     (0.833333, 4, 2)
     """
+    same_rows(y=y, p=p, patient_id=patient_id, weight=weight)
     if bootstrap is None:
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")

@@ -27,8 +27,23 @@ SIDE_MARGIN = 1e-5
 So they stay on their side when they are stored with six significant digits.
 """
 
+TINY = float(np.finfo(np.float64).tiny)
+"""Least distance from 0 of an interval that excludes it."""
+
 LARGEST_Z = 37.0
 """Normal scores are not computed beyond this one: the p-value is then below 1e-299."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Figures of the pairs i < j, row by row, (S(S - 1)/2,) each; see the (S, S) arrays of the same names."""
+
+    se: Floats
+    df: Floats
+    p: Floats
+    p_adjusted: Floats
+    low: Floats
+    high: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +58,6 @@ class EntryComparisons:
     Attributes:
         level: Probability that all statements about pairs are right.
         values: (S,) the metric of every entry.
-        se: (S, S) standard error of the difference; 0 for identical rankings.
-        df: (S, S) degrees of freedom of the difference, from the patients' influences.
-        p: (S, S) two-sided p-value by t, unadjusted; 1 for entries with identical ranking.
-        p_adjusted: (S, S) p-value adjusted for all pairs, never below `p`.
-        low: (S, S) lower limit of the interval adjusted for all pairs.
         separated: (S, S) whether entry i is significantly higher than entry j, adjusted for all pairs.
         critical: Critical value of the normal scores; infinite where the replicates are too few for it.
         p_best: (S,) share of replicates in which the entry is first, ties shared: stability, not confidence.
@@ -56,15 +66,11 @@ class EntryComparisons:
         shrunken_leader: Value of the leader less its expected gain from being chosen; see `shrunken_best`.
         replicates: Replicates that are defined for every entry.
         patients: Patients behind the influences.
+        pairs: The pairs i < j.
     """
 
     level: float
     values: Floats
-    se: Floats = field(repr=False)
-    df: Floats = field(repr=False)
-    p: Floats = field(repr=False)
-    p_adjusted: Floats = field(repr=False)
-    low: Floats = field(repr=False)
     separated: Bools = field(repr=False)
     critical: float
     p_best: Floats
@@ -73,6 +79,7 @@ class EntryComparisons:
     shrunken_leader: float
     replicates: int
     patients: int
+    pairs: _Pairs = field(repr=False)
 
     @property
     def difference(self) -> Floats:
@@ -80,14 +87,47 @@ class EntryComparisons:
         return self.values[:, None] - self.values
 
     @property
+    def se(self) -> Floats:
+        """(S, S) standard error of the difference; 0 for identical rankings."""
+        return self._square(self.pairs.se, self.pairs.se, 0)
+
+    @property
+    def df(self) -> Floats:
+        """(S, S) degrees of freedom of the difference, from the patients' influences."""
+        return self._square(self.pairs.df, self.pairs.df, max(self.patients - 1, 1))
+
+    @property
+    def p(self) -> Floats:
+        """(S, S) two-sided p-value by t, unadjusted; 1 for entries with identical ranking."""
+        return self._square(self.pairs.p, self.pairs.p, 1)
+
+    @property
+    def p_adjusted(self) -> Floats:
+        """(S, S) p-value adjusted for all pairs, never below `p`."""
+        return self._square(self.pairs.p_adjusted, self.pairs.p_adjusted, 1)
+
+    @property
+    def low(self) -> Floats:
+        """(S, S) lower limit of the interval adjusted for all pairs."""
+        return self._square(self.pairs.low, 0.0 - self.pairs.high, 0)
+
+    @property
     def high(self) -> Floats:
         """(S, S) upper limit of the interval adjusted for all pairs."""
-        return 0.0 - self.low.T
+        return self._square(self.pairs.high, 0.0 - self.pairs.low, 0)
 
     @property
     def z(self) -> Floats:
         """(S, S) normal score -Φ⁻¹(p / 2) of the unadjusted p-value."""
         return _normal_score(self.p)
+
+    def _square(self, above: Floats, below: Floats, diagonal: float) -> Floats:
+        """(S, S) array from its elements above the diagonal, and those of the same pairs below it."""
+        entries = len(self.values)
+        square = np.full((entries, entries), float(diagonal))
+        upper = np.triu_indices(entries, 1)
+        square[upper], square.T[upper] = above, below
+        return square
 
     def unadjusted_interval(self, entry: int) -> tuple[Floats, Floats]:
         """(S,) lower and (S,) upper limits of every value minus that of `entry`, by t, for one pair alone."""
@@ -131,10 +171,11 @@ class EntryComparisons:
     @property
     def identical_ranking(self) -> tuple[tuple[int, int], ...]:
         """Pairs (i, j), i < j, whose difference is the same in every replicate."""
-        return tuple((int(i), int(j)) for i, j in np.argwhere(np.triu(self.se == 0, 1)))
+        upper = np.stack(np.triu_indices(len(self.values), 1), axis=1)
+        return tuple((int(i), int(j)) for i, j in upper[self.pairs.se == 0])
 
 
-def compare_entries(
+def compare_all_pairs(
     replicates: ArrayLike, values: ArrayLike, influences: ArrayLike, level: float = 0.95
 ) -> EntryComparisons:
     """Compare all entries of a board with each other, as one family.
@@ -164,7 +205,7 @@ def compare_entries(
     >>> rng = np.random.default_rng(0)
     >>> values, influences = np.array([0.80, 0.79, 0.60]), rng.normal(size=(3, 400)) / 1000
     >>> replicates = values[:, None] + 0.02 * rng.normal(size=(3, 500))
-    >>> found = compare_entries(replicates, values, influences)
+    >>> found = compare_all_pairs(replicates, values, influences)
     >>> found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()
     ([1, 2, 3], [1, 1, 3], [2, 2, 3])
     >>> found.may_be_first.tolist()
@@ -175,38 +216,37 @@ def compare_entries(
     check_level(level, "level")
     point, drawn, influence = _checked(replicates, values, influences)
     patients, total = influence.shape[1], drawn.shape[1]
-    squares, _ = pair_moments(drawn - drawn.mean(axis=1, keepdims=True))
+    upper = np.triu_indices(len(point), 1)
+    squares = pair_moments(drawn - drawn.mean(axis=1, keepdims=True))[0]
     spread = np.sqrt(squares / (total - 1))
-    same = spread < SE_TOLERANCE
-    se = np.where(same, 0, spread * np.sqrt(patients / max(patients - 1, 1)))
-    influence_squares, fourths = pair_moments(influence)
-    df = influence_df(influence_squares, fourths, patients)
-    difference = point[:, None] - point
+    maxima = np.sort(largest_distance(drawn - point[:, None], _reciprocal(spread)))
+    critical = critical_value(maxima, level)
+    same = spread[upper] < SE_TOLERANCE
+    se = np.where(same, 0, spread[upper] * np.sqrt(patients / max(patients - 1, 1)))
+    squares, fourths = pair_moments(influence)
+    df = influence_df(squares[upper], fourths[upper], patients)
+    del spread, squares, fourths
+    difference = point[upper[0]] - point[upper[1]]
     p = t_p_value(difference, se, df)
     z = _normal_score(p)
-    precision = np.divide(1, spread, out=np.zeros_like(spread), where=~same)
-    maxima = np.sort(largest_distance(drawn - point[:, None], precision))
-    critical = critical_value(maxima, level)
-    separated = (z > critical) & (difference > 0)
-    either = separated | separated.T
+    apart = z > critical
     at_least = total - np.searchsorted(maxima, z, side="left")
     adjusted = np.maximum((1 + at_least) / (total + 1), p)
     limit = _significance(level)
     above = limit * (1 + SIDE_MARGIN)
-    adjusted = np.where(either, np.minimum(adjusted, limit), np.maximum(adjusted, above))
+    adjusted = np.where(apart, np.minimum(adjusted, limit), np.maximum(adjusted, above))
     adjusted[same] = 1
     half_width = np.multiply(np.abs(stdtrit(df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same)
-    low = difference - half_width
-    low = np.where(separated, np.maximum(low, np.finfo(np.float64).tiny), np.minimum(low, 0))
+    low, high = difference - half_width, difference + half_width
+    higher, lower = apart & (difference > 0), apart & (difference < 0)
+    low = np.where(higher, np.maximum(low, TINY), np.where(lower, low, np.minimum(low, 0)))
+    high = np.where(lower, np.minimum(high, -TINY), np.where(higher, high, np.maximum(high, 0)))
+    separated = np.zeros((len(point), len(point)), np.bool_)
+    separated[upper], separated.T[upper] = higher, lower
     rank_low, rank_high = _percentile_ranks(drawn, level)
     return EntryComparisons(
         level=level,
         values=point,
-        se=se,
-        df=df,
-        p=p,
-        p_adjusted=adjusted,
-        low=low,
         separated=separated,
         critical=critical,
         p_best=_best_share(drawn),
@@ -215,7 +255,13 @@ def compare_entries(
         shrunken_leader=shrunken_best(drawn, point),
         replicates=total,
         patients=patients,
+        pairs=_Pairs(se, df, p, adjusted, low, high),
     )
+
+
+def _reciprocal(spread: Floats) -> Floats:
+    """1 / spread, and 0 for pairs with identical ranking."""
+    return np.divide(1, spread, out=np.zeros_like(spread), where=spread >= SE_TOLERANCE)
 
 
 def _checked(

@@ -54,7 +54,16 @@ def fold_averaged_auroc(
         return FoldAverage(Estimate(None, reason=found.reason), found.replicates, found.influence)
     df = satterthwaite(found.influence)
     level = check_level(level, "level")
-    interval = t_interval(found.value, found.replicates, df, "logit", found.margin, level)
+    interval = t_interval(
+        found.value,
+        found.replicates,
+        df,
+        "logit",
+        found.margin,
+        level,
+        clusters=whole.smaller_class,
+        bounds=(0, 1),
+    )
     estimate = with_warnings(interval, whole.positive_patients)
     return FoldAverage(estimate, found.replicates, found.influence)
 
@@ -74,7 +83,13 @@ def compare_fold_averaged(
         return Estimate(None, reason=first.reason or second.reason)
     df = satterthwaite(first.influence - second.influence)
     drawn = first.replicates - second.replicates
-    return t_interval(first.value - second.value, drawn, df, level=check_level(level, "level"))
+    return t_interval(
+        first.value - second.value,
+        drawn,
+        df,
+        level=check_level(level, "level"),
+        clusters=len(first.influence),
+    )
 
 
 @dataclass(frozen=True, slots=True)

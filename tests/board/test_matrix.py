@@ -9,14 +9,14 @@ import pytest
 from pydantic import ValidationError
 
 from bench.board.matrix import PairMatrix
-from bench.uncertainty.family import compare_entries
+from bench.uncertainty.family import compare_all_pairs
 from tests.uncertainty.test_family import board
 
 
 def ordered(seed: int, entries: int, draws: int = 200):
     drawn, values, influences = board(seed, entries, draws)
     order = np.argsort(-values, kind="stable")
-    return compare_entries(drawn[order], values[order], influences[order])
+    return compare_all_pairs(drawn[order], values[order], influences[order])
 
 
 @pytest.mark.parametrize("entries", [1, 2, 3, 7])

@@ -102,7 +102,7 @@ bench.evaluate(y, p, bootstrap=boot)
 bench.evaluate(y, p, bootstrap=boot, weight=p + 0.1)
 found = [bench.evaluate(y, score, bootstrap=boot, metrics=["auroc"]) for score in (p, p * (1 - p))]
 replicates, influences = [e.auroc_replicates for e in found], [e.auroc_influence for e in found]
-bench.compare_entries(replicates, [e.auroc.value for e in found], influences)
+bench.compare_all_pairs(replicates, [e.auroc.value for e in found], influences)
 print(time.process_time() - start)
 """
 

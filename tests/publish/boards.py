@@ -19,15 +19,22 @@ from bench.scoring.scorecard import (
     Flag,
     OperatingPoint,
     Point,
+    PrevalenceShift,
     Recalibration,
     ReliabilityBin,
     Scorecard,
     ScoreDistribution,
+    ShiftedPoint,
+    SlidingPoint,
+    SlidingThreshold,
+    SmoothCalibration,
     Stamp,
     SubgroupScore,
     TargetScore,
+    YieldPoint,
 )
 from bench.submission.manifest import Manifest, Reported, ReportedValue
+from bench.timing.protocol import Protocol
 from bench.timing.record import (
     BatchTiming,
     ColdStart,
@@ -35,7 +42,6 @@ from bench.timing.record import (
     Latency,
     Parity,
     Percentile,
-    ProtocolRecord,
     Stability,
     Throughput,
     TimingRecord,
@@ -92,7 +98,9 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             "auroc": estimate(auroc),
             "auprc": estimate(auroc / 2, 0.05),
             "brier": estimate(rng.uniform(0.06, 0.12), 0.01) if not odd else estimate(None, reason=odd),
-            "ece": estimate(rng.uniform(0.005, 0.1), 0.01) if not odd else estimate(None, reason=odd),
+            "ece": Estimate(value=rng.uniform(0.03, 0.1), noise_floor=0.021)
+            if not odd
+            else estimate(None, reason=odd),
             "calibration_slope": estimate(rng.uniform(0.7, 0.99), 0.1)
             if not odd
             else estimate(None, reason=odd),
@@ -115,7 +123,11 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
         ),
         decision=tuple(
             DecisionPoint(
-                threshold=t / 100, net_benefit=0.13 - 0.2 * t / 100, treat_all=0.138 - 0.9 * t / 100
+                threshold=t / 100,
+                net_benefit=0.13 - 0.2 * t / 100,
+                low=0.12 - 0.25 * t / 100,
+                high=0.14 - 0.15 * t / 100,
+                treat_all=0.138 - 0.9 * t / 100,
             )
             for t in range(1, 51)
         )
@@ -138,6 +150,27 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             )
             for rule in ("specificity 0.9", "sensitivity 0.9")
         ),
+        detection_yield=(
+            YieldPoint(examined=0.05, per_100=48.2, found=0.175),
+            YieldPoint(examined=0.2, per_100=33.0, found=0.479),
+        ),
+        prevalence_shifts=(
+            PrevalenceShift(
+                prevalence=0.05,
+                intercept=-1.11,
+                points=(
+                    ShiftedPoint(
+                        rule="specificity 0.9", called=0.121, ppv=0.215, npv=0.973, net_benefit=0.0123
+                    ),
+                ),
+            ),
+        ),
+        smooth_calibration=SmoothCalibration(
+            ici=0.012, e50=0.009, e90=0.031, emax=0.087, points=(Point(x=0.1, y=0.12), Point(x=0.6, y=0.5))
+        )
+        if calibrated
+        else None,
+        brier_skill=estimate(0.15, 0.04) if calibrated else None,
         recalibrated=Recalibration(
             slope=1.12,
             intercept=-0.05,
@@ -163,6 +196,7 @@ def subgroups(target: str, auroc: float) -> tuple[SubgroupScore, ...]:
                 positives=50,
                 metrics={"auroc": estimate(auroc - 0.03, 0.05)},
                 gaps={"auroc": Estimate(value=-0.04, low=-0.1, high=0.02)},
+                decisions={"sensitivity": estimate(0.47, 0.11), "specificity": estimate(0.91, 0.02)},
             )
             for division, label, level in shown
         ),
@@ -212,6 +246,22 @@ def scorecard(slug: str, rng: random.Random, auroc: float, calibrated: bool = Tr
             ),
         ),
         subgroups=tuple(g for t in targets for g in subgroups(t.target, auroc)),
+        sliding=(
+            SlidingThreshold(
+                target="slvh",
+                measurement="ivsd",
+                label="SLVH by Interventricular septum",
+                unit="cm",
+                points=(
+                    SlidingPoint(threshold=1.2, positives=310, auroc=estimate(0.71)),
+                    SlidingPoint(
+                        threshold=1.6,
+                        positives=None,
+                        auroc=Estimate(value=None, reason="fewer than 20 patients"),
+                    ),
+                ),
+            ),
+        ),
         flags=(Flag(code="few-positives", message="Only 12 positive patients.", target="slvh"),),
     )
 
@@ -242,7 +292,7 @@ def timing(slug: str, median: float, *, stable: bool = True, parity: str = "pass
         )
         for batch in (1, 8)
     ]
-    protocol = ProtocolRecord(
+    protocol = Protocol(
         name="full",
         blocks=5,
         warmup_s=1,

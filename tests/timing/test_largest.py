@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
+from bench.errors import BenchError
 from bench.runtime.predict import Limits
 from bench.timing.time_entries import with_largest
 from tests.runtime.models import SIZE, build, linear_weights, manifest, save, tiny_cohort, value
@@ -42,13 +44,30 @@ def greedy_model(megabytes_per_image: int) -> object:
 def test_it_is_doubled_until_memory_runs_out(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(150), tmp_path / "m.onnx")  # type: ignore[arg-type]
     small = Limits(memory_mb=1200)
-    found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", "fp32", limits=small)
+    found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, limits=small)
     assert max(found) < 8  # which would be 1.2 GB of its own
-    ample = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=2)
+    ample = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=2)
     assert ample == (1, 2)
 
 
 def test_nothing_beyond_the_cap_is_tried(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(1), tmp_path / "m.onnx")  # type: ignore[arg-type]
-    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=31) == (1, 8, 16)
-    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=8) == (1, 8)
+    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=31) == (
+        1,
+        8,
+        16,
+    )
+    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=8) == (1, 8)
+
+
+def test_only_memory_and_time_mean_that_a_batch_does_not_fit(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(greedy_model(1), tmp_path / "m.onnx")  # type: ignore[arg-type]
+    monkeypatch.setattr("bench.timing.time_entries.WORKER", "tests.runtime.failing_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    with pytest.raises(BenchError) as caught:
+        with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=2)
+    (problem,) = caught.value.problems
+    assert problem.code == "timing-largest"
+    assert "Batch 2 could not be tried" in problem.message

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from bench.uncertainty.family import compare_entries, critical_value, holm, shrunken_best
+from bench.uncertainty.family import compare_all_pairs, critical_value, holm, shrunken_best
 
 
 def board(seed, entries=6, draws=200, patients=40, spread=0.02):
@@ -104,7 +104,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @example(0, 0.95, 5, 39, 2)
 def test_equals_its_definition(seed, level, entries, draws, patients):
     drawn, values, influences = board(seed, entries, draws, patients)
-    found = compare_entries(drawn, values, influences, level)
+    found = compare_all_pairs(drawn, values, influences, level)
     critical, se, df, intervals, adjusted, low, high = slow_family(drawn, values, influences, level)
     assert found.critical == pytest.approx(critical, rel=1e-9)
     assert (found.rank_low.tolist(), found.rank_high.tolist()) == (low, high)
@@ -128,7 +128,7 @@ def test_equals_its_definition(seed, level, entries, draws, patients):
 )
 def test_nothing_on_a_board_disagrees(seed, entries, draws, patients, spread, level):
     drawn, values, influences = board(seed, entries, draws, patients, spread)
-    found = compare_entries(drawn, values, influences, level)
+    found = compare_all_pairs(drawn, values, influences, level)
     assert contradictions(found, round(1 - level, 12)) == []
 
 
@@ -137,8 +137,8 @@ def test_nothing_on_a_board_disagrees(seed, entries, draws, patients, spread, le
 def test_the_order_of_the_entries_does_not_matter(seed, entries):
     drawn, values, influences = board(seed, entries)
     order = np.random.default_rng(seed).permutation(entries)
-    here = compare_entries(drawn, values, influences)
-    there = compare_entries(drawn[order], values[order], influences[order])
+    here = compare_all_pairs(drawn, values, influences)
+    there = compare_all_pairs(drawn[order], values[order], influences[order])
     square = np.ix_(order, order)
     assert np.array_equal(here.separated[square], there.separated)
     for name in ("rank", "rank_low", "rank_high", "may_be_first", "percentile_rank_low", "p_best"):
@@ -152,7 +152,7 @@ def test_degrees_of_freedom_of_nearly_identical_entries_are_exact():
     first = rng.normal(size=500)
     second = first + 1e-7 * rng.exponential(size=500) ** 3
     drawn = 0.8 + 0.01 * rng.normal(size=(2, 100))
-    found = compare_entries(drawn, np.array([0.8, 0.8]), np.stack([first, second]))
+    found = compare_all_pairs(drawn, np.array([0.8, 0.8]), np.stack([first, second]))
     assert found.df[0, 1] == pytest.approx(slow_df(first, second), rel=1e-12)
 
 
@@ -175,7 +175,7 @@ def test_sums_over_many_entries_equal_plain_sums():
 
 def test_unadjusted_interval_and_p_are_students():
     drawn, values, influences = board(1)
-    found = compare_entries(drawn, values, influences)
+    found = compare_all_pairs(drawn, values, influences)
     low, high = found.unadjusted_interval(2)
     for i in (0, 1, 3, 4, 5):
         d, se = values[i] - values[2], np.sqrt(40 / 39) * np.std(drawn[i] - drawn[2], ddof=1)
@@ -191,7 +191,7 @@ def test_unadjusted_interval_and_p_are_students():
 def test_all_identical():
     rng = np.random.default_rng(4)
     drawn = np.tile(0.8 + 0.01 * rng.normal(size=100), (4, 1))
-    found = compare_entries(drawn, np.full(4, 0.8), np.tile(rng.normal(size=30), (4, 1)))
+    found = compare_all_pairs(drawn, np.full(4, 0.8), np.tile(rng.normal(size=30), (4, 1)))
     assert found.identical_ranking == ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
     assert (found.p == 1).all()
     assert (found.p_adjusted == 1).all()
@@ -205,7 +205,7 @@ def test_all_identical():
 
 
 def test_one_entry():
-    found = compare_entries([[0.7, 0.8, 0.75]], [0.75], [[0.1, -0.1, 0.0]])
+    found = compare_all_pairs([[0.7, 0.8, 0.75]], [0.75], [[0.1, -0.1, 0.0]])
     assert (found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()) == ([1], [1], [1])
     assert (found.may_be_first.tolist(), found.p_best.tolist()) == ([True], [1.0])
     assert found.shrunken_leader == pytest.approx(0.75)
@@ -218,7 +218,7 @@ def test_identical_entries_are_tied_though_everything_else_is_separated():
     drawn[1] = drawn[0]
     influences = rng.normal(size=(3, 100))
     influences[1] = influences[0]
-    found = compare_entries(drawn, values, influences)
+    found = compare_all_pairs(drawn, values, influences)
     assert found.identical_ranking == ((0, 1),)
     assert found.may_be_first.tolist() == [True, True, False]
     assert (found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()) == (
@@ -231,8 +231,8 @@ def test_undefined_replicates_are_left_out():
     drawn, values, influences = board(5)
     holes = drawn.copy()
     holes[2, :7] = np.nan
-    here = compare_entries(holes, values, influences)
-    there = compare_entries(drawn[:, 7:], values, influences)
+    here = compare_all_pairs(holes, values, influences)
+    there = compare_all_pairs(drawn[:, 7:], values, influences)
     assert here.replicates == there.replicates == 193
     assert here.critical == there.critical
     assert np.array_equal(here.p_adjusted, there.p_adjusted)
@@ -275,7 +275,7 @@ def test_percentile_ranks_are_quantiles_of_the_rank_in_every_replicate():
     values = np.array([0.8, 0.79, 0.7, 0.7])
     drawn = values[:, None] + 0.03 * rng.normal(size=(4, 400))
     drawn[3] = drawn[2]  # ties share the better rank
-    found = compare_entries(drawn, values, rng.normal(size=(4, 50)))
+    found = compare_all_pairs(drawn, values, rng.normal(size=(4, 50)))
     ranks = np.sort([1 + (drawn > row).sum(axis=0) for row in drawn], axis=1)
     assert found.percentile_rank_low.tolist() == ranks[:, 9].tolist()
     assert found.percentile_rank_high.tolist() == ranks[:, 389].tolist()
@@ -285,19 +285,19 @@ def test_what_does_not_fit_is_refused():
     drawn, values, influences = board(8)
     for bad in ((drawn[:3], values, influences), (drawn, values, influences[:3]), (drawn, values, values)):
         with pytest.raises(ValueError, match="replicates must be"):
-            compare_entries(*bad)
+            compare_all_pairs(*bad)
     with pytest.raises(ValueError, match="values must be finite"):
-        compare_entries(drawn, np.full(6, np.nan), influences)
+        compare_all_pairs(drawn, np.full(6, np.nan), influences)
     with pytest.raises(ValueError, match="influences must be finite"):
-        compare_entries(drawn, values, np.full((6, 3), np.nan))
+        compare_all_pairs(drawn, values, np.full((6, 3), np.nan))
     with pytest.raises(ValueError, match="influences must be finite"):
-        compare_entries(drawn, values, np.empty((6, 0)))
+        compare_all_pairs(drawn, values, np.empty((6, 0)))
     with pytest.raises(ValueError, match="fewer than two"):
-        compare_entries(np.full((6, 9), np.nan), values, influences)
+        compare_all_pairs(np.full((6, 9), np.nan), values, influences)
     with pytest.raises(ValueError, match="no entries"):
-        compare_entries(np.empty((0, 4)), np.empty(0), np.empty((0, 2)))
+        compare_all_pairs(np.empty((0, 4)), np.empty(0), np.empty((0, 2)))
     with pytest.raises(ValueError, match="level"):
-        compare_entries(drawn, values, influences, level=95)
+        compare_all_pairs(drawn, values, influences, level=95)
 
 
 def test_holm():
@@ -319,7 +319,7 @@ def test_a_false_statement_is_rare_and_intervals_cover(spread):
         values = truth + pull.sum(axis=1)
         pull -= pull.mean(axis=1, keepdims=True)
         times = rng.multinomial(200, np.full(200, 1 / 200), size=300)
-        found = compare_entries(values[:, None] + pull @ (times.T - 1.0), values, pull)
+        found = compare_all_pairs(values[:, None] + pull @ (times.T - 1.0), values, pull)
         true = truth[:, None] - truth
         false += bool((found.separated & (true <= 0)).any())
         missed += bool(((found.low > true) | (found.high < true)).any())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from bench.metrics.kernels.compiled import compiled_loop
 from bench.metrics.kernels.scan import LANES
 
 TILE = 16
@@ -14,7 +14,7 @@ BAND = 128
 """Entries whose differences from one are summed side by side, and columns that are read before the next."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def pair_moments(rows):  # type: ignore[no-untyped-def]
     """Sums of squares and of fourth powers of the difference of every pair of rows.
 
@@ -49,7 +49,7 @@ def pair_moments(rows):  # type: ignore[no-untyped-def]
     return squares, fourths
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def largest_distance(centred, precision):  # type: ignore[no-untyped-def]
     """The largest standardised distance of any pair of entries in every replicate.
 

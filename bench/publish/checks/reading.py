@@ -137,7 +137,9 @@ class _Reader(HTMLParser):
         if tag == "a" and "href" in found:
             self.facts.links.append(found["href"])
         elif tag == "link":
-            (self.facts.loads if found.get("rel") not in ("alternate", "canonical") else self.facts.links).append(found["href"])
+            (
+                self.facts.loads if found.get("rel") not in ("alternate", "canonical") else self.facts.links
+            ).append(found["href"])
         elif LOADING.get(tag, "") in found:
             self.facts.loads.append(found[LOADING[tag]])
         elif tag == "form" and "action" in found:

@@ -21,6 +21,7 @@ from bench.publish.exports import bibtex
 from bench.publish.views.among import among, calibration_verdict, expected_ratio, expected_text
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.publish.views.board import Fact
+from bench.publish.views.clinical import clinical_view
 from bench.publish.views.patients import CHOSEN, frequencies
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
@@ -92,6 +93,7 @@ def entry_view(
         **_subgroups(card, loaded.spec.headline),
         "reference_rows": reference_rows(loaded.board, scores, standings),
         **audit_view(card, scores, loaded.spec.headline),
+        **clinical_view(card, scores, loaded.spec.headline),
         "timings": [
             (record, row, *verdict(row), *share_of_limit(record, row))
             for record in entry.timings
@@ -251,13 +253,18 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
         charts.append(("Precision-recall; dashed lines are the prevalences", drawing))
     for score in shown[:1]:
         if score.reliability:
-            caption = f"{score.label}: reliability with 95% band, images per bin below"
+            caption = f"{score.label}: reliability with 95% intervals, images per bin below"
             charts.append((caption, reliability(score.reliability, score.label)))
     for score in shown[:1]:
         if score.distribution:
             charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
     if shown and shown[0].decision:
-        charts.append((f"{shown[0].label}: decision curve", decision(shown[0].decision, shown[0].label)))
+        charts.append(
+            (
+                f"{shown[0].label}: decision curve with 95% intervals",
+                decision(shown[0].decision, shown[0].label),
+            )
+        )
     return charts
 
 
