@@ -327,7 +327,8 @@ def test_forced_colours_keep_marks_words_and_dashes(visit, address):
     assert back not in (fill, stroke)
     page.goto(address + "e/entry-0000/index.html")
     dashes = page.eval_on_selector_all(
-        ".charts:not(.cals) figure:first-child .curve", "es => es.map(e => getComputedStyle(e).strokeDasharray)"
+        ".charts:not(.cals) figure:first-child .curve",
+        "es => es.map(e => getComputedStyle(e).strokeDasharray)",
     )
     assert len(set(dashes)) == len(dashes) == 3
 
