@@ -334,6 +334,7 @@ def _per_thousand(row: Row, figure: Callable[[float, float], float], digits: int
     if found is None or found.value is None or not prevalence:
         return estimate_cell(None if found is None or found.value is not None else found)
     value = figure(1000 * prevalence, 1000 * (1 - prevalence) * (1 - found.value))
+    value = float(f"{value:.6g}")  # fewer digits than the stored inputs have
     return Cell(f"{value:,.{digits}f}", value)
 
 
@@ -563,7 +564,7 @@ BUILT_IN: tuple[Declaration, ...] = (
     _other_metrics,
     Column(
         key="difference",
-        label="Difference from the leader",
+        label="To the leader",
         group=Group.LEADER,
         hint="AUROC minus that of the leader, with its 95% interval adjusted for all pairs of the board",
         cell=lambda row: _difference(

@@ -263,7 +263,7 @@ def _published(place: Place, table: BoardTable) -> list[tuple[Entry, Reported, R
 def identical_entries(board: TargetBoard) -> dict[str, str]:
     """Slug → the entry, ranked before it, whose scores it repeats, in words."""
     order = [s.slug for s in board.standings]
-    words = {}
+    words: dict[str, str] = {}
     for group in board.same_ranking:
         first, *others = sorted(group.slugs, key=order.index)
         words |= dict.fromkeys(others, f"= {first}" if group.identical else f"same ranking as {first}")
