@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from bench.board.pareto import pareto_front
 from bench.publish.charts.calibration import distribution, reliability
-from bench.publish.charts.cells import RankRow, interval_axis, interval_cell, rank_chart
+from bench.publish.charts.cells import RankRow, rank_chart
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc, simplified
 from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.charts.rows import row_axis, row_marks
 from bench.publish.charts.scales import Linear
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.scoring.scorecard import DecisionPoint, Estimate, ReliabilityBin, ScoreDistribution
@@ -105,13 +106,17 @@ def test_a_distribution_of_one_value_can_be_drawn():
 
 def test_an_interval_is_drawn_on_the_axis_of_all_rows():
     estimates = [Estimate(value=0.8, low=0.7, high=0.9), Estimate(value=0.6, low=0.5, high=0.7), None]
-    axis = interval_axis(estimates)
-    assert axis.low <= 0.5
+    axis = row_axis(estimates, [0.45])
+    assert axis.low <= 0.45
     assert axis.high >= 0.9
-    assert "circle" in interval_cell(estimates[0], axis)
-    assert interval_cell(None, axis) == ""
-    assert interval_cell(Estimate(value=None, reason="one class"), axis) == ""
-    assert interval_cell(Estimate(value=0.6), Linear(0.7, 0.9, 0, 1)) == ""
+    drawn = xml(row_marks(axis, "g", 0.8, 0.7, 0.9, others=(0.5, 0.5, 2.0)))
+    whisker = drawn.find("*[@class='ci']")
+    assert [whisker.get("x1"), whisker.get("x2")] == [
+        f"{axis(v):.2f}".rstrip("0").rstrip(".") + "%" for v in (0.7, 0.9)
+    ]
+    assert len(drawn.findall("*[@class='og']")) == 1
+    assert "circle" not in row_marks(axis, "g", None)
+    assert "circle" not in row_marks(Linear(0.7, 0.9, 0, 1), "g", 0.6)
 
 
 points = st.builds(
