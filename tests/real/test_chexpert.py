@@ -62,7 +62,7 @@ def test_two_are_refused_with_counts_and_what_to_do(
         (problem,) = [p for p in said if p["where"].endswith(f"column {column}")]
         highest = frame[column].max()
         assert problem["message"].startswith(f"{count} of 500 values lie outside [0, 1], from ")
-        assert f"to {highest:g};" in problem["message"]
+        assert f"to {highest:.8g};" in problem["message"]
         assert 'scores = "uncalibrated"' in problem["remedy"]
     assert [p for p in board.store.rglob("*") if p.is_file()] == []
 
