@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.documents import Document, parse_toml, read_toml
-from bench.errors import BenchError, Problem, did_you_mean, not_there
+from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -293,6 +293,6 @@ def load_spec(cohort: str) -> CohortSpec:
     if not path.is_file():
         known = builtin_specs()
         message = f"{cohort!r} is neither a built-in cohort ({', '.join(known)}) nor a file."
-        remedy = not_there(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, known).strip()
+        remedy = missing_file_hint(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, known).strip()
         raise BenchError(Problem("cohort-unknown", message, remedy=remedy))
     return read_toml(CohortSpec, path, "cohort-spec")
