@@ -83,7 +83,7 @@ def slug_of(name: str, track: Track, method: Recalibration | None = None) -> str
 
 
 def run_baseline(name: str, cohort: Cohort, folder: Path, how: RunConfig | None = None) -> FinishedRun:
-    """Trains a baseline on a cohort and writes its submission files into `folder`.
+    """Train a baseline on a cohort and write its submission files into `folder`.
 
     Args:
         name: Name of the baseline.
@@ -132,7 +132,7 @@ def _recalibrated_manifest(manifest: Manifest, method: Recalibration) -> Manifes
 
 
 def check_needs(baseline: Baseline, cohort: Cohort, how: RunConfig | None = None) -> None:
-    """Refuses a cohort, choice or environment by which the baseline cannot be run, before it is begun.
+    """Refuse a cohort, choice or environment by which the baseline cannot be run, before it is begun.
 
     Raises:
         BenchError: ``baseline-input-missing``, ``baseline-label-rule``, ``baseline-encoder`` or
@@ -262,7 +262,7 @@ def _gather(into: Predictions, found: Predictions, rows: npt.NDArray[np.bool_]) 
 def _write(
     folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: SplitPredictions, manifest: Manifest
 ) -> tuple[Path, Path, Path | None]:
-    """Writes the manifest and the predictions; returns where, val's last."""
+    """Write the manifest and the predictions; return where, val's last."""
     _write_predictions(folder / PREDICTIONS_CSV, cohort, rows, found.test)
     val = cohort.rows("val")
     if has_val := bool(found.val) and len(val) > 0:

@@ -53,7 +53,7 @@ def make_task(
         quick: Whether the quick form is wanted.
         folder: The run's folder, which exists.
         fold: Cross-validation fold that is predicted; None for the holdout's test images.
-        cache: The cohort's decoded images, as `open_cache` gives them.
+        cache: The cohort's decoded images, as `cached_images` gives them.
         copies: Groups of rows whose images have the same pixels. Of a group with a predicted row no other
             is trained or chosen on, of one with a val row no other is trained on.
         predict_val: Whether the images to predict are followed by all of val, without their labels.

@@ -1,9 +1,9 @@
 """Models of documents on disk: TOML that people write, JSON that the harness writes.
 
-A JSON document names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version changes when
+A JSON document names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version changes if
 a field is removed or changes its meaning; readers refuse other major versions. The minor version changes when
 an optional field is added; readers accept every minor version: a missing field takes its default, and an
-unknown field of a newer file is ignored. An unknown field in a file of the reader's own or an older version is
+unknown field of a newer file is ignored. An unknown field in a file of the same or an older version is
 an error.
 """
 

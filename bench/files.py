@@ -64,8 +64,8 @@ def _text(value: Any, line: str) -> str:
 def canonical_json(value: Any) -> bytes:
     """Encode as JSON with sorted keys and 9 significant digits, so that equal content gives equal bytes.
 
-    The bytes equal those of `json.dumps(..., sort_keys=True, indent=1, ensure_ascii=False)`, which takes three
-    times as long.
+    The bytes equal those of `json.dumps(..., sort_keys=True, indent=1, ensure_ascii=False)`, which takes
+    three times as long.
 
     Raises:
         ValueError: A number is NaN or infinite.
@@ -134,7 +134,7 @@ def write_json(path: Path, value: Any) -> None:
 def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that replaces it when the block ends without an error.
 
-    On systems that can, old and new are exchanged in one step; elsewhere the old one is moved aside first, and
+    If the system can, old and new are exchanged in one step; otherwise the old one is moved aside first, and
     `recover_folders` restores it if the process dies in between. Hold a lock: two processes must not replace
     the same path at the same time.
 

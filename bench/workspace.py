@@ -62,7 +62,7 @@ class Workspace:
     data_folders: dict[str, Path] = field(default_factory=dict)
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
-        """Return the folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
+        """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
         if override is not None:
             return override
         if os.environ.get(DATA_VARIABLE):

@@ -21,7 +21,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """Measures, then one regression per target."""
+    """Measure, then one regression per target."""
     from baselines.tabular.chest import MEASURES
 
     train, test = _measured(task, task.train, "training"), _measured(task, task.test, "test")

@@ -30,7 +30,7 @@ def run(task: TrainingTask) -> Result:
 
 
 def classifier() -> Any:
-    """Imputes, bends age and regresses."""
+    """Impute, bends age and regresses."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -13,7 +13,7 @@ MODEL = "model.onnx"
 
 
 def run(task: TrainingTask) -> Result:
-    """Encodes, fits one probe per target, and joins encoder and probes in one ONNX file.
+    """Encode, fits one probe per target, and joins encoder and probes in one ONNX file.
 
     Raises:
         BenchError: There is nothing to choose on (``baseline-no-training``), or the encoder cannot be used.
@@ -60,7 +60,7 @@ def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
 
 
 def check(quick: bool, choices: Choices) -> None:  # noqa: ARG001
-    """Refuses an encoder that is not as it is described."""
+    """Refuse an encoder that is not as it is described."""
     from baselines.probe.encoder import open_encoder
 
     assert choices.encoder is not None  # check_needs

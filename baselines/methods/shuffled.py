@@ -25,7 +25,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """Exchanges the labels, then fits as an honest baseline would."""
+    """Exchange the labels, then fit as an honest baseline would."""
     donors = exchanged_rows(task.train.patients, task.seed)
     labels = {target: values[donors] for target, values in task.train.labels.items()}
     control = replace(task, train=replace(task.train, labels=labels))

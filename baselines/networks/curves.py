@@ -29,7 +29,7 @@ class EpochRecord:
 
 
 def write_curves(folder: Path, records: Sequence[EpochRecord]) -> None:
-    """Writes ``curves.csv`` and ``curves.svg`` into `folder`."""
+    """Write ``curves.csv`` and ``curves.svg`` into `folder`."""
     lines = ["epoch,train_loss,val_loss,duration_s"]
     lines += [f"{r.epoch},{r.train_loss:.9g},{r.val_loss:.9g},{r.duration_s:.3f}" for r in records]
     write_atomic(folder / CSV, ("\n".join(lines) + "\n").encode())

@@ -34,7 +34,7 @@ class _Predictor(nn.Module):
 
 
 def export_onnx(learner: Learner, path: Path) -> ModelInputs:
-    """Writes the ONNX file and returns its interface for the manifest.
+    """Write the ONNX file and return its interface for the manifest.
 
     The batch is free. Pixels are divided by 255 outside, everything else is inside the graph.
     """
@@ -68,7 +68,7 @@ def export_onnx(learner: Learner, path: Path) -> ModelInputs:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporter, which warns of its own dependencies."""
+    """Silence the exporter, which warns of its own dependencies."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -52,12 +52,12 @@ class Learner(LightningModule):
         return self.head.predictions(self(pixels, extra), sex)
 
     def start_from(self, labels: Tensor) -> None:
-        """Sets the last bias so that the untrained network predicts the averages of labels (n, labels)."""
+        """Set the last bias so that the untrained network predicts the averages of labels (n, labels)."""
         with torch.no_grad():
             self.network.head.bias.copy_(self.head.initial_bias(labels))
 
     def on_train_epoch_start(self) -> None:
-        """Begins new means."""
+        """Begin new means."""
         self._sums = torch.zeros(4, dtype=torch.float64, device=self.device)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
@@ -76,14 +76,14 @@ class Learner(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, number: int) -> None:
-        """Adds the losses of a batch of unchanged images; without a known label an image does not count."""
+        """Add the losses of a batch of unchanged images; without a known label an image does not count."""
         del number
         pixels, extra, labels = batch
         self._sums[2] += self.head.loss(self(pixels.float() / WHITE, extra), labels).sum()
         self._sums[3] += (~torch.isnan(labels)).any(1).sum()
 
     def on_validation_epoch_end(self) -> None:
-        """Hands the mean over all val images of all processes to those who stop and keep."""
+        """Hand the mean over all val images of all processes to those who stop and keep."""
         sums = self.trainer.strategy.reduce(self._sums, reduce_op="sum")
         train, trained, val, judged = sums.tolist()
         self.train_loss, self.val_loss = train / max(trained, 1.0), val / max(judged, 1.0)

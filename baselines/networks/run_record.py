@@ -27,7 +27,7 @@ PACKAGES = ("chexchobench", "numpy", "torch", "lightning", "monai")
 
 
 def begin_run(task: TrainingTask, recipe: Recipe) -> None:
-    """Records the run in its folder, and removes the checkpoints there unless they are of this very run.
+    """Record the run in its folder, and remove the checkpoints there unless they are of this very run.
 
     A run is the same if recipe, seed, images, labels and versions are. One that was finished begins anew.
     """
@@ -49,7 +49,7 @@ def is_first() -> bool:
 
 
 def _await(path: Path, record: dict[str, Any]) -> None:
-    """Waits for the first process to have begun the same run."""
+    """Wait for the first process to have begun the same run."""
     until = time.monotonic() + LONGEST_WAIT_S
     while not _is_unfinished(path, record):
         if time.monotonic() > until:
@@ -59,7 +59,7 @@ def _await(path: Path, record: dict[str, Any]) -> None:
 
 
 def end_run(task: TrainingTask) -> None:
-    """Marks the run as finished."""
+    """Mark the run as finished."""
     path = task.folder / RECORD
     write_atomic(path, canonical_json({**json.loads(path.read_bytes()), "finished": True}))
 

@@ -127,7 +127,7 @@ def load_arrays(
     progress: StageProgress,
     what: str,
 ) -> Arrays:
-    """Decodes a view.
+    """Decode a view.
 
     Args:
         images: The view; its labels are read where `labels` names any.

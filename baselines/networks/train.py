@@ -31,7 +31,7 @@ LAST = "last"
 def fit(
     learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: StageProgress
 ) -> list[EpochRecord]:
-    """Trains `learner` and leaves it with the weights of its best epoch on val.
+    """Train `learner` and leaves it with the weights of its best epoch on val.
 
     Args:
         learner: Untrained; its recipe says how.
@@ -88,7 +88,7 @@ def fit(
 
 
 def require_devices(recipe: Recipe) -> None:
-    """Refuses a recipe that asks for GPUs that are not there (``baseline-no-gpu``, exit 3)."""
+    """Refuse a recipe that asks for GPUs that are not there (``baseline-no-gpu``, exit 3)."""
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if recipe.accelerator == "gpu" and there < recipe.devices:
         found = f"{there}" if there else "none"
@@ -97,7 +97,7 @@ def require_devices(recipe: Recipe) -> None:
 
 
 def load_weights(learner: Learner, path: Path) -> None:
-    """Loads every weight of a checkpoint, or none.
+    """Load every weight of a checkpoint, or none.
 
     Raises:
         BenchError: The file is damaged or its weights are not this network's (``baseline-checkpoint``).
@@ -123,7 +123,7 @@ def _train(trainer: Trainer, learner: Learner, batches: Any, val: Any, last: Pat
 
 
 def _keeper(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
-    """Keeps one checkpoint, written whole at the end of an epoch: the best by `monitor`, or the latest."""
+    """Keep one checkpoint, written whole at the end of an epoch: the best by `monitor`, or the latest."""
     return ModelCheckpoint(
         folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
     )
@@ -192,7 +192,7 @@ class _Recorder(Callback):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences Lightning's notes and warnings about choices that are ours."""
+    """Silence Lightning's notes and warnings about choices that are ours."""
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -206,7 +206,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def bounded_threads(threads: int) -> Iterator[None]:
-    """Runs torch with a fixed number of threads, and leaves all of its global state as it was.
+    """Run torch with a fixed number of threads, and leaves all of its global state as it was.
 
     The number is fixed, not taken from the machine, since sums depend on it.
     """

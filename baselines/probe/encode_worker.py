@@ -13,7 +13,7 @@ from bench.runtime.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers each message of images with one of features, until there are no more."""
+    """Answer each message of images with one of features, until there are no more."""
     request, _ = read_message(requests)
     limit_memory(request["memory_mb"])
     path, name = Path(request["model"]), request["features"]

@@ -79,7 +79,7 @@ def _log_loss(probe: Probe, features: Features, labels: Floats) -> float:
 
 
 def export_probe(encoder: Encoder, probes: dict[str, Probe], path: Path) -> dict[str, str]:
-    """Writes encoder and probes as one ONNX file; returns where each target is read from."""
+    """Write encoder and probes as one ONNX file; return where each target is read from."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

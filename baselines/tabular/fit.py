@@ -16,7 +16,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def require_val(task: TrainingTask) -> None:
-    """Refuses a split that leaves nothing to choose on (``baseline-no-training``)."""
+    """Refuse a split that leaves nothing to choose on (``baseline-no-training``)."""
     if not len(task.val):
         message = f"There are {len(task.train)} training images and none for val, which this baseline needs."
         raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))

@@ -1,4 +1,4 @@
-"""Image files of a cohort: where they are and how they are read."""
+"""Location and reading of a cohort's image files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey"]
 
 
 class ImageFolders:
-    """Finds a cohort's images by id in the folders of its spec, each folder listed once.
+    """Image folders of a cohort, in the order of its spec.
 
     Raises:
         BenchError: None of the folders exists (``images-folder-missing``, exit 3).
@@ -26,20 +26,20 @@ class ImageFolders:
         self.suffix = cohort.spec.columns.image_suffix
         self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
         if not self.folders:
-            wanted = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
-            message = f"The images of cohort {cohort.spec.id} are looked for in {wanted}; none is there."
+            names = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
+            message = f"The images of cohort {cohort.spec.id} are looked for in {names}; none is there."
             raise BenchError(
                 Problem("images-folder-missing", message, where=str(cohort.folder)), EXIT_ENVIRONMENT
             )
 
     def path(self, image: str) -> Path | None:
-        """The file of an image, None where no folder has it."""
+        """Return the file of an image, None if no folder has it."""
         name = image + self.suffix
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
 
 
 def has_images(cohort: Cohort) -> bool:
-    """Whether one of the cohort's image folders exists."""
+    """Return whether one of the cohort's image folders exists."""
     try:
         ImageFolders(cohort)
     except BenchError:
@@ -50,10 +50,10 @@ def has_images(cohort: Cohort) -> bool:
 def read_batches(
     cohort: Cohort, rows: npt.NDArray[np.intp], height: int, width: int, batch: int
 ) -> Iterator[Pixels]:
-    """Batches (≤ batch, height, width) of the images of `rows`, in that order.
+    """Yield batches (≤ batch, height, width) of the images at `rows`, in that order.
 
     Raises:
-        BenchError: Images are missing or damaged (``images-unreadable``): how many of those asked for.
+        BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
     """
     folders = ImageFolders(cohort)
     for start in range(0, len(rows), batch):

@@ -37,7 +37,7 @@ class Attempts(Document):
 
 
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
-    """Notes that an entry's predictions are scored, once; hold the store's lock.
+    """Note that an entry's predictions are scored, once; hold the store's lock.
 
     Raises:
         BenchError: The ledger of the slug cannot be read (``ledger-invalid``).

@@ -16,7 +16,7 @@ _MUST_AGREE = ("numpy", "scipy", "numba", "scikit-learn")
 
 @contextmanager
 def on_cluster(scheduler: str | None) -> Iterator[int | None]:
-    """Lets everything that joblib runs within the block run on the workers of a Dask scheduler.
+    """Let everything that joblib runs within the block run on the workers of a Dask scheduler.
 
     A task of a worker that dies is given to another one, up to Dask's own limit. Workers read the entries by
     the same paths as this process, so they need the same files.
@@ -65,7 +65,7 @@ def on_cluster(scheduler: str | None) -> Iterator[int | None]:
 
 
 def send_once(value: object) -> None:
-    """Lets an argument of many calls travel to the cluster once, not with each batch; nothing without one.
+    """Let an argument of many calls travel to the cluster once, not with each batch; nothing without one.
 
     What joblib scatters by itself is lost with the workers that hold it. The result of a task is not: the
     scheduler keeps what it takes to give it to another worker.

@@ -118,7 +118,7 @@ class Plan:
 
 
 def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
-    """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
+    """Prepare a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
     return Plan(
@@ -226,7 +226,7 @@ def _hide_more(
     labels: npt.NDArray[np.float64],
     patients: npt.NDArray[np.object_],
 ) -> None:
-    """Hides the smallest levels until what is hidden is large enough itself: it is the total minus the shown.
+    """Hide the smallest levels until what is hidden is large enough itself: it is the total minus the shown.
 
     `rest` are the images in no level.
     """

@@ -103,7 +103,7 @@ class Finished:
 
 
 def score_submission(plans: Plans, submission: Submission) -> Scored:
-    """Scores one stored entry; writes nothing.
+    """Score one stored entry; write nothing.
 
     Raises:
         BenchError: The stored predictions are damaged or of another split.
@@ -125,7 +125,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
 
 
 def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
-    """Checks again what `submit` checks: a stored folder may have come from elsewhere."""
+    """Check again what `submit` checks: a stored folder may have come from elsewhere."""
     binary = {t.target.name for t in plan.targets}
     faults = [] if plan.spec.headline in values else ["the headline target is missing"]
     if unknown := sorted(set(values) - {t.name for t in plan.spec.targets}):
@@ -147,7 +147,7 @@ def score_all(
     progress: Progress | None = None,
     finished: Callable[[Scorecard], None] | None = None,
 ) -> None:
-    """Scores entries and stores each one's scorecard and replicates as soon as it is done.
+    """Score entries and store each one's scorecard and replicates as soon as it is done.
 
     Args:
         plans: The plans of the entries' tracks.
@@ -177,7 +177,7 @@ def score_all(
 
 
 def _keep(entry: Submission, found: Finished, cache: Path) -> None:
-    """Stores what was computed of an entry, if its predictions are still the same."""
+    """Store what was computed of an entry, if its predictions are still the same."""
     write_atomic(cache / f"{found.key}.npy", found.replicates)
     with unchanged(entry, found.predictions_sha256, found.val_predictions_sha256):
         record_attempt(entry, found.predictions_sha256)
@@ -185,7 +185,7 @@ def _keep(entry: Submission, found: Finished, cache: Path) -> None:
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:
-    """Scores entries in order, in `jobs` processes where that pays; writes nothing."""
+    """Score entries in order, in `jobs` processes where that pays; write nothing."""
     from joblib import Parallel, delayed
 
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
