@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from baselines.api import Pixels
 from bench.cohort.cohort import Cohort
-from bench.cohort.images import ImageFolders, read_grey
+from bench.cohort.images import ImageFolders, read_grey, unreadable_image
 from bench.cohort.split import Strings
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 MOST_THREADS = 8
 
@@ -47,13 +46,13 @@ class FileSource:
             try:
                 list(pool.map(fill, range(len(rows))))
             except (OSError, SyntaxError, ValueError) as error:
-                raise _unreadable("cannot be read") from error
+                raise unreadable_image("cannot be read", self._folders.root) from error
         return pixels
 
     def _path(self, image: str) -> Path:
         path = self._folders.path(image)
         if path is None:
-            raise _unreadable("is missing")
+            raise unreadable_image("is missing", self._folders.root)
         return path
 
     def decoded(self, height: int, width: int) -> None:  # noqa: ARG002
@@ -99,8 +98,3 @@ class CachedImages:
     def __getitem__(self, rows: npt.NDArray[np.intp]) -> Pixels:
         """(len(rows), height, width) a copy of the images at `rows`."""
         return np.asarray(self._cache[self._rows[rows]])
-
-
-def _unreadable(what: str) -> BenchError:
-    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
-    return BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT)

@@ -215,7 +215,18 @@ def clear_parts(folder: Path) -> None:
 
 
 NAME = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+
+
+def parse_sums(text: str) -> tuple[dict[str, str], int]:
+    """Parse a list of checksums as `sha256sum` writes it.
+
+    Returns:
+        File name → lower-case SHA-256, and the number of lines in another form; blank lines do not count.
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+    matches = [match for line in lines if (match := _SUMS_LINE.fullmatch(line))]
+    return {m[2].removeprefix("./"): m[1].lower() for m in matches}, len(lines) - len(matches)
 
 
 def write_sums(folder: Path) -> Path:
@@ -243,15 +254,16 @@ def check_sums(folder: Path) -> list[Problem]:
         BenchError: ``SHA256SUMS`` is missing or has another form (``sums-missing``).
     """
     try:
-        lines = (folder / NAME).read_bytes().decode().removesuffix("\n").split("\n")
+        listed, unread = parse_sums((folder / NAME).read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(
             Problem("sums-missing", f"There is no readable {NAME} in it.", str(folder))
         ) from error
-    matches = [_LINE.fullmatch(line) for line in lines]
-    if not all(matches):
-        raise BenchError(Problem("sums-missing", f"It is no manifest of {NAME}'s form.", str(folder / NAME)))
-    listed = {match[2]: match[1] for match in matches if match}
+    if unread or not listed:
+        message = (
+            f"{unread:,} lines do not have the form 'SHA-256  file'." if unread else "The file is empty."
+        )
+        raise BenchError(Problem("sums-missing", message, str(folder / NAME)))
     files = _files(folder)
     return [
         Problem("sums-differ", f"{name} {what}.", str(folder))

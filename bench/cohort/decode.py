@@ -65,8 +65,13 @@ def _read(name: str, slot: PixelSlot) -> np.ndarray[tuple[int, ...], np.dtype[np
     try:
         return read_grey(name, slot.height, slot.width)
     except (OSError, SyntaxError, ValueError) as error:
-        message = "An image cannot be read; `bench cohort check` lists all such images."
-        raise BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT) from error
+        raise unreadable_image("cannot be read", Path(name).parent) from error
+
+
+def unreadable_image(fault: str, folder: Path) -> BenchError:
+    """Build the error for an image that "is missing" or "cannot be read", without its id."""
+    message = f"An image {fault}; `bench cohort check` lists all such images."
+    return BenchError(Problem("images-unreadable", message, where=str(folder)), EXIT_ENVIRONMENT)
 
 
 def _write(fd: int, view: memoryview, offset: int) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import Pixels, read_grey
+from bench.cohort.decode import Pixels, read_grey, unreadable_image
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
-__all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey"]
+__all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey", "unreadable_image"]
 
 
 class ImageFolders:
@@ -23,6 +23,7 @@ class ImageFolders:
     """
 
     def __init__(self, cohort: Cohort) -> None:
+        self.root = cohort.folder
         self.suffix = cohort.spec.columns.image_suffix
         self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
         if not self.folders:
@@ -61,14 +62,9 @@ def read_batches(
         for row in rows[start : start + batch]:
             path = folders.path(cohort.images[row])
             if path is None:
-                raise _unreadable(cohort, "is missing")
+                raise unreadable_image("is missing", cohort.folder)
             try:
                 pixels.append(read_grey(path, height, width))
             except (OSError, SyntaxError, ValueError) as error:
-                raise _unreadable(cohort, "cannot be read") from error
+                raise unreadable_image("cannot be read", cohort.folder) from error
         yield np.stack(pixels)
-
-
-def _unreadable(cohort: Cohort, what: str) -> BenchError:
-    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
-    return BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)
