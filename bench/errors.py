@@ -18,6 +18,7 @@ Severity = Literal["error", "warning", "notice"]
 
 EXIT_PROBLEMS = 1
 
+EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130

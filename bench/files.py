@@ -215,18 +215,25 @@ def clear_parts(folder: Path) -> None:
 
 
 NAME = "SHA256SUMS"
-_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)")
 
 
-def parse_sums(text: str) -> tuple[dict[str, str], int]:
-    """Parse a list of checksums as `sha256sum` writes it.
+def read_sums(data: bytes) -> tuple[dict[str, str], int]:
+    """Parse a checksum file in any form that `sha256sum -c` accepts or an editor of Windows leaves.
+
+    Args:
+        data: Lines ``SHA-256  file``. Byte order mark, carriage returns, upper-case digits, the mark ``*`` of
+            binary files and ``./`` before names are accepted; blank lines are skipped.
 
     Returns:
-        File name → lower-case SHA-256, and the number of lines in another form; blank lines do not count.
+        File → its SHA-256 in lower case, and the number of lines in another form.
+
+    Raises:
+        UnicodeDecodeError: Not UTF-8 text.
     """
-    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-    matches = [match for line in lines if (match := _SUMS_LINE.fullmatch(line))]
-    return {m[2].removeprefix("./"): m[1].lower() for m in matches}, len(lines) - len(matches)
+    lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
+    matches = [_SUMS_LINE.fullmatch(line) for line in lines if line.strip()]
+    return {m[2]: m[1].lower() for m in matches if m}, sum(m is None for m in matches)
 
 
 def write_sums(folder: Path) -> Path:
@@ -254,7 +261,7 @@ def check_sums(folder: Path) -> list[Problem]:
         BenchError: ``SHA256SUMS`` is missing or has another form (``sums-missing``).
     """
     try:
-        listed, unread = parse_sums((folder / NAME).read_bytes().decode())
+        listed, unread = read_sums((folder / NAME).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(
             Problem("sums-missing", f"There is no readable {NAME} in it.", str(folder))

@@ -1,4 +1,4 @@
-"""The training curves of a run, as CSV and as SVG."""
+"""Training curves of a run, as CSV and SVG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = {"train_loss": "#1f6feb", "val_loss": "#d1570a"}
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What one epoch reached."""
+    """Losses and duration of one epoch."""
 
     epoch: int
     train_loss: float
@@ -24,7 +24,7 @@ class EpochRecord:
     duration_s: float
 
     def as_dict(self) -> dict[str, float]:
-        """The record as plain data."""
+        """Return the record as plain data."""
         return asdict(self)
 
 
@@ -37,7 +37,7 @@ def write_curves(folder: Path, records: Sequence[EpochRecord]) -> None:
 
 
 def curves_svg(records: Sequence[EpochRecord]) -> str:
-    """Both losses over the epochs; the best epoch on val is marked."""
+    """Draw both losses over the epochs, with the best epoch on val marked."""
     losses = [loss for r in records for loss in (r.train_loss, r.val_loss)]
     low, high = min(losses), max(losses)
     last = max(r.epoch for r in records)

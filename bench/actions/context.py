@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from bench.cohort.cohort import Cohort
-from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import locked
 from bench.workspace import DATA_VARIABLE, Workspace, find_workspace
 
-CohortChoice = str | Path | Cohort | CohortSpec
+if TYPE_CHECKING:
+    from bench.cohort.cohort import Cohort  # boards and pages are read without numpy
+
+CohortChoice: TypeAlias = "str | Path | Cohort | CohortSpec"
 """A cohort: id of a built-in one, path of a spec in TOML, loaded spec, or loaded cohort."""
 
 WorkspaceChoice = Path | str | Workspace
@@ -63,10 +65,10 @@ def choose_spec(cohort: CohortChoice | None = None, workspace: WorkspaceChoice |
     """
     if isinstance(cohort, CohortSpec):
         return cohort
-    if isinstance(cohort, Cohort):
-        return cohort.spec
-    if cohort is not None:
+    if isinstance(cohort, str | Path):
         return load_spec(str(cohort))
+    if cohort is not None:
+        return cohort.spec
     space = open_workspace(workspace)
     return load_spec(space.cohort if space.cohort in builtin_specs() else str(space.root / space.cohort))
 
@@ -92,6 +94,9 @@ def open_cohort(
     Raises:
         BenchError: The cohort is unknown, its files are missing, or its table is not valid.
     """
+    from bench.cohort.cohort import Cohort
+    from bench.cohort.load import load_cohort
+
     if isinstance(cohort, Cohort):
         return cohort
     spec = choose_spec(cohort, workspace)

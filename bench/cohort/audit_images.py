@@ -14,7 +14,7 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.cohort.decode import ImageCutShortError, ImageNotFiniteError, ImageTooLargeError, grey_values
 from bench.cohort.images import ImageFolders
-from bench.files import parse_sums, sha256_file
+from bench.files import read_sums, sha256_file
 from bench.progress import Progress
 
 UNDECODABLE = "cannot be decoded"
@@ -156,7 +156,10 @@ def _checksum_list(cohort: Cohort) -> tuple[dict[str, str], int]:
     path = cohort.folder / cohort.spec.files.checksums
     if not path.is_file():
         return {}, 0
-    return parse_sums(path.read_text("utf-8", errors="replace"))
+    try:
+        return read_sums(path.read_bytes())
+    except UnicodeDecodeError:
+        return {}, path.read_bytes().count(b"\n") + 1
 
 
 def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:
