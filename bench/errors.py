@@ -17,7 +17,6 @@ from typing import Literal
 Severity = Literal["error", "warning", "notice"]
 
 EXIT_PROBLEMS = 1
-
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 EXIT_BUG = 70

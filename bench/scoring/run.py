@@ -1,4 +1,4 @@
-"""Scores stored submissions: reads predictions, writes scorecards, keeps replicates for the board."""
+"""Scoring of stored submissions: read predictions, write scorecards, cache replicates for the board."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from bench.submission.packed import unpack
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
-"""Below this many entries starting processes costs more than it saves."""
+"""Smallest number of entries for which processes save time."""
 
 MOST_IN_A_BATCH = 16
-"""Entries that a process scores before it hands them back to be stored."""
+"""Largest number of entries that a process scores before they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The plans of a cohort, one for each track that an entry uses, with the same seed and replicates."""
+    """Plans of a cohort, one for each track that an entry uses, with the same seed and replicates."""
 
     cohort: Cohort
     by_track: dict[str, Plan]
 
     def of(self, submission: Submission) -> Plan:
-        """The plan of an entry's track."""
+        """Return the plan of an entry's track."""
         return self.by_track[submission.manifest.track]
 
 
@@ -50,14 +50,14 @@ def make_plans(
     *,
     replicates: int,
     seed: int,
-    made: Plans | None = None,
+    reuse: Plans | None = None,
 ) -> Plans:
-    """Plans for the tracks of these entries; those `made` before of the same cohort and draws are kept."""
+    """Make plans for the tracks of these entries; reuse plans of the same cohort and draws."""
 
     def plan(track: Track) -> Plan:
-        known = made.by_track.get(track) if made is not None and made.cohort is cohort else None
-        if known is not None and (known.replicates, known.seed) == (replicates, seed):
-            return known
+        existing = reuse.by_track.get(track) if reuse is not None and reuse.cohort is cohort else None
+        if existing is not None and (existing.replicates, existing.seed) == (replicates, seed):
+            return existing
         return make_plan(cohort, track=track, replicates=replicates, seed=seed)
 
     return Plans(cohort, {track: plan(track) for track in sorted({e.manifest.track for e in entries})})
@@ -65,15 +65,15 @@ def make_plans(
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A scored entry as its files will hold it: bytes, which pass between processes at hardly any cost.
+    """File contents of a scored entry, as bytes that pass quickly between processes.
 
     Attributes:
-        exact: The scorecard as JSON with every digit.
-        scorecard: ``scorecard.json``.
-        replicates: The file of replicates, see `entry_replicates`.
-        key: Its name.
-        predictions_sha256: Of the predictions that were scored.
-        val_predictions_sha256: Of those of the val images, empty without them.
+        exact: Scorecard as JSON with all digits.
+        scorecard: Content of ``scorecard.json``.
+        replicates: Content of the file of replicates, see `entry_replicates`.
+        key: Name of the file of replicates.
+        predictions_sha256: SHA-256 of the scored predictions.
+        val_predictions_sha256: SHA-256 of the val predictions, empty without them.
     """
 
     exact: bytes
@@ -85,7 +85,7 @@ class Finished:
 
     @classmethod
     def of(cls, plan: Plan, scored: Scored) -> Finished:
-        """What is to be stored of a scored entry."""
+        """Encode a scored entry."""
         card = scored.scorecard
         return cls(
             card.model_dump_json(by_alias=True).encode(),
@@ -98,7 +98,7 @@ class Finished:
 
     @property
     def card(self) -> Scorecard:
-        """The scorecard with every digit."""
+        """Scorecard with all digits."""
         return Scorecard.model_validate_json(self.exact)
 
 
@@ -108,7 +108,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    # Hashed before they are read: what is replaced in between is stored under no hash that is still true.
+    # Hashed before reading: if a file is replaced in between, the hashes differ and the result is discarded.
     on_val = submission.val_predictions
     predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
     values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
@@ -125,7 +125,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
 
 
 def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
-    """Check again what `submit` checks: a stored folder may have come from elsewhere."""
+    """Repeat the checks of `submit`, since a stored folder may come from another source."""
     binary = {t.target.name for t in plan.targets}
     faults = [] if plan.spec.headline in values else ["the headline target is missing"]
     if unknown := sorted(set(values) - {t.name for t in plan.spec.targets}):
@@ -147,13 +147,13 @@ def score_all(
     progress: Progress | None = None,
     finished: Callable[[Scorecard], None] | None = None,
 ) -> None:
-    """Score entries and store each one's scorecard and replicates as soon as it is done.
+    """Score entries and store the scorecard and replicates of each as soon as it is finished.
 
     Args:
-        plans: The plans of the entries' tracks.
-        entries: What to score.
+        plans: Plans of the entries' tracks.
+        entries: Entries to score.
         cache: Folder of replicates.
-        jobs: Processes; the numbers do not depend on it.
+        jobs: Number of processes; results do not depend on it.
         progress: Called with (done, total).
         finished: Called with each scorecard once it is stored.
 
@@ -161,35 +161,35 @@ def score_all(
         BenchError: Entries that cannot be scored; the others are scored and stored.
     """
     problems: list[Problem] = []
-    for done, (entry, found) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
+    for count, (entry, result) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
         try:
-            if isinstance(found, BenchError):
-                raise found
-            _keep(entry, found, cache)
+            if isinstance(result, BenchError):
+                raise result
+            _store_result(entry, result, cache)
             if finished:
-                finished(found.card)
+                finished(result.card)
         except BenchError as error:
             problems += error.problems
         if progress:
-            progress(done, len(entries))
+            progress(count, len(entries))
     if problems:
         raise BenchError(problems)
 
 
-def _keep(entry: Submission, found: Finished, cache: Path) -> None:
-    """Store what was computed of an entry, if its predictions are still the same."""
-    write_atomic(cache / f"{found.key}.npy", found.replicates)
-    with unchanged(entry, found.predictions_sha256, found.val_predictions_sha256):
-        record_attempt(entry, found.predictions_sha256)
-        write_atomic(entry.scorecard, found.scorecard)
+def _store_result(entry: Submission, result: Finished, cache: Path) -> None:
+    """Store the result of an entry if its predictions have not changed."""
+    write_atomic(cache / f"{result.key}.npy", result.replicates)
+    with unchanged(entry, result.predictions_sha256, result.val_predictions_sha256):
+        record_attempt(entry, result.predictions_sha256)
+        write_atomic(entry.scorecard, result.scorecard)
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:
-    """Score entries in order, in `jobs` processes where that pays; write nothing."""
+    """Score entries in order, with `jobs` processes if there are enough entries; write nothing."""
     from joblib import Parallel, delayed
 
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
-    # A batch carries the plans once, and what labels and draws alone fix is worked out once in it.
+    # A batch carries the plans once and shares all work that depends on labels and draws alone.
     batch = min(MOST_IN_A_BATCH, -(-len(entries) // (4 * workers)))
     send_once(plans)
     pool = Parallel(n_jobs=workers, return_as="generator", batch_size=max(batch, 1))
@@ -204,21 +204,21 @@ def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
 
 
 def replicates_key(plan: Plan, predictions_sha256: str) -> str:
-    """Name of what an entry's replicates depend on, and on nothing else."""
+    """Compute the cache key from everything that an entry's replicates depend on."""
     parts = (predictions_sha256, plan.stamp.fingerprint, plan.labels_sha256, plan.seed, plan.replicates)
     return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class EntryReplicates:
-    """The ranked AUROC of each target on the labels at hand: the value and its (B,) replicates."""
+    """Ranked AUROC of each target: value and replicates (B,)."""
 
     values: dict[str, float]
     replicates: dict[str, Floats]
 
 
 def _replicates_file(plan: Plan, values: dict[str, float | None], replicates: dict[str, Floats]) -> bytes:
-    """(targets of the spec, 1 + B) float64 in numpy's own format: value, replicates; NaN where undefined."""
+    """Encode value and replicates (targets of the spec, 1 + B) as a .npy file; NaN if undefined."""
     rows = [
         np.concatenate([[np.nan if value is None else value], replicates.get(name, missing)])
         for name, value, missing in (
@@ -230,24 +230,24 @@ def _replicates_file(plan: Plan, values: dict[str, float | None], replicates: di
     return sink.getvalue()
 
 
-def _area(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None, Floats]:
-    """The AUROC that is ranked, with its (B,) replicates."""
+def _ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None, Floats]:
+    """Compute the AUROC used for ranking, with its replicates (B,)."""
     if plan.track == "cv5":
-        found = fold_average(target, scores)
-        return found.estimate.value, found.replicates
+        average = fold_average(target, scores)
+        return average.estimate.value, average.replicates
     return auroc(target.labels, scores), target.bootstrap.replicates(target.labels, scores)
 
 
 def entry_replicates(
     plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
 ) -> EntryReplicates:
-    """The AUROC of each target with its replicates, from the cache or worked out again.
+    """Return the AUROC of each target with its replicates, from the cache or recomputed.
 
     Args:
-        plans: The plans of the entries' tracks.
+        plans: Plans of the entries' tracks.
         submission: The entry.
         cache: Folder of replicates.
-        predictions_sha256: Of its stored predictions.
+        predictions_sha256: SHA-256 of its stored predictions.
     """
     plan = plans.of(submission)
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
@@ -257,8 +257,8 @@ def entry_replicates(
         table = None
     if table is None or table.shape != (len(plan.targets), 1 + plan.replicates):
         predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
-        held = [t for t in plan.targets if t.target.name in predicted]
-        areas = {t.target.name: _area(plan, t, predicted[t.target.name][t.rows]) for t in held}
+        targets = [t for t in plan.targets if t.target.name in predicted]
+        areas = {t.target.name: _ranked_auroc(plan, t, predicted[t.target.name][t.rows]) for t in targets}
         data = _replicates_file(
             plan,
             {name: value for name, (value, _) in areas.items()},
