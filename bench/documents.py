@@ -209,7 +209,7 @@ def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     try:
         data = _tuples(read_table(text, code, where))
     except RecursionError as error:
-        raise BenchError(Problem(code, "It is nested too deeply.", where=where)) from error
+        raise BenchError(Problem(code, "The document is nested too deeply.", where=where)) from error
     return parse(model, data, code, where, strict=True)
 
 
@@ -263,7 +263,7 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
     """
     try:
         if path.exists() and not path.is_file():
-            raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
+            raise BenchError(Problem(code, "Not a regular file.", where=str(path)))
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, limit) + 1)  # bounded, in case the file grows
@@ -274,10 +274,10 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
         message = f"Cannot be read: {error.strerror or error}."
         raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
     if len(data) > limit:
-        raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
+        raise BenchError(Problem(code, f"The file is larger than {limit / 2**20:g} MiB.", where=str(path)))
     if len(data) > size:
         remedy = "Run the command again when the file is whole."
-        raise BenchError(Problem(code, "It grew while it was read.", str(path), remedy))
+        raise BenchError(Problem(code, "The file grew while it was read.", str(path), remedy))
     return data
 
 

@@ -46,7 +46,10 @@ def test_an_image_beside_it_is_never_named(ending: str, tmp_path: Path) -> None:
 
 def test_a_packed_table_beside_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv.gz").touch()
-    assert missing_file_hint(tmp_path / "prediction.csv")[1] == "Check the path. Did you mean 'predictions.csv.gz'?"
+    assert (
+        missing_file_hint(tmp_path / "prediction.csv")[1]
+        == "Check the path. Did you mean 'predictions.csv.gz'?"
+    )
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
