@@ -1,7 +1,7 @@
-"""What a baseline is handed and what it hands back.
+"""Interface of a baseline: its training task and its result.
 
-A baseline sees no `Cohort`: it is handed views that hold copies of what it may know. The view of the test
-images has no labels, and its table has only the columns that the cohort's spec declares as model inputs.
+A baseline receives views with copies of the data instead of the `Cohort`. The view of the test images has no
+labels, and its table has only the columns that the cohort's spec declares as model inputs.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class PixelSource(Protocol):
-    """Reads images by their position in the view that it belongs to."""
+    """Reader of images by their position in a view."""
 
     def read(self, rows: npt.NDArray[np.intp], height: int, width: int) -> Pixels:
-        """(len(rows), height, width) grey values of the images at `rows`."""
+        """Return grey values (len(rows), height, width) of the images at `rows`."""
 
     def __len__(self) -> int: ...
 
     def decoded(self, height: int, width: int) -> DecodedImages | None:
-        """The images of the view without decoding, where they were decoded to this size before."""
+        """Return the images of the view from a cache of this size; None without one."""
 
 
 class DecodedImages(Protocol):
-    """Decoded images that are read as they are asked for."""
+    """Decoded images, read on access."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: npt.NDArray[np.intp]) -> Pixels:
-        """(len(rows), height, width) a copy of the images at `rows`."""
+        """Return a copy (len(rows), height, width) of the images at `rows`."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class UnlabelledImages:
     Attributes:
         images: (n,) image ids.
         patients: (n,) patient ids.
-        inputs: (n rows) the spec's model inputs, all text, columns by input name.
-        source: Reads the pixels; None for a baseline that declared no need of them.
+        inputs: Model inputs of the spec, n rows of text, columns by input name.
+        source: Reader of the pixels; None without ``needs_images``.
     """
 
     images: Strings
@@ -68,14 +68,14 @@ class UnlabelledImages:
         return len(self.images)
 
     def pixels(self, height: int, width: int, batch: int = 256) -> Iterator[Pixels]:
-        """Batches (≤ batch, height, width) of 8-bit grey values, in the order of the view.
+        """Yield batches (≤ batch, height, width) of 8-bit grey values, in the order of the view.
 
         Raises:
             BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
             LookupError: The baseline did not declare ``needs_images``.
         """
         if self.source is None:
-            raise LookupError("pixels asked for by a baseline without needs_images")
+            raise LookupError("a baseline without needs_images cannot read pixels")
         for start in range(0, len(self), batch):
             yield self.source.read(np.arange(start, min(start + batch, len(self))), height, width)
 
@@ -85,7 +85,7 @@ class LabelledImages(UnlabelledImages):
     """Images with labels.
 
     Attributes:
-        labels: Target → (n,) float64 label or measurement; NaN where excluded.
+        labels: Target → (n,) float64 label or measurement; NaN if excluded.
     """
 
     labels: dict[str, Floats] = field(default_factory=dict)
@@ -93,12 +93,12 @@ class LabelledImages(UnlabelledImages):
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user may choose of a run, beside its seed.
+    """User options of a run, besides its seed.
 
     Attributes:
-        recipe: A recipe's file in place of the baseline's own.
-        settings: Keys of the recipe and their values in place of those that it has.
-        encoder: An encoder's description, for a baseline that needs one.
+        recipe: Recipe file that replaces the baseline's own.
+        settings: Keys and values that override the recipe.
+        encoder: Description of an encoder, for a baseline that needs one.
     """
 
     recipe: Path | None = None
@@ -108,23 +108,23 @@ class Choices:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One training: what to learn from, what to predict, and where to work.
+    """Data, options and working folder of one training.
 
     Attributes:
         cohort: Id of the cohort.
         targets: Binary targets, in the order of the spec; a baseline predicts each.
         measurements: Continuous targets; a baseline may predict them too.
         headline: The binary target that the board ranks by.
-        rules: How binary targets follow from measurements, as the spec says; columns are measurement names.
+        rules: Label rules that derive binary targets from measurements; columns are measurement names.
         train: Images to fit on.
-        val: Images of other patients, for choices such as when to stop.
-        test: Images of yet other patients, to be predicted.
-        seed: The only source of randomness.
-        quick: Whether a weaker model in less time is wanted.
-        folder: The run's own folder, which exists.
-        fold: The fold that is predicted; None for the holdout's test images.
-        choices: What the user chose beside.
-        progress: To be told how far the training is.
+        val: Images of other patients, for choices such as early stopping.
+        test: Images of further patients, to predict.
+        seed: Seed of all random numbers.
+        quick: Whether to train a weaker model in less time.
+        folder: Existing folder of the run.
+        fold: Fold to predict; None for the test images of the holdout track.
+        choices: User options.
+        progress: Progress callback.
     """
 
     cohort: str
@@ -145,12 +145,12 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class Result:
-    """What a baseline hands back.
+    """Result of a baseline.
 
     Attributes:
-        manifest: What it says about itself.
-        predictions: Target → (n,) for the test images, in the order of ``task.test``.
-        model: The same predictor as one ONNX file, where the baseline is a network.
+        manifest: Manifest of the submission.
+        predictions: Target → (n,) predictions for the test images, in the order of ``task.test``.
+        model: The same predictor as an ONNX file; None if there is none.
     """
 
     manifest: Manifest
@@ -160,23 +160,23 @@ class Result:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline, as its module declares it.
+    """Declaration of a baseline.
 
     Attributes:
         name: Its slug.
         summary: One line for `bench baseline list`.
-        run: Trains and predicts.
+        run: Function that trains and predicts.
         needs_images: Whether it reads pixels.
         needs_inputs: Inputs that the cohort's spec must declare.
-        needs_inputs_beside: It must declare some input other than these, where there are any here.
-        needs_packages: Importable packages beyond the harness's own.
-        needs_rule: Whether a label rule must lead from the cohort's measurements to its headline target.
-        needs_encoder: Whether it needs an encoder from its user.
-        has_recipe: Whether it is trained by a recipe, so that `Choices.recipe` and `settings` concern it.
-        side: Side in pixels of the square images that it reads, given whether the quick form is wanted and
-            what was chosen; such images may be decoded beforehand. None where it reads no such images.
-        check: Refuses what was chosen, before anything is read, where it cannot be run here.
-        quick: Whether it belongs to the few that `bench demo` runs.
+        needs_inputs_beside: If not empty, the spec must declare some input other than these.
+        needs_packages: Packages that must be importable, beyond those of the harness.
+        needs_rule: Whether label rules must derive the headline target from measurements.
+        needs_encoder: Whether the user must give an encoder.
+        has_recipe: Whether it is trained by a recipe, so that `Choices.recipe` and `settings` apply.
+        side: Function of (quick, choices) that returns the side in pixels of the square images it reads, so
+            that they can be decoded in advance; None if it reads none.
+        check: Function of (quick, choices) that raises `BenchError` if the options cannot be run here.
+        quick: Whether `bench demo` runs it.
     """
 
     name: str

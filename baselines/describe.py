@@ -1,4 +1,4 @@
-"""The manifest of a baseline: the same honest statements for all."""
+"""Manifest of a baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.submission.manifest import Manifest, ModelInputs
 
 TEAM = "CheXchoBench"
 RELEASED = datetime.date(2026, 11, 23)
-QUICK = " Quick form: made in seconds to show the harness, not the method."
+QUICK = " Quick form: trained in seconds to show the harness, not the method."
 
 
 def describe(
@@ -23,17 +23,17 @@ def describe(
     pretrained_weights: str = "none",
     external_data: str = "none",
 ) -> Manifest:
-    """A baseline's manifest.
+    """Build a baseline's manifest.
 
     Args:
-        task: What it was trained for.
-        name: As the board shows it.
-        description: How it works and what it cannot do.
-        inputs: What it reads of an image's record.
-        parameters: Fitted numbers of one model.
-        model: The ONNX file's interface, where there is one.
-        pretrained_weights: What it started from.
-        external_data: What it has seen beyond the cohort.
+        task: The training task.
+        name: Name shown on the board.
+        description: Method and limitations.
+        inputs: Model inputs it uses.
+        parameters: Number of fitted parameters of one model.
+        model: Interface of the ONNX file, if there is one.
+        pretrained_weights: Weights it started from.
+        external_data: Data used beyond the cohort.
     """
     return Manifest(
         name=name,

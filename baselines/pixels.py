@@ -1,4 +1,4 @@
-"""Reads the pixels of a view: from the cohort's image files, or from its cache of decoded images."""
+"""Pixel sources of a view: image files, or the cache of decoded images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import numpy.typing as npt
 
 from baselines.api import Pixels
 from bench.cohort.cohort import Cohort
-from bench.cohort.images import ImageFolders, read_grey
+from bench.cohort.images import ImageFolders, read_grey, unreadable_image
 from bench.cohort.split import Strings
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 MOST_THREADS = 8
 
 
 class FileSource:
-    """Decodes images of a view from files; keeps where they lie and their ids, not the cohort.
+    """Pixel source that decodes image files; it holds folders and ids, not the cohort.
 
     Raises:
         BenchError: The cohort has no image folder (``images-folder-missing``, exit 3).
@@ -47,22 +46,22 @@ class FileSource:
             try:
                 list(pool.map(fill, range(len(rows))))
             except (OSError, SyntaxError, ValueError) as error:
-                raise _unreadable("cannot be read") from error
+                raise unreadable_image("cannot be read", self._folders.root) from error
         return pixels
 
     def _path(self, image: str) -> Path:
         path = self._folders.path(image)
         if path is None:
-            raise _unreadable("is missing")
+            raise unreadable_image("is missing", self._folders.root)
         return path
 
     def decoded(self, height: int, width: int) -> None:  # noqa: ARG002
-        """Nothing is decoded beforehand."""
+        """Return None: files are not decoded in advance."""
         return
 
 
 class CachedSource:
-    """Reads images of a view from the cohort's cache, or from their files where another size is wanted."""
+    """Pixel source that reads the cache, or image files for another size."""
 
     def __init__(self, files: FileSource, cache: Pixels, rows: npt.NDArray[np.intp]) -> None:
         self._files = files
@@ -77,12 +76,12 @@ class CachedSource:
         return self._files.read(rows, height, width) if stored is None else stored[rows]
 
     def decoded(self, height: int, width: int) -> CachedImages | None:
-        """The view's part of the cache, where it has this size."""
+        """Return the view's part of the cache; None for another size."""
         return self._stored if self._stored.size == (height, width) else None
 
 
 class CachedImages:
-    """The images of a view in the cohort's cache."""
+    """Images of a view in the cohort's cache."""
 
     def __init__(self, cache: Pixels, rows: npt.NDArray[np.intp]) -> None:
         self._cache = cache
@@ -99,8 +98,3 @@ class CachedImages:
     def __getitem__(self, rows: npt.NDArray[np.intp]) -> Pixels:
         """(len(rows), height, width) a copy of the images at `rows`."""
         return np.asarray(self._cache[self._rows[rows]])
-
-
-def _unreadable(what: str) -> BenchError:
-    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
-    return BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT)

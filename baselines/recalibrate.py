@@ -1,4 +1,4 @@
-"""Recalibration on val: other probabilities from the same ranking, fitted on images that are not judged."""
+"""Recalibration of probabilities on the val images."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ WORDS = {
     Recalibration.ISOTONIC: "Recalibrated: probabilities replaced by isotonic regression on val, one per "
     "target.",
 }
-NEAREST = 1e-12  # to 0 and 1 that a probability counts as
-HOTTEST = 50.0
+LEAST_PROBABILITY = 1e-12  # probabilities are clipped to this distance from 0 and 1
+GREATEST_TEMPERATURE = 50.0
 
 
 def recalibrated(method: Recalibration, val: Floats, labels: Floats, test: Floats) -> Floats:
-    """(n,) new probabilities of the test images; the old ones where val has not both classes.
+    """Recalibrate the probabilities of the test images (n,); unchanged if val lacks a class.
 
     Args:
-        method: How.
+        method: Recalibration method.
         val: (m,) probabilities of the val images.
-        labels: (m,) their labels 0 or 1, NaN where excluded.
+        labels: (m,) labels of the val images, 0 or 1, NaN if excluded.
         test: (n,) probabilities of the test images.
     """
-    known = ~np.isnan(labels)
-    if len(np.unique(labels[known])) < 2:
+    labelled = ~np.isnan(labels)
+    if len(np.unique(labels[labelled])) < 2:
         return test
     fit = {Recalibration.TEMPERATURE: _by_temperature, Recalibration.ISOTONIC: _by_isotonic}[method]
-    return fit(val[known], labels[known])(test)
+    return fit(val[labelled], labels[labelled])(test)
 
 
 def temperature(p: Floats, labels: Floats) -> float:
-    """The temperature between 1/50 and 50 whose logits have the greatest likelihood (Guo et al., ICML 2017).
+    """Fit the maximum-likelihood temperature between 1/50 and 50 (Guo et al., ICML 2017).
 
     Args:
         p: (m,) probabilities.
@@ -53,7 +53,7 @@ def temperature(p: Floats, labels: Floats) -> float:
     def loss(log_t: float) -> float:
         return float(np.logaddexp(0.0, -sign * logits * np.exp(-log_t)).mean())
 
-    bound = np.log(HOTTEST)
+    bound = np.log(GREATEST_TEMPERATURE)
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
@@ -65,7 +65,7 @@ def _by_temperature(p: Floats, labels: Floats) -> Callable[[Floats], Floats]:
 
 
 def _by_isotonic(p: Floats, labels: Floats) -> Callable[[Floats], Floats]:
-    """Its steps stay off 0 and 1, which no finite number of val images can show."""
+    """Fit isotonic regression, bounded away from 0 and 1, which a finite sample cannot support."""
     from sklearn.isotonic import IsotonicRegression
 
     least = 1 / (len(p) + 2)
@@ -74,5 +74,5 @@ def _by_isotonic(p: Floats, labels: Floats) -> Callable[[Floats], Floats]:
 
 
 def _logit(p: Floats) -> Floats:
-    p = np.clip(p, NEAREST, 1 - NEAREST)
+    p = np.clip(p, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return np.log(p) - np.log1p(-p)

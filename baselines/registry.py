@@ -21,19 +21,19 @@ GROUP = "bench.baselines"
 
 @cache
 def built_in() -> dict[str, Baseline]:
-    """The baselines of this package by name, in alphabetical order.
+    """Return the baselines of this package by name, in alphabetical order.
 
     Methods import heavy libraries only when they run.
     """
     package = importlib.import_module("baselines.methods")
     names = [module.name for module in pkgutil.iter_modules(package.__path__, "baselines.methods.")]
-    found: list[Baseline] = [importlib.import_module(name).BASELINE for name in names]
-    return {baseline.name: baseline for baseline in sorted(found, key=lambda b: b.name)}
+    declared: list[Baseline] = [importlib.import_module(name).BASELINE for name in names]
+    return {baseline.name: baseline for baseline in sorted(declared, key=lambda b: b.name)}
 
 
 @cache
 def baselines() -> dict[str, Baseline]:
-    """Every baseline by name: those of this package in alphabetical order, then those of plug-ins.
+    """Return every baseline by name: those of this package in alphabetical order, then those of plug-ins.
 
     Raises:
         BenchError: A plug-in cannot be used (``plugin-broken``), naming its package.
@@ -42,7 +42,7 @@ def baselines() -> dict[str, Baseline]:
 
 
 def _fault(plugin: object) -> str:
-    """Why a plug-in's object is no baseline."""
+    """Explain why a plug-in's object is not a valid baseline; empty if it is."""
     if not isinstance(plugin, Baseline):
         return f"is a {type(plugin).__name__}, not a baselines.api.Baseline"
     if not re.fullmatch(SLUG_PATTERN, plugin.name):
@@ -51,16 +51,18 @@ def _fault(plugin: object) -> str:
 
 
 def find_baseline(name: str) -> Baseline:
-    """The baseline `name`.
+    """Return the baseline `name`.
 
     Raises:
-        BenchError: There is none (``baseline-unknown``), naming those there are; or a plug-in that might hold
-            it cannot be used (``plugin-broken``).
+        BenchError: Unknown name (``baseline-unknown``), or a plug-in that might declare it is broken
+            (``plugin-broken``).
     """
     if name in built_in():
         return built_in()[name]
-    known = baselines()
-    if name not in known:
-        message = f"There is no baseline {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
+    available = baselines()
+    if name not in available:
+        message = (
+            f"There is no baseline {name!r}; there are {', '.join(available)}.{did_you_mean(name, available)}"
+        )
         raise BenchError(Problem("baseline-unknown", message))
-    return known[name]
+    return available[name]

@@ -1,4 +1,4 @@
-"""Makes the views of a cohort that a baseline is handed: copies, so that nothing else can be reached."""
+"""Views of a cohort for a baseline: copies, so that nothing else of the cohort can be reached."""
 
 from __future__ import annotations
 
@@ -44,40 +44,40 @@ def make_task(
     choices: Choices | None = None,
     progress: StageProgress = silent,
 ) -> TrainingTask:
-    """The training task of a baseline on a cohort.
+    """Build the training task of a baseline on a cohort.
 
     Args:
-        cohort: Where the images come from.
-        baseline: Decides whether pixels are within reach.
+        cohort: The cohort.
+        baseline: The baseline; without ``needs_images`` its views have no pixels.
         seed: Seed of the run.
-        quick: Whether the quick form is wanted.
-        folder: The run's folder, which exists.
-        fold: Cross-validation fold that is predicted; None for the holdout's test images.
-        cache: The cohort's decoded images, as `open_cache` gives them.
-        copies: Groups of rows whose images have the same pixels. Of a group with a predicted row no other
-            is trained or chosen on, of one with a val row no other is trained on.
-        predict_val: Whether the images to predict are followed by all of val, without their labels.
-        choices: What the user chose.
-        progress: Told how far the training is.
+        quick: Whether to train the quick form.
+        folder: Existing folder of the run.
+        fold: Cross-validation fold to predict; None for the test images of the holdout track.
+        cache: The cohort's decoded images, as `cached_images` gives them.
+        copies: Groups of rows whose images have the same pixels. A group with a predicted row is left out of
+            train and val, a group with a val row is left out of train.
+        predict_val: Whether to append all val images, without labels, to the images to predict.
+        choices: User options.
+        progress: Progress callback.
 
     Raises:
         BenchError: No training images (``baseline-no-training``), a label among the inputs
             (``baseline-label-input``), or no images (``images-folder-missing``, exit 3).
     """
     _refuse_label_inputs(cohort.spec)
-    whole = _rows(cohort, fold)
-    train, val, test = without_copies(*whole, copies)
+    all_rows = _rows(cohort, fold)
+    train, val, test = without_duplicates(*all_rows, copies)
     _require_rows(cohort, train, test)
-    look = _Look(baseline.needs_images, cache)
+    pixel_access = _PixelAccess(baseline.needs_images, cache)
     return TrainingTask(
         cohort=cohort.spec.id,
         targets=tuple(t.name for t in cohort.spec.binary_targets),
         measurements=tuple(t.name for t in cohort.spec.continuous_targets),
         headline=cohort.spec.headline,
-        rules=usable_rules(cohort.spec),
-        train=_labelled(cohort, train, look),
-        val=_labelled(cohort, val, look),
-        test=_unlabelled(cohort, np.concatenate([test, whole[1]]) if predict_val else test, look),
+        rules=measurement_rules(cohort.spec),
+        train=_labelled(cohort, train, pixel_access),
+        val=_labelled(cohort, val, pixel_access),
+        test=_unlabelled(cohort, np.concatenate([test, all_rows[1]]) if predict_val else test, pixel_access),
         seed=seed,
         quick=quick,
         folder=folder,
@@ -87,14 +87,14 @@ def make_task(
     )
 
 
-def without_copies(
+def without_duplicates(
     train: Rows, val: Rows, test: Rows, copies: Sequence[tuple[int, ...]]
 ) -> tuple[Rows, Rows, Rows]:
-    """The rows without those of training and val that show again what is judged on.
+    """Remove duplicates of test images from train and val, and duplicates of val images from train.
 
     Args:
-        train: Rows to fit on.
-        val: Rows to choose on.
+        train: Training rows.
+        val: Validation rows.
         test: Rows to predict; all are kept.
         copies: Groups of rows with the same pixels.
     """
@@ -102,19 +102,19 @@ def without_copies(
         return train, val, test
     group = {row: k for k, rows in enumerate(copies) for row in rows}
 
-    def apart(rows: Rows, judged: Rows) -> Rows:
-        taken = {group[row] for row in judged.tolist() if row in group}
-        kept = [row for row in rows.tolist() if group.get(row) not in taken]
-        return np.array(kept, np.intp)
+    def apart(rows: Rows, evaluated: Rows) -> Rows:
+        taken = {group[row] for row in evaluated.tolist() if row in group}
+        remaining = [row for row in rows.tolist() if group.get(row) not in taken]
+        return np.array(remaining, np.intp)
 
     val = apart(val, test)
     return apart(train, np.concatenate([val, test])), val, test
 
 
 def _rows(cohort: Cohort, fold: int | None) -> tuple[Rows, Rows, Rows]:
-    """Training, validation and predicted rows; no patient is in two of them.
+    """Return training, validation and predicted rows; no patient is in two of them.
 
-    A fold is validated on the next one. Where a split has no val, a share of the training patients is val.
+    A fold is validated on the next fold. In a split without val, a share of the training patients is val.
     """
     if fold is not None:
         folds, following = cohort.split.folds, (fold + 1) % FOLDS
@@ -123,8 +123,8 @@ def _rows(cohort: Cohort, fold: int | None) -> tuple[Rows, Rows, Rows]:
     else:
         train, val, test = cohort.rows("train"), cohort.rows("val"), cohort.rows("test")
     if len(train) and not len(val):
-        drawn = patient_uniform(f"{cohort.spec.id}-val", cohort.patients[train]) < VAL_SHARE
-        train, val = train[~drawn], train[drawn]
+        is_val = patient_uniform(f"{cohort.spec.id}-val", cohort.patients[train]) < VAL_SHARE
+        train, val = train[~is_val], train[is_val]
     return train, val, test
 
 
@@ -143,8 +143,8 @@ def _refuse_label_inputs(spec: CohortSpec) -> None:
         )
 
 
-def usable_rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
-    """The spec's label rules in terms of its measurements; a rule that needs anything else is left out."""
+def measurement_rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
+    """Return the label rules that use measurements only, with columns replaced by target names."""
     names = {target.source: target.name for target in spec.continuous_targets}
     rules: dict[str, LabelRule] = {}
     for rule in spec.label_rules:
@@ -155,8 +155,8 @@ def usable_rules(spec: CohortSpec) -> tuple[LabelRule, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """Whether and from where pixels are read."""
+class _PixelAccess:
+    """Source of pixels: none, image files or the cache."""
 
     pixels: bool
     cache: Pixels | None
@@ -168,21 +168,21 @@ class _Look:
         return files if self.cache is None else CachedSource(files, self.cache, rows)
 
 
-def _unlabelled(cohort: Cohort, rows: Rows, look: _Look) -> UnlabelledImages:
-    images, patients, inputs, source = _shared(cohort, rows, look)
+def _unlabelled(cohort: Cohort, rows: Rows, pixel_access: _PixelAccess) -> UnlabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, pixel_access)
     return UnlabelledImages(images, patients, inputs, source)
 
 
-def _labelled(cohort: Cohort, rows: Rows, look: _Look) -> LabelledImages:
-    images, patients, inputs, source = _shared(cohort, rows, look)
+def _labelled(cohort: Cohort, rows: Rows, pixel_access: _PixelAccess) -> LabelledImages:
+    images, patients, inputs, source = _shared(cohort, rows, pixel_access)
     labels = {target: values[rows] for target, values in cohort.targets.items()}
     return LabelledImages(images, patients, inputs, source, labels)
 
 
 def _shared(
-    cohort: Cohort, rows: Rows, look: _Look
+    cohort: Cohort, rows: Rows, pixel_access: _PixelAccess
 ) -> tuple[Strings, Strings, pd.DataFrame, PixelSource | None]:
     columns = cohort.spec.columns.inputs.items()
     inputs = {name: cohort.table[column].to_numpy(dtype=object)[rows] for name, column in columns}
     table = pd.DataFrame(inputs, index=pd.RangeIndex(len(rows)), dtype=object)
-    return cohort.images[rows], cohort.patients[rows], table, look.source(cohort, rows)
+    return cohort.images[rows], cohort.patients[rows], table, pixel_access.source(cohort, rows)

@@ -1,10 +1,10 @@
-"""Documents on disk and their models: TOML that people write, JSON that the harness writes.
+"""Models of documents on disk: TOML that people write, JSON that the harness writes.
 
-What the harness writes names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version
-changes where a field is removed or changes its meaning; readers refuse any other than their own. The minor
-version changes where an optional field is added, and readers take every one: a field that an older file lacks
-has its default, and a field of a newer file that the reader does not know is ignored. An unknown field in a
-file of the reader's own version, or of an older one, is an error.
+A JSON document names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version changes if
+a field is removed or changes its meaning; readers refuse other major versions. The minor version changes when
+an optional field is added; readers accept every minor version: a missing field takes its default, and an
+unknown field of a newer file is ignored. An unknown field in a file of the same or an older version is
+an error.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import BenchError, Problem, did_you_mean, not_there
+from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 
 
 class Document(BaseModel):
-    """Base of everything that is read from or written to disk: unknown keys are refused, NaN too."""
+    """Base class of documents on disk; unknown keys and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def plain(self) -> dict[str, Any]:
-        """The document as plain data, keys as they stand on disk."""
+        """Return the document as plain data with the keys of the file."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def schema_field(name: str, major: int, minor: int = 0) -> Any:
-    """The field `schema_` of a document that the harness writes: ``<name>/<major>[.<minor>]``.
+    """Declare the field `schema_` of a document that the harness writes: ``<name>/<major>[.<minor>]``.
 
     Raise `minor` when an optional field is added, `major` when one is removed or changes its meaning.
     """
@@ -43,12 +43,12 @@ def schema_field(name: str, major: int, minor: int = 0) -> Any:
 
 
 def minor_version(schema: str) -> int:
-    """The minor version of a schema such as ``scorecard/1.2``: 2, and 0 for ``scorecard/1``."""
+    """Return the minor version of a schema: 2 for ``scorecard/1.2``, 0 for ``scorecard/1``."""
     return int(schema.partition(".")[2] or 0)
 
 
 def _unknown_fields(model: type[BaseModel], data: Any) -> Literal["ignore"] | None:
-    """What happens to unknown fields: ignored in a document of a newer minor version, else as declared."""
+    """Return "ignore" for a document of a newer minor version; otherwise the model's own setting applies."""
     field = model.model_fields.get("schema_")
     stated = data.get("schema") if isinstance(data, dict) else None
     pattern = next((m.pattern for m in field.metadata if hasattr(m, "pattern")), None) if field else None
@@ -64,10 +64,10 @@ D = TypeVar("D", bound=Document)
 
 
 def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = False) -> D:
-    """`data` as a `model`; with `strict` no value is converted, such as the text "7" to a number.
+    """Validate plain data; with `strict` no value is converted, such as the text "7" to a number.
 
     Raises:
-        BenchError: One problem of code `code` for each fault.
+        BenchError: One problem with code `code` for each fault.
     """
     try:
         return model.model_validate(data, strict=strict, extra=_unknown_fields(model, data))
@@ -76,17 +76,17 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
         faults += _contradictions(model, data, faults, strict=strict)
         raise BenchError(
             [
-                Problem(code, f"{_key(data, fault)}: {_said(model, data, fault)}", where=where)
+                Problem(code, f"{_key(data, fault)}: {_explain_fault(model, data, fault)}", where=where)
                 for fault in faults
             ]
         ) from error
 
 
 def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
-    """Faults between keys of one table, which pydantic looks for only where each key alone is right.
+    """Return faults between keys of one table, which pydantic reports only if each key alone is valid.
 
-    They are looked for in the document without its unknown keys. A faulty key is never taken away: that
-    would make contradictions that are not there.
+    The document is validated again without its unknown keys. Invalid keys stay: removing them could cause
+    further contradictions.
     """
     pruned = copy.deepcopy(data)
     for fault in faults:
@@ -97,19 +97,19 @@ def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: boo
     try:
         model.model_validate(pruned, strict=strict)
     except ValidationError as error:
-        known = {(fault["loc"], fault["msg"]) for fault in faults}
-        found = error.errors(include_url=False, include_input=False)
-        return [f for f in found if f["type"] == "value_error" and (f["loc"], f["msg"]) not in known]
+        reported = {(fault["loc"], fault["msg"]) for fault in faults}
+        candidates = error.errors(include_url=False, include_input=False)
+        return [f for f in candidates if f["type"] == "value_error" and (f["loc"], f["msg"]) not in reported]
     return []
 
 
-def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
-    """What is wrong, as a sentence; a key that a table does not have gets the nearest that it has."""
+def _explain_fault(model: type[BaseModel], data: Any, fault: Any) -> str:
+    """Describe a validation fault in one sentence; suggest the nearest key for an unknown one."""
     kind, place, context = fault["type"], fault["loc"], fault.get("ctx", {})
     *table, key = place or ("",)
     known = _keys(model, table)
-    of_place = kind == "extra_forbidden" or kind.endswith("_type")
-    if of_place and table and key not in known and key in _keys(model, []) and key not in data:
+    misplaced = kind == "extra_forbidden" or kind.endswith("_type")
+    if misplaced and table and key not in known and key in _keys(model, []) and key not in data:
         return "This key belongs to no table: write it above the first line in brackets."
     if kind == "extra_forbidden":
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
@@ -129,21 +129,21 @@ def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
         near = did_you_mean(value, choices) if isinstance(value, str) else ""
         shown = f", not {value[:60]!r}" if isinstance(value, str) else ""
         return f"This should be {context['expected']}{shown}.{near}"
-    said = _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind)
-    if said:
-        return said.format_map({"s": "s", **context, "items": _items(context)})
+    explanation = _EXPLANATIONS.get(kind.split("_")[0] if kind.startswith("date_") else kind)
+    if explanation:
+        return explanation.format_map({"s": "s", **context, "items": _items(context)})
     return f"{fault['msg'].removeprefix('Value error, ')}."
 
 
 def _items(context: dict[str, Any]) -> str:
-    """How many items a list or table may have, as words."""
+    """Describe how many items a list or table may have."""
     least, most = context.get("min_length"), context.get("max_length")
     count = least if most is None else most
     return f"at {'least' if most is None else 'most'} {count} item{'' if count == 1 else 's'}"
 
 
 def _value(data: Any, place: tuple[str | int, ...]) -> Any:
-    """What stands at a place of plain data; kinds of tables in the place are passed over."""
+    """Return the value at a location in plain data; union tags in the location are skipped."""
     for part in place:
         if isinstance(data, dict):
             data = data.get(part, data)
@@ -152,7 +152,7 @@ def _value(data: Any, place: tuple[str | int, ...]) -> Any:
     return data
 
 
-_SAID = {
+_EXPLANATIONS = {
     "missing": "This key is missing.",
     "string_type": "This should be text, in double quotes.",
     "tuple_type": "This should be a list, in square brackets.",
@@ -174,60 +174,68 @@ _SAID = {
     "finite_number": "This should be a finite number.",
     "none_required": "This key should be left out.",
 }
-"""What pydantic says of a kind of fault, in the words of who writes the file."""
+"""Pydantic's type of fault → explanation for the author of the file."""
 
 
 def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
-    """Keys of the table at a place in a document; of all that it may be where there are several kinds."""
-    tables = {model}
+    """Return the keys of the table at a location in a document; of every alternative in a union."""
+    table_models = {model}
     for part in table:
         inner = [
             _tables(field.annotation)
-            for one in tables
-            for name, field in one.model_fields.items()
+            for table_model in table_models
+            for name, field in table_model.model_fields.items()
             if part in (name, field.alias)
         ]
-        tables = set().union(*inner) if inner else tables  # a place in a list, or a kind, leads no deeper
-    return sorted(field.alias or name for one in tables for name, field in one.model_fields.items())
+        table_models = (
+            set().union(*inner) if inner else table_models
+        )  # an index or a union tag does not descend
+    return sorted(
+        field.alias or name
+        for table_model in table_models
+        for name, field in table_model.model_fields.items()
+    )
 
 
 def _tables(annotation: Any) -> set[type[BaseModel]]:
-    """The documents that a field's annotation names."""
+    """Return the documents that a field's annotation names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return set().union(*map(_tables, get_args(annotation)))
 
 
 def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
-    """A TOML text as a `model`; raises as `parse` does."""
+    """Parse and validate a TOML text; errors as `parse`."""
     try:
         data = _tuples(read_table(text, code, where))
     except RecursionError as error:
-        raise BenchError(Problem(code, "It is nested too deeply.", where=where)) from error
+        raise BenchError(Problem(code, "The document is nested too deeply.", where=where)) from error
     return parse(model, data, code, where, strict=True)
 
 
 def _tuples(data: Any) -> Any:
-    """`data` with its lists as tuples, as the models hold them."""
+    """Convert lists to tuples, as the models hold them."""
     if isinstance(data, dict):
         return {key: _tuples(value) for key, value in data.items()}
     return tuple(map(_tuples, data)) if isinstance(data, list) else data
 
 
 def read_toml(model: type[D], path: Path, code: str, limit: int = MAX_TOML_BYTES) -> D:
-    """A TOML file of at most `limit` bytes as a `model`; raises as `parse` does."""
+    """Read and validate a TOML file of at most `limit` bytes; errors as `parse`."""
     return parse_toml(model, read_text(path, code, limit), code, str(path))
 
 
 def read_json(model: type[D], path: Path, code: str) -> D:
-    """A JSON file as a `model`; raises as `parse` does."""
+    """Read and validate a JSON file; errors as `parse`."""
     return parse_json(model, read_bytes(path, code), code, str(path))
 
 
 def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
-    """JSON as a `model`; raises as `parse` does."""
+    """Parse and validate JSON; errors as `parse`."""
     try:
-        return model.model_validate_json(data)  # one pass; what it refuses is read again to name every fault
+        return model.model_validate_json(
+            data
+        )  # fast path; invalid data is parsed again to report every fault
     except ValidationError:
         pass
     text = _text(data, code, where)
@@ -239,38 +247,37 @@ def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
 
 
 def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
-    """A UTF-8 text of at most `limit` bytes, without its byte order mark and carriage returns.
+    """Read UTF-8 text of at most `limit` bytes, without byte order mark and carriage returns.
 
     Raises:
-        BenchError: One problem of code `code`: it is missing, no regular file, too large or no such text.
+        BenchError: Missing, not a regular file, too large or not UTF-8; one problem with code `code`.
     """
     return _text(read_bytes(path, code, limit), code, str(path))
 
 
 def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
-    """A regular file of at most `limit` bytes.
+    """Read a regular file of at most `limit` bytes.
 
     Raises:
-        BenchError: It is missing, cannot be read, grows meanwhile, or is another thing or larger; a problem
-            of code `code`.
+        BenchError: Missing, unreadable, not a regular file, too large or growing; a problem with code `code`.
     """
     try:
         if path.exists() and not path.is_file():
-            raise BenchError(Problem(code, "It is no regular file.", where=str(path)))
+            raise BenchError(Problem(code, "Not a regular file.", where=str(path)))
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, limit) + 1)  # no more, should it grow meanwhile
+            data = file.read(min(size, limit) + 1)  # bounded, in case the file grows
     except FileNotFoundError as error:
-        message, remedy = not_there(path)
+        message, remedy = missing_file_hint(path)
         raise BenchError(Problem(code, message, str(path), remedy)) from error
     except OSError as error:
         message = f"Cannot be read: {error.strerror or error}."
         raise BenchError(Problem(code, message, str(path), "Check the path and its permissions.")) from error
     if len(data) > limit:
-        raise BenchError(Problem(code, f"It is larger than {limit / 2**20:g} MiB.", where=str(path)))
+        raise BenchError(Problem(code, f"The file is larger than {limit / 2**20:g} MiB.", where=str(path)))
     if len(data) > size:
         remedy = "Run the command again when the file is whole."
-        raise BenchError(Problem(code, "It grew while it was read.", str(path), remedy))
+        raise BenchError(Problem(code, "The file grew while it was read.", str(path), remedy))
     return data
 
 
@@ -321,10 +328,10 @@ _CAUSES = {
 
 
 def read_table(text: str, code: str, where: str) -> dict[str, Any]:
-    """A TOML text as plain data.
+    """Parse a TOML text into plain data.
 
     Raises:
-        BenchError: A problem of code `code`, with the place of the fault after `where`.
+        BenchError: A problem with code `code`; line and column are appended to `where`.
     """
     try:
         return tomllib.loads(text)
@@ -348,16 +355,16 @@ def _reason(error: Exception, text: str) -> str:
 _DATE = re.compile(r"=\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}\.?\s+[^\W\d]+\s+\d{4})\b")
 
 
-def _line(said: str, text: str) -> str:
-    """The line that an error names; empty where it names none."""
-    found = _PLACE.search(said)
-    return text.splitlines()[int(found[1]) - 1] if found and found[1] else ""
+def _line(message: str, text: str) -> str:
+    """Return the line that an error message refers to; empty if it names none."""
+    location = _PLACE.search(message)
+    return text.splitlines()[int(location[1]) - 1] if location and location[1] else ""
 
 
-def _place(said: str, text: str) -> str:
-    found = _PLACE.search(said)
-    if not found:
+def _place(message: str, text: str) -> str:
+    location = _PLACE.search(message)
+    if not location:
         return ""
-    if found[1]:
-        return f", line {found[1]}, column {found[2]}"
+    if location[1]:
+        return f", line {location[1]}, column {location[2]}"
     return f", at its end (line {len(text.splitlines()) or 1})"

@@ -1,4 +1,7 @@
-"""Provenance: what a figure was computed with. No host, user or folder is named; nothing here raises."""
+"""Software and hardware of this machine for the record, without host, user or folder; and worker processes.
+
+The functions that describe the machine never raise.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Fact]:
-    """Versions, processor, memory, load and GPUs of this machine, as plain data.
+    """Describe versions, processor, memory, load and GPUs of this machine as plain data.
 
     Keys: ``harness``, ``commit``, ``python``, ``system``, ``cpu``, ``physical_cores``, ``logical_cores``,
     ``usable_cores``, ``memory_gb``, ``load_average``, ``gpus``, ``driver``, ``packages``.
@@ -54,7 +57,7 @@ def environment() -> dict[str, Fact]:
 
 
 def cpu_name() -> str:
-    """The processor's own name, such as ``AMD EPYC 7R13``."""
+    """Return the processor's model name, such as ``AMD EPYC 7R13``."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
@@ -63,7 +66,7 @@ def cpu_name() -> str:
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may run on."""
+    """Return the number of processor cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         with suppress(OSError):
             return len(os.sched_getaffinity(0))
@@ -71,26 +74,26 @@ def usable_cores() -> int:
 
 
 def load_average() -> float | None:
-    """Processes that ran or waited to run, mean over the last minute; None where it is not told."""
+    """Return the system's load average over the last minute; None if not available."""
     with suppress(OSError, AttributeError):
         return round(os.getloadavg()[0], 2)
     return None
 
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Versions of those packages that are installed."""
-    found = {}
+    """Return the versions of the installed ones among `names`."""
+    versions = {}
     for name in names:
         with suppress(PackageNotFoundError, OSError, KeyError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def public_argv(argv: Sequence[str] | None = None) -> tuple[str, ...]:
-    """A command line as it may be published: of an absolute path only its last part is kept.
+    """Return a command line fit for publication: absolute paths are cut to their last part.
 
     Args:
-        argv: The words; by default those of this process.
+        argv: The arguments; by default those of this process.
     """
     words = list(sys.argv if argv is None else argv)
     return tuple(_public_word(word, first=index == 0) for index, word in enumerate(words))
@@ -110,31 +113,31 @@ def _cores_and_memory() -> tuple[int | None, float | None]:
         import psutil
 
         return psutil.cpu_count(logical=False), round(psutil.virtual_memory().total / 1e9, 1)
-    except Exception:  # whatever the system does not tell is unknown, not an error
+    except Exception:  # unknown hardware is not an error
         return None, None
 
 
 def commit() -> str | None:
-    """Commit of the checkout that the harness runs from, with ``+`` where files are changed."""
+    """Return the commit of the checkout that the harness runs from, with ``+`` if files are changed."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-        return done.stdout.strip() or None
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return completed.stdout.strip() or None
     return None
 
 
 def _gpus() -> tuple[str | None, str | None]:
-    """Names of the NVIDIA GPUs and the driver's version; None where there is none."""
+    """Return the names of the NVIDIA GPUs and the driver's version; None without a GPU."""
     if find_spec("pynvml") is None:
         return None, None
     try:
         import pynvml
 
         pynvml.nvmlInit()
-    except Exception:  # no driver, no device, no permission: there is no GPU to speak of
+    except Exception:  # no driver, no device or no permission
         return None, None
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
@@ -153,7 +156,7 @@ def _text(value: str | bytes) -> str:
 
 @contextmanager
 def paused_garbage_collection() -> Iterator[None]:
-    """No search for garbage, which takes a fifth of the time where many documents stay until the end."""
+    """Pause the garbage collector, which takes a fifth of the time when many documents stay in memory."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -165,13 +168,15 @@ def paused_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh processes that end with the process that made them, even where that is killed.
+    """Yield a pool of spawned processes that end with their parent, even if the parent is killed.
 
-    An interrupt reaches that process alone; work that has not begun is then dropped.
+    Only the parent receives an interrupt; pending work is then cancelled.
     """
     try:
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
-    except OSError as error:  # its locks are semaphores, which are files there
+        pool = ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupts_and_watch_parent
+        )
+    except OSError as error:  # the pool needs semaphores
         message = f"Shared memory (/dev/shm) cannot be used: {error.strerror or error}."
         raise BenchError(Problem("shared-memory", message, "/dev/shm"), EXIT_ENVIRONMENT) from error
     try:
@@ -180,7 +185,7 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+def _ignore_interrupts_and_watch_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,7 +1,7 @@
-"""What can be wrong with what a user handed in, and how it is said.
+"""Problems, the error that carries them, exit codes, and the catalogue of problem codes.
 
-A user's mistake is a `Problem`: a code, what was found (with numbers), where, and what to do. All problems
-of one file are collected and raised together as a `BenchError`; the command line makes an exit code of it.
+A user's mistake is a `Problem`: a code, a message (with counts), the place, and a remedy. All problems of one
+file are collected and raised together as a `BenchError`; the command line turns it into an exit code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The page of one problem code, as `bench explain` shows it."""
+    """Catalogue page of one problem code, as `bench explain` shows it."""
 
     code: str
     title: str
@@ -35,14 +35,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault or remark about something a user handed in.
+    """One error, warning or notice about a user's file, option or environment.
 
     Attributes:
         code: Key of the catalogue, see `explanation`.
-        message: What was found, with numbers. Never a patient's id or label.
-        where: File, and column or row where that helps.
-        remedy: What to do; the catalogue's general remedy when empty.
-        severity: Only an ``error`` stops anything.
+        message: What is wrong, with counts. Never a patient's id or label.
+        where: File, with column or row if known.
+        remedy: What to do; if empty, the remedy of the catalogue.
+        severity: Only an ``error`` stops the command.
     """
 
     code: str
@@ -60,17 +60,16 @@ class Problem:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, str]:
-        """The problem as a JSON object, with its remedy filled in."""
+        """Return the problem as a JSON object, with its remedy filled in."""
         return {**asdict(self), "remedy": self.remedy or explanation(self.code).remedy}
 
 
 class BenchError(Exception):
-    """Carries every problem that was found.
+    """One or more problems that stop a command.
 
     Args:
-        problems: At least one; warnings may travel with the errors.
-        exit_code: What the command line exits with: 1 for what was handed in, 3 where the environment lacks
-            something.
+        problems: At least one; may include warnings.
+        exit_code: Exit code of the command line: 1 for faulty input, 3 if the environment lacks something.
     """
 
     def __init__(self, problems: Problem | Iterable[Problem], exit_code: int = EXIT_PROBLEMS) -> None:
@@ -87,15 +86,15 @@ class BenchError(Exception):
 
 
 def raise_errors(problems: Iterable[Problem]) -> None:
-    """Raises one `BenchError` with all problems if any of them is an error."""
-    found = tuple(problems)
-    if any(p.severity == "error" for p in found):
-        raise BenchError(found)
+    """Raise one `BenchError` with all problems if any of them is an error."""
+    collected = tuple(problems)
+    if any(p.severity == "error" for p in collected):
+        raise BenchError(collected)
 
 
 @cache
 def catalogue() -> dict[str, Explanation]:
-    """Every problem code with its explanation, in alphabetical order."""
+    """Return every problem code with its explanation, in alphabetical order."""
     from importlib import resources
 
     text = resources.files("bench").joinpath("problems.toml").read_text("utf-8")
@@ -107,14 +106,14 @@ def catalogue() -> dict[str, Explanation]:
 
 
 def explanation(code: str, others: Iterable[str] = ()) -> Explanation:
-    """The catalogue page of `code`.
+    """Return the catalogue page of a problem code.
 
     Args:
         code: The code.
-        others: Other words that may have been meant.
+        others: Further words to suggest if the code is unknown.
 
     Raises:
-        BenchError: The code is unknown (``unknown-code``), naming the nearest ones.
+        BenchError: Unknown code (``unknown-code``); the remedy names the nearest ones.
     """
     pages = catalogue()
     if code in pages:
@@ -123,24 +122,24 @@ def explanation(code: str, others: Iterable[str] = ()) -> Explanation:
     raise BenchError(Problem("unknown-code", f"There is no problem code {code!r}.", remedy=hint))
 
 
-HANDED_IN = (".csv", ".csv.gz", ".parquet", ".toml", ".onnx")
-"""Endings of files that a hint may name; others could be images of a cohort, whose names are ids."""
+HINTED_ENDINGS = (".csv", ".csv.gz", ".parquet", ".toml", ".onnx")
+"""Endings of files that a hint may name; other files could be images, whose names are ids."""
 
 
-def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """The one or two known words nearest to `word`, the nearest first; none where none is near."""
-    plain = {name.strip().lower()[:100]: name for name in known}
+def nearest(word: str, candidates: Iterable[str]) -> list[str]:
+    """Return at most two candidates similar to `word`, the most similar first."""
+    plain = {name.strip().lower()[:100]: name for name in candidates}
     return [plain[name] for name in get_close_matches(word.strip().lower()[:100], plain, n=2)]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question that names the nearest known words, after a blank; empty where none is near."""
-    near = nearest(word, known)
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return " Did you mean ...?" with the nearest candidates; empty if none is similar."""
+    near = nearest(word, candidates)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-def not_there(path: Path) -> tuple[str, str]:
-    """What is said of a path that leads to nothing, and what to do."""
+def missing_file_hint(path: Path) -> tuple[str, str]:
+    """Return message and remedy for a path that does not exist."""
     folder = path.parent
     if not folder.is_dir():
         return (
@@ -148,10 +147,10 @@ def not_there(path: Path) -> tuple[str, str]:
             f"Check the path. A relative one begins in the current folder, {Path.cwd()}.",
         )
     try:
-        beside = [other.name for other in folder.iterdir() if other.name.endswith(HANDED_IN)]
+        beside = [other.name for other in folder.iterdir() if other.name.endswith(HINTED_ENDINGS)]
     except OSError:
         beside = []
-    stems = {name.partition(".")[0]: name for name in beside}  # endings that all share would make all near
+    stems = {name.partition(".")[0]: name for name in beside}  # a shared ending would make all names similar
     near = nearest(path.name.partition(".")[0], stems)
     remedy = f"Did you mean {stems[near[0]]!r}?" if near else f"It is looked for in {folder.resolve()}."
     return "There is no such file.", f"Check the path. {remedy}"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic durable writes, canonical JSON, content hashes."""
+"""Atomic durable writes, canonical JSON, content hashes and SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ SIGNIFICANT_DIGITS = 9
 
 
 def round_significant(value: float, digits: int = SIGNIFICANT_DIGITS) -> float:
-    """`value` rounded to `digits` significant decimal digits."""
+    """Round to `digits` significant decimal digits."""
     return float(f"{value:.{digits}g}")
 
 
 def _number(value: float) -> str:
-    """`value` with 9 significant digits, as `repr` writes it."""
+    """Format with 9 significant digits, as `repr` does."""
     if not math.isfinite(value):
         raise ValueError(f"{value} cannot be stored: undefined is null with a reason")
     text = f"{value:.{SIGNIFICANT_DIGITS}g}"
     if "." in text and "e" not in text:
         return text
-    return repr(float(text) + 0.0)  # -0.0 and 0.0 are one value
+    return repr(float(text) + 0.0)  # -0.0 becomes 0.0
 
 
 def _text(value: Any, line: str) -> str:
-    """JSON of `value`, whose lines begin with `line`: a line break and the spaces of its depth."""
+    """Encode `value` as JSON; `line` is a line break followed by the indentation of its depth."""
     if isinstance(value, str):
         return encode_basestring(value)
     if isinstance(value, float):
@@ -62,31 +62,31 @@ def _text(value: Any, line: str) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys and 9 significant digits: equal content gives equal bytes.
+    """Encode as JSON with sorted keys and 9 significant digits, so that equal content gives equal bytes.
 
-    The bytes are those of `json.dumps(..., sort_keys=True, indent=1, ensure_ascii=False)`, which in Python
-    takes three times as long.
+    The bytes equal those of `json.dumps(..., sort_keys=True, indent=1, ensure_ascii=False)`, which takes
+    three times as long.
 
     Raises:
         ValueError: A number is NaN or infinite.
-        TypeError: Something is not plain data.
+        TypeError: A value is not plain data.
     """
     return _text(value, "\n").encode() + b"\n"
 
 
 def sha256_bytes(data: bytes) -> str:
-    """Lower-case hex SHA-256 of `data`."""
+    """Return the lower-case hex SHA-256 of `data`."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Lower-case hex SHA-256 of a file's content, read in blocks."""
+    """Return the lower-case hex SHA-256 of a file's content, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    """Flush a file's content, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,7 +95,7 @@ def _sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder with those above it, durably."""
+    """Create a folder and its parents, durably."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
@@ -104,7 +104,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place, durably, when the block ends without an error."""
+    """Yield a temporary path beside `path` that durably replaces it when the block ends without an error."""
     make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     os.close(descriptor)
@@ -120,27 +120,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes `data` so that at any moment `path` is the whole old file or the whole new one."""
+    """Write `data` so that at any moment `path` is the whole old file or the whole new one."""
     with atomic_path(path) as part:
         part.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes canonical JSON atomically."""
+    """Write canonical JSON atomically."""
     write_atomic(path, canonical_json(value))
 
 
 @contextmanager
 def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary folder beside `path` that replaces it when the block ends without an error.
 
-    Where the system can, old and new change places in one step; elsewhere the old one is moved aside first,
-    and `recover_folders` puts it back should the process die in between. Two processes must not do this for
-    one path at the same time: hold a lock.
+    If the system can, old and new are exchanged in one step; otherwise the old one is moved aside first, and
+    `recover_folders` restores it if the process dies in between. Hold a lock: two processes must not replace
+    the same path at the same time.
 
     Args:
         path: The folder.
-        durable: Whether to wait until every file is on the disk; not worth it for what can be built again.
+        durable: Whether to wait until every file is on the disk; unnecessary for files that can be rebuilt.
     """
     make_folder(path.parent)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
@@ -157,7 +157,7 @@ def atomic_folder(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def _swap_in(part: Path, path: Path) -> None:
-    """Puts `part` in the place of `path`; what was there is in `part` afterwards, or gone."""
+    """Replace `path` by `part`; the old folder is at `part` afterwards, or removed."""
     if not path.exists():
         part.replace(path)
         return
@@ -173,28 +173,28 @@ def _swap_in(part: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Lets two paths change places in one step; False where the system or the file system cannot."""
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths in one step; return False if the system or the file system cannot."""
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     if function is None:
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if function(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+    if function(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
-    raise OSError(code, os.strerror(code), str(other))
+    raise OSError(code, os.strerror(code), str(second))
 
 
 def recover_folders(folder: Path, name: str = "*") -> None:
-    """Clears up in `folder` after processes that died within `atomic_folder`; hold the lock.
+    """Clean up in `folder` after processes that died within `atomic_folder`; hold the lock.
 
-    A folder that was moved aside and whose successor never came is put back.
+    A folder that was moved aside and not replaced is restored.
 
     Args:
-        folder: What holds the folders.
-        name: Name of the one that the lock is of; all of them by default.
+        folder: Parent of the folders.
+        name: Name of the folder that the lock protects; all of them by default.
     """
     for old in folder.glob(f".{name}.*{OLD}"):
         path = folder / old.name[1:].rsplit(".", 2)[0]
@@ -208,75 +208,77 @@ def recover_folders(folder: Path, name: str = "*") -> None:
 
 
 def clear_parts(folder: Path) -> None:
-    """Removes files that processes that died within `atomic_path` left in `folder`; hold its lock."""
+    """Remove temporary files left in `folder` by processes that died within `atomic_path`; hold its lock."""
     for part in folder.glob(f".*{PART}"):
         if part.is_file() and not part.is_symlink():
             part.unlink(missing_ok=True)
 
 
 NAME = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)")
+_SUMS_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)")
 
 
 def read_sums(data: bytes) -> tuple[dict[str, str], int]:
-    """The list in a checksum file, in any form that `sha256sum -c` or an editor of Windows leaves.
+    """Parse a checksum file in any form that `sha256sum -c` accepts or an editor of Windows leaves.
 
     Args:
-        data: Lines ``SHA-256  file``; a byte order mark, carriage returns, upper-case digits, the mark ``*``
-            of binary files and ``./`` before names are passed over.
+        data: Lines ``SHA-256  file``. Byte order mark, carriage returns, upper-case digits, the mark ``*`` of
+            binary files and ``./`` before names are accepted; blank lines are skipped.
 
     Returns:
-        File → its SHA-256 in lower case; how many lines are of another form.
+        File → its SHA-256 in lower case, and the number of lines in another form.
 
     Raises:
-        UnicodeDecodeError: It is not UTF-8 text.
+        UnicodeDecodeError: Not UTF-8 text.
     """
     lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
-    found = [_LINE.fullmatch(line) for line in lines if line.strip()]
-    return {m[2]: m[1].lower() for m in found if m}, sum(m is None for m in found)
+    matches = [_SUMS_LINE.fullmatch(line) for line in lines if line.strip()]
+    return {m[2]: m[1].lower() for m in matches if m}, sum(m is None for m in matches)
 
 
 def write_sums(folder: Path) -> Path:
-    """Writes the manifest of every file in `folder`; hidden files, such as locks, are left out.
+    """Write ``SHA256SUMS`` for every file in `folder`, except hidden files such as locks.
 
     Raises:
-        BenchError: There is no such folder or no file in it (``sums-missing``), or a name has a line
-            break (``sums-name``).
+        BenchError: No such folder or no file in it (``sums-missing``), or a name has a line break
+            (``sums-name``).
     """
     files = _files(folder)
     if not files:
         message = "There is no file to hash in it." if folder.is_dir() else "There is no such folder."
         raise BenchError(Problem("sums-missing", message, str(folder)))
-    if odd := sum("\n" in name or "\r" in name for name in files):
-        raise BenchError(Problem("sums-name", f"{odd} names have a line break.", str(folder)))
+    if unwritable := sum("\n" in name or "\r" in name for name in files):
+        raise BenchError(Problem("sums-name", f"{unwritable} names have a line break.", str(folder)))
     text = "".join(f"{sha256_file(path)}  {name}\n" for name, path in files.items())
     write_atomic(folder / NAME, text.encode())
     return folder / NAME
 
 
 def check_sums(folder: Path) -> list[Problem]:
-    """What differs between a folder and its manifest: files that changed, are gone, or were added.
+    """Report files that changed, are missing or were added since ``SHA256SUMS`` was written.
 
     Raises:
-        BenchError: There is no manifest, or it is none (``sums-missing``).
+        BenchError: ``SHA256SUMS`` is missing or has another form (``sums-missing``).
     """
     try:
-        said, unread = read_sums((folder / NAME).read_bytes())
+        listed, unread = read_sums((folder / NAME).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(
             Problem("sums-missing", f"There is no readable {NAME} in it.", str(folder))
         ) from error
-    if unread or not said:
-        message = f"It is no manifest of {NAME}'s form: {unread} lines are not `SHA-256  file`."
+    if unread or not listed:
+        message = (
+            f"{unread:,} lines do not have the form 'SHA-256  file'." if unread else "The file is empty."
+        )
         raise BenchError(Problem("sums-missing", message, str(folder / NAME)))
     files = _files(folder)
     return [
         Problem("sums-differ", f"{name} {what}.", str(folder))
         for names, what in (
-            (said.keys() - files.keys(), "is not there"),
-            (files.keys() - said.keys(), "is not in the manifest"),
+            (listed.keys() - files.keys(), "is not there"),
+            (files.keys() - listed.keys(), "is not in the manifest"),
             (
-                {n for n in said.keys() & files.keys() if sha256_file(files[n]) != said[n]},
+                {n for n in listed.keys() & files.keys() if sha256_file(files[n]) != listed[n]},
                 "has other content",
             ),
         )
@@ -285,14 +287,14 @@ def check_sums(folder: Path) -> list[Problem]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Relative name → path; links are not followed."""
-    found = {
+    """Map relative names to paths; links are not followed."""
+    paths = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
     return {
         n: p
-        for n, p in found.items()
+        for n, p in paths.items()
         if n != NAME and not any(part.startswith(".") for part in Path(n).parts)
     }

@@ -1,6 +1,6 @@
-"""Where things lie: the one place that names a path in a workspace.
+"""Paths of a workspace; no other module names them.
 
-A workspace is a folder with a ``bench.toml``. This repository is one; `bench init` makes others.
+A workspace is a folder with a ``bench.toml``. This repository is one; `bench init` creates others.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ STORE_LOCK = ".lock"
 BOARD = "board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"
-"""What lies beside the submissions of a cohort; none of it could be a slug."""
+"""Files and the folder beside a cohort's submissions; no slug can have these names."""
 
 PREDICTIONS_CSV = "predictions.csv"
 VAL_PREDICTIONS_CSV = "val-predictions.csv"
-"""Files that are handed in: of a template or of a baseline's run."""
+"""Predictions files of a template or of a baseline's run."""
 
 NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
@@ -61,10 +61,10 @@ class Workspace:
     site: Path
     data_folders: dict[str, Path] = field(default_factory=dict)
 
-    def data(self, cohort_id: str, chosen: Path | None = None) -> Path:
-        """Folder of a cohort's files: `chosen`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
-        if chosen is not None:
-            return chosen
+    def data(self, cohort_id: str, override: Path | None = None) -> Path:
+        """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
+        if override is not None:
+            return override
         if os.environ.get(DATA_VARIABLE):
             return Path(os.environ[DATA_VARIABLE])
         return self.data_folders.get(cohort_id, self.root / "data" / cohort_id)
@@ -78,11 +78,11 @@ class Workspace:
         return self.submissions(cohort_id) / slug
 
     def board(self, cohort_id: str) -> Path:
-        """The comparisons of all entries of a cohort, written by `bench score`."""
+        """Stored board of a cohort: comparisons of all its entries, written by `bench score`."""
         return board_file(self.submissions(cohort_id))
 
     def split_lock(self, cohort_id: str) -> Path:
-        """Fingerprint and counts of the cohort's split, without an id."""
+        """Split lock of a cohort: fingerprint and counts, without ids."""
         return self.submissions(cohort_id) / SPLIT_LOCK
 
     def model(self, sha256: str) -> Path:
@@ -95,7 +95,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """Folder of what can be computed again: replicates, decoded images."""
+        """Folder of files that can be recomputed: replicates, decoded images."""
         return self.root / ".bench" / "cache"
 
     @property
@@ -113,12 +113,12 @@ class Workspace:
         return self.root / "data" / f"demo-board{size}"
 
     def demo_data(self, size: str = "") -> Path:
-        """Data folder of a demo cohort that is not of the usual size."""
+        """Data folder of a demo cohort of another size than the default."""
         return self.root / "data" / f"demo{size}"
 
     @property
     def releases(self) -> Path:
-        """Archives of frozen releases of the site, which are kept for good."""
+        """Folder of archives of frozen releases of the site."""
         return self.root / "releases"
 
 
@@ -133,7 +133,7 @@ def attempts_folder(submissions: Path) -> Path:
 
 
 def find_workspace(start: Path | None = None) -> Workspace:
-    """The workspace that holds `start` (default: the current folder).
+    """Find the workspace that contains `start` (default: the current folder).
 
     Raises:
         BenchError: No ``bench.toml`` here or above (``workspace-missing``), or one that cannot be read.
@@ -141,21 +141,21 @@ def find_workspace(start: Path | None = None) -> Workspace:
     folder = (start or Path.cwd()).resolve()
     for root in (folder, *folder.parents):
         if is_workspace(root):
-            return _read(root)
+            return _read_workspace(root)
     raise BenchError(
         Problem("workspace-missing", f"No {MARKER} in this folder or above it.", where=str(folder))
     )
 
 
 def is_workspace(folder: Path) -> bool:
-    """Whether a folder is the root of a workspace."""
+    """Return whether a folder is the root of a workspace."""
     return (folder / MARKER).is_file()
 
 
 def create_workspace(
     root: Path, cohort: str = "demo", data: dict[str, Path] | None = None, site: Path | None = None
 ) -> Workspace:
-    """Makes an empty workspace in `root`, which may exist but not hold a workspace.
+    """Create an empty workspace in `root`, which may exist but must not be a workspace.
 
     Args:
         root: Its folder.
@@ -173,7 +173,7 @@ def create_workspace(
     folders = "".join(f"{_quoted(name)} = {_quoted(str(path))}\n" for name, path in (data or {}).items())
     pages = f"site = {_quoted(str(site))}\n" if site else ""
     marker.write_text(NEW_WORKSPACE.format(cohort=_quoted(cohort), site=pages) + folders, "utf-8")
-    return _read(root.resolve())
+    return _read_workspace(root.resolve())
 
 
 def _quoted(text: str) -> str:
@@ -181,30 +181,30 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _read(root: Path) -> Workspace:
+def _read_workspace(root: Path) -> Workspace:
     where = root / MARKER
     try:
         text = where.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _refused(f"Not UTF-8 text: {error.reason}.", where) from error
+        raise _config_error(f"Not UTF-8 text: {error.reason}.", where) from error
     config = read_table(text, "workspace-config", str(where))
     if unknown := sorted(set(config) - {*DEFAULTS, "data"}):
         nearest = did_you_mean(unknown[0], [*DEFAULTS, "data"])
-        raise _refused(f"Unknown keys {unknown}.{nearest}", where)
+        raise _config_error(f"Unknown keys {unknown}.{nearest}", where)
     folders = config.pop("data", {})
     if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
-        raise _refused("[data] must map cohort ids to folders.", where)
-    chosen: dict[str, Any] = {**DEFAULTS, **config}
-    if wrong := [key for key, value in chosen.items() if not isinstance(value, str)]:
-        raise _refused(f"{' and '.join(wrong)} must be text.", where)
+        raise _config_error("[data] must map cohort ids to folders.", where)
+    config_with_defaults: dict[str, Any] = {**DEFAULTS, **config}
+    if wrong := [key for key, value in config_with_defaults.items() if not isinstance(value, str)]:
+        raise _config_error(f"{' and '.join(wrong)} must be text.", where)
     return Workspace(
         root=root,
-        cohort=chosen["cohort"],
-        store=root / chosen["submissions"],
-        site=root / chosen["site"],
+        cohort=config_with_defaults["cohort"],
+        store=root / config_with_defaults["submissions"],
+        site=root / config_with_defaults["site"],
         data_folders={name: root / folder for name, folder in folders.items()},
     )
 
 
-def _refused(message: str, where: Path) -> BenchError:
+def _config_error(message: str, where: Path) -> BenchError:
     return BenchError(Problem("workspace-config", message, where=str(where)))

@@ -226,7 +226,7 @@ def test_a_file_that_grows_while_it_is_read_is_said_to_grow(
     with pytest.raises(BenchError) as caught:
         read_json(Example, path, "board-invalid")
     (problem,) = caught.value.problems
-    assert problem.message == "It grew while it was read."
+    assert problem.message == "The file grew while it was read."
     assert (problem.code, problem.where) == ("board-invalid", str(path))
 
 

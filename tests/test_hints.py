@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import did_you_mean, not_there
+from bench.errors import did_you_mean, missing_file_hint
 
 CODES = ("slvh", "dlv", "composite_slvh_dlv")
 
@@ -33,7 +33,7 @@ def test_at_most_two_names_are_offered_as_they_are_spelt() -> None:
 
 def test_a_misspelt_file_is_found_beside_it(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").touch()
-    message, remedy = not_there(tmp_path / "prediction.csv")
+    message, remedy = missing_file_hint(tmp_path / "prediction.csv")
     assert message == "There is no such file."
     assert remedy == "Check the path. Did you mean 'predictions.csv'?"
 
@@ -41,16 +41,19 @@ def test_a_misspelt_file_is_found_beside_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".jpg", ".dcm.gz", ".nii.gz", ".gz"])
 def test_an_image_beside_it_is_never_named(ending: str, tmp_path: Path) -> None:
     (tmp_path / f"p00013{ending}").touch()
-    assert "p00013" not in " ".join(not_there(tmp_path / "p0001.csv"))
+    assert "p00013" not in " ".join(missing_file_hint(tmp_path / "p0001.csv"))
 
 
 def test_a_packed_table_beside_it_is_named(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv.gz").touch()
-    assert not_there(tmp_path / "prediction.csv")[1] == "Check the path. Did you mean 'predictions.csv.gz'?"
+    assert (
+        missing_file_hint(tmp_path / "prediction.csv")[1]
+        == "Check the path. Did you mean 'predictions.csv.gz'?"
+    )
 
 
 def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    message, remedy = not_there(Path("absent/p.csv"))
+    message, remedy = missing_file_hint(Path("absent/p.csv"))
     assert message == "There is no such file, nor a folder 'absent'."
     assert str(tmp_path) in remedy

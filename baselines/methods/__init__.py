@@ -1,1 +1,1 @@
-"""The baselines, one module each; see baselines/README.md for how to add one."""
+"""Baselines, one module each; baselines/README.md explains how to add one."""

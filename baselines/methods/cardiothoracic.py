@@ -1,4 +1,4 @@
-"""Heart and chest measured on the image, as radiologists have done for a century, and a regression on top."""
+"""Cardiothoracic ratio: widths of heart and chest measured on the image, and logistic regression on them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from baselines.api import Baseline, Result, TrainingTask, UnlabelledImages
 from baselines.describe import describe
 from baselines.tabular.fit import Matrix, fit_each_target
 
-SIDE = 112  # enough for widths to within a hundredth of the chest
+SIDE = 112  # resolves widths to one hundredth of the chest
 BATCH = 128
-MANY = 5000  # fewer are measured before another process has started
+MANY = 5000  # below this, starting processes takes longer than measuring
 
 DESCRIPTION = (
     "Widths of heart and chest between the dark of the lungs, their ratio, and logistic regression on them, "
@@ -21,7 +21,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """Measures, then one regression per target."""
+    """Measure all images and fit one regression per target."""
     from baselines.tabular.chest import MEASURES
 
     train, test = _measured(task, task.train, "training"), _measured(task, task.test, "test")
@@ -32,7 +32,7 @@ def run(task: TrainingTask) -> Result:
 
 
 def _measured(task: TrainingTask, view: UnlabelledImages, what: str) -> Matrix:
-    """(n, measures) of a view's images; large views are measured on all cores."""
+    """Measure a view's images (n, measures); large views use all cores."""
     from joblib import Parallel, delayed
 
     from baselines.tabular.chest import MEASURES, measure
@@ -40,11 +40,11 @@ def _measured(task: TrainingTask, view: UnlabelledImages, what: str) -> Matrix:
 
     measured = np.empty((len(view), len(MEASURES)))
     parallel = Parallel(usable_cores() if len(view) >= MANY else 1, return_as="generator")
-    done = 0
+    measured_count = 0
     for rows in parallel(delayed(measure)(batch) for batch in view.pixels(SIDE, SIDE, batch=BATCH)):
-        measured[done : done + len(rows)] = rows
-        done += len(rows)
-        task.progress(f"measuring {what} images", done, len(view))
+        measured[measured_count : measured_count + len(rows)] = rows
+        measured_count += len(rows)
+        task.progress(f"measuring {what} images", measured_count, len(view))
     return measured
 
 

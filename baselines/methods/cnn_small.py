@@ -1,4 +1,4 @@
-"""A small network on small images, trained in seconds on a CPU."""
+"""Small convolutional network on small images, trained in seconds on a CPU."""
 
 from __future__ import annotations
 

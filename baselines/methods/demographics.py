@@ -1,4 +1,4 @@
-"""Age and sex alone, by logistic regression: what a model must beat to have seen anything in the image."""
+"""Logistic regression on age and sex, without the image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """One regression per target."""
+    """Fit one regression per target."""
     train, test = age_and_sex(task.train), age_and_sex(task.test)
     predictions = fit_each_target(task, train, test, classifier)
     manifest = describe(task, "Age and sex", DESCRIPTION, ("age", "sex"), parameters=6 * len(predictions))
@@ -30,7 +30,7 @@ def run(task: TrainingTask) -> Result:
 
 
 def classifier() -> Any:
-    """Imputes, bends age and regresses."""
+    """Build the pipeline: imputation, piecewise-linear age, logistic regression."""
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -41,7 +41,7 @@ def classifier() -> Any:
 
 
 def bent_age(age_and_male: Matrix) -> Matrix:
-    """(n, 5) age in decades from the middle, its excess over each bend, and male."""
+    """Return (n, 5): age in decades from the middle, its excess over each bend, and male."""
     age, male = age_and_male[:, :1], age_and_male[:, 1:]
     excess = np.maximum(0.0, age - np.array([BENDS_YEARS]))
     return np.hstack([(age - MIDDLE_YEARS) / 10, excess / 10, male])

@@ -1,4 +1,4 @@
-"""Age and sex alone, by boosted trees: whether the logistic regression misses the shape of the risk."""
+"""Gradient-boosted trees on age and sex, to check the shape assumed by the logistic regression."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """One ensemble per target."""
+    """Fit one ensemble per target."""
     views = (age_and_sex(task.train), age_and_sex(task.val), age_and_sex(task.test))
     predictions = boost_each_target(task, *views)
     return Result(describe(task, "Age and sex, boosted trees", DESCRIPTION, ("age", "sex")), predictions)

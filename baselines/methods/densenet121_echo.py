@@ -1,4 +1,4 @@
-"""The published method: DenseNet-121 with age and sex predicts measurements, and the targets from them."""
+"""Published method: DenseNet-121 with age and sex predicts measurements and derives the targets."""
 
 from __future__ import annotations
 

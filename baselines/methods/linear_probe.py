@@ -1,4 +1,4 @@
-"""What a frozen encoder knows already: logistic regression on the features of any ONNX file."""
+"""Linear probe: logistic regression on the features of a frozen ONNX encoder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from baselines.describe import describe
 
 DESCRIPTION = (
     "Logistic regression on the features of a frozen encoder, one per target; features are scaled by the "
-    "training images, the strength of the penalty is chosen on val ({chosen})."
+    "training images, the strength of the penalty is chosen on val ({penalties})."
 )
 MODEL = "model.onnx"
 
 
 def run(task: TrainingTask) -> Result:
-    """Encodes, fits one probe per target, and joins encoder and probes in one ONNX file.
+    """Encode images, fit one probe per target, and join encoder and probes in one ONNX file.
 
     Raises:
-        BenchError: There is nothing to choose on (``baseline-no-training``), or the encoder cannot be used.
+        BenchError: No val images (``baseline-no-training``), or the encoder cannot be used.
     """
     from baselines.probe.encoder import encode, open_encoder
-    from baselines.probe.head import QUICK_STRENGTHS, STRENGTHS, export_probe, fit_probe
+    from baselines.probe.head import describe_penalties, export_probe, fit_probes
     from baselines.tabular.fit import require_val
     from bench.submission.manifest import ModelInputs
 
@@ -27,32 +27,26 @@ def run(task: TrainingTask) -> Result:
     assert task.choices.encoder is not None  # check_needs
     encoder = open_encoder(task.choices.encoder)
     views = (("training", task.train), ("val", task.val), ("test", task.test))
-    train, val, test = (encode(encoder, view, task.progress, what) for what, view in views)
-    probes = {}
-    for done, target in enumerate(task.targets):
-        task.progress(f"fitting {target}", done, len(task.targets))
-        strengths = QUICK_STRENGTHS if task.quick else STRENGTHS
-        labels = task.train.labels[target], task.val.labels[target]
-        probes[target] = fit_probe(train, labels[0], val, labels[1], strengths)
-    task.progress("fitted", len(task.targets), len(task.targets))
+    train, val, test = (encode(encoder, view, task.progress, part) for part, view in views)
+    probes = fit_probes(task, train, val)
     outputs = export_probe(encoder, probes, task.folder / MODEL)
-    said = encoder.said
-    chosen = ", ".join(f"{t} C = {p.strength:g}" for t, p in probes.items() if p.strength is not None)
+    description = encoder.description
+
     manifest = describe(
         task,
-        f"Linear probe, {said.name}",
-        f"{DESCRIPTION.format(chosen=chosen)} {said.description}".strip(),
+        f"Linear probe, {description.name}",
+        f"{DESCRIPTION.format(penalties=describe_penalties(probes))} {description.description}".strip(),
         ("image",),
-        model=ModelInputs(image=said.image, outputs=outputs),
-        pretrained_weights=said.pretrained_weights,
-        external_data=said.external_data,
+        model=ModelInputs(image=description.image, outputs=outputs),
+        pretrained_weights=description.pretrained_weights,
+        external_data=description.external_data,
     )
     predictions = {target: probe.probabilities(test) for target, probe in probes.items()}
     return Result(manifest, predictions, task.folder / MODEL)
 
 
 def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
-    """Side of the images that the encoder takes."""
+    """Return the side of the encoder's input image in pixels."""
     from baselines.probe.encoder import read_description
 
     assert choices.encoder is not None  # check_needs
@@ -60,7 +54,7 @@ def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
 
 
 def check(quick: bool, choices: Choices) -> None:  # noqa: ARG001
-    """Refuses an encoder that is not as it is described."""
+    """Refuse an encoder that does not fit its description."""
     from baselines.probe.encoder import open_encoder
 
     assert choices.encoder is not None  # check_needs

@@ -1,4 +1,4 @@
-"""What the record says beside age and sex: the line that shortcuts alone reach."""
+"""Gradient-boosted trees on the metadata without age and sex: the performance of shortcuts alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PERSONAL = ("age", "sex")
 
 
 def run(task: TrainingTask) -> Result:
-    """One ensemble per target."""
+    """Fit one ensemble per target."""
     names = tuple(str(name) for name in task.train.inputs if name not in PERSONAL)
     columns = [_coded(task, name) for name in names]
     train, val, test = (np.column_stack(part) for part in zip(*columns, strict=True))
@@ -28,7 +28,7 @@ def run(task: TrainingTask) -> Result:
 
 
 def _coded(task: TrainingTask, name: str) -> tuple[Matrix, Matrix, Matrix]:
-    """An input as numbers; one that is not a number in the training images is coded by its values there."""
+    """Convert an input to numbers; text is coded by its values in the training images."""
     views = (task.train, task.val, task.test)
     values = [numbers(view, name) for view in views]
     if not np.isnan(values[0]).all():

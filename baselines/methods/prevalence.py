@@ -1,4 +1,4 @@
-"""Every image gets the share of positives among the training images."""
+"""Training prevalence as the prediction for every image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """One number per target."""
+    """Compute one number per target."""
     shares = {target: float(np.nanmean(task.train.labels[target])) for target in task.targets}
     predictions = {target: np.full(len(task.test), share) for target, share in shares.items()}
     return Result(describe(task, "Prevalence", DESCRIPTION, ("none",), parameters=len(shares)), predictions)

@@ -1,7 +1,8 @@
 """Random convolutions: fixed random filters, principal components and logistic regression in one ONNX file.
 
-The filters are drawn, never trained (Saxe et al. 2011, "On random weights and unsupervised feature learning",
-ICML). It needs no torch, so that an image model can be trained and timed after the smallest installation.
+The filters are random and not trained (Saxe et al. 2011, "On random weights and unsupervised feature
+learning", ICML). The baseline needs no torch, so that the smallest installation can train and time an image
+model.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SIDE = 64
 FILTERS = 32
 FILTER_SIDE = 9
 STRIDE = 2
-GRID = 8  # the rectified answers are averaged over GRID x GRID places
+GRID = 8  # rectified responses are averaged over GRID x GRID cells
 COMPONENTS = 128
 PCA_IMAGES = 10_000
 FEATURES = "features"
@@ -31,12 +32,12 @@ MODEL = "model.onnx"
 DESCRIPTION = (
     f"{FILTERS} random filters of {FILTER_SIDE} by {FILTER_SIDE} pixels that are not trained, rectified and "
     f"averaged over {GRID} by {GRID} places; {COMPONENTS} principal components of the training images; "
-    "logistic regression for each target with a penalty chosen on val ({chosen})."
+    "logistic regression for each target with a penalty chosen on val ({penalties})."
 )
 
 
 def random_filters(seed: int) -> npt.NDArray[np.float32]:
-    """(FILTERS, 1, FILTER_SIDE, FILTER_SIDE) filters of mean 0 and norm 1, the same on every machine."""
+    """Draw filters (FILTERS, 1, FILTER_SIDE, FILTER_SIDE) of mean 0 and norm 1, equal on every machine."""
     from scipy.special import ndtri
 
     words = np.random.Philox(key=seed).random_raw(FILTERS * FILTER_SIDE**2)
@@ -93,21 +94,21 @@ def build_encoder(task: TrainingTask) -> Encoder:
 
 
 def principal_components(features: Features, seed: int) -> tuple[Floats, Floats]:
-    """Whitening projection of the training features.
+    """Compute a whitening projection of the training features.
 
     Args:
         features: (n, width) features of the training images, of which at most PCA_IMAGES are used.
-        seed: Of the randomised decomposition.
+        seed: Seed of the randomised decomposition.
 
     Returns:
         (width, k) projection and (k,) offset; `features @ projection + offset` has mean 0 and variance 1.
     """
     from sklearn.decomposition import PCA
 
-    chosen = np.unique(
+    rows = np.unique(
         np.linspace(0, len(features) - 1, min(len(features), PCA_IMAGES)).round().astype(np.intp)
     )
-    sample = features[chosen]
+    sample = features[rows]
     mean, spread = sample.mean(0), sample.std(0)
     spread[spread < 1e-6] = np.inf
     fitted: Any = PCA(
@@ -120,13 +121,13 @@ def principal_components(features: Features, seed: int) -> tuple[Floats, Floats]
 
 
 def run(task: TrainingTask) -> Result:
-    """Encode, project, fit one regression for each target, and join everything in one ONNX file.
+    """Encode, project, fit one regression for each target, and join all steps in one ONNX file.
 
     Raises:
-        BenchError: There is nothing to choose on (``baseline-no-training``).
+        BenchError: No val images (``baseline-no-training``).
     """
     from baselines.probe.encoder import encode
-    from baselines.probe.head import QUICK_STRENGTHS, STRENGTHS, Probe, export_probe, fit_probe
+    from baselines.probe.head import Probe, describe_penalties, export_probe, fit_probes
     from baselines.tabular.fit import require_val
     from bench.submission.manifest import ModelInputs
 
@@ -138,35 +139,28 @@ def run(task: TrainingTask) -> Result:
     train_scores, val_scores = (
         (features @ projection + offset).astype(np.float32) for features in (train, val)
     )
-    probes = {}
-    for done, target in enumerate(task.targets):
-        task.progress(f"fitting {target}", done, len(task.targets))
-        fitted = fit_probe(
-            train_scores,
-            task.train.labels[target],
-            val_scores,
-            task.val.labels[target],
-            QUICK_STRENGTHS if task.quick else STRENGTHS,
+    probes = {
+        target: Probe(
+            projection @ fitted.weights, fitted.bias + float(offset @ fitted.weights), fitted.strength
         )
-        bias = fitted.bias + float(offset @ fitted.weights)
-        probes[target] = Probe(projection @ fitted.weights, bias, fitted.strength)
-    task.progress("fitted", len(task.targets), len(task.targets))
+        for target, fitted in fit_probes(task, train_scores, val_scores).items()
+    }
     outputs = export_probe(encoder, probes, task.folder / MODEL)
-    chosen = ", ".join(f"{t} C = {p.strength:g}" for t, p in probes.items() if p.strength is not None)
+
     manifest = describe(
         task,
         "Random convolutions",
-        DESCRIPTION.format(chosen=chosen),
+        DESCRIPTION.format(penalties=describe_penalties(probes)),
         ("image",),
         parameters=(FILTERS * GRID**2 + 1) * len(probes),
-        model=ModelInputs(image=encoder.said.image, outputs=outputs),
+        model=ModelInputs(image=encoder.description.image, outputs=outputs),
     )
     predictions = {target: probe.probabilities(test) for target, probe in probes.items()}
     return Result(manifest, predictions, task.folder / MODEL)
 
 
 def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
-    """Side of the images in pixels."""
+    """Return the side of the images in pixels."""
     return SIDE
 
 

@@ -1,8 +1,8 @@
-"""A control: labels exchanged between training patients, so that nothing can be learnt.
+"""Negative control: labels permuted between training patients.
 
-A smooth model of age would not do. Fitted on exchanged labels it still orders test images by age, up or down
-by chance, and so scores far above or far below 0.5. A tree that gives each age and sex a value of its own
-learns independent noise, whose order has nothing to do with the risk.
+The classifier is a tree with a separate value for each age and sex, which learns independent noise. A smooth
+model of age, fitted on permuted labels, would order test images by age in a random direction and score far
+above or below 0.5.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DESCRIPTION = (
 
 
 def run(task: TrainingTask) -> Result:
-    """Exchanges the labels, then fits as an honest baseline would."""
+    """Permute the labels and fit a tree."""
     donors = exchanged_rows(task.train.patients, task.seed)
     labels = {target: values[donors] for target, values in task.train.labels.items()}
     control = replace(task, train=replace(task.train, labels=labels))
@@ -37,10 +37,10 @@ def run(task: TrainingTask) -> Result:
 
 
 def exchanged_rows(patients: Strings, seed: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """(n,) the row whose labels each row gets.
+    """Permute patients and return, for each row (n,), the row whose labels it gets.
 
-    Patients are permuted as wholes, so that the images of one patient stay as alike as they were: a patient's
-    k-th image gets the label of the other's k-th, counted round and round where the other has fewer.
+    The k-th image of a patient gets the label of the other patient's k-th image, modulo its number of images,
+    so that images of one patient stay correlated.
     """
     _, owner = np.unique(patients.astype(str), return_inverse=True)
     order = np.argsort(owner, kind="stable")

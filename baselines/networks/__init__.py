@@ -1,1 +1,1 @@
-"""Baselines that train a network by a recipe."""
+"""Neural networks trained by a recipe."""

@@ -1,4 +1,4 @@
-"""Baselines that are a recipe: a network, trained and exported as its TOML file says."""
+"""Declaration of a baseline that trains and exports a network by a recipe."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def by_recipe(
     needs_rule: bool = False,
     quick: bool = False,
 ) -> Baseline:
-    """The baseline of ``recipes/<name>.toml``.
+    """Declare the baseline of ``recipes/<name>.toml``.
 
     Args:
-        name: Its slug and the name of its recipe.
+        name: Slug of the baseline and name of its recipe.
         summary: One line for `bench baseline list`.
         needs_inputs: Inputs that the cohort's spec must declare.
-        needs_packages: Importable packages beyond those that every network needs.
+        needs_packages: Packages beyond those that every network needs.
         needs_rule: Whether it derives targets from measurements.
-        quick: Whether it belongs to the few that `bench demo` runs.
+        quick: Whether `bench demo` runs it.
     """
 
     def run(task: TrainingTask) -> Result:

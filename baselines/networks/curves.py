@@ -1,4 +1,4 @@
-"""The training curves of a run, as CSV and as SVG."""
+"""Training curves of a run, as CSV and SVG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = {"train_loss": "#1f6feb", "val_loss": "#d1570a"}
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """What one epoch reached."""
+    """Losses and duration of one epoch."""
 
     epoch: int
     train_loss: float
@@ -24,12 +24,12 @@ class EpochRecord:
     duration_s: float
 
     def as_dict(self) -> dict[str, float]:
-        """The record as plain data."""
+        """Return the record as plain data."""
         return asdict(self)
 
 
 def write_curves(folder: Path, records: Sequence[EpochRecord]) -> None:
-    """Writes ``curves.csv`` and ``curves.svg`` into `folder`."""
+    """Write ``curves.csv`` and ``curves.svg`` into `folder`."""
     lines = ["epoch,train_loss,val_loss,duration_s"]
     lines += [f"{r.epoch},{r.train_loss:.9g},{r.val_loss:.9g},{r.duration_s:.3f}" for r in records]
     write_atomic(folder / CSV, ("\n".join(lines) + "\n").encode())
@@ -37,7 +37,7 @@ def write_curves(folder: Path, records: Sequence[EpochRecord]) -> None:
 
 
 def curves_svg(records: Sequence[EpochRecord]) -> str:
-    """Both losses over the epochs; the best epoch on val is marked."""
+    """Draw both losses over the epochs, with the best epoch on val marked."""
     losses = [loss for r in records for loss in (r.train_loss, r.val_loss)]
     low, high = min(losses), max(losses)
     last = max(r.epoch for r in records)

@@ -1,4 +1,4 @@
-"""Exports a trained learner as one ONNX file from 8-bit images to predictions."""
+"""Export of a trained learner as one ONNX file, from 8-bit images to predictions."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ LARGEST_BATCH = 65_536
 
 
 class _Predictor(nn.Module):
-    """A learner's inputs one by one, as the inputs of the file."""
+    """Wrapper that takes each model input as a separate argument."""
 
     def __init__(self, learner: Learner) -> None:
         super().__init__()
         self.learner = learner
 
     def forward(self, image: Tensor, *extra: Tensor) -> Tensor:
-        """Predictions (n, columns)."""
+        """Compute predictions (n, columns)."""
         beside = torch.cat(extra, dim=1) if extra else image.new_empty((image.shape[0], 0))
         return self.learner.predict(image, beside)
 
 
 def export_onnx(learner: Learner, path: Path) -> ModelInputs:
-    """Writes the ONNX file and returns its interface for the manifest.
+    """Write the ONNX file and return its interface for the manifest.
 
-    The batch is free. Pixels are divided by 255 outside, everything else is inside the graph.
+    The batch dimension is dynamic. Pixels are divided by 255 outside the graph; all other steps are inside.
     """
     side = learner.recipe.size
     predictor = _Predictor(learner).eval()
@@ -68,7 +68,7 @@ def export_onnx(learner: Learner, path: Path) -> ModelInputs:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporter, which warns of its own dependencies."""
+    """Silence the exporter's warnings about its dependencies."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The networks: an encoder of the image, age and sex beside it, and one linear layer behind both."""
+"""Networks: an image encoder, a small branch for age and sex, and a linear layer on both."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SEX_UNKNOWN = 0.5
 
 
 class Network(nn.Module):
-    """Image, and age and sex where the recipe names them, to `outputs` raw numbers.
+    """Network from image, and age and sex if the recipe uses them, to `outputs` raw outputs.
 
-    Pixels arrive in [0, 1] and age in years: the scaling belongs to the network, so that an exported file
-    needs none. A missing age (NaN) counts as the mean, a missing sex as half-way.
+    Pixels are in [0, 1] and age in years: the network scales them, so that an exported file needs no scaling.
+    A missing age (NaN) is replaced by the mean, a missing sex by 0.5.
     """
 
     def __init__(self, name: NetworkName, extra: Sequence[str], outputs: int, dropout: float) -> None:
@@ -35,7 +35,7 @@ class Network(nn.Module):
         self.head = nn.Linear(width + (3 if extra else 0), outputs)
 
     def forward(self, image: Tensor, *extra: Tensor) -> Tensor:
-        """(n, outputs) of image (n, 1, side, side) and of (n, 1) for each extra input, in their order."""
+        """Compute raw outputs (n, outputs) from image (n, 1, side, side) and each extra input (n, 1)."""
         features = self.encoder((image - PIXEL_MEAN) / PIXEL_STD)
         if self.record is not None:
             scaled = [_scaled(name, value) for name, value in zip(self.extra, extra, strict=True)]
@@ -45,7 +45,7 @@ class Network(nn.Module):
 
 
 def known_sex(sex: Tensor) -> Tensor:
-    """Male as 1, female as 0, missing (NaN) as one half."""
+    """Replace a missing sex (NaN) by 0.5; male is 1, female 0."""
     return torch.where(torch.isnan(sex), torch.full_like(sex, SEX_UNKNOWN), sex)
 
 
@@ -66,7 +66,7 @@ def _encoder(name: NetworkName) -> tuple[nn.Module, int]:
 
 
 class SmallEncoder(nn.Module):
-    """Five convolutions, each halving the side by its stride, then mean and maximum of the last maps."""
+    """Encoder of five convolutions with stride 2, followed by mean and maximum pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class SmallEncoder(nn.Module):
         self.features = nn.Sequential(*(_block(*size) for size in sizes))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(n, 256) of (n, 1, side, side)."""
+        """Compute features (n, 256) from images (n, 1, side, side)."""
         maps = self.features(image)
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
 

@@ -1,4 +1,4 @@
-"""Recipes: the TOML files that say how a network is built and trained."""
+"""Recipes: TOML files that describe a network and its training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NetworkName = Literal["small", "densenet121"]
 
 
 class Augmentation(Document):
-    """Random changes of a training image; each is drawn anew for every image and epoch."""
+    """Random augmentation of a training image, drawn anew for every image and epoch."""
 
     shift: float = Field(default=0.0, ge=0, le=0.5, description="Largest shift, share of the side.")
     zoom: float = Field(default=0.0, ge=0, lt=0.5, description="Largest change of size.")
@@ -25,7 +25,7 @@ class Augmentation(Document):
 
 
 class Recipe(Document):
-    """One way of building and training a network."""
+    """Architecture and training settings of a network."""
 
     schema_: Literal["recipe/1"] = Field(alias="schema")
     title: str = Field(min_length=1, max_length=80)
@@ -61,17 +61,17 @@ class Recipe(Document):
 
     @property
     def processes(self) -> int:
-        """How many processes share each batch."""
+        """Number of processes that share each batch."""
         return self.devices * self.nodes
 
 
 def load_recipe(name: str, *, quick: bool = False, choices: Choices | None = None) -> Recipe:
-    """The recipe of a network baseline.
+    """Load the recipe of a network baseline.
 
     Args:
         name: Name of the baseline and of ``baselines/recipes/<name>.toml``.
-        quick: Whether the table ``[quick]``, which overrides keys, is applied.
-        choices: Another file than the baseline's own, and keys to be set last.
+        quick: Whether to apply the table ``[quick]``, which overrides keys.
+        choices: Recipe file that replaces the baseline's own, and keys to set last.
 
     Raises:
         BenchError: ``recipe-invalid``, every fault listed.
@@ -89,7 +89,7 @@ def load_recipe(name: str, *, quick: bool = False, choices: Choices | None = Non
 def parse_recipe(
     text: str, *, where: str, quick: bool = False, settings: Mapping[str, Any] | None = None
 ) -> Recipe:
-    """A recipe from its text; raises as `load_recipe` does."""
+    """Parse a recipe; errors as `load_recipe`."""
     data = read_table(text, "recipe-invalid", where)
     overrides = data.pop("quick", {})
     if not isinstance(overrides, dict):

@@ -1,4 +1,4 @@
-"""Runs a recipe: reads the images, trains, predicts, exports."""
+"""Run of a recipe: read images, train, predict, export."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MODEL = "model.onnx"
 
 
 def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
-    """A network trained by a recipe, as predictions and as an ONNX file.
+    """Train a network by a recipe; return predictions and an ONNX file.
 
     Raises:
-        BenchError: Nothing to validate on (``baseline-no-training``), or what `fit` raises.
+        BenchError: No val images (``baseline-no-training``), or an error of `fit`.
     """
     require_val(task)
     if recipe.processes > 1 and task.fold is not None:
@@ -71,11 +71,11 @@ def _head(task: TrainingTask, recipe: Recipe) -> Head:
 
 def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arrays, Arrays]:
     extra = [name for name in recipe.inputs if name != "image"]
-    side, told = recipe.size, task.progress
+    side, progress = recipe.size, task.progress
     return (
-        load_arrays(task.train, side, extra, head.labels, told, "training"),
-        load_arrays(task.val, side, extra, head.labels, told, "val"),
-        load_arrays(task.test, side, extra, (), told, "test"),
+        load_arrays(task.train, side, extra, head.labels, progress, "training"),
+        load_arrays(task.val, side, extra, head.labels, progress, "val"),
+        load_arrays(task.test, side, extra, (), progress, "test"),
     )
 
 
@@ -83,6 +83,6 @@ def _predict(learner: Learner, test: Arrays) -> dict[str, Floats]:
     learner.eval()
     with torch.inference_mode(), bounded_threads(learner.recipe.threads):
         batches = ordered_batches(test, learner.recipe.batch)
-        found = [learner.predict(pixels.float() / WHITE, extra).numpy() for pixels, extra, _ in batches]
-    columns = np.concatenate(found).astype(np.float64)
+        predictions = [learner.predict(pixels.float() / WHITE, extra).numpy() for pixels, extra, _ in batches]
+    columns = np.concatenate(predictions).astype(np.float64)
     return {target: columns[:, k] for k, target in enumerate(learner.head.columns)}

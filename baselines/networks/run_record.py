@@ -1,4 +1,4 @@
-"""``run.json``: what a training run is made of, so that only the same run is continued."""
+"""``run.json``: record of a training run, so that only the same run is continued."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PACKAGES = ("chexchobench", "numpy", "torch", "lightning", "monai")
 
 
 def begin_run(task: TrainingTask, recipe: Recipe) -> None:
-    """Records the run in its folder, and removes the checkpoints there unless they are of this very run.
+    """Record the run in its folder, and remove checkpoints of other runs.
 
-    A run is the same if recipe, seed, images, labels and versions are. One that was finished begins anew.
+    Two runs are the same if recipe, seed, images, labels and versions are equal. A finished run starts again.
     """
     path = task.folder / RECORD
     record = _record(task, recipe)
     if not is_first():
-        _await(path, record)
+        _wait_for_first_process(path, record)
     elif not _is_unfinished(path, record):
         shutil.rmtree(task.folder / CHECKPOINTS, ignore_errors=True)
         write_json(task.folder / ENVIRONMENT, environment())
@@ -42,14 +42,14 @@ def begin_run(task: TrainingTask, recipe: Recipe) -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the only process of a run, or the first of those that train together."""
+    """Return whether this is the first or only process of a run."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return not getattr(rank_zero_only, "rank", 0)
 
 
-def _await(path: Path, record: dict[str, Any]) -> None:
-    """Waits for the first process to have begun the same run."""
+def _wait_for_first_process(path: Path, record: dict[str, Any]) -> None:
+    """Wait until the first process has started the same run."""
     until = time.monotonic() + LONGEST_WAIT_S
     while not _is_unfinished(path, record):
         if time.monotonic() > until:
@@ -59,7 +59,7 @@ def _await(path: Path, record: dict[str, Any]) -> None:
 
 
 def end_run(task: TrainingTask) -> None:
-    """Marks the run as finished."""
+    """Mark the run as finished."""
     path = task.folder / RECORD
     write_atomic(path, canonical_json({**json.loads(path.read_bytes()), "finished": True}))
 
@@ -88,7 +88,7 @@ def _record(task: TrainingTask, recipe: Recipe) -> dict[str, Any]:
 
 
 def _digest(view: UnlabelledImages) -> str:
-    """SHA-256 of a view's ids, inputs and labels; it does not look into the image files."""
+    """Compute the SHA-256 of a view's ids, inputs and labels, without the image files."""
     digest = hashlib.sha256()
     inputs = [view.inputs[name].to_numpy() for name in view.inputs]
     for column in (view.images, view.patients, *inputs):

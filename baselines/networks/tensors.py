@@ -1,4 +1,4 @@
-"""A view's pixels, inputs and labels as arrays that training reads batch by batch."""
+"""Arrays, samplers and batches of a view for training."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from baselines.tabular.features import age_years, male
 from bench.progress import StageProgress
 
 READ_BATCH = 128
-FILLING = -1  # a row that is there to make batches equal: its labels do not count
+FILLING = -1  # padding row that makes batches equal; its labels do not count
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Arrays(Dataset[Batch]):
-    """Images of a view, decoded.
+    """Decoded images of a view with inputs and labels.
 
     Attributes:
-        pixels: (n, side, side) uint8, in memory or read from a cache as they are asked for.
-        extra: (n, k) float32 inputs beside the image.
-        labels: (n, m) float32, NaN where excluded; no columns for unlabelled images.
+        pixels: (n, side, side) uint8, in memory or read from a cache on access.
+        extra: (n, k) float32 inputs besides the image.
+        labels: (n, m) float32, NaN if excluded; m is 0 for unlabelled images.
     """
 
     pixels: Pixels | DecodedImages
@@ -39,7 +39,7 @@ class Arrays(Dataset[Batch]):
         return len(self.pixels)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """A batch at once: pixels (b, 1, side, side) uint8, extra (b, k), labels (b, m)."""
+        """Return a batch: pixels (b, 1, side, side) uint8, extra (b, k), labels (b, m)."""
         at = np.asarray(rows)
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[at]))
         labels = self.labels[at]
@@ -48,10 +48,10 @@ class Arrays(Dataset[Batch]):
 
 
 class EpochSampler(Sampler[int]):
-    """A new order each epoch, from seed and epoch alone, so that a resumed run meets the same batches.
+    """Sampler with a new order each epoch, from seed and epoch alone, so that a run can be resumed.
 
-    Processes that train together share each batch: the first takes its first rows, and so on. The last
-    incomplete batch is left out where there are others.
+    Processes share each batch in consecutive parts. The last incomplete batch is left out unless it is the
+    only one.
     """
 
     def __init__(self, count: int, seed: int, batch: int = 1, processes: int = 1) -> None:
@@ -62,15 +62,15 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Told by the trainer before an epoch begins."""
+        """Set the epoch; the trainer calls this before each one."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
-        own = own_rank()
+        rank = own_rank()
         for size, start in self._batches():
             share = size // self.processes
-            yield from order[start + own * share : start + (own + 1) * share]
+            yield from order[start + rank * share : start + (rank + 1) * share]
 
     def _batches(self) -> Iterator[tuple[int, int]]:
         whole, rest = divmod(self.count, self.batch)
@@ -83,7 +83,7 @@ class EpochSampler(Sampler[int]):
 
 
 class SharedSampler(Sampler[int]):
-    """The rows in their order, dealt out to processes; each gets as many, filled up with `FILLING`."""
+    """Sampler in order, distributed over processes; shorter parts are padded with `FILLING`."""
 
     def __init__(self, count: int, processes: int = 1) -> None:
         self.count = count
@@ -98,24 +98,24 @@ class SharedSampler(Sampler[int]):
 
 
 def own_rank() -> int:
-    """Which of the processes that train together this one is; 0 where it is alone."""
+    """Return the rank of this process among those that train together; 0 for a single process."""
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if together else 0
 
 
 def training_batches(arrays: Arrays, batch: int, seed: int, processes: int = 1) -> DataLoader[Batch]:
-    """This process's share of each batch of `batch` images, in the order of each epoch."""
+    """Load this process's share of each batch of `batch` images, in the order of each epoch."""
     sampler = EpochSampler(len(arrays), seed, batch, processes)
-    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_as_it_is)
+    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_identity)
 
 
 def ordered_batches(arrays: Arrays, batch: int, processes: int = 1) -> DataLoader[Batch]:
-    """Batches in the order of the view, dealt out to processes."""
+    """Load batches in the order of the view, distributed over processes."""
     sampler = SharedSampler(len(arrays), processes)
-    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_as_it_is)
+    return DataLoader(arrays, batch // processes, sampler=sampler, collate_fn=_identity)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
@@ -125,40 +125,40 @@ def load_arrays(
     extra: Sequence[str],
     labels: Sequence[str],
     progress: StageProgress,
-    what: str,
+    part: str,
 ) -> Arrays:
-    """Decodes a view.
+    """Decode a view into arrays.
 
     Args:
-        images: The view; its labels are read where `labels` names any.
+        images: The view.
         side: Side of the square image in pixels.
-        extra: ``age``, ``sex``, in the order of the columns wanted.
-        labels: Label columns wanted.
-        progress: Told as the images are read.
-        what: Words for the progress.
+        extra: Inputs ``age`` and ``sex``, in the order of the columns.
+        labels: Label columns; empty for an unlabelled view.
+        progress: Progress callback.
+        part: Name of the view in progress messages.
     """
     readers = {"age": age_years, "sex": male}
     columns = [readers[name](images) for name in extra]
-    known = images.labels if isinstance(images, LabelledImages) else {}
+    view_labels = images.labels if isinstance(images, LabelledImages) else {}
     return Arrays(
-        _pixels(images, side, progress, what),
+        _pixels(images, side, progress, part),
         _columns(columns, len(images)),
-        _columns([known[name] for name in labels], len(images)),
+        _columns([view_labels[name] for name in labels], len(images)),
     )
 
 
 def _pixels(
-    images: UnlabelledImages, side: int, progress: StageProgress, what: str
+    images: UnlabelledImages, side: int, progress: StageProgress, part: str
 ) -> Pixels | DecodedImages:
     decoded = images.source.decoded(side, side) if images.source is not None else None
     if decoded is not None:
         return decoded
     pixels = np.empty((len(images), side, side), np.uint8)
-    done = 0
+    count = 0
     for batch in images.pixels(side, side, READ_BATCH):
-        pixels[done : done + len(batch)] = batch
-        done += len(batch)
-        progress(f"reading {what} images", done, len(images))
+        pixels[count : count + len(batch)] = batch
+        count += len(batch)
+        progress(f"reading {part} images", count, len(images))
     return pixels
 
 

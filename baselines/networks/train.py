@@ -1,4 +1,4 @@
-"""Trains a learner: stops on val, keeps the best weights, and goes on where an interrupted run stopped."""
+"""Training of a learner with early stopping, best weights and resumption of interrupted runs."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ LAST = "last"
 def fit(
     learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: StageProgress
 ) -> list[EpochRecord]:
-    """Trains `learner` and leaves it with the weights of its best epoch on val.
+    """Train `learner` and load the weights of its best epoch on val.
 
     Args:
-        learner: Untrained; its recipe says how.
-        train: Images to fit.
-        val: Images of other patients, by whose loss it stops and chooses.
-        folder: Checkpoints and curves are written here; a last checkpoint found here is continued.
-        progress: Told after each batch, the losses of the last epoch too.
+        learner: Untrained learner with its recipe.
+        train: Training images.
+        val: Images of other patients for early stopping and the choice of weights.
+        folder: Folder of checkpoints and curves; a last checkpoint in it is continued.
+        progress: Progress callback, called after each batch with the losses of the last epoch.
 
     Returns:
-        What each epoch reached, the earlier ones of a continued run included.
+        Record of each epoch, including earlier epochs of a resumed run.
 
     Raises:
-        BenchError: A GPU is asked for where there is none (``baseline-no-gpu``, exit 3), or a checkpoint is
-            not of this network (``baseline-checkpoint``).
+        BenchError: The recipe needs more GPUs than exist (``baseline-no-gpu``, exit 3), or a checkpoint does
+            not fit the network (``baseline-checkpoint``).
     """
     recipe = learner.recipe
     require_devices(recipe)
@@ -58,15 +58,15 @@ def fit(
             devices=recipe.devices,
             num_nodes=recipe.nodes,
             strategy="ddp" if recipe.processes > 1 else "auto",
-            use_distributed_sampler=False,  # batches are shared out by our own samplers, exactly
+            use_distributed_sampler=False,  # our samplers distribute the batches
             sync_batchnorm=recipe.processes > 1 and torch.cuda.is_available() and recipe.accelerator != "cpu",
             precision=recipe.precision,
             max_epochs=recipe.epochs,
             callbacks=[
                 stopper,
                 recorder,
-                _keeper(checkpoints, BEST, monitor="val_loss"),
-                _keeper(checkpoints, LAST, monitor=None),
+                _checkpoint_callback(checkpoints, BEST, monitor="val_loss"),
+                _checkpoint_callback(checkpoints, LAST, monitor=None),
             ],
             deterministic=True if recipe.accelerator == "cpu" else "warn",
             logger=False,
@@ -88,19 +88,19 @@ def fit(
 
 
 def require_devices(recipe: Recipe) -> None:
-    """Refuses a recipe that asks for GPUs that are not there (``baseline-no-gpu``, exit 3)."""
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if recipe.accelerator == "gpu" and there < recipe.devices:
-        found = f"{there}" if there else "none"
-        message = f"The recipe asks for {recipe.devices} GPUs on this machine; torch finds {found}."
+    """Refuse a recipe that needs more GPUs than exist (``baseline-no-gpu``, exit 3)."""
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if recipe.accelerator == "gpu" and available < recipe.devices:
+        available_text = f"{available}" if available else "none"
+        message = f"The recipe asks for {recipe.devices} GPUs on this machine; torch finds {available_text}."
         raise BenchError(Problem("baseline-no-gpu", message), EXIT_ENVIRONMENT)
 
 
 def load_weights(learner: Learner, path: Path) -> None:
-    """Loads every weight of a checkpoint, or none.
+    """Load all weights of a checkpoint.
 
     Raises:
-        BenchError: The file is damaged or its weights are not this network's (``baseline-checkpoint``).
+        BenchError: The file is damaged or its weights do not fit the network (``baseline-checkpoint``).
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
@@ -115,22 +115,22 @@ def _train(trainer: Trainer, learner: Learner, batches: Any, val: Any, last: Pat
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(learner, batches, val, ckpt_path=last, weights_only=True)
-    except SystemExit as stop:  # Lightning's answer to both signals, with exit code 0; ours is an interrupt
+    except SystemExit as stop:  # Lightning exits with code 0 on both signals
         if isinstance(stop, SIGTERMException) or isinstance(stop.__context__, KeyboardInterrupt):
             signal.signal(signal.SIGINT, interrupt)
             raise KeyboardInterrupt from stop
         raise
 
 
-def _keeper(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
-    """Keeps one checkpoint, written whole at the end of an epoch: the best by `monitor`, or the latest."""
+def _checkpoint_callback(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+    """Build the callback that keeps one checkpoint: the best epoch by `monitor`, or the latest."""
     return ModelCheckpoint(
         folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
     )
 
 
 class _Stopper(EarlyStopping):
-    """Stops at once where the run that is continued had stopped already."""
+    """Early stopping that also stops a resumed run which had stopped before."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         if self.wait_count >= self.patience:
@@ -138,7 +138,7 @@ class _Stopper(EarlyStopping):
 
 
 class _Recorder(Callback):
-    """Keeps what each epoch reached, in the checkpoint too, and tells the user."""
+    """Callback that records each epoch, also in the checkpoint, and reports progress."""
 
     def __init__(self, folder: Path, epochs: int, progress: StageProgress) -> None:
         self.folder = folder
@@ -156,14 +156,14 @@ class _Recorder(Callback):
         batch_idx: int,
     ) -> None:
         if trainer.is_global_zero:
-            self._tell(trainer.current_epoch, batch_idx + 1, int(trainer.num_training_batches))
+            self._report(trainer.current_epoch, batch_idx + 1, int(trainer.num_training_batches))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not isinstance(pl_module, Learner):
-            raise TypeError(f"{type(pl_module).__name__} is no Learner")
+            raise TypeError(f"{type(pl_module).__name__} is not a Learner")
         record = EpochRecord(
             epoch=trainer.current_epoch + 1,
             train_loss=pl_module.train_loss,
@@ -173,10 +173,10 @@ class _Recorder(Callback):
         self.records.append(record)
         if trainer.is_global_zero:
             write_curves(self.folder, self.records)
-            self._tell(record.epoch, 0, int(trainer.num_training_batches))
+            self._report(record.epoch, 0, int(trainer.num_training_batches))
 
-    def _tell(self, epochs: int, batches: int, of: int) -> None:
-        """One stage for the whole training, so that the time left can be told; the last losses beside it."""
+    def _report(self, epochs: int, batches: int, of: int) -> None:
+        """Report one stage for the whole training, so that the remaining time can be estimated."""
         words = "training"
         if self.records:
             last = self.records[-1]
@@ -192,7 +192,7 @@ class _Recorder(Callback):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences Lightning's notes and warnings about choices that are ours."""
+    """Silence Lightning's messages about deliberate settings."""
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -206,9 +206,9 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def bounded_threads(threads: int) -> Iterator[None]:
-    """Runs torch with a fixed number of threads, and leaves all of its global state as it was.
+    """Run torch with a fixed number of threads and restore its global state afterwards.
 
-    The number is fixed, not taken from the machine, since sums depend on it.
+    The number does not depend on the machine, since sums depend on it.
     """
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)

@@ -1,1 +1,1 @@
-"""Linear probe: regularised logistic regression on the features of a frozen encoder."""
+"""Linear probe: penalised logistic regression on the features of a frozen encoder."""

@@ -1,4 +1,4 @@
-"""The process that runs somebody's encoder: it sees pixels, never an id or a label."""
+"""Worker process that runs an encoder; it receives pixels, never ids or labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.runtime.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers each message of images with one of features, until there are no more."""
+    """Answer each message of images with a message of features until the input ends."""
     request, _ = read_message(requests)
     limit_memory(request["memory_mb"])
     path, name = Path(request["model"]), request["features"]

@@ -1,4 +1,4 @@
-"""A frozen encoder: one ONNX file, what its user says about it, and the features that it gives."""
+"""Frozen encoder: its ONNX file, its description, and the features it computes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import ImageInput, ModelInputs, Text
 
 BATCH = 32
-START_S, IMAGE_S = 120.0, 5.0  # that the encoder's process may take
+START_S, IMAGE_S = 120.0, 5.0  # time limits of the encoder's process
 MEMORY_MB = 16_384
 WORKER = "baselines.probe.encode_worker"
 CODE = "baseline-encoder"
@@ -32,7 +32,7 @@ Features = npt.NDArray[np.float32]
 
 
 class EncoderFile(Document):
-    """What the user of an encoder says about it: ``encoder.toml``."""
+    """Description of an encoder: ``encoder.toml``."""
 
     schema_: Literal["encoder/1"] = Field(alias="schema")
     name: str = Field(min_length=1, max_length=100, description="As the board shows it.")
@@ -46,66 +46,68 @@ class EncoderFile(Document):
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder whose file was checked and not run.
+    """Encoder whose file was checked without running it.
 
     Attributes:
-        said: What its user says.
-        path: The ONNX file.
+        description: Its description.
+        path: Its ONNX file.
         model: The parsed `onnx.ModelProto`.
     """
 
-    said: EncoderFile
+    description: EncoderFile
     path: Path
     model: Any
 
 
 def read_description(path: Path) -> EncoderFile:
-    """What the user of an encoder says about it.
+    """Read the description of an encoder.
 
     Raises:
-        BenchError: ``baseline-encoder``, every fault listed.
+        BenchError: Invalid description (``baseline-encoder``), every fault listed.
     """
-    said = read_toml(EncoderFile, path, CODE)
-    if said.image.height != said.image.width:
-        message = f"image: {said.image.height} by {said.image.width} pixels; a square is needed."
+    description = read_toml(EncoderFile, path, CODE)
+    if description.image.height != description.image.width:
+        message = (
+            f"image: {description.image.height} by {description.image.width} pixels; a square is needed."
+        )
         raise BenchError(Problem(CODE, message, where=str(path)))
-    return said
+    return description
 
 
 def open_encoder(path: Path) -> Encoder:
-    """An encoder by its description; the ONNX file is parsed as data and checked, never trusted.
+    """Open an encoder by its description; the ONNX file is parsed as data and checked.
 
     Raises:
-        BenchError: What is wrong with the description (``baseline-encoder``) or with the file, every fault
-            listed: a stranger's graph, an input or output of another name, type or shape.
+        BenchError: Invalid description (``baseline-encoder``), invalid graph, or an input or output with
+            another name, type or shape; every fault listed.
     """
-    said = read_description(path)
-    onnx_path = path.parent / said.file
+    description = read_description(path)
+    onnx_path = path.parent / description.file
     model = read_onnx(onnx_path)
-    declared = ModelInputs(image=said.image, outputs={"features": f"{said.features}:0"})
+    declared = ModelInputs(image=description.image, outputs={"features": f"{description.features}:0"})
     where = str(onnx_path)
     raise_errors([*graph_problems(model, where), *interface_problems(model, declared, where)])
-    return Encoder(said, onnx_path, model)
+    return Encoder(description, onnx_path, model)
 
 
-def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, what: str) -> Features:
-    """(n, width) features of a view's images, computed in a process of its own.
+def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, part: str) -> Features:
+    """Compute features (n, width) of a view's images in a sandboxed process.
 
     Args:
         encoder: The encoder.
-        view: Whose images.
-        progress: Told how many are done.
-        what: Words for the progress.
+        view: The images.
+        progress: Progress callback.
+        part: Name of the view in progress messages.
 
     Raises:
-        BenchError: The encoder failed, or gave numbers that are not finite (``baseline-encoder``).
+        BenchError: The encoder failed, or a feature is not finite (``baseline-encoder``).
     """
     require_backend(DEFAULT_BACKEND)
-    side, parts, done = encoder.said.image.height, [], 0
+    side, parts, encoded = encoder.description.image.height, [], 0
     request = {
         "model": str(encoder.path),
         "backend": DEFAULT_BACKEND,
-        "features": encoder.said.features,
+        "features": encoder.description.features,
         "batch": BATCH,
         "memory_mb": MEMORY_MB,
     }
@@ -114,12 +116,14 @@ def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, wh
             worker.send(request)
             worker.receive()
             for pixels in view.pixels(side, side, batch=BATCH):
-                worker.send({}, {encoder.said.image.name: image_tensor(pixels, encoder.said.image)})
+                worker.send(
+                    {}, {encoder.description.image.name: image_tensor(pixels, encoder.description.image)}
+                )
                 parts.append(worker.receive()[1]["features"])
-                done += len(pixels)
-                progress(f"encoding {what} images", done, len(view))
+                encoded += len(pixels)
+                progress(f"encoding {part} images", encoded, len(view))
     except WorkerFailure as failure:
-        message = f"The encoder stopped after {done:,} of {len(view):,} images: {failure.message}"
+        message = f"The encoder stopped after {encoded:,} of {len(view):,} images: {failure.message}"
         raise BenchError(Problem(CODE, message, where=str(encoder.path))) from failure
     return _finite(np.concatenate(parts), encoder)
 

@@ -1,4 +1,4 @@
-"""A linear probe: regularised logistic regression on features, and encoder and probe as one ONNX file."""
+"""Linear probes: penalised logistic regression on features, and export with the encoder as ONNX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.api import TrainingTask
 from baselines.probe.encoder import Encoder, Features
 from bench.files import atomic_path
 from bench.metrics.validation import Floats
@@ -19,12 +20,12 @@ OUTPUT = "probabilities"
 
 @dataclass(frozen=True)
 class Probe:
-    """A line through the features of one target.
+    """Logistic regression of one target on features.
 
     Attributes:
-        weights: (width,) of the features as they come.
-        bias: Added to their sum.
-        strength: The inverse penalty that val chose; None where the training labels are of one class.
+        weights: (width,) weights of the unscaled features.
+        bias: Intercept.
+        strength: Inverse penalty chosen on val; None if the training labels have one class.
     """
 
     weights: Floats
@@ -32,70 +33,96 @@ class Probe:
     strength: float | None
 
     def probabilities(self, features: Features) -> Floats:
-        """(n,) probabilities of features (n, width)."""
+        """Compute probabilities (n,) from features (n, width)."""
         from scipy.special import expit
 
         return np.asarray(expit(features.astype(np.float64) @ self.weights + self.bias), np.float64)
 
 
 def fit_probe(
-    train: Features, labels: Floats, val: Features, judged: Floats, strengths: tuple[float, ...] = STRENGTHS
+    train: Features,
+    labels: Floats,
+    val: Features,
+    val_labels: Floats,
+    strengths: tuple[float, ...] = STRENGTHS,
 ) -> Probe:
-    """The probe whose penalty has the least log loss on val.
+    """Fit a probe with the penalty of least log loss on val.
 
     Args:
-        train: (n, width) features to fit on.
-        labels: (n,) 0 or 1, NaN where excluded.
-        val: (m, width) features to choose on.
-        judged: (m,) their labels; where none is known the strongest penalty is taken.
+        train: (n, width) training features.
+        labels: (n,) training labels 0 or 1, NaN if excluded.
+        val: (m, width) val features.
+        val_labels: (m,) val labels; without any, the strongest penalty is chosen.
         strengths: Inverse penalties to choose from, ascending.
     """
     from sklearn.linear_model import LogisticRegression
 
-    known = ~np.isnan(labels)
-    x, y = train[known].astype(np.float64), labels[known]
+    labelled = ~np.isnan(labels)
+    x, y = train[labelled].astype(np.float64), labels[labelled]
     share = (y.sum() + 0.5) / (len(y) + 1)
     if len(np.unique(y)) < 2:
         return Probe(np.zeros(train.shape[1]), float(np.log(share / (1 - share))), None)
     mean, spread = x.mean(0), x.std(0)
-    spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf  # a feature that never changes says nothing
+    spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf  # constant features get weight 0
     x = (x - mean) / spread
     model = LogisticRegression(max_iter=2000, warm_start=True)
     probes = []
     for strength in strengths:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a weak penalty that does not converge is for val to judge
+            warnings.simplefilter("ignore")  # a fit that does not converge is judged on val
             model.set_params(C=strength).fit(x, y.astype(np.int8))
         weights = model.coef_[0] / spread
         probes.append(Probe(weights, float(model.intercept_[0] - mean @ weights), strength))
-    losses = [_log_loss(probe, val, judged) for probe in probes]
+    losses = [_log_loss(probe, val, val_labels) for probe in probes]
     return probes[int(np.argmin(losses))]
 
 
+def fit_probes(task: TrainingTask, train: Features, val: Features) -> dict[str, Probe]:
+    """Fit one probe for each binary target.
+
+    Args:
+        task: The training task; its quick form tries fewer penalties.
+        train: (n, width) features of the training images.
+        val: (m, width) features of the val images.
+    """
+    strengths = QUICK_STRENGTHS if task.quick else STRENGTHS
+    probes = {}
+    for fitted, target in enumerate(task.targets):
+        task.progress(f"fitting {target}", fitted, len(task.targets))
+        probes[target] = fit_probe(train, task.train.labels[target], val, task.val.labels[target], strengths)
+    task.progress("fitted", len(task.targets), len(task.targets))
+    return probes
+
+
+def describe_penalties(probes: dict[str, Probe]) -> str:
+    """List the inverse penalty of each target."""
+    return ", ".join(f"{t} C = {p.strength:g}" for t, p in probes.items() if p.strength is not None)
+
+
 def _log_loss(probe: Probe, features: Features, labels: Floats) -> float:
-    known = ~np.isnan(labels)
-    logits = features[known].astype(np.float64) @ probe.weights + probe.bias
-    return float(np.logaddexp(0.0, (1 - 2 * labels[known]) * logits).mean()) if known.any() else 0.0
+    labelled = ~np.isnan(labels)
+    logits = features[labelled].astype(np.float64) @ probe.weights + probe.bias
+    return float(np.logaddexp(0.0, (1 - 2 * labels[labelled]) * logits).mean()) if labelled.any() else 0.0
 
 
 def export_probe(encoder: Encoder, probes: dict[str, Probe], path: Path) -> dict[str, str]:
-    """Writes encoder and probes as one ONNX file; returns where each target is read from."""
+    """Write encoder and probes as one ONNX file; return target → output column."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.ModelProto()
     model.CopyFrom(encoder.model)
-    graph, made = model.graph, f"{OUTPUT}/"
+    graph, prefix = model.graph, f"{OUTPUT}/"
     weights = np.column_stack([probe.weights for probe in probes.values()]).astype(np.float32)
     bias = np.array([probe.bias for probe in probes.values()], np.float32)
-    graph.initializer.append(numpy_helper.from_array(weights, made + "w"))
-    graph.initializer.append(numpy_helper.from_array(bias, made + "b"))
+    graph.initializer.append(numpy_helper.from_array(weights, prefix + "w"))
+    graph.initializer.append(numpy_helper.from_array(bias, prefix + "b"))
     graph.node.extend(
         [
-            helper.make_node("Cast", [encoder.said.features], [made + "x"], to=TensorProto.FLOAT),
-            helper.make_node("MatMul", [made + "x", made + "w"], [made + "xw"]),
-            helper.make_node("Add", [made + "xw", made + "b"], [made + "logits"]),
-            helper.make_node("Sigmoid", [made + "logits"], [OUTPUT]),
+            helper.make_node("Cast", [encoder.description.features], [prefix + "x"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", [prefix + "x", prefix + "w"], [prefix + "xw"]),
+            helper.make_node("Add", [prefix + "xw", prefix + "b"], [prefix + "logits"]),
+            helper.make_node("Sigmoid", [prefix + "logits"], [OUTPUT]),
         ]
     )
     del graph.output[:]

@@ -1,1 +1,1 @@
-"""Baselines of table columns: scikit-learn on numbers, and heart and chest measured on the image."""
+"""Tabular baselines: scikit-learn models of table columns and of measurements on the image."""

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees, stopped where the loss on val is least."""
+"""Gradient-boosted trees with the number of trees chosen on val."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ SMALLEST_LEAF = 40
 
 
 def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matrix) -> dict[str, Floats]:
-    """Probabilities of every binary target for the test images.
+    """Predict every binary target for the test images.
 
-    The number of trees is chosen on val, whose patients are not those of the training images. It may be none:
-    then the training prevalence is predicted.
+    The number of trees has the least log loss on val. It may be 0, which predicts the training prevalence.
 
     Args:
-        task: Whose labels are fitted and chosen on.
+        task: The training task.
         train: (n, k) features of the training images, NaN where missing.
         val: (m, k) features of the val images.
         test: (t, k) features of the test images.
@@ -33,28 +32,30 @@ def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matr
     trees = QUICK_TREES if task.quick else MOST_TREES
     for done, target in enumerate(task.targets):
         task.progress(f"boosting {target}", done, len(task.targets))
-        seen, unseen = task.train.labels[target], task.val.labels[target]
+        train_labels, val_labels = task.train.labels[target], task.val.labels[target]
         with threadpool_limits(1):  # sums depend on the number of threads
-            predictions[target] = _boost(train, seen, val, unseen, test, trees)
+            predictions[target] = _boost(train, train_labels, val, val_labels, test, trees)
     task.progress("boosted", len(task.targets), len(task.targets))
     return predictions
 
 
-def _boost(train: Matrix, seen: Floats, val: Matrix, unseen: Floats, test: Matrix, trees: int) -> Floats:
-    known, judged = ~np.isnan(seen), ~np.isnan(unseen)
-    share = float(seen[known].mean()) if known.any() else 0.5
-    if share in (0.0, 1.0) or not known.any():
+def _boost(
+    train: Matrix, train_labels: Floats, val: Matrix, val_labels: Floats, test: Matrix, trees: int
+) -> Floats:
+    labelled, val_labelled = ~np.isnan(train_labels), ~np.isnan(val_labels)
+    share = float(train_labels[labelled].mean()) if labelled.any() else 0.5
+    if share in (0.0, 1.0) or not labelled.any():
         return np.full(len(test), share)
-    model = _classifier(trees).fit(train[known], seen[known].astype(np.int8))
-    constant = _log_loss(unseen[judged], np.full(int(judged.sum()), share))
-    stages = model.staged_predict_proba(val[judged]) if judged.any() else ()
-    losses = [constant, *(_log_loss(unseen[judged], p[:, 1]) for p in stages)]
+    model = _classifier(trees).fit(train[labelled], train_labels[labelled].astype(np.int8))
+    constant = _log_loss(val_labels[val_labelled], np.full(int(val_labelled.sum()), share))
+    stages = model.staged_predict_proba(val[val_labelled]) if val_labelled.any() else ()
+    losses = [constant, *(_log_loss(val_labels[val_labelled], p[:, 1]) for p in stages)]
     best = int(np.argmin(losses))
     if best == 0:
         return np.full(len(test), share)
     staged = model.staged_predict_proba(test)
-    chosen = next(p for stage, p in enumerate(staged, start=1) if stage == best)
-    return np.asarray(chosen[:, 1], np.float64)
+    best_stage = next(p for stage, p in enumerate(staged, start=1) if stage == best)
+    return np.asarray(best_stage[:, 1], np.float64)
 
 
 def _classifier(trees: int) -> Any:

@@ -1,4 +1,4 @@
-"""Measures heart and chest on a chest X-ray, by the dark of the lungs.
+"""Measurement of heart and chest widths on a chest X-ray by segmentation of the lungs.
 
 The lungs are the two largest dark regions that do not reach the border of the image. Between them lies the
 heart. The cardiothoracic ratio (Danzer, Am J Med Sci 1919;157:513) is the width of
@@ -16,13 +16,13 @@ from scipy import ndimage
 from baselines.api import Pixels
 
 SMALLEST_LUNG = 0.01  # share of the image
-TIPS = 0.1  # share of the lungs' height that is left out above and below
-WIDEST = 0.9  # quantile over rows that stands for the greatest: single rows run along the diaphragm
+TIPS = 0.1  # share of the lungs' height left out above and below
+WIDEST = 0.9  # quantile over rows used as the maximum, since single rows run along the diaphragm
 FEWEST_ROWS = 6
 BLUR = 0.012  # of the side
-AROUND = 0.12  # of the side: what a pixel is compared with
-DARKER = 0.3  # standard deviations of the image below its surroundings
-THREAD = 0.02  # of the side: thinner dark lines are cut
+AROUND = 0.12  # of the side: scale of the local mean
+DARKER = 0.3  # standard deviations of the image below the local mean
+THREAD = 0.02  # of the side: thinner dark lines are removed
 
 Mask = npt.NDArray[np.bool_]
 
@@ -54,57 +54,57 @@ MEASURES = tuple(field.name for field in fields(Chest))
 
 
 def measure(images: Pixels) -> npt.NDArray[np.float64]:
-    """(n, 7) measures of images (n, side, side); a row of NaN where no two lungs are found."""
-    found = [measure_one(image) for image in images]
-    return np.array([[np.nan] * len(MEASURES) if chest is None else astuple(chest) for chest in found])
+    """Measure images (n, side, side); return (n, 7), a row of NaN if two lungs are not found."""
+    chests = [measure_one(image) for image in images]
+    return np.array([[np.nan] * len(MEASURES) if chest is None else astuple(chest) for chest in chests])
 
 
 def measure_one(image: Pixels) -> Chest | None:
-    """The measures of one image (side, side), None where no two lungs are found."""
+    """Measure one image (side, side); None if two lungs are not found."""
     side = image.shape[1]
     pair = find_lungs(image)
     if pair is None:
         return None
-    one, other = pair  # on the left and on the right of the image
-    rows = _rows_of_both(one, other)
+    image_left, image_right = pair  # on the left and on the right of the image
+    rows = _rows_of_both(image_left, image_right)
     if len(rows) < FEWEST_ROWS:
         return None
-    outer_one, inner_one = _edges(one[rows])
-    inner_other, outer_other = _edges(other[rows])
+    outer_left, inner_left = _edges(image_left[rows])
+    inner_right, outer_right = _edges(image_right[rows])
     middle = len(rows) // 2
-    between, chest = inner_other - inner_one - 1, float((outer_other - outer_one + 1).max())
-    axis = (outer_one + outer_other) / 2
+    between, chest = inner_right - inner_left - 1, float((outer_right - outer_left + 1).max())
+    axis = (outer_left + outer_right) / 2
     heart = _greatest(between[middle:])
     return Chest(
         ratio=heart / chest,
         heart=heart / side,
         chest=chest / side,
-        left=_greatest((inner_other - axis)[middle:]) / side,
-        right=_greatest((axis - inner_one)[middle:]) / side,
+        left=_greatest((inner_right - axis)[middle:]) / side,
+        right=_greatest((axis - inner_left)[middle:]) / side,
         upper=float(between[:middle].mean()) / side,
-        lungs=float(one.mean() + other.mean()),
+        lungs=float(image_left.mean() + image_right.mean()),
     )
 
 
 def find_lungs(image: Pixels) -> tuple[Mask, Mask] | None:
-    """(side, side) masks of the lung on the left and on the right of the image.
+    """Segment the lungs; return masks (side, side) of the one on the left and the right of the image.
 
-    Dark is first what is below a threshold of the whole, then, where no two lungs come of it, what is darker
-    than its surroundings: the first finds truer edges, the second copes with uneven exposure.
+    A global threshold is tried first, since it finds sharper edges, then a local one, which tolerates uneven
+    exposure. None if neither finds two lungs.
     """
     side = image.shape[1]
     grey = image.astype(np.float64)
     smooth = ndimage.gaussian_filter(grey, BLUR * side)
     central = smooth[round(0.12 * side) : round(0.8 * side), round(0.12 * side) : round(0.88 * side)]
-    found = _two_regions(smooth < otsu(central))
-    if found is None:
+    lungs = _two_regions(smooth < otsu(central))
+    if lungs is None:
         around = ndimage.gaussian_filter(grey, AROUND * side)
-        found = _two_regions(smooth < around - DARKER * smooth.std())
-    return found
+        lungs = _two_regions(smooth < around - DARKER * smooth.std())
+    return lungs
 
 
 def _two_regions(dark: Mask) -> tuple[Mask, Mask] | None:
-    """The two largest regions off the border, where they are as large and as far apart as lungs."""
+    """Return the two largest regions off the border if their size and distance fit two lungs."""
     side = dark.shape[1]
     dark = _opened(dark, max(1, round(THREAD * side)))
     regions, _ = ndimage.label(dark)
@@ -122,7 +122,7 @@ def _two_regions(dark: Mask) -> tuple[Mask, Mask] | None:
 
 
 def _opened(mask: Mask, times: int) -> Mask:
-    """Eroded, then dilated by as much: `scipy.ndimage.binary_opening`, but faster on small images."""
+    """Morphological opening, as `scipy.ndimage.binary_opening` but faster on small images."""
     for _ in range(times):
         mask = _with_neighbours(mask, np.logical_and)
     for _ in range(times):
@@ -131,7 +131,7 @@ def _opened(mask: Mask, times: int) -> Mask:
 
 
 def _with_neighbours(mask: Mask, join: np.ufunc) -> Mask:
-    """Each pixel joined with its four neighbours; beyond the border is nothing."""
+    """Combine each pixel with its four neighbours; pixels beyond the border are False."""
     wide = np.pad(mask, 1)
     joined: Mask = join(wide[1:-1, 1:-1], wide[:-2, 1:-1])
     for neighbours in (wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]):
@@ -140,13 +140,13 @@ def _with_neighbours(mask: Mask, join: np.ufunc) -> Mask:
 
 
 def _centre(mask: Mask) -> float:
-    """Mean column of a mask that is not empty."""
+    """Compute the mean column of a mask that is not empty."""
     columns = np.count_nonzero(mask, axis=0)
     return float(columns @ np.arange(len(columns)) / columns.sum())
 
 
 def _filled(mask: Mask) -> Mask:
-    """A mask off the border without its holes."""
+    """Fill the holes of a mask that does not touch the border."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     filled = mask.copy()
@@ -155,7 +155,7 @@ def _filled(mask: Mask) -> Mask:
 
 
 def otsu(values: npt.NDArray[np.float64]) -> float:
-    """The threshold that best parts values in two (Otsu, IEEE Trans Syst Man Cybern 1979;9:62)."""
+    """Compute Otsu's threshold (Otsu, IEEE Trans Syst Man Cybern 1979;9:62)."""
     if values.min() == values.max():
         return float(values.min())
     counts, edges = np.histogram(values, 256)
@@ -168,9 +168,9 @@ def otsu(values: npt.NDArray[np.float64]) -> float:
     return float(edges[1:][np.nanargmax(between[:-1])])
 
 
-def _rows_of_both(one: Mask, other: Mask) -> npt.NDArray[np.intp]:
-    """Rows that cut both lungs, their tips left out."""
-    rows = np.flatnonzero(one.any(1) & other.any(1))
+def _rows_of_both(left: Mask, right: Mask) -> npt.NDArray[np.intp]:
+    """Return the rows that contain both lungs, without the tips."""
+    rows = np.flatnonzero(left.any(1) & right.any(1))
     tip = round(TIPS * len(rows))
     return rows[tip : len(rows) - tip]
 
@@ -180,5 +180,5 @@ def _greatest(widths: npt.NDArray[np.float64] | npt.NDArray[np.intp]) -> float:
 
 
 def _edges(rows: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """First and last column of each row that is set."""
+    """Return the first and last True column of each row."""
     return rows.argmax(1), rows.shape[1] - 1 - rows[:, ::-1].argmax(1)

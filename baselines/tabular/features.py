@@ -1,4 +1,4 @@
-"""Numbers from the text of a view's inputs."""
+"""Numeric features from the text inputs of a view."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from baselines.api import UnlabelledImages
+from bench.cohort.cohort import SEXES
+from bench.cohort.load import OLDEST
 from bench.metrics.validation import Floats
-
-OLDEST_YEARS = 120
 
 
 def numbers(images: UnlabelledImages, name: str) -> Floats:
-    """(n,) an input as numbers; NaN where it is blank or no number."""
+    """Convert an input to numbers (n,); NaN for blank cells and other text."""
     return np.asarray(pd.to_numeric(images.inputs[name], errors="coerce"), np.float64)
 
 
 def age_years(images: UnlabelledImages) -> Floats:
-    """(n,) age; NaN where missing or impossible (ChestX-ray14 has patients of 411 years)."""
+    """Return age in years (n,); NaN if missing or implausible (ChestX-ray14 has ages of 411 years)."""
     age = numbers(images, "age")
-    return np.where((age >= 0) & (age <= OLDEST_YEARS), age, np.nan)
+    return np.where((age >= 0) & (age <= OLDEST), age, np.nan)
 
 
 def male(images: UnlabelledImages) -> Floats:
-    """(n,) 1 for M, 0 for F, NaN for anything else."""
-    sex = images.inputs["sex"].str.strip().str.upper().str[:1]
-    return np.asarray(sex.map({"M": 1.0, "F": 0.0}), np.float64)
+    """Return sex (n,): 1 for male, 0 for female, NaN otherwise."""
+    words = images.inputs["sex"].str.strip().str.lower()
+    return np.asarray(words.map(SEXES), np.float64)
 
 
 def age_and_sex(images: UnlabelledImages) -> npt.NDArray[np.float64]:
-    """(n, 2) age in years and male; NaN where missing."""
+    """Return age in years and male (n, 2); NaN if missing."""
     return np.column_stack([age_years(images), male(images)])

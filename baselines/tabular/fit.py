@@ -1,4 +1,4 @@
-"""Fits a scikit-learn classifier of table columns for each binary target."""
+"""Fitting of a scikit-learn classifier of table columns for each binary target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def require_val(task: TrainingTask) -> None:
-    """Refuses a split that leaves nothing to choose on (``baseline-no-training``)."""
+    """Refuse a split without val images (``baseline-no-training``)."""
     if not len(task.val):
         message = f"There are {len(task.train)} training images and none for val, which this baseline needs."
         raise BenchError(Problem("baseline-no-training", message, where=f"cohort {task.cohort}"))
@@ -25,10 +25,10 @@ def require_val(task: TrainingTask) -> None:
 def fit_each_target(
     task: TrainingTask, train: Matrix, test: Matrix, classifier: Callable[[], Any]
 ) -> dict[str, Floats]:
-    """Probabilities of every binary target for the test images.
+    """Predict every binary target for the test images.
 
     Args:
-        task: Whose training labels are fitted; images whose label is excluded are left out.
+        task: The training task; images with an excluded label are left out.
         train: (n, k) features of the training images, NaN where missing.
         test: (m, k) features of the test images.
         classifier: Makes an unfitted classifier with ``predict_proba``.
@@ -42,10 +42,10 @@ def fit_each_target(
 
 
 def fit_one(train: Matrix, labels: Floats, test: Matrix, classifier: Callable[[], Any]) -> Floats:
-    """(m,) probabilities; the only class's, where the labels are of one class."""
-    known = ~np.isnan(labels)
-    classes = np.unique(labels[known])
+    """Fit one target and predict probabilities (m,); constant if the labels have one class."""
+    labelled = ~np.isnan(labels)
+    classes = np.unique(labels[labelled])
     if len(classes) < 2:
         return np.full(len(test), classes[0] if len(classes) else 0.5)
-    fitted = classifier().fit(train[known], labels[known].astype(np.int8))
+    fitted = classifier().fit(train[labelled], labels[labelled].astype(np.int8))
     return np.asarray(fitted.predict_proba(test)[:, 1], np.float64)

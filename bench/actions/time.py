@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
 from bench.actions.entries import EntryChoice, Named
 from bench.choices import Precision
-from bench.errors import BenchError, Problem, not_there
+from bench.errors import BenchError, Problem, missing_file_hint
 from bench.files import sha256_file
 from bench.progress import StageProgress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
@@ -135,7 +135,7 @@ def _named(chosen: ModelChoice, folder: Path, space: Workspace) -> list[tuple[Su
 def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
     """The entry that was submitted with a model file."""
     if not path.is_file():
-        message, remedy = not_there(path)
+        message, remedy = missing_file_hint(path)
         raise BenchError(Problem("model-missing", message, str(path), remedy))
     digest = sha256_file(path)
     for stored in list_submissions(folder):

@@ -51,7 +51,7 @@ def build_board(
         read = list(pool.map(lambda entry: hashed_scorecard(entry, RankInputs), scored))
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
-        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
+        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=made)
         ranked_entries = list(
             pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
         )

@@ -47,7 +47,7 @@ def check(
 
     Example: bench cohort check --cohort chexchonet --data DIR
     """
-    from bench.cohort.audit import audit, keep_check
+    from bench.cohort.audit import audit, store_checked_images
     from bench.environment import usable_cores
     from bench.errors import raise_errors
 
@@ -57,7 +57,7 @@ def check(
         with progress("Reading images") as step:
             found = audit(opened, images=look, jobs=jobs or usable_cores(), progress=step)
         if look and (space := workspace_or_none()):
-            keep_check(opened, found, space.cache)
+            store_checked_images(opened, found, space.cache)
         _show_split(report, opened, found.split)
         _show_audit(report, found)
         report.result(

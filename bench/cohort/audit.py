@@ -1,4 +1,4 @@
-"""`bench cohort check`: what could be wrong with a copy of a cohort, before a number is computed."""
+"""Checks of a copy of a cohort before it is used, as `bench cohort check` runs them."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from bench.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found.
+    """Findings of all checks of a cohort.
 
     Attributes:
         split: Counts by part and fold.
-        resolution: What the test images can tell apart.
+        resolution: Smallest detectable differences on the test images.
         labels: Agreement of released labels with the rules of the spec.
-        implausible: Measurement → images whose value is outside the plausible range.
-        images: Findings about files, None where they were not looked at.
+        implausible: Measurement → number of images whose value is outside the plausible range.
+        images: Findings about image files, None if they were not read.
         problems: Errors and warnings, with counts and without ids.
     """
 
@@ -56,7 +56,7 @@ class Audit:
 
 
 def audit(cohort: Cohort, *, images: bool = True, jobs: int = 1, progress: Progress | None = None) -> Audit:
-    """Checks a loaded cohort.
+    """Check a loaded cohort.
 
     Args:
         cohort: The cohort.
@@ -64,18 +64,18 @@ def audit(cohort: Cohort, *, images: bool = True, jobs: int = 1, progress: Progr
         jobs: Threads that read images.
         progress: Called with (done, total) after each image.
     """
-    found = audit_images(cohort, jobs=jobs, progress=progress) if images else None
+    image_audit = audit_images(cohort, jobs=jobs, progress=progress) if images else None
     labels = label_agreement(cohort)
-    problems = [*cohort.notices, *_size(cohort), *audit_patients(cohort), *audit_labels(cohort)]
-    problems += _disagreement(labels)
-    if found:
-        problems += _files(cohort, found)
+    problems = [*cohort.notices, *_size_problems(cohort), *audit_patients(cohort), *audit_labels(cohort)]
+    problems += _label_problems(labels)
+    if image_audit:
+        problems += _image_problems(cohort, image_audit)
     return Audit(
         split=summarise(cohort),
         resolution=test_resolution(cohort),
         labels=labels,
         implausible={t.name: _implausible(cohort, t) for t in cohort.spec.continuous_targets},
-        images=found,
+        images=image_audit,
         problems=tuple(problems),
     )
 
@@ -84,7 +84,7 @@ def _implausible(cohort: Cohort, target: ContinuousTarget) -> int:
     return int(np.isnan(cohort.targets[target.name]).sum())
 
 
-def _size(cohort: Cohort) -> list[Problem]:
+def _size_problems(cohort: Cohort) -> list[Problem]:
     if cohort.synthetic and not cohort.spec.synthetic:
         message = f"The folder is marked as synthetic; it is not the real {cohort.spec.title}."
         return [Problem("cohort-synthetic", message, str(cohort.folder), severity="warning")]
@@ -99,7 +99,7 @@ def _size(cohort: Cohort) -> list[Problem]:
     return [Problem("cohort-size", message, str(cohort.folder))]
 
 
-def _disagreement(labels: tuple[LabelAgreement, ...]) -> list[Problem]:
+def _label_problems(labels: tuple[LabelAgreement, ...]) -> list[Problem]:
     problems = []
     for line in labels:
         if differing := line.images - line.agree:
@@ -112,54 +112,54 @@ def _disagreement(labels: tuple[LabelAgreement, ...]) -> list[Problem]:
     return problems
 
 
-def _files(cohort: Cohort, found: ImageAudit) -> list[Problem]:
+def _image_problems(cohort: Cohort, report: ImageAudit) -> list[Problem]:
     total, where = f"{len(cohort):,}", str(cohort.folder)
     problems = []
-    if found.missing:
-        problems.append(Problem("images-missing", f"{len(found.missing):,} of {total} images.", where))
-    if found.damaged:
-        counts = Counter(found.faults.values())
+    if report.missing:
+        problems.append(Problem("images-missing", f"{len(report.missing):,} of {total} images.", where))
+    if report.damaged:
+        counts = Counter(report.faults.values())
         kinds = {
             "cannot be decoded": counts[UNDECODABLE],
             "end before the image does": counts[CUT_SHORT],
             "hold NaN or infinite values": counts[NOT_FINITE],
         }
         named = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
-        message = f"{len(found.damaged):,} of {total} images: {named}."
+        message = f"{len(report.damaged):,} of {total} images: {named}."
         problems.append(Problem("images-damaged", message, where))
-    if found.too_large:
+    if report.too_large:
         message = (
-            f"{len(found.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels, the largest "
-            f"{found.largest:,}."
+            f"{len(report.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels, the largest "
+            f"{report.largest:,}."
         )
         problems.append(Problem("images-too-large", message, where))
-    if found.unlisted:
-        message = f"{len(found.unlisted):,} image files are in no row of the table."
+    if report.unlisted:
+        message = f"{len(report.unlisted):,} image files are in no row of the table."
         problems.append(Problem("images-unlisted", message, where, severity="warning"))
-    if found.unread_checksums:
-        message = f"{found.unread_checksums:,} lines are not of the form 'SHA-256  file'."
+    if report.unread_checksums:
+        message = f"{report.unread_checksums:,} lines are not of the form 'SHA-256  file'."
         list_file = f"{cohort.folder / cohort.spec.files.checksums}"
         problems.append(Problem("checksum-list", message, list_file, severity="warning"))
-    if found.changed:
-        message = f"{len(found.changed):,} of {found.checksums:,} listed files have another SHA-256."
+    if report.changed:
+        message = f"{len(report.changed):,} of {report.checksums:,} listed files have another SHA-256."
         problems.append(Problem("checksum-differs", message, where))
-    if found.listed_missing:
-        message = f"{len(found.listed_missing):,} of {found.checksums:,} listed files are not there."
+    if report.listed_missing:
+        message = f"{len(report.listed_missing):,} of {report.checksums:,} listed files are not there."
         problems.append(Problem("checksum-file-missing", message, where))
-    if found.duplicates:
+    if report.duplicates:
         message = (
-            f"{len(found.duplicates):,} groups of images have the same pixels, "
-            f"{found.across_patients:,} of them of more than one patient."
+            f"{len(report.duplicates):,} groups of images have the same pixels, "
+            f"{report.across_patients:,} of them of more than one patient."
         )
         problems.append(Problem("images-duplicate", message, where, severity="warning"))
-    if found.straddling:
-        message = f"{found.straddling:,} groups of identical images are in train and in test."
+    if report.straddling:
+        message = f"{report.straddling:,} groups of identical images are in train and in test."
         problems.append(Problem("duplicates-straddle", message, where))
     return problems
 
 
 class LabelAgreement(Document):
-    """How many released labels equal what the rule gives."""
+    """Agreement of a target's released labels with its label rule."""
 
     target: str
     images: int
@@ -169,17 +169,17 @@ class LabelAgreement(Document):
 
 
 def label_agreement(cohort: Cohort) -> tuple[LabelAgreement, ...]:
-    """One line for each label rule of the spec."""
-    return tuple(_compare(cohort, rule) for rule in cohort.spec.label_rules)
+    """Compare released labels with each label rule of the spec."""
+    return tuple(_label_agreement(cohort, rule) for rule in cohort.spec.label_rules)
 
 
-def _compare(cohort: Cohort, rule: LabelRule) -> LabelAgreement:
+def _label_agreement(cohort: Cohort, rule: LabelRule) -> LabelAgreement:
     released = cohort.targets[rule.target]
     labelled = ~np.isnan(released)
     if rule.any_of:
         labelled &= ~np.isnan(cohort.male)  # without a sex no threshold applies
     positive = released == 1
-    expected = _apply(cohort, rule)
+    expected = _rule_labels(cohort, rule)
     return LabelAgreement(
         target=rule.target,
         images=int(labelled.sum()),
@@ -189,7 +189,7 @@ def _compare(cohort: Cohort, rule: LabelRule) -> LabelAgreement:
     )
 
 
-def _apply(cohort: Cohort, rule: LabelRule) -> npt.NDArray[np.bool_]:
+def _rule_labels(cohort: Cohort, rule: LabelRule) -> npt.NDArray[np.bool_]:
     expected = np.zeros(len(cohort), bool)
     for target in rule.or_targets:
         expected |= cohort.targets[target] == 1
@@ -199,13 +199,13 @@ def _apply(cohort: Cohort, rule: LabelRule) -> npt.NDArray[np.bool_]:
     return expected
 
 
-DEALT_WITH = "duplicates-straddle"  # by leaving the copies out of training
+CHECKED_BY_TRAINING = "duplicates-straddle"  # training leaves the duplicates out
 
 Groups = tuple[tuple[int, ...], ...]
 
 
 class CheckedImages(Document):
-    """What looking at every image file found, kept beside the cohort's caches; it names no image."""
+    """Stored result of reading every image file, without image names."""
 
     schema_: Literal["checked-images/1"] = Field(default="checked-images/1", alias="schema")
     key: str = Field(description="SHA-256 over spec, split and the size and time of change of every file.")
@@ -216,55 +216,58 @@ class CheckedImages(Document):
 def require_valid_cohort(
     cohort: Cohort, folder: Path, *, images: bool, jobs: int = 1, progress: Progress | None = None
 ) -> Groups:
-    """Refuses a cohort whose check fails.
+    """Raise the errors of `bench cohort check`.
 
     Args:
         cohort: A loaded cohort.
-        folder: Where what was found about the image files is kept.
-        images: Whether image files matter; they are read where anything changed since they last were.
-        jobs: Threads that read images.
-        progress: Called with (images done, images in all).
+        folder: Folder that stores the result for the image files.
+        images: Whether to check image files; they are read again only after a change.
+        jobs: Number of threads that read images.
+        progress: Called with (images done, total images).
 
     Returns:
-        Groups of rows whose images have the same pixels; none where images do not matter.
+        Groups of rows whose images have the same pixels; empty unless `images`.
 
     Raises:
-        BenchError: Every error that `bench cohort check` would show, but identical images in train and test:
-            whoever trains leaves those out by the groups.
+        BenchError: Every error of `bench cohort check`, except identical images in train and test: training
+            uses the groups to leave those out.
     """
     if not images:
         raise_errors(p for p in audit(cohort, images=False).problems if p.severity == "error")
         return ()
-    key = _key(cohort)
-    found = _read(_path(cohort, folder))
-    if found is None or found.key != key:
-        found = _checked(cohort, key, audit(cohort, jobs=jobs, progress=progress))
-        write_json(_path(cohort, folder), found.plain())
-    raise_errors(Problem(code, message, where) for code, message, where in found.errors)
-    return found.copies
+    key = _cohort_state(cohort)
+    checked = _read_checked_images(_checked_images_path(cohort, folder))
+    if checked is None or checked.key != key:
+        checked = _checked_images(cohort, key, audit(cohort, jobs=jobs, progress=progress))
+        write_json(_checked_images_path(cohort, folder), checked.plain())
+    raise_errors(Problem(code, message, where) for code, message, where in checked.errors)
+    return checked.copies
 
 
-def keep_check(cohort: Cohort, found: Audit, folder: Path) -> None:
-    """Keeps what an audit of all images found, so that training need not repeat it."""
-    if found.images:
-        write_json(_path(cohort, folder), _checked(cohort, _key(cohort), found).plain())
+def store_checked_images(cohort: Cohort, report: Audit, folder: Path) -> None:
+    """Store the result of a check of all images, so that training need not repeat it."""
+    if report.images:
+        write_json(
+            _checked_images_path(cohort, folder),
+            _checked_images(cohort, _cohort_state(cohort), report).plain(),
+        )
 
 
-def _path(cohort: Cohort, folder: Path) -> Path:
+def _checked_images_path(cohort: Cohort, folder: Path) -> Path:
     return folder / f"{cohort.spec.id}-checked.json"
 
 
-def _read(path: Path) -> CheckedImages | None:
+def _read_checked_images(path: Path) -> CheckedImages | None:
     try:
         return read_json(CheckedImages, path, "cache-write")
     except BenchError:
         return None
 
 
-def _checked(cohort: Cohort, key: str, found: Audit) -> CheckedImages:
+def _checked_images(cohort: Cohort, key: str, report: Audit) -> CheckedImages:
     row = {image: k for k, image in enumerate(cohort.images)}
-    groups = found.images.duplicates if found.images else []
-    errors = [p for p in found.problems if p.severity == "error" and p.code != DEALT_WITH]
+    groups = report.images.duplicates if report.images else []
+    errors = [p for p in report.problems if p.severity == "error" and p.code != CHECKED_BY_TRAINING]
     return CheckedImages(
         key=key,
         errors=tuple((p.code, p.message, p.where) for p in errors),
@@ -272,16 +275,16 @@ def _checked(cohort: Cohort, key: str, found: Audit) -> CheckedImages:
     )
 
 
-def _key(cohort: Cohort) -> str:
+def _cohort_state(cohort: Cohort) -> str:
     digest = hashlib.sha256(canonical_json(cohort.spec.plain()))
     digest.update(f"{bench.__version__}\n{cohort.folder.resolve()}\n{cohort.split.fingerprint}\n".encode())
     for folder in (cohort.folder, *(cohort.folder / name for name in cohort.spec.files.images)):
-        for line in sorted(_states(folder)):
+        for line in sorted(_file_states(folder)):
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _states(folder: Path) -> Iterator[str]:
+def _file_states(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:

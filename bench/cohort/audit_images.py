@@ -1,4 +1,4 @@
-"""Looks at every image file of a cohort once: there, readable, distinct, listed, unchanged."""
+"""Checks of image files: missing, damaged, duplicate, unlisted, changed."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ FAULTS = (UNDECODABLE, CUT_SHORT, NOT_FINITE, TOO_LARGE)
 
 @dataclass(frozen=True, slots=True)
 class ImageAudit:
-    """Findings about image files; file names stay with the holder of the data.
+    """Findings about image files; the names are never published.
 
     Attributes:
-        looked_at: How many files were read.
+        looked_at: Number of files read.
         missing: Image ids without a file.
-        faults: Image → what is wrong with a file that is not decoded, one of `FAULTS`.
-        largest: Pixels of the largest image that is not decoded for its size.
+        faults: Image → one of `FAULTS`, for files that cannot be decoded.
+        largest: Pixels of the largest image that exceeds the size limit.
         unlisted: Image files that no row of the table names.
-        changed: Files whose SHA-256 is not the listed one.
-        listed_missing: Files of the checksum list that are not there.
-        checksums: How many checksums were compared, 0 without a list.
-        unread_checksums: Lines of the list that are not of the form ``SHA-256  file``.
+        changed: Files whose SHA-256 differs from the listed one.
+        listed_missing: Files of the checksum list that do not exist.
+        checksums: Number of checksums compared, 0 without a list.
+        unread_checksums: Lines of the list that do not have the form ``SHA-256  file``.
         duplicates: Groups of images with the same pixels.
         straddling: Groups of duplicates with images in train and in test.
         across_patients: Groups of duplicates of more than one patient.
@@ -58,17 +58,17 @@ class ImageAudit:
 
     @property
     def damaged(self) -> list[str]:
-        """Images that cannot be decoded for another reason than their size."""
+        """Images that cannot be decoded, except those that are too large."""
         return [image for image, fault in self.faults.items() if fault != TOO_LARGE]
 
     @property
     def too_large(self) -> list[str]:
-        """Images with more pixels than are decoded."""
+        """Images that exceed the size limit."""
         return [image for image, fault in self.faults.items() if fault == TOO_LARGE]
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _ImageFinding:
     sha256: str
     pixels: str = ""  # digest of size and pixels, empty where the file cannot be decoded
     fault: str = ""
@@ -76,35 +76,37 @@ class _Look:
 
 
 def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = None) -> ImageAudit:
-    """Reads every image of the table.
+    """Read every image of the table.
 
     Raises:
         BenchError: No image folder exists.
     """
     folders = ImageFolders(cohort)
     paths = {image: folders.path(image) for image in cohort.images}
-    found = {image: path for image, path in paths.items() if path is not None}
+    files = {image: path for image, path in paths.items() if path is not None}
     listed, unread = _checksum_list(cohort)
-    looks = {}
+    findings = {}
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for done, (image, look) in enumerate(zip(found, pool.map(_look, found.values()), strict=True), 1):
-            looks[image] = look
+        for done, (image, finding) in enumerate(
+            zip(files, pool.map(_read_image, files.values()), strict=True), 1
+        ):
+            findings[image] = finding
             if progress:
-                progress(done, len(found))
-    groups = _duplicates(looks)
+                progress(done, len(files))
+    groups = _duplicates(findings)
     part = dict(zip(cohort.images, cohort.split.parts, strict=True))
     patient = dict(zip(cohort.images, cohort.patients, strict=True))
-    known = {path.resolve() for path in found.values()}
-    names = {image: _relative(cohort, path) for image, path in found.items()}
+    listed_paths = {path.resolve() for path in files.values()}
+    names = {image: _relative(cohort, path) for image, path in files.items()}
     looked_at = set(names.values())
     sums = {image: listed[name] for image, name in names.items() if name in listed}
     return ImageAudit(
-        looked_at=len(found),
+        looked_at=len(files),
         missing=[image for image, path in paths.items() if path is None],
-        faults={image: look.fault for image, look in looks.items() if look.fault},
-        largest=max((look.size for look in looks.values()), default=0),
-        unlisted=[path.name for path in _image_files(folders) if path.resolve() not in known],
-        changed=[image for image, sha256 in sums.items() if looks[image].sha256 != sha256]
+        faults={image: finding.fault for image, finding in findings.items() if finding.fault},
+        largest=max((finding.size for finding in findings.values()), default=0),
+        unlisted=[path.name for path in _image_files(folders) if path.resolve() not in listed_paths],
+        changed=[image for image, sha256 in sums.items() if findings[image].sha256 != sha256]
         + _changed_others(cohort, {n: s for n, s in listed.items() if n not in looked_at}),
         listed_missing=[name for name in listed if not (cohort.folder / name).is_file()],
         checksums=len(listed),
@@ -115,28 +117,28 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
     )
 
 
-def _look(path: Path) -> _Look:
+def _read_image(path: Path) -> _ImageFinding:
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         values = grey_values(data)
     except ImageTooLargeError as error:
-        return _Look(sha256, fault=TOO_LARGE, size=error.pixels)
+        return _ImageFinding(sha256, fault=TOO_LARGE, size=error.pixels)
     except ImageNotFiniteError:
-        return _Look(sha256, fault=NOT_FINITE)
+        return _ImageFinding(sha256, fault=NOT_FINITE)
     except (OSError, SyntaxError, ValueError) as error:
         short = isinstance(error, ImageCutShortError) or "truncated" in str(error)
-        return _Look(sha256, fault=CUT_SHORT if short else UNDECODABLE)
+        return _ImageFinding(sha256, fault=CUT_SHORT if short else UNDECODABLE)
     digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
     digest.update(np.ascontiguousarray(values).data)
-    return _Look(sha256, digest.hexdigest())
+    return _ImageFinding(sha256, digest.hexdigest())
 
 
-def _duplicates(looks: dict[str, _Look]) -> list[tuple[str, ...]]:
+def _duplicates(findings: dict[str, _ImageFinding]) -> list[tuple[str, ...]]:
     groups: dict[str, list[str]] = defaultdict(list)
-    for image, look in looks.items():
-        if look.pixels:
-            groups[look.pixels].append(image)
+    for image, finding in findings.items():
+        if finding.pixels:
+            groups[finding.pixels].append(image)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
@@ -150,7 +152,7 @@ def _relative(cohort: Cohort, path: Path) -> str:
 
 
 def _checksum_list(cohort: Cohort) -> tuple[dict[str, str], int]:
-    """Listed file → SHA-256, and how many lines are of another form."""
+    """Return listed file → SHA-256, and the number of lines in another form."""
     path = cohort.folder / cohort.spec.files.checksums
     if not path.is_file():
         return {}, 0
@@ -161,6 +163,6 @@ def _checksum_list(cohort: Cohort) -> tuple[dict[str, str], int]:
 
 
 def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:
-    """Changed files among those that are not the table's images, such as the table itself."""
+    """Return changed files other than the table's images, such as the table itself."""
     paths = {name: cohort.folder / name for name in listed}
     return [n for n, path in paths.items() if path.is_file() and sha256_file(path) != listed[n]]

@@ -1,4 +1,4 @@
-"""Checks of a cohort's table: patients that may leak, labels and subgroups that mean nothing."""
+"""Checks of a cohort's table: patients in several parts, unusable labels, subgroups and ages."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SEPARATORS = "|;,/&+\t\n"
 
 
 def audit_patients(cohort: Cohort) -> list[Problem]:
-    """Report patients in two parts of the split, and ids that may put one person in two.
+    """Report patients in two parts of the split, and similar ids that may belong to one person.
 
-    An id that may belong to another patient's person is an error where images of the two are in different
-    parts, or folds of a cohort with training images: a model would be tested on people it was trained on.
-    Elsewhere it is a warning, since the intervals count one person as two.
+    Similar ids are an error if their images are in different parts, or in different folds of a cohort with
+    training images: a model would be tested on people it was trained on. Otherwise they are a warning, since
+    the confidence intervals count one person as two.
     """
     return [
         *_straddling(cohort),
@@ -44,7 +44,7 @@ def audit_patients(cohort: Cohort) -> list[Problem]:
 
 
 def audit_split(cohort: Cohort) -> list[Problem]:
-    """Report what makes a split wrong or useless: patients that may leak, and no test images."""
+    """Report patients in two parts of the split, and a split without test images."""
     return [*cohort.notices, *audit_patients(cohort), *_no_test(cohort)]
 
 
@@ -154,7 +154,7 @@ def _one_image_each(cohort: Cohort) -> list[Problem]:
 
 
 def audit_labels(cohort: Cohort) -> list[Problem]:
-    """Report a split without test images, and targets, subgroups and ages that mean nothing."""
+    """Report a split without test images, and unusable targets, subgroups, ages and sexes."""
     problems = _no_test(cohort)
     for target in cohort.spec.binary_targets:
         problems += _one_class(cohort, target)
@@ -202,7 +202,7 @@ def _one_class(cohort: Cohort, target: BinaryTarget) -> list[Problem]:
 
 
 def _lists(cohort: Cohort, source: Contains) -> Counter[str]:
-    """Each list of a column that is not blank, with its rows."""
+    """Count the rows of each distinct list in a column, without blank cells."""
     counts = cohort.table[source.column].value_counts()
     return Counter(
         {
@@ -214,7 +214,7 @@ def _lists(cohort: Cohort, source: Contains) -> Counter[str]:
 
 
 def _word_remedy(cohort: Cohort, source: Contains) -> str:
-    """The words of the lists nearest to one that none holds, and another separator where that finds it."""
+    """Suggest the words most similar to a target's word, or another separator."""
     lists = _lists(cohort, source)
     words = Counter[str]()
     for text, count in lists.items():
@@ -231,46 +231,49 @@ def _word_remedy(cohort: Cohort, source: Contains) -> str:
         )
     if near:
         return f"{remedy}Write the word as the lists do."
-    known = ", ".join(repr(word[:40]) for word, _ in words.most_common(MOST_WORDS))
-    return f"Write the word as the lists do. Their most frequent words are {known or 'none'}."
+    most_frequent = ", ".join(repr(word[:40]) for word, _ in words.most_common(MOST_WORDS))
+    return f"Write the word as the lists do. Their most frequent words are {most_frequent or 'none'}."
 
 
 def _split_by_any(text: str) -> set[str]:
-    """Words of a list by any usual separator or by blanks, without brackets and quotes."""
+    """Split a list at every usual separator and at blanks, without brackets and quotes."""
     listed = re.split(f"[{re.escape(SEPARATORS)}]", text)
     parts = {*listed, *(word for part in listed for word in part.split())}
     return {word.strip("[]{} '\"") for word in parts} - {""}
 
 
 def _separators(lists: Counter[str], word: str) -> str:
-    found = {
+    separators = {
         c
         for text in lists
         for c in (*SEPARATORS, " ")
         if c in text.strip() and word in {part.strip("[]{} '\"") for part in text.split(c)}
     }
-    return " ".join(map(repr, sorted(found)))
+    return " ".join(map(repr, sorted(separators)))
 
 
 def _near_words(cohort: Cohort, target: BinaryTarget, source: Contains) -> list[Problem]:
     """Warn of lists that hold the word in another case or behind another separator, and count as negative."""
     if not (cohort.targets[target.name] == 1).any():
         return []  # reported by `_one_class`
-    case = other = 0
+    in_case = separated = 0
     folded = source.word.casefold()
     for text, count in _lists(cohort, source).items():
         words = list_words(text, source)
         if source.word in words:
             continue
         if folded in {word.casefold() for word in words}:
-            case += count
+            in_case += count
         elif source.word in {part.strip() for part in re.split(f"[{re.escape(SEPARATORS)}]", text)}:
-            other += count
-    if not case + other:
+            separated += count
+    if not in_case + separated:
         return []
-    kinds = {"in another case": case, f"with another separator than {source.separator!r}": other}
+    kinds = {
+        "in another case": in_case,
+        f"with another separator than {source.separator!r}": separated,
+    }
     named = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
-    message = f"{case + other:,} lists hold {source.word!r} ({named}); they count as negative."
+    message = f"{in_case + separated:,} lists hold {source.word!r} ({named}); they count as negative."
     where = f"target {target.name}, column {source.column}"
     return [Problem("target-word", message, where, severity="warning")]
 

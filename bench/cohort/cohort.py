@@ -21,13 +21,13 @@ SEXES = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Subgroups:
-    """One way of dividing images into subgroups.
+    """Subgroups of images by one attribute.
 
     Attributes:
         name: Key, such as ``sex``.
-        label: As shown.
+        label: Name shown.
         levels: Names of the subgroups.
-        codes: (n,) index into `levels`, -1 where an image is in none.
+        codes: (n,) index into `levels`, -1 for an image in none.
     """
 
     name: str
@@ -38,20 +38,20 @@ class Subgroups:
 
 @dataclass(frozen=True)
 class Cohort:
-    """A cohort, every array in canonical order (ascending image id).
+    """A cohort in memory; every array is in canonical order (ascending image id).
 
     Attributes:
-        spec: What the cohort is.
-        folder: Where its files lie.
-        synthetic: Whether its patients are invented.
+        spec: Description of the cohort.
+        folder: Folder of its files.
+        synthetic: Whether its patients are synthetic.
         images: (n,) image ids.
         patients: (n,) patient ids, as text.
         time: (n,) time offset within a patient (days or follow-up number), NaN where the spec has none.
-        targets: Target → (n,) float64 label or measurement; NaN where excluded from scoring.
-        subgroups: The divisions of the spec.
+        targets: Target → (n,) float64 label or measurement; NaN if excluded from scoring.
+        subgroups: Subgroups of the spec.
         split: Part and fold of each image.
-        table: The table as read, all text, rows in canonical order; ages of the DICOM form in years.
-        notices: Warnings about how the table was read.
+        table: The table as text, rows in canonical order; DICOM ages are converted to years.
+        notices: Warnings from reading the table.
     """
 
     spec: CohortSpec
@@ -70,12 +70,12 @@ class Cohort:
         return len(self.images)
 
     def rows(self, part: Part) -> npt.NDArray[np.intp]:
-        """Indices of a part's images, in canonical order."""
+        """Return the indices of a part's images, in canonical order."""
         return self.split.rows(part)
 
     @cached_property
     def male(self) -> npt.NDArray[np.float64]:
-        """(n,) 1 for male, 0 for female, NaN for other words; all NaN where the spec has no input ``sex``."""
+        """Sex (n,): 1 male, 0 female, NaN for other words; all NaN if the spec has no input ``sex``."""
         if "sex" not in self.spec.columns.inputs:
             return np.full(len(self), np.nan)
         words = self.table[self.spec.columns.inputs["sex"]].str.strip().str.lower()
@@ -83,12 +83,12 @@ class Cohort:
 
     @cached_property
     def image_ids(self) -> pa.StringArray:
-        """`images` as Arrow text, to join files with; made once, since many files may be read."""
+        """Image ids as an Arrow array, cached for joining many files."""
         return pa.array(self.images, pa.string())
 
     @cached_property
     def first_images(self) -> npt.NDArray[np.bool_]:
-        """(n,) whether an image is its patient's first: smallest time, ties by image id."""
+        """Mask (n,) of each patient's first image: smallest time, ties broken by image id."""
         order = np.lexsort((np.arange(len(self)), self.time, self.patients.astype(str)))
         _, first = np.unique(self.patients[order].astype(str), return_index=True)
         mask = np.zeros(len(self), bool)

@@ -1,4 +1,4 @@
-"""Decodes a run of images into its place in a file; imports little, since processes that decode use it."""
+"""Decoding of image files to 8-bit grey values; imports little, since worker processes load it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SLICE = 32  # images held in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where decoded images go.
+class PixelSlot:
+    """Position of a block of decoded images in a file of pixels.
 
     Attributes:
-        path: The file, which has its full size.
-        height: Of an image in pixels.
-        width: Of an image in pixels.
-        start: Images before the first.
+        path: The file, already at its full size.
+        height: Height of an image in pixels.
+        width: Width of an image in pixels.
+        start: Number of images before the block.
     """
 
     path: Path
@@ -37,8 +37,8 @@ class Place:
     start: int
 
 
-def decode_into(place: Place, files: Sequence[str]) -> str:
-    """Writes the grey values of image files, one after the other, and returns their SHA-256.
+def decode_into(slot: PixelSlot, files: Sequence[str]) -> str:
+    """Decode image files in order, write their grey values, and return the SHA-256 of the values.
 
     Raises:
         BenchError: A file is damaged or not an image (``images-unreadable``), or too large
@@ -46,14 +46,14 @@ def decode_into(place: Place, files: Sequence[str]) -> str:
         OSError: The pixels cannot be written.
     """
     digest = hashlib.sha256()
-    offset = place.start * place.height * place.width
-    fd = os.open(place.path, os.O_WRONLY)
+    offset = slot.start * slot.height * slot.width
+    fd = os.open(slot.path, os.O_WRONLY)
     try:
         for first in range(0, len(files), SLICE):
             names = files[first : first + SLICE]
-            pixels = np.empty((len(names), place.height, place.width), np.uint8)
-            for at, name in enumerate(names):
-                pixels[at] = _read(name, place)
+            pixels = np.empty((len(names), slot.height, slot.width), np.uint8)
+            for position, name in enumerate(names):
+                pixels[position] = _read(name, slot)
             digest.update(pixels.data)
             offset = _write(fd, pixels.data.cast("B"), offset)
     finally:
@@ -61,16 +61,21 @@ def decode_into(place: Place, files: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(name: str, place: Place) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _read(name: str, slot: PixelSlot) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     try:
-        return read_grey(name, place.height, place.width)
+        return read_grey(name, slot.height, slot.width)
     except (OSError, SyntaxError, ValueError) as error:
-        message = "An image cannot be read; `bench cohort check` lists all such images."
-        raise BenchError(Problem("images-unreadable", message), EXIT_ENVIRONMENT) from error
+        raise unreadable_image("cannot be read", Path(name).parent) from error
+
+
+def unreadable_image(fault: str, folder: Path) -> BenchError:
+    """Build the error for an image that "is missing" or "cannot be read", without its id."""
+    message = f"An image {fault}; `bench cohort check` lists all such images."
+    return BenchError(Problem("images-unreadable", message, where=str(folder)), EXIT_ENVIRONMENT)
 
 
 def _write(fd: int, view: memoryview, offset: int) -> int:
-    """Writes all of `view`; returns where it ends."""
+    """Write all of `view`; return the offset of its end."""
     while view:
         written = os.pwrite(fd, view, offset)
         view, offset = view[written:], offset + written
@@ -81,9 +86,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def read_grey(path: Path | str, height: int, width: int) -> Pixels:
-    """(height, width) 8-bit grey values, resized with antialiasing where the file has another size.
+    """Read an image as 8-bit grey values (height, width), resized with antialiasing if necessary.
 
-    Colour files are converted by ITU-R 601 luma; 16-bit ones are scaled by their own range.
+    Colour is converted by ITU-R 601 luma; 16-bit images are scaled by their own range.
 
     Raises:
         OSError: The file is damaged or not an image; the message names no path.
@@ -102,7 +107,7 @@ def read_grey(path: Path | str, height: int, width: int) -> Pixels:
 
 
 MOST_PIXELS = 89_478_485
-"""Largest image that is decoded: Pillow's limit, above which it warns of a decompression bomb."""
+"""Size limit of an image in pixels: Pillow's limit for decompression bombs."""
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused below
 
@@ -127,14 +132,14 @@ class ImageNotFiniteError(OSError):
 
 
 def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
-    """(height, width) grey values of an image file at its own size: 8-bit, or float64 where it has more bits.
+    """Decode an image file to grey values (height, width): 8-bit, or float64 for deeper images.
 
-    Values of more than 8 bits are as stored, negated where white is zero (TIFF's photometric interpretation
-    0), so that larger is always brighter.
+    Values of more than 8 bits are as stored, negated if white is zero (TIFF photometric interpretation 0), so
+    that larger is always brighter.
 
     Raises:
         ImageTooLargeError: More than `MOST_PIXELS`.
-        ImageCutShortError: A JPEG without its end marker: decoders fill in what is missing without a word.
+        ImageCutShortError: A JPEG without end marker, which decoders complete silently.
         ImageNotFiniteError: NaN or infinite values.
         OSError: Damaged or not an image.
         SyntaxError: Damaged.
@@ -165,30 +170,30 @@ _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
 def _has_jpeg_end(data: bytes) -> bool:
-    """Whether a JPEG has its end marker, found by walking its segments; what follows it does not matter."""
-    place = 2
-    while place + 1 < len(data):
-        if data[place] != 0xFF:
+    """Walk the segments of a JPEG and return whether it has an end marker; trailing bytes are ignored."""
+    position = 2
+    while position + 1 < len(data):
+        if data[position] != 0xFF:
             return False
-        marker = data[place + 1]
+        marker = data[position + 1]
         if marker == _END_OF_IMAGE:
             return True
         if marker == 0xFF:  # padding before a marker
-            place += 1
+            position += 1
             continue
-        place += 2
+        position += 2
         if marker not in _WITHOUT_LENGTH:
-            place += int.from_bytes(data[place : place + 2], "big")
+            position += int.from_bytes(data[position : position + 2], "big")
         if marker == _START_OF_SCAN:
-            following = _NEXT_MARKER.search(data, place)
+            following = _NEXT_MARKER.search(data, position)
             if following is None:
                 return False
-            place = following.start()
+            position = following.start()
     return False
 
 
 def _as_bytes(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> Pixels:
-    """8-bit values as they are, others scaled by their own range."""
+    """Return 8-bit values unchanged and scale others by their own range."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
     span = float(np.ptp(values)) or 1.0

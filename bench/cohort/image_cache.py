@@ -1,8 +1,8 @@
-"""Decoded images of a cohort in one memory-mapped file, so that training decodes nothing.
+"""Cache of a cohort's decoded images in one memory-mapped file.
 
-``<cohort>-<height>x<width>.u8`` holds the 8-bit grey values of every image in canonical order, and a
-``.json`` beside it the hash of each chunk of it and a digest of the image files it was made of. Neither is
-believed: what does not match its hash, or was made of other files, is never used and is decoded again.
+``<cohort>-<height>x<width>.u8`` holds the 8-bit grey values of every image in canonical order; the ``.json``
+file beside it holds the hash of each chunk and a digest of the source image files. A chunk that does not
+match its hash, or comes from other image files, is decoded again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import Place, decode_into
+from bench.cohort.decode import PixelSlot, decode_into
 from bench.cohort.images import ImageFolders, Pixels
 from bench.documents import Document, read_json
 from bench.environment import process_pool
@@ -33,7 +33,7 @@ CHUNK = 512
 
 
 class CacheIndex(Document):
-    """What the file beside the pixels says."""
+    """Index of the cache: its source and the hash of each chunk."""
 
     schema_: Literal["image-cache/1"] = Field(default="image-cache/1", alias="schema")
     cohort: str
@@ -47,13 +47,13 @@ class CacheIndex(Document):
 
 @dataclass(frozen=True, slots=True)
 class CacheSummary:
-    """What `build_cache` did.
+    """Result of `build_cache`.
 
     Attributes:
-        path: The file of pixels.
-        images: Images in it.
+        path: File of pixels.
+        images: Number of images in it.
         decoded: Images decoded by this call.
-        kept: Images that were there, whole, from an earlier one.
+        kept: Valid images from an earlier call.
         size_bytes: Size of the file.
     """
 
@@ -73,37 +73,41 @@ def build_cache(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> CacheSummary:
-    """Decodes every image of a cohort once; called again, it decodes only what is not there whole.
+    """Decode every image of a cohort that the cache does not hold yet.
 
     Args:
-        cohort: Whose images.
-        folder: Where the cache lies, made where absent.
-        height: Of the decoded images, in pixels.
-        width: Of the decoded images, in pixels.
-        jobs: Processes that decode.
-        progress: Called with (images done, images in all) as chunks are finished.
+        cohort: The cohort.
+        folder: Folder of the cache, created if absent.
+        height: Height of the decoded images in pixels.
+        width: Width of the decoded images in pixels.
+        jobs: Number of processes.
+        progress: Called with (images done, total images) after each chunk.
 
     Raises:
-        BenchError: An image is missing or damaged (``images-unreadable``), or the disk is full or cannot be
-            written to (``cache-write``); exit code 3. What was decoded stays and is not decoded again.
+        BenchError: An image is missing or damaged (``images-unreadable``), or the disk is full or not
+            writable (``cache-write``); exit code 3. Decoded chunks are kept.
     """
     data, index = _paths(cohort, folder, height, width)
-    files = _files(cohort)
-    wanted = _empty_index(cohort, files, height, width)
+    files = _image_files(cohort)
+    template = _empty_index(cohort, files, height, width)
     decoded = 0
-    with _written(folder), locked(folder / f".{data.name}.lock"), _opened(data, index, wanted) as fd:
-        chunks = list(_whole_chunks(fd, _read_index(index), wanted))
-        done = sum(len(_chunk(k, files)) for k, known in enumerate(chunks) if known)
-        if progress is not None and done:
-            progress(done, len(files))
-        for k, digest in _decoded(data, files, chunks, wanted, jobs):
+    with (
+        _reporting_write_errors(folder),
+        locked(folder / f".{data.name}.lock"),
+        _open_pixels(data, index, template) as fd,
+    ):
+        chunks = list(_valid_chunks(fd, _read_index(index), template))
+        kept = sum(len(_files_of_chunk(k, files)) for k, digest in enumerate(chunks) if digest)
+        if progress is not None and kept:
+            progress(kept, len(files))
+        for k, digest in _decode_missing(data, files, chunks, template, jobs):
             chunks[k] = digest
-            _keep(index, wanted, chunks)
-            decoded += len(_chunk(k, files))
+            _write_index(index, template, chunks)
+            decoded += len(_files_of_chunk(k, files))
             if progress is not None:
-                progress(done + decoded, len(files))
-        _keep(index, wanted, chunks)
-    return CacheSummary(data, len(files), decoded, done, data.stat().st_size)
+                progress(kept + decoded, len(files))
+        _write_index(index, template, chunks)
+    return CacheSummary(data, len(files), decoded, kept, data.stat().st_size)
 
 
 def cached_images(
@@ -115,7 +119,7 @@ def cached_images(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Pixels:
-    """(n, height, width) the decoded images, mapped read-only; what is not there whole is decoded first.
+    """Return the decoded images (n, height, width), mapped read-only, after `build_cache`.
 
     Arguments and errors are those of `build_cache`.
     """
@@ -123,38 +127,23 @@ def cached_images(
     return np.memmap(summary.path, np.uint8, "r", shape=(len(cohort), height, width))
 
 
-def open_cache(cohort: Cohort, folder: Path, *, height: int = SIDE, width: int = SIDE) -> Pixels | None:
-    """(n, height, width) the decoded images in canonical order, mapped read-only.
-
-    None where there is no cache, or it is unfinished, damaged, or of other files: every byte is verified.
-    """
-    data, index = _paths(cohort, folder, height, width)
-    if not data.is_file() or not index.is_file():
-        return None
-    wanted = _empty_index(cohort, _files(cohort), height, width)
-    with data.open("rb") as file:
-        if None in _whole_chunks(file.fileno(), _read_index(index), wanted):
-            return None
-    return np.memmap(data, np.uint8, "r", shape=(len(cohort), height, width))
-
-
 def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path, Path]:
     stem = f"{cohort.spec.id}-{height}x{width}"
     return folder / f"{stem}.u8", folder / f"{stem}.json"
 
 
-def _files(cohort: Cohort) -> list[os.DirEntry[str]]:
-    """The file of each image, each folder listed once."""
+def _image_files(cohort: Cohort) -> list[os.DirEntry[str]]:
+    """Return the file of each image; each folder is listed once."""
     folders = ImageFolders(cohort)
     listed: dict[str, os.DirEntry[str]] = {}
     for folder in reversed(folders.folders):
         with os.scandir(folder) as entries:
             listed.update({entry.name: entry for entry in entries})
-    found = [listed.get(image + folders.suffix) for image in cohort.images]
-    if missing := sum(entry is None for entry in found):
-        message = f"{missing} of {len(found)} images are missing; `bench cohort check` lists them."
+    entries_by_image = [listed.get(image + folders.suffix) for image in cohort.images]
+    if missing := sum(entry is None for entry in entries_by_image):
+        message = f"{missing} of {len(entries_by_image)} images are missing; `bench cohort check` lists them."
         raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries_by_image if entry is not None]
 
 
 def _empty_index(cohort: Cohort, files: list[os.DirEntry[str]], height: int, width: int) -> CacheIndex:
@@ -180,63 +169,67 @@ def _read_index(path: Path) -> CacheIndex | None:
         return None
 
 
-def _whole_chunks(fd: int, found: CacheIndex | None, wanted: CacheIndex) -> Iterator[str | None]:
-    """For each chunk its hash where the bytes on disk have it, else None."""
-    if found is None or not _of_the_same(found, wanted) or len(found.chunks) != len(wanted.chunks):
-        yield from wanted.chunks
+def _valid_chunks(fd: int, stored: CacheIndex | None, expected: CacheIndex) -> Iterator[str | None]:
+    """Yield the hash of each chunk whose bytes on disk match it, otherwise None."""
+    if stored is None or not _same_source(stored, expected) or len(stored.chunks) != len(expected.chunks):
+        yield from expected.chunks
         return
-    image = wanted.height * wanted.width
-    for k, known in enumerate(found.chunks):
-        size = min(CHUNK, wanted.images - k * CHUNK) * image
-        whole = known is not None and sha256_bytes(os.pread(fd, size, k * CHUNK * image)) == known
-        yield known if whole else None
+    image = expected.height * expected.width
+    for k, digest in enumerate(stored.chunks):
+        size = min(CHUNK, expected.images - k * CHUNK) * image
+        whole = digest is not None and sha256_bytes(os.pread(fd, size, k * CHUNK * image)) == digest
+        yield digest if whole else None
 
 
-def _keep(index: Path, wanted: CacheIndex, chunks: list[str | None]) -> None:
-    """Writes the index, whole or not at all, but forces nothing to the disk: hashes find what is lost."""
+def _write_index(index: Path, template: CacheIndex, chunks: list[str | None]) -> None:
+    """Write the index atomically without flushing it to the disk: hashes detect lost chunks."""
     part = index.with_name(f".{index.name}.part")
-    part.write_bytes(canonical_json(wanted.model_copy(update={"chunks": tuple(chunks)}).plain()))
+    part.write_bytes(canonical_json(template.model_copy(update={"chunks": tuple(chunks)}).plain()))
     part.replace(index)
 
 
-def _of_the_same(found: CacheIndex, wanted: CacheIndex) -> bool:
-    return found.model_copy(update={"chunks": wanted.chunks}) == wanted
+def _same_source(stored: CacheIndex, expected: CacheIndex) -> bool:
+    return stored.model_copy(update={"chunks": expected.chunks}) == expected
 
 
-def _chunk(k: int, files: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+def _files_of_chunk(k: int, files: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
     return files[k * CHUNK : (k + 1) * CHUNK]
 
 
-def _decoded(
-    data: Path, files: list[os.DirEntry[str]], chunks: list[str | None], wanted: CacheIndex, jobs: int
+def _decode_missing(
+    data: Path, files: list[os.DirEntry[str]], chunks: list[str | None], template: CacheIndex, jobs: int
 ) -> Iterator[tuple[int, str]]:
-    """Decodes the chunks that are not there, by processes; gives number and hash of each when it is."""
+    """Decode the missing chunks in `jobs` processes; yield number and hash of each when finished."""
     tasks = [
-        (k, Place(data, wanted.height, wanted.width, k * CHUNK), [file.path for file in _chunk(k, files)])
-        for k, known in enumerate(chunks)
-        if known is None
+        (
+            k,
+            PixelSlot(data, template.height, template.width, k * CHUNK),
+            [file.path for file in _files_of_chunk(k, files)],
+        )
+        for k, digest in enumerate(chunks)
+        if digest is None
     ]
     if min(jobs, len(tasks)) < 2:
-        yield from ((k, decode_into(place, paths)) for k, place, paths in tasks)
+        yield from ((k, decode_into(slot, paths)) for k, slot, paths in tasks)
         return
     with process_pool(min(jobs, len(tasks))) as pool:
-        futures = {pool.submit(decode_into, place, paths): k for k, place, paths in tasks}
+        futures = {pool.submit(decode_into, slot, paths): k for k, slot, paths in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
 @contextmanager
-def _opened(data: Path, index: Path, wanted: CacheIndex) -> Iterator[int]:
-    """The file of pixels at its full size, its space taken on the disk from the start.
+def _open_pixels(data: Path, index: Path, expected: CacheIndex) -> Iterator[int]:
+    """Open the file of pixels at its full size, with its disk space reserved.
 
-    A cache of other files gives way to a new file, not to new bytes: who reads it now goes on reading it.
+    A cache of other image files is replaced by a new file, so that open memory maps stay valid.
     """
-    found = _read_index(index)
-    if found is None or not _of_the_same(found, wanted):
+    stored = _read_index(index)
+    if stored is None or not _same_source(stored, expected):
         data.unlink(missing_ok=True)
     fd = os.open(data, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        size = wanted.images * wanted.height * wanted.width
+        size = expected.images * expected.height * expected.width
         os.ftruncate(fd, size)
         if hasattr(os, "posix_fallocate"):  # elsewhere a full disk is found while writing
             os.posix_fallocate(fd, 0, size)
@@ -248,7 +241,7 @@ def _opened(data: Path, index: Path, wanted: CacheIndex) -> Iterator[int]:
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[None]:
+def _reporting_write_errors(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield

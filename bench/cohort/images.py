@@ -1,4 +1,4 @@
-"""Image files of a cohort: where they are and how they are read."""
+"""Location and reading of a cohort's image files."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import Pixels, read_grey
+from bench.cohort.decode import Pixels, read_grey, unreadable_image
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
-__all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey"]
+__all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey", "unreadable_image"]
 
 
 class ImageFolders:
-    """Finds a cohort's images by id in the folders of its spec, each folder listed once.
+    """Image folders of a cohort, in the order of its spec.
 
     Raises:
         BenchError: None of the folders exists (``images-folder-missing``, exit 3).
     """
 
     def __init__(self, cohort: Cohort) -> None:
+        self.root = cohort.folder
         self.suffix = cohort.spec.columns.image_suffix
         self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
         if not self.folders:
-            wanted = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
-            message = f"The images of cohort {cohort.spec.id} are looked for in {wanted}; none is there."
+            names = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
+            message = f"The images of cohort {cohort.spec.id} are looked for in {names}; none is there."
             raise BenchError(
                 Problem("images-folder-missing", message, where=str(cohort.folder)), EXIT_ENVIRONMENT
             )
 
     def path(self, image: str) -> Path | None:
-        """The file of an image, None where no folder has it."""
+        """Return the file of an image, None if no folder has it."""
         name = image + self.suffix
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
 
 
 def has_images(cohort: Cohort) -> bool:
-    """Whether one of the cohort's image folders exists."""
+    """Return whether one of the cohort's image folders exists."""
     try:
         ImageFolders(cohort)
     except BenchError:
@@ -50,10 +51,10 @@ def has_images(cohort: Cohort) -> bool:
 def read_batches(
     cohort: Cohort, rows: npt.NDArray[np.intp], height: int, width: int, batch: int
 ) -> Iterator[Pixels]:
-    """Batches (≤ batch, height, width) of the images of `rows`, in that order.
+    """Yield batches (≤ batch, height, width) of the images at `rows`, in that order.
 
     Raises:
-        BenchError: Images are missing or damaged (``images-unreadable``): how many of those asked for.
+        BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
     """
     folders = ImageFolders(cohort)
     for start in range(0, len(rows), batch):
@@ -61,14 +62,9 @@ def read_batches(
         for row in rows[start : start + batch]:
             path = folders.path(cohort.images[row])
             if path is None:
-                raise _unreadable(cohort, "is missing")
+                raise unreadable_image("is missing", cohort.folder)
             try:
                 pixels.append(read_grey(path, height, width))
             except (OSError, SyntaxError, ValueError) as error:
-                raise _unreadable(cohort, "cannot be read") from error
+                raise unreadable_image("cannot be read", cohort.folder) from error
         yield np.stack(pixels)
-
-
-def _unreadable(cohort: Cohort, what: str) -> BenchError:
-    message = f"An image that is needed {what}; `bench cohort check` lists all such images."
-    return BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""Reads a cohort from its folder, as its spec describes it."""
+"""Loading of a cohort from its folder by its spec."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_e
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 OLDEST = 120
-"""Years; ages outside 0 to this one are in no subgroup."""
+"""Upper limit of plausible ages in years; other ages are in no subgroup."""
 MOST_WORDS = 5
-"""Distinct words of a column that a message names."""
+"""Number of distinct words of a column that a message may name."""
 
 
 def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
-    """Reads the cohort's table; images are not touched.
+    """Read a cohort's table and derive ids, targets, subgroups and split; images are not read.
 
     Raises:
-        BenchError: The folder or table is missing (exit 3), or the table is not this cohort's; every fault is
-            listed.
+        BenchError: The folder or table is missing (exit 3), or the table does not fit the spec; every fault
+            is listed.
     """
     path = find_table(spec, folder)
     problems: list[Problem] = []
     notices: list[Problem] = []
-    table = _with_columns(spec, read_text_table(path), path, notices)
+    table = _named_by_spec(spec, read_text_table(path), path, notices)
     images = _image_ids(table[spec.columns.image], path, problems)
     patients = _patients(spec, table, path, problems)
     if repeated := len(images) - len(set(images)):
@@ -83,7 +83,7 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
 
 
 def find_table(spec: CohortSpec, folder: Path) -> Path:
-    """The cohort's table: the first of the spec's names that exists.
+    """Return the path of the cohort's table: the first of the spec's names that exists.
 
     Raises:
         BenchError: No folder (``cohort-missing``) or no table in it (``cohort-table-missing``); exit code 3.
@@ -115,11 +115,11 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
     return needed
 
 
-def _with_columns(spec: CohortSpec, read: TextTable, path: Path, notices: list[Problem]) -> pd.DataFrame:
-    """The table with the column names of the spec.
+def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[Problem]) -> pd.DataFrame:
+    """Rename the table's columns to the names in the spec.
 
-    A column whose name differs from the spec's by case, blanks or Unicode form alone is taken, with a notice,
-    where it is the only one.
+    A column whose name differs only by case, blanks or Unicode form is accepted with a warning if it is the
+    only such column.
     """
     table = read.frame
     candidates: dict[str, list[str]] = {}
@@ -132,7 +132,7 @@ def _with_columns(spec: CohortSpec, read: TextTable, path: Path, notices: list[P
     if missing := [name for name in absent if name not in taken.values()]:
         raise BenchError(_missing_columns(spec, read, path, missing, similar))
     if taken:
-        pairs = ", ".join(f"{found!r} for {wanted!r}" for found, wanted in taken.items())
+        pairs = ", ".join(f"{table_name!r} for {spec_name!r}" for table_name, spec_name in taken.items())
         message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
         notices.append(Problem("cohort-column-case", message, str(path), severity="warning"))
     if table.empty:
@@ -184,8 +184,8 @@ def _image_ids(column: pd.Series[str], path: Path, problems: list[Problem]) -> S
 def _require_ids(
     ids: Sequence[str], texts: Sequence[str], what: str, where: str, problems: list[Problem]
 ) -> None:
-    """Adds a problem where ids are blank; words that stand for a missing value are counted."""
-    words = [text.strip() for text, found in zip(texts, ids, strict=True) if not found]
+    """Add a problem if ids are blank; words for a missing value are counted."""
+    words = [text.strip() for text, id_text in zip(texts, ids, strict=True) if not id_text]
     if words:
         named = ", ".join(f"{count:,} are {word!r}" for word, count in sorted(Counter(words).items()) if word)
         message = f"{len(words)} rows have no {what} id{f' ({named})' if named else ''}."
@@ -208,15 +208,15 @@ def _patients(spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[
 
 
 def patient_column(spec: CohortSpec) -> str:
-    """The column that patients are read from."""
+    """Return the name of the column with the patient id."""
     patient = spec.columns.patient
     return patient if isinstance(patient, str) else patient.column
 
 
 def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
-    """Each row's patient as the table writes it; None where the spec's pattern does not match.
+    """Extract each row's patient id as written in the table; None if the spec's pattern does not match.
 
-    A pattern with a group means the text of the group.
+    If the pattern has a group, the id is the text of the group.
     """
     patient = spec.columns.patient
     if isinstance(patient, str):
@@ -229,19 +229,19 @@ def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
 def _numbers(
     column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
-    """Numbers of a text column; blank is NaN, anything else is a problem."""
+    """Convert a text column to numbers (n,); blank cells are NaN, other text adds a problem."""
     codes, words = pd.factorize(column.str.strip())  # blanks of few distinct texts, not of every row
     text = pd.Series(np.array(["" if is_blank(word) else word for word in words], object)[codes], dtype=str)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = ~np.isfinite(values) & (text != "").to_numpy()
     if bad := int(wrong.sum()):
-        message = f"{bad} of {len(values)} values of {what} are not numbers; {_forms(text[wrong])}."
+        message = f"{bad} of {len(values)} values of {what} are not numbers; {_frequent_forms(text[wrong])}."
         problems.append(Problem("cohort-value", message, f"{path}, column {column.name}", remedy))
     return values
 
 
-def _forms(texts: pd.Series[str]) -> str:
-    """The most frequent forms of texts, with ``9`` for every digit and ``a`` for every letter."""
+def _frequent_forms(texts: pd.Series[str]) -> str:
+    """Describe the most frequent forms of texts, with ``9`` for every digit and ``a`` for every letter."""
     forms = Counter(
         re.sub(r"a{4,}", "aaa…", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text)))[:20] for text in texts
     )
@@ -250,7 +250,7 @@ def _forms(texts: pd.Series[str]) -> str:
 
 
 def age_columns(spec: CohortSpec) -> list[str]:
-    """Columns that hold ages in years: that of the input ``age``, and of bands named ``age``."""
+    """Return the columns with ages in years: the input ``age`` and bands named ``age``."""
     bands = [s.column for s in spec.subgroups if isinstance(s, BandSubgroups) and s.name == "age"]
     return sorted({*bands, *([spec.columns.inputs["age"]] if "age" in spec.columns.inputs else [])})
 
@@ -260,7 +260,7 @@ _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
 def _age_in_years(text: str) -> str:
-    """An age of the DICOM form (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) in years."""
+    """Convert a DICOM age (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) to years."""
     match = _DICOM_AGE.fullmatch(text.strip())
     return f"{int(match[1]) / _PER_YEAR[match[2].upper()]:.6g}" if match else text
 
@@ -289,7 +289,7 @@ _LABEL_WORDS = (
 
 
 def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float64]:
-    """1 where a list holds the word, 0 where it does not, NaN where the cell is blank."""
+    """Return (n,) 1 if a list contains the word, 0 if not, NaN for a blank cell."""
     codes, lists = pd.factorize(column)  # a few hundred distinct lists in a hundred thousand rows
     holds = [
         1.0 if source.word in list_words(text, source) else np.nan if is_blank(text) else 0.0
@@ -299,7 +299,7 @@ def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float6
 
 
 def list_words(text: str, source: Contains) -> set[str]:
-    """The words of a separated list, also without brackets and quotes: those of ``['edema', 'mass']``."""
+    """Split a list into words, with and without brackets and quotes as in ``['edema', 'mass']``."""
     words = {word.strip() for word in text.split(source.separator)}
     return words | {word.strip("[]{} '\"") for word in words}
 
@@ -355,12 +355,12 @@ V = TypeVar("V")
 
 
 def _lookup(column: pd.Series[str], meanings: dict[str, V], otherwise: V) -> list[V]:
-    """What each cell of a column means; 1, 1.0 and True are one value, as 0, 0.0 and False are."""
+    """Map each cell of a column to its meaning; 1, 1.0 and True are equal, as are 0, 0.0 and False."""
     canonical = {canonical_value(word): meaning for word, meaning in meanings.items()}
     exact = {word.strip(): meaning for word, meaning in meanings.items()}
     codes, words = pd.factorize(column.str.strip())
-    found = [exact.get(word, canonical.get(canonical_value(word), otherwise)) for word in words]
-    return [found[code] for code in codes]
+    values_of_words = [exact.get(word, canonical.get(canonical_value(word), otherwise)) for word in words]
+    return [values_of_words[code] for code in codes]
 
 
 def _band_names(spec: BandSubgroups) -> tuple[str, ...]:
@@ -392,11 +392,11 @@ def _split(spec: CohortSpec, table: pd.DataFrame, folder: Path, images: Strings,
 def _column_parts(rule: ColumnSplit, table: pd.DataFrame) -> npt.NDArray[np.str_]:
     words = {rule.train: "train", rule.test: "test"} | ({rule.val: "val"} if rule.val else {})
     parts = np.array(_lookup(table[rule.column], words, ""), dtype="U5")
-    if other := int((parts == "").sum()):
-        found = Counter(table[rule.column][parts == ""].str.strip()).most_common(MOST_WORDS + 1)
-        named = ", ".join(f"{word!r} ({count:,})" for word, count in found)
-        others = f"; they hold {named}" if len(found) <= MOST_WORDS else ""
-        message = f"{other} of {len(parts)} rows are in none of {', '.join(words)}{others}."
+    if unassigned := int((parts == "").sum()):
+        frequent = Counter(table[rule.column][parts == ""].str.strip()).most_common(MOST_WORDS + 1)
+        named = ", ".join(f"{word!r} ({count:,})" for word, count in frequent)
+        others = f"; they hold {named}" if len(frequent) <= MOST_WORDS else ""
+        message = f"{unassigned} of {len(parts)} rows are in none of {', '.join(words)}{others}."
         raise BenchError(Problem("cohort-split-column", message, where=f"column {rule.column}"))
     return parts
 
@@ -417,5 +417,5 @@ def _list_parts(rule: ListSplit, folder: Path, images: Strings, patients: String
     if absent := len(listed) - int(test.sum()):
         message = f"{absent} of {len(listed)} listed test images are not in the table."
         raise BenchError(Problem("cohort-split-list", message, where=str(path)))
-    share = rule.otherwise.val / (1 - rule.otherwise.test)
-    return np.where(test, "test", np.where(u < share, "val", "train"))
+    val_share = rule.otherwise.val / (1 - rule.otherwise.test)
+    return np.where(test, "test", np.where(u < val_share, "val", "train"))

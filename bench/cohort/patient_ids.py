@@ -1,4 +1,4 @@
-"""One text for each patient id, whatever file it came from, and ids that may belong to one person.
+"""Canonical patient ids, and similar ids that may belong to one person.
 
 The canonical text of an id is its Unicode text in normal form C, without blanks and invisible characters at
 its ends; ``b'7'`` (bytes printed by Python) is ``7``, and a whole number written as a decimal fraction is the
@@ -25,13 +25,13 @@ BLANK_WORDS = frozenset(
         *("1.#qnan", "-1.#qnan", "nat", "none", "null", "nil", "missing", "-", "--", "?"),
     }
 )
-"""Words, in lower case, that pandas, R, SQL, spreadsheets and people write for a missing value."""
+"""Words for a missing value, in lower case, as pandas, R, SQL, spreadsheets and people write them."""
 
 LARGEST_EXACT = 2**53
 """Largest whole number up to which a float64 holds every whole number."""
 
 NO_IDS = BLANK_WORDS | {"unknown", "undefined", "anonymous", "anonymized", "anonymised"}
-"""Words that people write where a patient has no id; images under one of them may be of many people."""
+"""Words for a missing id, in lower case; rows with such a word may belong to many people."""
 
 QUOTES = frozenset("'\"`\u2018\u2019\u201c\u201d")
 
@@ -43,12 +43,12 @@ _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)", re.ASCII)
 
 
 def is_blank(text: str) -> bool:
-    """Whether a cell holds no value: empty, blanks alone, or a word such as ``nan``, ``NA`` or ``None``."""
+    """Return whether a cell is empty, blank, or a word for a missing value such as ``nan`` or ``NA``."""
     return _without_invisible_ends(text).lower() in BLANK_WORDS
 
 
 def canonical_id(text: str) -> str:
-    """Canonical text of a patient id; empty where the cell holds no id."""
+    """Return the canonical text of a patient id; empty for a missing id."""
     text = _without_invisible_ends(unicodedata.normalize("NFC", text))
     if printed := _PRINTED_BYTES.fullmatch(text):
         text = _without_invisible_ends(printed[2])
@@ -58,7 +58,7 @@ def canonical_id(text: str) -> str:
 
 
 def canonical_value(text: str) -> str:
-    """One text for a value that files write differently, such as ``1``, ``1.0`` and ``True``."""
+    """Return one text for equal values, such as ``1``, ``1.0`` and ``True``."""
     text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):
         return whole[1]
@@ -66,10 +66,10 @@ def canonical_value(text: str) -> str:
 
 
 def is_rounded(text: str) -> bool:
-    """Whether an id was stored as a floating-point number that may have lost digits.
+    """Return whether an id is a floating-point number that may have lost digits.
 
-    That is a number in scientific notation (``1.23457E+15``), or a fraction beyond the whole numbers that a
-    float64 holds exactly (``9007199254740994.0``).
+    Such an id is in scientific notation (``1.23457E+15``), or a decimal fraction above the largest whole
+    number that a float64 represents exactly (``9007199254740994.0``).
     """
     text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):
@@ -109,7 +109,7 @@ class SimilarIds:
     writing: int
 
     def differences(self) -> str:
-        """How the ids differ, with counts of groups, for messages."""
+        """Describe how the ids differ, with counts of groups."""
         kinds = {
             "upper and lower case": self.case,
             "leading zeros": self.zeros,
@@ -152,7 +152,7 @@ def _plain(patient: str) -> str:
 
 
 def _padded_or_equal(group: list[str]) -> list[str]:
-    """The ids of a group that equal another one but for padding, which changes the length, or case."""
+    """Return the ids of a group that differ from another only by case, or by padding to another length."""
     if len(group) == 1:
         return group
     texts = {patient: _plain(patient).casefold() for patient in group}

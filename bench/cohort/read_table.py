@@ -1,7 +1,7 @@
-"""Reads a cohort's table, CSV or Parquet, with every cell as text.
+"""Reading of a cohort's table, CSV or Parquet, with every cell as text.
 
-No reader's guess about types can then change an id, and one value has one text whatever the file: whole
-numbers as such (``7``, also where Parquet holds 7.0 or a decimal 7.00), other numbers in their shortest form,
+Type inference can then not change an id, and a value has the same text in every file format: whole numbers
+without a fraction (``7``, also for 7.0 or a decimal 7.00 in Parquet), other numbers in their shortest form,
 true and false as 1 and 0, missing values as empty text.
 """
 
@@ -67,7 +67,7 @@ _KINDS: dict[bytes, tuple[str, str]] = {
     b"Rar!": ("a rar archive", _UNPACK),
     b"<": ("HTML or XML, perhaps the page of a login", "Download the file again, logged in."),
 }
-"""First bytes of what tables are mistaken for, longest first where one begins with another: kind, remedy."""
+"""First bytes of other file formats → (kind, remedy); a longer prefix comes before a shorter one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class TextTable:
     """A table as read.
 
     Attributes:
-        frame: Its columns as text, in the order of the file, without those that have no name.
-        left_out: Column → type of those that are not text: lists, records, bytes that are not UTF-8.
+        frame: Named columns as text, in the order of the file.
+        left_out: Column → type of columns that cannot be text: lists, records, bytes that are not UTF-8.
     """
 
     frame: pd.DataFrame
@@ -84,11 +84,11 @@ class TextTable:
 
 
 def read_text_table(path: Path) -> TextTable:
-    """Read a table, CSV (optionally compressed) or Parquet, by its content.
+    """Read a CSV (optionally compressed) or Parquet table; the format is detected by content.
 
     Raises:
-        BenchError: The file is damaged or of another kind, or has rows of another length than its header
-            (``cohort-table``), or two columns have one name (``cohort-columns``).
+        BenchError: The file is damaged, of another format, or has rows longer or shorter than its header
+            (``cohort-table``), or two columns have the same name (``cohort-columns``).
     """
     try:
         with pa.input_stream(path, compression="detect") as stream:
@@ -155,7 +155,7 @@ def _csv(data: bytes, path: Path) -> list[Column]:
 
 
 def _kind(data: bytes) -> tuple[str, str] | None:
-    """What a file is that is neither CSV, gzip nor Parquet, and what to do; None where it may be CSV."""
+    """Identify a file that is not CSV, gzip or Parquet: (kind, remedy); None if it may be CSV."""
     start, sample = data[:64].removeprefix(b"\xef\xbb\xbf"), data[:4096]
     binary = any(byte < 9 for byte in sample) or not sample.isascii()
     for magic, kind in _KINDS.items():
@@ -183,7 +183,7 @@ def _utf8(data: bytes, path: Path) -> str:
 
 
 def _header(text: str) -> tuple[list[str], int]:
-    """The names of the first row that is not empty, and how many lines end with it."""
+    """Return the first row that is not empty, and the number of lines up to its end."""
     reader = csv.reader(io.StringIO(text, newline=""))
     for row in reader:
         if row:
@@ -192,7 +192,7 @@ def _header(text: str) -> tuple[list[str], int]:
 
 
 def _parse_csv(data: bytes, header: list[str], skipped: int) -> tuple[pa.Table, int]:
-    """The rows as text, and how many were left out because they do not have the columns of the header."""
+    """Return the rows as text, and the number of rows skipped for another length than the header."""
     names = [str(k) for k in range(len(header))]
     ragged: list[int] = []
 
@@ -229,7 +229,7 @@ def _parquet(data: bytes) -> list[Column]:
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """A column as text; None where it holds lists, records or bytes that are no text."""
+    """Convert a column to text; None for lists, records and bytes that are not UTF-8."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _text(column.cast(kind.value_type))
@@ -260,7 +260,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _float_text(value: float, exact: int, dtype: type[np.floating[Any]]) -> str:
-    """The shortest text that stands for the number; scientific where whole numbers are no longer exact."""
+    """Return the shortest text of a number; scientific if whole numbers are no longer exact."""
     if np.isnan(value):
         return ""
     if value.is_integer():

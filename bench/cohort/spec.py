@@ -1,4 +1,4 @@
-"""The description of a cohort: a TOML file, so that another site needs no code."""
+"""Cohort spec: a TOML file that describes a cohort, so that another site needs no code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench.documents import Document, parse_toml, read_toml
-from bench.errors import BenchError, Problem, did_you_mean, not_there
+from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -29,7 +29,7 @@ class Files(Document):
 
 
 class PatientColumn(Document):
-    """The patient's id as a part of a column."""
+    """Patient id as part of a column's text."""
 
     column: str
     pattern: str = Field(
@@ -159,7 +159,7 @@ class HashSplit(Document):
 
 
 class ColumnSplit(Document):
-    """A split that the table itself names."""
+    """Split by a column of the table."""
 
     rule: Literal["column"]
     column: str
@@ -191,10 +191,7 @@ class Threshold(Document):
 
 
 class LabelRule(Document):
-    """How a released label should follow from measurements.
-
-    Agreement is reported; labels are never recomputed.
-    """
+    """Rule that derives a label from measurements; agreement is reported, labels are never recomputed."""
 
     target: Name
     any_of: tuple[Threshold, ...] = ()
@@ -206,7 +203,7 @@ Split = Annotated[HashSplit | ColumnSplit | ListSplit | AllTest, Field(discrimin
 
 
 class CohortSpec(Document):
-    """Everything the harness knows of a cohort before it sees a file of it."""
+    """Description of a cohort: files, columns, targets, subgroups and split."""
 
     schema_: Literal["cohort-spec/1"] = Field(alias="schema")
     id: Name
@@ -251,9 +248,9 @@ class CohortSpec(Document):
         if len(set(names)) != len(names):
             raise ValueError("two targets share a name")
         binary = {target.name for target in self.binary_targets}
-        for use, wanted in (("headline", (self.headline,)), ("macro", self.macro)):
-            if missing := sorted(set(wanted) - binary):
-                raise ValueError(f"{use}: no binary target is named {', '.join(missing)}")
+        for key, names_used in (("headline", (self.headline,)), ("macro", self.macro)):
+            if missing := sorted(set(names_used) - binary):
+                raise ValueError(f"{key}: no binary target is named {', '.join(missing)}")
         in_rules = {name for rule in self.label_rules for name in (rule.target, *rule.or_targets)}
         if missing := sorted(in_rules - binary):
             raise ValueError(f"label_rules: no binary target is named {', '.join(missing)}")
@@ -275,24 +272,26 @@ class CohortSpec(Document):
 
 
 def builtin_specs() -> tuple[str, ...]:
-    """Ids of the cohorts whose specs come with the harness."""
+    """Return the ids of the built-in cohort specs."""
     folder = resources.files("bench.cohort").joinpath("specs")
     return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
 def load_spec(cohort: str) -> CohortSpec:
-    """Reads a spec by built-in id, or from a TOML file.
+    """Read a spec by built-in id, or from a TOML file.
 
     Raises:
-        BenchError: No such spec (``cohort-unknown``), or a faulty one (``cohort-spec``), every fault listed.
+        BenchError: No such spec (``cohort-unknown``), or an invalid one (``cohort-spec``), all faults listed.
     """
     if cohort in builtin_specs():
         text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
         return parse_toml(CohortSpec, text, "cohort-spec", f"{cohort} (built in)")
     path = Path(cohort)
     if not path.is_file():
-        known = builtin_specs()
-        message = f"{cohort!r} is neither a built-in cohort ({', '.join(known)}) nor a file."
-        remedy = not_there(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, known).strip()
+        built_in = builtin_specs()
+        message = f"{cohort!r} is neither a built-in cohort ({', '.join(built_in)}) nor a file."
+        remedy = (
+            missing_file_hint(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, built_in).strip()
+        )
         raise BenchError(Problem("cohort-unknown", message, remedy=remedy))
     return read_toml(CohortSpec, path, "cohort-spec")

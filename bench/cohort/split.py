@@ -1,8 +1,8 @@
-"""Which patient is in which split: a rule anyone with the data can apply, so that no list is needed.
+"""Split of patients by a hash rule that anyone with the data can apply.
 
-`u` is the SHA-256 of salt, newline and patient id, read as a fraction in [0, 1): test where `u < 0.2`, val
-where `u < 0.3`, train the rest; cross-validation fold `floor(5 u)`. No random generator, no order of rows, no
-library version.
+`u` is the SHA-256 of salt, newline and patient id, read as a fraction in [0, 1): test if `u < 0.2`, val if
+`u < 0.3`, otherwise train; cross-validation fold `floor(5 u)`. The result does not depend on a random
+generator, the order of rows or library versions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Split:
 
     Attributes:
         parts: (n,) of ``train``, ``val``, ``test``.
-        folds: (n,) cross-validation fold 0..4, by the hash rule whatever the split's rule.
+        folds: (n,) cross-validation fold 0..4, always by the hash rule.
         fingerprint: SHA-256 over cohort, version and every image with its patient, part and fold.
     """
 
@@ -38,12 +38,12 @@ class Split:
     fingerprint: str
 
     def rows(self, part: Part) -> npt.NDArray[np.intp]:
-        """Indices of a part's images, ascending."""
+        """Return the indices of a part's images, ascending."""
         return np.flatnonzero(self.parts == part)
 
 
 def patient_uniform(salt: str, patients: Strings) -> npt.NDArray[np.float64]:
-    """(n,) each row's `u` in [0, 1): the first 53 bits of the SHA-256 of salt, newline and patient id."""
+    """Compute `u` (n,) in [0, 1): the first 53 bits of the SHA-256 of salt, newline and patient id."""
     distinct, inverse = np.unique(patients, return_inverse=True)
     hashed = np.empty(len(distinct), np.float64)
     for i, patient in enumerate(distinct):
@@ -53,7 +53,7 @@ def patient_uniform(salt: str, patients: Strings) -> npt.NDArray[np.float64]:
 
 
 def hash_parts(rule: HashSplit, u: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
-    """(n,) parts by the hash rule."""
+    """Assign parts (n,) by the hash rule."""
     return np.where(u < rule.test, "test", np.where(u < rule.test + rule.val, "val", "train"))
 
 
@@ -64,7 +64,7 @@ def make_split(
     parts: npt.NDArray[np.str_],
     fold_salt: str,
 ) -> Split:
-    """A `Split` from the parts, with folds and fingerprint.
+    """Build a `Split` from parts, with folds and fingerprint.
 
     Args:
         cohort_key: Cohort id and version; part of the fingerprint.
@@ -81,5 +81,5 @@ def make_split(
 
 
 def straddling_patients(patients: Strings, parts: npt.NDArray[np.str_], a: str, b: str) -> int:
-    """How many patients have images both in part `a` and in part `b`."""
+    """Count the patients with images both in part `a` and in part `b`."""
     return len(np.intersect1d(patients[parts == a].astype(str), patients[parts == b].astype(str)))

@@ -1,4 +1,4 @@
-"""Counts of a split, and the lock that keeps it: no id, no label, only sums and a fingerprint."""
+"""Counts of a split, its lock file, and the smallest detectable differences; no ids or labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PartCount(Document):
 
 
 class SplitLock(Document):
-    """``split.lock.json``: the split of a release, for anyone who holds the data to compare with."""
+    """``split.lock.json``: counts and fingerprint of a release's split, to compare a copy with."""
 
     schema_: str = schema_field("split-lock", 1)
     cohort: str
@@ -49,7 +49,7 @@ class SplitLock(Document):
 
 
 def summarise(cohort: Cohort) -> SplitLock:
-    """The split's counts, by part and by fold."""
+    """Count a split's images, patients and labels, by part and by fold."""
     from bench.cohort.split import FOLDS, PARTS
 
     spec = cohort.spec
@@ -68,7 +68,7 @@ def summarise(cohort: Cohort) -> SplitLock:
 
 
 def _count(cohort: Cohort, name: str, rows: npt.NDArray[np.bool_]) -> PartCount:
-    import numpy as np  # here, since sites are built from stored figures alone
+    import numpy as np  # imported here: a site build needs no numpy
 
     targets = []
     for target in cohort.spec.binary_targets:
@@ -93,31 +93,31 @@ def _count(cohort: Cohort, name: str, rows: npt.NDArray[np.bool_]) -> PartCount:
     )
 
 
-def compare_with_lock(found: SplitLock, lock_file: Path) -> list[Problem]:
-    """What differs between the split at hand and the locked one; empty where they are the same."""
+def compare_with_lock(current: SplitLock, lock_file: Path) -> list[Problem]:
+    """Report how a split differs from the locked one; empty if they are equal."""
     lock = read_json(SplitLock, lock_file, "split-lock-invalid")
     where = str(lock_file)
-    if (lock.cohort, lock.version, lock.rule) != (found.cohort, found.version, found.rule):
+    if (lock.cohort, lock.version, lock.rule) != (current.cohort, current.version, current.rule):
         message = (
-            f"The lock is of {lock.cohort} {lock.version} with rule {lock.rule}; here it is {found.cohort} "
-            f"{found.version} with rule {found.rule}."
+            f"The lock is of {lock.cohort} {lock.version} with rule {lock.rule}; here it is {current.cohort} "
+            f"{current.version} with rule {current.rule}."
         )
         return [Problem("split-lock-other", message, where)]
-    if lock.fingerprint == found.fingerprint:
+    if lock.fingerprint == current.fingerprint:
         return []
     message = (
-        f"Fingerprint {found.fingerprint[:12]}, locked {lock.fingerprint[:12]}. "
-        f"Images {found.images:,}, locked {lock.images:,}; "
-        f"patients {found.patients:,}, locked {lock.patients:,}. "
+        f"Fingerprint {current.fingerprint[:12]}, locked {lock.fingerprint[:12]}. "
+        f"Images {current.images:,}, locked {lock.images:,}; "
+        f"patients {current.patients:,}, locked {lock.patients:,}. "
         "The rule is the same: a patient in both keeps the part."
     )
     return [Problem("split-changed", message, where)]
 
 
 class TargetResolution(Document):
-    """One target: half-width of a 95% interval at AUROC 0.80, and paired difference seen with 80% power.
+    """Half-width of a 95% CI at AUROC 0.80, and smallest paired difference detectable at 80% power.
 
-    Each is a range, from weakly to strongly clustered scores; null where a class is empty.
+    Each is a range, from weakly to strongly clustered scores; null if a class is empty.
     """
 
     target: str
@@ -134,19 +134,19 @@ class TargetResolution(Document):
 
 
 def test_resolution(cohort: Cohort) -> tuple[TargetResolution, ...]:
-    """The resolution of the test images for each binary target."""
+    """Compute the smallest detectable difference on the test images for each binary target."""
     import numpy as np
 
     from bench.uncertainty.resolution import split_resolution
 
     rows = cohort.rows("test")
-    found = []
+    resolutions = []
     for target in cohort.spec.binary_targets:
         labels = cohort.targets[target.name][rows]
         labelled = rows[~np.isnan(labels)]
         y, patients = cohort.targets[target.name][labelled], cohort.patients[labelled]
         width = split_resolution(y, patients) if 0 < y.sum() < len(y) else None
-        found.append(
+        resolutions.append(
             TargetResolution(
                 target=target.name,
                 label=target.label,
@@ -161,4 +161,4 @@ def test_resolution(cohort: Cohort) -> tuple[TargetResolution, ...]:
                 paired_difference_high=width.paired_difference_high if width else None,
             )
         )
-    return tuple(found)
+    return tuple(resolutions)

@@ -259,7 +259,7 @@ class Metric:
 
 RESERVED = (
     *("images", "patients", "positives", "positive_patients", "negative_patients", "prevalence"),
-    *("estimates", "auroc_replicates", "keys", "values", "items", "get"),
+    *("estimates", "auroc_replicates", "auroc_influence", "keys", "values", "items", "get"),
 )
 """Names that an evaluation has besides its metrics."""
 

@@ -11,7 +11,7 @@ from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
-from bench.errors import BenchError, Problem, catalogue, not_there, raise_errors
+from bench.errors import BenchError, Problem, catalogue, missing_file_hint, raise_errors
 from bench.files import sha256_file
 from bench.metrics.validation import Floats
 from bench.onnx.file import require_onnx
@@ -109,7 +109,7 @@ def check_confined(
     """
     require_onnx()
     if not path.exists():
-        message, remedy = not_there(path)
+        message, remedy = missing_file_hint(path)
         return [Problem("model-unreadable", message, str(path), remedy)]
     if path.is_symlink() and path.resolve().parent != path.parent.resolve():
         return [Problem("model-unreadable", "It is a link that leads out of its folder.", str(path))]

@@ -1,7 +1,7 @@
-"""The ledger of scored attempts: how often a team has seen a score, whatever became of the entries.
+"""Ledger of scored attempts: how often a team has seen a test score.
 
-``submissions/<cohort>/_attempts/<slug>.json`` holds a line for each set of predictions that was ever scored
-under a slug. Replacing or removing an entry leaves it, so that choosing on the test set shows.
+``submissions/<cohort>/_attempts/<slug>.json`` lists each set of predictions ever scored under a slug.
+It stays when an entry is replaced or removed, so that model selection on the test set is visible.
 """
 
 from __future__ import annotations
@@ -37,46 +37,46 @@ class Attempts(Document):
 
 
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
-    """Notes that an entry's predictions are scored, once; hold the store's lock.
+    """Record an entry's predictions as scored, once; hold the store's lock.
 
     Raises:
         BenchError: The ledger of the slug cannot be read (``ledger-invalid``).
     """
-    said = entry.manifest
+    manifest = entry.manifest
     attempt = Attempt(
         date=today or datetime.datetime.now(datetime.UTC).date(),
-        team=said.team,
-        track=said.track,
+        team=manifest.team,
+        track=manifest.track,
         predictions_sha256=predictions_sha256,
     )
     path = attempts_folder(entry.folder.parent) / f"{entry.slug}.json"
     before = _read(path).attempts if path.exists() else ()
-    if not any(_same(attempt, other) for other in before):
+    if not any(_same(attempt, earlier) for earlier in before):
         write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
 
 
 def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
-    """Slug → its attempts, of a cohort's folder of submissions; slugs without an entry are among them.
+    """Read the attempts of each slug in a cohort's folder of submissions, including removed entries.
 
     Raises:
-        BenchError: ``ledger-invalid``.
+        BenchError: A ledger is damaged (``ledger-invalid``).
     """
     return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!.]*.json"))}
 
 
 def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, ...]]:
-    """`team_key` → all attempts of that team, by date."""
-    found: dict[str, list[Attempt]] = {}
+    """Group attempts by `team_key`, sorted by date."""
+    attempts_by_team: dict[str, list[Attempt]] = {}
     for attempt in (a for attempts in ledger for a in attempts):
-        found.setdefault(team_key(attempt.team), []).append(attempt)
+        attempts_by_team.setdefault(team_key(attempt.team), []).append(attempt)
     return {
-        team: tuple(sorted(mine, key=lambda a: (a.date, a.predictions_sha256)))
-        for team, mine in found.items()
+        team: tuple(sorted(team_attempts, key=lambda a: (a.date, a.predictions_sha256)))
+        for team, team_attempts in attempts_by_team.items()
     }
 
 
 def team_key(team: str) -> str:
-    """Names that differ in case or blanks alone are one team."""
+    """Return a key that is equal for names differing only in case or blanks."""
     return " ".join(team.casefold().split())
 
 
@@ -84,5 +84,5 @@ def _read(path: Path) -> Attempts:
     return read_json(Attempts, path, "ledger-invalid")
 
 
-def _same(one: Attempt, other: Attempt) -> bool:
-    return (one.track, one.predictions_sha256) == (other.track, other.predictions_sha256)
+def _same(first: Attempt, second: Attempt) -> bool:
+    return (first.track, first.predictions_sha256) == (second.track, second.predictions_sha256)

@@ -1,4 +1,4 @@
-"""Scoring on a Dask cluster: joblib's own backend sends the same calls to workers elsewhere."""
+"""Scoring on a Dask cluster through joblib's backend."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _MUST_AGREE = ("numpy", "scipy", "numba", "scikit-learn")
 
 @contextmanager
 def on_cluster(scheduler: str | None) -> Iterator[int | None]:
-    """Lets everything that joblib runs within the block run on the workers of a Dask scheduler.
+    """Run joblib calls within the block on the workers of a Dask scheduler.
 
-    A task of a worker that dies is given to another one, up to Dask's own limit. Workers read the entries by
-    the same paths as this process, so they need the same files.
+    Dask reassigns the tasks of a lost worker, up to its own limit. Workers read the entries by the same paths
+    as this process, so they need the same files.
 
     Args:
-        scheduler: Its address, such as ``tcp://10.0.0.5:8786``; None to stay on this machine.
+        scheduler: Address such as ``tcp://10.0.0.5:8786``; None to run on this machine.
 
     Yields:
-        Threads of all workers; None without a scheduler.
+        Number of threads of all workers; None without a scheduler.
 
     Raises:
-        BenchError: Dask is not installed (``dask-missing``), nothing answers there or it has no worker
-            (``scheduler-unreachable``), its workers have other versions, which could give other bits
-            (``scheduler-versions``), or it failed for good (``scheduler-failed``); all exit 3.
+        BenchError: Dask is not installed (``dask-missing``), the scheduler does not answer or has no worker
+            (``scheduler-unreachable``), its workers have other versions and could give other bits
+            (``scheduler-versions``), or it failed permanently (``scheduler-failed``); all exit 3.
     """
     if scheduler is None:
         yield None
         return
     if find_spec("distributed") is None:
-        raise _stop(Problem("dask-missing", "The package `distributed` is not installed."))
+        raise _environment_error(Problem("dask-missing", "The package `distributed` is not installed."))
     import dask
     from distributed import Client, KilledWorker
     from joblib import parallel_config
@@ -46,12 +46,12 @@ def on_cluster(scheduler: str | None) -> Iterator[int | None]:
         client = connect(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError, TypeError) as error:
         message = f"No scheduler answers at {scheduler[:100]} within {CONNECT_S} s."
-        raise _stop(Problem("scheduler-unreachable", message)) from error
+        raise _environment_error(Problem("scheduler-unreachable", message)) from error
     with client:
         threads = sum(client.ncores().values())
         if not threads:
             message = f"The scheduler at {scheduler[:100]} has no worker."
-            raise _stop(Problem("scheduler-unreachable", message))
+            raise _environment_error(Problem("scheduler-unreachable", message))
         _refuse_other_versions(client)
         try:
             with (
@@ -61,49 +61,53 @@ def on_cluster(scheduler: str | None) -> Iterator[int | None]:
                 yield threads
         except KilledWorker as error:
             message = "A task was lost with its worker too often."
-            raise _stop(Problem("scheduler-failed", message)) from error
+            raise _environment_error(Problem("scheduler-failed", message)) from error
 
 
 def send_once(value: object) -> None:
-    """Lets an argument of many calls travel to the cluster once, not with each batch; nothing without one.
+    """Send an argument of many calls to the cluster once instead of with each batch; no effect without one.
 
-    What joblib scatters by itself is lost with the workers that hold it. The result of a task is not: the
-    scheduler keeps what it takes to give it to another worker.
+    Data that joblib scatters is lost with the workers that hold it. The result of a task is not, since the
+    scheduler can recompute it on another worker.
     """
     from joblib.parallel import get_active_backend
 
     backend = get_active_backend()[0]
-    if hasattr(backend, "data_futures"):  # Dask's: futures, by the identity of what they stand for
-        future = backend.client.submit(_same, value, pure=False)
-        future.stands_for = value  # kept, so that nothing else gets its identity
+    if hasattr(backend, "data_futures"):  # Dask's backend: id of a value → its future
+        future = backend.client.submit(_identity, value, pure=False)
+        future.stands_for = value  # keeps the value alive, so that its id stays unique
         backend.data_futures[id(value)] = future
 
 
-def _same(value: object) -> object:
+def _identity(value: object) -> object:
     return value
 
 
 def versions() -> dict[str, str]:
-    """What must be the same on every machine for the same bits: this package and what computes."""
+    """Return the versions that must agree on every machine for bit-equal results."""
     from importlib.metadata import version
 
     import bench
 
-    mine = f"{bench.__version__}, scoring {SCORING_VERSION}"
-    return {"chexchobench": mine, **{name: version(name) for name in _MUST_AGREE}}
+    own_version = f"{bench.__version__}, scoring {SCORING_VERSION}"
+    return {"chexchobench": own_version, **{name: version(name) for name in _MUST_AGREE}}
 
 
 def _refuse_other_versions(client: Any) -> None:
-    mine, odd = versions(), set[str]()
-    for theirs in client.run(versions, on_error="return").values():
-        if isinstance(theirs, dict):
-            odd |= {f"{k} {theirs.get(k)}, here {v}" for k, v in mine.items() if theirs.get(k) != v}
-        else:  # what stopped it
-            odd.add(f"chexchobench cannot be imported ({type(theirs).__name__})")
-    if odd:
-        message = f"Workers differ from this machine: {'; '.join(sorted(odd)[:5])}."
-        raise _stop(Problem("scheduler-versions", message))
+    own, differences = versions(), set[str]()
+    for worker_versions in client.run(versions, on_error="return").values():
+        if isinstance(worker_versions, dict):
+            differences |= {
+                f"{k} {worker_versions.get(k)}, here {v}"
+                for k, v in own.items()
+                if worker_versions.get(k) != v
+            }
+        else:  # an exception
+            differences.add(f"chexchobench cannot be imported ({type(worker_versions).__name__})")
+    if differences:
+        message = f"Workers differ from this machine: {'; '.join(sorted(differences)[:5])}."
+        raise _environment_error(Problem("scheduler-versions", message))
 
 
-def _stop(problem: Problem) -> BenchError:
+def _environment_error(problem: Problem) -> BenchError:
     return BenchError(problem, EXIT_ENVIRONMENT)

@@ -1,9 +1,8 @@
-"""Curves of a scorecard, coarse enough that no image's label can be read off a curve.
+"""Curves of a scorecard, coarsened so that no image's label can be read from them.
 
-Stored predictions are public and in a known order. A full ROC curve would then tell the label of every image
-to anyone who lines up its steps with the sorted scores. Every curve is therefore cut at the same few places,
-between any two of which at least `cell` images of each class lie, and interpolated in between; `cell` is 0
-where labels are public.
+Stored predictions are public and in a known order, so a full ROC curve would reveal every image's label
+by its steps along the sorted scores. All curves therefore share a few cuts with at least `cell` images per
+class between neighbours, and are interpolated in between; `cell` is 0 if labels are public.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ CLASS_BINS = 20
 
 
 class Cuts:
-    """The images by falling score, and the places where curves may be cut.
+    """Images in order of decreasing score, and the allowed cuts of curves.
 
     Attributes:
-        score: (n,) falling scores.
-        rank: (n,) place of every image among them, from 0.
+        score: (n,) decreasing scores.
+        rank: (n,) rank of every image among them, from 0.
         hits: (n + 1,) positives among the first k images.
         places: Allowed numbers k of images at or above a cut, from 0 to n.
     """
@@ -49,30 +48,30 @@ class Cuts:
         ends = np.flatnonzero(np.append(self.score[1:] != self.score[:-1], True)) + 1
         if not self.cell:
             return np.concatenate([[0], ends])
-        kept = [0]
+        cut_places = [0]
         for end in ends:
-            hits = self.hits[end] - self.hits[kept[-1]]
-            if min(hits, end - kept[-1] - hits) >= self.cell:
-                kept.append(int(end))
-        rest = self.hits[n] - self.hits[kept[-1]]
-        if kept[-1] != n and len(kept) > 1 and min(rest, n - kept[-1] - rest) < self.cell:
-            kept.pop()  # what is left over joins the last step
-        return np.array(kept + ([n] if kept[-1] != n else []))
+            hits = self.hits[end] - self.hits[cut_places[-1]]
+            if min(hits, end - cut_places[-1] - hits) >= self.cell:
+                cut_places.append(int(end))
+        rest = self.hits[n] - self.hits[cut_places[-1]]
+        if cut_places[-1] != n and len(cut_places) > 1 and min(rest, n - cut_places[-1] - rest) < self.cell:
+            cut_places.pop()  # the remainder joins the last step
+        return np.array(cut_places + ([n] if cut_places[-1] != n else []))
 
-    def snap(self, wanted: Places) -> Places:
-        """For each wanted place the nearest allowed one."""
-        right = np.searchsorted(self.places, wanted).clip(1, len(self.places) - 1)
+    def snap(self, requested: Places) -> Places:
+        """Return the nearest allowed cut for each requested one."""
+        right = np.searchsorted(self.places, requested).clip(1, len(self.places) - 1)
         low, high = self.places[right - 1], self.places[right]
-        nearest: Places = np.where(wanted - low < high - wanted, low, high)
+        nearest: Places = np.where(requested - low < high - requested, low, high)
         return nearest
 
     def positives_above(self, k: npt.ArrayLike) -> Floats:
-        """Positives among the first `k` images, as far as the allowed places tell: linear between them."""
+        """Estimate the positives among the first `k` images by linear interpolation between allowed cuts."""
         shown: Floats = np.interp(np.asarray(k, np.float64), self.places, self.hits[self.places])
         return shown
 
     def above(self, threshold: npt.ArrayLike) -> Places:
-        """How many scores are at or above each threshold."""
+        """Count the scores at or above each threshold."""
         return np.searchsorted(-self.score, -np.asarray(threshold, np.float64), side="right")
 
 
@@ -83,24 +82,24 @@ def _thinned(places: Places) -> Places:
 
 
 def roc(cuts: Cuts) -> tuple[Point, ...]:
-    """False positive rate against sensitivity, from (0, 0) to (1, 1)."""
+    """Compute the ROC curve: false positive rate and sensitivity, from (0, 0) to (1, 1)."""
     k = _thinned(cuts.places)
     tp, n, m = cuts.hits[k], len(cuts.score), cuts.hits[-1]
     return tuple(Point(x=float(x), y=float(y)) for x, y in zip((k - tp) / (n - m), tp / m, strict=True))
 
 
 def precision_recall(cuts: Cuts) -> tuple[Point, ...]:
-    """Sensitivity against precision, by falling threshold."""
+    """Compute the precision-recall curve: sensitivity and precision, by decreasing threshold."""
     k = _thinned(cuts.places)[1:]
     tp, m = cuts.hits[k], cuts.hits[-1]
     return tuple(Point(x=float(x), y=float(y)) for x, y in zip(tp / m, tp / k, strict=True))
 
 
 def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, ...]:
-    """Net benefit at thresholds from 1% to 50%; between two allowed places positives are interpolated.
+    """Compute net benefit at thresholds from 1% to 50%, with positives interpolated between cuts.
 
-    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n. The interval has the standard error of acting on the
-    images above the nearest allowed place.
+    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n. The CI uses the standard error of acting on the
+    images above the nearest allowed cut.
     """
     n, m = len(cuts.score), int(cuts.hits[-1])
     points = []
@@ -125,33 +124,33 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
 def reliability(
     cuts: Cuts, labels: Floats, score: Floats, sample: Sample, level: float
 ) -> tuple[ReliabilityBin, ...]:
-    """Observed frequency in about equal-width bins of the prediction, edges moved to allowed places.
+    """Compute the observed frequency in nearly equal-width bins of the prediction, with allowed edges.
 
-    The band holds Wilson's interval of each bin at its effective sample size.
+    The band is the Wilson CI of each bin at its effective sample size.
     """
     edges = np.unique(cuts.snap(cuts.above(np.arange(1, BINS) / BINS)))
     edges = np.unique(np.concatenate([[0], edges, [len(score)]]))
     bins = len(edges) - 1
     index = bins - np.searchsorted(edges, cuts.rank, side="right")
-    found = []
+    reliability_bins = []
     for b, share in enumerate(bin_shares(sample, index, bins, level)):
-        chosen = index == b
-        found.append(
+        in_bin = index == b
+        reliability_bins.append(
             ReliabilityBin(
-                low=float(score[chosen].min()),
-                high=float(score[chosen].max()),
-                images=int(chosen.sum()),
-                mean_prediction=float(score[chosen].mean()),
-                observed=float(labels[chosen].mean()),
+                low=float(score[in_bin].min()),
+                high=float(score[in_bin].max()),
+                images=int(in_bin.sum()),
+                mean_prediction=float(score[in_bin].mean()),
+                observed=float(labels[in_bin].mean()),
                 observed_low=share.low,
                 observed_high=share.high,
             )
         )
-    return tuple(found)
+    return tuple(reliability_bins)
 
 
 def distribution(cuts: Cuts) -> ScoreDistribution:
-    """Shares of each class in equal-width bins; between two allowed places positives are interpolated."""
+    """Compute the share of each class in equal-width bins, with positives interpolated between cuts."""
     low, high = float(cuts.score[-1]), float(cuts.score[0])
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     edges = np.linspace(low, high if high > low else low + 1, CLASS_BINS + 1)

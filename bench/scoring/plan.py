@@ -1,4 +1,4 @@
-"""What all entries of a cohort share when they are scored: rows, draws, subgroups. Made once."""
+"""Scoring plan of a cohort: rows, bootstrap draws and subgroups that all entries share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.submission.check_predictions import covered_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 
 FEWEST_PATIENTS = 20
-"""Positive and negative patients that a subgroup needs to be shown."""
+"""Smallest number of positive and of negative patients in a subgroup that is shown."""
 
 Rows = npt.NDArray[np.intp]
 
@@ -26,15 +26,15 @@ class Cell:
     """One target within one subgroup.
 
     Attributes:
-        division: Key of the division.
-        division_label: As shown.
+        division: Key of the attribute.
+        division_label: Name of the attribute shown.
         level: Name of the subgroup.
-        inside: Places of its images among the target's images.
-        bootstrap: The draws on them; None where the subgroup is suppressed.
-        reason: Why it is suppressed, else empty.
-        rest: Places of all other images of the target.
-        rest_bootstrap: The draws on those; None where no gap is shown.
-        rest_reason: Why there is none, else empty.
+        inside: Indices of its images among the target's images.
+        bootstrap: Draws of them; None if the subgroup is suppressed.
+        reason: Reason for suppression, empty if shown.
+        rest: Indices of all other images of the target.
+        rest_bootstrap: Draws of those; None if no gap is shown.
+        rest_reason: Reason why no gap is shown, otherwise empty.
     """
 
     division: str
@@ -54,15 +54,16 @@ class TargetPlan:
 
     Attributes:
         target: The spec's target.
-        rows: (n,) places of these images among the track's images.
+        rows: (n,) indices of these images among the track's images.
         labels: (n,) 0/1.
         patients: (n,) patient ids.
-        bootstrap: The shared draws on these images.
+        bootstrap: Shared draws of these images.
         patient_weight: (n,) 1 / (images of the patient).
-        first: Places among these n of each patient's first image, with their draws.
+        first: Indices among these n of each patient's first image.
+        first_bootstrap: Draws of the first images.
         cells: Subgroups.
-        folds: (n,) the fold of each image.
-        val_rows: (v,) places of the val images that have a label among the val images.
+        folds: (n,) fold of each image.
+        val_rows: (v,) indices of the labelled val images among the val images.
         val_labels: (v,) 0/1.
         reference: Prevalence among the labelled images that are not scored, or among all on the cv5 track:
             what a constant prediction could have known. None without such images.
@@ -95,14 +96,14 @@ class MeasurePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything about a cohort and track that scoring needs.
+    """Data of a cohort and track that scoring needs.
 
     Attributes:
-        spec: The cohort's spec.
+        spec: Spec of the cohort.
         stamp: Cohort and split.
-        track: Which images count.
+        track: Track, which determines the scored images.
         images: Number of the track's images.
-        labels_sha256: Digest of all labels; part of the key of what is cached locally, never published.
+        labels_sha256: Digest of all labels; part of the key of the local cache, never published.
         replicates: Bootstrap replicates.
         seed: Seed of the draws.
         targets: Binary targets.
@@ -159,7 +160,7 @@ def _sliding(spec: CohortSpec, measures: tuple[MeasurePlan, ...]) -> tuple[Slidi
 
 
 def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
-    """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
+    """Prepare a cohort for scoring; targets and subgroups select from the same bootstrap draws."""
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
     measures = tuple(_measure_plan(cohort, rows, whole, target) for target in cohort.spec.continuous_targets)
@@ -191,23 +192,23 @@ def _labels_digest(cohort: Cohort) -> str:
 
 def _target_plan(cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: BinaryTarget) -> TargetPlan:
     labels = cohort.targets[target.name][rows]
-    chosen = np.flatnonzero(~np.isnan(labels))
-    patients = cohort.patients[rows[chosen]]
+    labelled = np.flatnonzero(~np.isnan(labels))
+    patients = cohort.patients[rows[labelled]]
     _, place, count = np.unique(patients.astype(str), return_inverse=True, return_counts=True)
-    first = np.flatnonzero(cohort.first_images[rows[chosen]])
+    first = np.flatnonzero(cohort.first_images[rows[labelled]])
     val = cohort.targets[target.name][cohort.rows("val")]
     val_rows = np.flatnonzero(~np.isnan(val))
     return TargetPlan(
         target=target,
-        rows=chosen,
-        labels=labels[chosen],
+        rows=labelled,
+        labels=labels[labelled],
         patients=patients,
-        bootstrap=whole.select(chosen),
+        bootstrap=whole.select(labelled),
         patient_weight=1.0 / count[place],
         first=first,
-        first_bootstrap=whole.select(chosen[first]),
-        cells=_cells(cohort, rows, chosen, labels[chosen], patients, whole),
-        folds=cohort.split.folds[rows[chosen]],
+        first_bootstrap=whole.select(labelled[first]),
+        cells=_cells(cohort, rows, labelled, labels[labelled], patients, whole),
+        folds=cohort.split.folds[rows[labelled]],
         val_rows=val_rows,
         val_labels=val[val_rows],
         reference=_reference(cohort.targets[target.name], rows),
@@ -224,23 +225,23 @@ def _reference(labels: npt.NDArray[np.float64], rows: Rows) -> float | None:
 def _cells(
     cohort: Cohort,
     rows: Rows,
-    chosen: Rows,
+    labelled: Rows,
     labels: npt.NDArray[np.float64],
     patients: npt.NDArray[np.object_],
     whole: PatientBootstrap,
 ) -> tuple[Cell, ...]:
     cells = []
     for division in cohort.subgroups:
-        codes = division.codes[rows[chosen]]
+        codes = division.codes[rows[labelled]]
         members = [np.flatnonzero(codes == level) for level in range(len(division.levels))]
         reasons = [
             _too_small(labels[m], patients[m]) if (division.codes == level).any() else NO_ROW
             for level, m in enumerate(members)
         ]
         if cohort.spec.smallest_cell:
-            _hide_more(reasons, members, np.flatnonzero(codes < 0), labels, patients)
+            _suppress_until_safe(reasons, members, np.flatnonzero(codes < 0), labels, patients)
         for level, inside, reason in zip(division.levels, members, reasons, strict=True):
-            rest = np.setdiff1d(np.arange(len(chosen)), inside, assume_unique=True)
+            rest = np.setdiff1d(np.arange(len(labelled)), inside, assume_unique=True)
             rest_reason = "no other images" if not len(rest) else _too_small(labels[rest], patients[rest])
             shown = not reason and not rest_reason
             cells.append(
@@ -249,10 +250,10 @@ def _cells(
                     division_label=division.label,
                     level=level,
                     inside=inside,
-                    bootstrap=None if reason else whole.select(chosen[inside]),
+                    bootstrap=None if reason else whole.select(labelled[inside]),
                     reason=reason,
                     rest=rest,
-                    rest_bootstrap=whole.select(chosen[rest]) if shown else None,
+                    rest_bootstrap=whole.select(labelled[rest]) if shown else None,
                     rest_reason=rest_reason,
                 )
             )
@@ -268,16 +269,17 @@ def _too_small(labels: npt.NDArray[np.float64], patients: npt.NDArray[np.object_
     return f"fewer than {FEWEST_PATIENTS} {' and '.join(small)} patients" if small else ""
 
 
-def _hide_more(
+def _suppress_until_safe(
     reasons: list[str],
     members: list[Rows],
     rest: Rows,
     labels: npt.NDArray[np.float64],
     patients: npt.NDArray[np.object_],
 ) -> None:
-    """Hides the smallest levels until what is hidden is large enough itself: it is the total minus the shown.
+    """Suppress the smallest subgroups until the suppressed images together are large enough to be safe.
 
-    `rest` are the images in no level.
+    Otherwise a suppressed subgroup could be computed as the total minus the subgroups shown. `rest` are the
+    images in no subgroup.
     """
     while True:
         hidden = np.concatenate([rest, *(m for m, reason in zip(members, reasons, strict=True) if reason)])
@@ -292,5 +294,5 @@ def _measure_plan(
     cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: ContinuousTarget
 ) -> MeasurePlan:
     truth = cohort.targets[target.name][rows]
-    chosen = np.flatnonzero(~np.isnan(truth))
-    return MeasurePlan(target=target, rows=chosen, truth=truth[chosen], bootstrap=whole.select(chosen))
+    measured = np.flatnonzero(~np.isnan(truth))
+    return MeasurePlan(target=target, rows=measured, truth=truth[measured], bootstrap=whole.select(measured))

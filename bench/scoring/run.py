@@ -1,4 +1,4 @@
-"""Scores stored submissions: reads predictions, writes scorecards, keeps replicates for the board."""
+"""Scoring of stored submissions: read predictions, write scorecards, cache replicates for the board."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from bench.submission.packed import unpack
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
-"""Below this many entries starting processes costs more than it saves."""
+"""Smallest number of entries for which processes save time."""
 
 MOST_IN_A_BATCH = 16
-"""Entries that a process scores before it hands them back to be stored."""
+"""Largest number of entries that a process scores before they are stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The plans of a cohort, one for each track that an entry uses, with the same seed and replicates."""
+    """Plans of a cohort, one for each track that an entry uses, with the same seed and replicates."""
 
     cohort: Cohort
     by_track: dict[str, Plan]
 
     def of(self, submission: Submission) -> Plan:
-        """The plan of an entry's track."""
+        """Return the plan of an entry's track."""
         return self.by_track[submission.manifest.track]
 
 
@@ -49,14 +49,14 @@ def make_plans(
     *,
     replicates: int,
     seed: int,
-    made: Plans | None = None,
+    reuse: Plans | None = None,
 ) -> Plans:
-    """Plans for the tracks of these entries; those `made` before of the same cohort and draws are kept."""
+    """Make plans for the tracks of these entries; reuse plans of the same cohort and draws."""
 
     def plan(track: Track) -> Plan:
-        known = made.by_track.get(track) if made is not None and made.cohort is cohort else None
-        if known is not None and (known.replicates, known.seed) == (replicates, seed):
-            return known
+        existing = reuse.by_track.get(track) if reuse is not None and reuse.cohort is cohort else None
+        if existing is not None and (existing.replicates, existing.seed) == (replicates, seed):
+            return existing
         return make_plan(cohort, track=track, replicates=replicates, seed=seed)
 
     return Plans(cohort, {track: plan(track) for track in sorted({e.manifest.track for e in entries})})
@@ -64,15 +64,15 @@ def make_plans(
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A scored entry as its files will hold it: bytes, which pass between processes at hardly any cost.
+    """File contents of a scored entry, as bytes that pass quickly between processes.
 
     Attributes:
-        exact: The scorecard as JSON with every digit.
-        scorecard: ``scorecard.json``.
-        replicates: The file of replicates, see `entry_replicates`.
-        key: Its name.
-        predictions_sha256: Of the predictions that were scored.
-        val_predictions_sha256: Of those of the val images, empty without them.
+        exact: Scorecard as JSON with all digits.
+        scorecard: Content of ``scorecard.json``.
+        replicates: Content of the file of replicates, see `entry_replicates`.
+        key: Name of the file of replicates.
+        predictions_sha256: SHA-256 of the scored predictions.
+        val_predictions_sha256: SHA-256 of the val predictions, empty without them.
     """
 
     exact: bytes
@@ -84,7 +84,7 @@ class Finished:
 
     @classmethod
     def of(cls, plan: Plan, scored: Scored) -> Finished:
-        """What is to be stored of a scored entry."""
+        """Encode a scored entry."""
         card = scored.scorecard
         return cls(
             card.model_dump_json(by_alias=True).encode(),
@@ -97,17 +97,17 @@ class Finished:
 
     @property
     def card(self) -> Scorecard:
-        """The scorecard with every digit."""
+        """Scorecard with all digits."""
         return Scorecard.model_validate_json(self.exact)
 
 
 def score_submission(plans: Plans, submission: Submission) -> Scored:
-    """Scores one stored entry; writes nothing.
+    """Score one stored entry; write nothing.
 
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    # Hashed before they are read: what is replaced in between is stored under no hash that is still true.
+    # Hashed before reading: if a file is replaced in between, the hashes differ and the result is discarded.
     on_val = submission.val_predictions
     predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
     values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
@@ -124,7 +124,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
 
 
 def _require_scores(submission: Submission, plan: Plan, values: dict[str, Floats]) -> None:
-    """Checks again what `submit` checks: a stored folder may have come from elsewhere."""
+    """Repeat the checks of `submit`, since a stored folder may come from another source."""
     binary = {t.target.name for t in plan.targets}
     faults = [] if plan.spec.headline in values else ["the headline target is missing"]
     if unknown := sorted(set(values) - {t.name for t in plan.spec.targets}):
@@ -146,13 +146,13 @@ def score_all(
     progress: Progress | None = None,
     finished: Callable[[Scorecard], None] | None = None,
 ) -> None:
-    """Scores entries and stores each one's scorecard and replicates as soon as it is done.
+    """Score entries and store the scorecard and replicates of each as soon as it is finished.
 
     Args:
-        plans: The plans of the entries' tracks.
-        entries: What to score.
+        plans: Plans of the entries' tracks.
+        entries: Entries to score.
         cache: Folder of replicates.
-        jobs: Processes; the numbers do not depend on it.
+        jobs: Number of processes; results do not depend on it.
         progress: Called with (done, total).
         finished: Called with each scorecard once it is stored.
 
@@ -160,35 +160,35 @@ def score_all(
         BenchError: Entries that cannot be scored; the others are scored and stored.
     """
     problems: list[Problem] = []
-    for done, (entry, found) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
+    for count, (entry, result) in enumerate(zip(entries, compute_all(plans, entries, jobs), strict=True), 1):
         try:
-            if isinstance(found, BenchError):
-                raise found
-            _keep(entry, found, cache)
+            if isinstance(result, BenchError):
+                raise result
+            _store_result(entry, result, cache)
             if finished:
-                finished(found.card)
+                finished(result.card)
         except BenchError as error:
             problems += error.problems
         if progress:
-            progress(done, len(entries))
+            progress(count, len(entries))
     if problems:
         raise BenchError(problems)
 
 
-def _keep(entry: Submission, found: Finished, cache: Path) -> None:
-    """Stores what was computed of an entry, if its predictions are still the same."""
-    write_atomic(cache / f"{found.key}.npy", found.replicates)
-    with unchanged(entry, found.predictions_sha256, found.val_predictions_sha256):
-        record_attempt(entry, found.predictions_sha256)
-        write_atomic(entry.scorecard, found.scorecard)
+def _store_result(entry: Submission, result: Finished, cache: Path) -> None:
+    """Store the result of an entry if its predictions have not changed."""
+    write_atomic(cache / f"{result.key}.npy", result.replicates)
+    with unchanged(entry, result.predictions_sha256, result.val_predictions_sha256):
+        record_attempt(entry, result.predictions_sha256)
+        write_atomic(entry.scorecard, result.scorecard)
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:
-    """Scores entries in order, in `jobs` processes where that pays; writes nothing."""
+    """Score entries in order, with `jobs` processes if there are enough entries; write nothing."""
     from joblib import Parallel, delayed
 
     workers = jobs if len(entries) >= FEWEST_FOR_PROCESSES else 1
-    # A batch carries the plans once, and what labels and draws alone fix is worked out once in it.
+    # A batch carries the plans once and shares all work that depends on labels and draws alone.
     batch = min(MOST_IN_A_BATCH, -(-len(entries) // (4 * workers)))
     send_once(plans)
     pool = Parallel(n_jobs=workers, return_as="generator", batch_size=max(batch, 1))
@@ -203,19 +203,19 @@ def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
 
 
 def replicates_key(plan: Plan, predictions_sha256: str) -> str:
-    """Name of what an entry's replicates depend on, and on nothing else."""
+    """Compute the cache key from everything that an entry's replicates depend on."""
     parts = (predictions_sha256, plan.stamp.fingerprint, plan.labels_sha256, plan.seed, plan.replicates)
     return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class EntryReplicates:
-    """The ranked AUROC of each target on the labels at hand; NaN where it is undefined.
+    """Ranked AUROC of each target; NaN if undefined.
 
     Attributes:
         values: The AUROC.
-        replicates: (B,) the same in every replicate.
-        influences: (patients with rows,) influence of every patient on it; empty where it is undefined.
+        replicates: (B,) the AUROC in every replicate.
+        influences: (patients with rows,) influence of every patient; empty if undefined.
     """
 
     values: dict[str, float]
@@ -224,23 +224,23 @@ class EntryReplicates:
 
 
 def _table_shape(plan: Plan) -> tuple[int, int]:
-    """Shape of the file of replicates: value, replicates and influences of every target of the spec."""
+    """Return the shape of the file of replicates: value, replicates and influences of every target."""
     patients = max((len(t.bootstrap.patients) for t in plan.targets), default=0)
     return len(plan.targets), 1 + plan.replicates + patients
 
 
 def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
-    """The table of `_table_shape` as float64 in numpy's own format.
+    """Encode the table of `_table_shape` as a float64 .npy file.
 
-    NaN where something is undefined, and after the influences of a target that not every patient has.
+    NaN marks undefined values, and pads the influences of a target that some patients lack.
     """
     table = np.full(_table_shape(plan), np.nan)
     for row, target in zip(table, plan.targets, strict=True):
-        found = ranked.get(target.target.name)
-        if found is not None and found.estimate.value is not None:
-            row[0] = found.estimate.value
-            row[1 : 1 + plan.replicates] = found.replicates
-            row[1 + plan.replicates :][: len(found.influence)] = found.influence
+        auroc = ranked.get(target.target.name)
+        if auroc is not None and auroc.estimate.value is not None:
+            row[0] = auroc.estimate.value
+            row[1 : 1 + plan.replicates] = auroc.replicates
+            row[1 + plan.replicates :][: len(auroc.influence)] = auroc.influence
     sink = io.BytesIO()
     np.save(sink, table, allow_pickle=False)
     return sink.getvalue()
@@ -249,13 +249,13 @@ def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
 def entry_replicates(
     plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
 ) -> EntryReplicates:
-    """The AUROC of each target with its replicates and influences, from the cache or computed again.
+    """Return the AUROC of each target with replicates and influences, from the cache or recomputed.
 
     Args:
-        plans: The plans of the entries' tracks.
+        plans: Plans of the entries' tracks.
         submission: The entry.
         cache: Folder of replicates.
-        predictions_sha256: Of its stored predictions.
+        predictions_sha256: SHA-256 of its stored predictions.
     """
     plan = plans.of(submission)
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"

@@ -1,4 +1,4 @@
-"""Stored scorecards, as boards and pages read them: without the code that computes them."""
+"""Reading of stored scorecards, without importing the code that computes them."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ C = TypeVar("C", bound=RankInputs)
 
 
 def read_scorecard(submission: Submission) -> Scorecard:
-    """The stored scorecard of an entry; errors as `hashed_scorecard`."""
+    """Read the stored scorecard of an entry; errors as `hashed_scorecard`."""
     return hashed_scorecard(submission, Scorecard)[0]
 
 
 def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
-    """The stored scorecard of an entry and the SHA-256 of its file, from one reading.
+    """Read the stored scorecard of an entry and the SHA-256 of its file in one pass.
 
     Args:
         submission: The entry.
-        model: `Scorecard`, or what reads less of it where that is enough.
+        model: `Scorecard`, or a model with a part of its fields.
 
     Raises:
-        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored
-            predictions and this harness (``scorecard-stale``).
+        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or computed from other
+            predictions or by another scoring version (``scorecard-stale``).
     """
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
     data = read_bytes(path, "scorecard-invalid")
     card = parse_json(model, data, "scorecard-invalid", str(path))
-    said = submission.manifest
-    if (card.slug, card.track, card.scores) != (submission.slug, said.track, said.scores):
+    manifest = submission.manifest
+    if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    held = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
-    if (card.predictions_sha256, card.val_predictions_sha256) != held:
+    stored_hashes = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
+    if (card.predictions_sha256, card.val_predictions_sha256) != stored_hashes:
         message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.scoring_version != SCORING_VERSION:
@@ -50,5 +50,5 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
 
 
 def sha256_or_empty(path: Path) -> str:
-    """SHA-256 of a file; empty where there is none."""
+    """Return the SHA-256 of a file; empty if it does not exist."""
     return sha256_file(path) if path.exists() else ""

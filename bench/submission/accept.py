@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.cohort.cohort import Cohort
-from bench.errors import BenchError, Problem, did_you_mean, not_there
+from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 from bench.files import sha256_file
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
@@ -62,7 +62,7 @@ def require_file(path: Path, code: str) -> None:
         BenchError: A problem of code `code`, with the nearest file that is there.
     """
     if not path.exists():
-        message, remedy = not_there(path)
+        message, remedy = missing_file_hint(path)
         raise BenchError(Problem(code, message, str(path), remedy))
 
 

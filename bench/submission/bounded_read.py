@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import BenchError, not_there
+from bench.errors import BenchError, missing_file_hint
 
 
 def read_bounded(path: Path, limit: int, fault: Callable[[str, str], BenchError]) -> bytes:
@@ -28,7 +28,7 @@ def read_bounded(path: Path, limit: int, fault: Callable[[str, str], BenchError]
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe does not hold us up
     except FileNotFoundError as error:
-        raise fault(*not_there(path)) from error
+        raise fault(*missing_file_hint(path)) from error
     except OSError as error:
         raise fault(f"{error.strerror or error}.", "Check the path and its permissions.") from error
     state = os.fstat(descriptor)

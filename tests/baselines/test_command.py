@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from bench.cohort import image_cache
-from bench.cohort.image_cache import open_cache
+from bench.cohort.image_cache import cached_images
 from bench.cohort.load import load_cohort
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.baselines.conftest import ENCODER, SPEC, spec_of, write_encoder, write_tiny
@@ -221,14 +221,13 @@ def test_a_killed_cache_is_gone_on_with_and_its_processes_end(
     assert not alive
     cohort = load_cohort(spec_of(), space.data("tiny"))
     monkeypatch.setattr(image_cache, "CHUNK", 5)
-    assert open_cache(cohort, space.cache, height=32, width=32) is None
+    (index,) = space.cache.glob("*-32x32.json")
+    assert None in json.loads(index.read_text())["chunks"]
     ran = cli("cohort", "cache", "--size", 32, "--jobs", "1", "--json")
     assert ran.exit_code == 0, ran.stderr
     assert 5 <= ran.object["result"]["kept"] < 80
     assert ran.object["result"]["kept"] + ran.object["result"]["decoded"] == 80
-    whole = open_cache(cohort, space.cache, height=32, width=32)
-    assert whole is not None
-    assert whole.any((1, 2)).all()
+    assert cached_images(cohort, space.cache, height=32, width=32).any((1, 2)).all()
 
 
 def test_a_damaged_cache_is_mended_before_training(space: Workspace, cli: Cli):

@@ -13,7 +13,7 @@ from baselines.registry import find_baseline
 from baselines.run import check_needs, run_baseline
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
-from bench.cohort.image_cache import build_cache, open_cache
+from bench.cohort.image_cache import cached_images
 from bench.cohort.load import load_cohort
 from bench.cohort.split import FOLDS
 from bench.errors import BenchError
@@ -118,8 +118,7 @@ def test_pixels_come_in_the_order_of_the_view(tiny: Cohort):
 
 
 def test_a_cache_gives_what_the_files_give(tiny: Cohort, tmp_path: Path):
-    build_cache(tiny, tmp_path, height=32, width=32)
-    cache = open_cache(tiny, tmp_path, height=32, width=32)
+    cache = cached_images(tiny, tmp_path, height=32, width=32)
     files = _task(tiny)
     cached = make_task(tiny, WITH_PIXELS, seed=0, quick=True, folder=tmp_path, cache=cache)
     for one, other in ((files.train, cached.train), (files.test, cached.test)):

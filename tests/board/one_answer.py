@@ -145,7 +145,7 @@ def check_pages(loaded: LoadedBoard, target: TargetBoard, folder: Path, sentence
 def check_terminal(cohort: str, target: TargetBoard, cli: Cli, sentence: str, track: str = "holdout") -> None:
     """`bench board` as text and as CSV."""
     words = ("board", "--cohort", cohort, "--target", target.target, "--track", track)
-    assert sentence in cli(*words).stdout
+    assert sentence in " ".join(cli(*words).stdout.split())
     rows = {row["slug"]: row for row in csv.DictReader(cli(*words, "--csv").stdout.splitlines())}
     for standing in ranked(target):
         row = rows[standing.slug]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cohort import audit as audit_module
-from bench.cohort.audit import audit, keep_check, require_valid_cohort
+from bench.cohort.audit import audit, require_valid_cohort, store_checked_images
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.errors import BenchError
@@ -41,7 +41,7 @@ def test_unchanged_files_are_looked_at_once(
     _copy(cohort, 3, 8)
     _copy(cohort, 3, 9)
     if by_hand:
-        keep_check(cohort, audit(cohort), tmp_path / "kept")
+        store_checked_images(cohort, audit(cohort), tmp_path / "kept")
     else:
         assert require_valid_cohort(cohort, tmp_path / "kept", images=True) == ((3, 8, 9),)
     with monkeypatch.context() as patch:

@@ -125,7 +125,7 @@ def test_a_manifest_is_small(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text(MANIFEST + "#" * 2**20)
     with pytest.raises(BenchError) as caught:
         read_manifest(tmp_path / "m.toml")
-    assert caught.value.problems[0].message == "It is larger than 1 MiB."
+    assert caught.value.problems[0].message == "The file is larger than 1 MiB."
 
 
 def test_stored_predictions_hold_float64_columns_of_targets_alone(cohort: Cohort, tmp_path: Path) -> None:

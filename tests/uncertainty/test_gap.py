@@ -69,10 +69,10 @@ def test_an_unknown_metric_is_refused():
 
 @pytest.mark.slow
 def test_intervals_of_a_gap_hold_the_truth():
-    """No subgroup_gap in truth: the interval holds 0 in 95% of cohorts, within three standard errors."""
+    """No gap in truth: the interval holds 0 in 95% of cohorts, within three standard errors."""
     held = 0
     for seed in range(300):
         y, p, patient, member = cohort(1000 + seed, 300)
-        found = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 1), member), "auroc")
+        found = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 300), member), "auroc")
         held += found.low <= 0 <= found.high
     assert 0.91 < held / 300 < 0.99

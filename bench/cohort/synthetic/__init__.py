@@ -1,1 +1,1 @@
-"""The synthetic cohort: invented patients and drawn images in the layout of CheXchoNet."""
+"""Synthetic cohort: random patients and drawn images in the layout of CheXchoNet."""

@@ -1,8 +1,8 @@
-"""Published aggregates of CheXchoNet that the synthetic cohort reproduces.
+"""Published totals of CheXchoNet that the synthetic cohort reproduces.
 
 Sources: the data exploration notebook of the CheXchoNet repository (sbhave77/CheXchoNet, 2024-03-20), partly
 read off its histograms; the tables of a fairness evaluation of the full data (sejalgupta, 2024); the abstract
-of Bhave et al., Eur Heart J 2024;45:2002-2012. No row of the data is known here.
+of Bhave et al., Eur Heart J 2024;45:2002-2012. No row of the data was used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS: Final[dict[Measurement, dict[Sex, float]]] = {
     "lvidd": {"F": 5.3, "M": 5.9},
 }
 
-# Histograms (images) from 0 cm in bins of BIN_CM; the last bin of lvidd is followed by what lies above it.
+# Histograms (images) from 0 cm in bins of BIN_CM; LVIDD_TAIL continues the one of lvidd.
 BIN_CM: Final[dict[Measurement, float]] = {"ivsd": 0.15, "lvpwd": 0.15, "lvidd": 0.35}
 HISTOGRAMS: Final[dict[Measurement, dict[Sex, tuple[int, ...]]]] = {
     "ivsd": {
@@ -94,13 +94,13 @@ PIXEL_SPACINGS_MM: Final = ((0.194556, 0.8715), (0.1902, 0.0985), (0.2, 0.03))  
 
 
 def cumulative(counts: tuple[float, ...]) -> Floats:
-    """(bins + 1,) share below each edge of a histogram."""
-    *_, total = accumulate(counts)  # one by one: `sum` rounds differently from Python 3.12 on
+    """Compute the cumulative share (bins + 1,) below each edge of a histogram."""
+    *_, total = accumulate(counts)  # not `sum`, which rounds differently from Python 3.12 on
     return np.array([0.0, *(part / total for part in accumulate(counts))])
 
 
 def gap_quantiles() -> tuple[Floats, Floats]:
-    """Share below, and days: the knots of the distribution of the gaps between a patient's images."""
+    """Return cumulative shares and days: the quantile function of the gaps between a patient's images."""
     tail = [GAP_TAIL_FIRST * GAP_TAIL_RATIO**k for k in range(GAP_BINS - len(GAP_COUNTS))]
     shares = cumulative((*GAP_COUNTS, *tail))
     days = np.linspace(0.0, GAP_BINS * GAP_BIN_DAYS, GAP_BINS + 1)
@@ -108,7 +108,7 @@ def gap_quantiles() -> tuple[Floats, Floats]:
 
 
 def measurement_quantiles(measurement: Measurement, sex: Sex) -> tuple[Floats, Floats]:
-    """Share below, and centimetres: the knots of a measurement's distribution within a sex."""
+    """Return cumulative shares and centimetres: the quantile function of a measurement within a sex."""
     counts = HISTOGRAMS[measurement][sex]
     edges = [BIN_CM[measurement] * k for k in range(len(counts) + 1)]
     if measurement == "lvidd":

@@ -1,9 +1,8 @@
-"""What one synthetic chest X-ray shows: the shape of its chest and heart, before any pixel.
+"""Anatomy of a synthetic chest X-ray: the shapes of chest and heart before drawing.
 
 Lengths are in half image widths, positions in [-1, 1] with x to the right and y down; the patient's left is
-at the right of the image, as in any chest X-ray. Heart and labels are tied loosely on purpose: the silhouette
-follows the heart's true size only in part, the rest is habitus, age, breath and position. A reader of the
-image who knew the drawing rules perfectly would still err.
+at the right of the image, as in any chest X-ray. The silhouette depends only in part on the heart's true size
+and otherwise on habitus, age, breath and position, so that labels cannot be predicted perfectly.
 """
 
 from __future__ import annotations
@@ -16,28 +15,27 @@ from bench.cohort.synthetic.streams import Streams
 
 IMAGE_SIDE: Final = 224
 
-# Mean outer diameter of the left ventricle (cm), and mean wall: what "large" is judged against.
+# Mean outer diameter of the left ventricle and mean wall thickness (cm), by sex (True: female).
 MEAN_DIAMETER_CM: Final = {True: 4.42, False: 4.75}
 MEAN_WALL_CM: Final = {True: 1.04, False: 1.15}
-# What the silhouette shows of the heart's size, and of its walls, is off by this many standard deviations:
-# (in all images of a patient, in one exposure).
+# Noise of the silhouette's size and wall thickness in standard deviations: (per patient, per exposure).
 SIZE_BLUR: Final = (0.9, 0.55)
 WALL_BLUR: Final = (0.9, 0.55)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an image is drawn from.
+    """Patient and measurements of one image to draw.
 
     Attributes:
-        patient: Patient id: names the stream of what all images of a patient share.
-        image: File name: names the stream of what belongs to one exposure.
+        patient: Patient id; seeds the features that all images of the patient share.
+        image: File name; seeds the features of one exposure.
         female: Sex.
         age: Years.
         cm: True measurements.
-        heart_transplant: Shows wires in the breastbone.
-        lung_transplant: Shows clips at the hila.
-        device: Shows a generator and its leads.
+        heart_transplant: Draws wires in the breastbone.
+        lung_transplant: Draws clips at the hila.
+        device: Draws a pulse generator and its leads.
     """
 
     patient: str
@@ -52,7 +50,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """The shapes and shades of one image.
+    """Shapes and shades of one image.
 
     Attributes:
         shift: (x, y) of the whole chest.
@@ -94,45 +92,45 @@ class Anatomy:
 
 
 def anatomy_of(subject: Subject, streams: Streams) -> Anatomy:
-    """The anatomy shown by one image of a subject."""
-    own = iter(streams.normal(f"patient {subject.patient}", 14).tolist())
-    shot = iter(streams.normal(f"exposure {subject.image}", 16).tolist())
+    """Derive the anatomy of one image from its subject and random numbers."""
+    patient = iter(streams.normal(f"patient {subject.patient}", 14).tolist())
+    exposure = iter(streams.normal(f"exposure {subject.image}", 16).tolist())
     old = (subject.age - 62) / 16
-    habitus = next(own)
-    breath = next(shot) + 0.4 * next(own)  # high: a deep breath, low domes and a slim heart
+    habitus = next(patient)
+    breath = next(exposure) + 0.4 * next(patient)  # high: a deep breath, low domes and a slim heart
 
     size, thickness = _severity(subject)
-    size += SIZE_BLUR[0] * next(own) + SIZE_BLUR[1] * next(shot)
-    thickness += WALL_BLUR[0] * next(own) + WALL_BLUR[1] * next(shot)
-    width = 0.385 + 0.026 * size + 0.010 * thickness + 0.010 * next(own)
+    size += SIZE_BLUR[0] * next(patient) + SIZE_BLUR[1] * next(exposure)
+    thickness += WALL_BLUR[0] * next(patient) + WALL_BLUR[1] * next(exposure)
+    width = 0.385 + 0.026 * size + 0.010 * thickness + 0.010 * next(patient)
     width += 0.012 * habitus + 0.008 * old - 0.010 * breath + 0.008 * subject.female
-    lean = 0.02 * next(own) + 0.015 * next(shot)  # a turned chest moves the heart across the midline
-    roundness = 0.75 * thickness + 0.2 * old + 0.3 * next(own)
-    tip = 0.33 - 0.035 * habitus + 0.02 * size - 0.02 * roundness + 0.02 * breath + 0.02 * next(own)
+    lean = 0.02 * next(patient) + 0.015 * next(exposure)  # a turned chest moves the heart across the midline
+    roundness = 0.75 * thickness + 0.2 * old + 0.3 * next(patient)
+    tip = 0.33 - 0.035 * habitus + 0.02 * size - 0.02 * roundness + 0.02 * breath + 0.02 * next(patient)
     dome = 0.42 - 0.035 * habitus + 0.05 * breath
     return Anatomy(
-        shift=(0.035 * next(shot), 0.03 * next(shot)),
-        zoom=1.0 + 0.035 * next(shot),
-        chest=0.80 + 0.02 * next(own) + 0.015 * breath,
-        apex_y=-0.80 + 0.02 * next(own),
-        diaphragm=(dome, dome + 0.05 + 0.02 * next(shot)),
+        shift=(0.035 * next(exposure), 0.03 * next(exposure)),
+        zoom=1.0 + 0.035 * next(exposure),
+        chest=0.80 + 0.02 * next(patient) + 0.015 * breath,
+        apex_y=-0.80 + 0.02 * next(patient),
+        diaphragm=(dome, dome + 0.05 + 0.02 * next(exposure)),
         habitus=habitus,
-        breast=max(0.0, 0.055 + 0.02 * next(own) + 0.015 * habitus) * subject.female,
+        breast=max(0.0, 0.055 + 0.02 * next(patient) + 0.015 * habitus) * subject.female,
         heart_left=max(0.2, width * 1.30 + lean),
         heart_right=max(0.12, width * 0.62 - lean),
         heart_tip=tip,
         roundness=max(-2.2, min(2.2, roundness)),
-        aorta=max(0.0, 0.5 + 0.22 * old + 0.16 * thickness + 0.25 * next(own)),
-        congestion=max(0.0, 0.55 + 0.16 * size + 0.22 * next(shot)),
-        rib_offset=next(own),
-        rib_spacing=0.165 + 0.006 * next(shot),
-        noise=0.028 + 0.004 * habitus + 0.003 * next(shot),
-        local_contrast=0.5 + 0.06 * next(shot),
+        aorta=max(0.0, 0.5 + 0.22 * old + 0.16 * thickness + 0.25 * next(patient)),
+        congestion=max(0.0, 0.55 + 0.16 * size + 0.22 * next(exposure)),
+        rib_offset=next(patient),
+        rib_spacing=0.165 + 0.006 * next(exposure),
+        noise=0.028 + 0.004 * habitus + 0.003 * next(exposure),
+        local_contrast=0.5 + 0.06 * next(exposure),
     )
 
 
 def _severity(subject: Subject) -> tuple[float, float]:
-    """Size of the ventricle and thickness of its walls: bounded standard deviations from the sex's mean."""
+    """Return ventricle size and wall thickness in standard deviations from the sex's mean, bounded."""
     walls = (subject.cm["ivsd"] + subject.cm["lvpwd"]) / 2
     outer = subject.cm["lvidd"] + 0.5 * (walls - MEAN_WALL_CM[subject.female])
     size = (outer / MEAN_DIAMETER_CM[subject.female] - 1) / 0.13

@@ -1,7 +1,7 @@
-"""Draws a synthetic chest X-ray from its anatomy: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
+"""Drawing of a synthetic chest X-ray: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
 
-Every shape is a smooth inequality between a coordinate and a border curve, so an image is some forty
-operations on whole arrays. Shades add up like attenuation: 0 is air, 1 is dense.
+Every shape is a smooth inequality between a coordinate and a border curve, so that an image takes about forty
+array operations. Shades add up like attenuation: 0 is air, 1 is dense.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ STRIP: Final = 112  # rows drawn at once: smaller planes stay in the cache
 JPEG_QUALITY: Final = 95
 JPEG_COMMENT: Final = b"Synthetic drawing. Shows no patient."
 
-# (IMAGE_SIDE, IMAGE_SIDE); (1, IMAGE_SIDE) where it depends on x alone, (IMAGE_SIDE, 1) on y; 32-bit.
+# 32-bit, (IMAGE_SIDE, IMAGE_SIDE); (1, IMAGE_SIDE) if it depends on x alone, (IMAGE_SIDE, 1) on y alone.
 Plane = npt.NDArray[np.floating[Any]]
 
 
 def demo_jpeg(subject: Subject, seed: int) -> bytes:
-    """The JPEG file of one synthetic image; the same for the same seed, subject and encoder."""
+    """Draw one synthetic image as a JPEG file; equal for equal seed, subject and encoder."""
     file = BytesIO()
     Image.fromarray(demo_pixels(subject, seed)).save(file, "JPEG", quality=JPEG_QUALITY, comment=JPEG_COMMENT)
     return file.getvalue()
 
 
 def demo_pixels(subject: Subject, seed: int) -> npt.NDArray[np.uint8]:
-    """(224, 224) grey values of one synthetic image, stretched to 0..255."""
+    """Draw one synthetic image as grey values (224, 224), stretched to 0..255."""
     streams = Streams(seed)
     anatomy = anatomy_of(subject, streams)
     x, y = _coordinates(anatomy)
@@ -57,7 +57,7 @@ def _grid() -> tuple[Plane, Plane]:
 
 
 def _coordinates(anatomy: Anatomy) -> tuple[Plane, Plane]:
-    """Chest coordinates of the pixels: x as a row, y as a column."""
+    """Compute the chest coordinates of the pixels: x as a row, y as a column."""
     x, y = _grid()
     y = (y - np.float32(anatomy.shift[1])) / np.float32(anatomy.zoom)
     x = (x - np.float32(anatomy.shift[0])) / np.float32(anatomy.zoom)
@@ -65,8 +65,8 @@ def _coordinates(anatomy: Anatomy) -> tuple[Plane, Plane]:
 
 
 def _step(distance: Plane, softness: float) -> Plane:
-    """0 well outside, 1 well inside, smooth over about `softness` around a border at distance 0."""
-    t: Plane = distance * np.float32(0.5 / softness)  # in place from here on: this is most of the work
+    """Smoothstep: 0 outside, 1 inside, with a transition of width `softness` at distance 0."""
+    t: Plane = distance * np.float32(0.5 / softness)  # in place below, since most time is spent here
     t += 0.5
     np.maximum(t, 0, out=t)
     np.minimum(t, 1, out=t)
@@ -78,7 +78,7 @@ def _step(distance: Plane, softness: float) -> Plane:
 
 
 def _chest(x: Plane, y: Plane, a: Anatomy, texture: Plane) -> Plane:
-    """Everything but hardware and grain."""
+    """Draw the chest without hardware and grain."""
     side = np.abs(x)
     body = _body(side, y, a)
     thorax = _step(_chest_wall(y, a) - side, 0.02)
@@ -180,7 +180,7 @@ def _stomach(x: Plane, y: Plane, a: Anatomy) -> Plane:
 
 
 def _ellipse(dx: Plane, dy: Plane, half_width: float, half_height: float) -> Plane:
-    """1 in the middle of an ellipse, falling smoothly to 0 at its border."""
+    """Ellipse with value 1 at its centre, falling smoothly to 0 at its border."""
     inside = np.clip(1 - (dx / half_width) ** 2 - (dy / half_height) ** 2, 0, 1)
     plane: Plane = inside * (2 - inside)
     return plane
@@ -205,7 +205,7 @@ def _texture(streams: Streams, patient: str) -> Plane:
 
 
 def _grain(streams: Streams, image: str) -> Plane:
-    """Noise of unit variance: sums of two bytes, without any library's generator."""
+    """Noise of unit variance: sums of two random bytes."""
     words = streams.words(f"grain {image}", IMAGE_SIDE**2 // 4)
     pair = words.view(np.uint8).reshape(2, IMAGE_SIDE, IMAGE_SIDE)
     plane: Plane = pair[0].astype(np.float32)
@@ -222,7 +222,7 @@ def _local_mean(shade: Plane) -> Plane:
 
 
 def hardware(subject: Subject, a: Anatomy) -> npt.NDArray[np.float32]:
-    """(IMAGE_SIDE, IMAGE_SIDE) grey values of what surgeons left in the chest, 0 elsewhere."""
+    """Draw implants as grey values (IMAGE_SIDE, IMAGE_SIDE), 0 elsewhere."""
     canvas = Image.new("L", (2 * IMAGE_SIDE, 2 * IMAGE_SIDE))
     pen = _Pen(ImageDraw.Draw(canvas), a)
     if subject.heart_transplant:
@@ -241,7 +241,7 @@ def hardware(subject: Subject, a: Anatomy) -> npt.NDArray[np.float32]:
 
 
 class _Pen:
-    """Draws in chest coordinates."""
+    """Drawing in chest coordinates."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, a: Anatomy) -> None:
         self._draw, self._a = draw, a

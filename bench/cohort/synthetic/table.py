@@ -52,19 +52,19 @@ ODDITIES: Final[tuple[tuple[int, Measurement, float, float], ...]] = (
 
 
 def demo_table(patients: int, seed: int) -> pd.DataFrame:
-    """The synthetic cohort's table, one row per image, in order of patient and time.
+    """Generate the synthetic cohort's table, one row per image, in order of patient and time.
 
-    The same seed gives the same rows everywhere, and a smaller cohort is the beginning of a larger one.
+    Equal seeds give equal rows on every machine; a smaller cohort is the beginning of a larger one.
 
     Args:
         patients: Number of patients, at least 1; CheXchoNet has 24,689.
-        seed: Of every random number.
+        seed: Seed of every random number.
     """
     return table_of(invent_patients(patients, seed), seed)
 
 
 def table_of(cohort: Patients, seed: int) -> pd.DataFrame:
-    """The table of invented patients."""
+    """Build the table of synthetic patients."""
     streams, n = Streams(seed), len(cohort)
     people = np.array(streams.hexadecimal("patient-id", int(cohort.patient[-1]) + 1, 32), dtype=object)
     patient_id = people[cohort.patient]
@@ -95,7 +95,7 @@ def table_of(cohort: Patients, seed: int) -> pd.DataFrame:
 
 
 def label_rules(cm: dict[Measurement, Floats], female: Bools) -> dict[str, Bools]:
-    """The three labels: a measurement strictly above the limit of the patient's sex."""
+    """Derive the three labels: a measurement strictly above the limit of the patient's sex."""
 
     def above(measurement: Measurement) -> Bools:
         limits: dict[Sex, float] = figures.LIMITS[measurement]
@@ -109,8 +109,8 @@ def label_rules(cm: dict[Measurement, Floats], female: Bools) -> dict[str, Bools
 def _with_oddities(cohort: Patients) -> dict[Measurement, Floats]:
     cm = {measurement: values.copy() for measurement, values in cohort.cm.items()}
     for index, measurement, factor, extreme in ODDITIES:
-        odd = (cohort.patient % ODDITY_PERIOD == index) & (cohort.echo == 0)
-        cm[measurement][odd] = np.round(np.minimum(cm[measurement][odd] * factor, extreme), 6)
+        affected = (cohort.patient % ODDITY_PERIOD == index) & (cohort.echo == 0)
+        cm[measurement][affected] = np.round(np.minimum(cm[measurement][affected] * factor, extreme), 6)
     return cm
 
 
@@ -121,7 +121,7 @@ def _pixel_spacing(streams: Streams, count: int) -> Floats:
 
 
 def _years(streams: Streams, cohort: Patients) -> npt.NDArray[np.int64]:
-    """Calendar years: the anchor falls in a year by its share, then all images are moved into the period."""
+    """Draw calendar years by the share of each year, with all images inside the period."""
     first_year, last_year = figures.YEARS
     years = last_year - first_year + 1
     patients = int(cohort.patient[-1]) + 1
@@ -134,7 +134,7 @@ def _years(streams: Streams, cohort: Patients) -> npt.NDArray[np.int64]:
 
 
 def _time_offsets(streams: Streams, cohort: Patients) -> list[str]:
-    """Text such as `4314 days 09:20:05.326807`: a patient's own shift plus the time since the first."""
+    """Format offsets such as `4314 days 09:20:05.326807`: a patient's random shift plus elapsed time."""
     shift_days = 400 + 5_000 * streams.uniform("time-shift", int(cohort.patient[-1]) + 1)
     seconds, microseconds = np.divmod(
         np.round((shift_days[cohort.patient] + cohort.days) * 86_400e6).astype(np.int64), 1_000_000

@@ -1,4 +1,4 @@
-"""Writes the synthetic cohort: a folder as a holder of CheXchoNet has it, with invented patients.
+"""Writing of the synthetic cohort to a folder with the layout of CheXchoNet.
 
 ```
 metadata.csv      eighteen columns, one row per image
@@ -54,14 +54,14 @@ patients {patients}
 
 @dataclass(frozen=True, slots=True)
 class DemoSummary:
-    """What was written.
+    """Result of `write_demo`.
 
     Attributes:
-        folder: Where.
+        folder: Folder of the cohort.
         patients: Number of patients.
         images: Number of rows of the table.
         drawn: Images drawn by this call.
-        kept: Images found whole from an earlier call.
+        kept: Complete images from an earlier call.
         positives: Target → number of positive images.
     """
 
@@ -82,17 +82,17 @@ def write_demo(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> DemoSummary:
-    """Writes the synthetic cohort; called again after an interruption, it goes on where it stopped.
+    """Write the synthetic cohort, or complete one whose writing was interrupted.
 
-    The table is written last, so a folder with a table is complete.
+    The table is written last, so that a folder with a table is complete.
 
     Args:
         folder: New, empty, or written by this function before.
         patients: From 1 to CheXchoNet's 24,689.
-        seed: Of every random number; equal seeds give equal tables byte for byte.
-        images: Whether to draw the images; without, those of an earlier call are removed.
-        jobs: Processes that draw.
-        progress: Called with (images done, images in all).
+        seed: Seed of every random number; equal seeds give equal tables byte for byte.
+        images: Whether to draw the images; otherwise images of an earlier call are removed.
+        jobs: Number of processes.
+        progress: Called with (images done, total images).
 
     Raises:
         BenchError: The number of patients or jobs is out of range (``demo-argument``), `folder` holds other
@@ -127,11 +127,11 @@ def _check_arguments(patients: int, seed: int, jobs: int) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuses to write among files that are not a synthetic cohort's: they may be a real one's."""
+    """Refuse a folder with other files, which may be a real cohort."""
     if folder.exists() and not folder.is_dir():
         raise BenchError(Problem("demo-folder", "There is a file of this name.", where=str(folder)))
-    if folder.is_dir() and not (folder / MARKER).is_file() and (found := len(list(folder.iterdir()))):
-        message = f"The folder holds {found} files or folders and no {MARKER}."
+    if folder.is_dir() and not (folder / MARKER).is_file() and (entries := len(list(folder.iterdir()))):
+        message = f"The folder holds {entries} files or folders and no {MARKER}."
         raise BenchError(Problem("demo-folder", message, where=str(folder)))
 
 
@@ -160,8 +160,8 @@ def _write(
     return drawn, len(sums) - drawn
 
 
-def _clear(folder: Path, marker: bytes, wanted: set[str]) -> None:
-    """Removes what an earlier call left and this one would not write: its table, images of another seed."""
+def _clear(folder: Path, marker: bytes, expected_images: set[str]) -> None:
+    """Remove files of an earlier call that this one will not write: its table, images of another seed."""
     if not (folder / MARKER).is_file():
         return
     same_recipe = _identity((folder / MARKER).read_bytes()) == _identity(marker)
@@ -169,12 +169,12 @@ def _clear(folder: Path, marker: bytes, wanted: set[str]) -> None:
         path.unlink(missing_ok=True)
     if (folder / IMAGES).is_dir():
         for path in (folder / IMAGES).iterdir():
-            if not (same_recipe and path.name in wanted):
+            if not (same_recipe and path.name in expected_images):
                 path.unlink()
 
 
 def _identity(marker: bytes) -> list[bytes]:
-    """Recipe and seed of a marker: images of the same ones are the same, whatever the number of patients."""
+    """Return the recipe and seed lines of a marker, which determine the images."""
     return [line for line in marker.splitlines() if line.startswith((b"recipe ", b"seed "))]
 
 
@@ -201,7 +201,7 @@ def subjects_of(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
 def _draw_all(
     folder: Path, subjects: list[Subject], seed: int, jobs: int, progress: Progress | None
 ) -> tuple[dict[str, str], int]:
-    """Draws what is not there; returns the hash of every image by name, and how many were drawn."""
+    """Draw missing images; return name → hash of every image, and the number drawn."""
     chunks = [subjects[i : i + CHUNK] for i in range(0, len(subjects), CHUNK)]
     sums: dict[str, str] = {}
     drawn = 0
@@ -227,7 +227,7 @@ def _run(
 
 
 def _draw_chunk(folder: Path, subjects: list[Subject], seed: int) -> tuple[dict[str, str], int]:
-    """Hashes of the chunk's images by name, and how many of them had to be drawn."""
+    """Draw the missing images of a chunk; return name → hash of every image, and the number drawn."""
     sums: dict[str, str] = {}
     drawn = 0
     for subject in subjects:
@@ -246,7 +246,7 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _write_image(path: Path, data: bytes) -> None:
-    """Whole or absent, but not forced to the disk: what a power cut leaves is drawn again."""
+    """Write an image atomically without flushing it to the disk; an incomplete one is drawn again."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(data)
     part.replace(path)
