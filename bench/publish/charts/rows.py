@@ -56,10 +56,11 @@ def row_marks(
 ) -> Markup:
     """A row: grid of `ident`, marks of `others`, interval, point; `hollow` marks are published values.
 
+    Marks of others that are less than half a percent of the width apart are drawn once.
     A value off the axis is left out: the row says the numbers in any case.
     """
     marks = ""
-    places = dict.fromkeys(_at(axis(v)) for v in others if axis.low <= v <= axis.high)
+    places = dict.fromkeys(f"{round(2 * axis(v)) / 2:g}%" for v in others if axis.low <= v <= axis.high)
     marks += "".join(f'<line class="og" x1="{p}" x2="{p}" y1="28%" y2="72%"/>' for p in places)
     if value is not None and axis.low <= value <= axis.high:
         if low is not None and high is not None:

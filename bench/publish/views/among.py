@@ -17,7 +17,7 @@ from bench.publish.charts.scales import Linear, domain
 from bench.publish.views.board import identical_entries
 from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
 
-OTHERS = 15
+OTHERS = 10
 """Entries in the pairwise table; all pairs are in the board's JSON."""
 
 

@@ -62,7 +62,7 @@ ENTRIES = 25
 def subgroup_view(place: Place, tables: tuple[BoardTable, ...]) -> dict[str, Any]:
     """The template's values of the subgroups page; numbered reasons stand below the tables."""
     groups = tuple(_table(table) for table in tables)
-    cells = (cell for group in groups for _, _, row in group.rows for cell in row)
+    cells = (cell for group in groups for _, overall, row in group.rows for cell in (overall, *row))
     reasons = tuple(dict.fromkeys(cell.reason for cell in cells if cell.reason))
     return {
         "groups": [group for group in groups if group.levels or group.not_shown],
