@@ -23,6 +23,9 @@ MEAN_WALL_CM: Final = {True: 1.04, False: 1.15}
 # (in all images of a patient, in one exposure).
 SIZE_BLUR: Final = (0.9, 0.55)
 WALL_BLUR: Final = (0.9, 0.55)
+# Planted shortcut: the silhouette of a patient with a device is enlarged, whatever the size of the ventricle:
+# (what remains of the size and of the walls, what is added in standard deviations).
+DEVICE_SIZE: Final = (0.35, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ def anatomy_of(subject: Subject, streams: Streams) -> Anatomy:
     breath = next(shot) + 0.4 * next(own)  # high: a deep breath, low domes and a slim heart
 
     size, thickness = _severity(subject)
+    if subject.device:
+        size, thickness = DEVICE_SIZE[0] * size + DEVICE_SIZE[1], DEVICE_SIZE[0] * thickness
     size += SIZE_BLUR[0] * next(own) + SIZE_BLUR[1] * next(shot)
     thickness += WALL_BLUR[0] * next(own) + WALL_BLUR[1] * next(shot)
     width = 0.385 + 0.026 * size + 0.010 * thickness + 0.010 * next(own)

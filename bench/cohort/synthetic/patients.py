@@ -1,8 +1,12 @@
 """The invented patients of the synthetic cohort: who they are, how often they were imaged, and their hearts.
 
 One row per image. A heart is three correlated normal numbers, one per measurement, turned into centimetres by
-the published distribution of the patient's sex. Age shifts them, so that each age group has its published
-share of hypertrophy and dilatation. A gap of more than a year between two images starts a new echocardiogram.
+the published distribution of the patient's sex. A gap of more than a year between two images starts a new
+echocardiogram.
+
+Two effects are planted stronger than published, so that a cohort of a few thousand patients shows them: age
+raises the risk (published: hardly, from 40 to 80 years), and pacemakers and defibrillators are more frequent and
+tied to dilatation. Of both the totals stay: prevalences, and the distributions of age and of measurements.
 """
 
 from __future__ import annotations
@@ -41,7 +45,11 @@ WALL_DIAMETER_CORRELATION: Final = 0.18
 ECHO_CORRELATION: Final = 0.8  # of one latent between successive echocardiograms
 NEW_ECHO_DAYS: Final = 365.0
 LONGEST_DAYS: Final = 2500.0  # between a patient's first and last image: all are of seven years
-DEVICE_DIAMETER_LOADING: Final = 0.35
+
+# Planted: see above.
+AGE_SLOPE: Final = 0.18  # standard deviations of all three latents per standard deviation of age
+DEVICE_FACTOR: Final = 2.5  # of the published share of devices
+DEVICE_DIAMETER_LOADING: Final = 0.8
 DEVICE_AGE_LOADING: Final = 0.3
 
 
@@ -182,7 +190,9 @@ def _latents(streams: Streams, first: Bools, echo: Ints, age: Floats) -> dict[Me
     diameter = WALL_DIAMETER_CORRELATION * septum + (1 - WALL_DIAMETER_CORRELATION**2) ** 0.5 * diameter
     thicker = np.interp(age, SHIFT_AGES, WALL_SHIFT)
     wider = np.interp(age, SHIFT_AGES, DIAMETER_SHIFT)
-    return {"ivsd": septum + thicker, "lvpwd": wall + thicker, "lvidd": diameter + wider}
+    latents = {"ivsd": septum + thicker, "lvpwd": wall + thicker, "lvidd": diameter + wider}
+    risk = AGE_SLOPE * (age - figures.MEAN_AGE) / figures.AGE_SPREAD
+    return {m: (latent + risk) / (1 + AGE_SLOPE**2) ** 0.5 for m, latent in latents.items()}
 
 
 def _by_echo(noise: Floats, first: Bools, echo: Ints) -> Floats:
@@ -207,13 +217,13 @@ def _centimetres(measurement: Measurement, latent: Floats, female: Bools) -> Flo
 
 
 def _devices(streams: Streams, female: Bools, age: Floats, diameter: Floats) -> Bools:
-    """Devices, more often in the old and in dilated hearts, at the published share of each sex."""
+    """Devices, more often in the old and in dilated hearts, in the published ratio of the sexes."""
     spread = (1 + DEVICE_DIAMETER_LOADING**2 + DEVICE_AGE_LOADING**2) ** 0.5
     severity = (
         streams.normal("device", len(female))
         + DEVICE_DIAMETER_LOADING * diameter
-        + DEVICE_AGE_LOADING * (age - 62) / 16
+        + DEVICE_AGE_LOADING * (age - figures.MEAN_AGE) / figures.AGE_SPREAD
     )
-    share = np.where(female, figures.DEVICE_SHARE["F"], figures.DEVICE_SHARE["M"])
+    share = DEVICE_FACTOR * np.where(female, figures.DEVICE_SHARE["F"], figures.DEVICE_SHARE["M"])
     device: Bools = ndtr(severity / spread) > 1 - share
     return device
