@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from bench.metrics.validation import Floats
+from bench.progress import StageProgress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,23 +24,7 @@ if TYPE_CHECKING:
     from bench.cohort.split import Strings
     from bench.submission.manifest import Manifest
 
-Values = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
-Track = Literal["holdout", "cv5"]
-
-
-class Progress(Protocol):
-    """Told how far a baseline is; the command line draws a bar of it, or prints lines."""
-
-    def __call__(self, message: str, done: int, total: int, /) -> None:
-        """`done` of `total` steps of the stage that `message` names are behind us.
-
-        What follows a semicolon in `message` is news of the same stage.
-        """
-
-
-def silent(message: str, done: int, total: int) -> None:
-    """A `Progress` that tells nobody."""
 
 
 class PixelSource(Protocol):
@@ -101,7 +88,7 @@ class LabelledImages(UnlabelledImages):
         labels: Target → (n,) float64 label or measurement; NaN where excluded.
     """
 
-    labels: dict[str, Values] = field(default_factory=dict)
+    labels: dict[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,7 +140,7 @@ class TrainingTask:
     folder: Path
     fold: int | None = None
     choices: Choices = Choices()
-    progress: Progress = silent
+    progress: StageProgress = silent
 
 
 @dataclass(frozen=True)
@@ -167,7 +154,7 @@ class Result:
     """
 
     manifest: Manifest
-    predictions: dict[str, Values]
+    predictions: dict[str, Floats]
     model: Path | None = None
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 
-from baselines.api import Values
+from bench.choices import Recalibration
+from bench.metrics.validation import Floats
 
-Method = Literal["temperature", "isotonic"]
-METHODS: tuple[Method, ...] = get_args(Method)
-NAMES: dict[Method, str] = {"temperature": "temperature scaling", "isotonic": "isotonic regression"}
-WORDS: dict[Method, str] = {
-    "temperature": "Recalibrated: logits divided by one temperature per target, fitted on val by likelihood.",
-    "isotonic": "Recalibrated: probabilities replaced by isotonic regression on val, one per target.",
+NAMES = {
+    Recalibration.TEMPERATURE: "temperature scaling",
+    Recalibration.ISOTONIC: "isotonic regression",
+}
+WORDS = {
+    Recalibration.TEMPERATURE: "Recalibrated: logits divided by one temperature per target, fitted on val by "
+    "likelihood.",
+    Recalibration.ISOTONIC: "Recalibrated: probabilities replaced by isotonic regression on val, one per "
+    "target.",
 }
 NEAREST = 1e-12  # to 0 and 1 that a probability counts as
 HOTTEST = 50.0
 
 
-def recalibrated(method: Method, val: Values, labels: Values, test: Values) -> Values:
+def recalibrated(method: Recalibration, val: Floats, labels: Floats, test: Floats) -> Floats:
     """(n,) new probabilities of the test images; the old ones where val has not both classes.
 
     Args:
@@ -32,11 +35,11 @@ def recalibrated(method: Method, val: Values, labels: Values, test: Values) -> V
     known = ~np.isnan(labels)
     if len(np.unique(labels[known])) < 2:
         return test
-    fit = {"temperature": _by_temperature, "isotonic": _by_isotonic}[method]
+    fit = {Recalibration.TEMPERATURE: _by_temperature, Recalibration.ISOTONIC: _by_isotonic}[method]
     return fit(val[known], labels[known])(test)
 
 
-def temperature(p: Values, labels: Values) -> float:
+def temperature(p: Floats, labels: Floats) -> float:
     """The temperature between 1/50 and 50 whose logits have the greatest likelihood (Guo et al., ICML 2017).
 
     Args:
@@ -54,14 +57,14 @@ def temperature(p: Values, labels: Values) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
-def _by_temperature(p: Values, labels: Values) -> Callable[[Values], Values]:
+def _by_temperature(p: Floats, labels: Floats) -> Callable[[Floats], Floats]:
     from scipy.special import expit
 
     t = temperature(p, labels)
     return lambda test: np.asarray(expit(_logit(test) / t), np.float64)
 
 
-def _by_isotonic(p: Values, labels: Values) -> Callable[[Values], Values]:
+def _by_isotonic(p: Floats, labels: Floats) -> Callable[[Floats], Floats]:
     """Its steps stay off 0 and 1, which no finite number of val images can show."""
     from sklearn.isotonic import IsotonicRegression
 
@@ -70,6 +73,6 @@ def _by_isotonic(p: Values, labels: Values) -> Callable[[Values], Values]:
     return lambda test: np.asarray(model.predict(test), np.float64)
 
 
-def _logit(p: Values) -> Values:
+def _logit(p: Floats) -> Floats:
     p = np.clip(p, NEAREST, 1 - NEAREST)
     return np.log(p) - np.log1p(-p)

@@ -10,23 +10,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from baselines.api import Baseline, Choices, Pixels, Progress, Result, Track, TrainingTask, Values, silent
-from baselines.recalibrate import NAMES, WORDS, Method, recalibrated
+from baselines.api import Baseline, Choices, Pixels, Result, TrainingTask
+from baselines.recalibrate import NAMES, WORDS, recalibrated
 from baselines.registry import find_baseline
 from baselines.views import make_task, usable_rules
+from bench.choices import Recalibration, Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders
 from bench.cohort.split import FOLDS
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import atomic_path, write_atomic
+from bench.metrics.validation import Floats
+from bench.progress import StageProgress, silent
 from bench.submission.manifest import Manifest
 from bench.submission.store import manifest_toml
+from bench.workspace import MANIFEST, PREDICTIONS_CSV, VAL_PREDICTIONS_CSV
 
-MANIFEST = "submission.toml"
-PREDICTIONS = "predictions.csv"
-VAL_PREDICTIONS = "val-predictions.csv"
-
-Predictions = dict[str, Values]
+Predictions = dict[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,15 @@ class RunConfig:
 
     seed: int = 0
     quick: bool = False
-    track: Track = "holdout"
-    recalibrate: tuple[Method, ...] = ()
+    track: Track = Track.HOLDOUT
+    recalibrate: tuple[Recalibration, ...] = ()
     choices: Choices = field(default_factory=Choices)
     cache: Pixels | None = None
     copies: tuple[tuple[int, ...], ...] = ()
-    progress: Progress = silent
+    progress: StageProgress = silent
 
 
-def slug_of(name: str, track: Track, method: Method | None = None) -> str:
+def slug_of(name: str, track: Track, method: Recalibration | None = None) -> str:
     """What a baseline's entry is stored under: its name, then what differs from its usual form."""
     return "-".join([name, *(["cv5"] if track == "cv5" else []), *([method] if method else [])])
 
@@ -121,7 +121,7 @@ def _run_and_write(baseline: Baseline, cohort: Cohort, folder: Path, how: RunCon
     return FinishedRun(baseline.name, slug, *written, done.result.model, tuple(others))
 
 
-def _recalibrated_manifest(manifest: Manifest, method: Method) -> Manifest:
+def _recalibrated_manifest(manifest: Manifest, method: Recalibration) -> Manifest:
     changes = {
         "name": f"{manifest.name}, {NAMES[method]}",
         "description": f"{manifest.description} {WORDS[method]}",
@@ -183,7 +183,7 @@ class FittedRun:
 
     result: Result
     val: Predictions
-    recalibrated: dict[Method, SplitPredictions]
+    recalibrated: dict[Recalibration, SplitPredictions]
 
 
 def _run(
@@ -219,7 +219,7 @@ def _run(
 
 
 def _recalibrate(
-    method: Method, task: TrainingTask, both: SplitPredictions, fitted: npt.NDArray[np.bool_]
+    method: Recalibration, task: TrainingTask, both: SplitPredictions, fitted: npt.NDArray[np.bool_]
 ) -> SplitPredictions:
     """Binary targets recalibrated, by those val images that are no copies; measurements as they were."""
     test, val = dict(both.test), dict(both.val)
@@ -233,7 +233,7 @@ def _recalibrate(
 def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: RunConfig) -> FittedRun:
     """Out-of-fold predictions of every image, in canonical order; there is no val that all models share."""
     gathered: Predictions = {}
-    others: dict[Method, Predictions] = {method: {} for method in how.recalibrate}
+    others: dict[Recalibration, Predictions] = {method: {} for method in how.recalibrate}
     manifest: Manifest | None = None
     for fold in range(FOLDS):
 
@@ -248,7 +248,7 @@ def _cross_validated(baseline: Baseline, cohort: Cohort, folder: Path, how: RunC
         manifest = done.result.manifest
     if manifest is None:
         raise AssertionError("a split has folds")
-    manifest = manifest.model_copy(update={"track": "cv5", "model": None})
+    manifest = manifest.model_copy(update={"track": Track.CV5, "model": None})
     return FittedRun(
         Result(manifest, gathered), {}, {method: SplitPredictions(p, {}) for method, p in others.items()}
     )
@@ -263,12 +263,12 @@ def _write(
     folder: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: SplitPredictions, manifest: Manifest
 ) -> tuple[Path, Path, Path | None]:
     """Writes the manifest and the predictions; returns where, val's last."""
-    _write_predictions(folder / PREDICTIONS, cohort, rows, found.test)
+    _write_predictions(folder / PREDICTIONS_CSV, cohort, rows, found.test)
     val = cohort.rows("val")
     if has_val := bool(found.val) and len(val) > 0:
-        _write_predictions(folder / VAL_PREDICTIONS, cohort, val, found.val)
+        _write_predictions(folder / VAL_PREDICTIONS_CSV, cohort, val, found.val)
     write_atomic(folder / MANIFEST, manifest_toml(manifest).encode())
-    return folder / MANIFEST, folder / PREDICTIONS, folder / VAL_PREDICTIONS if has_val else None
+    return folder / MANIFEST, folder / PREDICTIONS_CSV, folder / VAL_PREDICTIONS_CSV if has_val else None
 
 
 def _write_predictions(path: Path, cohort: Cohort, rows: npt.NDArray[np.intp], found: Predictions) -> None:

@@ -16,16 +16,15 @@ from baselines.api import (
     LabelledImages,
     Pixels,
     PixelSource,
-    Progress,
     TrainingTask,
     UnlabelledImages,
-    silent,
 )
 from baselines.pixels import CachedSource, FileSource
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec, Contains, LabelRule
 from bench.cohort.split import FOLDS, Strings, patient_uniform
 from bench.errors import BenchError, Problem
+from bench.progress import StageProgress, silent
 
 VAL_SHARE = 0.1
 Rows = npt.NDArray[np.intp]
@@ -43,7 +42,7 @@ def make_task(
     copies: Sequence[tuple[int, ...]] = (),
     predict_val: bool = False,
     choices: Choices | None = None,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> TrainingTask:
     """The training task of a baseline on a cohort.
 

@@ -1,5 +1,14 @@
 """The public names of `bench`; `lazy_loader` reads this file and imports each name on first use."""
 
+from .actions.board import read_board
+from .actions.compare import CompareResult, compare_entries
+from .actions.score import ScoreResult, score
+from .actions.site import SiteResult, build_site
+from .actions.submit import SubmitResult, submit
+from .actions.time import TimeResult, time_entries
+from .actions.train import TrainOptions, TrainResult, train_baseline, train_baselines
+from .actions.verify import VerifyResult, verify
+from .errors import BenchError, Problem
 from .metrics.calibration import brier, calibration_error
 from .metrics.discrimination import (
     auroc,
@@ -17,28 +26,47 @@ from .uncertainty.ranks import BoardStatements, RankSet, board_statements, rank_
 from .uncertainty.resolution import Resolution, split_resolution
 
 __all__ = [
+    "BenchError",
     "BoardStatements",
+    "CompareResult",
     "Comparison",
     "ContinuousEvaluation",
     "Estimate",
     "Evaluation",
     "PatientBootstrap",
+    "Problem",
     "RankSet",
     "Resolution",
+    "ScoreResult",
+    "SiteResult",
+    "SubmitResult",
+    "TimeResult",
+    "TrainOptions",
+    "TrainResult",
+    "VerifyResult",
     "__version__",
     "auroc",
     "average_precision",
     "board_statements",
     "brier",
+    "build_site",
     "calibration_error",
     "calibration_line",
     "compare",
+    "compare_entries",
     "evaluate",
     "evaluate_continuous",
     "rank_sets",
+    "read_board",
+    "score",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "split_resolution",
+    "submit",
+    "time_entries",
+    "train_baseline",
+    "train_baselines",
+    "verify",
 ]
 
 __version__: str

@@ -1,4 +1,11 @@
-"""Documents on disk and their models: TOML that people write, JSON that the harness writes."""
+"""Documents on disk and their models: TOML that people write, JSON that the harness writes.
+
+What the harness writes names its schema, such as ``scorecard/1.2``, see `schema_field`. The major version
+changes where a field is removed or changes its meaning; readers refuse any other than their own. The minor
+version changes where an optional field is added, and readers take every one: a field that an older file lacks
+has its default, and a field of a newer file that the reader does not know is ignored. An unknown field in a
+file of the reader's own version, or of an older one, is an error.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +14,9 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, Problem, did_you_mean, not_there
 
@@ -22,6 +29,31 @@ class Document(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The document as plain data, keys as they stand on disk."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def schema_field(name: str, major: int, minor: int = 0) -> Any:
+    """The field `schema_` of a document that the harness writes: ``<name>/<major>[.<minor>]``.
+
+    Raise `minor` when an optional field is added, `major` when one is removed or changes its meaning.
+    """
+    version = f"{major}.{minor}" if minor else f"{major}"
+    pattern = rf"^{re.escape(name)}/{major}(\.[1-9][0-9]{{0,5}})?$"
+    return Field(default=f"{name}/{version}", alias="schema", pattern=pattern)
+
+
+def minor_version(schema: str) -> int:
+    """The minor version of a schema such as ``scorecard/1.2``: 2, and 0 for ``scorecard/1``."""
+    return int(schema.partition(".")[2] or 0)
+
+
+def _unknown_fields(model: type[BaseModel], data: Any) -> Literal["ignore"] | None:
+    """What happens to unknown fields: ignored in a document of a newer minor version, else as declared."""
+    field = model.model_fields.get("schema_")
+    stated = data.get("schema") if isinstance(data, dict) else None
+    pattern = next((m.pattern for m in field.metadata if hasattr(m, "pattern")), None) if field else None
+    if field is None or pattern is None or not isinstance(stated, str) or not re.match(pattern, stated):
+        return None
+    return "ignore" if minor_version(stated) > minor_version(field.default) else None
 
 
 MAX_BYTES = 64 * 2**20
@@ -37,7 +69,7 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
         BenchError: One problem of code `code` for each fault.
     """
     try:
-        return model.model_validate(data, strict=strict)
+        return model.model_validate(data, strict=strict, extra=_unknown_fields(model, data))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         raise BenchError(
@@ -59,6 +91,9 @@ def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
     if kind == "extra_forbidden":
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
         return f"This key is not known.{nearest}"
+    if kind == "string_pattern_mismatch" and place == ("schema",):
+        known_schema = model.model_fields["schema_"].default
+        return f"This is {data['schema']!r}, and this version of bench reads {known_schema!r}."
     if kind == "union_tag_not_found":
         return f"The key {context['discriminator']} is missing."
     if kind == "union_tag_invalid":

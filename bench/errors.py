@@ -51,6 +51,14 @@ class Problem:
     remedy: str = ""
     severity: Severity = "error"
 
+    def __str__(self) -> str:
+        """Code and message; below them where, and for errors and warnings what to do."""
+        remedy = self.as_dict()["remedy"] if self.severity != "notice" and self.code in catalogue() else ""
+        lines = [f"{self.code}: {self.message}"]
+        lines += [f"  where: {self.where}"] if self.where else []
+        lines += [f"  to do: {remedy}"] if remedy else []
+        return "\n".join(lines)
+
     def as_dict(self) -> dict[str, str]:
         """The problem as a JSON object, with its remedy filled in."""
         return {**asdict(self), "remedy": self.remedy or explanation(self.code).remedy}
@@ -68,7 +76,11 @@ class BenchError(Exception):
     def __init__(self, problems: Problem | Iterable[Problem], exit_code: int = EXIT_PROBLEMS) -> None:
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.exit_code = exit_code
-        super().__init__("; ".join(f"{p.code}: {p.message}" for p in self.problems))
+        super().__init__(self.problems, exit_code)
+
+    def __str__(self) -> str:
+        """Every problem in lines: code and message, where, and for an error what to do."""
+        return "\n".join(map(str, self.problems))
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[tuple[Problem, ...], int]]:
         return type(self), (self.problems, self.exit_code)

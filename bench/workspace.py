@@ -18,6 +18,23 @@ MARKER = "bench.toml"
 DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}
 DATA_VARIABLE = "BENCH_DATA"
 
+MANIFEST = "submission.toml"
+PREDICTIONS = "predictions.parquet"
+VAL_PREDICTIONS = "val_predictions.parquet"
+SCORECARD = "scorecard.json"
+TIMINGS = "timings"
+"""Files and the folder of one stored submission."""
+
+STORE_LOCK = ".lock"
+BOARD = "board.json"
+SPLIT_LOCK = "split.lock.json"
+ATTEMPTS = "_attempts"
+"""What lies beside the submissions of a cohort; none of it could be a slug."""
+
+PREDICTIONS_CSV = "predictions.csv"
+VAL_PREDICTIONS_CSV = "val-predictions.csv"
+"""Files that are handed in: of a template or of a baseline's run."""
+
 NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
 cohort = {cohort}  # used where --cohort is not given
@@ -62,11 +79,11 @@ class Workspace:
 
     def board(self, cohort_id: str) -> Path:
         """The comparisons of all entries of a cohort, written by `bench score`."""
-        return self.submissions(cohort_id) / "board.json"
+        return board_file(self.submissions(cohort_id))
 
     def split_lock(self, cohort_id: str) -> Path:
         """Fingerprint and counts of the cohort's split, without an id."""
-        return self.submissions(cohort_id) / "split.lock.json"
+        return self.submissions(cohort_id) / SPLIT_LOCK
 
     def model(self, sha256: str) -> Path:
         """Local copy of a submitted model, named by its content; never published."""
@@ -82,9 +99,37 @@ class Workspace:
         return self.root / ".bench" / "cache"
 
     @property
+    def replicates(self) -> Path:
+        """Cached bootstrap replicates, one file for each entry and its draws."""
+        return self.cache / "replicates"
+
+    @property
+    def marker(self) -> Path:
+        """The file that marks the workspace and configures it."""
+        return self.root / MARKER
+
+    def demo(self, size: str = "") -> Path:
+        """Folder of the demo's own workspace; `size` sets boards of other sizes apart."""
+        return self.root / "data" / f"demo-board{size}"
+
+    def demo_data(self, size: str = "") -> Path:
+        """Data folder of a demo cohort that is not of the usual size."""
+        return self.root / "data" / f"demo{size}"
+
+    @property
     def releases(self) -> Path:
         """Archives of frozen releases of the site, which are kept for good."""
         return self.root / "releases"
+
+
+def board_file(submissions: Path) -> Path:
+    """The stored board beside a cohort's submissions."""
+    return submissions / BOARD
+
+
+def attempts_folder(submissions: Path) -> Path:
+    """The ledger of attempts beside a cohort's submissions, one file for each slug."""
+    return submissions / ATTEMPTS
 
 
 def find_workspace(start: Path | None = None) -> Workspace:
@@ -95,11 +140,16 @@ def find_workspace(start: Path | None = None) -> Workspace:
     """
     folder = (start or Path.cwd()).resolve()
     for root in (folder, *folder.parents):
-        if (root / MARKER).is_file():
+        if is_workspace(root):
             return _read(root)
     raise BenchError(
         Problem("workspace-missing", f"No {MARKER} in this folder or above it.", where=str(folder))
     )
+
+
+def is_workspace(folder: Path) -> bool:
+    """Whether a folder is the root of a workspace."""
+    return (folder / MARKER).is_file()
 
 
 def create_workspace(

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from bench.cohort.spec import CohortSpec
-from bench.documents import Document, parse, parse_toml, read_json, read_toml
+from bench.documents import Document, parse, parse_json, parse_toml, read_json, read_toml, schema_field
 from bench.errors import BenchError
 from bench.submission.manifest import Manifest
 
@@ -223,3 +223,47 @@ def test_a_file_that_grows_while_it_is_read_is_said_to_grow(
 def test_documents_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Example(name="a").name = "b"  # type: ignore[misc]
+
+
+class FirstVersion(Document):
+    schema_: str = schema_field("thing", 1)
+    name: str
+    parts: tuple[Inner, ...] = ()
+
+
+class SecondVersion(FirstVersion):
+    schema_: str = schema_field("thing", 1, 2)
+    note: str = "none"
+
+
+def test_an_older_file_lacks_an_optional_field_and_is_read() -> None:
+    found = parse_json(SecondVersion, b'{"schema": "thing/1", "name": "a"}', "board-invalid", "x")
+    assert (found.schema_, found.note) == ("thing/1", "none")
+
+
+def test_a_newer_file_has_fields_that_are_not_known_and_is_read() -> None:
+    newer = b'{"schema": "thing/1.3", "name": "a", "colour": 1, "parts": [{"size": 2, "weight": 1}]}'
+    for model in (FirstVersion, SecondVersion):
+        found = parse_json(model, newer, "board-invalid", "x")
+        assert (found.schema_, found.name, found.parts) == ("thing/1.3", "a", (Inner(size=2.0),))
+    wrong = newer.replace(b'"name": "a"', b'"name": 3')
+    with pytest.raises(BenchError, match=r"name: This should be text"):
+        parse_json(FirstVersion, wrong, "board-invalid", "x")
+
+
+@pytest.mark.parametrize("schema", ["thing/1", "thing/1.1", "thing/1.2"])
+def test_an_unknown_field_in_a_file_of_the_own_version_or_an_older_one_is_a_fault(schema: str) -> None:
+    data = f'{{"schema": "{schema}", "name": "a", "colour": 1}}'.encode()
+    with pytest.raises(BenchError, match="colour: This key is not known"):
+        parse_json(SecondVersion, data, "board-invalid", "x")
+
+
+@pytest.mark.parametrize(
+    "schema", ["thing/2", "thing/2.1", "thing/10", "other/1", "thing/1.0", "thing/1.x", ""]
+)
+def test_another_major_version_or_kind_is_refused_by_name(schema: str) -> None:
+    data = f'{{"schema": "{schema}", "name": "a", "colour": 1}}'.encode()
+    with pytest.raises(BenchError) as caught:
+        parse_json(SecondVersion, data, "board-invalid", "x")
+    words = [problem.message for problem in caught.value.problems]
+    assert f"schema: This is {schema!r}, and this version of bench reads 'thing/1.2'." in words

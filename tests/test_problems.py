@@ -17,6 +17,7 @@ from bench.errors import (
     explanation,
     raise_errors,
 )
+from bench.scoring.scorecard import Flag
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("bench", "baselines") for path in (ROOT / package).rglob("*.py"))
@@ -28,13 +29,15 @@ def strings(tree: ast.AST) -> set[str]:
 
 
 def said_codes(tree: ast.AST) -> set[str]:
-    """Constants that become a code: the first argument of `Problem`, and the code that a reader is handed."""
+    """Constants that become a code: of a `Problem`, of a `Flag`, and the code that a reader is handed."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if name == "Problem" and node.args:
                 found |= strings(node.args[0])
+            if name == "Flag":
+                found |= {text for key in node.keywords if key.arg == "code" for text in strings(key.value)}
             if name in {"parse", "parse_toml", "read_toml", "read_json", "read_table", "read_text"}:
                 found |= {text for arg in node.args[1:] for text in strings(arg) if KEBAB.fullmatch(text)}
     return found
@@ -100,4 +103,17 @@ def test_warnings_alone_stop_nothing_and_travel_with_errors() -> None:
 def test_an_error_comes_back_whole_from_another_process() -> None:
     error = BenchError(Problem("slug-taken", "x", "here"), EXIT_ENVIRONMENT)
     back = pickle.loads(pickle.dumps(error))
-    assert (back.problems, back.exit_code, str(back)) == (error.problems, 3, "slug-taken: x")
+    assert (back.problems, back.exit_code, str(back)) == (error.problems, 3, str(error))
+
+
+def test_a_flag_is_shown_by_the_title_of_its_page() -> None:
+    flag = Flag(code="below-age-and-sex", message="m", target="slvh")
+    assert flag.label == "below age and sex alone"
+    assert explanation("below-age-and-sex").title == "Below age and sex alone"
+
+
+def test_an_error_lists_every_problem_in_lines() -> None:
+    notice = Problem("predictions-dropped", "4 rows dropped.", severity="notice")
+    error = BenchError([Problem("slug-taken", "In use.", "submissions", "Choose another."), notice])
+    lines = ["slug-taken: In use.", "  where: submissions", "  to do: Choose another."]
+    assert str(error).splitlines() == [*lines, "predictions-dropped: 4 rows dropped."]

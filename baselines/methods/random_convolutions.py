@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from baselines.api import Baseline, Choices, Result, TrainingTask, Values
+from baselines.api import Baseline, Choices, Result, TrainingTask
 from baselines.describe import describe
+from bench.metrics.validation import Floats
 
 if TYPE_CHECKING:
     from baselines.probe.encoder import Encoder, Features
@@ -91,7 +92,7 @@ def build_encoder(task: TrainingTask) -> Encoder:
     return Encoder(described, path, model)
 
 
-def principal_components(features: Features, seed: int) -> tuple[Values, Values]:
+def principal_components(features: Features, seed: int) -> tuple[Floats, Floats]:
     """Whitening projection of the training features.
 
     Args:

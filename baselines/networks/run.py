@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from baselines.api import Result, TrainingTask, Values, silent
+from baselines.api import Result, TrainingTask
 from baselines.describe import describe
 from baselines.networks.export import export_onnx
 from baselines.networks.heads import BinaryHead, EchoHead, Head
@@ -18,6 +18,8 @@ from baselines.networks.tensors import Arrays, load_arrays, ordered_batches
 from baselines.networks.train import bounded_threads, fit
 from baselines.tabular.fit import require_val
 from bench.errors import BenchError, Problem
+from bench.metrics.validation import Floats
+from bench.progress import silent
 
 MODEL = "model.onnx"
 
@@ -77,7 +79,7 @@ def _arrays(task: TrainingTask, recipe: Recipe, head: Head) -> tuple[Arrays, Arr
     )
 
 
-def _predict(learner: Learner, test: Arrays) -> dict[str, Values]:
+def _predict(learner: Learner, test: Arrays) -> dict[str, Floats]:
     learner.eval()
     with torch.inference_mode(), bounded_threads(learner.recipe.threads):
         batches = ordered_batches(test, learner.recipe.batch)

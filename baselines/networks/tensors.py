@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from baselines.api import DecodedImages, LabelledImages, Pixels, Progress, UnlabelledImages
+from baselines.api import DecodedImages, LabelledImages, Pixels, UnlabelledImages
 from baselines.tabular.features import age_years, male
+from bench.progress import StageProgress
 
 READ_BATCH = 128
 FILLING = -1  # a row that is there to make batches equal: its labels do not count
@@ -123,7 +124,7 @@ def load_arrays(
     side: int,
     extra: Sequence[str],
     labels: Sequence[str],
-    progress: Progress,
+    progress: StageProgress,
     what: str,
 ) -> Arrays:
     """Decodes a view.
@@ -146,7 +147,9 @@ def load_arrays(
     )
 
 
-def _pixels(images: UnlabelledImages, side: int, progress: Progress, what: str) -> Pixels | DecodedImages:
+def _pixels(
+    images: UnlabelledImages, side: int, progress: StageProgress, what: str
+) -> Pixels | DecodedImages:
     decoded = images.source.decoded(side, side) if images.source is not None else None
     if decoded is not None:
         return decoded

@@ -16,19 +16,21 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from baselines.api import Progress
 from baselines.networks.curves import EpochRecord, write_curves
 from baselines.networks.learner import Learner
 from baselines.networks.recipe import Recipe
 from baselines.networks.run_record import CHECKPOINTS
 from baselines.networks.tensors import Arrays, ordered_batches, training_batches
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.progress import StageProgress
 
 BEST = "best"
 LAST = "last"
 
 
-def fit(learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: Progress) -> list[EpochRecord]:
+def fit(
+    learner: Learner, train: Arrays, val: Arrays, folder: Path, progress: StageProgress
+) -> list[EpochRecord]:
     """Trains `learner` and leaves it with the weights of its best epoch on val.
 
     Args:
@@ -138,7 +140,7 @@ class _Stopper(EarlyStopping):
 class _Recorder(Callback):
     """Keeps what each epoch reached, in the checkpoint too, and tells the user."""
 
-    def __init__(self, folder: Path, epochs: int, progress: Progress) -> None:
+    def __init__(self, folder: Path, epochs: int, progress: StageProgress) -> None:
         self.folder = folder
         self.epochs = epochs
         self.progress = progress

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from baselines.api import Progress, UnlabelledImages
+from baselines.api import UnlabelledImages
 from bench.documents import Document, read_toml
 from bench.errors import BenchError, Problem, raise_errors
 from bench.onnx.file import read_onnx
 from bench.onnx.graph import graph_problems
 from bench.onnx.interface import interface_problems
+from bench.progress import StageProgress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.inputs import image_tensor
 from bench.runtime.worker_process import Worker, WorkerFailure
@@ -87,7 +88,7 @@ def open_encoder(path: Path) -> Encoder:
     return Encoder(said, onnx_path, model)
 
 
-def encode(encoder: Encoder, view: UnlabelledImages, progress: Progress, what: str) -> Features:
+def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, what: str) -> Features:
     """(n, width) features of a view's images, computed in a process of its own.
 
     Args:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.api import Values
 from baselines.probe.encoder import Encoder, Features
 from bench.files import atomic_path
+from bench.metrics.validation import Floats
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))  # inverse penalties, strongest penalty first
 QUICK_STRENGTHS = STRENGTHS[1:6:2]
@@ -27,11 +27,11 @@ class Probe:
         strength: The inverse penalty that val chose; None where the training labels are of one class.
     """
 
-    weights: Values
+    weights: Floats
     bias: float
     strength: float | None
 
-    def probabilities(self, features: Features) -> Values:
+    def probabilities(self, features: Features) -> Floats:
         """(n,) probabilities of features (n, width)."""
         from scipy.special import expit
 
@@ -39,7 +39,7 @@ class Probe:
 
 
 def fit_probe(
-    train: Features, labels: Values, val: Features, judged: Values, strengths: tuple[float, ...] = STRENGTHS
+    train: Features, labels: Floats, val: Features, judged: Floats, strengths: tuple[float, ...] = STRENGTHS
 ) -> Probe:
     """The probe whose penalty has the least log loss on val.
 
@@ -72,7 +72,7 @@ def fit_probe(
     return probes[int(np.argmin(losses))]
 
 
-def _log_loss(probe: Probe, features: Features, labels: Values) -> float:
+def _log_loss(probe: Probe, features: Features, labels: Floats) -> float:
     known = ~np.isnan(labels)
     logits = features[known].astype(np.float64) @ probe.weights + probe.bias
     return float(np.logaddexp(0.0, (1 - 2 * labels[known]) * logits).mean()) if known.any() else 0.0

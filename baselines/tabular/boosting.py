@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from baselines.api import TrainingTask, Values
+from baselines.api import TrainingTask
 from baselines.tabular.fit import Matrix
+from bench.metrics.validation import Floats
 
 MOST_TREES = 200
 QUICK_TREES = 40
 SMALLEST_LEAF = 40
 
 
-def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matrix) -> dict[str, Values]:
+def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matrix) -> dict[str, Floats]:
     """Probabilities of every binary target for the test images.
 
     The number of trees is chosen on val, whose patients are not those of the training images. It may be none:
@@ -39,7 +40,7 @@ def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matr
     return predictions
 
 
-def _boost(train: Matrix, seen: Values, val: Matrix, unseen: Values, test: Matrix, trees: int) -> Values:
+def _boost(train: Matrix, seen: Floats, val: Matrix, unseen: Floats, test: Matrix, trees: int) -> Floats:
     known, judged = ~np.isnan(seen), ~np.isnan(unseen)
     share = float(seen[known].mean()) if known.any() else 0.5
     if share in (0.0, 1.0) or not known.any():
@@ -69,6 +70,6 @@ def _classifier(trees: int) -> Any:
     )
 
 
-def _log_loss(labels: Values, p: Values) -> float:
+def _log_loss(labels: Floats, p: Floats) -> float:
     p = np.clip(p, 1e-12, 1 - 1e-12)
     return float(-np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p))) if len(labels) else 0.0

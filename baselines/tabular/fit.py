@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from baselines.api import TrainingTask, Values
+from baselines.api import TrainingTask
 from bench.errors import BenchError, Problem
+from bench.metrics.validation import Floats
 
 Matrix = npt.NDArray[np.float64]
 
@@ -23,7 +24,7 @@ def require_val(task: TrainingTask) -> None:
 
 def fit_each_target(
     task: TrainingTask, train: Matrix, test: Matrix, classifier: Callable[[], Any]
-) -> dict[str, Values]:
+) -> dict[str, Floats]:
     """Probabilities of every binary target for the test images.
 
     Args:
@@ -40,7 +41,7 @@ def fit_each_target(
     return predictions
 
 
-def fit_one(train: Matrix, labels: Values, test: Matrix, classifier: Callable[[], Any]) -> Values:
+def fit_one(train: Matrix, labels: Floats, test: Matrix, classifier: Callable[[], Any]) -> Floats:
     """(m,) probabilities; the only class's, where the labels are of one class."""
     known = ~np.isnan(labels)
     classes = np.unique(labels[known])

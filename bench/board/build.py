@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict
 
-from bench.board.inputs import ScorecardSummary
 from bench.board.model import Board, TargetBoard, TestSet
 from bench.board.ranking import RankedEntry, target_board, unranked
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.summary import test_resolution
@@ -20,15 +18,14 @@ from bench.documents import Document, read_json
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
+from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
-from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.scoring.scorecard import SCORING_VERSION, RankInputs
 from bench.scoring.stored import hashed_scorecard
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
-Floats = npt.NDArray[np.float64]
-TRACKS = ("holdout", "cv5")
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
@@ -51,14 +48,14 @@ def build_board(
     targets = cohort.spec.binary_targets
     # Hashing, reading and the loops over pairs hold no lock; with a thread a target no core is left over.
     with ThreadPoolExecutor(max(usable_cores(), len(targets))) as pool:
-        read = list(pool.map(lambda entry: hashed_scorecard(entry, ScorecardSummary), scored))
+        read = list(pool.map(lambda entry: hashed_scorecard(entry, RankInputs), scored))
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
         plans = make_plans(cohort, scored, replicates=replicates, seed=seed, made=made)
         ranked_entries = list(
             pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
         )
-        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in TRACKS)
+        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in Track)
 
         def holdout_board(target: BinaryTarget) -> TargetBoard:
             others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
@@ -80,7 +77,7 @@ def build_board(
     )
 
 
-def _contender(plans: Plans, entry: Submission, card: Scorecard, cache: Path) -> RankedEntry:
+def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
     computed = entry_replicates(plans, entry, cache, card.predictions_sha256)
     _require_computed(card, computed)
 
@@ -148,7 +145,7 @@ def _known_draws(board: Path) -> dict[str, _Draws]:
     return dict.fromkeys(stored.scorecards.values(), draws)
 
 
-def _require_computed(card: Scorecard, computed: EntryReplicates) -> None:
+def _require_computed(card: RankInputs, computed: EntryReplicates) -> None:
     """Refuses a scorecard whose AUROC is not the one of the stored predictions on the labels at hand."""
     for target in card.targets:
         stored, now = target.ranked.value, computed.values.get(target.target)
@@ -160,7 +157,7 @@ def _require_computed(card: Scorecard, computed: EntryReplicates) -> None:
             raise BenchError(Problem("scorecard-stale", message))
 
 
-def _settings(cards: dict[str, Scorecard]) -> tuple[int, int]:
+def _settings(cards: dict[str, RankInputs]) -> tuple[int, int]:
     settings = sorted({(card.replicates, card.seed) for card in cards.values()})
     if not settings:
         raise BenchError(Problem("board-empty", "No entry has predictions that could be compared."))

@@ -11,19 +11,20 @@ from bench.documents import parse_json, read_bytes, read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes
 from bench.scoring.attempts import by_team, read_ledger, team_key
-from bench.scoring.scorecard import Scorecard
+from bench.scoring.scorecard import RankInputs, Scorecard
 from bench.scoring.stored import hashed_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
+from bench.workspace import board_file
 
 
-def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard) -> LoadedBoard:
+def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecard) -> LoadedBoard:
     """Everything that is stored about a cohort's entries; those not scored yet are left out.
 
     Args:
         spec: The cohort's spec.
         folder: The cohort's folder of submissions.
-        card: A model that reads less of the scorecards; `whole_scorecard` reads the rest later.
+        card: How much of the scorecards is read; `whole_scorecard` reads the rest later.
 
     Raises:
         BenchError: The stored board is not of the stored scorecards (``board-stale``): a board is never shown
@@ -45,11 +46,11 @@ def load_board(spec: CohortSpec, folder: Path, card: type[Scorecard] = Scorecard
         entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
         if sha256:
             current[slug] = sha256
-    board = _read_board(folder / "board.json", spec, current)
+    board = _read_board(board_file(folder), spec, current)
     return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
 
 
-def _entry(submission: Submission, card: type[Scorecard]) -> tuple[Entry, str]:
+def _entry(submission: Submission, card: type[RankInputs]) -> tuple[Entry, str]:
     """The entry, and the hash of its scorecard: empty for a reported one, which has none."""
     reported = submission.manifest.kind == "reported"
     scorecard, sha256 = (None, "") if reported else hashed_scorecard(submission, card)
@@ -70,7 +71,7 @@ def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
         BenchError: The file is no longer the one that the board was computed from (``board-stale``).
     """
     if entry.whole is None:
-        return entry.scorecard
+        return entry.card(Scorecard)
     data = read_bytes(entry.whole, "scorecard-invalid")
     if board is None or sha256_bytes(data) != board.scorecards.get(entry.slug):
         message = f"The scorecard of {entry.slug!r} changed after the board was computed from it."

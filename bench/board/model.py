@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 from pydantic import Field
 
+from bench.choices import Track
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
-from bench.documents import Document
+from bench.documents import Document, schema_field
 from bench.scoring.attempts import Attempt
-from bench.scoring.scorecard import Flag, Scorecard, Stamp
-from bench.submission.manifest import Manifest, Track
+from bench.scoring.scorecard import Flag, RankInputs, Stamp
+from bench.submission.manifest import Manifest
 from bench.timing.record import TimingRecord
+
+C = TypeVar("C", bound=RankInputs)
 
 
 class TestSet(Document):
@@ -93,7 +96,7 @@ class TargetBoard(Document):
 class Board(Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: Literal["board/1"] = Field(default="board/1", alias="schema")
+    schema_: str = schema_field("board", 1)
     stamp: Stamp
     title: str
     headline: str
@@ -109,7 +112,7 @@ class Board(Document):
     )
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
 
-    def target(self, name: str, track: Track = "holdout") -> TargetBoard:
+    def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:
         """The board of one target.
 
         Raises:
@@ -127,18 +130,28 @@ class Entry:
         manifest: What its authors say of it.
         scorecard: Its numbers.
         timings: Its measured speed.
-        whole: File of the scorecard where `scorecard` is an outline, see `bench.board.inputs`.
+        whole: File of the scorecard where `scorecard` does not hold all of it.
         attempts: What was ever scored under its slug.
         team_attempts: What its team had scored of any entry.
     """
 
     slug: str
     manifest: Manifest
-    scorecard: Scorecard | None
+    scorecard: RankInputs | None
     timings: tuple[TimingRecord, ...]
     whole: Path | None = None
     attempts: tuple[Attempt, ...] = ()
     team_attempts: tuple[Attempt, ...] = ()
+
+    def card(self, model: type[C]) -> C | None:
+        """The scorecard with all that `model` holds; None for an entry without one.
+
+        Raises:
+            TypeError: Less of it was read.
+        """
+        if self.scorecard is not None and not isinstance(self.scorecard, model):
+            raise TypeError(f"{self.slug}: {type(self.scorecard).__name__} is no {model.__name__}")
+        return self.scorecard
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.board.model import Standing, TargetBoard, Twins
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
-from bench.scoring.scorecard import Flag, Scorecard
+from bench.metrics.validation import Floats
+from bench.scoring.scorecard import Flag, RankInputs
 from bench.uncertainty.intervals import MOST_UNDEFINED, t_quantile
 from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
-
-Floats = npt.NDArray[np.float64]
 
 REFERENCE = "demographics"
 """Slug of the baseline that knows age and sex only; every entry is compared with it."""
@@ -41,7 +39,7 @@ class RankedEntry:
         scores: Target → its stored predictions, read when twins are looked for.
     """
 
-    card: Scorecard
+    card: RankInputs
     replicates: dict[str, Floats]
     scores: Callable[[str], Floats]
 
@@ -50,13 +48,13 @@ class RankedEntry:
         return ranked_value(self.card, target)
 
 
-def ranked_value(card: Scorecard, target: str) -> float | None:
+def ranked_value(card: RankInputs, target: str) -> float | None:
     """The AUROC that is ranked, None where the target is not there or undefined."""
     found = card.target(target)
     return None if found is None else found.ranked.value
 
 
-def unranked(card: Scorecard, target: str, reason: str = "") -> Standing:
+def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
     """An entry that follows the ranked ones, with the reason."""
     found = card.target(target)
     if not reason:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.board.build import build_board
 from bench.board.model import Board
 from bench.cohort.cohort import Cohort
-from bench.documents import read_json
+from bench.documents import minor_version, read_json
 from bench.errors import BenchError, Problem
 from bench.files import round_significant
+from bench.metrics import registry
+from bench.progress import Progress
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import read_scorecard
 from bench.submission.store import Submission
 
-Progress = Callable[[int, int], None]
+D = TypeVar("D", Scorecard, Board)
 
 
 def verify_entries(
@@ -84,7 +86,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
         return [Problem("board-stale", message, str(board_file))]
     with tempfile.TemporaryDirectory() as fresh:
         computed = build_board(cohort, entries, Path(fresh))
-    return document_differences("board", stored.plain(), computed.plain())
+    return document_differences("board", stored, computed)
 
 
 MOST_NAMED = 5
@@ -92,12 +94,18 @@ MOST_NAMED = 5
 
 def differences(stored: Scorecard, computed: Scorecard) -> list[Problem]:
     """What differs between a stored scorecard and one computed now, after rounding to 9 digits."""
-    return document_differences(stored.slug, stored.plain(), computed.plain())
+    return document_differences(stored.slug, stored, computed)
 
 
-def document_differences(name: str, stored: dict[str, Any], computed: dict[str, Any]) -> list[Problem]:
-    """What differs between two documents; `name` stands in the messages."""
-    found = list(_walk("", stored, computed))
+def document_differences(name: str, stored: D, computed: D) -> list[Problem]:
+    """What differs between two documents of one kind; `name` stands in the messages.
+
+    A value that the stored one cannot hold is no difference: a field that its minor version of the schema
+    does not have, or a metric of another package that was not installed.
+    """
+    older = minor_version(stored.schema_) < minor_version(computed.schema_)
+    old = stored.model_dump(mode="json", by_alias=True, exclude_unset=older)
+    found = list(_walk("", old, computed.plain(), older))
     problems = [
         Problem("verify-drift", f"{name}: {path} is {_shown(old)} as stored, {_shown(new)} now.")
         for path, old, new in found[:MOST_NAMED]
@@ -108,16 +116,29 @@ def document_differences(name: str, stored: dict[str, Any], computed: dict[str, 
     return problems
 
 
-def _walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+def _walk(path: str, old: Any, new: Any, older: bool) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            if path or key != "harness_version":
-                yield from _walk(f"{path}.{key}" if path else key, old.get(key), new.get(key))
+            named = f"{path}.{key}" if path else key
+            if named not in UNCOMPARED and not (key not in old and _may_lack(path, key, older)):
+                yield from _walk(named, old.get(key), new.get(key), older)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from _walk(f"{path}[{_name(a, i)}]", a, b)
+            yield from _walk(f"{path}[{_name(a, i)}]", a, b, older)
     elif not _same(old, new):
         yield path, old, new
+
+
+UNCOMPARED = ("harness_version", "schema")
+"""Fields that say what wrote a document."""
+
+
+def _may_lack(path: str, key: str, older: bool) -> bool:
+    """Whether a stored document may lack a key: it is older, or the key is a metric of another package."""
+    return older or (path.endswith((".metrics", ".gaps")) and key not in _BUILT_IN)
+
+
+_BUILT_IN = frozenset(metric.key for metric in registry.BUILT_IN)
 
 
 def _name(item: Any, place: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.choices import Recalibration, Track
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -18,29 +17,12 @@ from bench.cli.options import (
     open_cohort,
     workspace,
 )
-from bench.cli.output import Report, progress, reporting, stages, table
+from bench.cli.output import reporting, stages, table
 
 if TYPE_CHECKING:
-    from baselines.api import Baseline, Choices, Pixels
-    from baselines.run import FinishedRun, RunConfig
-    from bench.cohort.cohort import Cohort
-    from bench.workspace import Workspace
+    from bench.actions.submit import SubmitResult
 
 app = typer.Typer(help="Train the baselines and submit what they predict.", no_args_is_help=True)
-
-
-class Track(StrEnum):
-    """Values of ``--track``."""
-
-    holdout = "holdout"
-    cv5 = "cv5"
-
-
-class Recalibration(StrEnum):
-    """Values of ``--recalibrate``."""
-
-    temperature = "temperature"
-    isotonic = "isotonic"
 
 
 @app.command(name="list")
@@ -67,7 +49,7 @@ def run(
     track: Annotated[
         Track,
         typer.Option("--track", help="cv5 trains five models and predicts every image out of fold."),
-    ] = Track.holdout,
+    ] = Track.HOLDOUT,
     recalibrate: Annotated[
         list[Recalibration] | None,
         typer.Option("--recalibrate", help="Store an entry recalibrated on val besides; may be repeated."),
@@ -100,34 +82,37 @@ def run(
     """
     if bool(names) == everything:
         raise typer.BadParameter("name baselines, or say --all", param_hint="NAME")
-    from baselines.api import Choices
-    from baselines.recalibrate import METHODS
-    from baselines.registry import baselines, find_baseline
-    from baselines.run import RunConfig, check_needs
-    from bench.environment import usable_cores
-    from bench.errors import BenchError
+    from bench.actions.train import TrainOptions, train_baselines
 
     with reporting(as_json) as report:
-        choices = Choices(recipe, _settings(settings or []), encoder)
-        chosen = [find_baseline(name) for name in names or baselines()]
-        _refuse_unused(chosen, choices)
+        chosen_settings = _settings(settings or [])
+        _refuse_unused(names, recipe is not None or bool(chosen_settings), encoder is not None)
+        options = TrainOptions(
+            seed=seed,
+            quick=quick,
+            track=track,
+            recalibrate=tuple(method for method in Recalibration if method in (recalibrate or ())),
+            recipe=recipe,
+            settings=chosen_settings,
+            encoder=encoder,
+            cache=cache,
+            replace=replace_stored,
+            jobs=jobs,
+        )
         space, opened = workspace(), open_cohort(cohort, data)
-        methods = tuple(method for method in METHODS if method in (recalibrate or []))
-        how = RunConfig(seed=seed, quick=quick, track=track.value, recalibrate=methods, choices=choices)
-        stored: list[str] = []
-        for found in chosen:
-            try:
-                check_needs(found, opened, how)
-            except BenchError as error:
-                if not everything:
-                    raise
-                report.say(f"{found.name} is left out: {error.problems[0].message}")
-                continue
-            ready = _Ready(report, space, opened, jobs or usable_cores(), cache, replace_stored)
-            stored += ready.run(found, how)
-        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, submitted=stored)
-        if stored:
-            report.say(f"Next: bench score {' '.join(stored)}")
+
+        def submitted(entry: SubmitResult) -> None:
+            report.remark(entry.notices)
+            if entry.folder:
+                report.show(f"Stored {entry.slug} in {_relative(entry.folder, space.root)}")
+
+        with stages() as stage:
+            done = train_baselines(names or None, options, cohort=opened, progress=stage, submitted=submitted)
+        for name, problem in done.skipped.items():
+            report.say(f"{name} is left out: {problem.message}")
+        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, submitted=list(done.slugs))
+        if done.slugs:
+            report.say(f"Next: bench score {' '.join(done.slugs)}")
 
 
 def _settings(words: list[str]) -> dict[str, Any]:
@@ -146,89 +131,15 @@ def _settings(words: list[str]) -> dict[str, Any]:
     return found
 
 
-def _refuse_unused(chosen: list[Baseline], choices: Choices) -> None:
-    if (choices.recipe or choices.settings) and [b.has_recipe for b in chosen] != [True]:
+def _refuse_unused(names: list[str] | None, has_recipe: bool, has_encoder: bool) -> None:
+    """Refuses options that none of the chosen baselines reads."""
+    from baselines.registry import baselines, find_baseline
+
+    chosen = [find_baseline(name) for name in names or baselines()]
+    if has_recipe and [b.has_recipe for b in chosen] != [True]:
         raise typer.BadParameter("name one baseline that has a recipe", param_hint="--recipe, --set")
-    if choices.encoder and not any(b.needs_encoder for b in chosen):
+    if has_encoder and not any(b.needs_encoder for b in chosen):
         raise typer.BadParameter("none of these baselines reads an encoder", param_hint="--encoder")
-
-
-class _Ready:
-    """What running one baseline after the other shares."""
-
-    def __init__(
-        self, report: Report, space: Workspace, cohort: Cohort, jobs: int, cache: bool, replace_stored: bool
-    ) -> None:
-        self.report = report
-        self.space = space
-        self.cohort = cohort
-        self.jobs = jobs
-        self.cache = cache
-        self.replace_stored = replace_stored
-
-    def run(self, found: Baseline, how: RunConfig) -> list[str]:
-        """Checks the cohort, trains, submits; returns the slugs of the stored entries."""
-        from baselines.run import run_baseline, slug_of
-        from bench.cohort.audit import require_valid_cohort
-        from bench.submission.store import check_free
-
-        name, slug = found.name, slug_of(found.name, how.track)
-        entries = self.space.submissions(self.cohort.spec.id)
-        for taken in [slug, *(slug_of(name, how.track, method) for method in how.recalibrate)]:
-            if not self.replace_stored:
-                check_free(entries, taken)
-        with progress(f"{name}: checking images") as step:
-            copies = require_valid_cohort(
-                self.cohort, self.space.cache, images=found.needs_images, jobs=self.jobs, progress=step
-            )
-        cache = self._cached(found, how)
-        folder = self.space.run(self.cohort.spec.id, slug)
-        with stages(name) as told:
-            done = run_baseline(
-                name, self.cohort, folder, replace(how, cache=cache, copies=copies, progress=told)
-            )
-        for finished in (done, *done.recalibrated):
-            self._submit(finished)
-        return [finished.slug for finished in (done, *done.recalibrated)]
-
-    def _cached(self, found: Baseline, how: RunConfig) -> Pixels | None:
-        if found.side is None or not self.cache:
-            return None
-        from bench.cohort.image_cache import cached_images
-
-        side = found.side(how.quick, how.choices)
-        with progress(f"{found.name}: decoding images") as step:
-            return cached_images(
-                self.cohort, self.space.cache, height=side, width=side, jobs=self.jobs, progress=step
-            )
-
-    def _submit(self, done: FinishedRun) -> None:
-        """Hands the run's files to the same code as anyone's."""
-        from bench.submission.accept import accept_predictions, with_val
-        from bench.submission.store import keep_model, read_manifest, store
-
-        manifest = read_manifest(done.manifest)
-        if done.model:
-            from bench.files import sha256_file
-            from bench.runtime.accept import accept_model
-
-            with progress(f"{done.slug}: running the model") as step:
-                accepted = accept_model(done.model, self.cohort, manifest, progress=step)
-            keep_model(done.model, self.space.model(sha256_file(done.model)))
-        else:
-            accepted = accept_predictions(done.predictions, self.cohort, manifest)
-            accepted = with_val(accepted, done.val, self.cohort) if done.val else accepted
-        self.report.remark(accepted.remarks)
-        entries = self.space.submissions(self.cohort.spec.id)
-        stored = store(
-            entries,
-            done.slug,
-            manifest,
-            accepted.packed,
-            val_predictions=accepted.packed_val,
-            replace=self.replace_stored,
-        )
-        self.report.show(f"Stored {done.slug} in {_relative(stored.folder, self.space.root)}")
 
 
 def _relative(path: Path, root: Path) -> Path:

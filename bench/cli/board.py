@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, JsonOption, choose_spec, workspace
-from bench.cli.output import Report, difference, figure, interval, reporting, table
+from bench.choices import Track
+from bench.cli.options import CohortOption, JsonOption
+from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
-    from bench.board.model import LoadedBoard, TargetBoard
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
+    from bench.board.columns import Column
     from bench.board.model import LoadedBoard
     from bench.board.pareto import SpeedColumn, SpeedRow
+    from bench.board.table import BoardTable
 
+WRAPPED_WIDTH = 14
+"""Room for words, which may take several lines, where a terminal is narrow."""
 
-TIED = "tied with first"
-FLAGS = {"below-age-and-sex": "below age and sex alone"}
+GAP = 2
+"""Blanks between columns; the box of the table draws one of them."""
 
 
 def board(
     target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
     track: Annotated[str, typer.Option("--track", help="`holdout` (test images) or `cv5`.")] = "holdout",
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="KEY,...", help="Columns, by the names of --csv.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
     speed: Annotated[bool, typer.Option("--speed", help="Latency beside AUROC, by device.")] = False,
     cohort: CohortOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the leaderboard: rank intervals, AUROC, and how many cannot be told apart from the first.
+    """Show the leaderboard: rank intervals, AUROC, and how many are statistically tied with the first.
 
-    Example: bench board --target slvh
+    Example: bench board --target slvh --columns rank,slug,auroc,brier
     """
-    from bench.board.inputs import ScorecardSummary
-    from bench.board.load import load_board
-    from bench.environment import paused_garbage_collection
+    from bench.actions.board import read_board
+    from bench.board.render import board_csv, board_latex, board_markdown
+    from bench.board.table import board_table
     from bench.errors import BenchError, Problem, did_you_mean
 
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
-    if speed and (as_csv or track != "holdout"):
-        raise typer.BadParameter("goes with neither --csv nor --track cv5", param_hint="--speed")
+    formats = as_csv + as_markdown + as_latex + as_json
+    if formats > 1:
+        raise typer.BadParameter("go one at a time", param_hint="--csv, --markdown, --latex, --json")
+    if speed and (formats > as_json or columns or track != "holdout"):
+        hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
+        raise typer.BadParameter(hint, param_hint="--speed")
     with reporting(as_json) as report:
-        spec = choose_spec(cohort)
-        folder = workspace().submissions(spec.id)
-        with paused_garbage_collection():
-            loaded = load_board(spec, folder, ScorecardSummary)
+        loaded = read_board(cohort)
+        spec = loaded.spec
+        assert loaded.board is not None
         say_waiting(report, loaded.waiting, spec.id)
-        if loaded.board is None:
-            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry."))
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
@@ -62,34 +71,123 @@ def board(
             return
         if track == "cv5" and not loaded.board.cv5:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
-        shown = loaded.board.target(chosen, "cv5" if track == "cv5" else "holdout")
-        report.result(board=loaded.board.plain(), target=chosen, track=track)
-        rows = _board_rows(loaded, shown)
-        if as_csv:
-            import csv
-            import io
-
-            from bench.publish.exports import inert
-
-            text = io.StringIO()
-            named = [[*row[:1], *map(inert, row[1:3]), *row[3:]] for row in rows]
-            csv.writer(text, lineterminator="\n").writerows(named)
-            report.show(text.getvalue().removesuffix("\n"))
-            return
-        report.show(_board_sentence(loaded, shown, track) + "\n")
-        report.show(table(rows[0], rows[1:], right=frozenset({0})))
-        if any(TIED in row[-1] for row in rows[1:]):
-            report.show(
-                f"\n{TIED}: not told apart when all pairs are tested together. Rank and difference are each"
-            )
-            report.show("for one entry or pair alone, a milder test, so that they may say more.")
+        on_track = Track(track)
+        shown = board_table(loaded, chosen, on_track)
+        keys = [key.strip() for key in columns.split(",")] if columns else []
+        picked = shown.choose(keys) if keys else default_columns(shown)
+        if as_json:
+            report.result(board=loaded.board.plain(), target=chosen, track=track)
+            report.result(**plain_table(shown, picked if keys else shown.columns))
+        elif as_csv:
+            report.show(board_csv([shown], keys).decode().removesuffix("\n"))
+        elif as_markdown:
+            report.show(board_markdown(shown, picked))
+        elif as_latex:
+            report.show(board_latex(shown, picked))
+        else:
+            report.show(_wrapped(_board_sentence(loaded, shown, on_track), _terminal_width()) + "\n")
+            show_table(report, shown, picked, fit=not keys)
 
 
-def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
+def default_columns(shown: BoardTable) -> tuple[Column, ...]:
+    """The columns that are shown without a choice, where there is room."""
+    return tuple(column for column in shown.columns if column.priority is not None)
+
+
+def plain_table(shown: BoardTable, columns: Sequence[Column]) -> dict[str, Any]:
+    """The table as the JSON object holds it, as ``leaderboard.json`` does."""
+    from bench.publish.exports import column_summary
+    from bench.publish.schemas import short_cell
+
+    return {
+        "columns": [column_summary(column, shown).plain() for column in columns],
+        "rows": [
+            {"slug": row.slug, "cells": {c.key: short_cell(shown.cell(row, c)) for c in columns}}
+            for row in shown.rows
+        ],
+    }
+
+
+def show_table(report: Report, shown: BoardTable, columns: Sequence[Column], *, fit: bool) -> None:
+    """Shows the table as wide as the terminal, its footnotes below.
+
+    Args:
+        report: Where to.
+        shown: The table.
+        columns: Those to show.
+        fit: Whether columns may be left out where the terminal is too narrow; the others say how to see them.
+    """
+    from bench.board.render import texts
+
+    width = _terminal_width()
+    kept = _fitting(shown, columns, width) if fit and width else tuple(columns)
+    rows, reasons = texts(shown, kept)
+    report.show(_rich_table(kept, rows, width))
+    for number, reason in enumerate(reasons, 1):
+        report.show(_wrapped(f"[{number}] {reason}", width, "    "))
+    if left_out := [column.key for column in columns if column not in kept]:
+        hint = f"No room for {', '.join(left_out)}: choose with --columns KEY,..., or see --csv."
+        report.show("\n" + _wrapped(hint, width))
+
+
+def _terminal_width() -> int:
+    """Width of the terminal, or the variable COLUMNS; 0 without either: nothing limits the width."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    return textwrap.fill(text, width, subsequent_indent=indent) if width else text
+
+
+def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[Column, ...]:
+    """The columns of the first priorities that fit into `width`."""
+    from rich.cells import cell_len
+
+    from bench.board.render import texts
+
+    rows, _ = texts(shown, columns)
+    widths = {}
+    for i, column in enumerate(columns):
+        widest = max(cell_len(text) for text in [column.label, *(row[i] for row in rows)])
+        widths[column.key] = min(widest, WRAPPED_WIDTH) if _wraps(column) else widest
+    taken, kept = -GAP, set()
+    for column in sorted(columns, key=lambda column: column.priority or 0):
+        if not column.priority or taken + GAP + widths[column.key] <= width:
+            taken += GAP + widths[column.key]
+            kept.add(column.key)
+    return tuple(column for column in columns if column.key in kept)
+
+
+def _wraps(column: Column) -> bool:
+    """Whether a narrow terminal may break the column's texts over lines."""
+    return not column.numeric and column.priority != 0
+
+
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> str:
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    for column in columns:
+        narrow = WRAPPED_WIDTH if width and _wraps(column) else None
+        justify: Any = "right" if column.numeric else "left"
+        grid.add_column(Text(column.label), justify=justify, overflow="fold", max_width=narrow)
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    out = io.StringIO()
+    Console(file=out, width=width or 10_000, color_system=None, legacy_windows=False).print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _board_sentence(loaded: LoadedBoard, shown: BoardTable, track: Track) -> str:
     assert loaded.board is not None
     test = loaded.board.test_set
     kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
-    ranked = sum(standing.rank is not None for standing in shown.standings)
+    ranked = len(shown.ranked)
     told = (
         f"; {shown.not_told_apart} cannot be told apart from the first (95%)"
         if shown.not_told_apart
@@ -104,38 +202,6 @@ def _board_sentence(loaded: LoadedBoard, shown: TargetBoard, track: str) -> str:
         else f"{test.images:,} test images of {test.patients:,} patients"
     )
     return f"{kind}{loaded.board.title}, {shown.label}: {entries} on {images}{told}."
-
-
-def _board_rows(loaded: LoadedBoard, shown: TargetBoard) -> list[list[str]]:
-    from bench.publish.board_table import rank_text
-
-    rows = [["rank", "entry", "name", "AUROC", "AUPRC", "ECE", "difference to first", "remark"]]
-    for standing in shown.standings:
-        entry = loaded.entries[standing.slug]
-        found = entry.scorecard.target(shown.target) if entry.scorecard else None
-        metric = found.metrics if found else {}
-        gap = (
-            ""
-            if standing.difference is None
-            else difference(standing.difference, standing.difference_low, standing.difference_high)
-        )
-        remark = standing.unranked_reason or (TIED if standing.with_leader and gap else "")
-        remark = "; ".join(
-            filter(None, (remark, *(FLAGS.get(flag.code, flag.code) for flag in standing.flags)))
-        )
-        rows.append(
-            [
-                rank_text(standing),
-                standing.slug,
-                entry.manifest.name,
-                interval(found.ranked) if found else "–",
-                figure(metric.get("auprc")),
-                figure(metric.get("ece")),
-                gap,
-                remark,
-            ]
-        )
-    return rows
 
 
 def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:

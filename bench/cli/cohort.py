@@ -172,7 +172,7 @@ def split(
     from bench.cohort.summary import compare_with_lock, summarise
     from bench.errors import raise_errors
     from bench.files import clear_parts, locked, write_json
-    from bench.submission.store import LOCK
+    from bench.workspace import STORE_LOCK
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -184,7 +184,7 @@ def split(
             report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
-            with locked(lock_file.parent / LOCK):
+            with locked(lock_file.parent / STORE_LOCK):
                 clear_parts(lock_file.parent)
                 write_json(lock_file, found.plain())
             report.say(f"Wrote the lock {lock_file}.")

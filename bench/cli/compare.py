@@ -13,7 +13,6 @@ from bench.cli.options import (
     ReplicatesOption,
     SeedOption,
     open_cohort,
-    workspace,
 )
 from bench.cli.output import difference, figure, reporting, table
 
@@ -31,14 +30,12 @@ def compare(
 
     Example: bench compare cnn-small demographics
     """
-    from bench.publish.format import metric_label
-    from bench.scoring.compare import compare_predictions, read_either
+    from bench.actions.compare import compare_entries
+    from bench.board.format import metric_label
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
-        folder = workspace().submissions(opened.spec.id)
-        pair = [read_either(name, folder, opened) for name in (a, b)]
-        lines = compare_predictions(opened, pair[0], pair[1], replicates=replicates, seed=seed)
+        lines = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened).comparisons
         report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
         for line in lines:
             rows = [

@@ -95,13 +95,13 @@ def _outer_workspace() -> Workspace:
 
 def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
     """The demo's own workspace; it has the outer one's pages, and its cohort if that has the usual size."""
-    from bench.workspace import create_workspace, find_workspace
+    from bench.workspace import create_workspace, find_workspace, is_workspace
 
     size = "" if patients == PATIENTS else f"-{patients}"
-    root = outer.root / "data" / f"demo-board{size}"
-    if (root / "bench.toml").exists():
+    root = outer.demo(size)
+    if is_workspace(root):
         return find_workspace(root)
-    data = outer.data("demo") if patients == PATIENTS else outer.root / "data" / f"demo{size}"
+    data = outer.data("demo") if patients == PATIENTS else outer.demo_data(size)
     return create_workspace(root, data={"demo": data}, site=outer.site)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,62 +35,30 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed.")]
 
 def workspace() -> Workspace:
     """The workspace of the current folder."""
-    from bench.workspace import find_workspace
+    from bench.actions.context import open_workspace
 
-    return find_workspace()
+    return open_workspace()
 
 
 def workspace_or_none() -> Workspace | None:
     """The workspace of the current folder, where there is one."""
-    from bench.errors import BenchError
+    from bench.actions.context import open_workspace_or_none
 
-    try:
-        return workspace()
-    except BenchError:
-        return None
+    return open_workspace_or_none()
 
 
 def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpec:
     """The spec of ``--cohort``, or the workspace's default."""
-    from bench.cohort.spec import builtin_specs, load_spec
+    from bench.actions import context
 
-    if cohort is not None:
-        return load_spec(cohort)
-    space = space or workspace()
-    default = space.cohort
-    return load_spec(default if default in builtin_specs() else str(space.root / default))
+    return context.choose_spec(cohort, space)
 
 
 def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
-    """The cohort that ``--cohort`` and ``--data`` name.
+    """The cohort that ``--cohort`` and ``--data`` name; says so where the demo cohort's table is written."""
+    from bench.actions import context
 
-    The demo cohort's table is written where it is absent: it is synthetic and the same everywhere.
-    """
-    from bench.cohort.load import load_cohort
-    from bench.errors import BenchError
-    from bench.workspace import DATA_VARIABLE
+    def writing(folder: Path) -> None:
+        typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
 
-    spec = choose_spec(cohort)
-    try:
-        folder = workspace().data(spec.id, data)
-    except BenchError:
-        if data is None:
-            raise
-        folder = data
-    if spec.id == "demo" and data is None and DATA_VARIABLE not in os.environ:
-        _write_demo_table(folder)
-    return load_cohort(spec, folder)
-
-
-def _write_demo_table(folder: Path) -> None:
-    """The synthetic cohort's table where it is absent; a command that was killed over it is made up for."""
-    from bench.cohort.synthetic.write import write_demo
-    from bench.files import locked
-
-    if (folder / "metadata.csv").exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent / f".{folder.name}.lock"):
-        if not (folder / "metadata.csv").exists():
-            typer.echo(f"Writing the synthetic demo cohort's table to {folder} (no images).", err=True)
-            write_demo(folder, images=False)
+    return context.open_cohort(cohort, data, writing_demo=writing)

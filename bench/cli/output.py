@@ -26,6 +26,7 @@ from bench.errors import (
 from bench.files import PART
 
 if TYPE_CHECKING:
+    from bench.progress import StageProgress
     from bench.scoring.scorecard import Estimate
 
 
@@ -166,7 +167,7 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
 
 
 @contextmanager
-def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
+def stages(title: str = "") -> Iterator[StageProgress]:
     """As `progress` for work in stages: the callback is told the stage too, (stage, done, total).
 
     What follows a semicolon in the stage is news of it, shown beside it.
@@ -175,12 +176,12 @@ def stages(title: str) -> Iterator[Callable[[str, int, int], None]]:
         current: list[str] = []
         step: list[Callable[..., None]] = []
 
-        def told(stage: str, done: int, total: int) -> None:
+        def told(stage: str, done: int, total: int, /) -> None:
             name, _, news = stage.partition("; ")
             if current != [name]:
                 open_stage.close()
                 current[:] = [name]
-                step[:] = [open_stage.enter_context(progress(f"{title}: {name}"))]
+                step[:] = [open_stage.enter_context(progress(f"{title}: {name}" if title else name))]
             step[0](done, total, news)
 
         yield told

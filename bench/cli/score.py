@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,30 +16,20 @@ from bench.cli.options import (
     SchedulerOption,
     SeedOption,
     open_cohort,
-    workspace,
 )
 from bench.cli.output import Report, figure, interval, progress, reporting, table
 
 if TYPE_CHECKING:
     from bench.scoring.scorecard import Scorecard
-    from bench.submission.store import Submission
 
 Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
 
 
-def _chosen(slugs: list[str] | None, everything: bool, folder: Path) -> list[Submission]:
-    from bench.errors import BenchError, Problem
-    from bench.submission.store import find_submission, list_submissions
-
+def _entries(slugs: list[str] | None, everything: bool) -> list[str] | None:
+    """The named entries; None for all."""
     if bool(slugs) == everything:
         raise typer.BadParameter("name entries, or say --all", param_hint="SLUG")
-    if everything:
-        return [entry for entry in list_submissions(folder) if entry.manifest.kind != "reported"]
-    entries = [find_submission(folder, slug) for slug in slugs or ()]
-    if reported := [entry.slug for entry in entries if entry.manifest.kind == "reported"]:
-        message = f"{', '.join(reported)}: published numbers only, no predictions to score."
-        raise BenchError(Problem("entry-reported", message))
-    return entries
+    return slugs or None
 
 
 def score(
@@ -58,25 +47,11 @@ def score(
 
     Example: bench score my-model
     """
-    from bench.board.build import build_board, refuse_mixed
-    from bench.environment import paused_garbage_collection, usable_cores
-    from bench.files import clear_parts, locked, recover_folders, write_json
-    from bench.scoring import attempts
-    from bench.scoring.cluster import on_cluster
-    from bench.scoring.run import make_plans, score_all
-    from bench.submission.store import LOCK, list_submissions
+    from bench.actions.score import score as score_entries
 
+    chosen = _entries(slugs, everything)
     with reporting(as_json) as report:
-        space, opened = workspace(), open_cohort(cohort, data)
-        folder = space.submissions(opened.spec.id)
-        if folder.is_dir():
-            with locked(folder / LOCK):
-                recover_folders(folder)
-                clear_parts(folder / attempts.FOLDER)
-        entries = _chosen(slugs, everything, folder)
-        cache = space.cache / "replicates"
-        refuse_mixed(list_submissions(folder), entries, replicates, seed, board=space.board(opened.spec.id))
-        plans = make_plans(opened, entries, replicates=replicates, seed=seed)
+        opened = open_cohort(cohort, data)
         cards: list[dict[str, Any]] = []
 
         def finished(card: Scorecard) -> None:
@@ -84,17 +59,20 @@ def score(
             if as_json:
                 cards.append(card.plain())
 
-        with on_cluster(scheduler) as threads, progress("Scoring") as step:
-            workers = jobs or threads or usable_cores()
-            score_all(plans, entries, cache, jobs=workers, progress=step, finished=finished)
         report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
-        with locked(folder / LOCK), paused_garbage_collection():
-            clear_parts(folder)
-            stored = list_submissions(folder)
-            board = build_board(opened, stored, cache, plans)
-            write_json(space.board(opened.spec.id), board.plain())
-        say_waiting(report, [entry.slug for entry in stored if entry.waiting], opened.spec.id)
-        report.say(f"On the board: {len(board.scorecards)}. Next: bench board, bench site build")
+        with progress("Scoring") as step:
+            done = score_entries(
+                chosen,
+                replicates=replicates,
+                seed=seed,
+                jobs=jobs,
+                scheduler=scheduler,
+                cohort=opened,
+                progress=step,
+                finished=finished,
+            )
+        say_waiting(report, done.waiting, done.cohort)
+        report.say(f"On the board: {len(done.board.scorecards)}. Next: bench board, bench site build")
 
 
 def _show_card(report: Report, card: Scorecard) -> None:
@@ -132,23 +110,15 @@ def verify(
 
     Example: bench verify
     """
-    from bench.board.verify import verify_entries
-    from bench.environment import usable_cores
+    from bench.actions.verify import verify as verify_entries
     from bench.errors import raise_errors
-    from bench.scoring.cluster import on_cluster
 
     with reporting(as_json) as report:
-        space, opened = workspace(), open_cohort(cohort, data)
-        entries = _chosen(slugs, not slugs, space.submissions(opened.spec.id))
-        with on_cluster(scheduler) as threads, progress("Verifying") as step:
-            problems = verify_entries(
-                opened,
-                entries,
-                space.board(opened.spec.id),
-                whole=not slugs,
-                jobs=jobs or threads or usable_cores(),
-                progress=step,
+        opened = open_cohort(cohort, data)
+        with progress("Verifying") as step:
+            found = verify_entries(
+                slugs or None, jobs=jobs, scheduler=scheduler, cohort=opened, progress=step
             )
-        report.result(entries=[entry.slug for entry in entries], differing=len(problems))
-        raise_errors(problems)
-        report.show(f"{len(entries)} entries verified: every stored number was computed again.")
+        report.result(entries=list(found.entries), differing=len(found.problems))
+        raise_errors(found.problems)
+        report.show(f"{len(found.entries)} entries verified: every stored number was computed again.")

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bench.cli.options import JsonOption, choose_spec, workspace
+from bench.cli.options import JsonOption, workspace
 from bench.cli.output import file_problem, reporting, show_problem
-
-if TYPE_CHECKING:
-    from bench.board.model import LoadedBoard
-    from bench.cohort.spec import CohortSpec
-    from bench.publish.build import SiteSummary
-    from bench.workspace import Workspace
 
 app = typer.Typer(
     help="Build the leaderboard's pages, check, look at and publish them.", no_args_is_help=True
@@ -45,18 +39,18 @@ def build(
 
     Example: bench site build
     """
+    from bench.actions.site import build_site
+
     with reporting(as_json) as report:
-        space = workspace()
-        target = out or space.site
-        summary, cohorts = _build(space, cohort, target, base)
+        site = build_site(out, cohorts=cohort, base=base)
         report.result(
-            folder=str(target),
-            cohorts=cohorts,
-            pages=summary.pages,
-            written=summary.written,
+            folder=str(site.folder),
+            cohorts=list(site.cohorts),
+            pages=site.pages,
+            written=site.written,
         )
-        report.show(f"Built {summary.pages} pages of {', '.join(cohorts)}.")
-        report.show(f"Open {(target / 'index.html').resolve()}")
+        report.show(f"Built {site.pages} pages of {', '.join(site.cohorts)}.")
+        report.show(f"Open {(site.folder / 'index.html').resolve()}")
 
 
 @app.command()
@@ -65,8 +59,8 @@ def check(out: OutOption = None, as_json: JsonOption = False) -> None:
 
     Example: bench site check
     """
+    from bench.actions.site import check_site
     from bench.errors import raise_errors
-    from bench.publish.checks.site import check_site
 
     with reporting(as_json) as report:
         folder = out or workspace().site
@@ -88,6 +82,7 @@ def serve(
 
     Example: bench site serve
     """
+    from bench.actions.site import build_site
     from bench.errors import BenchError, Problem
     from bench.publish.preview import serving, stamp, watch
     from bench.publish.templates import site_sources
@@ -99,8 +94,8 @@ def serve(
         def rebuild(changed: Sequence[Path] = ()) -> None:
             for path in changed[:3]:
                 report.say(f"Changed: {path}{f' and {len(changed) - 3} more' if len(changed) > 3 else ''}")
-            summary, _ = _build(space, cohort, target, "/")
-            report.say(f"{summary.pages} pages, {summary.written} files written.")
+            site = build_site(target, cohorts=cohort, workspace=space)
+            report.say(f"{site.pages} pages, {site.written} files written.")
 
         def again(changed: Sequence[Path]) -> None:
             try:
@@ -110,7 +105,7 @@ def serve(
                     show_problem(problem)
                 report.say("The pages stay as they were before the change.")
 
-        watched = [space.store, space.releases, space.root / "bench.toml", site_sources()]
+        watched = [space.store, space.releases, space.marker, site_sources()]
         watched += [Path(name) for name in cohort or () if Path(name).is_file()]
         before = stamp(watched, target)
         rebuild()
@@ -138,18 +133,12 @@ def freeze(
 
     Example: bench site freeze 2026.1
     """
-    import datetime
-
-    from bench.environment import commit
-    from bench.publish.build import freeze as freeze_boards
+    from bench.actions.site import freeze_site
 
     with reporting(as_json) as report:
-        space = workspace()
-        boards = _boards(space, cohort)
-        today = datetime.datetime.now(datetime.UTC).date()
-        kept = freeze_boards(boards, release, space.releases, built_from=commit() or "", day=today)
-        report.result(release=release, archive=str(kept), cohorts=[board.spec.id for board in boards])
-        report.show(f"Release {release} is kept in {kept}; commit that file.")
+        kept = freeze_site(release, cohorts=cohort)
+        report.result(release=release, archive=str(kept.archive), cohorts=list(kept.cohorts))
+        report.show(f"Release {release} is kept in {kept.archive}; commit that file.")
 
 
 @app.command()
@@ -165,57 +154,16 @@ def publish(
 
     Example: bench site publish --remote origin --branch gh-pages
     """
-    import tempfile
+    from bench.actions.site import publish_site
 
-    from bench.environment import commit
-    from bench.errors import raise_errors
-    from bench.publish.checks.site import check_site
-    from bench.publish.deploy import publish_folder
-
-    with reporting(as_json) as report, tempfile.TemporaryDirectory() as temporary:
-        space = workspace()
-        site = Path(temporary) / "site"
-        summary, cohorts = _build(space, cohort, site, base)
-        raise_errors(check_site(site))
-        report.result(cohorts=cohorts, pages=summary.pages)
+    with reporting(as_json) as report:
+        done = publish_site(cohorts=cohort, base=base, remote=remote, branch=branch, dry_run=dry_run)
+        report.result(cohorts=list(done.cohorts), pages=done.pages)
         if dry_run:
-            report.show(f"{summary.pages} pages are in order; nothing was pushed.")
+            report.show(f"{done.pages} pages are in order; nothing was pushed.")
             return
-        message = f"Site of {', '.join(cohorts)}{f', built from {commit()}' if commit() else ''}"
-        pushed = publish_folder(site, space.root, remote=remote, branch=branch, message=message)
-        report.result(commit=pushed.commit, branch=branch, changed=pushed.changed)
-        if pushed.changed:
-            report.show(f"Pushed {summary.pages} pages to {branch} as {pushed.commit[:12]}.")
+        report.result(commit=done.commit, branch=branch, changed=done.changed)
+        if done.changed:
+            report.show(f"Pushed {done.pages} pages to {branch} as {done.commit[:12]}.")
         else:
-            report.show(f"{branch} holds these pages already ({pushed.commit[:12]}).")
-
-
-def _build(space: Workspace, cohort: list[str] | None, out: Path, base: str) -> tuple[SiteSummary, list[str]]:
-    """Builds the site; returns what was done, and the cohorts."""
-    from bench.environment import commit, paused_garbage_collection
-    from bench.publish.build import build_site
-    from bench.publish.releases import read_releases
-
-    with paused_garbage_collection():
-        boards = _boards(space, cohort)
-        releases = read_releases(space.releases)
-        summary = build_site(boards, out, base=base, built_from=commit() or "", releases=releases)
-    return summary, [board.spec.id for board in boards]
-
-
-def _boards(space: Workspace, cohort: list[str] | None) -> list[LoadedBoard]:
-    from bench.board.inputs import ScorecardOutline
-    from bench.board.load import load_board
-
-    specs = [choose_spec(c, space) for c in cohort] if cohort else _with_entries(space)
-    return [load_board(spec, space.submissions(spec.id), ScorecardOutline) for spec in specs]
-
-
-def _with_entries(space: Workspace) -> list[CohortSpec]:
-    """Specs of the cohorts that have entries: the default first, then the other built-in ones."""
-    from bench.cohort.spec import builtin_specs, load_spec
-    from bench.submission.store import list_submissions
-
-    default = choose_spec(None, space)
-    others = [load_spec(name) for name in builtin_specs() if name != default.id]
-    return [default, *(spec for spec in others if list_submissions(space.submissions(spec.id)))]
+            report.show(f"{branch} holds these pages already ({done.commit[:12]}).")

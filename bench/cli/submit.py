@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace, workspace_or_none
+from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
 from bench.cli.output import progress, reporting
 
 
@@ -82,61 +83,39 @@ def submit(
 
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
     """
-    source = predictions or model
-    if source is None or (predictions and model):
+    if bool(predictions) == bool(model):
         raise typer.BadParameter("give either a predictions file or --model", param_hint="PREDICTIONS")
     if val and model:
         raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
-    from bench.submission.accept import accept_predictions, equal_entries, find_manifest, with_val
-    from bench.submission.store import check_free, check_slug, keep_model, store
+    from bench.actions.submit import submit as submit_entry
 
     with reporting(as_json) as report:
-        if slug:
-            check_slug(slug)
-        said = find_manifest(source, manifest, slug or "dry-run")
-        opened = open_cohort(cohort, data)
-        if not (dry_run or replace):
-            check_free(workspace().submissions(opened.spec.id), slug)
-        if predictions:
-            accepted = accept_predictions(predictions, opened, said.manifest, manifest_file=said.file)
-            accepted = with_val(accepted, val, opened) if val else accepted
-            report.remark(said.remarks)
-        else:
-            from bench.runtime.accept import accept_model
-
-            report.remark(said.remarks)  # first: a model is refused where no manifest describes it
-            with progress("Running the model") as step:
-                accepted = accept_model(source, opened, said.manifest, manifest_file=said.file, progress=step)
-        report.remark(accepted.remarks)
+        with progress("Running the model") if model else nullcontext() as step:
+            done = submit_entry(
+                predictions,
+                slug=slug,
+                model=model,
+                manifest=manifest,
+                val=val,
+                cohort=open_cohort(cohort, data),
+                dry_run=dry_run,
+                replace=replace,
+                progress=step,
+            )
+        report.remark(done.notices)
         report.result(
             slug=slug,
-            cohort=opened.spec.id,
-            synthetic=opened.synthetic,
-            targets=sorted(accepted.values),
-            images=len(next(iter(accepted.values.values()))),
-            val=accepted.packed_val is not None,
-            stored=not dry_run,
+            cohort=done.cohort,
+            synthetic=done.synthetic,
+            targets=list(done.targets),
+            images=done.images,
+            val=done.has_val,
+            stored=done.folder is not None,
         )
-        space = workspace_or_none() if dry_run else workspace()
-        if space:
-            folder = space.submissions(opened.spec.id)
-            report.remark(equal_entries(accepted, folder, opened, slug))
-        if space is None or dry_run:
+        if done.folder is None:
             report.show("The submission is in order; nothing was stored.")
             return
-        if model:
-            from bench.files import sha256_file
-
-            keep_model(model, space.model(sha256_file(model)))
-        stored = store(
-            folder,
-            slug,
-            accepted.manifest,
-            accepted.packed,
-            val_predictions=accepted.packed_val,
-            replace=replace,
-        )
-        report.result(folder=str(stored.folder))
-        report.show(f"Stored {slug} in {stored.folder}. Next: bench score {slug}")
+        report.result(folder=str(done.folder))
+        report.show(f"Stored {slug} in {done.folder}. Next: bench score {slug}")

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort, workspace
+from bench.choices import Precision
+from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
 from bench.cli.output import Report, reporting, stages, table
 
 if TYPE_CHECKING:
-    from bench.submission.store import Submission
+    from bench.actions.time import TimeResult
     from bench.timing.record import BatchTiming, Roofline, TimingRecord
-    from bench.timing.time_entries import Configuration, Timed
-    from bench.workspace import Workspace
-
-
-class Precision(StrEnum):
-    """The precisions that a backend may offer."""
-
-    fp32 = "fp32"
-    tf32 = "tf32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-    int8 = "int8"
+    from bench.timing.time_entries import Timed
 
 
 def time(
@@ -67,95 +55,34 @@ def time(
 
             show_backends(report, availabilities())
             return
-        from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
-        from bench.submission.store import LOCK
-        from bench.timing.protocol import FULL, QUICK
-        from bench.timing.time_entries import Setup, time_entries
-        from bench.timing.time_model import DEFAULT_BATCHES, check_batches
+        from bench.actions.time import time_entries
+        from bench.runtime.backends.registry import DEFAULT_BACKEND
+        from bench.timing.time_model import DEFAULT_BATCHES
 
-        chosen = [(b, p.value) for b in backend or [DEFAULT_BACKEND] for p in precision or [Precision.fp32]]
-        for name, wanted in chosen:
-            require_backend(name, wanted)
         batches = tuple(batch or DEFAULT_BATCHES)
-        check_batches(batches)
-        space, opened = workspace(), open_cohort(cohort, data)
-        folder = space.submissions(opened.spec.id)
-        models = _with_models(report, folder, space) if everything else _named(entries or [], folder, space)
-        setup = Setup(opened, batches, QUICK if quick else FULL, folder / LOCK, again, largest)
         with stages("Timing") as stage:
-            timed = time_entries(_configurations(models, chosen), setup, stage=stage)
-        _say(report, timed, batches)
+            done = time_entries(
+                entries or None,
+                backends=backend or (DEFAULT_BACKEND,),
+                precisions=precision or (Precision.FP32,),
+                batches=batches,
+                largest=largest,
+                quick=quick,
+                again=again,
+                cohort=open_cohort(cohort, data),
+                progress=stage,
+            )
+        if done.without_model:
+            report.say(f"Without a model here, so not timed: {', '.join(done.without_model)}.")
+        _say(report, done, batches)
 
 
-def _configurations(
-    models: list[tuple[Submission, Path]], chosen: list[tuple[str, Any]]
-) -> list[Configuration]:
-    from bench.timing.time_entries import Configuration
-
-    return [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
-
-
-def _with_models(report: Report, folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
-    """Every entry whose model is at hand; the others are named."""
-    from bench.errors import BenchError, Problem
-    from bench.submission.store import list_submissions
-    from bench.timing.time_entries import model_of
-
-    found, without = [], []
-    for entry in list_submissions(folder):
-        if entry.manifest.kind == "reported":
-            continue
-        try:
-            found.append((entry, model_of(entry, space)))
-        except BenchError:
-            without.append(entry.slug)
-    if without:
-        report.say(f"Without a model here, so not timed: {', '.join(without)}.")
-    if not found:
-        message = "No entry of this cohort has a model in this workspace."
-        raise BenchError(Problem("model-missing", message, str(folder)))
-    return found
-
-
-def _named(words: list[str], folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
-    from bench.submission.store import find_submission
-    from bench.timing.time_entries import model_of
-
-    found: dict[str, tuple[Submission, Path]] = {}
-    for word in words:
-        if word.endswith(".onnx"):
-            entry, model = _of_file(Path(word), folder)
-        else:
-            entry = find_submission(folder, word)
-            model = model_of(entry, space)
-        found.setdefault(entry.slug, (entry, model))
-    return list(found.values())
-
-
-def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:
-    """The entry that was submitted with a model file."""
-    from bench.errors import BenchError, Problem, not_there
-    from bench.files import sha256_file
-    from bench.submission.packed import read_stamp
-    from bench.submission.store import list_submissions
-
-    if not path.is_file():
-        message, remedy = not_there(path)
-        raise BenchError(Problem("model-missing", message, str(path), remedy))
-    digest = sha256_file(path)
-    for stored in list_submissions(folder):
-        if stored.predictions.exists() and read_stamp(stored.predictions).model_sha256 == digest:
-            return stored, path
-    message = f"No entry of {folder.name} was submitted with this model (SHA-256 {digest[:12]}…)."
-    raise BenchError(Problem("model-unknown", message, where=str(path)))
-
-
-def _say(report: Report, timed: tuple[Timed, ...], batches: tuple[int, ...]) -> None:
+def _say(report: Report, done: TimeResult, batches: tuple[int, ...]) -> None:
     """Every record, what was not run again, and the problems of what could not be timed."""
     from bench.errors import raise_errors
 
-    report.result(timings=[_plain(found) for found in timed])
-    for found in timed:
+    report.result(timings=[_plain(found) for found in done.timed])
+    for found in done.timed:
         title = found.configuration.title
         if found.record is None:
             continue
@@ -165,7 +92,7 @@ def _say(report: Report, timed: tuple[Timed, ...], batches: tuple[int, ...]) -> 
             sizes = ", ".join(map(str, kept))
             report.say(f"{title}: batch {sizes} was measured before; --again measures it anew.")
         _show_record(report, found.record)
-    raise_errors([problem for found in timed for problem in found.problems])
+    raise_errors(done.problems)
 
 
 def _plain(found: Timed) -> dict[str, Any]:

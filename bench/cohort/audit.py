@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 import bench
-from bench.cohort.audit_images import ImageAudit, Progress, audit_images
+from bench.cohort.audit_images import ImageAudit, audit_images
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import ContinuousTarget, LabelRule
 from bench.cohort.split import straddling_patients
@@ -23,6 +23,7 @@ from bench.cohort.summary import SplitLock, TargetResolution, summarise, test_re
 from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem, raise_errors
 from bench.files import canonical_json, write_json
+from bench.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,8 +16,8 @@ from PIL import Image
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import ImageFolders
 from bench.files import sha256_file
+from bench.progress import Progress
 
-Progress = Callable[[int, int], None]
 _CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from bench.documents import Document, read_json
 from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import canonical_json, locked, sha256_bytes
+from bench.progress import Progress
 
 SIDE = 224
 CHUNK = 512
-Progress = Callable[[int, int], None]
 
 
 class CacheIndex(Document):

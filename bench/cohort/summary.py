@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field
-
-from bench.cohort.cohort import Cohort
-from bench.cohort.split import FOLDS, PARTS
-from bench.documents import Document, read_json
+from bench.documents import Document, read_json, schema_field
 from bench.errors import Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from bench.cohort.cohort import Cohort
 
 
@@ -40,7 +37,7 @@ class PartCount(Document):
 class SplitLock(Document):
     """``split.lock.json``: the split of a release, for anyone who holds the data to compare with."""
 
-    schema_: Literal["split-lock/1"] = Field(default="split-lock/1", alias="schema")
+    schema_: str = schema_field("split-lock", 1)
     cohort: str
     version: str
     rule: str
@@ -53,6 +50,8 @@ class SplitLock(Document):
 
 def summarise(cohort: Cohort) -> SplitLock:
     """The split's counts, by part and by fold."""
+    from bench.cohort.split import FOLDS, PARTS
+
     spec = cohort.spec
     split = cohort.split
     rule = spec.split.model_dump_json(exclude_none=True)
@@ -69,6 +68,8 @@ def summarise(cohort: Cohort) -> SplitLock:
 
 
 def _count(cohort: Cohort, name: str, rows: npt.NDArray[np.bool_]) -> PartCount:
+    import numpy as np  # here, since sites are built from stored figures alone
+
     targets = []
     for target in cohort.spec.binary_targets:
         labels = cohort.targets[target.name]
@@ -134,7 +135,7 @@ class TargetResolution(Document):
 
 def test_resolution(cohort: Cohort) -> tuple[TargetResolution, ...]:
     """The resolution of the test images for each binary target."""
-    import numpy as np  # here, since sites are built from stored figures alone
+    import numpy as np
 
     from bench.uncertainty.resolution import split_resolution
 

@@ -10,7 +10,8 @@ from bench.errors import BenchError, Problem, did_you_mean
 from bench.onnx.file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.onnx.graph import graph_problems
 from bench.onnx.outputs import OutputColumn, output_column
-from bench.submission.manifest import MANIFEST, Manifest, ModelInputs
+from bench.submission.manifest import Manifest, ModelInputs
+from bench.workspace import MANIFEST
 
 Shape = tuple[int | None, ...]
 

@@ -19,7 +19,7 @@ from bench.publish.releases import Release, check_release_name, keep_release, re
 from bench.publish.templates import site_sources
 from bench.publish.urls import Page, places
 from bench.publish.views.site import Site, site_pages
-from bench.submission.store import LOCK
+from bench.workspace import STORE_LOCK
 
 BUILD_RECORD = ".build.json"
 """Path → key of every file, kept beside the pages so that the next build makes only what changed."""
@@ -171,7 +171,7 @@ def freeze(
         archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
         build_site(boards, site, built_from=built_from, releases=read_releases(kept))
         raise_errors(check_site(site))
-        with locked(folder / LOCK):
+        with locked(folder / STORE_LOCK):
             clear_parts(folder)
             check_release_name(name, folder)  # another process may have taken it meanwhile
             write_atomic(folder / archive.name, archive.read_bytes())

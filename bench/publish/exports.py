@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import escape
 
+from bench.board.columns import Column, Row, speed_cell
+from bench.board.format import printable
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.board.pareto import Setting
+from bench.board.render import Field, csv_bytes, latex
+from bench.board.speed_words import BATCH
+from bench.board.table import BoardTable
 from bench.cohort.spec import CohortSpec
 from bench.files import canonical_json
-from bench.publish.board_table import BoardTable, Row, speed_cell
-from bench.publish.format import printable
 from bench.publish.schemas import (
     PUBLISHED,
+    ColumnSummary,
     Leaderboard,
     LeaderboardRow,
     LeaderboardTarget,
@@ -27,15 +25,7 @@ from bench.publish.schemas import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.publish.speed_words import BATCH
-from bench.scoring.scorecard import Estimate, SubgroupScore
-
-Field = str | int | float | bool | None
-
-INERT = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula."""
-
-_BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+from bench.scoring.scorecard import BoardInputs, Estimate, Scorecard, SubgroupScore
 
 
 def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
@@ -75,7 +65,7 @@ def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Stan
         synthetic=loaded.spec.synthetic,
         manifest=entry.manifest,
         standings=standings,
-        scorecard=entry.scorecard,
+        scorecard=entry.card(Scorecard),
         timings=entry.timings,
         attempts=entry.attempts,
         team_attempts=len(entry.team_attempts),
@@ -85,23 +75,6 @@ def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Stan
 def schema(name: str) -> bytes:
     """The JSON Schema of a published document."""
     return canonical_json(PUBLISHED[name].model_json_schema(by_alias=True))
-
-
-def leaderboard_csv(tables: Sequence[BoardTable]) -> bytes:
-    """All targets' boards as one table: a row for each entry and target, more columns than the pages."""
-    keys = list(dict.fromkeys(column.key for table in tables for column in table.columns))
-    metrics = [k for k in _metric_names(tables) if k not in ("auroc", *keys)]
-    header = ["target", "rank", "rank_low", "rank_high", "with_leader", "unranked_reason", "slug", "entry"]
-    header += ["team", "kind", "inputs", "date", "track", "auroc", "auroc_low", "auroc_high", "prevalence"]
-    header += [*keys, "speed_note", *metrics]
-    rows = [header]
-    for table in tables:
-        places = {column.key: index for index, column in enumerate(table.columns)}
-        for row in table.rows:
-            cells = [row.cells[places[key]].value if key in places else None for key in keys]
-            extra = [_value(row.score.metrics.get(name)) if row.score else None for name in metrics]
-            rows.append([*_first_fields(table, row), *cells, _speed_note(table, row), *extra])  # type: ignore[list-item]
-    return csv_bytes(rows)
 
 
 def long_csv(loaded: LoadedBoard) -> bytes:
@@ -123,7 +96,7 @@ def long_csv(loaded: LoadedBoard) -> bytes:
         ]
     ]
     for slug, entry in sorted(loaded.entries.items()):
-        card = entry.scorecard
+        card = entry.card(BoardInputs)
         if card is None:
             continue
         for score in card.targets:
@@ -137,64 +110,6 @@ def long_csv(loaded: LoadedBoard) -> bytes:
             gaps = {f"gap_{name}": estimate for name, estimate in group.gaps.items()}
             rows += _long(slug, group.target, group.division, group.level, [None] * 3, gaps)
     return csv_bytes(rows)
-
-
-def csv_bytes(rows: Iterable[Sequence[Field]]) -> bytes:
-    """Rows as UTF-8 CSV, a line each. A text that a spreadsheet would run begins with an apostrophe."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([None if v is None else _writer(type(v))(v) for v in row] for row in rows)  # type: ignore[arg-type]
-    return buffer.getvalue().encode()
-
-
-def inert(text: str) -> str:
-    """`text` such that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(INERT) or text.startswith(INERT) else text
-
-
-@lru_cache(maxsize=4096)
-def _text(text: str) -> str:
-    """A text as one inert line; labels and reasons come back in every row."""
-    return inert(_BREAKS.sub(" ", printable(text)))
-
-
-_WRITTEN: tuple[tuple[type, Callable[[Any], str]], ...] = (
-    (str, _text),
-    (bool, {True: "yes", False: "no"}.__getitem__),
-    (Integral, str),
-    (Real, "{:.9g}".format),
-)
-"""How a field is written: by the first type that it is of, since a bool is an int. None is an empty field."""
-
-
-@lru_cache(maxsize=64)
-def _writer(kind: type) -> Callable[[Any], str]:
-    return next(write for base, write in _WRITTEN if issubclass(kind, base))
-
-
-def _first_fields(table: BoardTable, row: Row) -> list[Field]:
-    manifest, standing = row.entry.manifest, row.standing
-    fields: list[Field] = [table.target, standing.rank, standing.rank_low, standing.rank_high]
-    fields += [standing.with_leader, standing.unranked_reason, row.slug, manifest.name, manifest.team]
-    fields += [manifest.kind, " ".join(manifest.inputs), manifest.date.isoformat(), manifest.track]
-    auroc = row.auroc
-    fields += [auroc.value, auroc.low, auroc.high] if auroc else [None, None, None]
-    return [*fields, row.score.prevalence if row.score else None]
-
-
-def _speed_note(table: BoardTable, row: Row) -> str:
-    if table.setting is None:
-        return ""
-    cell = speed_cell(row.entry, table.setting)
-    return f"{cell.note}: {cell.reason}" if cell.note else cell.reason
-
-
-def _metric_names(tables: Sequence[BoardTable]) -> list[str]:
-    return sorted({name for t in tables for row in t.rows if row.score for name in row.score.metrics})
-
-
-def _value(estimate: Estimate | None) -> float | None:
-    return estimate.value if estimate else None
 
 
 def _long(
@@ -231,14 +146,27 @@ def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
         leader=table.leader,
         not_told_apart=table.not_told_apart,
         prevalence=table.prevalence,
-        rows=tuple(_leaderboard_row(row, table.setting) for row in table.rows),
+        columns=tuple(column_summary(column, table) for column in table.columns),
+        rows=tuple(_leaderboard_row(row, table) for row in table.rows),
         twins=twins,
     )
 
 
-def _leaderboard_row(row: Row, setting: Setting | None) -> LeaderboardRow:
+def column_summary(column: Column, table: BoardTable) -> ColumnSummary:
+    """What the JSON says of a column."""
+    return ColumnSummary(
+        key=column.key,
+        label=column.label,
+        group=column.group,
+        hint=column.hint,
+        on_page=column.on_page,
+        may_be_empty=column.key in table.may_be_empty,
+    )
+
+
+def _leaderboard_row(row: Row, table: BoardTable) -> LeaderboardRow:
     manifest, card = row.entry.manifest, row.entry.scorecard
-    speed = speed_cell(row.entry, setting)
+    speed = speed_cell(row)
     return LeaderboardRow(
         slug=row.slug,
         name=manifest.name,
@@ -250,8 +178,9 @@ def _leaderboard_row(row: Row, setting: Setting | None) -> LeaderboardRow:
         standing=row.standing,
         metrics=row.score.metrics if row.score else {},
         macro=card.macro if card else None,
-        latency_ms=speed.value,
+        latency_ms=speed.value if isinstance(speed.value, float) else None,
         latency_note=f"{speed.note}: {speed.reason}" if speed.note else speed.reason,
+        cells=table.cells[row.slug],
     )
 
 
@@ -269,10 +198,6 @@ def _reported(entry: Entry) -> ReportedEntry:
     )
 
 
-_SPECIAL = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "$": r"\$", "#": r"\#"}
-_SPECIAL |= {"_": r"\_", "^": r"\^{}", "~": r"\~{}"}
-
-
 def bibtex(entry: Entry, spec: CohortSpec) -> str:
     """An ``@misc`` for an entry; every text is escaped, so that none can end its field."""
     manifest = entry.manifest
@@ -282,20 +207,15 @@ def bibtex(entry: Entry, spec: CohortSpec) -> str:
         "year": str(manifest.date.year),
         "note": manifest.reported.citation if manifest.reported else "Predictions scored by chexchobench",
     }
-    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items()]
+    lines = [f"  {name} = {{{latex(value)}}}," for name, value in fields.items()]
     return "\n".join([f"@misc{{{spec.id}-{entry.slug},", *lines, "}"])
 
 
 def cohort_bibtex(spec: CohortSpec) -> str:
     """An ``@misc`` for the cohort's board."""
     fields = {"title": f"CheXchoBench: {spec.title}, version {spec.version}", "note": spec.citation}
-    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+    lines = [f"  {name} = {{{latex(value)}}}," for name, value in fields.items() if value]
     return "\n".join([f"@misc{{chexchobench-{spec.id},", *lines, "}"])
-
-
-def _escaped(text: str) -> str:
-    one_line = re.sub(r"\s+", " ", text)
-    return "".join(_SPECIAL.get(character, character) for character in one_line)
 
 
 CHARACTER = 6.6

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from bench.publish.format import decimal, printable
+from bench.board.format import decimal, printable
 from bench.publish.urls import Place
 
 FEED_ENTRIES = 50

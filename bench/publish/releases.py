@@ -8,12 +8,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from bench.board.model import LoadedBoard
-from bench.documents import Document
+from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import atomic_path, canonical_json, sha256_file
 from bench.publish.urls import Page, digest
@@ -37,7 +36,7 @@ class FrozenBoard(Document):
 class ReleaseRecord(Document):
     """``release.json``: what a release is."""
 
-    schema_: Literal["release/1"] = Field(default="release/1", alias="schema")
+    schema_: str = schema_field("release", 1)
     release: str
     frozen_on: datetime.date
     built_from: str

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import Field, field_serializer
 
-from pydantic import Field
-
+from bench.board.columns import Cell, Group, Value
 from bench.board.model import Board, Standing, TestSet, Twins
-from bench.documents import Document
+from bench.documents import Document, schema_field
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Estimate, Scorecard, Stamp
@@ -22,6 +21,17 @@ class SpeedSetting(Document):
     device: str
     precision: str
     batch: int
+
+
+class ColumnSummary(Document):
+    """A column of a board."""
+
+    key: str
+    label: str
+    group: Group
+    hint: str
+    on_page: bool = Field(description="Whether the board page shows it.")
+    may_be_empty: bool = Field(description="Whether no entry needs a value in it.")
 
 
 class LeaderboardRow(Document):
@@ -39,6 +49,11 @@ class LeaderboardRow(Document):
     macro: Estimate | None
     latency_ms: float | None = Field(description="Median at the board's setting; null where there is none.")
     latency_note: str = Field(description="Why the latency is missing or is not ranked.")
+    cells: dict[str, Cell] = Field(description="Key of a column → cell; empty parts of cells are left out.")
+
+    @field_serializer("cells")
+    def _short_cells(self, cells: dict[str, Cell]) -> dict[str, dict[str, Value]]:
+        return {key: short_cell(cell) for key, cell in cells.items()}
 
 
 class LeaderboardTarget(Document):
@@ -49,8 +64,17 @@ class LeaderboardTarget(Document):
     leader: str | None
     not_told_apart: int
     prevalence: float | None
+    columns: tuple[ColumnSummary, ...]
     rows: tuple[LeaderboardRow, ...]
     twins: tuple[Twins, ...]
+
+
+def short_cell(cell: Cell) -> dict[str, Value]:
+    """A cell as plain data: text and value, and of the rest what is there."""
+    rest = {"low": cell.low, "high": cell.high, "interval": cell.interval}
+    rest |= {"reason": cell.reason, "note": cell.note}
+    found: dict[str, Value] = {"text": cell.text, "value": cell.value}
+    return found | {name: value for name, value in rest.items() if value not in (None, "")}
 
 
 class ReportedEntry(Document):
@@ -67,7 +91,7 @@ class ReportedEntry(Document):
 class Leaderboard(Document):
     """``leaderboard.json``: all of a cohort's board pages. `stamp` is null where nothing was scored."""
 
-    schema_: Literal["leaderboard/1"] = Field(default="leaderboard/1", alias="schema")
+    schema_: str = schema_field("leaderboard", 1, 1)
     cohort: str
     version: str
     title: str
@@ -88,7 +112,7 @@ class Leaderboard(Document):
 class PublishedEntry(Document):
     """``e/<slug>/entry.json``: all that is known of an entry, its full curves included."""
 
-    schema_: Literal["entry/1"] = Field(default="entry/1", alias="schema")
+    schema_: str = schema_field("entry", 1)
     slug: str
     cohort: str
     synthetic: bool

@@ -13,9 +13,10 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
+from bench.board import format as words
+from bench.board.columns import Column
 from bench.metrics import registry
 from bench.metrics.registry import Needs
-from bench.publish import format as words
 
 
 def site_sources() -> Path:
@@ -47,9 +48,18 @@ def environment(sources: Path) -> jinja2.Environment:
         shortened=words.shortened,
         http=http_only,
         code_spans=code_spans,
+        cell_class=cell_class,
     )
     env.globals.update(interval=words.interval, plural=words.plural, footnotes=footnotes)
     return env
+
+
+def cell_class(column: Column) -> Markup:
+    """The class attribute of a column's cells, empty where they need none."""
+    found = ["n"] if column.numeric else []
+    found += ["b"] if column.bar else []
+    found += [f"g-{column.group}"] if column.group.label else []
+    return Markup(' class="{}"').format(" ".join(found)) if found else Markup("")
 
 
 def footnotes(reasons: Sequence[str]) -> dict[str, Markup]:

@@ -6,19 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, catalogue, not_there, raise_errors
 from bench.files import sha256_file
 from bench.onnx.file import require_onnx
-from bench.runtime.predict import Progress, predict
+from bench.progress import Progress
+from bench.runtime.predict import predict
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.accept import Accepted, refuse_reported, stamp
 from bench.submission.check_predictions import covered_rows, judge
-from bench.submission.manifest import MANIFEST, Manifest
+from bench.submission.manifest import Manifest
 from bench.submission.packed import pack
+from bench.workspace import MANIFEST
 
 
 def accept_model(
@@ -41,7 +44,7 @@ def accept_model(
         raise BenchError(Problem("manifest-invalid", message, where=manifest_file))
     problems: list[Problem] = check_confined(path, manifest, cohort.spec, manifest_file=manifest_file)
     raise_errors(problems)
-    rows = covered_rows(cohort, "holdout")
+    rows = covered_rows(cohort, Track.HOLDOUT)
     val = cohort.rows("val")
     both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress, remarks=problems)
     values = {name: column[: len(rows)] for name, column in both.items()}

@@ -105,7 +105,12 @@ def _fill(stream: BinaryIO, view: memoryview) -> None:
         done += count
 
 
-_MEMORY_WORDS = ("bad_alloc", "out of memory", "failed to allocate", "cannot allocate")
+_MEMORY_WORDS = ("bad_alloc", "memoryerror", "out of memory", "failed to allocate", "cannot allocate")
+
+
+def names_memory(text: str) -> bool:
+    """Whether what a process or library said means that memory ran out."""
+    return any(word in text.lower() for word in _MEMORY_WORDS)
 
 
 def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
@@ -124,8 +129,7 @@ def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
         _say(answers, "out-of-memory", "The memory that it may use was not enough.")
     except Exception as error:  # whatever a native library raises ends in a message
         text = " ".join(str(error).split()) or type(error).__name__
-        short = any(word in text.lower() for word in _MEMORY_WORDS)
-        _say(answers, "out-of-memory" if short else "failed", text[:500])
+        _say(answers, "out-of-memory" if names_memory(text) else "failed", text[:500])
 
 
 def _say(answers: BinaryIO, failure: str, message: str) -> None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.onnx.outputs import output_column
 
 if TYPE_CHECKING:
     from bench.cohort.spec import CohortSpec
     from bench.submission.manifest import ModelInputs
-
-Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def picks_of(model: ModelInputs, spec: CohortSpec) -> tuple[OutputSelector, ...]
 
 def select(
     outputs: Mapping[str, npt.NDArray[Any]], picks: Sequence[OutputSelector], rows: int
-) -> dict[str, Values]:
+) -> dict[str, Floats]:
     """Target → (rows,) float64.
 
     Raises:
@@ -57,7 +56,7 @@ def select(
     return {pick.target: _column(outputs, pick, rows) for pick in picks}
 
 
-def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: OutputSelector, rows: int) -> Values:
+def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: OutputSelector, rows: int) -> Floats:
     try:
         place = output_column(pick.reference, list(outputs))
     except KeyError:
@@ -73,6 +72,6 @@ def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: OutputSelector, rows:
     return _sigmoid(values) if pick.sigmoid else values
 
 
-def _sigmoid(logits: Values) -> Values:
+def _sigmoid(logits: Floats) -> Floats:
     negative = np.exp(-np.abs(logits))  # never overflows
     return np.where(logits >= 0, 1.0, negative) / (1.0 + negative)

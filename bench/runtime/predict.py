@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, raise_errors
+from bench.metrics.validation import Floats
 from bench.onnx.interface import manifest_problems
+from bench.progress import Progress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.inputs import image_tensor, table_inputs
 from bench.runtime.messages import ArrayDict
-from bench.runtime.outputs import Values, picks_of
+from bench.runtime.outputs import picks_of
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.manifest import Manifest, ModelInputs
-
-Progress = Callable[[int, int], None]
 
 WORKER = "bench.runtime.workers.predict"
 _CODES: dict[Failing, str] = {
@@ -70,7 +70,7 @@ def predict(
     limits: Limits | None = None,
     progress: Progress | None = None,
     remarks: list[Problem] | None = None,
-) -> dict[str, Values]:
+) -> dict[str, Floats]:
     """Target → (n,) float64 predictions of the images `rows`, in that order.
 
     Args:
@@ -103,7 +103,7 @@ def predict(
         "batch": batch,
         "picks": [pick.plain() for pick in picks],
     }
-    parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
+    parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
     try:
         limit_s = limits.start_s + limits.image_s * len(rows)
         with Worker(WORKER, limit_s, limits.confinement(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
@@ -126,7 +126,7 @@ def predict(
     return predicted
 
 
-def answered(answer: ArrayDict, target: str) -> Values:
+def answered(answer: ArrayDict, target: str) -> Floats:
     """The column of one target in a worker's answer, which is not believed to have one."""
     column = answer.get(target)
     if column is None or column.ndim != 1 or column.dtype != np.float64:
@@ -158,7 +158,7 @@ def _inputs(
 
 def _answers(
     worker: Worker, batches: Iterator[dict[str, npt.NDArray[np.float32]]]
-) -> Iterator[dict[str, Values]]:
+) -> Iterator[dict[str, Floats]]:
     """The worker's answers; the next batch is read and sent while it works on the one before.
 
     An answer is far smaller than a pipe's buffer, so that the two sides cannot wait for each other.
@@ -175,7 +175,7 @@ def _answers(
 
 
 def _value_problems(
-    values: dict[str, Values], manifest: Manifest, cohort: Cohort, where: str
+    values: dict[str, Floats], manifest: Manifest, cohort: Cohort, where: str
 ) -> list[Problem]:
     binary = {target.name for target in cohort.spec.binary_targets}
     problems = []

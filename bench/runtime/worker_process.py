@@ -16,11 +16,10 @@ from typing import Any, Literal, cast, get_args
 
 import numpy.typing as npt
 
-from bench.runtime.messages import ArrayDict, Header, read_message, write_message
+from bench.runtime.messages import ArrayDict, Header, names_memory, read_message, write_message
 from bench.runtime.sandbox import SandboxLimits, minimal_environment
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
-_MEMORY_WORDS = ("bad_alloc", "memoryerror", "cannot allocate memory", "out of memory", "failed to allocate")
 
 
 class WorkerFailure(Exception):  # noqa: N818
@@ -129,7 +128,7 @@ class Worker:
         if self._late:
             return WorkerFailure("timeout", f"It did not end within {self._limit_s:g} s.")
         log = self._log_tail()
-        if any(word in log.lower() for word in _MEMORY_WORDS):
+        if names_memory(log):
             return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
         if code < 0:
             if -code == signal.SIGXCPU:

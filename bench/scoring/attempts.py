@@ -9,16 +9,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
-from bench.documents import Document, read_json
+from bench.choices import Track
+from bench.documents import Document, read_json, schema_field
 from bench.files import write_json
 from bench.submission.store import Submission
-
-FOLDER = "_attempts"
-"""Not a slug, so no entry can have its place."""
+from bench.workspace import attempts_folder
 
 
 class Attempt(Document):
@@ -26,14 +24,14 @@ class Attempt(Document):
 
     date: datetime.date = Field(description="Day on which it was first scored here.")
     team: str
-    track: Literal["holdout", "cv5"]
+    track: Track
     predictions_sha256: str
 
 
 class Attempts(Document):
     """``_attempts/<slug>.json``."""
 
-    schema_: Literal["attempts/1"] = Field(default="attempts/1", alias="schema")
+    schema_: str = schema_field("attempts", 1)
     slug: str
     attempts: tuple[Attempt, ...]
 
@@ -51,7 +49,7 @@ def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.d
         track=said.track,
         predictions_sha256=predictions_sha256,
     )
-    path = entry.folder.parent / FOLDER / f"{entry.slug}.json"
+    path = attempts_folder(entry.folder.parent) / f"{entry.slug}.json"
     before = _read(path).attempts if path.exists() else ()
     if not any(_same(attempt, other) for other in before):
         write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
@@ -63,7 +61,7 @@ def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
     Raises:
         BenchError: ``ledger-invalid``.
     """
-    return {path.stem: _read(path).attempts for path in sorted((folder / FOLDER).glob("[!.]*.json"))}
+    return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!.]*.json"))}
 
 
 def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, ...]]:

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
 from bench.metrics.registry import Needs
+from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
 from bench.scoring.scorecard import Estimate, stored
-from bench.submission.check_predictions import Values, load_predictions
-from bench.submission.manifest import SLUG_PATTERN, Track
+from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
+from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
+from bench.submission.tables import PredictionTable
 from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
@@ -77,11 +80,11 @@ class Side:
         probabilities: Whether calibration can be asked for.
     """
 
-    values: dict[str, Values]
+    values: dict[str, Floats]
     track: Track
     probabilities: bool
 
-    def scores(self, target: TargetPlan) -> Values:
+    def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
         return self.values[target.target.name][target.rows]
 
@@ -94,15 +97,28 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        values = load_predictions(path, cohort, scores="uncalibrated").values
-        binary = [values[t.name] for t in cohort.spec.binary_targets if t.name in values]
-        return Side(values, "holdout", all((v.min() >= 0) and (v.max() <= 1) for v in binary))
+        return _side(load_predictions(path, cohort, scores="uncalibrated"), cohort)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
     said = entry.manifest
     return Side(unpack(entry.predictions, cohort, said.track), said.track, said.scores == "probability")
+
+
+def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
+    """Predictions of the test images in memory; scores need not be probabilities.
+
+    Raises:
+        BenchError: Every fault of the predictions.
+    """
+    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort)
+
+
+def _side(found: Predictions, cohort: Cohort) -> Side:
+    """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
+    binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
+    return Side(found.values, Track.HOLDOUT, all((v.min() >= 0) and (v.max() <= 1) for v in binary))
 
 
 def compare_predictions(
@@ -130,7 +146,7 @@ def compare_predictions(
 
 
 def _compare(
-    target: TargetPlan, p_a: Values, p_b: Values, probabilities: bool, averaged: bool
+    target: TargetPlan, p_a: Floats, p_b: Floats, probabilities: bool, averaged: bool
 ) -> TargetComparison:
     """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
     y, boot = target.labels, target.bootstrap
@@ -160,7 +176,7 @@ def _compare(
     )
 
 
-def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricComparison:
+def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:
     y, fold, boot = target.labels, target.folds, target.bootstrap
     a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
@@ -177,7 +193,7 @@ def _fold_averaged(target: TargetPlan, p_a: Values, p_b: Values) -> MetricCompar
     )
 
 
-def _disagreement(y: Values, p_a: Values, p_b: Values) -> Disagreement:
+def _disagreement(y: Floats, p_a: Floats, p_b: Floats) -> Disagreement:
     positives = int(y.sum())
     calls = []
     for p in (p_a, p_b):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
 from bench.uncertainty.bootstrap import PatientBootstrap
 
-Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
 MOST_POINTS = 200

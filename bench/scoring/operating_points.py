@@ -10,7 +10,6 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.files import SIGNIFICANT_DIGITS
 from bench.metrics import registry
@@ -19,6 +18,7 @@ from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
 from bench.metrics.registry import OPERATING_POINT, Needs
+from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
 from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
 from bench.uncertainty import intervals
@@ -26,7 +26,6 @@ from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.curves import DecisionEstimates, decision_estimates
 from bench.uncertainty.evaluate import evaluate
 
-Floats = npt.NDArray[np.float64]
 Shares = Decision | DecisionEstimates
 CHOSEN_HERE = "no interval: the threshold was chosen on the same images"
 

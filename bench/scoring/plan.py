@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
 from bench.scoring.scorecard import Stamp
 from bench.submission.check_predictions import covered_rows
-from bench.submission.manifest import Track
 from bench.uncertainty.bootstrap import PatientBootstrap
 
 FEWEST_PATIENTS = 20
@@ -117,7 +117,7 @@ class Plan:
     measures: tuple[MeasurePlan, ...]
 
 
-def make_plan(cohort: Cohort, *, track: Track = "holdout", replicates: int = 2000, seed: int = 0) -> Plan:
+def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
     """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)

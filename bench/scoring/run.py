@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
 from bench.metrics.discrimination import auroc
+from bench.metrics.validation import Floats
+from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, TargetPlan, make_plan
 from bench.scoring.score import Scored, fold_average, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
-from bench.submission.manifest import Track
 from bench.submission.packed import unpack
 from bench.submission.store import Submission, unchanged
 
-Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
 FEWEST_FOR_PROCESSES = 8
 """Below this many entries starting processes costs more than it saves."""
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats
 from bench.scoring import curves
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
@@ -31,7 +31,6 @@ from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
 
 LEVEL = 0.95
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from bench.documents import parse_json, read_bytes
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes, sha256_file
-from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.scoring.scorecard import SCORING_VERSION, RankInputs, Scorecard
 from bench.submission.store import Submission
 
-
-def read_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> Scorecard:
-    """The stored scorecard of an entry; arguments and errors as `hashed_scorecard`."""
-    return hashed_scorecard(submission, model)[0]
+C = TypeVar("C", bound=RankInputs)
 
 
-def hashed_scorecard(submission: Submission, model: type[Scorecard] = Scorecard) -> tuple[Scorecard, str]:
+def read_scorecard(submission: Submission) -> Scorecard:
+    """The stored scorecard of an entry; errors as `hashed_scorecard`."""
+    return hashed_scorecard(submission, Scorecard)[0]
+
+
+def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     """The stored scorecard of an entry and the SHA-256 of its file, from one reading.
 
     Args:
         submission: The entry.
-        model: A model that reads less of it, where that is enough.
+        model: `Scorecard`, or what reads less of it where that is enough.
 
     Raises:
         BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or not of the stored

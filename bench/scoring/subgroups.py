@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.validation import Floats
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import Estimate, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored, Side, gap_metrics, side, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
-
-Floats = npt.NDArray[np.float64]
 
 
 class _Parts:

@@ -12,10 +12,13 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.submission.check_predictions import ImageSet, Values, load_predictions
-from bench.submission.manifest import MANIFEST, Manifest
+from bench.metrics.validation import Floats
+from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
+from bench.submission.manifest import Manifest
 from bench.submission.packed import PackStamp, pack, unpack
 from bench.submission.store import Submission, list_submissions, read_manifest
+from bench.submission.tables import PredictionTable
+from bench.workspace import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Accepted:
 
     manifest: Manifest
     packed: bytes
-    values: dict[str, Values]
+    values: dict[str, Floats]
     remarks: tuple[Problem, ...]
     packed_val: bytes | None = None
 
@@ -52,38 +55,62 @@ class FoundManifest:
     remarks: tuple[Problem, ...] = ()
 
 
-def find_manifest(handed_in: Path, chosen: Path | None, slug: str) -> FoundManifest:
+def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> FoundManifest:
     """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
+
+    Args:
+        handed_in: The file; None for predictions in memory, which no file lies beside.
+        chosen: The manifest's file, where one was named.
+        slug: Name of the entry, for a bare manifest.
 
     Raises:
         BenchError: ``manifest-invalid``, every fault listed.
     """
-    beside = handed_in.parent / MANIFEST
-    if chosen or beside.is_file():
-        path = chosen or beside
+    beside = handed_in.parent / MANIFEST if handed_in else None
+    path = chosen or (beside if beside and beside.is_file() else None)
+    if path:
         return FoundManifest(read_manifest(path), str(path))
     bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
-    message = "There is no such file: name, team, inputs and training data are not stated."
-    remark = Problem("manifest-absent", message, str(beside), severity="warning")
-    return FoundManifest(bare, str(beside), (remark,))
+    lacking = "There is no such file" if beside else "No manifest was given"
+    message = f"{lacking}: name, team, inputs and training data are not stated."
+    place = str(beside) if beside else "manifest"
+    remark = Problem("manifest-absent", message, place, severity="warning")
+    return FoundManifest(bare, place, (remark,))
 
 
 def accept_predictions(
-    path: Path, cohort: Cohort, manifest: Manifest, *, manifest_file: str = MANIFEST
+    source: Path | PredictionTable, cohort: Cohort, manifest: Manifest, *, manifest_file: str = MANIFEST
 ) -> Accepted:
-    """Checks and packs a predictions file.
+    """Checks and packs predictions.
+
+    Args:
+        source: A file, or a table in memory.
+        cohort: What is predicted.
+        manifest: What its authors say of the entry.
+        manifest_file: Its file, for messages.
 
     Raises:
-        BenchError: Every fault of the file; or a manifest that goes with no file (``manifest-invalid``).
+        BenchError: Every fault of the predictions; or a manifest that goes with none (``manifest-invalid``).
     """
     refuse_reported(manifest, manifest_file)
-    found = load_predictions(path, cohort, scores=manifest.scores, covered=manifest.track)
-    packed = pack(found.values, stamp(cohort, manifest.track, sha256_file(path)))
+    found, sha256 = _checked(source, cohort, manifest, manifest.track)
+    packed = pack(found.values, stamp(cohort, manifest.track, sha256))
     return Accepted(manifest, packed, found.values, found.remarks)
 
 
-def with_val(accepted: Accepted, path: Path, cohort: Cohort) -> Accepted:
-    """Adds checked predictions of the val images; `path` may hold other images too.
+def _checked(
+    source: Path | PredictionTable, cohort: Cohort, manifest: Manifest, covered: ImageSet
+) -> tuple[Predictions, str]:
+    """Checked predictions and the hash of where they come from."""
+    if isinstance(source, PredictionTable):
+        found = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
+        return found, source.sha256
+    found = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
+    return found, sha256_file(source)
+
+
+def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort) -> Accepted:
+    """Adds checked predictions of the val images; `source` may hold other images too.
 
     Raises:
         BenchError: Every fault of the file; or the entry is of the cv5 track, which has no val part
@@ -92,9 +119,10 @@ def with_val(accepted: Accepted, path: Path, cohort: Cohort) -> Accepted:
     manifest = accepted.manifest
     if manifest.track == "cv5":
         message = "The entry is of the cv5 track: all images are test images of some fold."
-        raise BenchError(Problem("val-not-applicable", message, where=str(path)))
-    found = load_predictions(path, cohort, scores=manifest.scores, covered="val")
-    packed = pack(found.values, stamp(cohort, "val", sha256_file(path)))
+        where = source.where if isinstance(source, PredictionTable) else source
+        raise BenchError(Problem("val-not-applicable", message, where=str(where)))
+    found, sha256 = _checked(source, cohort, manifest, "val")
+    packed = pack(found.values, stamp(cohort, "val", sha256))
     return replace(accepted, packed_val=packed, remarks=(*accepted.remarks, *found.remarks))
 
 

@@ -14,23 +14,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
 from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
+from bench.metrics.validation import Floats
 from bench.submission.read_predictions import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
 FEW_DISTINCT = 10
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
-Values = npt.NDArray[np.float64]
-ImageSet = Literal["holdout", "cv5", "val"]
+ImageSet = Track | Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
 _TEMPLATES: dict[ImageSet, str] = {
-    "holdout": "`bench template --out DIR` lists all test images.",
+    Track.HOLDOUT: "`bench template --out DIR` lists all test images.",
     "val": "`bench template --images val --out DIR` lists all val images.",
-    "cv5": "`bench template --images all --out DIR` lists all images, which the track cv5 needs; an entry of "
-    'test images alone says `track = "holdout"` in its manifest.',
+    Track.CV5: "`bench template --images all --out DIR` lists all images, which the track cv5 needs; an "
+    'entry of test images alone says `track = "holdout"` in its manifest.',
 }
 
 
@@ -43,7 +44,7 @@ class Predictions:
         remarks: Warnings and notices; the errors were raised.
     """
 
-    values: dict[str, Values]
+    values: dict[str, Floats]
     remarks: tuple[Problem, ...]
 
 
@@ -66,7 +67,7 @@ def load_predictions(
     cohort: Cohort,
     *,
     scores: Literal["probability", "uncalibrated"] = "probability",
-    covered: ImageSet = "holdout",
+    covered: ImageSet = Track.HOLDOUT,
 ) -> Predictions:
     """Reads and checks a predictions file.
 
@@ -79,13 +80,38 @@ def load_predictions(
     Raises:
         BenchError: Every fault of the file, with counts and line numbers.
     """
-    id_columns = (cohort.spec.columns.image, GENERIC_ID)
-    raw = read_predictions_file(path, id_columns)
+    return check_predictions(read_predictions_file(path, id_columns(cohort)), path, cohort, scores, covered)
+
+
+def id_columns(cohort: Cohort) -> tuple[str, str]:
+    """Names that the column of image ids may have: the cohort's own and the general one."""
+    return cohort.spec.columns.image, GENERIC_ID
+
+
+def check_predictions(
+    raw: RawPredictions,
+    path: Path,
+    cohort: Cohort,
+    scores: Literal["probability", "uncalibrated"] = "probability",
+    covered: ImageSet = Track.HOLDOUT,
+) -> Predictions:
+    """Check predictions that were read from a file or handed over as a table.
+
+    Args:
+        raw: The table.
+        path: What messages name as its place.
+        cohort: What is predicted.
+        scores: ``uncalibrated`` accepts any finite score, otherwise binary targets must lie in [0, 1].
+        covered: Which images are expected.
+
+    Raises:
+        BenchError: Every fault, with counts and the first rows.
+    """
     columns = _choose_columns(raw.table.column_names, cohort, path)
     problems = list(columns.problems)
     rows = covered_rows(cohort, covered)
     lines = _join(raw, columns.image, cohort, covered, path, problems)
-    values: dict[str, Values] = {}
+    values: dict[str, Floats] = {}
     for target, column in columns.targets.items():
         spec = next(t for t in cohort.spec.targets if t.name == target)
         cells = raw.table.column(column)
@@ -252,7 +278,7 @@ def _column(
     scores: str,
     where: str,
     problems: list[Problem],
-) -> Values:
+) -> Floats:
     """(n,) values of one target; what is wrong with them goes to `problems`."""
     present = lines >= 0
     taken = cells.take(pa.array(lines[present]))
@@ -279,8 +305,8 @@ def _column(
     return filled
 
 
-def _to_float(cells: pa.ChunkedArray) -> tuple[Values, npt.NDArray[np.bool_]]:
-    """Values as float64 (NaN where empty or not a number), and where they are text that is no number."""
+def _to_float(cells: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Floats as float64 (NaN where empty or not a number), and where they are text that is no number."""
     kind = cells.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return cells.cast(pa.float64(), safe=False).to_numpy(), np.zeros(len(cells), bool)
@@ -293,7 +319,7 @@ def _to_float(cells: pa.ChunkedArray) -> tuple[Values, npt.NDArray[np.bool_]]:
     return values, np.isnan(values) & ~empty
 
 
-def judge(target: BinaryTarget, values: Values, labels: Values, where: str) -> list[Problem]:
+def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> list[Problem]:
     """Remarks on a column of valid numbers: constant, coarse, inverted, or the labels themselves."""
     from bench.metrics.discrimination import auroc
 
@@ -323,7 +349,7 @@ def judge(target: BinaryTarget, values: Values, labels: Values, where: str) -> l
     return remarks
 
 
-def _judge_units(target: ContinuousTarget, values: Values, where: str) -> list[Problem]:
+def _judge_units(target: ContinuousTarget, values: Floats, where: str) -> list[Problem]:
     low, high = target.plausible
     outside = int(((values < low) | (values > high)).sum())
     if outside <= len(values) / 2:

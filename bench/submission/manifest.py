@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bench.choices import Recalibration, Track
 from bench.documents import Document
 
-MANIFEST = "submission.toml"
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 
@@ -24,7 +24,6 @@ def _http(link: str) -> str:
 
 
 Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
-Track = Literal["holdout", "cv5"]
 
 
 class ImageInput(Document):
@@ -100,8 +99,8 @@ class Manifest(Document):
     licence: Text = "not stated"
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
     scores: Literal["probability", "uncalibrated"] = "probability"
-    track: Track = "holdout"
-    recalibration: Literal["temperature", "isotonic"] | None = Field(
+    track: Track = Track.HOLDOUT
+    recalibration: Recalibration | None = Field(
         default=None, description="How the probabilities were fitted anew on val, where they were."
     )
     model: ModelInputs | None = None

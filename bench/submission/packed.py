@@ -14,8 +14,9 @@ import pyarrow.parquet
 from bench.cohort.cohort import Cohort
 from bench.documents import Document
 from bench.errors import BenchError, Problem
+from bench.metrics.validation import Floats
 from bench.submission.bounded_read import read_bounded
-from bench.submission.check_predictions import ImageSet, Values, covered_rows
+from bench.submission.check_predictions import ImageSet, covered_rows
 from bench.submission.read_predictions import MAX_BYTES
 
 _KEY = b"chexchobench"
@@ -33,7 +34,7 @@ class PackStamp(Document):
     model_sha256: str = ""
 
 
-def pack(values: dict[str, Values], stamp: PackStamp) -> bytes:
+def pack(values: dict[str, Floats], stamp: PackStamp) -> bytes:
     """A Parquet file of the targets as float64 columns, rows in canonical order."""
     table = pa.table({name: pa.array(column, pa.float64()) for name, column in sorted(values.items())})
     table = table.replace_schema_metadata({_KEY: json.dumps(stamp.plain(), sort_keys=True)})
@@ -51,7 +52,7 @@ def read_stamp(path: Path) -> PackStamp:
     return _open(path)[1]
 
 
-def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Values]:
+def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
     """Stored predictions, target → (n,) float64 in the canonical order of the images they cover.
 
     Raises:

@@ -24,13 +24,9 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
-from bench.submission.manifest import MANIFEST, SLUG_PATTERN, SLUG_RULE, Manifest
+from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
+from bench.workspace import MANIFEST, PREDICTIONS, SCORECARD, STORE_LOCK, TIMINGS, VAL_PREDICTIONS
 
-PREDICTIONS = "predictions.parquet"
-VAL_PREDICTIONS = "val_predictions.parquet"
-SCORECARD = "scorecard.json"
-TIMINGS = "timings"
-LOCK = ".lock"
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
@@ -154,7 +150,7 @@ def store(
     """
     check_slug(slug)
     target = folder / slug
-    with locked(folder / LOCK):
+    with locked(folder / STORE_LOCK):
         recover_folders(folder)
         if not replace:
             check_free(folder, slug)
@@ -181,7 +177,7 @@ def unchanged(
     Raises:
         BenchError: The entry was replaced or removed meanwhile (``entry-changed``); its result is dropped.
     """
-    with locked(entry.folder.parent / LOCK):
+    with locked(entry.folder.parent / STORE_LOCK):
         refuse_changed(entry, predictions_sha256)
         if val_predictions_sha256 is not None:
             held = sha256_file(entry.val_predictions) if entry.val_predictions.is_file() else ""
@@ -208,7 +204,7 @@ def _changed(entry: Submission) -> BenchError:
 
 def keep_model(source: Path, target: Path) -> None:
     """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
-    with locked(target.parent / LOCK):
+    with locked(target.parent / STORE_LOCK):
         clear_parts(target.parent)
         if not target.exists():
             with atomic_path(target) as part:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import write_atomic
 from bench.submission.check_predictions import covered_rows
-
-PREDICTIONS = "predictions.csv"
+from bench.workspace import PREDICTIONS_CSV
 
 MANIFEST = """\
 # What the board says about your entry. Unknown keys are refused.
@@ -67,7 +67,9 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         BenchError: One of the files is there already (``file-exists``).
     """
     spec = cohort.spec
-    rows = slice(None) if images == "all" else covered_rows(cohort, "val" if images == "val" else "holdout")
+    rows = (
+        slice(None) if images == "all" else covered_rows(cohort, "val" if images == "val" else Track.HOLDOUT)
+    )
     frame = pd.DataFrame({spec.columns.image: cohort.images[rows]})
     for target in spec.binary_targets:
         frame[target.name] = ""
@@ -80,7 +82,7 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         track="cv5" if images == "all" else "holdout",
     )
     files = {
-        folder / PREDICTIONS: frame.to_csv(index=False).encode(),
+        folder / PREDICTIONS_CSV: frame.to_csv(index=False).encode(),
         folder / "submission.toml": text.encode(),
     }
     present = [path for path in files if path.exists()]

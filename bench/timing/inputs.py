@@ -11,11 +11,10 @@ import numpy.typing as npt
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
+from bench.metrics.validation import Floats
 from bench.runtime.inputs import image_tensor, table_inputs
 from bench.submission.check_predictions import covered_rows
 from bench.submission.manifest import Manifest, ModelInputs
-
-Values = npt.NDArray[np.float64]
 
 CALIBRATION_IMAGES = 128
 _READ_AT_ONCE = 64
@@ -35,8 +34,8 @@ class TimedInputs:
 
     arrays: dict[str, npt.NDArray[np.float32]]
     kind: Literal["cohort images", "random pixels"]
-    stored: dict[str, Values] | None
-    labels: dict[str, Values]
+    stored: dict[str, Floats] | None
+    labels: dict[str, Floats]
     spans: dict[str, float]
 
     @property
@@ -46,7 +45,7 @@ class TimedInputs:
 
 
 def timed_inputs(
-    manifest: Manifest, cohort: Cohort, stored: dict[str, Values] | None, images: int
+    manifest: Manifest, cohort: Cohort, stored: dict[str, Floats] | None, images: int
 ) -> TimedInputs:
     """Test images spread evenly over the test set, with their stored predictions.
 

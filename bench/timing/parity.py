@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.metrics.discrimination import auroc
+from bench.metrics.validation import Floats
 from bench.timing.record import Parity
-
-Values = npt.NDArray[np.float64]
 
 # Precision → largest |Δp| and |ΔAUROC|; int8 has none, it is scored from its own predictions.
 GATES: Final[dict[str, tuple[float, float]]] = {
@@ -28,11 +26,11 @@ def not_checked(reason: str) -> Parity:
 
 
 def check_parity(
-    measured: Mapping[str, Values],
-    stored: Mapping[str, Values],
+    measured: Mapping[str, Floats],
+    stored: Mapping[str, Floats],
     precision: str,
     *,
-    labels: Mapping[str, Values] | None = None,
+    labels: Mapping[str, Floats] | None = None,
     spans: Mapping[str, float] | None = None,
 ) -> Parity:
     """Compares the outputs of a timed session with the stored predictions of the same images.
@@ -78,7 +76,7 @@ def check_parity(
 
 
 def _auroc_difference(
-    measured: Mapping[str, Values], stored: Mapping[str, Values], labels: Mapping[str, Values]
+    measured: Mapping[str, Floats], stored: Mapping[str, Floats], labels: Mapping[str, Floats]
 ) -> float | None:
     """Largest |ΔAUROC| over the targets for which both are defined."""
     shifts = []
@@ -94,9 +92,9 @@ def _auroc_difference(
 
 def _what_differs(
     target: str,
-    measured: Mapping[str, Values],
-    stored: Mapping[str, Values],
-    differences: Mapping[str, Values],
+    measured: Mapping[str, Floats],
+    stored: Mapping[str, Floats],
+    differences: Mapping[str, Floats],
     scale: Mapping[str, float],
     gate: float,
 ) -> str:
@@ -121,9 +119,9 @@ def _what_differs(
     return f"{text}; their order differs too, so that the input or the weights differ."
 
 
-def _ordered_alike(a: Values, b: Values) -> bool:
+def _ordered_alike(a: Floats, b: Floats) -> bool:
     return len(a) > 2 and float(np.corrcoef(_ranks(a), _ranks(b))[0, 1]) > 0.999
 
 
-def _ranks(values: Values) -> Values:
+def _ranks(values: Floats) -> Floats:
     return np.argsort(np.argsort(values)).astype(np.float64)

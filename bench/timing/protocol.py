@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Protocol:
     throughput_s: float
     parity_images: int
     limit_s: float
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}  # a field of timing records
 
 
 FULL = Protocol(

@@ -13,13 +13,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.documents import Document
+from bench.choices import Precision
+from bench.documents import Document, schema_field
 from bench.environment import Fact
+from bench.timing.protocol import Protocol
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
 InstabilityCode = Literal["variation", "block-spread", "trend", "clocks", "throttled", "foreign-process"]
 ParityStatus = Literal["passed", "failed", "not_checked"]
-Precision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 
 
 class Percentile(Document):
@@ -181,24 +182,10 @@ class Roofline(Document):
         return known if len(known) == len(found) else ()
 
 
-class ProtocolRecord(Document):
-    """The protocol that was followed; ``quick`` is a shorter one for demonstrations."""
-
-    name: Literal["full", "quick"]
-    blocks: int
-    warmup_s: float
-    warmup_runs: int
-    measure_s: float
-    measure_runs: int
-    throughput_s: float
-    parity_images: int
-    limit_s: float
-
-
 class TimingRecord(Document):
     """``timings/<device>-<backend>-<precision>.json``."""
 
-    schema_: Literal["timing/1"] = Field(default="timing/1", alias="schema")
+    schema_: str = schema_field("timing", 1)
     slug: str = Field(default="", description="The entry; empty for a model that is in no store.")
     cohort: str = ""
     fingerprint: str = Field(default="", description="Split whose test images were used.")
@@ -210,7 +197,7 @@ class TimingRecord(Document):
     model_sha256: str
     harness_version: str
     measured_on: datetime.date = Field(description="Of the last rows.")
-    protocol: ProtocolRecord
+    protocol: Protocol
     inputs: Literal["cohort images", "random pixels"] = "cohort images"
     options: dict[str, Fact] = Field(
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import bench
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
 from bench.documents import read_json
@@ -15,7 +16,7 @@ from bench.errors import BenchError, Problem
 from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord, device_slug
+from bench.timing.record import BatchTiming, Roofline, TimingRecord, device_slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +173,13 @@ class Conditions:
             **{name: record.options.get(name) for name in self.device.facts},
         }
         found = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
-        if record.protocol != ProtocolRecord(**asdict(self.protocol)):
+        if record.protocol != self.protocol:
             found.append(f"protocol: {record.protocol.name}, now {self.protocol.name}")
         return found
 
     def is_trial_of(self, record: TimingRecord) -> bool:
         """Whether only the protocol differs, and the record's is the full one: its rows are worth more."""
-        full = ProtocolRecord(**asdict(FULL))
-        return record.protocol == full and len(self.differences(record)) == 1 and self.protocol != FULL
+        return record.protocol == FULL and len(self.differences(record)) == 1 and self.protocol != FULL
 
 
 def conditions_of(

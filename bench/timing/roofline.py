@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.timing.record import BatchTiming, Roofline
 
 WORKER = "bench.timing.workers.roofline"
@@ -28,6 +27,8 @@ def measure_roofline(
         precision: In which the device multiplies.
         is_gpu: Which device is measured.
     """
+    from bench.runtime.worker_process import Worker, WorkerFailure  # here: sites are built without numpy
+
     if precision == "int8":
         return Roofline(reason="No ceiling is measured for int8.")
     request = {

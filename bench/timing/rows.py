@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.metrics.validation import Floats
 from bench.runtime.worker_process import Failing
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
@@ -16,8 +16,6 @@ from bench.timing.parity import check_parity, not_checked
 from bench.timing.record import BatchTiming, ColdStart, EngineBuild, Parity, Stability, Throughput
 from bench.timing.statistics import judge, summarise, summarise_throughput, unmeasured
 from bench.timing.telemetry import Trace, evidence, figures
-
-Values = npt.NDArray[np.float64]
 
 # Settings of a session that belong to one build of its engine alone.
 BUILD_FACTS: Final = ("engine_sha256", "build_ms", "engine_bytes", "engine_layer_types")
@@ -35,10 +33,10 @@ class BlockAnswer:
     """
 
     header: dict[str, Any]
-    arrays: dict[str, Values]
+    arrays: dict[str, Floats]
 
     @property
-    def predictions(self) -> dict[str, Values]:
+    def predictions(self) -> dict[str, Floats]:
         """Target → (images,) predictions of the first images."""
         prefix = "target:"
         return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}

@@ -8,12 +8,10 @@ from itertools import combinations_with_replacement
 from math import ceil, factorial, log, sqrt
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import bdtr, ndtr, stdtrit
 
+from bench.metrics.validation import Floats
 from bench.timing.record import Instability, InstabilityCode, Latency, Percentile, Stability, Throughput
-
-Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 _SLACK = 1e-12  # of rank and probability comparisons that rounding must not decide

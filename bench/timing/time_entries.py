@@ -8,9 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
+from bench.progress import Progress, StageProgress
 from bench.runtime.backends.base import Device
 from bench.runtime.backends.registry import device_of, require_backend
 from bench.runtime.precision import convert
@@ -21,12 +23,10 @@ from bench.submission.packed import read_stamp, unpack
 from bench.submission.store import Submission, refuse_changed
 from bench.timing.inputs import calibration_inputs, timed_inputs
 from bench.timing.protocol import Protocol
-from bench.timing.record import Precision, TimingRecord
+from bench.timing.record import TimingRecord
 from bench.timing.resume import conditions_of, find_place
 from bench.timing.time_model import time_model
 from bench.workspace import Workspace
-
-Stage = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def time_entries(
     configurations: Sequence[Configuration],
     setup: Setup,
     *,
-    stage: Stage | None = None,
+    stage: StageProgress | None = None,
     told: Callable[[Timed], None] | None = None,
 ) -> tuple[Timed, ...]:
     """Times configurations; one that cannot be timed says why, and the others go on.
@@ -147,9 +147,7 @@ def time_entries(
     return tuple(outcomes)
 
 
-def _time(
-    configuration: Configuration, setup: Setup, device: Device, progress: Callable[[int, int], None]
-) -> Timed:
+def _time(configuration: Configuration, setup: Setup, device: Device, progress: Progress) -> Timed:
     """Measures what is left of a configuration, and keeps every row as soon as it is there."""
     submission, model = configuration.submission, configuration.model
     backend, precision = configuration.backend, configuration.precision

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 import bench
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.environment import Fact, environment, load_average, public_argv
 from bench.errors import BenchError, Problem, raise_errors
 from bench.files import sha256_file
 from bench.metrics.discrimination import auroc
+from bench.metrics.validation import Floats
 from bench.onnx.interface import manifest_problems
+from bench.progress import Progress
 from bench.runtime.backends.base import Backend, Device
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.outputs import picks_of
@@ -29,11 +32,10 @@ from bench.runtime.worker_process import Worker, WorkerFailure, remaining
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Precision, ProtocolRecord, Roofline, TimingRecord
+from bench.timing.record import BatchTiming, Roofline, TimingRecord
 from bench.timing.roofline import measure_roofline, with_limit
-from bench.timing.rows import BUILD_FACTS, BlockAnswer, Values, ended_row, measured_row
+from bench.timing.rows import BUILD_FACTS, BlockAnswer, ended_row, measured_row
 
-Progress = Callable[[int, int], None]
 Keep = Callable[[TimingRecord], object]
 
 WORKER = "bench.timing.workers.block"
@@ -66,11 +68,11 @@ def time_model(
     model_path: Path,
     manifest: Manifest,
     cohort: Cohort,
-    stored_predictions: dict[str, Values] | None,
+    stored_predictions: dict[str, Floats] | None,
     *,
     slug: str = "",
     backend: str = DEFAULT_BACKEND,
-    precision: Precision = "fp32",
+    precision: Precision = Precision.FP32,
     batches: Sequence[int] = DEFAULT_BATCHES,
     protocol: Protocol = FULL,
     limits: Limits | None = None,
@@ -150,7 +152,7 @@ def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofli
         "precision": job.request["precision"],
         "model_sha256": sha256_file(model),
         "harness_version": bench.__version__,
-        "protocol": ProtocolRecord(**asdict(job.protocol)),
+        "protocol": job.protocol,
         "inputs": job.inputs.kind,
         "roofline": roofline,
         "environment": environment(),

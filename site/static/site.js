@@ -60,8 +60,7 @@
     const heads = all("thead tr:last-child th", table).map((head) => head.dataset.k);
     const words = new Map(); // read when first searched: a long board opens sooner
     const wordsOf = (row) => words.get(row) ?? words.set(row, row.textContent.toLowerCase()).get(row);
-    const column = { team: heads.indexOf("by"), kind: heads.indexOf("kind"), inputs: heads.indexOf("inputs") };
-    const first = heads.map((key, i) => (i > 3 && !/ece|brier|speed|by|kind|inputs/.test(key)) || key === "auroc" ? -1 : 1);
+    const first = all("thead tr:last-child th", table).map((head) => (head.dataset.d === undefined ? 1 : -1));
     rows.forEach((row, place) => { row.dataset.p = place; });
     const facets = all("select", tools);
     const boxes = all("[name=show]", tools);
@@ -72,7 +71,7 @@
       let shown = 0;
       for (const row of rows) {
         const fits = (!query || wordsOf(row).includes(query)) &&
-          facets.every((s) => !s.value || row.cells[column[s.name]].textContent.trim() === s.value);
+          facets.every((s) => !s.value || row.cells[heads.indexOf(s.name)].textContent.trim() === s.value);
         row.hidden = !fits;
         shown += fits;
       }

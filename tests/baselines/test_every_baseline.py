@@ -16,6 +16,7 @@ import pytest
 from baselines.api import Choices
 from baselines.registry import baselines, find_baseline
 from baselines.run import FinishedRun, RunConfig, run_baseline
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.errors import BenchError
@@ -142,7 +143,7 @@ def test_cross_validation_predicts_every_image_out_of_fold(tiny: Cohort, tmp_pat
         "demographics",
         tiny,
         tmp_path,
-        RunConfig(track="cv5", progress=lambda message, done, total: told.append(message)),
+        RunConfig(track=Track.CV5, progress=lambda message, done, total: told.append(message)),
     )
     manifest = read_manifest(run.manifest)
     assert (manifest.track, manifest.model, run.model) == ("cv5", None, None)

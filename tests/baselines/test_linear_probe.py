@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from baselines.api import Choices, silent
+from baselines.api import Choices
 from baselines.probe.encoder import encode, open_encoder
 from baselines.probe.head import STRENGTHS, fit_probe
 from baselines.registry import find_baseline
@@ -21,6 +21,7 @@ from baselines.run import RunConfig, run_baseline
 from baselines.views import make_task
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
+from bench.progress import silent
 from bench.submission.check_predictions import load_predictions
 from bench.submission.store import read_manifest
 from tests.baselines.conftest import ENCODER, ENCODER_SIDE, ENCODER_WIDTH, write_encoder

@@ -9,8 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from baselines.recalibrate import METHODS, Method, recalibrated, temperature
+from baselines.recalibrate import recalibrated, temperature
 from baselines.run import RunConfig, run_baseline
+from bench.choices import Recalibration, Track
 from bench.cohort.cohort import Cohort
 from bench.submission.accept import accept_predictions
 from bench.submission.check_predictions import load_predictions
@@ -33,8 +34,8 @@ def test_the_temperature_is_that_of_a_logistic_fit_without_intercept():
     assert temperature(p, labels) == pytest.approx(3, rel=0.1)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_overconfidence_is_mended_and_the_ranking_kept(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_overconfidence_is_mended_and_the_ranking_kept(method: Recalibration):
     val, known = _overconfident(4000, 1)
     test, labels = _overconfident(4000, 2)
     found = recalibrated(method, val, known, test)
@@ -59,13 +60,13 @@ def test_isotonic_steps_are_the_pooled_shares():
     val = np.sort(random.random(25))
     labels = (random.random(25) < val).astype(float)
     expected = np.clip(_pooled(labels), 1 / 27, 26 / 27)
-    np.testing.assert_allclose(recalibrated("isotonic", val, labels, val), expected, atol=1e-12)
-    ends = recalibrated("isotonic", val, labels, np.array([0.0, 1.0]))
+    np.testing.assert_allclose(recalibrated(Recalibration.ISOTONIC, val, labels, val), expected, atol=1e-12)
+    ends = recalibrated(Recalibration.ISOTONIC, val, labels, np.array([0.0, 1.0]))
     np.testing.assert_allclose(ends, expected[[0, -1]])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_excluded_labels_do_not_count(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_excluded_labels_do_not_count(method: Recalibration):
     val, labels = _overconfident(300, 5)
     more = np.concatenate([labels, np.full(50, np.nan)])
     test = np.linspace(0.01, 0.99, 7)
@@ -74,15 +75,15 @@ def test_excluded_labels_do_not_count(method: Method):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", tuple(Recalibration))
 @pytest.mark.parametrize("labels", [np.zeros(5), np.ones(5), np.full(5, np.nan), np.empty(0)])
-def test_without_both_classes_nothing_changes(method: Method, labels: np.ndarray):
+def test_without_both_classes_nothing_changes(method: Recalibration, labels: np.ndarray):
     test = np.array([0.0, 0.3, 1.0])
     np.testing.assert_array_equal(recalibrated(method, np.full(len(labels), 0.5), labels, test), test)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Method):
+@pytest.mark.parametrize("method", tuple(Recalibration))
+def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Recalibration):
     labels = np.array([0.0, 1.0, 0.0, 1.0])
     for val in (np.array([0.0, 1.0, 1.0, 0.0]), np.full(4, 0.5)):
         found = recalibrated(method, val, labels, np.array([0.0, 0.5, 1.0]))
@@ -92,15 +93,18 @@ def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Method):
 
 @pytest.mark.parametrize("track", ["holdout", "cv5"])
 def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohort, tmp_path: Path):
-    how = RunConfig(track=track, recalibrate=METHODS)  # type: ignore[arg-type]
+    how = RunConfig(track=track, recalibrate=tuple(Recalibration))  # type: ignore[arg-type]
     run = run_baseline("demographics", tiny, tmp_path / "a", how)
     plain = run_baseline("demographics", tiny, tmp_path / "b", RunConfig(track=track))  # type: ignore[arg-type]
     assert run.predictions.read_bytes() == plain.predictions.read_bytes()
     assert run.manifest.read_bytes() == plain.manifest.read_bytes()
     stem = "demographics-cv5" if track == "cv5" else "demographics"
-    assert [run.slug, *(r.slug for r in run.recalibrated)] == [stem, *(f"{stem}-{m}" for m in METHODS)]
+    assert [run.slug, *(r.slug for r in run.recalibrated)] == [
+        stem,
+        *(f"{stem}-{m}" for m in tuple(Recalibration)),
+    ]
     before = load_predictions(run.predictions, tiny, covered=track).values  # type: ignore[arg-type]
-    for method, other in zip(METHODS, run.recalibrated, strict=True):
+    for method, other in zip(tuple(Recalibration), run.recalibrated, strict=True):
         manifest = read_manifest(other.manifest)
         assert (manifest.recalibration, manifest.track, manifest.model) == (method, track, None)
         assert method in manifest.name.replace(" scaling", "").replace(" regression", "")
@@ -110,7 +114,7 @@ def test_a_run_gives_an_entry_of_its_own_for_each_method(track: str, tiny: Cohor
 
 def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     """By hand: the same model's predictions of val, from a run whose test images they are."""
-    run = run_baseline("demographics", tiny, tmp_path, RunConfig(recalibrate=("temperature",)))
+    run = run_baseline("demographics", tiny, tmp_path, RunConfig(recalibrate=(Recalibration.TEMPERATURE,)))
     from baselines.methods.demographics import run as train
     from baselines.registry import find_baseline
     from baselines.views import make_task
@@ -122,7 +126,7 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     rows = np.concatenate([tiny.rows("test"), tiny.rows("val")])
     assert list(task.test.images) == list(tiny.images[rows])
     test, val = np.split(both, [len(tiny.rows("test"))])
-    expected = recalibrated("temperature", val, tiny.targets["large"][tiny.rows("val")], test)
+    expected = recalibrated(Recalibration.TEMPERATURE, val, tiny.targets["large"][tiny.rows("val")], test)
     found = load_predictions(run.recalibrated[0].predictions, tiny).values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
@@ -130,17 +134,19 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
 def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
     val, test = tiny.rows("val"), tiny.rows("test")
     copies = ((int(val[0]), int(test[0])),)
-    plain = run_baseline("demographics", tiny, tmp_path / "a", RunConfig(recalibrate=("isotonic",)))
+    plain = run_baseline(
+        "demographics", tiny, tmp_path / "a", RunConfig(recalibrate=(Recalibration.ISOTONIC,))
+    )
     apart = run_baseline(
-        "demographics", tiny, tmp_path / "b", RunConfig(recalibrate=("isotonic",), copies=copies)
+        "demographics", tiny, tmp_path / "b", RunConfig(recalibrate=(Recalibration.ISOTONIC,), copies=copies)
     )
     for run in (plain, *plain.recalibrated, apart, *apart.recalibrated):
         assert run.val is not None
         assert len(load_predictions(run.val, tiny, covered="val").values["large"]) == len(val)
     (other,) = apart.recalibrated
     p = load_predictions(apart.val, tiny, covered="val").values["large"]
-    expected = recalibrated("isotonic", p[1:], tiny.targets["large"][val[1:]], p)
+    expected = recalibrated(Recalibration.ISOTONIC, p[1:], tiny.targets["large"][val[1:]], p)
     found = load_predictions(other.val, tiny, covered="val").values["large"]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track="cv5"))
+    cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track=Track.CV5))
     assert cv5.val is None

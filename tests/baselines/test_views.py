@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.api import Baseline, TrainingTask, UnlabelledImages, silent
+from baselines.api import Baseline, TrainingTask, UnlabelledImages
 from baselines.networks.tensors import load_arrays
 from baselines.registry import find_baseline
 from baselines.run import check_needs, run_baseline
@@ -17,6 +17,7 @@ from bench.cohort.image_cache import build_cache, open_cache
 from bench.cohort.load import load_cohort
 from bench.cohort.split import FOLDS
 from bench.errors import BenchError
+from bench.progress import silent
 from tests.baselines.conftest import PLANTED, spec_of, write_tiny
 
 

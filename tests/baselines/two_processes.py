@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.api import silent
 from baselines.networks.heads import BinaryHead
 from baselines.networks.learner import Learner
 from baselines.networks.recipe import parse_recipe
 from baselines.networks.tensors import Arrays
 from baselines.networks.train import fit
+from bench.progress import silent
 from tests.baselines.test_recipe import GOOD
 
 

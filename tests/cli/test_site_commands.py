@@ -139,7 +139,7 @@ def no_space(*_, **__):
 
 def test_serving_outlives_a_build_that_finds_no_space(board, cli, monkeypatch):
     def watched(roots, rebuild, **_):
-        monkeypatch.setattr("bench.publish.build.build_site", no_space)
+        monkeypatch.setattr("bench.actions.site.build_pages", no_space)
         rebuild([])
         raise KeyboardInterrupt
 

@@ -1,0 +1,1 @@
+"""Plug-in packages that tests install for a moment."""

@@ -27,6 +27,7 @@ from bench.scoring.scorecard import (
     TargetScore,
 )
 from bench.submission.manifest import Manifest, Reported, ReportedValue
+from bench.timing.protocol import Protocol
 from bench.timing.record import (
     BatchTiming,
     ColdStart,
@@ -34,7 +35,6 @@ from bench.timing.record import (
     Latency,
     Parity,
     Percentile,
-    ProtocolRecord,
     Stability,
     Throughput,
     TimingRecord,
@@ -239,7 +239,7 @@ def timing(slug: str, median: float, *, stable: bool = True, parity: str = "pass
         )
         for batch in (1, 8)
     ]
-    protocol = ProtocolRecord(
+    protocol = Protocol(
         name="full",
         blocks=5,
         warmup_s=1,

@@ -1,9 +1,11 @@
+import dataclasses
 import shutil
 
 import pytest
 
 from bench.publish.build import build_site
 from bench.publish.checks import check_site
+from bench.scoring.scorecard import Estimate
 from tests.publish.boards import loaded_board
 
 
@@ -56,7 +58,10 @@ def test_an_empty_folder_is_no_site(tmp_path):
         ("slvh/index.html", 'data-target="slvh"', 'data-target="dlv"', "site-json"),
         ("e/entry-0005/index.html", "<h1>", "<h1>Not ", "site-json"),
         ("e/entry-0005/entry.json", '"slug"', '"slogan"', "site-json"),
-        ("leaderboard.json", '"schema":"leaderboard/1"', '"schema":"leaderboard/2"', "site-json"),
+        ("leaderboard.json", '"schema":"leaderboard/1.1"', '"schema":"leaderboard/2"', "site-json"),
+        ("index.html", "–0.8", "–0.9", "site-json"),
+        ("index.html", "<bdi>Lab", "<bdi>Laboratory", "site-json"),
+        ("index.html", "</bdi></a>", " II</bdi></a>", "site-json"),
     ],
 )
 def test_each_fault_is_found(copy, page, old, new, code):
@@ -87,3 +92,41 @@ def test_rows_in_another_order_are_found(copy):
         edit(copy / "index.html", f'<tr data-e="{old}"', f'<tr data-e="{new}"')
     found = [p for p in check_site(copy) if p.code == "site-json"]
     assert [p.message for p in found] == ["2 of 8 rows differ from the JSON, first 'entry-0002'."]
+
+
+def test_a_column_that_the_json_does_not_list_for_the_page_is_found(copy):
+    edit(copy / "leaderboard.json", '"on_page":true', '"on_page":false')
+    found = {(p.code, p.where) for p in check_site(copy)}
+    assert found == {("site-json", "index.html")}
+
+
+def uncalibrated(loaded):
+    """The board with a reason in place of every calibration error of the headline."""
+
+    def bare(entry):
+        if entry.scorecard is None:
+            return entry
+        missing = Estimate(value=None, reason="scores are uncalibrated")
+        targets = tuple(
+            t.model_copy(update={"metrics": {**t.metrics, "ece": missing}}) for t in entry.scorecard.targets
+        )
+        return dataclasses.replace(entry, scorecard=entry.scorecard.model_copy(update={"targets": targets}))
+
+    return dataclasses.replace(loaded, entries={slug: bare(e) for slug, e in loaded.entries.items()})
+
+
+def test_a_metric_that_every_scorecard_calls_undefined_is_no_fault(tmp_path):
+    build_site([uncalibrated(loaded_board(3))], tmp_path / "site")
+    assert check_site(tmp_path / "site") == []
+
+
+def test_a_metric_that_no_scorecard_has_is_a_fault(tmp_path):
+    loaded = uncalibrated(loaded_board(3))
+    for entry in loaded.entries.values():
+        for target in entry.scorecard.targets if entry.scorecard else ():
+            del target.metrics["ece"]
+    build_site([loaded], tmp_path / "site")
+    assert [p.code for p in check_site(tmp_path / "site")] == ["site-column-empty"] * 3
+    assert (
+        "column 'ece' has no value for any entry. ECE not scored." in check_site(tmp_path / "site")[0].message
+    )

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.publish.exports import bibtex
-from bench.publish.format import (
+from bench.board.format import (
     decimal,
     estimate,
     fitting,
@@ -14,6 +13,7 @@ from bench.publish.format import (
     shortened,
     significant,
 )
+from bench.publish.exports import bibtex
 from bench.publish.templates import code_spans, environment, http_only, site_sources
 from bench.scoring.scorecard import Estimate
 from tests.publish.boards import HOSTILE, loaded_board

@@ -7,11 +7,11 @@ from urllib.parse import urldefrag
 
 import pytest
 
+from bench.board.format import decimal
+from bench.board.table import board_table, tie_sentence
 from bench.errors import BenchError, catalogue
-from bench.publish.board_table import board_table, tie_sentence
 from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.publish.format import decimal
 from bench.publish.schemas import Leaderboard, PublishedEntry
 from bench.publish.templates import site_sources
 from tests.publish.boards import loaded_board, reported_only
@@ -267,3 +267,20 @@ def test_a_template_with_a_fault_is_a_problem_and_the_old_pages_stay(tmp_path, m
         build_site([loaded_board(3)], tmp_path / "site")
     assert caught.value.problems[0].where == "board.html, line 1"
     assert (tmp_path / "site" / "index.html").read_bytes() == whole
+
+
+def test_the_five_fold_track_shows_rank_auroc_and_difference(tmp_path):
+    loaded = loaded_board(4, tied=1)
+    board = loaded.board
+    loaded = dataclasses.replace(loaded, board=board.model_copy(update={"cv5": board.targets}))
+    build_site([loaded], tmp_path / "site")
+    assert check_site(tmp_path / "site") == []
+    first = read(tmp_path / "site" / "cv5" / "index.html").find_all("table")[0]
+    rows = first.find_all("tr")[1:]
+    assert [row.get("class") == "tie" for row in rows] == [True, True, False, False, False]
+    for row, standing in zip(rows, board.targets[0].standings, strict=True):
+        cells = [cell.text() for cell in row.find_all("td")]
+        auroc = loaded.entries[standing.slug].scorecard.target(board.targets[0].target).metrics["auroc"]
+        assert cells[1] == f"{auroc.value:.3f} ({auroc.low:.3f}–{auroc.high:.3f})"
+        assert loaded.entries[standing.slug].manifest.name in row.find_all("th")[0].text()
+        assert cells[2].startswith("–" if standing.difference is None else decimal(standing.difference))

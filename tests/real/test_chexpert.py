@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,6 @@ def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(
                 assert all(f["value"] is not None for f in figures)
             if target["target"] == "pleural_effusion":
                 areas[card["slug"]] = area
-    shown = cli("board", "--csv", "--cohort", SPEC).stdout.splitlines()
-    assert [line.split(",")[1] for line in shown[1:]] == sorted(areas, key=areas.get, reverse=True)
+    shown = csv.DictReader(cli("board", "--csv", "--cohort", SPEC).stdout.splitlines())
+    assert [row["slug"] for row in shown] == sorted(areas, key=areas.get, reverse=True)
     assert cli("verify", "--jobs", "1", *words).object["result"]["differing"] == 0

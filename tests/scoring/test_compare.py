@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 import bench
+from bench.choices import Track
 from bench.errors import BenchError
 from bench.scoring.compare import Side, compare_predictions
 from tests.scoring.conftest import noisy
@@ -16,7 +17,7 @@ HEADLINE = "composite_slvh_dlv"
 
 @pytest.fixture(scope="module")
 def sides(cohort):
-    return [Side(noisy(cohort, strength, seed), "holdout", True) for strength, seed in ((2, 1), (1, 2))]
+    return [Side(noisy(cohort, strength, seed), Track.HOLDOUT, True) for strength, seed in ((2, 1), (1, 2))]
 
 
 def test_every_metric_is_that_of_both_sides(cohort, sides):
@@ -42,7 +43,7 @@ def test_calls_that_differ_are_counted_by_class(cohort, sides):
 
 
 def test_calibration_is_compared_between_probabilities_only(cohort, sides):
-    other = Side({HEADLINE: 3 * sides[1].values[HEADLINE] - 1}, "holdout", False)
+    other = Side({HEADLINE: 3 * sides[1].values[HEADLINE] - 1}, Track.HOLDOUT, False)
     (found,) = compare_predictions(cohort, sides[0], other, replicates=50)
     assert found.metric("auroc").difference is not None
     assert found.metric("brier").difference is None
@@ -51,16 +52,16 @@ def test_calibration_is_compared_between_probabilities_only(cohort, sides):
 
 def test_sides_of_two_tracks_are_refused(cohort, sides):
     with pytest.raises(BenchError, match="compare-impossible"):
-        compare_predictions(cohort, sides[0], Side({}, "cv5", True))
+        compare_predictions(cohort, sides[0], Side({}, Track.CV5, True))
     with pytest.raises(BenchError, match="share no target"):
-        compare_predictions(cohort, sides[0], Side({}, "holdout", True))
+        compare_predictions(cohort, sides[0], Side({}, Track.HOLDOUT, True))
 
 
 def test_out_of_fold_scores_are_compared_by_their_fold_average(cohort):
     rng = np.random.default_rng(8)
     y, fold = cohort.targets[HEADLINE], cohort.split.folds
     scores = [{HEADLINE: y * k + rng.normal(size=len(y)) + 4 * fold} for k in (2.0, 1.0)]
-    sides = [Side(values, "cv5", False) for values in scores]
+    sides = [Side(values, Track.CV5, False) for values in scores]
     (found,) = compare_predictions(cohort, *sides, replicates=300)
     line = found.metric("fold_averaged")
     areas = [np.mean([roc_auc_score(y[fold == f], v[HEADLINE][fold == f]) for f in range(5)]) for v in scores]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from bench.choices import Track
 from bench.files import canonical_json
 from bench.scoring.plan import FEWEST_PATIENTS, make_plan
 from bench.scoring.score import score
@@ -116,7 +117,7 @@ def test_every_subgroup_is_shown_or_suppressed_for_the_right_reason(card, frame)
 def test_what_is_hidden_cannot_be_worked_out_from_the_total(private):
     """The total minus the shown levels is either nothing or large enough to be shown itself."""
     seen = 0
-    for target in make_plan(private, track="cv5", replicates=100).targets:
+    for target in make_plan(private, track=Track.CV5, replicates=100).targets:
         labels, patients = private.targets[target.target.name], private.patients
         for division in {cell.division for cell in target.cells}:
             cells = [cell for cell in target.cells if cell.division == division]

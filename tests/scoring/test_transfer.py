@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from bench.choices import Track
 from bench.errors import BenchError
 from bench.files import round_significant, sha256_file
 from bench.scoring.plan import make_plan
@@ -123,7 +124,7 @@ def test_gaps_are_differences_to_all_other_images(cohort):
     rng = np.random.default_rng(3)
     y = cohort.targets[HEADLINE]
     p = expit(y + rng.normal(size=len(y)))
-    plan = make_plan(cohort, track="cv5", replicates=50)
+    plan = make_plan(cohort, track=Track.CV5, replicates=50)
     card = score(plan, "e", {HEADLINE: p}, scores="probability", predictions_sha256="a").scorecard
     seen = 0
     for cell in (s for s in card.subgroups if not s.suppressed):
@@ -159,7 +160,7 @@ def test_the_cv5_track_ranks_the_fold_average(cohort):
     y, fold = cohort.targets[HEADLINE], cohort.split.folds
     scores = {HEADLINE: y + rng.normal(size=len(y)) + 5 * fold}
     found = score(
-        make_plan(cohort, track="cv5", replicates=100),
+        make_plan(cohort, track=Track.CV5, replicates=100),
         "e", scores, scores="uncalibrated", predictions_sha256="a",
     )  # fmt: skip
     target = found.scorecard.target(HEADLINE)

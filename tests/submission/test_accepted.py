@@ -346,8 +346,8 @@ def test_the_board_and_the_numbers_are_those_of_the_file(
             y, p = labels[target["target"]].astype(int), good[target["target"]]
             area = roc_auc_score(y, p if card["slug"] == "better" else 1 - p)
             assert target["metrics"]["auroc"]["value"] == pytest.approx(area, abs=1e-9)
-    shown = cli("board", "--target", "dlv", "--csv").stdout.splitlines()
-    assert [line.split(",")[1] for line in shown] == ["entry", "better", "worse"]
+    shown = csv.DictReader(cli("board", "--target", "dlv", "--csv").stdout.splitlines())
+    assert [row["slug"] for row in shown] == ["better", "worse"]
     assert cli("board", "--target", "ivsd", "--json").codes == ["target-unknown"]
     compared = cli("compare", "better", "worse", "--replicates", "200", "--json").object["result"]
     areas = [m for c in compared["comparisons"] for m in c["metrics"] if m["metric"] == "auroc"]

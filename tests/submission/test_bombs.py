@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
 from bench.submission.check_predictions import load_predictions
@@ -146,7 +147,7 @@ def test_stored_predictions_hold_float64_columns_of_targets_alone(cohort: Cohort
     ):
         write(tmp_path / "p", table.replace_schema_metadata(meta))
         with pytest.raises(BenchError) as caught:
-            unpack(tmp_path / "p", cohort, "holdout")
+            unpack(tmp_path / "p", cohort, Track.HOLDOUT)
         assert "not float64 columns" in caught.value.problems[0].message
 
 

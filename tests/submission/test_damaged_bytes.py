@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
@@ -89,7 +90,7 @@ def test_damaged_stored_predictions(cohort: Cohort, tmp_path: Path) -> None:
     whole = pack({"slvh": predictions(cohort)["slvh"].to_numpy()}, stamp)
     for seed in SEEDS:
         (tmp_path / "p").write_bytes(damaged(whole, seed))
-        survives(lambda: unpack(tmp_path / "p", cohort, "holdout"))
+        survives(lambda: unpack(tmp_path / "p", cohort, Track.HOLDOUT))
 
 
 def test_a_damaged_table(tmp_path: Path) -> None:

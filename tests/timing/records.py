@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict
 from typing import Any
 
 from bench import __version__
@@ -13,7 +12,6 @@ from bench.timing.record import (
     ColdStart,
     Parity,
     Percentile,
-    ProtocolRecord,
     Roofline,
     Stability,
     Throughput,
@@ -55,7 +53,7 @@ def record(*rows: BatchTiming, protocol: Protocol = FULL, **changes: Any) -> Tim
         "model_sha256": "a" * 64,
         "harness_version": __version__,
         "measured_on": datetime.date(2026, 1, 1),
-        "protocol": ProtocolRecord(**asdict(protocol)),
+        "protocol": protocol,
         "options": {"onnxruntime": "1.0", "intra_op_threads": 2},
         "roofline": Roofline(reason="made up"),
         "environment": {"usable_cores": 2},

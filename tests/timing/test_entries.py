@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError, Problem
@@ -65,7 +66,9 @@ def entry(space: Workspace, slug: str) -> Submission:
 
 def configurations(space: Workspace, *slugs: str) -> list[Configuration]:
     return [
-        Configuration(entry(space, slug), model_of(entry(space, slug), space), "onnxruntime-cpu", "fp32")
+        Configuration(
+            entry(space, slug), model_of(entry(space, slug), space), "onnxruntime-cpu", Precision.FP32
+        )
         for slug in slugs
     ]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.runtime.predict import Limits
 from bench.timing.time_entries import with_largest
@@ -42,13 +43,17 @@ def greedy_model(megabytes_per_image: int) -> object:
 def test_it_is_doubled_until_memory_runs_out(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(150), tmp_path / "m.onnx")  # type: ignore[arg-type]
     small = Limits(memory_mb=1200)
-    found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", "fp32", limits=small)
+    found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, limits=small)
     assert max(found) < 8  # which would be 1.2 GB of its own
-    ample = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=2)
+    ample = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=2)
     assert ample == (1, 2)
 
 
 def test_nothing_beyond_the_cap_is_tried(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(1), tmp_path / "m.onnx")  # type: ignore[arg-type]
-    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=31) == (1, 8, 16)
-    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", "fp32", cap=8) == (1, 8)
+    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=31) == (
+        1,
+        8,
+        16,
+    )
+    assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=8) == (1, 8)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.documents import read_json
 from bench.errors import BenchError
@@ -164,12 +165,14 @@ def test_int8_is_calibrated_on_training_images_and_has_no_gate(
     cohort: Cohort, model: Path, stored: dict[str, np.ndarray]
 ) -> None:
     with pytest.raises(BenchError) as caught:  # every image of this cohort is test
-        time_model(model, manifest(), cohort, stored, precision="int8", batches=(2,), protocol=SHORT)
+        time_model(model, manifest(), cohort, stored, precision=Precision.INT8, batches=(2,), protocol=SHORT)
     assert caught.value.problems[0].code == "precision-calibration"
     parts = np.where(np.arange(len(cohort)) % 2, "train", "test")
     halved = replace(cohort, split=replace(cohort.split, parts=parts))
     test = {target: values[halved.rows("test")] for target, values in stored.items()}
-    found = time_model(model, manifest(), halved, test, precision="int8", batches=(2,), protocol=SHORT)
+    found = time_model(
+        model, manifest(), halved, test, precision=Precision.INT8, batches=(2,), protocol=SHORT
+    )
     assert found.precision == "int8"
     assert found.file_name.endswith("-onnxruntime-cpu-int8.json")
     assert found.model_sha256 == sha256_file(model) != found.options["transformed_sha256"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.choices import Precision
 from bench.documents import read_json
 from bench.errors import BenchError
 from bench.files import write_json
@@ -21,7 +22,7 @@ NOW = Conditions(
     fingerprint="f" * 64,
     inputs="cohort images",
     backend="onnxruntime-cpu",
-    precision="fp32",
+    precision=Precision.FP32,
     device=Device(DEVICE, is_gpu=False, facts={"onnxruntime": "1.0"}),
     protocol=FULL,
     cores=2,

@@ -11,9 +11,9 @@ from itertools import accumulate
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bench.metrics.validation import Floats
+
 Sex = Literal["F", "M"]
 Measurement = Literal["ivsd", "lvpwd", "lvidd"]
 

@@ -20,10 +20,8 @@ from scipy.special import ndtr, ndtri
 
 from bench.cohort.synthetic import aggregates as figures
 from bench.cohort.synthetic.aggregates import Measurement, Sex
-from bench.cohort.synthetic.streams import Floats, Streams
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
+from bench.cohort.synthetic.streams import Streams
+from bench.metrics.validation import Bools, Floats, Ints
 
 # Images per patient: 1 + a negative binomial number (mean - 1, shape); overall standard deviation 2.85.
 TRANSPLANT_IMAGES: Final = (6.0, 1.0)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-Floats = npt.NDArray[np.float64]
+from bench.metrics.validation import Floats
 
 
 @dataclass(frozen=True, slots=True)

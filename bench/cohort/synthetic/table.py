@@ -14,8 +14,9 @@ import pandas as pd
 
 from bench.cohort.synthetic import aggregates as figures
 from bench.cohort.synthetic.aggregates import Measurement, Sex
-from bench.cohort.synthetic.patients import Bools, Patients, invent_patients
-from bench.cohort.synthetic.streams import Floats, Streams
+from bench.cohort.synthetic.patients import Patients, invent_patients
+from bench.cohort.synthetic.streams import Streams
+from bench.metrics.validation import Bools, Floats
 
 COLUMNS: Final = (
     "patient_id",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from bench.cohort.synthetic.table import demo_table, table_of
 from bench.environment import process_pool
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes, write_atomic
+from bench.progress import Progress
 
 __all__ = ["DemoSummary", "demo_table", "write_demo"]
 
@@ -51,8 +52,6 @@ recipe {recipe}
 seed {seed}
 patients {patients}
 """
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from bench.board.format import plural
 from bench.publish.charts.curves import LEFT, SIDE, SIZE, TOP
 from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.svg import Plot, bar, chart, path, polyline, square, text
-from bench.publish.format import plural
 from bench.scoring.scorecard import ReliabilityBin, ScoreDistribution
 
 STRIP = 40

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.board.format import fitting, percent
 from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.svg import at, attributes, bar, chart, link, path, square, text, tooltip
-from bench.publish.format import fitting, percent
 from bench.scoring.scorecard import Estimate
 
 WIDTH, HEIGHT = 108, 12

@@ -9,9 +9,9 @@ from operator import le
 
 from markupsafe import Markup
 
+from bench.board.format import decimal, percent
 from bench.publish.charts.scales import Linear, domain
 from bench.publish.charts.svg import Plot, chart, path, text
-from bench.publish.format import decimal, percent
 from bench.scoring.scorecard import DecisionPoint
 
 SIZE, LEFT, TOP, SIDE = 304, 40, 26, 250

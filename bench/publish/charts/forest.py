@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.board.format import decimal as number
+from bench.board.format import fitting, interval, plural
 from bench.publish.charts.scales import Linear, domain, tick_texts
 from bench.publish.charts.svg import at, attributes, chart, link, path, square, text, tooltip
-from bench.publish.format import decimal as number
-from bench.publish.format import fitting, interval, plural
 
 WIDTH, LEFT, RIGHT, ROW, TOP = 760, 210, 470, 20, 8
 LABEL = 30

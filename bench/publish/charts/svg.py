@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from markupsafe import Markup, escape
 
+from bench.board.format import printable
 from bench.publish.charts.scales import Linear, Log, tick_texts
-from bench.publish.format import printable
 
 
 def at(value: float) -> str:

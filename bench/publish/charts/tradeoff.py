@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.board.format import decimal, fitting, letters, significant
 from bench.board.pareto import pareto_front
 from bench.publish.charts.scales import Linear, Log, domain, log_domain
 from bench.publish.charts.svg import Plot, at, chart, link, path, square, text, tooltip
-from bench.publish.format import decimal, fitting, letters, significant
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 740, 30, 350
 WHISKERS = 60

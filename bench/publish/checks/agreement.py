@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from bench.board.columns import Cell, rank_text
+from bench.board.format import NOT_AVAILABLE, estimate, printable
 from bench.documents import D
 from bench.errors import Problem
-from bench.publish.board_table import rank_text
-from bench.publish.checks.reading import BoardRow, PageFacts
-from bench.publish.format import NOT_AVAILABLE, decimal, estimate, printable, significant
-from bench.publish.schemas import Leaderboard, LeaderboardRow, PublishedEntry
-from bench.scoring.scorecard import Estimate
-
-TEXTS = ("by", "kind", "inputs", "date")
-"""Columns of the board that hold words."""
+from bench.publish.checks.reading import PageFacts
+from bench.publish.schemas import Leaderboard, PublishedEntry
 
 FROZEN = "v/"
 """Releases were checked when they were frozen, by the models of that day."""
@@ -34,6 +30,7 @@ def check_agreement(folder: Path, pages: Mapping[str, PageFacts]) -> Iterator[Pr
             yield Problem("site-json", found, where=name)
         else:
             boards[PurePosixPath(name).parent.as_posix()] = found
+            yield from _empty_columns(found, name)
     for page in pages.values():
         if page.target and not page.path.startswith(FROZEN):
             yield from _board(page, boards)
@@ -73,58 +70,48 @@ def _valid(model: type[D], path: Path) -> D | str:
 def _board(page: PageFacts, boards: Mapping[str, Leaderboard]) -> Iterator[Problem]:
     parents = (parent.as_posix() for parent in PurePosixPath(page.path).parents)
     board = next((boards[parent] for parent in parents if parent in boards), None)
-    rows = next((t.rows for t in board.targets if t.target == page.target), None) if board else None
-    if rows is None:
+    target = next((t for t in board.targets if t.target == page.target), None) if board else None
+    if target is None:
         yield Problem("site-json", f"No leaderboard.json holds target {page.target!r}.", where=page.path)
         return
+    rows = target.rows
     if len(page.rows) > len(rows) or (rows and not page.rows):
         yield Problem("site-json", f"{len(page.rows)} rows, and the JSON has {len(rows)}.", where=page.path)
         return
-    others = {t.target: {row.slug: row for row in t.rows} for t in board.targets} if board else {}
+    listed = {column.key for column in target.columns if column.on_page}
+    if listed != {key for key, _ in page.columns}:
+        message = "The columns of the page are not those that the JSON lists for it."
+        yield Problem("site-json", message, where=page.path)
+        return
     wrong = [
         shown.slug
         for shown, row in zip(page.rows, rows, strict=False)
-        if not _same(shown, row, page.columns, others)
+        if shown.slug != row.slug or shown.cells != [_text(row.cells.get(k), i) for k, i in page.columns]
     ]
     if wrong:
         message = f"{len(wrong)} of {len(page.rows)} rows differ from the JSON, first {wrong[0]!r}."
         yield Problem("site-json", message, where=page.path)
 
 
-Others = Mapping[str, Mapping[str, LeaderboardRow]]
+def _text(cell: Cell | None, is_interval: bool) -> str | None:
+    """What the page shows of a cell of the JSON, blanks collapsed; None where the JSON has no such cell."""
+    if cell is None:
+        return None
+    text = cell.interval if is_interval else cell.text if cell.value is None else f"{cell.text} {cell.note}"
+    return " ".join(printable(text).split())
 
 
-def _same(shown: BoardRow, row: LeaderboardRow, columns: Sequence[str], others: Others) -> bool:
-    """Whether a row shows the entry's rank and every number of the JSON that the board has a column for."""
-    keys = [key for key in columns if key not in ("rank", "entry", "auroc")]
-    numbers = {key: cell for key, cell in zip(keys, shown.cells[3:], strict=False) if key not in TEXTS}
-    return (
-        shown.slug == row.slug
-        and shown.cells[0].split(" ")[0] == rank_text(row.standing)
-        and shown.cells[1] == _text(row.metrics.get("auroc"))
-        and all(_number(cell) == _expected(key, row, others) for key, cell in numbers.items())
-    )
-
-
-def _expected(key: str, row: LeaderboardRow, others: Others) -> str:
-    if key == "speed":
-        return significant(row.latency_ms)
-    if key == "macro":
-        return _text(row.macro)
-    if key.startswith("auroc:"):
-        other = others.get(key.removeprefix("auroc:"), {}).get(row.slug)
-        return _text(other.metrics.get("auroc") if other else None)
-    return _text(row.metrics.get(key))
-
-
-def _text(found: Estimate | None) -> str:
-    return decimal(found.value) if found is not None else NOT_AVAILABLE
-
-
-def _number(cell: str) -> str:
-    """What a cell shows before its mark or word; a word alone stands for a missing number."""
-    first = cell.split(" ")[0]
-    return first if first[:1].isdigit() or first[:1] == "−" else NOT_AVAILABLE
+def _empty_columns(board: Leaderboard, name: str) -> Iterator[Problem]:
+    """Columns without a value for any entry, where at least one entry is ranked."""
+    for target in board.targets:
+        if target.leader is None:
+            continue
+        for column in target.columns:
+            cells = [row.cells[column.key] for row in target.rows if column.key in row.cells]
+            if not column.may_be_empty and all(cell.empty for cell in cells):
+                reason = next((cell.reason for cell in cells if cell.reason), "No reason is given.")
+                message = f"{target.target}: column {column.key!r} has no value for any entry. {reason}"
+                yield Problem("site-column-empty", message, where=name)
 
 
 def _scores(entry: PublishedEntry, page: PageFacts) -> Iterator[Problem]:

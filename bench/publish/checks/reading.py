@@ -7,12 +7,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+ASIDE = {"sup", "small", "svg"}
+"""Tags whose content explains a cell."""
+
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data", "embed": "src"}
 
 
 @dataclass(slots=True)
 class BoardRow:
-    """A row of a board's table by slug, or of an entry's table by target: the text of its cells."""
+    """A row of a board's table by slug, or of an entry's table by target: the text of its cells.
+
+    What explains a cell (footnote marks, small print, drawings, `data-aside`) is no part of its text.
+    """
 
     slug: str
     cells: list[str] = field(default_factory=list)
@@ -30,7 +36,7 @@ class PageFacts:
         faults: What is wrong with the HTML.
         policy: The content policy, empty where there is none.
         target: Target of the board's table, empty on other pages.
-        columns: Keys of the columns of the board's table.
+        columns: Columns of the board's table: key, and whether it holds the interval in place of the text.
         rows: Rows of the board's table.
         scores: Rows of an entry's table of targets.
         heading: Text of the first heading.
@@ -43,7 +49,7 @@ class PageFacts:
     faults: list[str] = field(default_factory=list)
     policy: str = ""
     target: str = ""
-    columns: list[str] = field(default_factory=list)
+    columns: list[tuple[str, bool]] = field(default_factory=list)
     rows: list[BoardRow] = field(default_factory=list)
     scores: list[BoardRow] = field(default_factory=list)
     heading: str = ""
@@ -67,6 +73,7 @@ class _Reader(HTMLParser):
         self.in_board = False
         self.row: BoardRow | None = None
         self.texts: list[str] | None = None
+        self.aside = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
@@ -79,8 +86,13 @@ class _Reader(HTMLParser):
         self._follow_board(tag, found)
         if tag not in VOID:
             self.open.append(tag)
-        if (tag == "td" and self.row) or (tag == "h1" and not self.facts.heading):
+            if not self.aside and (tag in ASIDE or "data-aside" in found):
+                self.aside = len(self.open)
+        if self._is_cell(tag) or (tag == "h1" and not self.facts.heading):
             self.texts = []
+
+    def _is_cell(self, tag: str) -> bool:
+        return self.row is not None and (tag == "td" or (tag == "th" and self.in_board))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -92,9 +104,11 @@ class _Reader(HTMLParser):
             self.facts.faults.append(f"</{tag}> closes {f'<{self.open[-1]}>' if self.open else 'nothing'}")
             return
         self.open.pop()
+        if len(self.open) < self.aside:
+            self.aside = 0
         if tag == "table":
             self.in_board, self.row = False, None
-        if self.texts is not None and tag in ("td", "h1"):
+        if self.texts is not None and (tag == "h1" or self._is_cell(tag)):
             text = " ".join("".join(self.texts).split())
             if tag == "h1":
                 self.facts.heading = text
@@ -103,7 +117,7 @@ class _Reader(HTMLParser):
             self.texts = None
 
     def handle_data(self, data: str) -> None:
-        if self.texts is not None:
+        if self.texts is not None and not self.aside:
             self.texts.append(data)
         if self.open and self.open[-1] in ("script", "style") and data.strip():
             self.facts.faults.append(f"<{self.open[-1]}> holds inline content, which the policy stops")
@@ -129,8 +143,8 @@ class _Reader(HTMLParser):
     def _follow_board(self, tag: str, found: dict[str, str]) -> None:
         if tag == "table" and found.get("id") == "board":
             self.in_board, self.facts.target = True, found.get("data-target", "")
-        elif tag == "th" and self.in_board and found.get("data-k"):
-            self.facts.columns.append(found["data-k"])
+        elif tag == "th" and self.in_board and ("data-k" in found or "data-i" in found):
+            self.facts.columns.append((found.get("data-k") or found.get("data-i", ""), "data-k" not in found))
         elif tag == "tr" and self.in_board and found.get("data-e"):
             self.row = BoardRow(found["data-e"])
             self.facts.rows.append(self.row)

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.board.format import decimal, estimate, interval, p_text, percent, sentence
 from bench.board.model import Board, Standing
 from bench.metrics import registry
 from bench.metrics.registry import Metric, Needs
-from bench.publish.format import decimal, estimate, interval, percent, sentence
-from bench.publish.views.compare import p_text
 from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
 
 

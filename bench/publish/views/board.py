@@ -7,22 +7,24 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.board.columns import Group, Row, rank_text, speed_cell
+from bench.board.format import decimal, interval
 from bench.board.model import TestSet
-from bench.publish.board_table import PAGE_ROWS, BoardTable, Row, tie_sentence
+from bench.board.speed_words import record_at, setting_words
+from bench.board.table import BoardTable, tie_sentence
 from bench.publish.charts.cells import interval_axis, interval_cell
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.scales import tick_texts
 from bench.publish.charts.tradeoff import tradeoff
 from bench.publish.exports import reported_entries
-from bench.publish.format import decimal, interval
-from bench.publish.speed_words import record_at, setting_words
 from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 
 FOREST_ROWS = 60
 """Rows of the forest plot; the table has the numbers of all."""
 
-GROUPS = {"other": "Other AUROC", "calibration": "Calibration", "speed": "Speed", "source": "Source"}
+PAGE_ROWS = 200
+"""Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
 
 
 def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
@@ -53,9 +55,11 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "rest": ""
         if every or len(rows) == len(table.rows)
         else f"{home}{place.folders[table.target]}all/index.html",
+        "columns": table.page_columns,
+        "reasons": table.reasons(table.page_columns),
         "spans": _spans(table),
-        "groups": [(g, GROUPS[g]) for g in dict.fromkeys([*(c.group for c in table.columns[1:]), "source"])],
-        "facets": _facets(rows),
+        "width": sum(span for _, span in _spans(table)),
+        "facets": _facets(table, rows),
         **_forest(table, home),
         "tradeoff": _tradeoff(table, rows, home),
         "setting_words": setting_words(table.setting) if table.setting else "",
@@ -87,18 +91,17 @@ def _tabs(place: Place, current: str, home: str) -> list[dict[str, Any]]:
     ]
 
 
-def _spans(table: BoardTable) -> list[tuple[str, int, str]]:
-    groups = dict.fromkeys(column.group for column in table.columns)
-    return [(g, sum(c.group == g for c in table.columns), GROUPS.get(g, "")) for g in groups]
+def _spans(table: BoardTable) -> list[tuple[Group, int]]:
+    """Groups of the page's columns with the number of cells of each; a drawn interval takes one more."""
+    groups = dict.fromkeys(column.group for column in table.page_columns)
+    return [(g, sum(1 + c.bar for c in table.page_columns if c.group == g)) for g in groups]
 
 
-def _facets(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
-    values: dict[tuple[str, str], set[str]] = {
-        ("kind", "Kind"): {row.entry.manifest.kind for row in rows},
-        ("team", "Team"): {row.entry.manifest.team for row in rows},
-        ("inputs", "Inputs"): {", ".join(row.entry.manifest.inputs) for row in rows},
-    }
-    return [(key, words, sorted(found)) for (key, words), found in values.items() if len(found) > 1]
+def _facets(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """Columns to filter by, with their texts; those with one text only are left out."""
+    columns = [column for column in table.page_columns if column.facet]
+    found = [(c, {table.cell(row, c).text for row in rows}) for c in columns]
+    return [(column.key, column.label, sorted(texts)) for column, texts in found if len(texts) > 1]
 
 
 def _forest(table: BoardTable, home: str) -> dict[str, Any]:
@@ -123,22 +126,21 @@ def _forest_row(row: Row, home: str) -> ForestRow:
         value=auroc.value if auroc else None,
         low=auroc.low if auroc else None,
         high=auroc.high if auroc else None,
-        note=f"rank {row.rank}",
+        note=f"rank {rank_text(row.standing)}",
         href=f"{home}e/{row.slug}/index.html",
         slug=row.slug,
-        marked=row.leader or row.standing.with_leader,
+        marked=row.tied,
     )
 
 
 def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str:
-    places = [index for index, column in enumerate(table.columns) if column.key == "speed"]
-    if not places or table.setting is None:
+    if table.setting is None:
         return ""
-    cells = [(row, row.cells[places[0]]) for row in rows if row.standing.rank is not None]
+    cells = [(row, speed_cell(row)) for row in rows if row.standing.rank is not None]
     timed = [
         Timed(row.entry, record, cell.value, not cell.note)
         for row, cell in cells
-        if cell.value is not None and (record := record_at(row.entry, table.setting))
+        if isinstance(cell.value, float) and (record := record_at(row.entry, table.setting))
     ]
     points = speed_points(timed, table.target, home)
     return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""

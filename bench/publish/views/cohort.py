@@ -8,21 +8,22 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
+from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
 from bench.board.model import Entry, Standing, Twins
-from bench.publish.board_table import PAGE_ROWS, BoardTable, board_table, rank_text
+from bench.board.render import board_csv
+from bench.board.table import BoardTable, board_table
 from bench.publish.exports import (
     badge,
     cohort_bibtex,
     leaderboard,
-    leaderboard_csv,
     long_csv,
     published_entry,
     reported_entries,
 )
 from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.urls import Page, Place, digest
-from bench.publish.views.board import board_view, describe
+from bench.publish.views.board import PAGE_ROWS, board_view, describe
 from bench.publish.views.compare import compare_view
 from bench.publish.views.cv5 import cv5_view
 from bench.publish.views.entry import entry_view
@@ -70,6 +71,7 @@ class CohortPages:
             self.scene_key,
             board.model_dump_json() if board else "",
             site.built_from,
+            *plugin_fingerprint(),
             *(f"{slug}:{key}" for slug, key in sorted(self.entry_keys.items())),
         )
 
@@ -95,7 +97,7 @@ class CohortPages:
         yield self._view("data", "Data", lambda _: self._data())
         prefix = self.place.prefix
         yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
-        yield Page(f"{prefix}leaderboard.csv", self.key, lambda: leaderboard_csv(self.tables))
+        yield Page(f"{prefix}leaderboard.csv", self.key, lambda: board_csv(self.tables))
         yield Page(f"{prefix}long.csv", self.key, lambda: long_csv(self.loaded))
 
     def _view(self, name: str, title: str, view: Any) -> Page:

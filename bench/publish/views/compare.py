@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.board.columns import Column, Group, Row
+from bench.board.format import NOT_AVAILABLE, decimal, interval, p_text, percent
 from bench.board.model import LoadedBoard, Standing
-from bench.publish.board_table import BoardTable, Row
+from bench.board.table import BoardTable
 from bench.publish.charts.cells import RankRow, rank_chart
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, percent
 
 CHART_ROWS = 60
 MAX_PICKED = 4
+FURTHER = (Group.TARGET, Group.LEADER, Group.OTHER, Group.CALIBRATION, Group.SPEED)
+"""Groups whose columns follow the AUROC of all targets."""
 
 
 def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable], home: str) -> dict[str, Any]:
@@ -24,6 +27,7 @@ def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable], home: str) -
         "board": loaded.board,
         "table": first,
         "level": f"{100 * level:g}%",
+        "columns": _further(first) if first else [],
         "labels": [t.label for t in tables],
         "rows": [
             (row, [by_target[t.target].get(row.slug) for t in tables], _difference(row)) for row in rows
@@ -31,6 +35,11 @@ def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable], home: str) -
         "chart": _chart(first, home),
         "most": MAX_PICKED,
     }
+
+
+def _further(table: BoardTable) -> list[Column]:
+    """The columns beside the AUROC of each target, which the page shows with its interval."""
+    return [c for c in table.page_columns if c.group in FURTHER and not c.key.startswith("auroc")]
 
 
 def _difference(row: Row) -> dict[str, str]:
@@ -49,15 +58,6 @@ def _difference(row: Row) -> dict[str, str]:
 
 def _share(standing: Standing) -> str:
     return "" if standing.p_best is None else percent(standing.p_best, 0)
-
-
-def p_text(p: float | None) -> str:
-    """A p value with two significant digits, never 0."""
-    if p is None:
-        return ""
-    if p < 0.001:
-        return "< 0.001"
-    return f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
 
 
 def _chart(table: BoardTable | None, home: str) -> Any:

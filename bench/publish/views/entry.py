@@ -8,15 +8,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.board.columns import rank_text
+from bench.board.format import decimal, estimate, metric_label, plural, sentence
 from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
-from bench.publish.board_table import rank_text
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.exports import bibtex
-from bench.publish.format import decimal, estimate, metric_label, plural, sentence
-from bench.publish.speed_words import share_of_limit, verdict, work_cells
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
@@ -45,7 +45,7 @@ def entry_view(
         twins: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
     """
-    card = entry.scorecard
+    card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     return {

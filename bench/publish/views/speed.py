@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.board.columns import Cell, estimate_cell
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of
-from bench.publish.board_table import Cell, estimate_cell
+from bench.board.speed_words import BATCH, setting_words, share_of_limit, verdict, work_cells
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
-from bench.publish.speed_words import BATCH, setting_words, share_of_limit, verdict, work_cells
 from bench.timing.record import BatchTiming, TimingRecord
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.publish.board_table import PAGE_ROWS, BoardTable, Row
-from bench.publish.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.columns import Row
+from bench.board.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.table import BoardTable
 from bench.publish.urls import Place
-from bench.scoring.scorecard import SubgroupScore
+from bench.publish.views.board import PAGE_ROWS
+from bench.scoring.scorecard import BoardInputs, SubgroupScore
 
 Key = tuple[str, str]
 
@@ -52,7 +54,7 @@ def _table(table: BoardTable) -> GroupTable:
     found: dict[str, dict[Key, SubgroupScore]] = {}
     columns: dict[Key, SubgroupScore] = {}
     for row in table.rows:
-        card = row.entry.scorecard
+        card = row.entry.card(BoardInputs)
         groups = [g for g in card.subgroups if g.target == table.target] if card else []
         found[row.slug] = {(g.division, g.level): g for g in groups}
         columns |= {key: g for key, g in found[row.slug].items() if key not in columns}

@@ -1,10 +1,15 @@
-"""The backends by name."""
+"""Backends by name: those of this package, and those of plug-ins.
+
+Another package adds a backend by an entry point in the group ``bench.backends`` that names an object with the
+members of `bench.runtime.backends.base.Backend`.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, did_you_mean
+from bench.plugins import load_plugins
 from bench.runtime.backends.base import Availability, Backend, Device
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.backends.onnxruntime_gpu import OnnxRuntimeGpu
@@ -15,8 +20,44 @@ from bench.runtime.worker_process import Worker, WorkerFailure
 DEFAULT_BACKEND = "onnxruntime-cpu"
 
 
+GROUP = "bench.backends"
+"""Entry points of other packages that add backends."""
+
+
 def backends() -> dict[str, Backend]:
-    """Every backend that the harness knows, available or not, by name."""
+    """Every backend, available or not, by name: those of this package, then those of plug-ins.
+
+    Raises:
+        BenchError: A plug-in cannot be used (``plugin-broken``, exit 3), naming its package.
+    """
+    known = built_in()
+    return known | load_plugins(GROUP, "backend", _fault, set(known))
+
+
+def find_backend(name: str) -> Backend:
+    """The backend with this name, available or not; plug-ins are loaded only for a name that is not built in.
+
+    Raises:
+        BenchError: There is none (``backend-unknown``), or a plug-in cannot be used (``plugin-broken``).
+    """
+    if name in (known := built_in()) or name in (known := backends()):
+        return known[name]
+    message = f"There is no backend {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}"
+    raise BenchError(Problem("backend-unknown", message))
+
+
+def _fault(plugin: object) -> str:
+    """Why a plug-in's object is no backend."""
+    members = ("name", "label", "is_gpu", "precisions", "availability", "device", "prepare")
+    if isinstance(plugin, type):
+        return "is a class; it must be an object"
+    if missing := [member for member in members if not hasattr(plugin, member)]:
+        return f"is no backend: it lacks {', '.join(missing)}"
+    return ""
+
+
+def built_in() -> dict[str, Backend]:
+    """The backends of this package by name."""
     listed: tuple[Backend, ...] = (
         OnnxRuntimeCpu(),
         TensorRtBackend("tensorrt", "TensorRT", "tensorrt", "pip install 'chexchobench[tensorrt]'"),
@@ -53,11 +94,7 @@ def require_backend(name: str, precision: str = "fp32") -> Backend:
             (``backend-unavailable``, exit 3, with what mends it), or it lacks the precision
             (``precision-unsupported``, exit 3).
     """
-    known = backends()
-    if name not in known:
-        message = f"There is no backend {name!r}; there are: {', '.join(known)}.{did_you_mean(name, known)}"
-        raise BenchError(Problem("backend-unknown", message))
-    backend = known[name]
+    backend = find_backend(name)
     found = backend.availability()
     if not found.ok:
         message = f"{backend.label} cannot be used here. {found.reason}"

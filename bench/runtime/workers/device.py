@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from bench.runtime.backends.registry import backends
+from bench.runtime.backends.registry import find_backend
 from bench.runtime.messages import read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers one request."""
     request, _ = read_message(requests)
-    device = backends()[request["backend"]].device()
+    device = find_backend(request["backend"]).device()
     write_message(answers, {"name": device.name, "is_gpu": device.is_gpu, "facts": device.facts})
 
 

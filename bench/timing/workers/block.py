@@ -8,10 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from bench.metrics.validation import Floats
 from bench.runtime.backends.base import Arrays, Session
 from bench.runtime.backends.registry import require_backend
 from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
-from bench.runtime.outputs import OutputSelector, Values, select
+from bench.runtime.outputs import OutputSelector, select
 from bench.runtime.worker_process import scrubbed
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
@@ -55,13 +56,13 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
 
 def predict_images(
     session: Session, inputs: Arrays, images: int, batch: int, picks: Sequence[OutputSelector]
-) -> dict[str, Values]:
+) -> dict[str, Floats]:
     """Target → (images,) predictions of the first images, in batches of exactly `batch`.
 
     The last batch is filled up with images from the start, as a session of fixed size needs.
     """
     held = len(next(iter(inputs.values())))
-    parts: dict[str, list[Values]] = {pick.target: [] for pick in picks}
+    parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
     for start in range(0, images, batch):
         index = np.arange(start, start + batch) % held
         chunk = {name: np.ascontiguousarray(array[index]) for name, array in inputs.items()}

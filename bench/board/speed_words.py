@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench.board import pareto
+from bench.board.format import NOT_AVAILABLE, percent, printable, sentence, significant
 from bench.board.model import Entry
 from bench.board.pareto import Setting, setting_of
-from bench.publish.format import NOT_AVAILABLE, percent, printable, sentence, significant
 from bench.timing.record import BatchTiming, Roofline, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
 

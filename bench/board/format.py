@@ -91,6 +91,15 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     return f"{decimal(low, digits)}{dash}{decimal(high, digits)}"
 
 
+def p_text(p: float | None) -> str:
+    """A p value with two significant digits, never 0."""
+    if p is None:
+        return ""
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
+
+
 def estimate(value: Estimate | None, digits: int = 3) -> str:
     """A metric with its interval in parentheses."""
     if value is None or value.value is None:

@@ -1,0 +1,37 @@
+"""Board: read the stored comparisons of a cohort's entries."""
+
+from __future__ import annotations
+
+from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
+from bench.board.load import load_board
+from bench.board.model import LoadedBoard
+from bench.environment import paused_garbage_collection
+from bench.errors import BenchError, Problem
+from bench.scoring.scorecard import RankInputs, Scorecard
+
+
+def read_board(
+    cohort: CohortChoice | None = None,
+    *,
+    workspace: WorkspaceChoice | None = None,
+    whole: bool = False,
+) -> LoadedBoard:
+    """Read the board of a cohort as `bench.score` stored it; needs no data.
+
+    Args:
+        cohort: The cohort; default: the workspace's.
+        workspace: The workspace; default: the one that holds the current folder.
+        whole: Read curves, operating points and subgroups of the scorecards too, at five times the time.
+
+    Raises:
+        BenchError: No entry was scored (``board-empty``), or the board is older than a scorecard
+            (``board-stale``).
+    """
+    space = open_workspace(workspace)
+    spec = choose_spec(cohort, space)
+    with paused_garbage_collection():
+        loaded = load_board(spec, space.submissions(spec.id), Scorecard if whole else RankInputs)
+    if loaded.board is None:
+        waiting = f" Not scored yet: {', '.join(loaded.waiting)}." if loaded.waiting else ""
+        raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry.{waiting}"))
+    return loaded

@@ -1,0 +1,79 @@
+"""Compare: paired differences of two entries or predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
+from bench.actions.entries import Named
+from bench.cohort.cohort import Cohort
+from bench.scoring.compare import Side, TargetComparison, compare_predictions, read_either, side_of_table
+from bench.submission.check_predictions import id_columns
+from bench.submission.tables import ArrayTable, prediction_table
+
+SideChoice = str | Path | Named | ArrayTable
+"""A side: slug of an entry, what `bench.submit` returned, a predictions file, or predictions in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """A paired comparison of A and B on the same images.
+
+    Attributes:
+        a: Slug or file of A; ``A`` for predictions in memory.
+        b: The same of B.
+        comparisons: One for each binary target that both predict: values of both sides, differences A − B
+            with 95% confidence interval and p value, and on how many images their calls differ.
+    """
+
+    a: str
+    b: str
+    comparisons: tuple[TargetComparison, ...]
+
+
+def compare_entries(
+    a: SideChoice,
+    b: SideChoice,
+    *,
+    replicates: int = 2000,
+    seed: int = 0,
+    cohort: CohortChoice | None = None,
+    data: str | Path | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> CompareResult:
+    """Compare two entries or predictions of the same cohort, target by target.
+
+    Args:
+        a: One side.
+        b: The other side.
+        replicates: Bootstrap replicates.
+        seed: Seed of the bootstrap.
+        cohort: The cohort; default: the workspace's.
+        data: Folder with the cohort's files; default: what the workspace says.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: A side is neither an entry nor valid predictions, or the two are of different tracks or
+            share no target (``compare-impossible``).
+    """
+    opened = open_cohort(cohort, data, workspace)
+    folder = open_workspace(workspace).submissions(opened.spec.id)
+    first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
+    found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
+    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found))
+
+
+def _side(choice: SideChoice, name: str, folder: Path, cohort: Cohort) -> Side:
+    if isinstance(choice, pd.DataFrame | Mapping):
+        return side_of_table(prediction_table(choice, id_columns(cohort), name), cohort)
+    return read_either(_name(choice, name), folder, cohort)
+
+
+def _name(choice: SideChoice, name: str) -> str:
+    if isinstance(choice, pd.DataFrame | Mapping):
+        return name
+    return str(choice) if isinstance(choice, str | Path) else choice.slug

@@ -1,0 +1,128 @@
+"""Workspace and cohort of an action, from what a caller names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.cohort.cohort import Cohort
+from bench.cohort.load import load_cohort
+from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
+from bench.errors import BenchError, Problem
+from bench.files import locked
+from bench.workspace import DATA_VARIABLE, Workspace, find_workspace
+
+CohortChoice = str | Path | Cohort | CohortSpec
+"""A cohort: id of a built-in one, path of a spec in TOML, loaded spec, or loaded cohort."""
+
+WorkspaceChoice = Path | str | Workspace
+"""A workspace: its folder (or one below it), or the workspace itself."""
+
+DEMO = "demo"
+
+
+def open_workspace(workspace: WorkspaceChoice | None = None) -> Workspace:
+    """Find the workspace.
+
+    Args:
+        workspace: The workspace or a folder in it; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: There is none (``workspace-missing``), or its ``bench.toml`` is not valid.
+    """
+    if isinstance(workspace, Workspace):
+        return workspace
+    return find_workspace(Path(workspace) if workspace is not None else None)
+
+
+def open_workspace_or_none(workspace: WorkspaceChoice | None = None) -> Workspace | None:
+    """Find the workspace, or None where the current folder is in none.
+
+    Raises:
+        BenchError: A workspace was named and is not one.
+    """
+    try:
+        return open_workspace(workspace)
+    except BenchError:
+        if workspace is not None:
+            raise
+        return None
+
+
+def choose_spec(cohort: CohortChoice | None = None, workspace: WorkspaceChoice | None = None) -> CohortSpec:
+    """Load the spec of a cohort.
+
+    Args:
+        cohort: The cohort; default: the workspace's.
+        workspace: The workspace; read only where no cohort is named.
+
+    Raises:
+        BenchError: The cohort is unknown, its spec is not valid, or there is no workspace to name one.
+    """
+    if isinstance(cohort, CohortSpec):
+        return cohort
+    if isinstance(cohort, Cohort):
+        return cohort.spec
+    if cohort is not None:
+        return load_spec(str(cohort))
+    space = open_workspace(workspace)
+    return load_spec(space.cohort if space.cohort in builtin_specs() else str(space.root / space.cohort))
+
+
+def open_cohort(
+    cohort: CohortChoice | None = None,
+    data: Path | str | None = None,
+    workspace: WorkspaceChoice | None = None,
+    *,
+    writing_demo: Callable[[Path], None] | None = None,
+) -> Cohort:
+    """Load a cohort with its table and split.
+
+    The demo cohort's table is written where it is absent: it is synthetic and the same everywhere.
+
+    Args:
+        cohort: The cohort; default: the workspace's. A loaded cohort is returned as it is.
+        data: Folder with its files; default: what the workspace says.
+        workspace: The workspace; not needed where `data` is given.
+        writing_demo: Called with the folder before the demo cohort's table is written.
+
+    Raises:
+        BenchError: The cohort is unknown, its files are missing, or its table is not valid.
+    """
+    if isinstance(cohort, Cohort):
+        return cohort
+    spec, chosen = choose_spec(cohort, workspace), None if data is None else Path(data)
+    space = open_workspace_or_none(workspace)
+    if space is None and chosen is None:
+        space = open_workspace(workspace)  # raises
+    folder = space.data(spec.id, chosen) if space else chosen
+    assert folder is not None
+    if spec.id == DEMO and chosen is None and DATA_VARIABLE not in os.environ:
+        _write_demo_table(folder, writing_demo)
+    return load_cohort(spec, folder)
+
+
+def _write_demo_table(folder: Path, writing: Callable[[Path], None] | None) -> None:
+    """Write the demo cohort's table where it is absent, also after an interrupted write."""
+    from bench.cohort.synthetic.write import TABLE, write_demo
+
+    if (folder / TABLE).exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.parent / f".{folder.name}.lock"):
+        if not (folder / TABLE).exists():
+            if writing:
+                writing(folder)
+            write_demo(folder, images=False)
+
+
+@contextmanager
+def with_problems(earlier: Sequence[Problem]) -> Iterator[None]:
+    """Add warnings and notices that were found earlier to an error raised inside."""
+    try:
+        yield
+    except BenchError as error:
+        known = [problem for problem in earlier if problem not in error.problems]
+        raise BenchError((*known, *error.problems), error.exit_code) from error

@@ -1,0 +1,96 @@
+"""Score: compute scorecards of entries, and compare all entries on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
+from bench.actions.entries import EntryChoice, recover_store, scored_entries
+from bench.board.build import build_board, refuse_mixed
+from bench.board.model import Board
+from bench.environment import paused_garbage_collection, usable_cores
+from bench.files import clear_parts, locked, write_json
+from bench.progress import Progress
+from bench.scoring.cluster import on_cluster
+from bench.scoring.run import make_plans, score_all
+from bench.scoring.scorecard import Scorecard
+from bench.submission.store import list_submissions
+from bench.workspace import STORE_LOCK, attempts_folder
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """Scored entries and the board that they are on.
+
+    Attributes:
+        cohort: Id of the cohort.
+        synthetic: Whether the cohort is synthetic.
+        scorecards: One for each scored entry, in the order in which the entries were named; every metric with
+            its 95% confidence interval.
+        board: The comparisons of all scored entries of the cohort, with every digit.
+        waiting: Slugs of entries that are not on the board since they are not scored yet.
+    """
+
+    cohort: str
+    synthetic: bool
+    scorecards: tuple[Scorecard, ...]
+    board: Board
+    waiting: tuple[str, ...]
+
+
+def score(
+    entries: EntryChoice | None = None,
+    *,
+    replicates: int = 2000,
+    seed: int = 0,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    cohort: CohortChoice | None = None,
+    data: str | Path | None = None,
+    workspace: WorkspaceChoice | None = None,
+    progress: Progress | None = None,
+    finished: Callable[[Scorecard], None] | None = None,
+) -> ScoreResult:
+    """Score entries, store their scorecards, and compare all entries of the cohort on its board.
+
+    Args:
+        entries: Slugs, or results of `bench.submit`; default: every entry that holds predictions.
+        replicates: Bootstrap replicates.
+        seed: Seed of the bootstrap.
+        jobs: Processes; default: all cores. The numbers do not depend on it.
+        scheduler: Address of a Dask scheduler whose workers do the work.
+        cohort: The cohort; default: the workspace's.
+        data: Folder with the cohort's files; default: what the workspace says.
+        workspace: The workspace; default: the one that holds the current folder.
+        progress: Called with (entries done, entries in total).
+        finished: Called with each scorecard once it is stored.
+
+    Raises:
+        BenchError: Entries that are unknown or cannot be scored (the others are scored and stored), or other
+            entries were scored with another seed or number of replicates (``board-mixed``).
+    """
+    space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
+    folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
+    recover_store(folder, attempts_folder(folder))
+    chosen = scored_entries(folder, entries)
+    refuse_mixed(list_submissions(folder), chosen, replicates, seed, board=board_file)
+    plans = make_plans(opened, chosen, replicates=replicates, seed=seed)
+    cards: list[Scorecard] = []
+
+    def keep(card: Scorecard) -> None:
+        cards.append(card)
+        if finished:
+            finished(card)
+
+    with on_cluster(scheduler) as threads:
+        workers = jobs or threads or usable_cores()
+        score_all(plans, chosen, space.replicates, jobs=workers, progress=progress, finished=keep)
+    with locked(folder / STORE_LOCK), paused_garbage_collection():
+        clear_parts(folder)
+        stored = list_submissions(folder)
+        board = build_board(opened, stored, space.replicates, plans)
+        write_json(board_file, board.plain())
+    waiting = tuple(entry.slug for entry in stored if entry.waiting)
+    return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)

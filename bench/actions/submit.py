@@ -1,0 +1,196 @@
+"""Submit: check, pack and store predictions, or run a model and store what it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.actions.context import (
+    CohortChoice,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+    open_workspace_or_none,
+    with_problems,
+)
+from bench.cohort.cohort import Cohort
+from bench.documents import parse
+from bench.errors import Problem
+from bench.files import sha256_file
+from bench.progress import Progress
+from bench.submission.accept import (
+    Accepted,
+    FoundManifest,
+    accept_predictions,
+    equal_entries,
+    find_manifest,
+    with_val,
+)
+from bench.submission.check_predictions import id_columns
+from bench.submission.manifest import Manifest
+from bench.submission.store import check_free, check_slug, keep_model, store
+from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
+
+PredictionsChoice = str | Path | ArrayTable
+"""Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
+
+ManifestChoice = str | Path | Manifest | Mapping[str, Any]
+"""A manifest: path of its TOML file, or its keys and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """A checked submission and where it was stored.
+
+    Attributes:
+        slug: Name of the entry; empty in a dry run without one.
+        cohort: Id of the cohort.
+        synthetic: Whether the cohort is synthetic.
+        targets: Predicted targets, in alphabetical order.
+        images: Number of predicted images of the entry's track.
+        has_val: Whether predictions of the val images are stored with it.
+        folder: Its folder in the store; None in a dry run.
+        notices: Warnings and notices about what was handed in.
+    """
+
+    slug: str
+    cohort: str
+    synthetic: bool
+    targets: tuple[str, ...]
+    images: int
+    has_val: bool
+    folder: Path | None
+    notices: tuple[Problem, ...]
+
+
+def submit(
+    predictions: PredictionsChoice | None = None,
+    *,
+    slug: str = "",
+    model: str | Path | None = None,
+    manifest: ManifestChoice | None = None,
+    val: PredictionsChoice | None = None,
+    cohort: CohortChoice | None = None,
+    data: str | Path | None = None,
+    workspace: WorkspaceChoice | None = None,
+    dry_run: bool = False,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> SubmitResult:
+    """Check and store an entry: its predictions, or a model that is run on the test and val images.
+
+    Args:
+        predictions: Predictions of the test images (all images for the cv5 track): one row an image, a column
+            of image ids and a column for each target; binary targets as probabilities in [0, 1].
+        slug: Name of the entry: lower-case letters, digits, hyphens. Not needed in a dry run.
+        model: An ONNX file, instead of predictions.
+        manifest: What is said of the entry; default: ``submission.toml`` beside the file, else a bare one.
+        val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
+        cohort: The cohort; default: the workspace's.
+        data: Folder with the cohort's files; default: what the workspace says.
+        workspace: The workspace; default: the one that holds the current folder.
+        dry_run: Only check; store nothing.
+        replace: Replace a stored entry of this slug, with its scorecard and timings.
+        progress: Called with (images done, images in total) while a model runs.
+
+    Raises:
+        ValueError: Not exactly one of `predictions` and `model` is given, `val` is given with a model, or
+            `slug` is missing.
+        BenchError: Every fault of what was handed in, with code, place and remedy.
+    """
+    if (predictions is None) == (model is None):
+        raise ValueError("give either predictions or a model")
+    if val is not None and model is not None:
+        raise ValueError("a model is run on the val images by itself: leave val out")
+    if not slug and not dry_run:
+        raise ValueError("an entry needs a slug, such as slug='my-model'")
+    if slug:
+        check_slug(slug)
+    file = _file(model if model is not None else predictions)
+    described = _described(manifest, file, slug or "dry-run")
+    opened = open_cohort(cohort, data, workspace)
+    space = open_workspace_or_none(workspace) if dry_run else open_workspace(workspace)
+    if space and not (dry_run or replace):
+        check_free(space.submissions(opened.spec.id), slug)
+    notices = list(described.remarks)
+    # A model is refused where no manifest describes it, so that the error is told with that warning.
+    with with_problems(notices if model is not None else ()):
+        if model is not None:
+            accepted = _run_model(Path(model), opened, described, progress)
+        else:
+            assert predictions is not None
+            accepted = _accept(predictions, val, opened, described)
+        notices += accepted.remarks
+        folder = None
+        if space:
+            entries = space.submissions(opened.spec.id)
+            notices += equal_entries(accepted, entries, opened, slug)
+        if space and not dry_run:
+            if model is not None:
+                keep_model(Path(model), space.model(sha256_file(Path(model))))
+            folder = store(
+                entries,
+                slug,
+                accepted.manifest,
+                accepted.packed,
+                val_predictions=accepted.packed_val,
+                replace=replace,
+            ).folder
+    return SubmitResult(
+        slug=slug,
+        cohort=opened.spec.id,
+        synthetic=opened.synthetic,
+        targets=tuple(sorted(accepted.values)),
+        images=len(next(iter(accepted.values.values()))),
+        has_val=accepted.packed_val is not None,
+        folder=folder,
+        notices=tuple(notices),
+    )
+
+
+def _file(source: PredictionsChoice | None) -> Path | None:
+    """The file of a source; None for one in memory."""
+    return Path(source) if isinstance(source, str | Path) else None
+
+
+def _described(manifest: ManifestChoice | None, file: Path | None, slug: str) -> FoundManifest:
+    """The manifest as given, or the one beside the file; in memory none can be beside."""
+    where = "manifest"
+    if isinstance(manifest, Manifest):
+        return FoundManifest(manifest, where)
+    if isinstance(manifest, Mapping):
+        return FoundManifest(parse(Manifest, dict(manifest), "manifest-invalid", where), where)
+    chosen = None if manifest is None else Path(manifest)
+    return find_manifest(file, chosen, slug)
+
+
+def _table(source: PredictionsChoice, cohort: Cohort, where: str) -> Path | PredictionTable:
+    if isinstance(source, pd.DataFrame | Mapping):
+        return prediction_table(source, id_columns(cohort), where)
+    return Path(source)
+
+
+def _accept(
+    predictions: PredictionsChoice,
+    val: PredictionsChoice | None,
+    cohort: Cohort,
+    described: FoundManifest,
+) -> Accepted:
+    table = _table(predictions, cohort, "predictions")
+    accepted = accept_predictions(table, cohort, described.manifest, manifest_file=described.file)
+    return with_val(accepted, _table(val, cohort, "val"), cohort) if val is not None else accepted
+
+
+def _run_model(
+    model: Path,
+    cohort: Cohort,
+    described: FoundManifest,
+    progress: Progress | None,
+) -> Accepted:
+    from bench.runtime.accept import accept_model
+
+    return accept_model(model, cohort, described.manifest, manifest_file=described.file, progress=progress)

@@ -1,0 +1,702 @@
+"""Every column of a board, declared once: its key, its words, and the cell of an entry.
+
+Page, ``leaderboard.json``, ``leaderboard.csv`` and `bench board` are renderings of the table that these
+declarations make, see `bench.board.table`. A column is added by one declaration in `BUILT_IN`, or by an entry
+point of the group ``bench.columns`` in another package, which names a `Column`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.board.format import NOT_AVAILABLE, decimal, interval, p_text, printable, sentence, shortened
+from bench.board.format import significant as significant_digits
+from bench.board.model import Entry, Standing, TargetBoard
+from bench.board.pareto import Setting
+from bench.board.speed_words import BATCH, record_at, setting_words, verdict
+from bench.cohort.spec import CohortSpec
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.files import sha256_bytes
+from bench.metrics import registry
+from bench.metrics.registry import Direction
+from bench.scoring.scorecard import Estimate, TargetInputs
+
+ENTRY_POINTS = "bench.columns"
+_BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
+
+OTHER_TARGETS = 5
+"""More targets do not fit beside the board's own; they stand in the CSV and on the entries' pages."""
+
+Value = str | int | float | bool | None
+
+
+class Group(StrEnum):
+    """Groups of columns in the order of the table. Those with a label can be hidden on the page."""
+
+    ENTRY = "entry"
+    TARGET = "target"
+    LEADER = "leader"
+    OTHER = "other"
+    CALIBRATION = "calibration"
+    SPEED = "speed"
+    SOURCE = "source"
+
+    @property
+    def label(self) -> str:
+        """The group as headed on the page; empty for those that are always shown."""
+        return _GROUP_LABELS.get(self, "")
+
+
+_GROUP_LABELS = {
+    Group.LEADER: "Against the leader",
+    Group.OTHER: "Other AUROC",
+    Group.CALIBRATION: "Calibration",
+    Group.SPEED: "Speed",
+    Group.SOURCE: "Source",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one entry has in one column.
+
+    Attributes:
+        text: As shown, without interval and note.
+        value: As JSON and CSV hold it, in full precision; None where there is none.
+        low: Lower limit of the interval.
+        high: Upper limit of the interval.
+        interval: The interval as shown beside the text; empty where the text shows it already.
+        reason: Why there is no value, or why there is a note, as a sentence.
+        note: A word that is shown beside the text.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+
+    text: str
+    value: Value
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    reason: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for number in (self.value, self.low, self.high):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"a cell holds {number}; leave the value out and give the reason")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no value."""
+        return self.value is None or self.value == ""
+
+
+@dataclass(frozen=True)
+class BoardContext:
+    """What the cells of one target's board are computed from.
+
+    Attributes:
+        spec: The cohort's spec.
+        board: The ranking of the target.
+        entries: All entries of the cohort, by slug.
+        setting: Of the column of speed; None without timings.
+    """
+
+    spec: CohortSpec
+    board: TargetBoard
+    entries: Mapping[str, Entry]
+    setting: Setting | None
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The entries in the order of the board."""
+        return tuple(self._row(standing) for standing in self.board.standings)
+
+    def _row(self, standing: Standing) -> Row:
+        entry = self.entries[standing.slug]
+        score = entry.scorecard.target(self.board.target) if entry.scorecard else None
+        return Row(self, entry, standing, score)
+
+    @cached_property
+    def same_ranking(self) -> dict[str, tuple[str, ...]]:
+        """Slug → other entries whose scores order the images identically."""
+        groups = self.board.twins
+        return {slug: tuple(s for s in g.slugs if s != slug) for g in groups for slug in g.slugs}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entry on one target's board: what a column's cell is computed from.
+
+    Attributes:
+        context: The board.
+        entry: Manifest, scorecard (as `bench.scoring.scorecard.RankInputs` reads it) and timings.
+        standing: Rank and comparisons for the target.
+        score: The scores of the target; None where the entry has no predictions of it.
+    """
+
+    context: BoardContext
+    entry: Entry
+    standing: Standing
+    score: TargetInputs | None
+
+    @property
+    def slug(self) -> str:
+        """Name of the entry in the store."""
+        return self.entry.slug
+
+    @property
+    def auroc(self) -> Estimate | None:
+        """The ranked AUROC."""
+        return self.score.ranked if self.score else None
+
+    @property
+    def leader(self) -> bool:
+        """Whether the entry is the leader."""
+        return self.context.board.leader == self.slug
+
+    @property
+    def tied(self) -> bool:
+        """Whether the entry is the leader or statistically tied with it."""
+        return self.leader or self.standing.with_leader
+
+    @property
+    def same_ranking(self) -> tuple[str, ...]:
+        """Other entries whose scores order the images identically."""
+        return self.context.same_ranking.get(self.slug, ())
+
+
+def always(_context: BoardContext) -> bool:
+    """Every board."""
+    return True
+
+
+def never(_context: BoardContext) -> bool:
+    """No board."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a board.
+
+    Attributes:
+        key: Name in JSON, in CSV and for `bench board --columns`.
+        label: Heading.
+        group: Columns of one group stand together.
+        hint: One sentence on what the column holds.
+        cell: The cell of an entry.
+        applies: Boards that have the column.
+        may_be_empty: Boards on which no entry needs a value; elsewhere `bench site check` calls a column
+            without any value a fault.
+        numeric: Whether cells are aligned as numbers.
+        descending: Whether the first click on the heading sorts from high to low.
+        limits: Whether CSV, as ``<key>_low`` and ``<key>_high``, and the terminal have the interval too.
+        bar: Whether the page draws the interval.
+        explained: Whether cells have notes that CSV keeps, as ``<key>_note``.
+        facet: Whether the page can be filtered by the texts of the column.
+        on_page: Whether the page shows it. JSON and CSV have every column.
+        priority: Order in which the terminal gives room to columns, lowest first; None for those that only
+            ``--columns`` shows.
+
+    Raises:
+        ValueError: The group is unknown, or the key cannot be a name in CSV and HTML.
+    """
+
+    key: str
+    label: str
+    group: Group
+    hint: str
+    cell: Callable[[Row], Cell]
+    applies: Callable[[BoardContext], bool] = always
+    may_be_empty: Callable[[BoardContext], bool] = never
+    numeric: bool = True
+    descending: bool = False
+    limits: bool = False
+    bar: bool = False
+    explained: bool = False
+    facet: bool = False
+    on_page: bool = True
+    priority: int | None = 5
+
+    def __post_init__(self) -> None:
+        if self.group not in tuple(Group):
+            known = ", ".join(Group)
+            raise ValueError(
+                f"column {self.key!r} has the unknown group {self.group!r}; known groups are {known}"
+            )
+        object.__setattr__(self, "group", Group(self.group))
+        if not self.key or not all(c.isalnum() or c in "_:-" for c in self.key):
+            raise ValueError(f"column key {self.key!r} must consist of letters, digits, _, - and :")
+
+    def full_text(self, cell: Cell) -> str:
+        """Text, interval and note of a cell, as tables of plain text show them."""
+        limits = f" ({cell.interval})" if self.limits and cell.interval else ""
+        return f"{cell.text}{limits}{f' {cell.note}' if cell.note else ''}"
+
+    @property
+    def csv_fields(self) -> tuple[str, ...]:
+        """Names of the fields that CSV has for the column."""
+        limits = (f"{self.key}_low", f"{self.key}_high") if self.limits else ()
+        return (self.key, *limits, *((f"{self.key}_note",) if self.explained else ()))
+
+    def csv_values(self, cell: Cell | None) -> tuple[Value, ...]:
+        """The fields of one entry; empty ones for None."""
+        if cell is None:
+            return (None,) * len(self.csv_fields)
+        limits = (cell.low, cell.high) if self.limits else ()
+        note = f"{cell.note}: {cell.reason}" if cell.note else cell.reason
+        return (cell.value, *limits, *((note,) if self.explained else ()))
+
+
+Declaration = Column | Callable[[BoardContext], Iterable[Column]]
+"""A column, or a family of columns that depends on the board."""
+
+
+def estimate_cell(estimate: Estimate | None, digits: int = 3, missing: str = "not scored") -> Cell:
+    """A metric as a cell; without a value it carries the reason."""
+    if estimate is None:
+        return Cell(NOT_AVAILABLE, None, reason=sentence(missing))
+    if estimate.value is None:
+        return Cell(NOT_AVAILABLE, None, reason=sentence(estimate.reason or "undefined"))
+    limits = interval(estimate.low, estimate.high, digits)
+    return Cell(decimal(estimate.value, digits), estimate.value, estimate.low, estimate.high, limits)
+
+
+def text_cell(text: str, length: int = 80) -> Cell:
+    """A text as a cell, shown with at most `length` characters."""
+    return Cell(printable(shortened(text, length)), text)
+
+
+def rank_text(standing: Standing) -> str:
+    """The rank interval: `3`, `1–4`, or a dash for an entry that is not ranked."""
+    if standing.rank is None:
+        return "–"
+    low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def _rank(row: Row) -> Cell:
+    standing = row.standing
+    return Cell(rank_text(standing), standing.rank, standing.rank_low, standing.rank_high)
+
+
+def _difference(value: float | None, low: float | None, high: float | None) -> Cell:
+    return Cell("–" if value is None else decimal(value), value, low, high, interval(low, high))
+
+
+def _p_value(value: float | None) -> Cell:
+    return Cell(p_text(value) or "–", value)
+
+
+TIED = (
+    "Statistically tied with the leader when all pairs are tested together. Rank and difference each belong "
+    "to one entry or pair alone, a milder test, so that they may separate what this test does not."
+)
+
+
+def _notes(row: Row) -> Cell:
+    """Why an entry is not ranked, whether it is tied with the leader, and what else a reader should know."""
+    notes = []
+    if row.standing.rank is None:
+        notes.append(("not ranked", sentence(row.standing.unranked_reason or "no reason given")))
+    if row.standing.with_leader and not row.leader:
+        notes.append(("tied", TIED))
+    for flag in row.standing.flags:
+        notes.append((flag.label, sentence(flag.message)))
+    if row.same_ranking:
+        notes.append(("same ranking", f"Same order of scores as {', '.join(row.same_ranking)}."))
+    text = printable("; ".join(word for word, _ in notes))
+    return Cell(text, text, reason=" ".join(why for _, why in notes))
+
+
+def _auroc(row: Row) -> Cell:
+    return estimate_cell(row.auroc, missing="no predictions for this target")
+
+
+def _prevalence(row: Row) -> Cell:
+    value = row.score.prevalence if row.score else None
+    return Cell(decimal(value), value)
+
+
+def _macro(row: Row) -> Cell:
+    return estimate_cell(row.entry.scorecard.macro if row.entry.scorecard else None)
+
+
+def speed_cell(row: Row) -> Cell:
+    """Median latency at the board's setting; a figure that is not ranked keeps its word."""
+    record = record_at(row.entry, row.context.setting)
+    timing = record.row(BATCH) if record else None
+    if timing is None:
+        return Cell(NOT_AVAILABLE, None, reason="Not timed at the setting of this column.")
+    word, why = verdict(timing)
+    latency = timing.end_to_end.p50
+    if latency.value_ms is None:
+        reason = why or sentence(latency.reason or timing.end_to_end.reason or "not measured")
+        return Cell(word or NOT_AVAILABLE, None, reason=reason)
+    return Cell(significant_digits(latency.value_ms), latency.value_ms, reason=why, note=word)
+
+
+def metric_column(
+    key: str, group: Group = Group.TARGET, *, on_page: bool = True, priority: int | None = 5
+) -> Column:
+    """The column of a metric; its words come from the registry of metrics."""
+    metric = _BUILT_IN_METRICS.get(key) or registry.metrics().get(key)
+    digits = metric.digits if metric else 3
+
+    label = metric.label if metric else registry.label(key)
+
+    def cell(row: Row) -> Cell:
+        missing = f"{label} not scored" if row.score else "no predictions for this target"
+        return estimate_cell(row.score.metrics.get(key) if row.score else None, digits, missing)
+
+    def undefined(context: BoardContext) -> bool:
+        """Whether every scorecard says why it has no value, as that of uncalibrated scores does."""
+        scores = [row.score for row in context.rows if row.score]
+        return all(key in score.metrics and score.metrics[key].value is None for score in scores)
+
+    return Column(
+        key=key,
+        label=metric.short_label if metric else label,
+        group=group,
+        hint=metric.definition if metric else label,
+        cell=cell,
+        may_be_empty=undefined,
+        descending=metric is not None and metric.direction == Direction.HIGHER,
+        on_page=on_page,
+        priority=priority,
+    )
+
+
+def _other_targets(context: BoardContext) -> Iterator[Column]:
+    """The AUROC for the cohort's other targets."""
+    others = [t for t in context.spec.binary_targets if t.name != context.board.target]
+    for target in others[:OTHER_TARGETS]:
+        yield _other_target(target.name, target.label)
+
+
+def _other_target(name: str, label: str) -> Column:
+    def cell(row: Row) -> Cell:
+        score = row.entry.scorecard.target(name) if row.entry.scorecard else None
+        return estimate_cell(score.ranked if score else None, missing="no predictions for this target")
+
+    def untold(context: BoardContext) -> bool:
+        return all(cell(row).empty for row in context.rows)
+
+    return Column(
+        key=f"auroc:{name}",
+        label=label,
+        group=Group.OTHER,
+        hint=f"AUROC for {label}",
+        cell=cell,
+        may_be_empty=untold,
+        descending=True,
+    )
+
+
+def _other_metrics(context: BoardContext) -> Iterator[Column]:
+    """Every metric of the scorecards that no column of its own shows: for JSON, CSV and ``--columns``."""
+    shown = {declared.key for declared in BUILT_IN if isinstance(declared, Column)}
+    stored = {name for row in context.rows if row.score for name in row.score.metrics}
+    order = registry.keys()
+    for name in [*(k for k in order if k in stored), *sorted(stored.difference(order))]:
+        if name not in shown:
+            yield metric_column(name, on_page=False, priority=None)
+
+
+def _speed(context: BoardContext) -> Iterator[Column]:
+    if context.setting is not None:
+        yield Column(
+            key="speed",
+            label="p50 ms",
+            group=Group.SPEED,
+            hint=f"Median end-to-end latency: {setting_words(context.setting)}",
+            cell=speed_cell,
+            may_be_empty=always,
+            explained=True,
+        )
+
+
+def _has_macro(context: BoardContext) -> bool:
+    return any(row.entry.scorecard and row.entry.scorecard.macro for row in context.rows)
+
+
+def _has_reference(context: BoardContext) -> bool:
+    return context.board.reference is not None
+
+
+BUILT_IN: tuple[Declaration, ...] = (
+    Column(
+        key="rank",
+        label="Rank",
+        group=Group.ENTRY,
+        hint="Rank by AUROC with its 95% rank interval",
+        cell=_rank,
+        limits=True,
+        priority=0,
+    ),
+    Column(
+        key="with_leader",
+        label="Tied",
+        group=Group.ENTRY,
+        hint="Whether the entry is statistically tied with the leader when all pairs are tested together",
+        cell=lambda row: Cell("yes" if row.standing.with_leader else "no", row.standing.with_leader),
+        numeric=False,
+        on_page=False,
+        priority=None,
+    ),
+    Column(
+        key="unranked_reason",
+        label="Why not ranked",
+        group=Group.ENTRY,
+        hint="Why the entry is not ranked; empty where it is",
+        cell=lambda row: text_cell(row.standing.unranked_reason, 200),
+        may_be_empty=always,
+        numeric=False,
+        on_page=False,
+        priority=None,
+    ),
+    Column(
+        key="slug",
+        label="Slug",
+        group=Group.ENTRY,
+        hint="Name of the entry in the store and in commands",
+        cell=lambda row: text_cell(row.slug),
+        numeric=False,
+        on_page=False,
+        priority=0,
+    ),
+    Column(
+        key="entry",
+        label="Entry",
+        group=Group.ENTRY,
+        hint="Name that its authors gave the entry",
+        cell=lambda row: text_cell(row.entry.manifest.name),
+        numeric=False,
+        priority=6,
+    ),
+    Column(
+        key="auroc",
+        label="AUROC",
+        group=Group.TARGET,
+        hint=_BUILT_IN_METRICS["auroc"].definition,
+        cell=_auroc,
+        descending=True,
+        limits=True,
+        bar=True,
+        priority=0,
+    ),
+    metric_column("auprc", priority=3),
+    Column(
+        key="prevalence",
+        label="Prevalence",
+        group=Group.TARGET,
+        hint="Share of positive images, which a score without information reaches as AUPRC",
+        cell=_prevalence,
+        on_page=False,
+        priority=None,
+    ),
+    _other_metrics,
+    Column(
+        key="difference",
+        label="To leader",
+        group=Group.LEADER,
+        hint="AUROC minus that of the leader, with its 95% interval",
+        cell=lambda row: _difference(
+            row.standing.difference, row.standing.difference_low, row.standing.difference_high
+        ),
+        may_be_empty=always,
+        descending=True,
+        limits=True,
+        on_page=False,
+        priority=1,
+    ),
+    Column(
+        key="p_value",
+        label="p",
+        group=Group.LEADER,
+        hint="p value against the leader, Holm-corrected over the board",
+        cell=lambda row: _p_value(row.standing.p_value),
+        may_be_empty=always,
+        on_page=False,
+        priority=None,
+    ),
+    Column(
+        key="reference_difference",
+        label="To age and sex",
+        group=Group.LEADER,
+        hint="AUROC minus that of the baseline on age and sex, with its 95% interval",
+        cell=lambda row: _difference(
+            row.standing.reference_difference,
+            row.standing.reference_difference_low,
+            row.standing.reference_difference_high,
+        ),
+        applies=_has_reference,
+        may_be_empty=always,
+        descending=True,
+        limits=True,
+        on_page=False,
+        priority=None,
+    ),
+    _other_targets,
+    Column(
+        key="macro",
+        label="Macro",
+        group=Group.OTHER,
+        hint=registry.views()["macro"].definition,
+        cell=_macro,
+        applies=_has_macro,
+        descending=True,
+    ),
+    metric_column("ece", Group.CALIBRATION, priority=4),
+    metric_column("brier", Group.CALIBRATION),
+    metric_column("calibration_slope", Group.CALIBRATION),
+    _speed,
+    Column(
+        key="team",
+        label="Team",
+        group=Group.SOURCE,
+        hint="Who submitted the entry",
+        cell=lambda row: text_cell(row.entry.manifest.team, 40),
+        numeric=False,
+        facet=True,
+        priority=None,
+    ),
+    Column(
+        key="kind",
+        label="Kind",
+        group=Group.SOURCE,
+        hint="Model, ensemble or baseline",
+        cell=lambda row: Cell(
+            row.entry.manifest.kind + (" (cv5)" if row.entry.manifest.track == "cv5" else ""),
+            row.entry.manifest.kind,
+        ),
+        numeric=False,
+        facet=True,
+        priority=None,
+    ),
+    Column(
+        key="inputs",
+        label="Inputs",
+        group=Group.SOURCE,
+        hint="What the entry reads",
+        cell=lambda row: Cell(", ".join(row.entry.manifest.inputs), " ".join(row.entry.manifest.inputs)),
+        may_be_empty=always,
+        numeric=False,
+        facet=True,
+        priority=None,
+    ),
+    Column(
+        key="date",
+        label="Date",
+        group=Group.SOURCE,
+        hint="Day of the entry",
+        cell=lambda row: text_cell(row.entry.manifest.date.isoformat()),
+        numeric=False,
+        descending=True,
+        priority=None,
+    ),
+    Column(
+        key="track",
+        label="Track",
+        group=Group.SOURCE,
+        hint="Images that were predicted: holdout (test images) or cv5 (all, out of fold)",
+        cell=lambda row: text_cell(row.entry.manifest.track),
+        numeric=False,
+        on_page=False,
+        priority=None,
+    ),
+    Column(
+        key="notes",
+        label="Notes",
+        group=Group.SOURCE,
+        hint="Whether the entry is tied with the leader, why it is not ranked, and other flags",
+        cell=_notes,
+        may_be_empty=always,
+        numeric=False,
+        on_page=False,
+        priority=2,
+    ),
+)
+"""The columns of this package; columns of one group stand in this order."""
+
+
+def board_columns(context: BoardContext) -> tuple[Column, ...]:
+    """The columns of one target's board, group by group.
+
+    Raises:
+        BenchError: The column of another package cannot be used (``column-invalid``).
+    """
+    found: list[Column] = []
+    for declared in (*BUILT_IN, *plugin_columns()):
+        family = (declared,) if isinstance(declared, Column) else declared(context)
+        found += (column for column in family if column.applies(context))
+    keys = [column.key for column in found]
+    if double := sorted({key for key in keys if keys.count(key) > 1}):
+        raise _invalid(f"Two columns have the key {double[0]!r}.")
+    order = list(Group)
+    return tuple(sorted(found, key=lambda column: order.index(column.group)))
+
+
+@cache
+def plugin_columns() -> tuple[Column, ...]:
+    """The columns that installed packages declare by entry points of the group ``bench.columns``.
+
+    Raises:
+        BenchError: One cannot be loaded, or names something else (``column-invalid``).
+    """
+    return tuple(map(_load, _plugins()))
+
+
+def plugin_fingerprint() -> tuple[str, ...]:
+    """What changes whenever the columns of other packages may: their names and source files."""
+    return tuple(f"{point.name}={point.value} {_source_digest(point)}" for point in _plugins())
+
+
+def _source_digest(point: EntryPoint) -> str:
+    found = find_spec(point.module)
+    path = Path(found.origin) if found and found.origin else None
+    return sha256_bytes(path.read_bytes()) if path and path.is_file() else ""
+
+
+def _plugins() -> list[EntryPoint]:
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
+
+
+def _load(point: EntryPoint) -> Column:
+    where = f"entry point {point.name} = {point.value}"
+    try:
+        column = point.load()
+    except Exception as error:  # whatever the module of another package raises
+        raise _invalid(f"It cannot be loaded: {type(error).__name__}: {error}.", where) from error
+    if not isinstance(column, Column):
+        raise _invalid(f"It names a {type(column).__name__}, not a bench.board.columns.Column.", where)
+    return replace(column, cell=_guarded(column, where))
+
+
+def _guarded(column: Column, where: str) -> Callable[[Row], Cell]:
+    """The column's cell function; whatever it raises becomes a problem that names the package."""
+
+    def cell(row: Row) -> Cell:
+        try:
+            found = column.cell(row)
+        except Exception as error:
+            message = f"Column {column.key!r} failed for entry {row.slug!r}: {type(error).__name__}: {error}."
+            raise _invalid(message, where) from error
+        if not isinstance(found, Cell):
+            raise _invalid(f"Column {column.key!r} gave a {type(found).__name__}, not a Cell.", where)
+        return found
+
+    return cell
+
+
+def _invalid(message: str, where: str = "") -> BenchError:
+    return BenchError(Problem("column-invalid", message, where=where), exit_code=EXIT_ENVIRONMENT)

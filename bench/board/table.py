@@ -1,0 +1,132 @@
+"""The table of one target's board, built once: page, JSON, CSV and `bench board` are renderings of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.board.columns import BoardContext, Cell, Column, Row, board_columns
+from bench.board.model import LoadedBoard
+from bench.board.pareto import Setting
+from bench.board.speed_words import column_setting
+from bench.choices import Track
+from bench.errors import BenchError, Problem, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class BoardTable:
+    """One target's board.
+
+    Attributes:
+        target: The target.
+        label: The target as shown.
+        columns: All columns, those of one group together.
+        rows: All entries: ranked ones in the board's order, then the others.
+        cells: Slug → key of a column → cell.
+        may_be_empty: Keys of columns that need no value on this board.
+        leader: Slug of the first.
+        not_told_apart: Entries other than the leader that are statistically tied with it.
+        prevalence: Share of positive test images.
+        setting: Of the column of speed.
+    """
+
+    target: str
+    label: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    cells: dict[str, dict[str, Cell]]
+    may_be_empty: frozenset[str]
+    leader: str | None
+    not_told_apart: int
+    prevalence: float | None
+    setting: Setting | None
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """Rows with a rank."""
+        return tuple(row for row in self.rows if row.standing.rank is not None)
+
+    @property
+    def page_columns(self) -> tuple[Column, ...]:
+        """The columns that the page shows."""
+        return tuple(column for column in self.columns if column.on_page)
+
+    def cell(self, row: Row, column: Column) -> Cell:
+        """The cell of an entry."""
+        return self.cells[row.slug][column.key]
+
+    def reasons(self, columns: Sequence[Column]) -> tuple[str, ...]:
+        """Every reason of these columns once, in the order of the table: the footnotes."""
+        cells = (self.cell(row, column) for row in self.rows for column in columns)
+        return tuple(dict.fromkeys(cell.reason for cell in cells if cell.reason))
+
+    def choose(self, keys: Sequence[str]) -> tuple[Column, ...]:
+        """The columns of these keys, in their order.
+
+        Raises:
+            BenchError: A key is unknown (``column-unknown``), naming the nearest ones.
+        """
+        known = {column.key: column for column in self.columns}
+        if unknown := [key for key in dict.fromkeys(keys) if key not in known]:
+            raise BenchError([_unknown(key, known) for key in unknown])
+        return tuple(known[key] for key in dict.fromkeys(keys))
+
+
+def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) -> BoardTable:
+    """The table of one target.
+
+    Args:
+        loaded: The board with all its entries.
+        target: The target.
+        track: Which of the two rankings.
+
+    Raises:
+        ValueError: The cohort has no board.
+        StopIteration: No entry is of the track.
+        BenchError: The column of another package cannot be used (``column-invalid``).
+    """
+    if loaded.board is None:
+        raise ValueError(f"cohort {loaded.spec.id} has no board")
+    board = loaded.board.target(target, track)
+    context = BoardContext(loaded.spec, board, loaded.entries, column_setting(loaded.entries.values()))
+    columns = board_columns(context)
+    resolution = next((t for t in loaded.board.test_set.targets if t.target == target), None)
+    return BoardTable(
+        target=target,
+        label=board.label,
+        columns=columns,
+        rows=tuple(sorted(context.rows, key=lambda row: row.standing.rank is None)),
+        cells={row.slug: {column.key: column.cell(row) for column in columns} for row in context.rows},
+        may_be_empty=frozenset(column.key for column in columns if column.may_be_empty(context)),
+        leader=board.leader,
+        not_told_apart=board.not_told_apart,
+        prevalence=resolution.prevalence if resolution else None,
+        setting=context.setting,
+    )
+
+
+def _unknown(key: str, known: dict[str, Column]) -> Problem:
+    near = did_you_mean(key, known)
+    remedy = near.strip() or f"The columns of this board are {', '.join(known)}."
+    return Problem("column-unknown", f"There is no column {key!r}.", remedy=remedy)
+
+
+def tie_sentence(table: BoardTable, level: float) -> str:
+    """How many entries cannot be told apart from the leader, from the board's own comparison."""
+    share = f"{100 * level:g}%"
+    ranked = len(table.ranked)
+    if table.leader is None:
+        return "No entry is ranked."
+    if ranked == 1:
+        return "One entry is ranked, so there is nothing to tell it apart from."
+    if table.not_told_apart == 0:
+        return f"The first is told apart from every other at {share}."
+    if table.not_told_apart == ranked - 1:
+        return (
+            f"None of the other {table.not_told_apart} can be told apart from the first at {share}."
+            if (table.not_told_apart > 1)
+            else f"The second cannot be told apart from the first at {share}."
+        )
+    number = table.not_told_apart
+    verb = "entry" if number == 1 else "entries"
+    return f"{number} other {verb} cannot be told apart from the first at {share}."

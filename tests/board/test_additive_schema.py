@@ -1,0 +1,100 @@
+"""A new optional field leaves stored scorecards valid; verify compares the values that they hold."""
+
+import json
+
+import pytest
+from pydantic import BaseModel
+
+from bench.board.verify import differences
+from bench.documents import Document, parse_json, schema_field
+from bench.errors import BenchError
+from bench.scoring.scorecard import BoardInputs, Estimate, RankInputs, Scorecard, TargetScore
+from tests.publish.boards import loaded_board
+
+
+class NewTargetScore(TargetScore):
+    youden: float | None = None
+
+
+class NewScorecard(Scorecard):
+    """A scorecard of the next minor version, with a new optional field in two places."""
+
+    schema_: str = schema_field("scorecard", 1, 1)
+    targets: tuple[NewTargetScore, ...]
+    partial_auroc: Estimate | None = None
+
+
+@pytest.fixture
+def stored() -> Scorecard:
+    card = loaded_board(1).entries["entry-0000"].scorecard
+    assert isinstance(card, Scorecard)
+    return card
+
+
+def written(card: Document) -> bytes:
+    return json.dumps(card.plain()).encode()
+
+
+def test_a_stored_scorecard_without_a_new_field_is_read(stored):
+    found = parse_json(NewScorecard, written(stored), "scorecard-invalid", "x")
+    assert found.partial_auroc is None
+    assert [t.metrics for t in found.targets] == [t.metrics for t in stored.targets]
+
+
+@pytest.mark.parametrize("model", [RankInputs, BoardInputs, Scorecard])
+def test_a_scorecard_of_a_newer_minor_version_is_read(stored, model):
+    newer = NewScorecard.model_validate(
+        {**stored.plain(), "schema": "scorecard/1.1", "partial_auroc": {"value": 0.5}}
+    )
+    found = parse_json(model, written(newer), "scorecard-invalid", "x")
+    assert [t.metrics for t in found.targets] == [t.metrics for t in stored.targets]
+    assert not hasattr(found, "partial_auroc")
+
+
+def test_an_unknown_field_of_the_own_version_is_a_fault(stored):
+    for change in ({"partial_auroc": None}, {"targets": [{**stored.plain()["targets"][0], "youden": 0.1}]}):
+        data = json.dumps({**stored.plain(), **change}).encode()
+        with pytest.raises(BenchError, match="This key is not known"):
+            parse_json(Scorecard, data, "scorecard-invalid", "x")
+
+
+def test_verify_passes_over_a_field_that_the_older_file_cannot_hold(stored):
+    old = parse_json(NewScorecard, written(stored), "scorecard-invalid", "x")
+    computed = NewScorecard.model_validate(
+        {**stored.plain(), "schema": "scorecard/1.1", "partial_auroc": {"value": 0.5}}
+    )
+    assert differences(old, computed) == []
+    (lost,) = differences(computed.model_copy(update={"partial_auroc": None}), computed)
+    assert "partial_auroc is None as stored" in lost.message
+    other = {**stored.plain(), "schema": "scorecard/1.1", "seed": 7}
+    (moved,) = differences(old, NewScorecard.model_validate(other))
+    assert moved.message == "entry-0000: seed is 0 as stored, 7 now."
+
+
+def with_metric(card: Scorecard, name: str) -> Scorecard:
+    first = card.targets[0]
+    more = first.model_copy(update={"metrics": {**first.metrics, name: Estimate(value=0.4)}})
+    return card.model_copy(update={"targets": (more, *card.targets[1:])})
+
+
+def test_verify_passes_over_a_metric_of_a_package_that_was_not_installed(stored):
+    assert differences(stored, with_metric(stored, "f1")) == []
+    (gone,) = differences(with_metric(stored, "f1"), stored)
+    assert "metrics.f1" in gone.message
+    (hidden,) = differences(stored, with_metric(stored, "log_loss"))
+    assert "metrics.log_loss is None as stored" in hidden.message
+
+
+def test_boards_read_fields_of_the_scorecard_and_no_others():
+    def fields(model: type[BaseModel]) -> set[str]:
+        return set(model.model_fields)
+
+    assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard)
+    assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "flags"}
+    curves = {"roc", "precision_recall", "reliability", "distribution", "decision"}
+    inputs = RankInputs.model_fields["targets"].annotation.__args__[0]
+    assert fields(TargetScore) - fields(inputs) == curves | {
+        "brier_parts",
+        "operating_points",
+        "recalibrated",
+    }
