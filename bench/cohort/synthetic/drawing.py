@@ -1,7 +1,7 @@
 """Draws a synthetic chest X-ray from its anatomy: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
 
-Every shape is a smooth inequality between a curve of x and a curve of y. The curves are computed here, pixels by
-`bench.cohort.synthetic.shading`. Shades add up like attenuation: 0 is air, 1 is dense.
+Every shape is a smooth inequality between a curve of x and a curve of y. The curves are computed here, pixels
+by `bench.cohort.synthetic.shading`. Shades add up like attenuation: 0 is air, 1 is dense.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Curves:
         self.of_x, self.of_y = (np.ones((shading.CURVES, IMAGE_SIDE)) for _ in range(2))
 
     def border(self, curve: int, of_x: Floats, of_y: Floats, softness: float) -> None:
-        """Add the border where the sum is 0, which blurs over about `softness`; it is dense where positive."""
+        """Add the border where the sum is 0, blurred over about `softness`; dense where it is positive."""
         self.of_x[curve] = of_x / (2 * softness)
         self.of_y[curve] = of_y / (2 * softness) + 0.5
 
@@ -88,7 +88,7 @@ class _Curves:
         self.of_y[curve] = -((dy / half_height) ** 2)
 
     def waves(self, cosine: int, sine: int, phase: Floats, turn: Floats) -> None:
-        """Add the cosine of `phase`, a function of x, plus `turn`, a function of y, by the addition theorem."""
+        """Add the cosine of `phase` (of x) plus `turn` (of y), by the addition theorem."""
         self.of_x[cosine], self.of_y[cosine] = np.cos(phase), np.cos(turn)
         self.of_x[sine], self.of_y[sine] = np.sin(phase), np.sin(turn)
 
@@ -154,7 +154,7 @@ def _mediastinum(c: _Curves, a: Anatomy) -> None:
 
 
 def _bones(c: _Curves, a: Anatomy) -> None:
-    """Posterior ribs that fall to the sides, anterior ribs that fall to the middle, collar bones and spine."""
+    """Posterior ribs, which fall to the sides, anterior ribs, which fall to the middle, and other bones."""
     turn = 2 * np.pi / a.rib_spacing
     fall = turn * (0.05 * c.side - 0.42 * c.side * c.side) + a.rib_offset
     c.waves(shading.BACK_COS, shading.BACK_SIN, fall, turn * c.y)

@@ -5,8 +5,8 @@ the published distribution of the patient's sex. A gap of more than a year betwe
 echocardiogram.
 
 Two effects are planted stronger than published, so that a cohort of a few thousand patients shows them: age
-raises the risk (published: hardly, from 40 to 80 years), and pacemakers and defibrillators are more frequent and
-tied to dilatation. Of both the totals stay: prevalences, and the distributions of age and of measurements.
+raises the risk (published: hardly, from 40 to 80 years), and pacemakers and defibrillators are more frequent
+and tied to dilatation. Prevalences and the distributions of age and of measurements stay as published.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compiled shading of a synthetic chest X-ray from curves that depend on x alone or on y alone.
 
-Only additions, subtractions, multiplications, divisions, square roots and comparisons happen here, each rounded
-as IEEE 754 says, without reassociation or fused operations: the same curves give the same pixels on every
-machine. Sines, powers and exponentials stay in the curves, which `bench.cohort.synthetic.drawing` computes.
+Only sums, products, quotients, square roots and comparisons are computed here, each rounded as IEEE 754 says,
+without reassociation or fused operations: the same curves give the same pixels on every machine. Sines, powers
+and exponentials stay in the curves, which `bench.cohort.synthetic.drawing` computes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def shade_chest(x, y, shades, texture, grain):  # type: ignore[no-untyped-def]
     Args:
         x: (CURVES, SIDE) parts of the curves that depend on x.
         y: (CURVES, SIDE) parts that depend on y.
-        shades: (5,) of air, breasts, lung vessels and congested lung bases, and the grain's standard deviation.
+        shades: (5,) of air, breasts, lung vessels, congested lungs, and standard deviation of the grain.
         texture: (SIDE, SIDE) smooth noise of the lung vessels.
         grain: (SIDE, SIDE) noise of unit variance.
 

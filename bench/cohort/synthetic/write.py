@@ -44,9 +44,9 @@ CHUNK: Final = 50
 MARKER_TEXT: Final = """\
 This cohort is synthetic. No patient in it is real, no image shows a person, and no label was read from
 an echocardiogram. Names, numbers and drawings were made by a program from published totals of CheXchoNet,
-so that software can be tried out without the data. Three effects are planted, stronger than published or
-invented: the risk rises with age, pacemakers are frequent, and a patient with a pacemaker has a wide silhouette
-whatever the size of the heart. Nothing medical can be learnt from it.
+so that software can be tried out without the data. Three effects are planted: the risk rises with age,
+pacemakers are frequent, and a patient with a pacemaker has a wide silhouette whatever the size of the heart.
+Nothing medical can be learnt from it.
 
 recipe {recipe}
 seed {seed}
