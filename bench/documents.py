@@ -113,7 +113,7 @@ _SAID = {
     "model_type": "This should be a table of keys.",
     "int_type": "This should be a whole number, without quotes.",
     "float_type": "This should be a number, without quotes.",
-    "date": "This should be a date such as 2026-01-31.",
+    "date": "This should be a date such as 2026-01-31, without quotes.",
 }
 """What pydantic says of a kind of fault, in the words of who writes the file."""
 
@@ -258,8 +258,19 @@ def _reason(error: Exception, text: str) -> str:
     if text.lstrip().startswith("{"):
         return "it looks like JSON; in TOML a line is `key = value`, without braces around the whole"
     plain = _PLACE.sub("", str(error))
+    if _DATE.search(_line(str(error), text)):
+        return "a date is year-month-day, such as 2026-01-31, and must exist in the calendar"
     hint = next((f"; {cause}" for start, cause in _CAUSES.items() if plain.startswith(start)), "")
     return f"{plain[:200]}{hint}"
+
+
+_DATE = re.compile(r"=\s*(\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}\.?\s+[^\W\d]+\s+\d{4})\b")
+
+
+def _line(said: str, text: str) -> str:
+    """The line that an error names; empty where it names none."""
+    found = _PLACE.search(said)
+    return text.splitlines()[int(found[1]) - 1] if found and found[1] else ""
 
 
 def _place(said: str, text: str) -> str:

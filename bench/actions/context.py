@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from bench.cohort.cohort import Cohort
-from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
-from bench.errors import BenchError, Problem
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import locked
 from bench.workspace import DATA_VARIABLE, Workspace, find_workspace
 
-CohortChoice = str | Path | Cohort | CohortSpec
+if TYPE_CHECKING:
+    from bench.cohort.cohort import Cohort  # boards and pages are read without numpy
+
+CohortChoice: TypeAlias = "str | Path | Cohort | CohortSpec"
 """A cohort: id of a built-in one, path of a spec in TOML, loaded spec, or loaded cohort."""
 
 WorkspaceChoice = Path | str | Workspace
@@ -63,10 +65,10 @@ def choose_spec(cohort: CohortChoice | None = None, workspace: WorkspaceChoice |
     """
     if isinstance(cohort, CohortSpec):
         return cohort
-    if isinstance(cohort, Cohort):
-        return cohort.spec
-    if cohort is not None:
+    if isinstance(cohort, str | Path):
         return load_spec(str(cohort))
+    if cohort is not None:
+        return cohort.spec
     space = open_workspace(workspace)
     return load_spec(space.cohort if space.cohort in builtin_specs() else str(space.root / space.cohort))
 
@@ -80,7 +82,8 @@ def open_cohort(
 ) -> Cohort:
     """Load a cohort with its table and split.
 
-    The demo cohort's table is written where it is absent: it is synthetic and the same everywhere.
+    The demo cohort's table is written where it is absent from its place in the workspace: it is synthetic and
+    the same everywhere. A folder elsewhere is never made, since its path may be misspelt.
 
     Args:
         cohort: The cohort; default: the workspace's. A loaded cohort is returned as it is.
@@ -91,15 +94,29 @@ def open_cohort(
     Raises:
         BenchError: The cohort is unknown, its files are missing, or its table is not valid.
     """
+    from bench.cohort.cohort import Cohort
+    from bench.cohort.load import load_cohort
+
     if isinstance(cohort, Cohort):
         return cohort
-    spec, chosen = choose_spec(cohort, workspace), None if data is None else Path(data)
-    space = open_workspace_or_none(workspace)
-    if space is None and chosen is None:
-        space = open_workspace(workspace)  # raises
-    folder = space.data(spec.id, chosen) if space else chosen
-    assert folder is not None
-    if spec.id == DEMO and chosen is None and DATA_VARIABLE not in os.environ:
+    spec = choose_spec(cohort, workspace)
+    chosen = data or os.environ.get(DATA_VARIABLE)
+    if chosen:
+        return load_cohort(spec, Path(chosen))
+    try:
+        space = open_workspace(workspace)
+    except BenchError as error:
+        if workspace is not None or error.problems[0].code != "workspace-missing":
+            raise
+        message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
+        remedy = (
+            f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init "
+            "DIR`) bench.toml names it."
+        )
+        problem = Problem("cohort-missing", message, str(Path.cwd()), remedy)
+        raise BenchError(problem, EXIT_ENVIRONMENT) from error
+    folder = space.data(spec.id)
+    if spec.id == DEMO and folder.resolve().is_relative_to(space.root):
         _write_demo_table(folder, writing_demo)
     return load_cohort(spec, folder)
 

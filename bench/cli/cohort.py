@@ -73,7 +73,7 @@ def check(
             report.say(f"Wrote which files are concerned to {list_file}. It names images: do not publish it.")
         report.remark(found.problems)
         raise_errors(found.problems)
-        report.say("No errors." if found.problems else "Nothing to remark.")
+        report.say("No errors." if found.problems else "No problems found.")
 
 
 def _show_split(report: Report, cohort: Cohort, split: SplitLock) -> None:
@@ -136,11 +136,12 @@ def _write_list(path: Path, found: ImageAudit) -> None:
     import csv
     import io
 
+    from bench.cohort.audit_images import FAULTS
     from bench.files import write_atomic
 
     kinds = {
         "missing": found.missing,
-        "unreadable": found.unreadable,
+        **{fault: [name for name, kind in found.faults.items() if kind == fault] for fault in FAULTS},
         "unlisted": found.unlisted,
         "changed": found.changed,
         "listed, not there": found.listed_missing,
@@ -167,8 +168,11 @@ def split(
 ) -> None:
     """Show the split and compare it with its lock; write the table of parts for the holder of the data.
 
+    Patients that may be in two parts are an error: the table of parts is still written, the lock is not.
+
     Example: bench cohort split --cohort chexchonet --out split.csv
     """
+    from bench.cohort.audit_table import audit_split
     from bench.cohort.summary import compare_with_lock, summarise
     from bench.errors import raise_errors
     from bench.files import clear_parts, locked, write_json
@@ -182,6 +186,9 @@ def split(
         if out:
             _write_split(out, opened)
             report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
+        problems = audit_split(opened)
+        report.remark(problems)
+        raise_errors(problems)
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
             with locked(lock_file.parent / STORE_LOCK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,17 @@ import pandas as pd
 from pydantic import Field
 
 import bench
-from bench.cohort.audit_images import ImageAudit, audit_images
+from bench.cohort.audit_images import (
+    CUT_SHORT,
+    NOT_FINITE,
+    UNDECODABLE,
+    ImageAudit,
+    audit_images,
+)
+from bench.cohort.audit_table import audit_labels, audit_patients
 from bench.cohort.cohort import Cohort
+from bench.cohort.decode import MOST_PIXELS
 from bench.cohort.spec import ContinuousTarget, LabelRule
-from bench.cohort.split import straddling_patients
 from bench.cohort.summary import SplitLock, TargetResolution, summarise, test_resolution
 from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem, raise_errors
@@ -58,7 +66,8 @@ def audit(cohort: Cohort, *, images: bool = True, jobs: int = 1, progress: Progr
     """
     found = audit_images(cohort, jobs=jobs, progress=progress) if images else None
     labels = label_agreement(cohort)
-    problems = [*_size(cohort), *_patients(cohort), *_disagreement(labels)]
+    problems = [*cohort.notices, *_size(cohort), *audit_patients(cohort), *audit_labels(cohort)]
+    problems += _disagreement(labels)
     if found:
         problems += _files(cohort, found)
     return Audit(
@@ -90,25 +99,6 @@ def _size(cohort: Cohort) -> list[Problem]:
     return [Problem("cohort-size", message, str(cohort.folder))]
 
 
-def _patients(cohort: Cohort) -> list[Problem]:
-    problems = []
-    for a, b in (("train", "test"), ("val", "test"), ("train", "val")):
-        if count := straddling_patients(cohort.patients, cohort.split.parts, a, b):
-            message = f"{count} patients have images in {a} and in {b}."
-            problems.append(Problem("patients-straddle", message, f"split {cohort.spec.split.rule}"))
-    column = cohort.spec.compare_split_column
-    if column and column in cohort.table:
-        parts = cohort.table[column].str.strip().to_numpy(dtype=str)
-        if count := straddling_patients(cohort.patients, parts, "train", "test"):
-            message = (
-                f"The published split in column {column} has {count} patients both in train and in test."
-            )
-            problems.append(
-                Problem("published-split-straddles", message, f"column {column}", severity="warning")
-            )
-    return problems
-
-
 def _disagreement(labels: tuple[LabelAgreement, ...]) -> list[Problem]:
     problems = []
     for line in labels:
@@ -127,8 +117,22 @@ def _files(cohort: Cohort, found: ImageAudit) -> list[Problem]:
     problems = []
     if found.missing:
         problems.append(Problem("images-missing", f"{len(found.missing):,} of {total} images.", where))
-    if found.unreadable:
-        problems.append(Problem("images-damaged", f"{len(found.unreadable):,} of {total} images.", where))
+    if found.damaged:
+        counts = Counter(found.faults.values())
+        kinds = {
+            "cannot be decoded": counts[UNDECODABLE],
+            "end before the image does": counts[CUT_SHORT],
+            "hold NaN or infinite values": counts[NOT_FINITE],
+        }
+        named = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+        message = f"{len(found.damaged):,} of {total} images: {named}."
+        problems.append(Problem("images-damaged", message, where))
+    if found.too_large:
+        message = (
+            f"{len(found.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels, the largest "
+            f"{found.largest:,}."
+        )
+        problems.append(Problem("images-too-large", message, where))
     if found.unlisted:
         message = f"{len(found.unlisted):,} image files are in no row of the table."
         problems.append(Problem("images-unlisted", message, where, severity="warning"))
@@ -172,6 +176,8 @@ def label_agreement(cohort: Cohort) -> tuple[LabelAgreement, ...]:
 def _compare(cohort: Cohort, rule: LabelRule) -> LabelAgreement:
     released = cohort.targets[rule.target]
     labelled = ~np.isnan(released)
+    if rule.any_of:
+        labelled &= ~np.isnan(cohort.male)  # without a sex no threshold applies
     positive = released == 1
     expected = _apply(cohort, rule)
     return LabelAgreement(
@@ -187,11 +193,9 @@ def _apply(cohort: Cohort, rule: LabelRule) -> npt.NDArray[np.bool_]:
     expected = np.zeros(len(cohort), bool)
     for target in rule.or_targets:
         expected |= cohort.targets[target] == 1
-    if rule.any_of:
-        male = (cohort.table[cohort.spec.columns.inputs["sex"]].str.strip() == "M").to_numpy()
     for threshold in rule.any_of:
         measured = pd.to_numeric(cohort.table[threshold.column], errors="coerce").to_numpy(np.float64)
-        expected |= measured > np.where(male, threshold.male, threshold.female)
+        expected |= measured > np.where(cohort.male == 1, threshold.male, threshold.female)
     return expected
 
 
@@ -229,7 +233,7 @@ def require_valid_cohort(
             whoever trains leaves those out by the groups.
     """
     if not images:
-        raise_errors(audit(cohort, images=False).problems)
+        raise_errors(p for p in audit(cohort, images=False).problems if p.severity == "error")
         return ()
     key = _key(cohort)
     found = _read(_path(cohort, folder))

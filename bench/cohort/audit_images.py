@@ -8,15 +8,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.decode import ImageCutShortError, ImageNotFiniteError, ImageTooLargeError, grey_values
 from bench.cohort.images import ImageFolders
 from bench.files import sha256_file
 from bench.progress import Progress
+
+UNDECODABLE = "cannot be decoded"
+CUT_SHORT = "cut short"
+NOT_FINITE = "not finite"
+TOO_LARGE = "too large"
+FAULTS = (UNDECODABLE, CUT_SHORT, NOT_FINITE, TOO_LARGE)
 
 _CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
 
@@ -28,7 +34,8 @@ class ImageAudit:
     Attributes:
         looked_at: How many files were read.
         missing: Image ids without a file.
-        unreadable: Files that cannot be decoded.
+        faults: Image → what is wrong with a file that is not decoded, one of `FAULTS`.
+        largest: Pixels of the largest image that is not decoded for its size.
         unlisted: Image files that no row of the table names.
         changed: Files whose SHA-256 is not the listed one.
         listed_missing: Files of the checksum list that are not there.
@@ -41,7 +48,8 @@ class ImageAudit:
 
     looked_at: int
     missing: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    largest: int = 0
     unlisted: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     listed_missing: list[str] = field(default_factory=list)
@@ -51,11 +59,23 @@ class ImageAudit:
     straddling: int = 0
     across_patients: int = 0
 
+    @property
+    def damaged(self) -> list[str]:
+        """Images that cannot be decoded for another reason than their size."""
+        return [image for image, fault in self.faults.items() if fault != TOO_LARGE]
+
+    @property
+    def too_large(self) -> list[str]:
+        """Images with more pixels than are decoded."""
+        return [image for image, fault in self.faults.items() if fault == TOO_LARGE]
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
     sha256: str
-    pixels: str  # digest of size and pixels, empty where the file cannot be decoded
+    pixels: str = ""  # digest of size and pixels, empty where the file cannot be decoded
+    fault: str = ""
+    size: int = 0  # pixels of an image that is too large
 
 
 def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = None) -> ImageAudit:
@@ -84,7 +104,8 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
     return ImageAudit(
         looked_at=len(found),
         missing=[image for image, path in paths.items() if path is None],
-        unreadable=[image for image, look in looks.items() if not look.pixels],
+        faults={image: look.fault for image, look in looks.items() if look.fault},
+        largest=max((look.size for look in looks.values()), default=0),
         unlisted=[path.name for path in _image_files(folders) if path.resolve() not in known],
         changed=[image for image, sha256 in sums.items() if looks[image].sha256 != sha256]
         + _changed_others(cohort, {n: s for n, s in listed.items() if n not in looked_at}),
@@ -101,13 +122,17 @@ def _look(path: Path) -> _Look:
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        with Image.open(BytesIO(data)) as image:
-            wide = image.mode.startswith(("I", "F"))  # 16 bits and more, which `convert` would clip
-            grey = image if wide else image.convert("L")
-            pixels = hashlib.sha256(f"{grey.mode} {grey.size}".encode() + grey.tobytes()).hexdigest()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        pixels = ""
-    return _Look(sha256, pixels)
+        values = grey_values(data)
+    except ImageTooLargeError as error:
+        return _Look(sha256, fault=TOO_LARGE, size=error.pixels)
+    except ImageNotFiniteError:
+        return _Look(sha256, fault=NOT_FINITE)
+    except (OSError, SyntaxError, ValueError) as error:
+        short = isinstance(error, ImageCutShortError) or "truncated" in str(error)
+        return _Look(sha256, fault=CUT_SHORT if short else UNDECODABLE)
+    digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
+    digest.update(np.ascontiguousarray(values).data)
+    return _Look(sha256, digest.hexdigest())
 
 
 def _duplicates(looks: dict[str, _Look]) -> list[tuple[str, ...]]:

@@ -13,6 +13,10 @@ import pyarrow as pa
 
 from bench.cohort.spec import CohortSpec
 from bench.cohort.split import Part, Split, Strings
+from bench.errors import Problem
+
+SEXES = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0}
+"""Words of the input ``sex``, in lower case: male is 1, female 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Cohort:
         targets: Target → (n,) float64 label or measurement; NaN where excluded from scoring.
         subgroups: The divisions of the spec.
         split: Part and fold of each image.
-        table: The table as read, all text, rows in canonical order.
+        table: The table as read, all text, rows in canonical order; ages of the DICOM form in years.
+        notices: Warnings about how the table was read.
     """
 
     spec: CohortSpec
@@ -59,6 +64,7 @@ class Cohort:
     subgroups: tuple[Subgroups, ...]
     split: Split
     table: pd.DataFrame
+    notices: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,6 +72,14 @@ class Cohort:
     def rows(self, part: Part) -> npt.NDArray[np.intp]:
         """Indices of a part's images, in canonical order."""
         return self.split.rows(part)
+
+    @cached_property
+    def male(self) -> npt.NDArray[np.float64]:
+        """(n,) 1 for male, 0 for female, NaN for other words; all NaN where the spec has no input ``sex``."""
+        if "sex" not in self.spec.columns.inputs:
+            return np.full(len(self), np.nan)
+        words = self.table[self.spec.columns.inputs["sex"]].str.strip().str.lower()
+        return np.asarray(words.map(SEXES), np.float64)
 
     @cached_property
     def image_ids(self) -> pa.StringArray:

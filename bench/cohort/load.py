@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zlib
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 
 from bench.cohort.cohort import Cohort, Subgroups
+from bench.cohort.patient_ids import canonical_id, canonical_value, is_blank
+from bench.cohort.read_table import UNNAMED_INDEX, TextTable, read_text_table
 from bench.cohort.spec import (
     AllTest,
     BandSubgroups,
@@ -32,6 +34,10 @@ from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_u
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_errors
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
+OLDEST = 120
+"""Years; ages outside 0 to this one are in no subgroup."""
+MOST_WORDS = 5
+"""Distinct words of a column that a message names."""
 
 
 def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
@@ -42,10 +48,10 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
             listed.
     """
     path = find_table(spec, folder)
-    table = _read_text_table(path)
-    _require_columns(spec, table, path)
     problems: list[Problem] = []
-    images = _identifiers(table[spec.columns.image], "image", path, problems)
+    notices: list[Problem] = []
+    table = _with_columns(spec, read_text_table(path), path, notices)
+    images = _image_ids(table[spec.columns.image], path, problems)
     patients = _patients(spec, table, path, problems)
     if repeated := len(images) - len(set(images)):
         message = f"{repeated} rows repeat an image id of another row ({len(images)} rows)."
@@ -54,6 +60,8 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
 
     order = np.argsort(images.astype(str), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
+    for column in age_columns(spec):
+        table[column] = table[column].map(_age_in_years)
     images, patients = images[order], patients[order]
     targets = {t.name: _target(t, table, path, problems) for t in spec.targets}
     time = _time(spec, table, path, problems)
@@ -70,6 +78,7 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
         subgroups=subgroups,
         split=_split(spec, table, folder, images, patients),
         table=table,
+        notices=tuple(notices),
     )
 
 
@@ -79,6 +88,10 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
     Raises:
         BenchError: No folder (``cohort-missing``) or no table in it (``cohort-table-missing``); exit code 3.
     """
+    if folder.is_file():
+        message = f"This is a file; cohort {spec.id} is looked for in a folder."
+        remedy = f"Name the folder that holds it: `--data {folder.parent}`."
+        raise BenchError(Problem("cohort-missing", message, str(folder), remedy), EXIT_ENVIRONMENT)
     if not folder.is_dir():
         message = f"The folder of cohort {spec.id} is not there."
         raise BenchError(Problem("cohort-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
@@ -87,58 +100,6 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
             return folder / name
     message = f"There is no {' or '.join(spec.files.table)} in the folder of cohort {spec.id}."
     raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
-
-
-def _read_text_table(path: Path) -> pd.DataFrame:
-    """Every cell as text, so that no reader's guess about types can change an id."""
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path).map(_as_text)
-        table, ragged = _read_csv(path)
-    except PermissionError as error:
-        raise BenchError(
-            Problem("cohort-table", "It may not be read.", str(path), "Change its permissions.")
-        ) from error
-    except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' and Arrow's errors are ValueErrors
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BenchError(Problem("cohort-table", f"Cannot be read: {reason}", where=str(path))) from error
-    if ragged:
-        message = f"{ragged:,} of {ragged + len(table):,} rows are longer or shorter than the header."
-        raise BenchError(Problem("cohort-table", message, where=str(path)))
-    return table
-
-
-def _read_csv(path: Path) -> tuple[pd.DataFrame, int]:
-    """The table, and how many rows were left out because they do not have the columns of the header."""
-    with pa.input_stream(path, compression="detect") as stream:
-        data = stream.read()
-    data.decode("utf-8")
-    names = list(pd.read_csv(io.BytesIO(data), nrows=0, encoding="utf-8-sig").columns)
-    ragged = []
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        ragged.append(row.actual_columns)
-        return "skip"
-
-    table = pyarrow.csv.read_csv(
-        pa.BufferReader(data),
-        read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        ),
-    )
-    return table.to_pandas(), len(ragged)
-
-
-def _as_text(value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return str(int(value))
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _needed_columns(spec: CohortSpec) -> set[str]:
@@ -154,48 +115,154 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
     return needed
 
 
-def _require_columns(spec: CohortSpec, table: pd.DataFrame, path: Path) -> None:
-    if missing := sorted(_needed_columns(spec) - set(table.columns)):
-        meant = {name: nearest(name, table.columns)[:1] for name in missing}
-        named = [f"{name} (is it {near[0]!r}?)" if near else name for name, near in meant.items()]
-        message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(named)}."
-        other = len(table.columns) == 1 and {";", "\t", "|"} & set(table.columns[0])
-        remedy = "Save the table with commas between columns." if other else ""
-        raise BenchError(Problem("cohort-columns", message, str(path), remedy))
+def _with_columns(spec: CohortSpec, read: TextTable, path: Path, notices: list[Problem]) -> pd.DataFrame:
+    """The table with the column names of the spec.
+
+    A column whose name differs from the spec's by case, blanks or Unicode form alone is taken, with a notice,
+    where it is the only one.
+    """
+    table = read.frame
+    candidates: dict[str, list[str]] = {}
+    for name in table.columns:
+        candidates.setdefault(_folded(name), []).append(name)
+    needed = _needed_columns(spec)
+    absent = sorted(needed - set(table.columns))
+    similar = {name: candidates.get(_folded(name), []) for name in absent}
+    taken = {names[0]: name for name, names in similar.items() if len(names) == 1 and names[0] not in needed}
+    if missing := [name for name in absent if name not in taken.values()]:
+        raise BenchError(_missing_columns(spec, read, path, missing, similar))
+    if taken:
+        pairs = ", ".join(f"{found!r} for {wanted!r}" for found, wanted in taken.items())
+        message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
+        notices.append(Problem("cohort-column-case", message, str(path), severity="warning"))
     if table.empty:
-        raise BenchError(Problem("cohort-table", "The table has no rows.", where=str(path)))
+        remedy = "Export the table again: it holds its header alone."
+        raise BenchError(Problem("cohort-table", "The table has no rows.", str(path), remedy))
+    return table.rename(columns=taken)
 
 
-def _identifiers(column: pd.Series[str], what: str, path: Path, problems: list[Problem]) -> Strings:
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
+
+
+def _missing_columns(
+    spec: CohortSpec, read: TextTable, path: Path, missing: list[str], similar: dict[str, list[str]]
+) -> Problem:
+    named = []
+    columns = list(read.frame.columns)
+    for name in missing:
+        near = similar[name] if len(similar[name]) > 1 else nearest(name, columns)[:1]
+        if name in read.left_out:
+            named.append(f"{name} (its type is {read.left_out[name]}, which cannot be read as text)")
+        else:
+            named.append(f"{name} (is it {' or '.join(map(repr, near))}?)" if near else name)
+    message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(named)}."
+    remedy = ""
+    if len(columns) == 1 and {";", "\t", "|"} & set(columns[0]):
+        remedy = "Save the table with commas between columns."
+    elif set(missing) & set(read.left_out):
+        remedy = "Write these columns as text or numbers; a list of words as text with | between them."
+    elif any(UNNAMED_INDEX.fullmatch(name) for name in columns):
+        remedy = (
+            "The table has a pandas index without a name. If it holds the ids, name it before writing: "
+            f"frame.rename_axis({missing[0]!r}).to_parquet(...)."
+        )
+    return Problem("cohort-columns", message, str(path), remedy)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _image_ids(column: pd.Series[str], path: Path, problems: list[Problem]) -> Strings:
     values = column.str.strip().to_numpy(dtype=object)
-    if blank := int((values == "").sum()):
-        where = f"{path}, column {column.name}"
-        problems.append(Problem("cohort-blank-id", f"{blank} rows have no {what} id.", where=where))
+    ids = ["" if is_blank(value) else value for value in values]
+    _require_ids(ids, values.tolist(), "image", f"{path}, column {column.name}", problems)
     return values
+
+
+def _require_ids(
+    ids: Sequence[str], texts: Sequence[str], what: str, where: str, problems: list[Problem]
+) -> None:
+    """Adds a problem where ids are blank; words that stand for a missing value are counted."""
+    words = [text.strip() for text, found in zip(texts, ids, strict=True) if not found]
+    if words:
+        named = ", ".join(f"{count:,} are {word!r}" for word, count in sorted(Counter(words).items()) if word)
+        message = f"{len(words)} rows have no {what} id{f' ({named})' if named else ''}."
+        problems.append(Problem("cohort-blank-id", message, where))
 
 
 def _patients(spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[Problem]) -> Strings:
-    source = spec.columns.patient
-    if isinstance(source, str):
-        return _identifiers(table[source], "patient", path, problems)
-    pattern = re.compile(source.pattern)
-    matches = [pattern.search(text) for text in table[source.column]]
-    if failed := sum(match is None for match in matches):
-        message = f"{failed} of {len(matches)} rows do not match the patient pattern {source.pattern!r}."
-        problems.append(Problem("cohort-patient-pattern", message, where=f"{path}, column {source.column}"))
-    return np.array([match.group() if match else "" for match in matches], dtype=object)
+    column = table[patient_column(spec)]
+    where = f"{path}, column {column.name}"
+    texts = patient_texts(spec, column)
+    if isinstance(spec.columns.patient, PatientColumn) and (failed := texts.count(None)):
+        pattern = spec.columns.patient.pattern
+        message = f"{failed} of {len(texts)} rows do not match the patient pattern {pattern!r}."
+        problems.append(Problem("cohort-patient-pattern", message, where))
+    canonical = {text: canonical_id(text or "") for text in set(texts)}
+    ids = [canonical[text] for text in texts]
+    matched = [k for k, text in enumerate(texts) if text is not None]
+    _require_ids([ids[k] for k in matched], [texts[k] or "" for k in matched], "patient", where, problems)
+    return np.array(ids, dtype=object)
+
+
+def patient_column(spec: CohortSpec) -> str:
+    """The column that patients are read from."""
+    patient = spec.columns.patient
+    return patient if isinstance(patient, str) else patient.column
+
+
+def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
+    """Each row's patient as the table writes it; None where the spec's pattern does not match.
+
+    A pattern with a group means the text of the group.
+    """
+    patient = spec.columns.patient
+    if isinstance(patient, str):
+        return list(column.to_numpy(dtype=object))
+    pattern = re.compile(patient.pattern)
+    matches = [pattern.search(text) for text in column.to_numpy(dtype=object)]
+    return [match.group(pattern.groups) or None if match else None for match in matches]
 
 
 def _numbers(
-    column: pd.Series[str], what: str, path: Path, problems: list[Problem]
+    column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
     """Numbers of a text column; blank is NaN, anything else is a problem."""
-    text = column.str.strip()
+    codes, words = pd.factorize(column.str.strip())  # blanks of few distinct texts, not of every row
+    text = pd.Series(np.array(["" if is_blank(word) else word for word in words], object)[codes], dtype=str)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    if bad := int((~np.isfinite(values) & (text != "").to_numpy()).sum()):
-        message = f"{bad} of {len(values)} values of {what} are not numbers."
-        problems.append(Problem("cohort-value", message, where=f"{path}, column {column.name}"))
+    wrong = ~np.isfinite(values) & (text != "").to_numpy()
+    if bad := int(wrong.sum()):
+        message = f"{bad} of {len(values)} values of {what} are not numbers; {_forms(text[wrong])}."
+        problems.append(Problem("cohort-value", message, f"{path}, column {column.name}", remedy))
     return values
+
+
+def _forms(texts: pd.Series[str]) -> str:
+    """The most frequent forms of texts, with ``9`` for every digit and ``a`` for every letter."""
+    forms = Counter(
+        re.sub(r"a{4,}", "aaa…", re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text)))[:20] for text in texts
+    )
+    named = ", ".join(f"{form!r} ({count:,})" for form, count in forms.most_common(3))
+    return f"forms, with 9 for a digit and a for a letter: {named}"
+
+
+def age_columns(spec: CohortSpec) -> list[str]:
+    """Columns that hold ages in years: that of the input ``age``, and of bands named ``age``."""
+    bands = [s.column for s in spec.subgroups if isinstance(s, BandSubgroups) and s.name == "age"]
+    return sorted({*bands, *([spec.columns.inputs["age"]] if "age" in spec.columns.inputs else [])})
+
+
+_DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])", re.ASCII | re.IGNORECASE)
+_PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
+
+
+def _age_in_years(text: str) -> str:
+    """An age of the DICOM form (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) in years."""
+    match = _DICOM_AGE.fullmatch(text.strip())
+    return f"{int(match[1]) / _PER_YEAR[match[2].upper()]:.6g}" if match else text
 
 
 def _target(
@@ -206,14 +273,35 @@ def _target(
         low, high = target.plausible
         return np.where((values >= low) & (values <= high), values, np.nan)
     if isinstance(target.source, Contains):
-        return _contains(target.source, table[target.source.column])
-    return _binary(target, _numbers(table[target.source], target.name, path, problems), path, problems)
+        column = table[target.source.column]
+        return _binary(target, _contains(target.source, column), path, problems)
+    words = table[target.source].str.strip().str.lower()
+    labels = table[target.source].mask(words == "true", "1").mask(words == "false", "0")
+    before = len(problems)
+    values = _numbers(labels, target.name, path, problems, _LABEL_WORDS)
+    return values if len(problems) > before else _binary(target, values, path, problems)
+
+
+_LABEL_WORDS = (
+    "Write labels as 0 and 1, or True and False. Where the column holds words, name that of the positive "
+    'images: `source = { column = "...", word = "..." }`.'
+)
 
 
 def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float64]:
+    """1 where a list holds the word, 0 where it does not, NaN where the cell is blank."""
     codes, lists = pd.factorize(column)  # a few hundred distinct lists in a hundred thousand rows
-    holds = [source.word in map(str.strip, text.split(source.separator)) for text in lists]
+    holds = [
+        1.0 if source.word in list_words(text, source) else np.nan if is_blank(text) else 0.0
+        for text in lists
+    ]
     return np.array(holds, dtype=np.float64)[codes]
+
+
+def list_words(text: str, source: Contains) -> set[str]:
+    """The words of a separated list, also without brackets and quotes: those of ``['edema', 'mass']``."""
+    words = {word.strip() for word in text.split(source.separator)}
+    return words | {word.strip("[]{} '\"") for word in words}
 
 
 def _binary(
@@ -228,7 +316,8 @@ def _binary(
             f"{bad} of {len(values)} labels of {target.name} are not 0 or 1 "
             f"({int(uncertain.sum())} are -1, {int(blank.sum())} blank)."
         )
-        problems.append(Problem("cohort-label", message, where=f"{path}, column {target.source}"))
+        column = target.source.column if isinstance(target.source, Contains) else target.source
+        problems.append(Problem("cohort-label", message, where=f"{path}, column {column}"))
     return values
 
 
@@ -252,12 +341,26 @@ def _subgroups(
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
-        codes = pd.Index(list(spec.values)).get_indexer(pd.Index(column.str.strip()))
-        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), codes.astype(np.int8))
+        levels = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
+        return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
     numbers = _numbers(column, spec.name, path, problems)
+    if spec.name == "age" and spec.unit in {"", "years"}:
+        numbers = np.where((numbers >= 0) & (numbers <= OLDEST), numbers, np.nan)
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1
     codes = np.where(np.isnan(numbers), -1, bands)
     return Subgroups(spec.name, spec.label, _band_names(spec), codes.astype(np.int8))
+
+
+V = TypeVar("V")
+
+
+def _lookup(column: pd.Series[str], meanings: dict[str, V], otherwise: V) -> list[V]:
+    """What each cell of a column means; 1, 1.0 and True are one value, as 0, 0.0 and False are."""
+    canonical = {canonical_value(word): meaning for word, meaning in meanings.items()}
+    exact = {word.strip(): meaning for word, meaning in meanings.items()}
+    codes, words = pd.factorize(column.str.strip())
+    found = [exact.get(word, canonical.get(canonical_value(word), otherwise)) for word in words]
+    return [found[code] for code in codes]
 
 
 def _band_names(spec: BandSubgroups) -> tuple[str, ...]:
@@ -287,13 +390,15 @@ def _split(spec: CohortSpec, table: pd.DataFrame, folder: Path, images: Strings,
 
 
 def _column_parts(rule: ColumnSplit, table: pd.DataFrame) -> npt.NDArray[np.str_]:
-    values = table[rule.column].str.strip()
     words = {rule.train: "train", rule.test: "test"} | ({rule.val: "val"} if rule.val else {})
-    parts = values.map(words)
-    if other := int(parts.isna().sum()):
-        message = f"{other} of {len(parts)} rows are in none of {', '.join(words)}."
+    parts = np.array(_lookup(table[rule.column], words, ""), dtype="U5")
+    if other := int((parts == "").sum()):
+        found = Counter(table[rule.column][parts == ""].str.strip()).most_common(MOST_WORDS + 1)
+        named = ", ".join(f"{word!r} ({count:,})" for word, count in found)
+        others = f"; they hold {named}" if len(found) <= MOST_WORDS else ""
+        message = f"{other} of {len(parts)} rows are in none of {', '.join(words)}{others}."
         raise BenchError(Problem("cohort-split-column", message, where=f"column {rule.column}"))
-    return parts.to_numpy(dtype="U5")
+    return parts
 
 
 def _list_parts(rule: ListSplit, folder: Path, images: Strings, patients: Strings) -> npt.NDArray[np.str_]:

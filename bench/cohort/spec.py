@@ -29,18 +29,26 @@ class Files(Document):
 
 
 class PatientColumn(Document):
-    """The patient's id as the part of a column that a pattern matches."""
+    """The patient's id as a part of a column."""
 
     column: str
-    pattern: str
+    pattern: str = Field(
+        description="Regular expression, searched in each cell: its one group is the id, without a group the "
+        "whole match."
+    )
 
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str) -> str:
         try:
-            re.compile(value)
+            groups = re.compile(value).groups
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
+        if groups > 1:
+            raise ValueError(
+                f"it has {groups} groups, so that the id could be any of them: keep one pair of brackets "
+                "around the id, and write (?:...) for the others"
+            )
         return value
 
 
@@ -48,7 +56,14 @@ class Columns(Document):
     """Columns of the table that the harness itself reads."""
 
     image: str = Field(description="Image id, unique; also the file name, with `image_suffix` added.")
-    patient: str | PatientColumn
+    patient: str | PatientColumn = Field(
+        description="Compared as text: without blanks at its ends, in Unicode normal form C, 7.0 as 7."
+    )
+    similar_patients: Literal["error", "distinct"] = Field(
+        default="error",
+        description="Ids that differ only by case, leading zeros or Unicode forms: a fault where they are in "
+        "more than one part, or distinct people.",
+    )
     time: str | None = Field(default=None, description="Smallest = the patient's first image.")
     time_kind: Literal["number", "timedelta"] = "number"
     image_suffix: str = ""
@@ -62,8 +77,16 @@ class Contains(Document):
     """A binary target that is 1 where a separated list holds a word."""
 
     column: str
-    word: str
-    separator: str = "|"
+    word: str = Field(min_length=1)
+    separator: str = Field(default="|", min_length=1)
+
+    @model_validator(mode="after")
+    def _can_match(self) -> Contains:
+        if self.word != self.word.strip():
+            raise ValueError("word: no word of a list begins or ends with a blank; remove it")
+        if self.separator in self.word:
+            raise ValueError("word: no word of a list holds the separator; name one word")
+        return self
 
 
 class BinaryTarget(Document):
@@ -75,6 +98,12 @@ class BinaryTarget(Document):
     source: str | Contains
     uncertain: Literal["error", "exclude", "positive", "negative"] = "error"
     blank: Literal["error", "exclude", "negative"] = "error"
+
+    @model_validator(mode="after")
+    def _policy_has_effect(self) -> BinaryTarget:
+        if isinstance(self.source, Contains) and self.uncertain != "error":
+            raise ValueError("uncertain: a list of words holds no -1; remove this key")
+        return self
 
 
 class ContinuousTarget(Document):

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Float32s = npt.NDArray[np.float32]
 
-_SEXES = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0}
-
 
 def image_tensor(pixels: npt.NDArray[np.uint8], declared: ImageInput) -> Float32s:
     """(N, channels, height, width) float32: pixels / scale, minus mean, divided by std.
@@ -53,8 +51,11 @@ def table_inputs(cohort: Cohort, rows: npt.NDArray[np.intp], model: ModelInputs)
             message = f"The model takes {field}, which cohort {cohort.spec.id} does not have."
             raise BenchError(Problem("model-manifest", message, f"submission.toml, model.{field}"))
         column = cohort.spec.columns.inputs[field]
-        words = [str(word).strip() for word in cohort.table[column].to_numpy(dtype=object)[rows]]
-        values = np.array([_age(word) if field == "age" else _sex(word) for word in words], np.float32)
+        if field == "age":
+            ages = cohort.table[column].to_numpy(dtype=object)[rows]
+            values = np.array([_age(word) for word in ages], np.float32)
+        else:
+            values = cohort.male[rows].astype(np.float32)
         if bad := int(np.isnan(values).sum()):
             wanted = "ages in years" if field == "age" else "M or F"
             message = f"{bad:,} of {len(values):,} values are not {wanted}."
@@ -70,7 +71,3 @@ def _age(word: str) -> float:
     except ValueError:
         return np.nan
     return age if np.isfinite(age) else np.nan
-
-
-def _sex(word: str) -> float:
-    return _SEXES.get(word.lower(), np.nan)

@@ -184,7 +184,10 @@ def _cells(
     for division in cohort.subgroups:
         codes = division.codes[rows[chosen]]
         members = [np.flatnonzero(codes == level) for level in range(len(division.levels))]
-        reasons = [_too_small(labels[m], patients[m]) for m in members]
+        reasons = [
+            _too_small(labels[m], patients[m]) if (division.codes == level).any() else NO_ROW
+            for level, m in enumerate(members)
+        ]
         if cohort.spec.smallest_cell:
             _hide_more(reasons, members, np.flatnonzero(codes < 0), labels, patients)
         for level, inside, reason in zip(division.levels, members, reasons, strict=True):
@@ -205,6 +208,9 @@ def _cells(
                 )
             )
     return tuple(cells)
+
+
+NO_ROW = "no row of the cohort's table is in this subgroup"
 
 
 def _too_small(labels: npt.NDArray[np.float64], patients: npt.NDArray[np.object_]) -> str:

@@ -100,23 +100,25 @@ def test_missing_images_are_counted(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "says"),
     [
-        lambda d: d[: len(d) // 2],
-        lambda d: d[:-2] if len(d) < 3 else d[: len(d) - 40],
-        lambda d: b"",
-        lambda d: b"no image at all",
-        lambda d: bytes(len(d)),
+        (lambda d: d[: len(d) // 2], "1 end before the image does"),
+        (lambda d: d[: len(d) - 40], "1 end before the image does"),
+        (lambda d: b"", "1 cannot be decoded"),
+        (lambda d: b"no image at all", "1 cannot be decoded"),
+        (lambda d: bytes(len(d)), "1 cannot be decoded"),
     ],
     ids=["half", "end", "empty", "text", "zeros"],
 )
-def test_images_that_cannot_be_decoded_are_counted(damage: Callable[[bytes], bytes], folder: Path) -> None:
+def test_images_that_cannot_be_decoded_are_counted(
+    damage: Callable[[bytes], bytes], says: str, folder: Path
+) -> None:
     path = sorted((folder / "images").iterdir())[5]
     path.write_bytes(damage(path.read_bytes()))
     found = look(folder)
     assert found.images is not None
-    assert found.images.unreadable == [path.name]
-    assert codes(found) == {"images-damaged": f"1 of {found.split.images} images."}
+    assert found.images.damaged == [path.name]
+    assert codes(found) == {"images-damaged": f"1 of {found.split.images} images: {says}."}
 
 
 def test_files_that_no_row_names_are_counted(folder: Path) -> None:

@@ -227,7 +227,7 @@ def test_the_chexpert_table_is_read_by_its_policy(tmp_path: Path) -> None:
 
 def test_a_word_of_a_list_is_found_whole(tmp_path: Path) -> None:
     table = "image,patient,y\na,1,Mass|Edema\nb,2,Mass_B\nc,3, Edema | Mass \nd,4,\ne,5,mass\n"
-    cohort = small(table, tmp_path, target={"source": {"column": "y", "word": "Mass"}})
+    cohort = small(table, tmp_path, target={"source": {"column": "y", "word": "Mass"}, "blank": "negative"})
     assert cohort.targets["y"].tolist() == [1, 0, 1, 0, 0]
 
 
@@ -307,9 +307,9 @@ GOOD = "image,patient,y\na,1,0\nb,2,1\nc,3,1\n"
 FAULTS: dict[str, tuple[bytes, str]] = {
     "missing column": (drop(GOOD), "cohort-columns: 1 columns of cohort small are missing: y"),
     "no rows": (b"image,patient,y\n", "cohort-table: The table has no rows"),
-    "empty": (b"", "cohort-table: Cannot be read"),
-    "not UTF-8": (GOOD.encode().replace(b"b,", b"\xff,"), "cohort-table: Cannot be read"),
-    "header not UTF-8": (b"image,patient,y,\xff\na,1,0,1\n", "cohort-table: Cannot be read"),
+    "empty": (b"", "cohort-table: It is empty"),
+    "not UTF-8": (GOOD.encode().replace(b"b,", b"\xff,"), "cohort-table: Line 3 is not UTF-8 text"),
+    "header not UTF-8": (b"image,patient,y,\xff\na,1,0,1\n", "cohort-table: Line 1 is not UTF-8 text"),
     "short row": (GOOD.encode()[:-3], "cohort-table: 1 of 3 rows are longer or shorter"),
     "long row": (GOOD.encode() + b"d,4,1,1\n", "cohort-table: 1 of 4 rows are longer or shorter"),
     "long rows": (b"image,patient,y\na,1,0,7\nb,2,1,7\n", "cohort-table: 2 of 2 rows are longer"),
@@ -350,8 +350,8 @@ def test_a_table_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: py
     def refuse(*args: object, **more: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("bench.cohort.load.pa.input_stream", refuse)
-    with pytest.raises(BenchError, match="cohort-table: It may not be read") as caught:
+    monkeypatch.setattr("bench.cohort.read_table.pa.input_stream", refuse)
+    with pytest.raises(BenchError, match="cohort-table: Permission denied") as caught:
         small(GOOD, tmp_path)
     assert caught.value.problems[0].remedy == "Change its permissions."
 

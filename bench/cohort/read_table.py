@@ -1,0 +1,273 @@
+"""Reads a cohort's table, CSV or Parquet, with every cell as text.
+
+No reader's guess about types can then change an id, and one value has one text whatever the file: whole
+numbers as such (``7``, also where Parquet holds 7.0 or a decimal 7.00), other numbers in their shortest form,
+true and false as 1 and 0, missing values as empty text.
+"""
+
+from __future__ import annotations
+
+import csv
+import decimal
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from bench.cohort.patient_ids import LARGEST_EXACT
+from bench.errors import BenchError, Problem
+
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+
+_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_EXPORT = "Export the table as CSV (UTF-8) or Parquet, and name that file in the spec's `files.table`."
+_UTF8 = "Save it as UTF-8; spreadsheet programs call it CSV UTF-8. By command: iconv -f {} -t UTF-8."
+_UNPACK = "Unpack it and name the file in it in the spec's `files.table`."
+_KINDS: dict[bytes, tuple[str, str]] = {
+    b"\xff\xfe\x00\x00": ("UTF-32 text", _UTF8.format("UTF-32")),
+    b"\x00\x00\xfe\xff": ("UTF-32 text", _UTF8.format("UTF-32")),
+    b"\xff\xfe": ("UTF-16 text", _UTF8.format("UTF-16")),
+    b"\xfe\xff": ("UTF-16 text", _UTF8.format("UTF-16")),
+    b"PK\x03\x04": ("a zip archive or spreadsheet", _EXPORT),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet (xls)", _EXPORT),
+    b"BZh": ("a bzip2 file", _UNPACK),
+    b"\xfd7zX": ("an xz file", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
+    b"ARROW1": ("a Feather (Arrow) file", _EXPORT),
+    b"FEA1": ("a Feather file", _EXPORT),
+    b"ORC": ("an ORC file", _EXPORT),
+    b"\x89HDF": ("an HDF5 file", _EXPORT),
+    b"\x93NUMPY": ("a numpy file", _EXPORT),
+    b"SQLite format 3": ("an SQLite database", _EXPORT),
+    b"\x80\x02": ("a Python pickle", _EXPORT),
+    b"\x80\x03": ("a Python pickle", _EXPORT),
+    b"\x80\x04": ("a Python pickle", _EXPORT),
+    b"\x80\x05": ("a Python pickle", _EXPORT),
+    b"%PDF": ("a PDF", _EXPORT),
+    b"RDX": ("an R data file", _EXPORT),
+    b"version https://git-lfs": (
+        "a Git LFS pointer: the table itself was not downloaded",
+        "Run `git lfs pull` in the folder of the data.",
+    ),
+    b"{": ("JSON", _EXPORT),
+    b"[": ("JSON", _EXPORT),
+    b"<stata_dta": ("a Stata file", _EXPORT),
+    b"$FL2": ("an SPSS file", _EXPORT),
+    b"Rar!": ("a rar archive", _UNPACK),
+    b"<": ("HTML or XML, perhaps the page of a login", "Download the file again, logged in."),
+}
+"""First bytes of what tables are mistaken for, longest first where one begins with another: kind, remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table as read.
+
+    Attributes:
+        frame: Its columns as text, in the order of the file, without those that have no name.
+        left_out: Column → type of those that are not text: lists, records, bytes that are not UTF-8.
+    """
+
+    frame: pd.DataFrame
+    left_out: dict[str, str]
+
+
+def read_text_table(path: Path) -> TextTable:
+    """Read a table, CSV (optionally compressed) or Parquet, by its content.
+
+    Raises:
+        BenchError: The file is damaged or of another kind, or has rows of another length than its header
+            (``cohort-table``), or two columns have one name (``cohort-columns``).
+    """
+    try:
+        with pa.input_stream(path, compression="detect") as stream:
+            data = stream.read()
+        if data.startswith(_GZIP) and path.suffix != ".gz":
+            data = gzip.decompress(data)
+        if data.startswith(_PARQUET):
+            columns = _parquet(data)
+        elif path.suffix == ".parquet" and not _kind(data):
+            raise _refused(path, "Not a Parquet file: it does not begin with PAR1.")
+        else:
+            columns = _csv(data, path)
+    except PermissionError as error:
+        raise _refused(path, "Permission denied.", "Change its permissions.") from error
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:  # Arrow's errors are ValueErrors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _refused(path, f"Cannot be read: {reason}") from error
+    counts = Counter(name for name, _ in columns)
+    if repeated := sorted(name for name, count in counts.items() if count > 1):
+        named = ", ".join(map(repr, repeated))
+        message = f"{len(repeated)} column names appear more than once: {named}."
+        remedy = "Keep one column of each name: which of them is meant cannot be known."
+        raise BenchError(Problem("cohort-columns", message, str(path), remedy))
+    texts = {name: (_text(column), str(column.type)) for name, column in columns}
+    return TextTable(
+        pd.DataFrame({name: text.to_pandas() for name, (text, _) in texts.items() if text is not None}),
+        {name: kind for name, (text, kind) in texts.items() if text is None},
+    )
+
+
+def _refused(path: Path, message: str, remedy: str = "") -> BenchError:
+    return BenchError(Problem("cohort-table", message, str(path), remedy))
+
+
+Column = tuple[str, pa.ChunkedArray]
+
+
+# CSV
+
+
+def _csv(data: bytes, path: Path) -> list[Column]:
+    if data.startswith(_GZIP):
+        raise _refused(path, "It is compressed twice (gzip in gzip).", "Unpack it once.")
+    if kind := _kind(data):
+        raise _refused(path, f"It is {kind[0]}, not CSV or Parquet.", kind[1])
+    text = _utf8(data, path)
+    if text.startswith("sep="):
+        raise _refused(
+            path,
+            "Its first line is `sep=`, which spreadsheet programs alone read.",
+            "Remove this line, and save the table with commas between columns.",
+        )
+    header, skipped = _header(text)
+    if not header:
+        raise _refused(path, "It is empty.")
+    table, ragged = _parse_csv(data, header, skipped)
+    if ragged:
+        message = f"{ragged:,} of {ragged + len(table):,} rows are longer or shorter than the header."
+        remedy = "Write the table again: text that holds a comma or a line break stands in double quotes."
+        if len(header) == 1:
+            remedy = "The first line is the header, with a name for each column: remove what stands above it."
+        raise _refused(path, message, remedy)
+    return [(name, column) for name, column in zip(header, table.columns, strict=True) if name.strip()]
+
+
+def _kind(data: bytes) -> tuple[str, str] | None:
+    """What a file is that is neither CSV, gzip nor Parquet, and what to do; None where it may be CSV."""
+    start, sample = data[:64].removeprefix(b"\xef\xbb\xbf"), data[:4096]
+    binary = any(byte < 9 for byte in sample) or not sample.isascii()
+    for magic, kind in _KINDS.items():
+        if start.startswith(magic) and (binary or not magic.isalnum()):  # ORC may be the name of a column
+            return kind
+    if data[257:262] == b"ustar":
+        return "a tar archive", _UNPACK
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    for low, high, encoding in ((first, second, "UTF-16LE"), (second, first, "UTF-16BE")):
+        if low < len(sample) // 20 and high > len(sample) // 4:
+            return "UTF-16 text without a byte order mark", _UTF8.format(encoding)
+    return ("a binary file", _EXPORT) if 0 in sample else None
+
+
+def _utf8(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"Line {line:,} is not UTF-8 text: {error.reason}."
+        if any(byte < 9 for byte in data):
+            raise _refused(path, f"{message} It is a binary file.", _EXPORT) from error
+        message += " It looks like Windows-1252 (Latin-1) or another old encoding of spreadsheet programs."
+        raise _refused(path, message, _UTF8.format("WINDOWS-1252")) from error
+
+
+def _header(text: str) -> tuple[list[str], int]:
+    """The names of the first row that is not empty, and how many lines end with it."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    for row in reader:
+        if row:
+            return row, reader.line_num
+    return [], 0
+
+
+def _parse_csv(data: bytes, header: list[str], skipped: int) -> tuple[pa.Table, int]:
+    """The rows as text, and how many were left out because they do not have the columns of the header."""
+    names = [str(k) for k in range(len(header))]
+    ragged: list[int] = []
+
+    def note(row: pyarrow.csv.InvalidRow) -> str:
+        ragged.append(row.actual_columns)
+        return "skip"
+
+    def parse(block_size: int | None) -> pa.Table:
+        ragged.clear()
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=names, skip_rows=skipped, block_size=block_size
+            ),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+
+    try:
+        return parse(None), len(ragged)
+    except pa.ArrowInvalid:  # a row may be longer than Arrow's block
+        return parse(min(len(data) + 1, 2**31 - 1)), len(ragged)
+
+
+# Parquet
+
+
+def _parquet(data: bytes) -> list[Column]:
+    table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
+    named = zip(table.column_names, table.columns, strict=True)
+    return [(name, column) for name, column in named if name.strip()]
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column as text; None where it holds lists, records or bytes that are no text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _text(column.cast(kind.value_type))
+    if pa.types.is_nested(kind):
+        return None
+    if _is_text(kind):
+        try:
+            return column.cast(pa.string()).fill_null("")
+        except pa.ArrowInvalid:
+            return None
+    values: list[Any]
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        values = [None if value is None else str(int(value)) for value in column.to_pylist()]
+    elif pa.types.is_floating(kind):
+        exact = {16: 2**11, 32: 2**24, 64: LARGEST_EXACT}[kind.bit_width]
+        dtype = np.dtype(f"f{kind.bit_width // 8}").type
+        values = [None if v is None else _float_text(v, exact, dtype) for v in column.to_pylist()]
+    elif pa.types.is_decimal(kind):
+        values = [None if value is None else _decimal_text(value) for value in column.to_pylist()]
+    else:  # dates and times, as pandas writes them
+        values = [None if pd.isna(value) else str(value) for value in column.to_pandas()]
+    return pa.chunked_array([pa.array([value or "" for value in values], pa.string())])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+    return pa.types.is_fixed_size_binary(kind) or any(getattr(pa.types, f"is_{name}")(kind) for name in tests)
+
+
+def _float_text(value: float, exact: int, dtype: type[np.floating[Any]]) -> str:
+    """The shortest text that stands for the number; scientific where whole numbers are no longer exact."""
+    if np.isnan(value):
+        return ""
+    if value.is_integer():
+        return str(int(value)) if abs(value) <= exact else np.format_float_scientific(dtype(value))
+    return str(dtype(value))
+
+
+def _decimal_text(value: decimal.Decimal) -> str:
+    whole = value == value.to_integral_value()
+    return str(int(value)) if whole else format(value.normalize(), "f")
