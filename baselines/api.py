@@ -176,7 +176,7 @@ class Baseline:
         side: Side in pixels of the square images that it reads, given whether the quick form is wanted and
             what was chosen; such images may be decoded beforehand. None where it reads no such images.
         check: Refuses what was chosen, before anything is read, where it cannot be run here.
-        quick: Whether it belongs to the few that `bench demo` runs.
+        quick: Whether `bench demo` runs it.
     """
 
     name: str

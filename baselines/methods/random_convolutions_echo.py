@@ -1,9 +1,9 @@
 """Random convolutions to echo measurements, and targets by the thresholds that define them, in one ONNX file.
 
 The published method (Bhave et al., Eur Heart J 2024;45:2002) without a trained network: each measurement is
-normal around a linear prediction, its tail beyond the sex-specific threshold is a probability, and alternatives
-are combined as if they were independent. Septum and posterior wall are not, so the risk comes out too high:
-`--recalibrate isotonic` repairs it.
+normal around a linear prediction, its tail beyond the sex-specific threshold is a probability, and
+alternatives are combined as if they were independent. Septum and posterior wall are not, so the risk comes
+out too high: `--recalibrate isotonic` repairs it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from baselines.methods.random_convolutions import FILTERS, GRID, build_encoder, 
 
 DESCRIPTION = (
     "The features of random convolutions; ridge regression of each measurement on 128 principal components, "
-    "its penalty and its spread taken from val. A target is the chance that a measurement exceeds the threshold of "
-    "the sex, alternatives counted as independent, which overstates the risk where walls thicken together."
+    "its penalty and its spread taken from val. A target is the chance that a measurement exceeds the "
+    "threshold of the sex, alternatives counted as independent, which overstates the risk where walls thicken "
+    "together."
 )
 
 

@@ -24,7 +24,7 @@ def by_recipe(
         needs_inputs: Inputs that the cohort's spec must declare.
         needs_packages: Importable packages beyond those that every network needs.
         needs_rule: Whether it derives targets from measurements.
-        quick: Whether it belongs to the few that `bench demo` runs.
+        quick: Whether `bench demo` runs it.
     """
 
     def run(task: TrainingTask) -> Result:
