@@ -9,6 +9,7 @@ file of the reader's own version, or of an older one, is an error.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -72,12 +73,34 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
         return model.model_validate(data, strict=strict, extra=_unknown_fields(model, data))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
+        faults += _contradictions(model, data, faults, strict=strict)
         raise BenchError(
             [
-                Problem(code, f"{_key(fault['loc'])}: {_said(model, data, fault)}", where=where)
+                Problem(code, f"{_key(data, fault)}: {_said(model, data, fault)}", where=where)
                 for fault in faults
             ]
         ) from error
+
+
+def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
+    """Faults between keys of one table, which pydantic looks for only where each key alone is right.
+
+    They are looked for in the document without its unknown keys. A faulty key is never taken away: that
+    would make contradictions that are not there.
+    """
+    pruned = copy.deepcopy(data)
+    for fault in faults:
+        *path, last = fault["loc"] or ("",)
+        table = _value(pruned, tuple(path))
+        if fault["type"] == "extra_forbidden" and isinstance(table, dict):
+            table.pop(last, None)
+    try:
+        model.model_validate(pruned, strict=strict)
+    except ValidationError as error:
+        known = {(fault["loc"], fault["msg"]) for fault in faults}
+        found = error.errors(include_url=False, include_input=False)
+        return [f for f in found if f["type"] == "value_error" and (f["loc"], f["msg"]) not in known]
+    return []
 
 
 def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
@@ -100,9 +123,33 @@ def _said(model: type[BaseModel], data: Any, fault: Any) -> str:
         return (
             f"{context['discriminator']} is {context['tag']!r}, which is none of {context['expected_tags']}."
         )
-    return _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind) or (
-        f"{fault['msg'].removeprefix('Value error, ')}."
-    )
+    if kind == "literal_error":
+        value = _value(data, place)
+        choices = [str(choice) for choice in re.findall(r"'([^']*)'", context["expected"])]
+        near = did_you_mean(value, choices) if isinstance(value, str) else ""
+        shown = f", not {value[:60]!r}" if isinstance(value, str) else ""
+        return f"This should be {context['expected']}{shown}.{near}"
+    said = _SAID.get(kind.split("_")[0] if kind.startswith("date_") else kind)
+    if said:
+        return said.format_map({"s": "s", **context, "items": _items(context)})
+    return f"{fault['msg'].removeprefix('Value error, ')}."
+
+
+def _items(context: dict[str, Any]) -> str:
+    """How many items a list or table may have, as words."""
+    least, most = context.get("min_length"), context.get("max_length")
+    count = least if most is None else most
+    return f"at {'least' if most is None else 'most'} {count} item{'' if count == 1 else 's'}"
+
+
+def _value(data: Any, place: tuple[str | int, ...]) -> Any:
+    """What stands at a place of plain data; kinds of tables in the place are passed over."""
+    for part in place:
+        if isinstance(data, dict):
+            data = data.get(part, data)
+        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            data = data[part]
+    return data
 
 
 _SAID = {
@@ -114,6 +161,18 @@ _SAID = {
     "int_type": "This should be a whole number, without quotes.",
     "float_type": "This should be a number, without quotes.",
     "date": "This should be a date such as 2026-01-31, without quotes.",
+    "bool_type": "This should be true or false, without quotes.",
+    "too_short": "This needs {items}.",
+    "too_long": "This may have {items}.",
+    "string_too_short": "This text is empty.",
+    "string_too_long": "This text is longer than {max_length} characters.",
+    "string_pattern_mismatch": "This text does not have the form {pattern}.",
+    "greater_than": "This should be greater than {gt:g}.",
+    "greater_than_equal": "This should be at least {ge:g}.",
+    "less_than": "This should be less than {lt:g}.",
+    "less_than_equal": "This should be at most {le:g}.",
+    "finite_number": "This should be a finite number.",
+    "none_required": "This key should be left out.",
 }
 """What pydantic says of a kind of fault, in the words of who writes the file."""
 
@@ -225,8 +284,30 @@ def _text(data: bytes, code: str, where: str) -> str:
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
-def _key(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location) or "document"
+def _key(data: Any, fault: Any) -> str:
+    """Where a fault stands, in the words of who wrote the document: ``targets (1st).label``.
+
+    What pydantic adds, the kind of a table that may be of several, is left out.
+    """
+    words = ""
+    *path, last = fault["loc"] or ("document",)
+    for part in path:
+        if isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            words += f" ({_ordinal(part + 1)})"
+            data = data[part]
+        elif isinstance(data, dict) and part in data:
+            words += f".{part}"
+            data = data[part]
+    if isinstance(data, list | tuple) and isinstance(last, int):
+        words += f" ({_ordinal(last + 1)})"
+    elif last != "[key]" and (fault["type"] == "missing" or not isinstance(data, dict) or last in data):
+        words += f".{last}"
+    return words.removeprefix(".") or "document"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 import bench
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 Fact = str | int | float | bool | None | dict[str, str]
 
@@ -168,7 +169,11 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
     An interrupt reaches that process alone; work that has not begun is then dropped.
     """
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    except OSError as error:  # its locks are semaphores, which are files there
+        message = f"Shared memory (/dev/shm) cannot be used: {error.strerror or error}."
+        raise BenchError(Problem("shared-memory", message, "/dev/shm"), EXIT_ENVIRONMENT) from error
     try:
         yield pool
     finally:
@@ -184,3 +189,17 @@ def _end_with_parent() -> None:
     if (parent := parent_process()) is not None:
         parent.join()
     os._exit(1)
+
+
+LEAST_ADDRESS_SPACE_MB = 1280
+"""Below it the numerical libraries cannot be loaded, or wait for memory without end."""
+
+
+def address_space_limit_mb() -> int | None:
+    """The limit of this process's address space (``ulimit -v``, ``h_vmem``) in MiB; None without one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit // 2**20

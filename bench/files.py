@@ -215,7 +215,25 @@ def clear_parts(folder: Path) -> None:
 
 
 NAME = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?(.+)")
+
+
+def read_sums(data: bytes) -> tuple[dict[str, str], int]:
+    """The list in a checksum file, in any form that `sha256sum -c` or an editor of Windows leaves.
+
+    Args:
+        data: Lines ``SHA-256  file``; a byte order mark, carriage returns, upper-case digits, the mark ``*``
+            of binary files and ``./`` before names are passed over.
+
+    Returns:
+        File → its SHA-256 in lower case; how many lines are of another form.
+
+    Raises:
+        UnicodeDecodeError: It is not UTF-8 text.
+    """
+    lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").split("\n")]
+    found = [_LINE.fullmatch(line) for line in lines if line.strip()]
+    return {m[2]: m[1].lower() for m in found if m}, sum(m is None for m in found)
 
 
 def write_sums(folder: Path) -> Path:
@@ -243,15 +261,14 @@ def check_sums(folder: Path) -> list[Problem]:
         BenchError: There is no manifest, or it is none (``sums-missing``).
     """
     try:
-        lines = (folder / NAME).read_bytes().decode().removesuffix("\n").split("\n")
+        said, unread = read_sums((folder / NAME).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(
             Problem("sums-missing", f"There is no readable {NAME} in it.", str(folder))
         ) from error
-    found = [_LINE.fullmatch(line) for line in lines]
-    if not all(found):
-        raise BenchError(Problem("sums-missing", f"It is no manifest of {NAME}'s form.", str(folder / NAME)))
-    said = {match[2]: match[1] for match in found if match}
+    if unread or not said:
+        message = f"It is no manifest of {NAME}'s form: {unread} lines are not `SHA-256  file`."
+        raise BenchError(Problem("sums-missing", message, str(folder / NAME)))
     files = _files(folder)
     return [
         Problem("sums-differ", f"{name} {what}.", str(folder))

@@ -51,9 +51,9 @@ def test_toml_is_read_with_lists_numbers_and_dates() -> None:
         ("count = 2.0", "count"),
         ("name = 3", "name"),
         ("day = 2026-01-01T10:00:00", "day"),
-        ("parts = [{ size = nan }]", "parts.0.size"),
-        ('parts = [{ size = "1" }]', "parts.0.size"),
-        ("parts = [{ sise = 1 }]", "parts.0.sise"),
+        ("parts = [{ size = nan }]", "parts (1st).size"),
+        ('parts = [{ size = "1" }]', "parts (1st).size"),
+        ("parts = [{ sise = 1 }]", "parts (1st).sise"),
         ("extra = 1", "extra"),
     ],
 )
@@ -72,8 +72,8 @@ def test_nothing_is_converted_and_every_fault_has_its_key(text: str, key: str) -
         ("coumt = 1", "coumt: This key is not known. Did you mean 'count'?"),
         ("NAME = 1", "NAME: This key is not known. Did you mean 'name'?"),
         ("schema_ = 1", "schema_: This key is not known. Did you mean 'schema'?"),
-        ("parts = [{ sise = 1 }]", "parts.0.sise: This key is not known. Did you mean 'size'?"),
-        ("parts = [{ zzz = 1 }]", "parts.0.zzz: This key is not known. Known here are size."),
+        ("parts = [{ sise = 1 }]", "parts (1st).sise: This key is not known. Did you mean 'size'?"),
+        ("parts = [{ zzz = 1 }]", "parts (1st).zzz: This key is not known. Known here are size."),
         (
             "zzz = 1",
             "zzz: This key is not known. Known here are count, day, name, parts, schema.",
@@ -97,7 +97,17 @@ def test_an_unknown_key_gets_the_nearest_of_its_own_table(text: str, says: str) 
         ('parameters = "7M"', "parameters: This should be a whole number, without quotes."),
         ("links = 3", "links: This should be a table of keys."),
         ("model = 3", "model: This should be a table of keys."),
-        ('kind = "best"', "kind: Input should be 'model', 'ensemble', 'baseline' or 'reported'."),
+        ('kind = "best"', "kind: This should be 'model', 'ensemble', 'baseline' or 'reported', not 'best'."),
+        ("inputs = []", "inputs: This needs at least 1 item."),
+        ("inputs = [1]", "inputs (1st): This should be text, in double quotes."),
+        ('inputs = ["image", "", "age"]', "inputs (2nd): This text is empty."),
+        ("parameters = -1", "parameters: This should be at least 0."),
+        (f'name = "{"a" * 201}"', "name: This text is longer than 200 characters."),
+        (
+            'scores = "probabilty"',
+            "scores: This should be 'probability' or 'uncalibrated', not 'probabilty'. "
+            "Did you mean 'probability'?",
+        ),
         ('[links]\ncode = "x"', "links.code: must begin with https:// or http://."),
         (
             "[links]\nparameters = 7",
@@ -158,7 +168,7 @@ def test_an_unknown_key_of_a_table_of_several_kinds_gets_the_nearest_of_all() ->
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
     said = [p.message for p in caught.value.problems if "not known" in p.message]
-    assert said == ["targets.0.continuous.unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
+    assert said == ["targets (1st).unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
 
 
 def test_a_syntax_fault_is_named_with_its_place() -> None:
@@ -184,7 +194,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         (b'{"name": "\xff"}', "Not UTF-8"),
         (b"[]", "document: "),
         (b'{"name": "a", "count": NaN}', "count: "),
-        (b'{"name": "a", "parts": [{"size": Infinity}]}', "parts.0.size: "),
+        (b'{"name": "a", "parts": [{"size": Infinity}]}', "parts (1st).size: "),
         (None, "There is no such file."),
     ],
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.errors import BenchError
-from bench.files import write_sums
+from bench.files import read_sums, write_sums
 from tests.conftest import Cli
 
 
@@ -65,3 +66,35 @@ def test_a_name_with_a_line_break_is_refused(tmp_path):
     with pytest.raises(BenchError, match="sums-name"):
         write_sums(tmp_path)
     assert not (tmp_path / "SHA256SUMS").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: "\ufeff" + t,
+        lambda t: "\ufeff" + t.replace("\n", "\r\n"),
+        lambda t: t.replace("  ", " *"),
+        lambda t: t.replace("  ", "  ./"),
+        lambda t: "".join(f"{line[:64].upper()}{line[64:]}\n" for line in t.splitlines()),
+        lambda t: t + "\n\n",
+        lambda t: t.removesuffix("\n"),
+    ],
+    ids=["CRLF", "mark", "mark and CRLF", "binary", "dot", "upper case", "blank lines", "no last line feed"],
+)
+def test_a_list_of_another_form_is_read(change: Callable[[str], str], folder: Path, cli: Cli) -> None:
+    cli("sums", folder)
+    path = folder / "SHA256SUMS"
+    path.write_bytes(change(path.read_text()).encode())
+    assert cli("sums", folder, "--check").exit_code == 0
+    (folder / "board.json").write_text("{} ")
+    ran = cli("sums", folder, "--check", "--json")
+    assert [p["message"] for p in ran.object["problems"]] == ["board.json has other content."]
+
+
+def test_lines_of_another_form_are_counted() -> None:
+    digest = "ab" * 32
+    assert read_sums(f"{digest}  a b\nSHA256 (x) = {digest}\n\n{digest[1:]}  y\n".encode()) == (
+        {"a b": digest},
+        2,
+    )

@@ -12,6 +12,7 @@ import pandas as pd
 from bench.actions.context import (
     CohortChoice,
     WorkspaceChoice,
+    choose_spec,
     open_cohort,
     open_workspace,
     open_workspace_or_none,
@@ -28,6 +29,7 @@ from bench.submission.accept import (
     accept_predictions,
     equal_entries,
     find_manifest,
+    require_file,
     with_val,
 )
 from bench.submission.check_predictions import id_columns
@@ -110,12 +112,16 @@ def submit(
         raise ValueError("an entry needs a slug, such as slug='my-model'")
     if slug:
         check_slug(slug)
-    file = _file(model if model is not None else predictions)
-    described = _described(manifest, file, slug or "dry-run")
-    opened = open_cohort(cohort, data, workspace)
     space = open_workspace_or_none(workspace) if dry_run else open_workspace(workspace)
     if space and not (dry_run or replace):
-        check_free(space.submissions(opened.spec.id), slug)
+        check_free(space.submissions(choose_spec(cohort, workspace).id), slug)
+    file = _file(model if model is not None else predictions)
+    if file:
+        require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
+    if val_file := _file(val):
+        require_file(val_file, "predictions-unreadable")
+    described = _described(manifest, file, slug or "dry-run")
+    opened = open_cohort(cohort, data, workspace)
     notices = list(described.remarks)
     # A model is refused where no manifest describes it, so that the error is told with that warning.
     with with_problems(notices if model is not None else ()):

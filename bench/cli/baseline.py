@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.choices import Recalibration, Track
+from bench.cli.app import App
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -22,7 +23,7 @@ from bench.cli.output import reporting, stages, table
 if TYPE_CHECKING:
     from bench.actions.submit import SubmitResult
 
-app = typer.Typer(help="Train the baselines and submit what they predict.", no_args_is_help=True)
+app = App(help="Train the baselines and submit what they predict.", no_args_is_help=True)
 
 
 @app.command(name="list")

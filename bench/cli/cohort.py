@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.app import App
 from bench.cli.options import (
     CohortOption,
     DataOption,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bench.cohort.cohort import Cohort
     from bench.cohort.summary import SplitLock
 
-app = typer.Typer(
+app = App(
     help="Check a cohort, split it, decode its images, or write the synthetic one.", no_args_is_help=True
 )
 

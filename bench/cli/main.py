@@ -8,8 +8,9 @@ import typer
 
 import bench
 from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, timing
+from bench.cli.app import App
 
-app = typer.Typer(
+app = App(
     name="bench",
     help="CheXchoBench: score, time and rank models that read echocardiographic labels from chest X-rays.",
     no_args_is_help=True,

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -44,12 +44,12 @@ class Report:
 
     def say(self, text: str) -> None:
         """A message for a person, on stderr."""
-        typer.echo(inert(text), err=True)
+        emit(inert(text), err=True)
 
     def show(self, text: str) -> None:
         """Part of the result as text, on stdout; left out with ``--json``."""
         if not self.as_json:
-            typer.echo(inert(text))
+            emit(inert(text))
 
     def remark(self, problems: Iterable[Problem]) -> None:
         """Shows problems now; with ``--json`` they stand in the object too."""
@@ -65,7 +65,7 @@ class Report:
         """Prints the JSON object of a command that succeeded."""
         if self.as_json:
             body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._remarks)}
-            typer.echo(json.dumps(body, allow_nan=False))
+            emit(json.dumps(body, allow_nan=False))
 
     def fail(self, problems: Iterable[Problem]) -> None:
         """Shows the problems of a command that failed, and its JSON object."""
@@ -75,10 +75,8 @@ class Report:
             body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *found])}
             if self._result:
                 body["result"] = self._result
-            try:
-                typer.echo(json.dumps(body, allow_nan=False))
-            except OSError:  # the reader is gone or the disk full: what is said stands on stderr
-                _give_up_stdout()
+            with suppress(OSError):  # the disk is full: what is said stands on stderr
+                emit(json.dumps(body, allow_nan=False))
 
 
 def _plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
@@ -91,6 +89,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
     report = Report(as_json)
     try:
         yield report
+        report.remark(_uncached())
         report.finish()
     except BenchError as error:
         report.fail(error.problems)
@@ -99,15 +98,15 @@ def reporting(as_json: bool) -> Iterator[Report]:
         message = "Interrupted; what was stored is whole, and the command can be run again."
         report.fail([Problem("command-interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except BrokenPipeError:
-        _give_up_stdout()
-        raise typer.Exit(0) from None
-    except OSError as error:
-        report.fail([file_problem(error)])
-        raise typer.Exit(EXIT_PROBLEMS) from None
     except (typer.Exit, typer.BadParameter):
         raise
     except Exception as error:
+        if problem := memory_problem(error):
+            report.fail([problem])
+            raise typer.Exit(EXIT_ENVIRONMENT) from None
+        if isinstance(error, OSError):
+            report.fail([file_problem(error)])
+            raise typer.Exit(EXIT_PROBLEMS) from None
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         from bench.metrics.registry import PluginError
@@ -119,9 +118,56 @@ def reporting(as_json: bool) -> Iterator[Report]:
         raise typer.Exit(EXIT_BUG) from None
 
 
-def _give_up_stdout() -> None:
-    """What is still to be written to stdout goes nowhere, so that Python does not complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _uncached() -> list[Problem]:
+    """A notice where compiled loops were used and could not be cached."""
+    kernels = sys.modules.get("bench.metrics.kernels.compiled")
+    if kernels is None or kernels.is_cached():
+        return []
+    message = (
+        "Compiled code could not be cached: neither the installation nor the home folder can be written."
+    )
+    return [Problem("compiled-uncached", message, severity="notice")]
+
+
+def emit(text: str, *, err: bool = False) -> None:
+    """Prints a line; where the reader has gone, the command goes on and says no more.
+
+    `bench … | head` closes the pipe when it has its lines: what is stored must be whole all the same.
+
+    Raises:
+        OSError: It cannot be printed for another reason, such as a full disk.
+    """
+    try:
+        typer.echo(text, err=err)
+    except OSError as error:
+        stream = sys.stderr if err else sys.stdout
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), stream.fileno()
+        )  # so that Python does not complain at its end
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+_MEMORY_WORDS = ("cannot allocate", "failed to map segment", "out of memory", "can't start new thread")
+
+
+def memory_problem(error: BaseException | None = None) -> Problem | None:
+    """A problem where an error is one of memory, or there is a limit that is too low for any work.
+
+    Args:
+        error: What ended a command; None before it begins.
+    """
+    from bench.environment import LEAST_ADDRESS_SPACE_MB, address_space_limit_mb
+
+    limit = address_space_limit_mb()
+    small = limit is not None and limit < LEAST_ADDRESS_SPACE_MB
+    text = str(error).lower()
+    if not small and not isinstance(error, MemoryError) and not any(word in text for word in _MEMORY_WORDS):
+        return None
+    allowed = (
+        "The machine has no more" if limit is None else f"The process may use {limit:,} MiB of address space"
+    )
+    return Problem("memory-limit", f"Memory is too small. {allowed}.")
 
 
 def file_problem(error: OSError) -> Problem:
@@ -157,13 +203,13 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
     data = problem.as_dict()
     head = f"{problem.severity} [{problem.code}]"
     head = typer.style(head, fg=colour, bold=True) if colour else head
-    typer.echo(f"{head} {inert(problem.message)}", err=True)
+    emit(f"{head} {inert(problem.message)}", err=True)
     if brief:
         return
     if problem.where:
-        typer.echo(f"  where: {inert(problem.where)}", err=True)
+        emit(f"  where: {inert(problem.where)}", err=True)
     if data["remedy"] and problem.severity != "notice":
-        typer.echo(f"  to do: {inert(data['remedy'])}", err=True)
+        emit(f"  to do: {inert(data['remedy'])}", err=True)
 
 
 def stderr_is_terminal() -> bool:
@@ -223,9 +269,7 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
             wait = (total - done) / rate if rate > 0 else 0.0
             left = f", about {wait:.0f} s left" if wait >= 1 else ""
             news = f"; {news}" if news else ""
-            typer.echo(
-                f"{title}: {done:,} of {total:,} ({10 * tenth}%), {seconds:.0f} s{left}{news}", err=True
-            )
+            emit(f"{title}: {done:,} of {total:,} ({10 * tenth}%), {seconds:.0f} s{left}{news}", err=True)
 
     yield line
 

@@ -99,7 +99,9 @@ def _show_card(report: Report, card: Scorecard) -> None:
 
 
 def verify(
-    slugs: Slugs = None,
+    slugs: Annotated[
+        list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; default: all, and the board.")
+    ] = None,
     jobs: JobsOption = None,
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,

@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.app import App
 from bench.cli.options import JsonOption, workspace
 from bench.cli.output import file_problem, reporting, show_problem
 
-app = typer.Typer(
-    help="Build the leaderboard's pages, check, look at and publish them.", no_args_is_help=True
-)
+app = App(help="Build the leaderboard's pages, check, look at and publish them.", no_args_is_help=True)
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; default site/public.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.cohort.decode import ImageCutShortError, ImageNotFiniteError, ImageTooLargeError, grey_values
 from bench.cohort.images import ImageFolders
-from bench.files import sha256_file
+from bench.files import read_sums, sha256_file
 from bench.progress import Progress
 
 UNDECODABLE = "cannot be decoded"
@@ -23,8 +22,6 @@ CUT_SHORT = "cut short"
 NOT_FINITE = "not finite"
 TOO_LARGE = "too large"
 FAULTS = (UNDECODABLE, CUT_SHORT, NOT_FINITE, TOO_LARGE)
-
-_CHECKSUM_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +154,10 @@ def _checksum_list(cohort: Cohort) -> tuple[dict[str, str], int]:
     path = cohort.folder / cohort.spec.files.checksums
     if not path.is_file():
         return {}, 0
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    matches = [match for line in lines if (match := _CHECKSUM_LINE.match(line))]
-    unread = sum(bool(line.strip()) for line in lines) - len(matches)
-    return {match[2].removeprefix("./"): match[1].lower() for match in matches}, unread
+    try:
+        return read_sums(path.read_bytes())
+    except UnicodeDecodeError:
+        return {}, path.read_bytes().count(b"\n") + 1
 
 
 def _changed_others(cohort: Cohort, listed: dict[str, str]) -> list[str]:

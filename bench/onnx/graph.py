@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,7 +32,7 @@ def graph_problems(model: Any, where: str) -> list[Problem]:
     problems += _loops(model, where)
     if not any(problem.severity == "error" for problem in problems):
         problems += _structure(model, where)
-    return [*problems, *_random(model, where)]
+    return [*problems, *_random(model, where), *_batch_statistics(model, where)]
 
 
 def _domain(name: str) -> str:
@@ -181,8 +182,101 @@ def _constants(model: Any) -> Iterator[tuple[str, int]]:
 
 
 def _random(model: Any, where: str) -> list[Problem]:
-    drawn = Counter(node.op_type for node in _nodes(model) if node.op_type in _RANDOM)
+    """Operators that draw random numbers and reach an output, Dropout in training mode among them."""
+    drawn = Counter(node.op_type for node in _live_nodes(model) if node.op_type in _RANDOM)
+    training = _training_dropouts(model)
+    if training:
+        drawn["Dropout in training mode"] = training
     if not drawn:
         return []
-    message = f"{drawn.total()} operators draw random numbers: {_listed(drawn)}."
-    return [Problem("model-random", message, where, severity="warning")]
+    operators = "1 operator draws" if drawn.total() == 1 else f"{drawn.total()} operators draw"
+    return [Problem("model-random", f"{operators} random numbers: {_listed(drawn)}.", where)]
+
+
+def _training_dropouts(model: Any) -> int:
+    """Dropout operators whose input `training_mode` is a stored true; their ratio is 0.5 by default."""
+    stored = _stored_tensors(model)
+    count = 0
+    for node in _live_nodes(model):
+        if node.op_type == "Dropout" and _domain(node.domain) == "" and len(node.input) > 2:
+            ratio, training = (_single(stored.get(name)) for name in node.input[1:3])
+            count += bool(training) and ratio != 0.0
+    return count
+
+
+def _batch_statistics(model: Any, where: str) -> list[Problem]:
+    """Normalisation in training mode, which computes mean and variance from the images of the batch."""
+    version = next((e.version for e in model.opset_import if _domain(e.domain) == ""), 0)
+    training = 0
+    for node in _live_nodes(model):
+        if node.op_type == "BatchNormalization" and _domain(node.domain) == "":
+            mode = next((a.i for a in node.attribute if a.name == "training_mode"), 0)
+            # before operator set 14 the mode was training where a running mean was asked for
+            training += bool(mode) if version >= 14 else sum(map(bool, node.output)) > 1
+    if not training:
+        return []
+    operators = "1 operator normalises" if training == 1 else f"{training} operators normalise"
+    message = f"{operators} by the mean of the batch: BatchNormalization in training mode ({training})."
+    return [Problem("model-batch-dependent", message, where)]
+
+
+def _live_nodes(model: Any) -> Iterator[Any]:
+    """Operators that an output of the model depends on; those of nested graphs and functions included."""
+    needed = {value.name for value in model.graph.output}
+    functions = {(_domain(f.domain), f.name, f.overload): f for f in model.functions}
+    waiting: list[Any] = []
+    for node in reversed(model.graph.node):  # the checker requires that producers stand before consumers
+        if needed.isdisjoint(node.output):
+            continue
+        waiting.append(node)
+        needed.update(node.input)
+        for inner in _inside(node):
+            needed.update(name for nested in inner.node for name in nested.input)
+            needed.update(value.name for value in inner.output)
+    called: set[tuple[str, str, str]] = set()
+    while waiting:
+        node = waiting.pop()
+        yield node
+        key = (_domain(node.domain), node.op_type, node.overload)
+        if key in functions and key not in called:
+            called.add(key)
+            waiting += functions[key].node
+        for attribute in node.attribute:
+            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                waiting += graph.node
+
+
+def _inside(node: Any) -> Iterator[Any]:
+    """Every graph nested in a node's attributes, at any depth."""
+    waiting = [node]
+    while waiting:
+        for attribute in waiting.pop().attribute:
+            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                yield graph
+                waiting += graph.node
+
+
+def _stored_tensors(model: Any) -> dict[str, Any]:
+    """Tensors that the file stores by name: weights and constants."""
+    found: dict[str, Any] = {}
+    for graph in _graphs(model):
+        found |= {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
+        for node in graph.node:
+            if node.op_type == "Constant" and node.output:
+                kept = {"value": "t", "value_float": "f", "value_int": "i"}
+                for attribute in node.attribute:
+                    if attribute.name in kept:
+                        found[node.output[0]] = getattr(attribute, kept[attribute.name])
+    return found
+
+
+def _single(stored: Any) -> float | None:
+    """A stored single number; None where there is none."""
+    if stored is None or isinstance(stored, int | float):
+        return stored
+    onnx = require_onnx()
+    if stored.data_location == onnx.TensorProto.EXTERNAL or math.prod(stored.dims) != 1:
+        return None
+    with suppress(ValueError, TypeError):  # stored bytes of another length: no constant
+        return float(onnx.numpy_helper.to_array(stored).reshape(()))
+    return None

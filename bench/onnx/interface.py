@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cohort.spec import CohortSpec
-from bench.errors import BenchError, Problem, did_you_mean
+from bench.errors import BenchError, Problem, did_you_mean, nearest
 from bench.onnx.file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.onnx.graph import graph_problems
 from bench.onnx.outputs import OutputColumn, output_column
@@ -95,11 +95,17 @@ def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFES
 
 
 def _shape(value: Any) -> Shape | None:
-    """Sizes of a declared tensor, None for a free one; None where not even the rank is declared."""
+    """Sizes of a declared tensor, None for a free one; None where not even the rank is declared.
+
+    Older converters write a size of -1 where a size is free.
+    """
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    return tuple(d.dim_value if d.WhichOneof("value") == "dim_value" else None for d in tensor.shape.dim)
+    return tuple(
+        d.dim_value if d.WhichOneof("value") == "dim_value" and d.dim_value >= 0 else None
+        for d in tensor.shape.dim
+    )
 
 
 def _shown(shape: Shape) -> str:
@@ -127,17 +133,33 @@ def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
     wanted |= {
         name: (what, (None, 1)) for what, name in (("age", declared.age), ("sex", declared.sex)) if name
     }
+    left = {name: value for name, value in found.items() if name not in wanted}
+    lacking = [name for name in wanted if name not in found]
     problems = []
+    named = set()
     for name, (what, shape) in wanted.items():
-        if name not in found:
-            message = f"{what} is to go into {name!r}; the model's inputs are {_names(found)}."
-            problems.append(Problem("model-input", message[0].upper() + message[1:], where))
-        else:
+        if name in found:
             problems += _tensor(found[name], shape, "float", "model-input", f"{where}, input {name}")
-    if extra := sorted(set(found) - set(wanted), key=str):
-        message = f"{len(extra)} inputs of the model are not in the manifest: {_names(extra)}."
-        problems.append(Problem("model-input", message, where))
+            continue
+        message = f"{what} is to go into {name!r}; the model's inputs are {_names(found)}."
+        meant = _meant(name, left, only=len(lacking) == 1)
+        remedy = f"If {meant[:60]!r} is meant, write it in [model] of the manifest." if meant else ""
+        problems.append(Problem("model-input", message[0].upper() + message[1:], where, remedy))
+        if meant:  # its other faults are named in the same pass
+            named.add(meant)
+            problems += _tensor(left[meant], shape, "float", "model-input", f"{where}, input {meant}")
+    if extra := sorted(set(left) - named, key=str):
+        inputs = "1 input" if len(extra) == 1 else f"{len(extra)} inputs"
+        message = f"{inputs} of the model {'is' if len(extra) == 1 else 'are'} not in the manifest: "
+        problems.append(Problem("model-input", f"{message}{_names(extra)}.", where))
     return problems
+
+
+def _meant(name: str, left: Any, *, only: bool) -> str:
+    """The input or output that a name of the manifest probably means: the only one left, or the nearest."""
+    names = [str(other) for other in left]
+    near = nearest(name, names)
+    return names[0] if only and len(names) == 1 else near[0] if near else ""
 
 
 def _names(names: Any) -> str:
@@ -173,8 +195,14 @@ def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
             place = output_column(reference, list(found))
         except KeyError:
             message = f"{target} is to be read from {reference!r}; the model's outputs are {_names(found)}."
-            problems.append(Problem("model-output", message, where))
-            continue
+            name, _, column = reference.rpartition(":") if reference[-1:].isdecimal() else (reference, "", "")
+            meant = _meant(name or reference, found, only=True)
+            written = f"{meant}:{column}" if column and name else meant
+            remedy = f'If {meant[:60]!r} is meant, write `{target} = "{written[:80]}"`.' if meant else ""
+            problems.append(Problem("model-output", message, where, remedy))
+            if not meant:
+                continue
+            place = OutputColumn(meant, int(column) if column and name else None)
         problems += _output(found[place.name], place, target, f"{where}, output {place.name}")
     return list(dict.fromkeys(problems))  # targets that share an output share its faults
 
@@ -194,9 +222,19 @@ def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Pr
     columns = shape[1] if len(shape) == 2 else 1
     if place.column is None and columns not in (None, 1):
         message = f"{target} has {columns} columns to be read from and the manifest names none of them."
-        remedy = f'Write `{target} = "{place.name}:0"` (or another column).'
+        remedy = _column_remedy(target, place.name, columns)
         problems.append(Problem("model-output", message, where, remedy))
     if place.column is not None and (len(shape) == 1 or (columns is not None and place.column >= columns)):
         message = f"{target} is to be read from column {place.column}; the shape is {_shown(shape)}."
         problems.append(Problem("model-output", message, where))
     return problems
+
+
+def _column_remedy(target: str, name: str, columns: int | None) -> str:
+    """Which column to name; of two, the second is the positive class of a softmax."""
+    if columns == 2:
+        return (
+            f'Write `{target} = "{name}:1"` where the columns are the negative and the positive class of a '
+            f'softmax; where each column is a target of its own, write `{target} = "{name}:0"` or the other.'
+        )
+    return f'Write `{target} = "{name}:COLUMN"` with the column of this target, counted from 0.'

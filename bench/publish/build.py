@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.board.model import LoadedBoard
-from bench.errors import BenchError, Problem, raise_errors
+from bench.errors import EXIT_USAGE, BenchError, Problem, raise_errors
 from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of
@@ -142,7 +143,22 @@ def _keys(out: Path) -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
+_BASE = re.compile(
+    r"(/|https?://[a-z0-9][a-z0-9.\-]*(:[0-9]+)?(/|\Z))([\w.~%+-]+(/|\Z))*", re.IGNORECASE | re.ASCII
+)
+
+
 def _with_slash(base: str) -> str:
+    """The address with a slash at its end.
+
+    Raises:
+        BenchError: It is neither a path from the root nor an http address (``site-base``, exit 2).
+    """
+    if not _BASE.fullmatch(base):
+        message = f"{base[:80]!r} is neither a path that begins with one / nor an http or https address."
+        host = re.fullmatch(r"/{0,2}([a-z0-9-]+(\.[a-z0-9-]+)+)(/.*)?", base, re.IGNORECASE)
+        remedy = f"If a host is meant, write `https://{base.lstrip('/')[:80]}`." if host else ""
+        raise BenchError(Problem("site-base", message, "--base", remedy), EXIT_USAGE)
     return base if base.endswith("/") else f"{base}/"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem, catalogue, not_there, raise_errors
 from bench.files import sha256_file
+from bench.metrics.validation import Floats
 from bench.onnx.file import require_onnx
 from bench.progress import Progress
 from bench.runtime.predict import predict
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
-from bench.submission.accept import Accepted, refuse_reported, stamp
+from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs
 from bench.submission.check_predictions import covered_rows, judge
 from bench.submission.manifest import Manifest
 from bench.submission.packed import pack
@@ -44,20 +46,40 @@ def accept_model(
         raise BenchError(Problem("manifest-invalid", message, where=manifest_file))
     problems: list[Problem] = check_confined(path, manifest, cohort.spec, manifest_file=manifest_file)
     raise_errors(problems)
+    problems += unknown_inputs(manifest, cohort, manifest_file)
     rows = covered_rows(cohort, Track.HOLDOUT)
     val = cohort.rows("val")
-    both = predict(path, manifest, cohort, np.concatenate([rows, val]), progress=progress, remarks=problems)
+    both = predict(
+        path,
+        manifest,
+        cohort,
+        np.concatenate([rows, val]),
+        progress=progress,
+        remarks=problems,
+        independent=True,
+    )
     values = {name: column[: len(rows)] for name, column in both.items()}
     for target in cohort.spec.binary_targets:
         if target.name in values:
             labels = cohort.targets[target.name][rows]
             problems += judge(target, values[target.name], labels, str(path))
+            problems += _sigmoid_twice(manifest, target.name, values[target.name], str(path))
     raise_errors(problems)
     sha256 = sha256_file(path)
     packed = pack(values, stamp(cohort, manifest.track, sha256, model_sha256=sha256))
     on_val = {name: column[len(rows) :] for name, column in both.items()}
     packed_val = pack(on_val, stamp(cohort, "val", sha256, model_sha256=sha256)) if len(val) else None
     return Accepted(manifest, packed, values, tuple(problems), packed_val)
+
+
+def _sigmoid_twice(manifest: Manifest, target: str, values: Floats, where: str) -> list[Problem]:
+    """A warning where a sigmoid was put on outputs that all lay in [0, 1], as probabilities do."""
+    assert manifest.model is not None
+    highest = 1 / (1 + math.exp(-1.0))
+    if manifest.model.activation != "sigmoid" or values.min() < 0.5 or values.max() > highest:
+        return []
+    message = f"All {len(values):,} outputs lay in [0, 1] before the sigmoid, as probabilities do."
+    return [Problem("model-sigmoid-twice", message, f"{where}, target {target}", severity="warning")]
 
 
 WORKER = "bench.runtime.workers.check"

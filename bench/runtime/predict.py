@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,21 @@ from bench.metrics.validation import Floats
 from bench.onnx.interface import manifest_problems
 from bench.progress import Progress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
+from bench.runtime.independence import (
+    Inputs,
+    Probes,
+    dependence,
+    joined_batches,
+    name_operator,
+    probed_rows,
+    run_probes,
+)
 from bench.runtime.inputs import image_tensor, table_inputs
 from bench.runtime.messages import ArrayDict
 from bench.runtime.outputs import picks_of
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
+from bench.submission.check_predictions import ROUNDING_REMEDY, rounding_alone, span
 from bench.submission.manifest import Manifest, ModelInputs
 
 WORKER = "bench.runtime.workers.predict"
@@ -70,6 +80,7 @@ def predict(
     limits: Limits | None = None,
     progress: Progress | None = None,
     remarks: list[Problem] | None = None,
+    independent: bool = False,
 ) -> dict[str, Floats]:
     """Target → (n,) float64 predictions of the images `rows`, in that order.
 
@@ -84,10 +95,13 @@ def predict(
         limits: What its process may use.
         progress: Called with (images done, images in total).
         remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
+        independent: Whether to run some images again, alone, in another order and twice, and refuse a model
+            whose prediction depends on more than the image.
 
     Raises:
         BenchError: The model crashed, ran out of time or memory, failed, or gave no usable numbers; images or
-            table values are missing; or the backend is not available (exit 3).
+            table values are missing; the backend is not available (exit 3); or predictions depend on the
+            other images of the batch (``model-batch-dependent``) or on chance (``model-random``).
     """
     if errors := [p for p in manifest_problems(manifest, cohort.spec) if p.severity == "error"]:
         raise BenchError(errors)
@@ -104,8 +118,11 @@ def predict(
         "picks": [pick.plain() for pick in picks],
     }
     parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
+    probed = probed_rows(len(rows)) if independent else np.arange(0)
+    probes: Probes | None = None
+    inputs: dict[str, npt.NDArray[np.float32]] = {}
     try:
-        limit_s = limits.start_s + limits.image_s * len(rows)
+        limit_s = limits.start_s + limits.image_s * (len(rows) + 4 * len(probed))
         with Worker(WORKER, limit_s, limits.confinement(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
             ready, _ = worker.receive()
@@ -116,14 +133,54 @@ def predict(
                     parts[target].append(answered(answer, target))
                 if progress:
                     progress(sum(map(len, parts[picks[0].target])), len(rows))
+            predicted = _joined(parts, len(rows), str(onnx_path))
+            raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
+            if len(probed):
+                inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
+                stored = {target: column[probed] for target, column in predicted.items()}
+                try:
+                    probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
+                except WorkerFailure as failure:
+                    raise _of_other_batches(failure, min(batch, len(rows)), str(onnx_path)) from failure
     except WorkerFailure as failure:
         raise BenchError(Problem(_CODES[failure.kind], failure.message, str(onnx_path))) from failure
-    predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
-    if odd := [target for target, column in predicted.items() if len(column) != len(rows)]:
-        message = f"The process answered another number of predictions than {len(rows):,} for {odd[0]}."
-        raise BenchError(Problem("model-crashed", message, str(onnx_path)))
-    raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
+    if probes:
+        ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
+        if found := dependence(probes, ranges, str(onnx_path)):
+            raise BenchError(name_operator(onnx_path, inputs, found, limits.memory_mb))
     return predicted
+
+
+def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, Floats]:
+    """The answers of all batches as one column of `rows` values for each target."""
+    predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
+    if odd := [target for target, column in predicted.items() if len(column) != rows]:
+        message = f"The process answered another number of predictions than {rows:,} for {odd[0]}."
+        raise BenchError(Problem("model-crashed", message, where))
+    return predicted
+
+
+def _of_other_batches(failure: WorkerFailure, batch: int, where: str) -> BenchError:
+    """How a model failed that had answered batches of one size and was then given others."""
+    if failure.kind != "failed":
+        return BenchError(Problem(_CODES[failure.kind], failure.message, where))
+    message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"
+    return BenchError(Problem("model-batch", message, where))
+
+
+def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, Floats]]:
+    """A function that runs one batch and waits for its predictions."""
+
+    def ask(inputs: Inputs) -> dict[str, Floats]:
+        count = len(next(iter(inputs.values())))
+        worker.send({"rows": count}, inputs)
+        answer = worker.receive()[1]
+        found = {target: answered(answer, target) for target in targets}
+        if any(len(column) != count for column in found.values()):
+            raise WorkerFailure("crashed", f"The process answered another number than {count}.")
+        return found
+
+    return ask
 
 
 def answered(answer: ArrayDict, target: str) -> Floats:
@@ -186,11 +243,15 @@ def _value_problems(
             problems.append(Problem("model-values", message, at))
         outside = np.isfinite(column) & ((column < 0) | (column > 1))
         if target in binary and manifest.scores == "probability" and outside.any():
-            span = f"{column[outside].min():g} to {column[outside].max():g}"
-            message = f"{int(outside.sum()):,} of {len(column):,} values lie outside [0, 1], from {span}."
+            range_ = span(column[outside])
+            message = f"{int(outside.sum()):,} of {len(column):,} values lie outside [0, 1], {range_}."
             remedy = (
-                'If the outputs are logits, say `activation = "sigmoid"` in [model]; if they are scores of '
-                'another kind, `scores = "uncalibrated"`.'
+                ROUNDING_REMEDY
+                if rounding_alone(column[outside])
+                else (
+                    'If the outputs are logits, say `activation = "sigmoid"` in [model]; if they are scores '
+                    'of another kind, `scores = "uncalibrated"`.'
+                )
             )
             problems.append(Problem("predictions-out-of-range", message, at, remedy))
     return problems

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.cohort.cohort import Cohort
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, did_you_mean, not_there
 from bench.files import sha256_file
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
@@ -55,6 +55,17 @@ class FoundManifest:
     remarks: tuple[Problem, ...] = ()
 
 
+def require_file(path: Path, code: str) -> None:
+    """Refuses a file that is not there, before anything slow is done.
+
+    Raises:
+        BenchError: A problem of code `code`, with the nearest file that is there.
+    """
+    if not path.exists():
+        message, remedy = not_there(path)
+        raise BenchError(Problem(code, message, str(path), remedy))
+
+
 def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> FoundManifest:
     """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
 
@@ -70,7 +81,7 @@ def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> Fou
     path = chosen or (beside if beside and beside.is_file() else None)
     if path:
         return FoundManifest(read_manifest(path), str(path))
-    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=("not stated",))
+    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=(NOT_STATED,))
     lacking = "There is no such file" if beside else "No manifest was given"
     message = f"{lacking}: name, team, inputs and training data are not stated."
     place = str(beside) if beside else "manifest"
@@ -95,7 +106,8 @@ def accept_predictions(
     refuse_reported(manifest, manifest_file)
     found, sha256 = _checked(source, cohort, manifest, manifest.track)
     packed = pack(found.values, stamp(cohort, manifest.track, sha256))
-    return Accepted(manifest, packed, found.values, found.remarks)
+    remarks = (*unknown_inputs(manifest, cohort, manifest_file), *found.remarks)
+    return Accepted(manifest, packed, found.values, remarks)
 
 
 def _checked(
@@ -131,6 +143,29 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
     if manifest.kind == "reported":
         message = 'kind: a "reported" entry holds published numbers only, no predictions.'
         raise BenchError(Problem("manifest-invalid", message, where))
+
+
+_WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
+NOT_STATED = "not stated"
+
+
+def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Problem]:
+    """A warning for inputs that are neither the image nor columns that the cohort offers as inputs."""
+    known = ("image", *cohort.spec.columns.inputs)
+    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED)]
+    if not others:
+        return []
+    hints = [
+        " Did you mean 'image'?" if name.strip().lower() in _WORDS_FOR_IMAGE else did_you_mean(name, known)
+        for name in others
+    ]
+    inputs = "1 input is" if len(others) == 1 else f"{len(others)} inputs are"
+    named = ", ".join(repr(name[:60]) for name in others[:8])
+    message = (
+        f"inputs: {inputs} not of cohort {cohort.spec.id}: {named}; "
+        f"it has {', '.join(known)}.{next(filter(None, hints), '')}"
+    )
+    return [Problem("manifest-inputs", message, where, severity="warning")]
 
 
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:

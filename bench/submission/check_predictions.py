@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -23,7 +23,14 @@ from bench.metrics.validation import Floats
 from bench.submission.read_predictions import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
+INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__", "index")
+"""What pandas calls the index of a table that is written with it."""
 FEW_DISTINCT = 10
+FEWEST_OF_TRUTH = 50
+"""Images that it takes to say that predictions are the truth itself."""
+TRUTH_SHARE = 0.9
+"""Share of predictions equal to the measured values that no model reaches."""
+_UNIT_FACTORS = (1.0, 10.0, 0.1, 100.0, 0.01)
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
 ImageSet = Track | Literal["holdout", "cv5", "val"]
 """Images that a file must cover: those of a track, or those of the val part."""
@@ -80,7 +87,9 @@ def load_predictions(
     Raises:
         BenchError: Every fault of the file, with counts and line numbers.
     """
-    return check_predictions(read_predictions_file(path, id_columns(cohort)), path, cohort, scores, covered)
+    return check_predictions(
+        read_predictions_file(path, (*id_columns(cohort), *INDEX_COLUMNS)), path, cohort, scores, covered
+    )
 
 
 def id_columns(cohort: Cohort) -> tuple[str, str]:
@@ -107,7 +116,7 @@ def check_predictions(
     Raises:
         BenchError: Every fault, with counts and the first rows.
     """
-    columns = _choose_columns(raw.table.column_names, cohort, path)
+    columns = _choose_columns(raw, cohort, path)
     problems = list(columns.problems)
     rows = covered_rows(cohort, covered)
     lines = _join(raw, columns.image, cohort, covered, path, problems)
@@ -120,10 +129,12 @@ def check_predictions(
     for label in cohort.spec.binary_targets:
         if label.name in values:
             problems += judge(label, values[label.name], cohort.targets[label.name][rows], str(path))
-    raise_errors(problems)
     for measure in cohort.spec.continuous_targets:
         if measure.name in values:
+            measured = cohort.targets[measure.name][rows]
+            problems += _judge_truth(measure, values[measure.name], measured, str(path))
             problems += _judge_units(measure, values[measure.name], str(path))
+    raise_errors(problems)
     return Predictions(values, tuple(problems))
 
 
@@ -176,14 +187,39 @@ class _Columns:
     problems: tuple[Problem, ...]
 
 
-def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
+def _refuse_nested(nested: Mapping[str, str], cohort: Cohort, path: Path) -> None:
+    """Refuses lists or records where ids or predictions are expected; others are not read."""
+    spec = cohort.spec
+    read = {spec.columns.image, GENERIC_ID, *spec.prediction_aliases, *(t.name for t in spec.targets)}
+    if wrong := {name: kind for name, kind in nested.items() if name in read}:
+        held = "1 column holds" if len(wrong) == 1 else f"{len(wrong)} columns hold"
+        shown = ", ".join(f"{name!r} ({kind})" for name, kind in list(wrong.items())[:8])
+        message = f"{held} lists or records, where single values are expected: {shown}."
+        remedy = "Write the one value of each list: `table[name] = table[name].str[0]` in pandas."
+        raise BenchError(Problem("predictions-header", message, str(path), remedy))
+
+
+def _index_of_ids(raw: RawPredictions, cohort: Cohort) -> str | None:
+    """The column that the index of a pandas table became, where it holds ids of the cohort."""
+    for name in INDEX_COLUMNS:
+        if name in raw.table.column_names:
+            known = pc.is_in(raw.table.column(name), value_set=cohort.image_ids)
+            if len(known) and (pc.mean(known).as_py() or 0) > 0.5:
+                return name
+    return None
+
+
+def _choose_columns(raw: RawPredictions, cohort: Cohort, path: Path) -> _Columns:
     """Which column is the id and which are targets; aliases of known formats go before plain names.
 
     A file in the authors' format also holds the true labels under the plain names: where the headline has an
     alias, plain names are not read.
     """
     spec = cohort.spec
+    _refuse_nested(raw.nested, cohort, path)
+    names = raw.table.column_names
     image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
+    image = _index_of_ids(raw, cohort) if image is None else image
     if image is None:
         raise BenchError(_no_ids(names, cohort, path))
     aliased = {target: name for name, target in spec.prediction_aliases.items() if name in names}
@@ -198,7 +234,8 @@ def _choose_columns(names: list[str], cohort: Cohort, path: Path) -> _Columns:
         remedy = _rename(wanted, [name for name in names if name not in plain])
         raise BenchError(Problem("predictions-header", message, str(path), remedy))
     problems = []
-    if ignored := [name for name in names if name != image and name not in targets.values()]:
+    read = {image, *targets.values()}
+    if ignored := [name for name in (*names, *raw.nested) if name not in read]:
         absent = [t.name for t in spec.targets if t.name not in {*names, *targets}]
         meant = next(filter(None, (did_you_mean(name, absent) for name in ignored[:8])), "")
         count = "1 column is" if len(ignored) == 1 else f"{len(ignored)} columns are"
@@ -251,20 +288,55 @@ def _join(
 
 
 def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
-    """What to do about unknown ids, where a change of form would make them known."""
-    known = set(cohort.images)
-    sample = [str(value) for value in unknown.slice(0, 1000).to_pylist()]
-    suffixes = {PurePosixPath(image).suffix for image in cohort.images[:1000]} - {""}
+    """What to do about unknown ids, where a change of form, or two, would make them known."""
+    sample = [str(value) for value in unknown.slice(0, 500).to_pylist()]
+    forms = _id_forms(cohort)
+    known = frozenset(cohort.images)
+
+    def enough(*steps: Callable[[str], str]) -> bool:
+        changed = sample
+        for step in steps:
+            changed = [step(value) for value in changed]
+        return sum(value in known for value in changed) > len(sample) / 2
+
+    for advice, form in forms.items():
+        if enough(form):
+            return advice
+    for first, one in forms.items():
+        for second, other in forms.items():
+            if first != second and enough(one, other):
+                return f"{first} {second}"
+    return ""
+
+
+def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
+    """What to do about ids of another form → how such an id becomes one of the cohort's."""
+    images = [str(image) for image in cohort.images]
+    endings = sorted({PurePosixPath(image).suffix for image in images[:1000]} - {""})
+    cases = {image.casefold(): image for image in images}
+    zeros = {image.lstrip("0"): image for image in images if image.startswith("0")}
     forms: dict[str, Callable[[str], str]] = {
         "Remove the folders from the ids.": lambda s: PurePosixPath(s.replace("\\", "/")).name,
         "Remove the blanks around the ids.": str.strip,
+        "Remove the quotes around the ids.": lambda s: s.strip().strip("\"'`"),
+        "Decode the ids: they are written as Python's bytes, b'…'.": lambda s: (
+            s[2:-1] if s[:2] in ("b'", 'b"') and s[-1:] in ("'", '"') else s
+        ),
+        "Remove the decimals `.0` from the ids: they are text, not numbers.": lambda s: s.removesuffix(".0"),
         "Remove the file ending from the ids.": lambda s: PurePosixPath(s).stem,
-        **{f"Add the file ending {end} to the ids.": ("{}" + end).format for end in sorted(suffixes)},
+        **{f"Add the file ending {end} to the ids.": ("{}" + end).format for end in endings},
     }
-    for advice, form in forms.items():
-        if sum(form(value) in known for value in sample) > len(sample) / 2:
-            return advice
-    return ""
+    for end in endings:
+        forms[f"The ids have another file ending; the cohort's end in {end}."] = _with_ending(end)
+    forms["Write the ids in the cohort's upper and lower case."] = lambda s: cases.get(s.casefold(), s)
+    if zeros:
+        advice = "Keep the zeros in front of the ids: read and write them as text, `dtype=str` in pandas."
+        forms[advice] = lambda s: zeros.get(s.lstrip("0"), s)
+    return forms
+
+
+def _with_ending(end: str) -> Callable[[str], str]:
+    return lambda s: str(PurePosixPath(s).with_suffix(end)) if PurePosixPath(s).name else s
 
 
 _EMPTY = "Fill in the column; one that is not the headline target may be left out."
@@ -292,22 +364,94 @@ def _column(
     ]
     if isinstance(target, BinaryTarget) and scores == "probability":
         outside = np.isfinite(values) & ((values < 0) | (values > 1))
-        span = f"from {values[outside].min():g} to {values[outside].max():g}" if outside.any() else ""
-        checks.append((outside, "predictions-out-of-range", f"lie outside [0, 1], {span}"))
+        checks.append((outside, "predictions-out-of-range", f"lie outside [0, 1], {span(values[outside])}"))
     for wrong, code, what in checks:
         if count := int(wrong.sum()):
             place = raw.first(np.sort(lines[present][wrong]))
             message = f"{count:,} of {len(values):,} values {what}; {place}."
             remedy = _EMPTY if code == "predictions-nan" and count == len(values) else ""
+            if code == "predictions-not-a-number":
+                form, remedy = _form(taken.filter(pa.array(wrong)).slice(0, 100))
+                message = f"{message[:-1]}, {form}." if form else message
+            if code == "predictions-out-of-range" and rounding_alone(values[wrong]):
+                remedy = ROUNDING_REMEDY
             problems.append(Problem(code, message, where, remedy))
     filled = np.full(len(lines), np.nan)
     filled[present] = values
     return filled
 
 
+def span(values: Floats) -> str:
+    """The range of some values, with as many digits as it takes to see that 1.0000001 is not 1."""
+    low, high = (
+        f"{float(limit):.10g}" for limit in (values.min(initial=np.inf), values.max(initial=-np.inf))
+    )
+    return f"from {low} to {high}" if len(values) else ""
+
+
+ROUNDING_REMEDY = "They lie outside by rounding alone: clip them, `numpy.clip(values, 0, 1)`."
+
+
+def rounding_alone(values: Floats) -> bool:
+    """Whether values outside [0, 1] are that by rounding of single precision alone."""
+    return bool(((values > -1e-6) & (values < 1 + 1e-6)).all())
+
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?")
+_WORDS = re.compile(r"[^\W\d_]+")
+_KNOWN_WORDS = {"tensor", "torch", "np", "numpy", "float", "double", "array", "list", "device", "cuda", "cpu"}
+_KNOWN_WORDS |= {
+    "grad",
+    "fn",
+    "sigmoidbackward",
+    "softmaxbackward",
+    "dtype",
+    "decimal",
+    "cm",
+    "mm",
+    "percent",
+}
+_KNOWN_WORDS |= {"true", "false", "yes", "no"}
+_FORM_REMEDIES = (
+    ("%", "Divide percentages by 100 and write plain decimal numbers such as 0.125."),
+    ("tensor", "Write the number of each tensor: `value.item()`; plain decimal numbers such as 0.125."),
+    ("(", "Write the number itself: `float(value)`; plain decimal numbers such as 0.125."),
+    ("[", "Write the one element of each list: `values[0]`; plain decimal numbers such as 0.125."),
+    ("cm", "Leave out the unit and write plain decimal numbers such as 4.2."),
+    ("mm", "Leave out the unit and write plain decimal numbers such as 4.2."),
+)
+
+
+def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
+    """The form of values that are not numbers and what to do; empty where they could name a patient.
+
+    Numbers are left out, and a value is only shown where what remains are signs and words of programming.
+    """
+    kind = cells.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return f"of type {str(kind)[:60]}", "Write the predictions as floating-point numbers."
+    for cell in cells.to_pylist():
+        text = str(cell).strip()
+        form = _NUMBER.sub("…", text)
+        words = {word.lower() for word in _WORDS.findall(form)}
+        if (form == text and not words) or not words <= _KNOWN_WORDS or len(form) > 80:
+            continue
+        if form == "…" and "," in text:
+            return "with a decimal comma", "Write a decimal point instead of the comma, such as 0.125."
+        remedy = next((advice for sign, advice in _FORM_REMEDIES if sign in form.lower()), "")
+        return f"of the form `{form}`", remedy
+    return "", ""
+
+
 def _to_float(cells: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Floats as float64 (NaN where empty or not a number), and where they are text that is no number."""
     kind = cells.type
+    if pa.types.is_dictionary(kind):  # pandas' categories
+        cells = cells.cast(kind.value_type)
+        kind = cells.type
+    if pa.types.is_decimal(kind):  # of SQL, Spark and DuckDB
+        cells = cells.cast(pa.string())
+        kind = cells.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return cells.cast(pa.float64(), safe=False).to_numpy(), np.zeros(len(cells), bool)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
@@ -328,7 +472,7 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
     middle = np.partition(values, len(values) // 2)[len(values) // 2]
     alike = int((values == middle).sum())  # a value that most rows share is their median
     y = labels[labelled]
-    if len(values) >= 50 and 0 < y.sum() < len(y) and np.array_equal(values[labelled], y):
+    if len(values) >= FEWEST_OF_TRUTH and 0 < y.sum() < len(y) and _are_labels(values[labelled], y):
         return [Problem("predictions-are-labels", f"All {len(y):,} values equal the labels.", where)]
     if alike == len(values):
         message = f"All {len(values):,} values are {middle:g}."
@@ -344,9 +488,32 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
         remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
     if area is not None and area < 0.5:
-        message = f"The AUROC is {area:.3f}, below 0.5."
+        message = "The AUROC is below 0.5."  # its value is told by `bench score` alone, which counts attempts
         remarks.append(Problem("predictions-inverted", message, where, severity="warning"))
     return remarks
+
+
+def _are_labels(values: Floats, labels: Floats) -> bool:
+    """Whether values are the labels, or two numbers in their place, such as 0.001 and 0.999."""
+    positive, negative = values[labels == 1], values[labels == 0]
+    return bool(np.ptp(positive) == 0 and np.ptp(negative) == 0 and positive[0] > negative[0])
+
+
+def _judge_truth(target: ContinuousTarget, values: Floats, measured: Floats, where: str) -> list[Problem]:
+    """Refuses measured values that are handed in as predictions, in whatever unit and however rounded."""
+    known = np.isfinite(measured)
+    y, v = measured[known], values[known]
+    if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0 or np.corrcoef(y, v)[0, 1] < 0.9:
+        return []
+    equal = 0
+    for factor in _UNIT_FACTORS:
+        for truth in (y * factor, *(np.round(y * factor, digits) for digits in range(5))):
+            if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
+                equal = max(equal, int(np.isclose(v, truth, rtol=1e-6, atol=1e-9).sum()))
+    if equal < TRUTH_SHARE * len(y):
+        return []
+    message = f"{equal:,} of {len(y):,} values equal the measured ones."
+    return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
 
 
 def _judge_units(target: ContinuousTarget, values: Floats, where: str) -> list[Problem]:

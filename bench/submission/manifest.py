@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,7 +14,20 @@ from bench.documents import Document
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+_INVISIBLE = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and signs that are drawn as nothing, besides blanks, controls and marks."""
+
+
+def _visible(text: str) -> str:
+    if text and not any(unicodedata.category(c)[0] in "LNPS" and c not in _INVISIBLE for c in text):
+        raise ValueError(
+            "this text shows nothing: it has only blanks or invisible characters "
+            f"({', '.join(f'U+{ord(c):04X}' for c in dict.fromkeys(text[:5]))})"
+        )
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 Note = Annotated[str, Field(max_length=2000)]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
@@ -18,12 +16,8 @@ class TooLargeError(ValueError):
     """The file unpacks to more than is read."""
 
 
-class NestedError(ValueError):
-    """Columns hold lists or records."""
-
-
-def read_parquet(data: bytes, limit: int) -> pa.Table:
-    """The table in `data`, text columns as text.
+def read_parquet(data: bytes, limit: int) -> tuple[pa.Table, dict[str, str]]:
+    """The table in `data`, text columns as text, and columns that hold lists or records, which are not read.
 
     Text is read as codes of a dictionary first: one long value that a million rows repeat takes a few bytes
     of a file, and would take terabytes as plain text.
@@ -32,9 +26,11 @@ def read_parquet(data: bytes, limit: int) -> pa.Table:
         data: The file.
         limit: Most bytes that its columns may take, and that may be needed while they are read.
 
+    Returns:
+        The table without nested columns; name of a nested column → its type.
+
     Raises:
         TooLargeError: There are too many rows, columns or bytes, or a text is too long.
-        NestedError: A column holds lists or records.
         ValueError: The file is damaged.
         pyarrow.ArrowException: It is damaged.
         OSError: It is damaged.
@@ -43,18 +39,21 @@ def read_parquet(data: bytes, limit: int) -> pa.Table:
     texts = [field.name for field in names if _is_text(field.type)]
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
     _refuse_shape(file, limit)
+    nested = {field.name: str(field.type)[:60] for field in names if pa.types.is_nested(field.type)}
+    flat = [field.name for field in names if field.name not in nested] if nested else None
     before = pa.total_allocated_bytes()
     batches = []
-    for batch in file.iter_batches(_ROWS_AT_A_TIME, use_threads=False):
+    for batch in file.iter_batches(_ROWS_AT_A_TIME, columns=flat, use_threads=False):
         batches.append(batch)
         if pa.total_allocated_bytes() - before > 2 * limit:
             raise TooLargeError(f"It unpacks to more than {limit // 2**20} MiB.")
-    table = pa.Table.from_batches(batches, file.schema_arrow)
+    schema = pa.schema([field for field in file.schema_arrow if field.name not in nested])
+    table = pa.Table.from_batches(batches, schema)
     table.validate(full=True)  # text that is not UTF-8 is only found here
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type) and _is_text(field.type.value_type):
             table = table.set_column(index, field.name, _plain_text(table.column(index), limit))
-    return table
+    return table, nested
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -76,9 +75,6 @@ def _refuse_shape(file: pyarrow.parquet.ParquetFile, limit: int) -> None:
         raise TooLargeError(f"It unpacks to {meta.num_rows:,} rows, {unpacked / 2**20:,.0f} MiB.")
     if len(schema) > MOST_COLUMNS or 8 * meta.num_rows * len(schema) > limit:
         raise TooLargeError(f"It has {meta.num_rows:,} rows of {len(schema):,} columns.")
-    if nested := Counter(str(f.type)[:60] for f in schema if pa.types.is_nested(f.type)):
-        held = "column holds" if nested.total() == 1 else "columns hold"
-        raise NestedError(f"{nested.total()} {held} lists or records, such as {next(iter(nested))}.")
 
 
 def _plain_text(column: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:

@@ -7,9 +7,9 @@ import io
 import zlib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ import pyarrow.csv
 
 from bench.errors import BenchError, Problem
 from bench.submission.bounded_read import read_bounded
-from bench.submission.read_parquet import MOST_COLUMNS, NestedError, TooLargeError, read_parquet
+from bench.submission.read_parquet import MOST_COLUMNS, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
 SHOWN = 5
@@ -33,22 +33,71 @@ MOST_RAGGED = 10_000
 _NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
 _NOT_PREDICTIONS = {
     b"PK\x03\x04": "a zip archive or spreadsheet",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls)",
     b"\x80\x02": "a Python pickle",
     b"\x80\x03": "a Python pickle",
     b"\x80\x04": "a Python pickle",
     b"\x80\x05": "a Python pickle",
     b"\x89HDF": "an HDF5 file",
     b"\x93NUM": "a numpy file",
+    b"ARROW1": "a Feather (Arrow) file",
+    b"FEA1": "a Feather file",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"ORC": "an ORC file",
+    b"Obj\x01": "an Avro file",
+    b"SQLite format 3\0": "an SQLite database",
+    b"MATLAB ": "a MATLAB file",
+    b"RDX": "an R data file",
+    b"version https://git-lfs": "a Git LFS pointer instead of the file that it stands for",
+    b"\x1f\x8b": "a gzip file within a gzip file",
     b"BZh": "a bzip2 file",
     b"\xfd7zX": "an xz file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
     b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"\x04\x22\x4d\x18": "an lz4 file",
     b"%PDF": "a PDF",
+    b"{\\rtf": "a text document (RTF)",
+    b"\xff\xfe\0\0": "UTF-32 text",
+    b"\0\0\xfe\xff": "UTF-32 text",
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
     b"{": "JSON",
     b"[": "JSON",
     b"<": "HTML or XML",
 }
+"""How files of other kinds begin; where one beginning begins with another, the longer stands first."""
+_REMEDIES = {
+    "a gzip file within a gzip file": "Unpack it once: `gunzip FILE`.",
+    "a Git LFS pointer instead of the file that it stands for": "Fetch the file itself: `git lfs pull`.",
+    "UTF-16 text": "Save it as UTF-8; spreadsheet programs call it CSV UTF-8.",
+    "UTF-32 text": "Save it as UTF-8; spreadsheet programs call it CSV UTF-8.",
+}
+_MARK = b"\xef\xbb\xbf"
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that is neither CSV nor Parquet, by how it begins; empty where that is not known."""
+    start = data[:4096].removeprefix(_MARK)
+    for magic, name in _NOT_PREDICTIONS.items():
+        if (start.lstrip() if magic in (b"{", b"[", b"<") else start).startswith(magic):
+            return name
+    if data[257:262] == b"ustar":
+        return "a tar archive"
+    return _wide_text(start)
+
+
+def _wide_text(start: bytes) -> str:
+    """Text of two or four bytes a character without a mark: Latin letters leave the other bytes zero."""
+    zero = np.frombuffer(start, np.uint8)[: len(start) // 4 * 4].reshape(-1, 4) == 0
+    if not zero.size:
+        return ""
+    shares = zero.mean(axis=0)
+    for name, empty in (("UTF-32", (1, 2, 3)), ("UTF-32", (0, 1, 2)), ("UTF-16", (1, 3)), ("UTF-16", (0, 2))):
+        filled = [k for k in range(4) if k not in empty]
+        if shares[list(empty)].min() > 0.9 and shares[filled].max() < 0.1:
+            return f"{name} text"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -58,10 +107,12 @@ class RawPredictions:
     Attributes:
         table: Its columns; types as found, except that text stays text.
         text: The text of a CSV file, in which a row has a line; None for Parquet.
+        nested: Columns of Parquet that hold lists or records and were not read, with their types.
     """
 
     table: pa.Table
     text: bytes | None
+    nested: Mapping[str, str] = field(default_factory=dict)
 
     def first(self, rows: Iterable[int]) -> str:
         """Where the first of these rows stand, for messages: ``first at line 4, 5``."""
@@ -94,12 +145,12 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
     data = read_bounded(path, MAX_BYTES, lambda message, remedy: _unreadable(path, message, remedy))
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
-    for magic, name in _NOT_PREDICTIONS.items():
-        if data.startswith(magic):
-            message = f"It is {name}, not CSV or Parquet."
-            raise BenchError(Problem("predictions-format", message, where=str(path)))
+    if kind := _other_kind(data):
+        message = f"It is {kind}, not CSV or Parquet."
+        raise BenchError(Problem("predictions-format", message, str(path), _REMEDIES.get(kind, "")))
     if data[:4] == b"PAR1":
-        return RawPredictions(_parquet(data, path, text_columns), None)
+        table, nested = _parquet(data, path, text_columns)
+        return RawPredictions(table, None, nested)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
     return RawPredictions(_csv(data, path, text_columns), data)
@@ -122,12 +173,10 @@ def _gunzip(data: bytes, path: Path) -> bytes:
     return text
 
 
-def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
+def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> tuple[pa.Table, dict[str, str]]:
     try:
-        table = read_parquet(data, MAX_BYTES)
+        table, nested = read_parquet(data, MAX_BYTES)
         _require_distinct_columns(table, path)
-    except NestedError as error:
-        raise BenchError(Problem("predictions-header", str(error), where=str(path))) from error
     except TooLargeError as error:
         raise _unreadable(path, str(error)) from error
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
@@ -139,7 +188,7 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table
         except pa.ArrowException as error:
             message = f"The ids are of type {ids.type}, which is no text."
             raise BenchError(Problem("predictions-header", message, f"{path}, column {name}")) from error
-    return table
+    return table, nested
 
 
 def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
@@ -167,7 +216,9 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
     )
     try:
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(data), parse_options=_noting(ragged, MOST_RAGGED), convert_options=options
+            pa.BufferReader(data),
+            parse_options=_noting(ragged, MOST_RAGGED, broken=_may_break(data)),
+            convert_options=options,
         )
     except pa.ArrowException as error:
         if not ragged:
@@ -187,15 +238,23 @@ class _Ragged(NamedTuple):
     number: int | None
 
 
-def _noting(rows: list[_Ragged], most: int) -> pyarrow.csv.ParseOptions:
-    """Options that skip ragged rows and note them in `rows`; reading ends at the last of `most`."""
+def _may_break(data: bytes) -> bool:
+    """Whether a text in quotes may hold line breaks that a reader by blocks must be told of."""
+    return len(data) > BLOCK and b'"' in data
+
+
+def _noting(rows: list[_Ragged], most: int, *, broken: bool) -> pyarrow.csv.ParseOptions:
+    """Options that skip ragged rows and note them in `rows`; reading ends at the last of `most`.
+
+    With `broken` a text in quotes may go over several lines, which takes longer to read.
+    """
 
     def note(row: pyarrow.csv.InvalidRow) -> str:
         if len(rows) < most:  # other threads go on for a moment
             rows.append(_Ragged(row.actual_columns, row.expected_columns, row.number))
         return "skip" if len(rows) < most else "error"
 
-    return pyarrow.csv.ParseOptions(invalid_row_handler=note)
+    return pyarrow.csv.ParseOptions(invalid_row_handler=note, newlines_in_values=broken)
 
 
 def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
@@ -205,7 +264,7 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
         blocks = pyarrow.csv.open_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
-            parse_options=_noting(found, SHOWN),
+            parse_options=_noting(found, SHOWN, broken=_may_break(data)),
             convert_options=pyarrow.csv.ConvertOptions(  # one column as text, so that no value is at fault
                 include_columns=["f0"], column_types={"f0": pa.string()}
             ),
@@ -240,6 +299,8 @@ Flags = npt.NDArray[np.bool_]
 class Lines:
     """Line numbers, from 1, of the rows of a CSV text: its header is row 0, and empty lines are no rows.
 
+    A line break within quotes ends a line and no row.
+
     The text is gone through once. What is kept are counts for each block of it, since a list of the lines of
     many short rows would take more memory than the text; to find a row, its block alone is read again.
 
@@ -250,7 +311,8 @@ class Lines:
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._returns_end_lines = b"\n" not in text
-        self._rows, self._lines, self._before = [0], [1], [b"\n"]
+        self._quoted = b'"' in text
+        self._rows, self._lines, self._before, self._open = [0], [1], [b"\n"], [0]
         for block in range(-(-len(text) // BLOCK)):
             begins, ends, last = self._block(block)
             self._rows.append(self._rows[-1] + int(np.count_nonzero(begins)))
@@ -272,5 +334,12 @@ class Lines:
         part = self._text[block * BLOCK : (block + 1) * BLOCK]
         part = part.replace(b"\r", b"\n") if self._returns_end_lines else part.translate(None, b"\r")
         joined = self._before[block] + part
-        feeds = np.frombuffer(joined, np.uint8) == ord("\n")
-        return feeds[:-1] & ~feeds[1:], feeds[1:], joined[-1:]
+        characters = np.frombuffer(joined, np.uint8)
+        feeds = characters == ord("\n")
+        ends_row = feeds
+        if self._quoted:
+            quotes = self._open[block] + np.cumsum(characters[1:] == ord('"'))
+            if len(self._open) == block + 1:
+                self._open.append(int(quotes[-1]) % 2 if quotes.size else self._open[block])
+            ends_row = feeds & np.concatenate([[self._open[block] % 2 == 0], quotes % 2 == 0])
+        return ends_row[:-1] & ~feeds[1:], feeds[1:], joined[-1:]

@@ -255,5 +255,6 @@ def find_submission(folder: Path, slug: str) -> Submission:
         known = sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
         shown = (", ".join(known[:20]) + (", …" if len(known) > 20 else "")) or "none"
         message = f"There is no entry {slug[:80]!r}; there are: {shown}.{did_you_mean(slug, known)}"
-        raise BenchError(Problem("entry-unknown", message, where=str(folder)))
+        remedy = "All entries are meant by `--all`, or by no name at all." if slug in ("all", "*") else ""
+        raise BenchError(Problem("entry-unknown", message, str(folder), remedy))
     return _stored(path)

@@ -7,9 +7,9 @@ lanes together.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from bench.metrics.kernels.compiled import compiled_loop
 from bench.metrics.kernels.scan import LANES
 
 LOG2E = 1.4426950408889634
@@ -23,7 +23,7 @@ CLOSE = 1e-6
 """A step this small leaves an error of about its square."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled_loop(error_model="numpy")
 def newton_lines(blocks, patient, x, positive, weight, intercept, slope, joint, open_lanes):  # type: ignore[no-untyped-def]
     """Refines one line per lane until it is the most likely one.
 

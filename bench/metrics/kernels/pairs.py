@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from bench.metrics.kernels.compiled import compiled_loop
 from bench.metrics.kernels.scan import LANES
 
 TILE = 16
@@ -14,7 +14,7 @@ BAND = 64
 """Entries whose differences from one are summed side by side."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def pair_errors(columns):  # type: ignore[no-untyped-def]
     """Standard deviation over replicates of the difference of every pair, from the differences themselves.
 
@@ -40,7 +40,7 @@ def pair_errors(columns):  # type: ignore[no-untyped-def]
     return errors
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
     """For every entry and replicate the largest standardised distance from any other entry.
 
@@ -70,7 +70,7 @@ def widest_by_entry(centred, precision):  # type: ignore[no-untyped-def]
     return widest
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def widest_of_all(centred, precision):  # type: ignore[no-untyped-def]
     """(B,) the largest standardised distance of any pair in every replicate; see `widest_by_entry`."""
     entries, drawn = centred.shape

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import numpy as np
+
+from bench.metrics.kernels.compiled import compiled_loop
 
 LANES = 256
 """Replicates in one block."""
@@ -20,7 +21,7 @@ PAIRS, PRECISION, POINTS = 0, 1, 2
 """How much of a ranking a scan counts: discordant pairs, then also precision, then also operating points."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
     """Counts which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
 
@@ -40,7 +41,7 @@ def tally(words, draws, counts):  # type: ignore[no-untyped-def]
             row[((word & np.uint64(0xFFFFFFFF)) * np.uint64(draws)) >> np.uint64(32)] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def interleave(counts, block):  # type: ignore[no-untyped-def]
     """Transposes (lanes, patients) into (patients, LANES), in tiles that fit the cache."""
     lanes, patients = counts.shape
@@ -51,7 +52,7 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
                 block[patient, lane] = counts[lane, patient]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
     """Adds the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
     i = start
@@ -72,7 +73,7 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
         i += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def flush(total, recent):  # type: ignore[no-untyped-def]
     """Adds the recent pairs to the total and empties them."""
     for j in range(LANES):
@@ -80,7 +81,7 @@ def flush(total, recent):  # type: ignore[no-untyped-def]
         recent[j] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def scan_auroc(blocks, negative, positive, first, above, level, largest):  # type: ignore[no-untyped-def]
     """Twice the number of pairs in which the negative image stands above the positive, ties counting once.
 
@@ -126,7 +127,7 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
     return doubled
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled_loop(error_model="numpy")
 def scan_joint(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, largest, most_false, least_true, depth
 ):
@@ -203,7 +204,7 @@ def scan_joint(  # type: ignore[no-untyped-def]
     return doubled, precision, hits, alarms
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no-untyped-def]
     """Adds multiplicity times weight of some images to (LANES,) sums, four images at a time."""
     i = start
@@ -220,7 +221,7 @@ def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no
         i += 1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled_loop(error_model="numpy")
 def scan_weighted(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits, depth
 ):
@@ -272,7 +273,7 @@ def scan_weighted(  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
     """Sums over patients of multiplicity times value.
 
@@ -293,7 +294,7 @@ def dense_sums(blocks, patient, worth):  # type: ignore[no-untyped-def]
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def group_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
     """Each group's sum of multiplicity times value.
 

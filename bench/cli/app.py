@@ -1,0 +1,198 @@
+"""The command line's own kind of app: suggestions for unknown commands and options, plain help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from bench.cli.output import memory_problem, show_problem
+from bench.errors import EXIT_ENVIRONMENT, nearest
+
+SYNONYMS: Final = {
+    "version": "--version",
+    "help": "--help",
+    "status": "doctor",
+    "info": "doctor",
+    "env": "doctor",
+    "list": "board",
+    "ls": "board",
+    "show": "board",
+    "rank": "board",
+    "leaderboard": "board",
+    "results": "board",
+    "remove": "submit --replace",
+    "delete": "submit --replace",
+    "rm": "submit --replace",
+    "validate": "submit --dry-run",
+    "check-predictions": "submit --dry-run",
+    "upload": "submit",
+    "add": "submit",
+    "predict": "submit --model",
+    "infer": "submit --model",
+    "evaluate": "score",
+    "eval": "score",
+    "metrics": "score",
+    "train": "baseline run",
+    "fit": "baseline run",
+    "benchmark": "time",
+    "latency": "time",
+    "speed": "time",
+    "create": "init",
+    "new": "init",
+    "diff": "compare",
+    "export": "board --csv",
+    "deploy": "site publish",
+    "preview": "site serve",
+    "checksum": "sums",
+}
+"""What other tools call a command, or call what one does → the command."""
+OPTION_SYNONYMS: Final = {
+    "--top": "`bench board | head -n 12` shows the first ten entries",
+    "--limit": "`bench board | head -n 12` shows the first ten entries",
+    "--format": "`--json` prints one JSON object, `bench board --csv` a table",
+    "--output": "--out",
+    "-o": "--out",
+    "--force": "--replace",
+    "--overwrite": "--replace",
+    "--name": "--slug",
+    "--id": "--slug",
+    "--bootstrap": "--replicates",
+    "--n-bootstrap": "--replicates",
+    "--workers": "--jobs",
+    "--num-workers": "--jobs",
+    "--dataset": "--cohort",
+    "--data-dir": "--data",
+    "--check": "--dry-run",
+    "--onnx": "--model",
+}
+"""What other tools call an option → this tool's, or another way."""
+
+
+class Command(TyperCommand):
+    """A command whose help names kinds of values in plain words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, unless memory is too small for the libraries that it loads."""
+        problem = memory_problem()
+        if problem is None:
+            try:
+                return super().invoke(ctx)
+            except (ImportError, MemoryError) as error:  # of a library, before the command reports
+                problem = memory_problem(error)
+                if problem is None:
+                    raise
+        show_problem(problem)
+        raise typer.Exit(EXIT_ENVIRONMENT)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the arguments and options."""
+        arguments: list[tuple[str, str]] = []
+        options: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                is_argument = param.param_type_name == "argument"
+                row = (_plain_kind(record[0], named=is_argument), record[1])
+                (arguments if is_argument else options).append(row)
+        for title, rows in (("Arguments", arguments), ("Options", options)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+_KIND: Final = re.compile(r" <(?:list\[)?([^<>\[\]]*)\]?>")
+_KIND_NAMES: Final = {"int": "N", "int range": "N", "float": "X", "str": "TEXT", "path": "PATH"}
+
+
+def _plain_kind(name: str, *, named: bool) -> str:
+    """The name of a parameter with its kind as ``N`` or ``TEXT``; none for one whose name says it."""
+    return _KIND.sub("" if named else lambda found: f" {_KIND_NAMES.get(found[1], found[1])}", name)
+
+
+class CommandGroup(TyperGroup):
+    """A group that shows whole summaries and suggests commands, of other groups too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Writes each command with the first sentence of its help, over several lines where it is long."""
+        rows = []
+        for name, command in self.commands.items():
+            summary = " ".join((command.help or "").split("\n\n")[0].split())
+            rows.append((name, summary))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of the first word; an unknown one ends with a suggestion.
+
+        Raises:
+            UsageError: There is no such command; the message names those that may be meant.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            meant = suggestions(name, self, ctx.find_root())
+            shown = " or ".join(f"`{command}`" for command in meant)
+            ctx.fail(f"No such command {name[:60]!r}.{f' Did you mean {shown}?' if meant else ''}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; an option that other tools have is answered with this tool's."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            option = getattr(error, "option_name", None)  # of typer's NoSuchOption, which is not exported
+            advice = OPTION_SYNONYMS.get(option) if isinstance(option, str) else None
+            known = _options_of(error)
+            if advice and (not advice.startswith("--") or advice in known):
+                meant = f"Did you mean {advice}?" if advice.startswith("--") else f"{advice}."
+                error.message = f"No such option: {option}. {meant}"  # type: ignore[attr-defined]
+                error.possibilities = []  # type: ignore[attr-defined]
+            raise
+
+
+def _options_of(error: Exception) -> set[str]:
+    """The options of the command that refused one."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    return {name for param in getattr(command, "params", ()) for name in param.opts}
+
+
+def suggestions(name: str, group: TyperGroup, root: Any) -> list[str]:
+    """Full command lines that an unknown command may mean, the likeliest first.
+
+    Args:
+        name: The word that is no command.
+        group: The group that it was looked for in.
+        root: Context of the whole command line.
+    """
+    tool = root.info_name if str(root.info_name).startswith("bench") else "bench"
+    paths = list(_paths(root.command, ()))
+    word = name.lower()
+    same = [path for path in paths if path[-1] == word]
+    if same:
+        return [" ".join([tool, *path]) for path in same][:3]
+    if word in SYNONYMS:
+        return [f"{tool} {SYNONYMS[word]}"]
+    own = [path for path in paths if group.commands.get(path[-1]) is not None]
+    near = nearest(word, {path[-1]: path for path in own}) or nearest(word, {p[-1]: p for p in paths})
+    return [" ".join([tool, *path]) for wanted in near for path in paths if path[-1] == wanted][:3]
+
+
+def _paths(group: Any, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The words of every command below a group."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield (*above, name)
+        yield from _paths(command, (*above, name))
+
+
+class App(typer.Typer):
+    """A `typer.Typer` whose groups and commands are of these kinds."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=CommandGroup, **settings)
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
+        """Registers a command, as `typer.Typer.command` does."""
+        return super().command(name, **{"cls": Command, **settings})

@@ -1,0 +1,260 @@
+"""Slips on the command line, and machines that lack something: a message with what to type, no traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import numba
+import pytest
+
+from bench.cli.output import memory_problem
+from bench.environment import LEAST_ADDRESS_SPACE_MB, process_pool
+from bench.errors import BenchError
+from bench.metrics.kernels import compiled as kernels
+from bench.publish.build import build_site
+from bench.workspace import Workspace
+from tests.conftest import Cli
+
+COMMANDS = {
+    "serve": "bench site serve",
+    "build": "bench site build",
+    "publish": "bench site publish",
+    "split": "bench cohort split",
+    "version": "bench --version",
+    "help": "bench --help",
+    "status": "bench doctor",
+    "remove": "bench submit --replace",
+    "validate": "bench submit --dry-run",
+    "leaderboard": "bench board",
+    "train": "bench baseline run",
+    "latency": "bench time",
+    "evaluate": "bench score",
+    "sumbit": "bench submit",
+    "site buld": "bench site build",
+    "cohort chekc": "bench cohort check",
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_an_unknown_command_gets_the_one_that_is_meant(words: str, cli: Cli) -> None:
+    ran = cli(*words.split())
+    assert ran.exit_code == 2
+    assert f"No such command {words.split()[-1]!r}. Did you mean `{COMMANDS[words]}`" in ran.stderr
+
+
+def test_a_word_that_is_near_nothing_gets_no_suggestion(cli: Cli) -> None:
+    ran = cli("qqqqq")
+    assert ran.exit_code == 2
+    assert "Did you mean" not in ran.stderr
+
+
+def test_every_synonym_is_a_command_or_option_that_there_is(cli: Cli) -> None:
+    from bench.cli.app import OPTION_SYNONYMS, SYNONYMS
+
+    for command in set(SYNONYMS.values()):
+        words = [word for word in command.split() if not word.startswith("--")]
+        options = [word for word in command.split() if word.startswith("--")]
+        help_text = cli(*words, "--help").stdout
+        assert all(option in help_text for option in options), command
+    texts = [
+        cli(*c.split(), "--help").stdout for c in ("submit", "score", "time", "baseline run", "site build")
+    ]
+    for option in OPTION_SYNONYMS.values():
+        assert not option.startswith("--") or any(option in text for text in texts), option
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("board --top 3", "--top. `bench board | head -n 12` shows"),
+        ("submit p.csv --name a", "--name. Did you mean --slug?"),
+        ("score a --workers 2", "--workers. Did you mean --jobs?"),
+        ("submit p.csv --slug a --force", "--force. Did you mean --replace?"),
+        ("template --output x", "--output. Did you mean --out?"),
+    ],
+)
+def test_options_of_other_tools_are_answered(words: str, says: str, cli: Cli) -> None:
+    ran = cli(*words.split())
+    assert ran.exit_code == 2
+    assert f"No such option: {says}" in ran.stderr
+
+
+def test_help_is_whole_and_names_kinds_in_plain_words(cli: Cli) -> None:
+    for group in ([], ["cohort"], ["site"], ["baseline"]):
+        listed = cli(*group, "--help").stdout
+        assert not re.search(r"\w\.\.\.$", listed, re.MULTILINE), "a summary is cut"
+    for command in ("verify", "score", "time", "board"):
+        assert not re.search(r"<[a-z]", cli(command, "--help").stdout.replace("<=x", ""))
+    assert "--all" not in cli("verify", "--help").stdout
+    assert "--jobs N" in cli("score", "--help").stdout
+
+
+@pytest.mark.parametrize("slug", ["all", "*"])
+def test_all_is_an_option(slug: str, space: Workspace, cli: Cli) -> None:
+    ran = cli("score", slug, "--json")
+    assert (ran.exit_code, ran.codes) == (1, ["entry-unknown"])
+    assert "`--all`" in ran.object["problems"][0]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["absent.csv"], "predictions-unreadable"),
+        (["--model", "absent.onnx"], "model-unreadable"),
+        (["GOOD", "--val", "absent.csv"], "predictions-unreadable"),
+    ],
+)
+def test_a_missing_file_is_found_before_the_cohort_is_read(
+    words: list[str], code: str, good_file: Path, space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = Mock(side_effect=AssertionError("the cohort was read"))
+    monkeypatch.setattr("bench.actions.submit.open_cohort", reading)
+    said = [str(good_file) if word == "GOOD" else word for word in words]
+    ran = cli("submit", *said, "--slug", "a", "--json")
+    assert (ran.exit_code, ran.codes) == (1, [code])
+    assert "no such file" in ran.object["problems"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("base", "remedy"),
+    [
+        ("example.org/x", "`https://example.org/x`"),
+        ("//evil.org", "`https://evil.org`"),
+        ("javascript:x", "begins with one /"),
+        ("data:text/html,x", "begins with one /"),
+        ("//evil", "begins with one /"),
+        ("ftp://example.org", "begins with one /"),
+        ("/a b/", "begins with one /"),
+        ('/"><script>', "begins with one /"),
+        ("/a//b", "begins with one /"),
+        ("", "begins with one /"),
+        ("/" + "a" * 60 + "!", "begins with one /"),
+    ],
+)
+def test_an_address_of_the_site_is_a_path_or_http(base: str, remedy: str, tmp_path: Path) -> None:
+    from tests.publish.boards import loaded_board
+
+    with pytest.raises(BenchError) as caught:
+        build_site([loaded_board(2)], tmp_path / "site", base=base)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.where, caught.value.exit_code) == ("site-base", "--base", 2)
+    assert remedy in problem.as_dict()["remedy"]
+    assert not (tmp_path / "site").exists()
+
+
+# A reader that goes
+
+
+@pytest.mark.parametrize("end", ["| head -n 1", "| true", "2>&1 | true"])
+def test_a_command_finishes_when_its_reader_goes(
+    end: str, space: Workspace, good_file: Path, cli: Cli
+) -> None:
+    for slug in ("a", "b", "c"):
+        cli("submit", good_file, "--slug", slug)
+    command = f"'{sys.executable}' -m bench score --all --replicates 200 --seed 7 --jobs 1 {end}"
+    shell = f"set -o pipefail; {command}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=space.root)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    folder = space.submissions("chexchonet")
+    cards = [json.loads((folder / slug / "scorecard.json").read_text()) for slug in ("a", "b", "c")]
+    assert {card["seed"] for card in cards} == {7}
+    assert (folder / "board.json").is_file()
+
+
+def test_the_exit_code_stays_when_the_reader_goes(space: Workspace) -> None:
+    shell = f"set -o pipefail; '{sys.executable}' -m bench explain nope --json | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=space.root)
+    assert done.returncode == 1
+
+
+# Machines that lack something
+
+
+@pytest.mark.parametrize("megabytes", [300, 600, 1000, 1200])
+def test_a_limit_of_memory_is_named_before_anything_is_loaded(megabytes: int, space: Workspace) -> None:
+    shell = f"ulimit -v {megabytes * 1024}; exec '{sys.executable}' -m bench score a"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=space.root)
+    assert done.returncode == 3
+    assert f"[memory-limit] Memory is too small. The process may use {megabytes:,} MiB" in done.stderr
+    assert "OMP_NUM_THREADS=1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("x.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_errors_of_memory_are_no_bug_of_the_harness(
+    error: Exception, space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("bench.cohort.summary.summarise", broken)
+    ran = cli("cohort", "split", "--json")
+    assert (ran.exit_code, ran.codes) == (3, ["memory-limit"])
+
+
+def test_other_errors_are_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: None)
+    assert memory_problem(ValueError("x")) is None
+    assert memory_problem(None) is None
+    monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: LEAST_ADDRESS_SPACE_MB - 1)
+    assert memory_problem(None) is not None
+
+
+def test_shared_memory_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Mock(side_effect=OSError(30, "Read-only file system"))
+    monkeypatch.setattr("bench.environment.ProcessPoolExecutor", pool)
+    with pytest.raises(BenchError) as caught, process_pool(2):
+        pass
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.where, caught.value.exit_code) == ("shared-memory", "/dev/shm", 3)
+    assert "--jobs 1" in problem.as_dict()["remedy"]
+
+
+def test_without_a_place_for_a_cache_functions_are_compiled_anew(
+    cli: Cli, space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As numba does where neither the package's folder nor the user's can be written."""
+    njit = numba.njit
+
+    def without_cache(*functions: Any, cache: bool = False, **options: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function 'double': no locator available for file 'x.py'")
+        return njit(*functions, **options)
+
+    monkeypatch.setattr(numba, "njit", without_cache)
+    monkeypatch.setattr(kernels, "_uncached", [])
+
+    @kernels.compiled_loop()
+    def double(x: float) -> float:
+        return 2 * x
+
+    assert double(21.0) == 42.0
+    assert not kernels.is_cached()
+    notices = [p for p in cli("cohort", "split", "--json").object["problems"] if p["severity"] == "notice"]
+    assert [p["code"] for p in notices] == ["compiled-uncached"]
+    assert "NUMBA_CACHE_DIR" in notices[0]["remedy"]
+
+
+def test_every_compiled_function_can_do_without_a_cache() -> None:
+    package = Path(kernels.__file__).parents[2]
+    direct = [
+        path.name
+        for path in package.rglob("*.py")
+        if "njit(" in path.read_text("utf-8") and path.name != "compiled.py"
+    ]
+    assert direct == []
