@@ -14,8 +14,7 @@ from baselines.methods.random_convolutions import FILTERS, GRID, build_encoder, 
 DESCRIPTION = (
     "The features of random convolutions; ridge regression of each measurement on 128 principal components, "
     "its penalty and its spread taken from val. A target is the chance that a measurement exceeds the "
-    "threshold of the sex, alternatives counted as independent, which overstates the risk where walls thicken "
-    "together."
+    "threshold of the sex, alternatives counted as independent: too high where walls thicken together."
 )
 
 

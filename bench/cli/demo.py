@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.workspace import Workspace
 
 PATIENTS = 3_000
-COLUMNS = ("rank", "slug", "auroc", "slvh", "dlv", "ece")
+COLUMNS = ("rank", "slug", "auroc", "auroc:slvh", "auroc:dlv", "ece", "calibration_slope")
 
 
 def demo(

@@ -1,8 +1,8 @@
 """Compiled shading of a synthetic chest X-ray from curves that depend on x alone or on y alone.
 
 Only sums, products, quotients, square roots and comparisons are computed here, each rounded as IEEE 754
-says, without reassociation or fused operations: the same curves give the same pixels on every machine. Sines, powers
-and exponentials stay in the curves, which `bench.cohort.synthetic.drawing` computes.
+says, without reassociation or fused operations: the same curves give the same pixels on every machine.
+Sines, powers and exponentials stay in the curves, which `bench.cohort.synthetic.drawing` computes.
 """
 
 from __future__ import annotations
