@@ -161,12 +161,13 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
 
 _WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
 NOT_STATED = "not stated"
+NO_INPUT = "none"  # of a constant
 
 
 def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Problem]:
     """A warning for inputs that are neither the image nor columns that the cohort offers as inputs."""
     known = ("image", *cohort.spec.columns.inputs)
-    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED)]
+    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED, NO_INPUT)]
     if not others:
         return []
     hints = [
