@@ -11,7 +11,7 @@ from PIL import Image
 from tests.browser.conftest import ARGUMENTS, chromium_path
 
 ROOT = Path(__file__).parents[1]
-WIDTH, HEIGHT, COLOURS = 1200, 720, 48
+WIDTH, HEIGHT, COLOURS = 1200, 900, 48
 
 
 def main(pages: Path) -> None:
@@ -23,7 +23,8 @@ def main(pages: Path) -> None:
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
             page.goto((pages / "index.html").resolve().as_uri())
-            image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
+            table = page.locator("table").first
+            image = Image.open(io.BytesIO(table.screenshot())).convert("RGB").quantize(COLOURS)
             image.save(ROOT / "docs" / f"board-{scheme}.png", optimize=True)
         browser.close()
 

@@ -1,7 +1,7 @@
 """Makes the entries of submissions/demo anew: `python -m tests.demo_entries`, or `make demo-entries`.
 
-The same steps as `bench demo`, in a workspace of its own, and then its stored entries in place of the clone's.
-Run it after a change of the synthetic cohort, the baselines, the scores or the formats.
+The same steps as `bench demo`, in a workspace of its own, whose entries then replace those of the clone. Run
+it after a change of the synthetic cohort, the baselines, the scores or the formats.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measurements from fixed features: thresholds by hand, and the exported graph against the stored predictions."""
+"""Measurements from fixed features: thresholds by hand, and the graph against the stored predictions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from baselines.pixels import FileSource
 from baselines.probe.measured import MeasurementModel
 from baselines.registry import find_baseline
 from baselines.run import RunConfig, run_baseline
 from bench.cohort.cohort import Cohort
-from bench.cohort.images import read_pixels
 from bench.cohort.spec import LabelRule
 
 RULES = (
@@ -51,11 +51,11 @@ def test_the_graph_gives_the_predictions_of_the_run(tiny: Cohort, tmp_path: Path
     ran = run_baseline("random-convolutions-echo", tiny, tmp_path, RunConfig())
     assert ran.model is not None
     rows = tiny.rows("test")
-    pixels = np.stack([read_pixels(tiny, row, 64, 64) for row in rows])
+    pixels = FileSource(tiny, tiny.images[rows]).read(np.arange(len(rows)), 64, 64)
     session = onnxruntime.InferenceSession(ran.model, providers=["CPUExecutionProvider"])
     sex = (tiny.table["sex"].to_numpy()[rows] == "M").astype(np.float32)[:, None]
     (found,) = session.run(None, {"image": pixels[:, None].astype(np.float32) / 255, "sex": sex})
-    stored = pd.read_csv(ran.predictions).drop(columns="cxr_filename")
+    stored = pd.read_csv(ran.predictions).drop(columns="image")
     assert found == pytest.approx(stored.to_numpy(), abs=1e-3)
 
 

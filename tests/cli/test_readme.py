@@ -50,7 +50,8 @@ def test_submitting_and_running_a_board(space: Path, cli: Cli) -> None:
     for target in ("composite_slvh_dlv", "slvh", "dlv"):
         table[target] = numbers.random(len(table))
     table[[c for c in table if c not in ("ivsd", "lvpwd", "lvidd")]].to_csv(file, index=False)
-    public = [words for words in commands(blocks("Run a public board", "console")[0]) if "publish" not in words]
+    public = commands(blocks("Run a public board", "console")[0])
+    public = [words for words in public if "publish" not in words]  # it needs a remote repository
     assert [words[:2] for words in public] == [
         ["verify"],
         ["site", "build"],
