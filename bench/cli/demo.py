@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,8 @@ def demo(
         )
         report.say(f"$ cd {shlex.quote(str(inner.root))}")
         steps = Demo(inner, patients, torch, report.remark).steps(pages)
+        # Of a pool that idles between two steps joblib says that a worker stopped; it starts another.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         for step in steps:
             _run_step(report, step)
         duration = time.monotonic() - started

@@ -188,7 +188,11 @@ def _latents(streams: Streams, first: Bools, echo: Ints, age: Floats) -> dict[Me
     diameter = WALL_DIAMETER_CORRELATION * septum + (1 - WALL_DIAMETER_CORRELATION**2) ** 0.5 * diameter
     thicker = np.interp(age, SHIFT_AGES, WALL_SHIFT)
     wider = np.interp(age, SHIFT_AGES, DIAMETER_SHIFT)
-    latents = {"ivsd": septum + thicker, "lvpwd": wall + thicker, "lvidd": diameter + wider}
+    latents: dict[Measurement, Floats] = {
+        "ivsd": septum + thicker,
+        "lvpwd": wall + thicker,
+        "lvidd": diameter + wider,
+    }
     risk = AGE_SLOPE * (age - figures.MEAN_AGE) / figures.AGE_SPREAD
     return {m: (latent + risk) / (1 + AGE_SLOPE**2) ** 0.5 for m, latent in latents.items()}
 
