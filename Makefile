@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
+TRT := .venv/tensorrt
 
 .PHONY: demo demo-entries browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
 	lock lock-core licences clean
@@ -15,18 +16,17 @@ demo-entries: .venv/core  ## scores, times and stores submissions/demo anew
 browser:  ## what the browser tests need, where it can be had; they are skipped where not
 	.ci/browser
 
-test: .venv/installed
+test: .venv/installed $(TRT)/bindings
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-TRT := .venv/tensorrt
+$(TRT)/bindings: .venv/installed  ## 1.3 MB each; the tests that need them are skipped where they cannot be installed
+	-$(BIN)/python -m pip install --quiet --target $(TRT)/10 --upgrade --no-deps tensorrt-cu12-bindings==10.16.1.11
+	-$(BIN)/python -m pip install --quiet --target $(TRT)/11 --upgrade --no-deps tensorrt-cu13-bindings==11.4.0.106
+	mkdir -p $(TRT) && touch $@
 
-test-tensorrt: .venv/installed  ## builds engines with TensorRT-RTX, looks names up in TensorRT 10 and 11; no GPU
+test-tensorrt: $(TRT)/bindings  ## builds engines with TensorRT-RTX, runs the runner on strict fakes; no GPU
 	$(BIN)/python -m pip install --quiet --target $(TRT)/rtx --upgrade tensorrt_rtx==1.7.1.116
-	$(BIN)/python -m pip install --quiet --target $(TRT)/10 --upgrade --no-deps tensorrt-cu12-bindings==10.16.1.11
-	$(BIN)/python -m pip install --quiet --target $(TRT)/11 --upgrade --no-deps tensorrt-cu13-bindings==11.4.0.106
-	PYTHONPATH=$(TRT)/rtx $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist
-	PYTHONPATH=$(TRT)/10 $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist -k real_bindings
-	PYTHONPATH=$(TRT)/11 $(BIN)/python -m pytest tests/runtime/test_tensorrt.py -p no:xdist -k real_bindings
+	PYTHONPATH=$(TRT)/rtx $(BIN)/python -m pytest tests/runtime/test_tensorrt.py tests/runtime/test_strict_tensorrt.py -p no:xdist
 
 perf: .venv/installed  ## the figures of speed, as tables
 	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s
@@ -53,6 +53,7 @@ coverage: .venv/installed  ## the lines and branches that the tests run, as a ta
 
 simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.simulation
+	$(BIN)/python -m tests.simulation.boards
 
 lint: .venv/installed
 	$(BIN)/ruff format --check

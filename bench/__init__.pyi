@@ -21,21 +21,20 @@ from .uncertainty.bootstrap import PatientBootstrap
 from .uncertainty.compare import Comparison, compare
 from .uncertainty.continuous import ContinuousEvaluation, evaluate_continuous
 from .uncertainty.evaluate import Evaluation, evaluate
+from .uncertainty.family import EntryComparisons, compare_all_pairs
 from .uncertainty.intervals import Estimate
-from .uncertainty.ranks import BoardStatements, RankSet, board_statements, rank_sets
 from .uncertainty.resolution import Resolution, split_resolution
 
 __all__ = [
     "BenchError",
-    "BoardStatements",
     "CompareResult",
     "Comparison",
     "ContinuousEvaluation",
+    "EntryComparisons",
     "Estimate",
     "Evaluation",
     "PatientBootstrap",
     "Problem",
-    "RankSet",
     "Resolution",
     "ScoreResult",
     "SiteResult",
@@ -47,16 +46,15 @@ __all__ = [
     "__version__",
     "auroc",
     "average_precision",
-    "board_statements",
     "brier",
     "build_site",
     "calibration_error",
     "calibration_line",
     "compare",
+    "compare_all_pairs",
     "compare_entries",
     "evaluate",
     "evaluate_continuous",
-    "rank_sets",
     "read_board",
     "score",
     "sensitivity_at_specificity",

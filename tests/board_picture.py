@@ -23,8 +23,14 @@ def main(pages: Path) -> None:
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
             page.goto((pages / "index.html").resolve().as_uri())
-            table = page.locator("table").first
-            image = Image.open(io.BytesIO(table.screenshot())).convert("RGB").quantize(COLOURS)
+            box = page.locator("table").first.bounding_box()
+            assert box is not None
+            clip = {**box, "x": 0.0, "width": float(WIDTH)}
+            image = (
+                Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True)))
+                .convert("RGB")
+                .quantize(COLOURS)
+            )
             image.save(ROOT / "docs" / f"board-{scheme}.png", optimize=True)
         browser.close()
 

@@ -1,4 +1,4 @@
-"""Compares all scored entries of a cohort: rank intervals, tie groups, twins."""
+"""Boards from scorecards and replicates: all entries of a track are compared as one family."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
     def scores(target: str) -> Floats:
         return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
-    return RankedEntry(card, computed.replicates, scores)
+    return RankedEntry(card, computed, scores)
 
 
 class _Draws(Document):

@@ -16,7 +16,16 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.board.format import NOT_AVAILABLE, decimal, interval, p_text, printable, sentence, shortened
+from bench.board.format import (
+    NOT_AVAILABLE,
+    decimal,
+    difference_interval,
+    interval,
+    p_text,
+    printable,
+    sentence,
+    shortened,
+)
 from bench.board.format import significant as significant_digits
 from bench.board.model import Entry, Standing, TargetBoard
 from bench.board.pareto import Setting
@@ -128,7 +137,7 @@ class BoardContext:
     @cached_property
     def same_ranking(self) -> dict[str, tuple[str, ...]]:
         """Slug → other entries whose scores order the images identically."""
-        groups = self.board.twins
+        groups = self.board.same_ranking
         return {slug: tuple(s for s in g.slugs if s != slug) for g in groups for slug in g.slugs}
 
 
@@ -164,9 +173,9 @@ class Row:
         return self.context.board.leader == self.slug
 
     @property
-    def tied(self) -> bool:
-        """Whether the entry is the leader or statistically tied with it."""
-        return self.leader or self.standing.with_leader
+    def may_be_first(self) -> bool:
+        """Whether no entry is significantly higher; true of the leader."""
+        return self.standing.may_be_first
 
     @property
     def same_ranking(self) -> tuple[str, ...]:
@@ -290,26 +299,23 @@ def _rank(row: Row) -> Cell:
 
 
 def _difference(value: float | None, low: float | None, high: float | None) -> Cell:
-    return Cell("–" if value is None else decimal(value), value, low, high, interval(low, high))
+    return Cell("–" if value is None else decimal(value), value, low, high, difference_interval(low, high))
 
 
 def _p_value(value: float | None) -> Cell:
     return Cell(p_text(value) or "–", value)
 
 
-TIED = (
-    "Statistically tied with the leader when all pairs are tested together. Rank and difference each belong "
-    "to one entry or pair alone, a milder test, so that they may separate what this test does not."
-)
+MAY_BE_FIRST = "No entry has a significantly higher AUROC when all pairs of the board are compared together."
 
 
 def _notes(row: Row) -> Cell:
-    """Why an entry is not ranked, whether it is tied with the leader, and what else a reader should know."""
+    """Why an entry is not ranked, whether it may be first, and what else a reader should know."""
     notes = []
     if row.standing.rank is None:
         notes.append(("not ranked", sentence(row.standing.unranked_reason or "no reason given")))
-    if row.standing.with_leader and not row.leader:
-        notes.append(("tied", TIED))
+    if row.may_be_first and not row.leader:
+        notes.append(("may be first", MAY_BE_FIRST))
     for flag in row.standing.flags:
         notes.append((flag.label, sentence(flag.message)))
     if row.same_ranking:
@@ -438,17 +444,17 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="rank",
         label="Rank",
         group=Group.ENTRY,
-        hint="Rank by AUROC with its 95% rank interval",
+        hint="Rank by AUROC with its 95% rank interval, adjusted for all pairs of the board",
         cell=_rank,
         limits=True,
         priority=0,
     ),
     Column(
-        key="with_leader",
-        label="Tied",
+        key="may_be_first",
+        label="May be first",
         group=Group.ENTRY,
-        hint="Whether the entry is statistically tied with the leader when all pairs are tested together",
-        cell=lambda row: Cell("yes" if row.standing.with_leader else "no", row.standing.with_leader),
+        hint="Whether no entry is significantly higher when all pairs of the board are compared together",
+        cell=lambda row: Cell("yes" if row.may_be_first else "no", row.may_be_first),
         numeric=False,
         on_page=False,
         priority=None,
@@ -509,7 +515,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="difference",
         label="To leader",
         group=Group.LEADER,
-        hint="AUROC minus that of the leader, with its 95% interval",
+        hint="AUROC minus that of the leader, with its 95% interval adjusted for all pairs of the board",
         cell=lambda row: _difference(
             row.standing.difference, row.standing.difference_low, row.standing.difference_high
         ),
@@ -523,7 +529,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="p_value",
         label="p",
         group=Group.LEADER,
-        hint="p value against the leader, Holm-corrected over the board",
+        hint="p-value against the leader, adjusted for all pairs of the board",
         cell=lambda row: _p_value(row.standing.p_value),
         may_be_empty=always,
         on_page=False,
@@ -533,7 +539,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="reference_difference",
         label="To age and sex",
         group=Group.LEADER,
-        hint="AUROC minus that of the baseline on age and sex, with its 95% interval",
+        hint="AUROC minus that of the baseline on age and sex, with its 95% interval for this pair alone",
         cell=lambda row: _difference(
             row.standing.reference_difference,
             row.standing.reference_difference_low,
@@ -618,7 +624,7 @@ BUILT_IN: tuple[Declaration, ...] = (
         key="notes",
         label="Notes",
         group=Group.SOURCE,
-        hint="Whether the entry is tied with the leader, why it is not ranked, and other flags",
+        hint="Whether the entry may be first, why it is not ranked, and other flags",
         cell=_notes,
         may_be_empty=always,
         numeric=False,

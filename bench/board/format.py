@@ -92,18 +92,38 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p value with two significant digits, never 0."""
+    """A p-value with two significant digits, never 0; near 0.05 with as many as tell its side."""
     if p is None:
         return ""
     if p < 0.001:
         return "< 0.001"
+    if 0.045 <= p < 0.055:
+        return f"{p:.4f}"
     return f"{p:.3f}" if p < 0.01 else f"{p:.2f}"
 
 
+def difference_interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """The interval of a difference; with more digits where a limit beside 0 would otherwise print as 0."""
+    if low is None or high is None:
+        return ""
+    return interval(low, high, difference_digits(low, high, digits))
+
+
+def difference_digits(low: float, high: float, digits: int = 3) -> int:
+    """Decimals that show on which side of 0 the limits of a difference lie; at most 6."""
+    nearest = min(abs(low), abs(high))
+    while digits < 6 and low * high > 0 and round(nearest, digits) == 0:
+        digits += 1
+    return digits
+
+
 def estimate(value: Estimate | None, digits: int = 3) -> str:
-    """A metric with its interval in parentheses."""
+    """A metric with its interval in parentheses, or with what a calibrated model would show."""
     if value is None or value.value is None:
         return NOT_AVAILABLE
+    if value.noise_floor is not None:
+        floor = decimal(value.noise_floor, digits)
+        return f"{decimal(value.value, digits)} (a calibrated model would show {floor})"
     limits = interval(value.low, value.high, digits)
     return f"{decimal(value.value, digits)} ({limits})" if limits else decimal(value.value, digits)
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from bench.board.matrix import PairMatrix
 from bench.choices import Track
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
@@ -36,41 +37,51 @@ class Standing(Document):
     slug: str
     auroc: float | None
     rank: int | None = Field(description="1 = highest AUROC; null where the entry is not ranked.")
-    rank_low: int | None = Field(description="Lower end of the 95% rank interval.")
-    rank_high: int | None
-    with_leader: bool = Field(
-        default=False, description="Not told apart from the leader by the whole-board test."
+    rank_low: int | None = Field(
+        description="Lower end of the rank interval: 1 + entries that are significantly higher, adjusted for "
+        "all pairs of the board."
+    )
+    rank_high: int | None = Field(
+        description="Upper end of the rank interval: entries of the board - those significantly lower."
+    )
+    may_be_first: bool = Field(
+        default=False, description="No entry is significantly higher (rank_low is 1); true of the leader."
+    )
+    tied_with_leader: bool = Field(
+        default=False,
+        description="The leader is not significantly higher; true of every entry that may be first.",
     )
     p_best: float | None = Field(
         default=None, description="Share of replicates in which it is best: stability."
     )
     difference: float | None = Field(
         default=None,
-        description="AUROC minus the leader's, with its 95% interval by the normal distribution; "
-        "`bench compare` gives the more cautious one by t.",
+        description="AUROC minus the leader's, with its interval adjusted for all pairs of the board.",
     )
     difference_low: float | None = None
     difference_high: float | None = None
     p_value: float | None = Field(
-        default=None, description="Against the leader, Holm-corrected over the board."
+        default=None, description="Against the leader, adjusted for all pairs of the board."
     )
-    usual_rank_low: int | None = Field(
+    percentile_rank_low: int | None = Field(
         default=None, description="Ranks in the middle 95% of replicates: stability, not confidence."
     )
-    usual_rank_high: int | None = None
+    percentile_rank_high: int | None = None
     reference_difference: float | None = Field(
-        default=None, description="AUROC minus that of the reference, with its 95% interval."
+        default=None,
+        description="AUROC minus that of the reference, with its interval by t for this pair alone.",
     )
     reference_difference_low: float | None = None
     reference_difference_high: float | None = None
     reference_p_value: float | None = Field(
-        default=None, description="Against the reference, Holm-corrected over the board."
+        default=None,
+        description="Against the reference, by t, adjusted by Holm's method: a family named beforehand.",
     )
     flags: tuple[Flag, ...] = ()
     unranked_reason: str = ""
 
 
-class Twins(Document):
+class SameRanking(Document):
     """Entries whose scores for a target order the images identically."""
 
     slugs: tuple[str, ...]
@@ -83,11 +94,19 @@ class TargetBoard(Document):
     target: str
     label: str
     leader: str | None
-    not_told_apart: int = Field(
-        description="Entries other than the leader that cannot be told apart from it."
-    )
+    others_may_be_first: int = Field(description="Entries other than the leader that may be first.")
     standings: tuple[Standing, ...]
-    twins: tuple[Twins, ...] = ()
+    shrunken_auroc: float | None = Field(
+        default=None,
+        description="The leader's AUROC less its expected gain from being chosen as the highest: the mean, "
+        "over replicates, of the replicate minus the AUROC of the entry that is highest in the replicate.",
+    )
+    critical: float | None = Field(
+        default=None,
+        description="Critical value of the normal scores of all pairs; null where there is none.",
+    )
+    pairs: PairMatrix | None = Field(default=None, description="Pairwise comparisons of the first entries.")
+    same_ranking: tuple[SameRanking, ...] = ()
     reference: str | None = Field(
         default=None, description="Slug of the baseline on age and sex that every entry is compared with."
     )
@@ -96,7 +115,7 @@ class TargetBoard(Document):
 class Board(Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: str = schema_field("board", 1)
+    schema_: str = schema_field("board", 2)
     stamp: Stamp
     title: str
     headline: str

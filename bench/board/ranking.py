@@ -1,4 +1,4 @@
-"""All entries of one track for one target: rank intervals, tie group, differences, twins."""
+"""All entries of one track for one target: ranks, differences, duplicate predictions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.board.model import Standing, TargetBoard, Twins
+from bench.board.matrix import PairMatrix
+from bench.board.model import SameRanking, Standing, TargetBoard
 from bench.cohort.spec import BinaryTarget
 from bench.metrics.discrimination import mean_rank
 from bench.metrics.validation import Floats
+from bench.scoring.run import EntryReplicates
 from bench.scoring.scorecard import Flag, RankInputs
-from bench.uncertainty.intervals import MOST_UNDEFINED, t_quantile
-from bench.uncertainty.ranks import BoardStatements, holm, ranks_and_statements
+from bench.uncertainty.family import EntryComparisons, compare_all_pairs, holm
+from bench.uncertainty.intervals import MOST_UNDEFINED
 
 REFERENCE = "demographics"
 """Slug of the baseline that knows age and sex only; every entry is compared with it."""
@@ -21,7 +23,7 @@ REFERENCE = "demographics"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """AUROC minus that of another entry; `p_value` is Holm-adjusted within its family."""
+    """AUROC minus that of another entry, with an interval and a p-value adjusted as its maker says."""
 
     value: float | None = None
     low: float | None = None
@@ -35,12 +37,12 @@ class RankedEntry:
 
     Attributes:
         card: Its scorecard.
-        replicates: Target → (B,) replicates of the ranked AUROC.
-        scores: Target → its stored predictions, read when twins are looked for.
+        computed: The ranked AUROC of each target with its replicates and influences.
+        scores: Target → its stored predictions, read where two rankings are identical.
     """
 
     card: RankInputs
-    replicates: dict[str, Floats]
+    computed: EntryReplicates
     scores: Callable[[str], Floats]
 
     def value(self, target: str) -> float | None:
@@ -72,7 +74,7 @@ def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
 def target_board(
     target: BinaryTarget, ranked_entries: Sequence[RankedEntry], others: Sequence[Standing], level: float
 ) -> TargetBoard:
-    """Ranks all contenders that have an AUROC together; the others follow with the reason.
+    """Compare all entries that have an AUROC as one family; the others follow with the reason.
 
     Args:
         target: The target.
@@ -90,45 +92,54 @@ def target_board(
     last += others
     if not ranked:
         return TargetBoard(
-            target=name, label=target.label, leader=None, not_told_apart=0, standings=tuple(last)
+            target=name, label=target.label, leader=None, others_may_be_first=0, standings=tuple(last)
         )
-    values = np.array([c.value(name) for c in ranked], np.float64)
-    drawn = np.stack([c.replicates[name] for c in ranked])
-    sets, statements = ranks_and_statements(drawn, values, level)
+    family = compare_all_pairs(
+        np.stack([c.computed.replicates[name] for c in ranked]),
+        np.array([c.computed.values[name] for c in ranked]),
+        np.stack([c.computed.influences[name] for c in ranked]),
+        level,
+    )
     slugs = [c.card.slug for c in ranked]
-    first = _differences(statements, 0, level)
+    leader = _differences_from_leader(family)
     place = slugs.index(REFERENCE) if REFERENCE in slugs else None
-    reference = [Difference()] * len(slugs) if place is None else _differences(statements, place, level)
+    reference = [Difference()] * len(slugs) if place is None else _differences_from_reference(family, place)
+    rank, rank_low, rank_high = family.rank, family.rank_low, family.rank_high
+    may_be_first, tied = family.may_be_first, family.tied_with_leader
     standings = [
         Standing(
             slug=slug,
-            auroc=float(values[i]),
-            rank=found.rank,
-            rank_low=found.low,
-            rank_high=found.high,
-            with_leader=i in statements.tie_group,
-            p_best=found.p_best,
-            usual_rank_low=found.usual_low,
-            usual_rank_high=found.usual_high,
-            difference=first[i].value,
-            difference_low=first[i].low,
-            difference_high=first[i].high,
-            p_value=first[i].p_value,
+            auroc=float(family.values[i]),
+            rank=int(rank[i]),
+            rank_low=int(rank_low[i]),
+            rank_high=int(rank_high[i]),
+            may_be_first=bool(may_be_first[i]),
+            tied_with_leader=bool(tied[i]),
+            p_best=float(family.p_best[i]),
+            percentile_rank_low=int(family.percentile_rank_low[i]),
+            percentile_rank_high=int(family.percentile_rank_high[i]),
+            difference=leader[i].value,
+            difference_low=leader[i].low,
+            difference_high=leader[i].high,
+            p_value=leader[i].p_value,
             reference_difference=reference[i].value,
             reference_difference_low=reference[i].low,
             reference_difference_high=reference[i].high,
             reference_p_value=reference[i].p_value,
-            flags=_flags(name, reference[i], float(values[i])),
+            flags=_flags(name, reference[i], float(family.values[i])),
         )
-        for i, (slug, found) in enumerate(zip(slugs, sets, strict=True))
+        for i, slug in enumerate(slugs)
     ]
     return TargetBoard(
         target=name,
         label=target.label,
         leader=slugs[0],
-        not_told_apart=len(statements.tie_group) - 1,
+        others_may_be_first=int(may_be_first.sum()) - 1,
         standings=(*standings, *last),
-        twins=_twins(ranked, name, statements.twins),
+        shrunken_auroc=family.shrunken_leader,
+        critical=_finite(family.critical),
+        pairs=PairMatrix.of(slugs, family),
+        same_ranking=_same_ranking(ranked, name, family.identical_ranking),
         reference=None if place is None else REFERENCE,
     )
 
@@ -137,23 +148,40 @@ def _doubt(contender: RankedEntry, target: str) -> str | None:
     """Why an entry cannot be ranked: empty where its scorecard says why there is no AUROC; None if it can."""
     if contender.value(target) is None:
         return ""
-    drawn = contender.replicates[target]
+    drawn = contender.computed.replicates[target]
     undefined = int(np.isnan(drawn).sum())
     if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
         return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"
     return None
 
 
-def _differences(statements: BoardStatements, to: int, level: float) -> list[Difference]:
-    """Every entry against one, p-values adjusted by Holm within this family; empty for the one itself."""
-    family = [i for i in range(len(statements.se)) if i != to]
-    adjusted = dict(zip(family, holm(statements.p[family, to]), strict=True))
-    reach = t_quantile(level, np.inf)
-    found = [Difference()] * len(statements.se)
-    for i in family:
-        gap, width = float(statements.difference[i, to]), reach * float(statements.se[i, to])
-        found[i] = Difference(value=gap, low=gap - width, high=gap + width, p_value=float(adjusted[i]))
-    return found
+def _differences_from_leader(family: EntryComparisons) -> list[Difference]:
+    """Every entry minus the leader, adjusted for all pairs of the board; empty for the leader itself."""
+    to = family.leader
+    low, high, p = family.low[:, to], family.high[:, to], family.p_adjusted[:, to]
+    return _differences(family.values - family.values[to], low, high, p, to)
+
+
+def _differences_from_reference(family: EntryComparisons, to: int) -> list[Difference]:
+    """Every entry minus one named beforehand: intervals by t, p-values by t adjusted by Holm's method."""
+    others = np.arange(len(family.values)) != to
+    p = np.ones(len(family.values))
+    p[others] = holm(family.p[others, to])
+    low, high = family.unadjusted_interval(to)
+    return _differences(family.values - family.values[to], low, high, p, to)
+
+
+def _differences(value: Floats, low: Floats, high: Floats, p: Floats, to: int) -> list[Difference]:
+    return [
+        Difference()
+        if i == to
+        else Difference(float(value[i]), _finite(low[i]), _finite(high[i]), float(p[i]))
+        for i in range(len(value))
+    ]
+
+
+def _finite(limit: float) -> float | None:
+    return float(limit) if np.isfinite(limit) else None
 
 
 def _flags(target: str, reference: Difference, value: float) -> tuple[Flag, ...]:
@@ -166,9 +194,9 @@ def _flags(target: str, reference: Difference, value: float) -> tuple[Flag, ...]
     return (Flag(code="below-age-and-sex", message=message, target=target),)
 
 
-def _twins(
+def _same_ranking(
     entries: Sequence[RankedEntry], target: str, candidates: Sequence[tuple[int, int]]
-) -> tuple[Twins, ...]:
+) -> tuple[SameRanking, ...]:
     """Entries that order the images identically, among the pairs whose AUROC never differs."""
     scores = {i: entries[i].scores(target) for pair in candidates for i in pair}
     ranks = {i: mean_rank(values) for i, values in scores.items()}
@@ -181,7 +209,7 @@ def _twins(
         else:
             groups.append([i])
     return tuple(
-        Twins(
+        SameRanking(
             slugs=tuple(entries[i].card.slug for i in group),
             identical=all(np.array_equal(scores[group[0]], scores[i]) for i in group),
         )

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.board.columns import BoardContext, Cell, Column, Row, board_columns
+from bench.board.matrix import PairMatrix
 from bench.board.model import LoadedBoard
 from bench.board.pareto import Setting
+from bench.board.sentence import board_sentence, leader_sentence
 from bench.board.speed_words import column_setting
 from bench.choices import Track
 from bench.errors import BenchError, Problem, did_you_mean
@@ -25,7 +27,11 @@ class BoardTable:
         cells: Slug → key of a column → cell.
         may_be_empty: Keys of columns that need no value on this board.
         leader: Slug of the first.
-        not_told_apart: Entries other than the leader that are statistically tied with it.
+        others_may_be_first: Entries other than the leader that may be first.
+        sentence: Which entries may be first, in words.
+        leader_sentence: How far the leader's AUROC is expected to be too high; empty where nothing was
+            chosen.
+        pairs: Pairwise comparisons of the first entries; None where no entry is ranked.
         prevalence: Share of positive test images.
         setting: Of the column of speed.
     """
@@ -37,7 +43,10 @@ class BoardTable:
     cells: dict[str, dict[str, Cell]]
     may_be_empty: frozenset[str]
     leader: str | None
-    not_told_apart: int
+    others_may_be_first: int
+    sentence: str
+    leader_sentence: str
+    pairs: PairMatrix | None
     prevalence: float | None
     setting: Setting | None
 
@@ -99,7 +108,10 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
         cells={row.slug: {column.key: column.cell(row) for column in columns} for row in context.rows},
         may_be_empty=frozenset(column.key for column in columns if column.may_be_empty(context)),
         leader=board.leader,
-        not_told_apart=board.not_told_apart,
+        others_may_be_first=board.others_may_be_first,
+        sentence=board_sentence(board, loaded.board.level),
+        leader_sentence=leader_sentence(board),
+        pairs=board.pairs,
         prevalence=resolution.prevalence if resolution else None,
         setting=context.setting,
     )
@@ -109,24 +121,3 @@ def _unknown(key: str, known: dict[str, Column]) -> Problem:
     near = did_you_mean(key, known)
     remedy = near.strip() or f"The columns of this board are {', '.join(known)}."
     return Problem("column-unknown", f"There is no column {key!r}.", remedy=remedy)
-
-
-def tie_sentence(table: BoardTable, level: float) -> str:
-    """How many entries cannot be told apart from the leader, from the board's own comparison."""
-    share = f"{100 * level:g}%"
-    ranked = len(table.ranked)
-    if table.leader is None:
-        return "No entry is ranked."
-    if ranked == 1:
-        return "One entry is ranked, so there is nothing to tell it apart from."
-    if table.not_told_apart == 0:
-        return f"The first is told apart from every other at {share}."
-    if table.not_told_apart == ranked - 1:
-        return (
-            f"None of the other {table.not_told_apart} can be told apart from the first at {share}."
-            if (table.not_told_apart > 1)
-            else f"The second cannot be told apart from the first at {share}."
-        )
-    number = table.not_told_apart
-    verb = "entry" if number == 1 else "entries"
-    return f"{number} other {verb} cannot be told apart from the first at {share}."

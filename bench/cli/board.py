@@ -39,7 +39,7 @@ def board(
     cohort: CohortOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the leaderboard: rank intervals, AUROC, and how many are statistically tied with the first.
+    """Show the leaderboard: rank intervals, AUROC, and how many entries may be first.
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
     """
@@ -188,20 +188,14 @@ def _board_sentence(loaded: LoadedBoard, shown: BoardTable, track: Track) -> str
     test = loaded.board.test_set
     kind = "SYNTHETIC " if loaded.board.stamp.synthetic else ""
     ranked = len(shown.ranked)
-    told = (
-        f"; {shown.not_told_apart} cannot be told apart from the first (95%)"
-        if shown.not_told_apart
-        else "; the first is told apart from all others (95%)"
-        if ranked > 1
-        else ""
-    )
     entries = "1 entry" if ranked == 1 else f"{ranked} entries"
     images = (
         "out-of-fold predictions for all images, fold-averaged AUROC"
         if track == "cv5"
         else f"{test.images:,} test images of {test.patients:,} patients"
     )
-    return f"{kind}{loaded.board.title}, {shown.label}: {entries} on {images}{told}."
+    about = f"{kind}{loaded.board.title}, {shown.label}: {entries} on {images}."
+    return " ".join(filter(None, (about, shown.sentence, shown.leader_sentence)))
 
 
 def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:

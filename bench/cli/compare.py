@@ -31,7 +31,7 @@ def compare(
     Example: bench compare cnn-small demographics
     """
     from bench.actions.compare import compare_entries
-    from bench.board.format import metric_label
+    from bench.board.format import metric_label, p_text
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -44,20 +44,25 @@ def compare(
                     figure(metric.a),
                     figure(metric.b),
                     difference(metric.difference, metric.low, metric.high),
-                    "–" if metric.p_value is None else f"{metric.p_value:.3g}",
+                    p_text(metric.p_value) or "–",
                 ]
                 for metric in line.metrics
             ]
             report.show(table([line.label, "A", "B", "A − B (95%)", "p"], rows))
+            for metric in line.metrics:
+                if metric.warnings:
+                    report.show(f"warning, {metric_label(metric.metric)}: {'; '.join(metric.warnings)}")
+            if line.net_benefit:
+                words = (
+                    f"{point.threshold:g}: {difference(point.difference, point.low, point.high, digits=4)}"
+                    for point in line.net_benefit
+                )
+                report.show(f"Net benefit, A − B, by threshold: {'; '.join(words)}.")
             apart = line.disagreement
             report.show(
                 f"At as many calls as positives, A and B differ on {apart.images:,} images: A alone "
                 f"calls {apart.positives_only_a:,} positive and {apart.negatives_only_a:,} negative images, "
                 f"B alone {apart.positives_only_b:,} and {apart.negatives_only_b:,}.\n"
             )
-        report.show(
-            "Intervals use t with the degrees of freedom of the data, p the normal distribution: where"
-        )
-        report.show(
-            "they disagree, few patients carry the difference, and the interval is the more cautious."
-        )
+        report.show("Intervals and p-values are by t for this pair alone; those of the board are adjusted")
+        report.show("for all pairs of its entries.")

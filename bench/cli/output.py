@@ -300,14 +300,21 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
 
 
 def figure(estimate: Estimate | None, digits: int = 3) -> str:
-    """An estimate's value as text."""
-    return "–" if estimate is None or estimate.value is None else f"{estimate.value:.{digits}f}"
+    """An estimate's value as text, for a calibration error with that of a calibrated model."""
+    if estimate is None or estimate.value is None:
+        return "–"
+    value = f"{estimate.value:.{digits}f}"
+    return (
+        value
+        if estimate.noise_floor is None
+        else f"{value} ({estimate.noise_floor:.{digits}f} if calibrated)"
+    )
 
 
-def difference(value: float | None, low: float | None, high: float | None) -> str:
+def difference(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
     """A difference with its interval as text."""
     if value is None:
         return "–"
     if low is None or high is None:
-        return f"{value:+.3f} (no interval)"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+        return f"{value:+.{digits}f} (no interval)"
+    return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"

@@ -22,6 +22,14 @@ from bench.cli.output import Report, figure, interval, progress, reporting, tabl
 if TYPE_CHECKING:
     from bench.scoring.scorecard import Scorecard
 
+PrevalenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--prevalence",
+        metavar="SHARE",
+        help="Also show what the operating points do at this prevalence, such as 0.05.",
+    ),
+]
 Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
 
 
@@ -37,6 +45,7 @@ def score(
     everything: Annotated[bool, typer.Option("--all", help="Score every entry.")] = False,
     replicates: ReplicatesOption = 2000,
     seed: SeedOption = 0,
+    prevalence: PrevalenceOption = None,
     jobs: JobsOption = None,
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
@@ -49,17 +58,24 @@ def score(
     """
     from bench.actions.score import score as score_entries
 
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise typer.BadParameter("a share between 0 and 1, such as 0.05", param_hint="--prevalence")
     chosen = _entries(slugs, everything)
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
         cards: list[dict[str, Any]] = []
+        shifts: dict[str, dict[str, Any]] = {}
 
         def finished(card: Scorecard) -> None:
             _show_card(report, card)
+            if prevalence is not None:
+                shifts[card.slug] = _show_prevalence(report, card, prevalence)
             if as_json:
                 cards.append(card.plain())
 
-        report.result(cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards)
+        report.result(
+            cohort=opened.spec.id, synthetic=opened.synthetic, scorecards=cards, prevalence_shifts=shifts
+        )
         with progress("Scoring") as step:
             done = score_entries(
                 chosen,
@@ -73,6 +89,37 @@ def score(
             )
         say_waiting(report, done.waiting, done.cohort)
         report.say(f"On the board: {len(done.board.scorecards)}. Next: bench board, bench site build")
+
+
+def _show_prevalence(report: Report, card: Scorecard, prevalence: float) -> dict[str, Any]:
+    """Show what the operating points would do at another prevalence; also by target, as JSON."""
+    from bench.scoring.tables import prevalence_shift
+
+    rows, shifts = [], {}
+    for target in card.targets:
+        if not target.prevalence or not target.operating_points:
+            continue
+        probabilities = card.scores == "probability"
+        shift = prevalence_shift(
+            target.prevalence, target.operating_points, prevalence, probabilities=probabilities
+        )
+        shifts[target.target] = shift.plain()
+        rows += [
+            [
+                target.label,
+                point.rule,
+                f"{100 * point.called:.1f}",
+                *("n/a" if share is None else f"{share:.3f}" for share in (point.ppv, point.npv)),
+                "n/a" if point.net_benefit is None else f"{point.net_benefit:.4f}",
+                f"{shift.intercept:+.3f}",
+            ]
+            for point in shift.points
+        ]
+    headings = ["target", "keeps", "called of 100", "PPV", "NPV", "net benefit", "add to log odds"]
+    report.show(f"At a prevalence of {100 * prevalence:g}%, with the same sensitivity and specificity:")
+    report.show(table(headings, rows, right=frozenset(range(2, len(headings)))))
+    report.show("")
+    return shifts
 
 
 def _show_card(report: Report, card: Scorecard) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor, log10
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
     from bench.actions.time import TimeResult
     from bench.timing.record import BatchTiming, Roofline, TimingRecord
     from bench.timing.time_entries import Timed
+
+
+_COMPARED = {
+    "faster": "faster than",
+    "slower": "slower than",
+    "same": "the same as",
+    "undecided": "undecided whether faster or slower than",
+}
 
 
 def time(
@@ -92,6 +101,8 @@ def _say(report: Report, done: TimeResult, batches: tuple[int, ...]) -> None:
             sizes = ", ".join(map(str, kept))
             report.say(f"{title}: batch {sizes} was measured before; --again measures it anew.")
         _show_record(report, found.record)
+        for size, word in found.compared:
+            report.show(f"batch {size}: {_COMPARED[word]} before")
     raise_errors(done.problems)
 
 
@@ -104,21 +115,24 @@ def _plain(found: Timed) -> dict[str, Any]:
         "measured": list(found.measured),
         "changed": list(found.changed),
         "file": str(found.path) if found.path else None,
+        "compared": {str(size): word for size, word in found.compared},
         "record": found.record.plain() if found.record else None,
     }
 
 
 def _show_record(report: Report, record: TimingRecord) -> None:
     report.show(f"{record.slug}: {record.backend_label}, {record.precision}, {record.device}")
-    headings = ["batch", "status", "p50 ms (95%)", "p95 ms", "images/s", "of limit", "stability", "parity"]
+    headings = ["batch", "status", "p50 ms (95%)", "compute ms", "p95 ms", "images/s", "of limit"]
     rows = [_cells(row) for row in record.batches]
-    report.show(table(headings, rows, right=frozenset({0, 4, 5})))
+    report.show(table([*headings, "stability", "parity"], rows, right=frozenset({0, 3, 4, 5, 6})))
     report.show(_limit(record.roofline))
     if record.own_auroc:
         values = ", ".join(f"{target} {value:.3f}" for target, value in sorted(record.own_auroc.items()))
         report.show(f"AUROC of {record.precision}'s own predictions: {values}")
     for row in record.batches:
-        for text in (row.message, row.parity.message, *(reason.message for reason in row.stability.reasons)):
+        reasons = [reason.message for reason in row.stability.reasons]
+        notes = (*row.stability.notes, *(row.compute_stability.notes if row.compute_stability else ()))
+        for text in (row.message, row.parity.message, *reasons, row.stability.message, *notes):
             if text:
                 report.show(f"batch {row.batch}: {text}")
     report.show("")
@@ -127,11 +141,12 @@ def _show_record(report: Report, record: TimingRecord) -> None:
 def _cells(row: BatchTiming) -> list[str]:
     """A row of the table."""
     p50, images = row.end_to_end.p50, row.throughput.images_per_s
-    value = "–" if p50.value_ms is None else f"{p50.value_ms:.2f} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
+    value = "–" if p50.value_ms is None else f"{_ms(p50.value_ms)} ({_ms(p50.low_ms)}–{_ms(p50.high_ms)})"
     return [
         str(row.batch),
         row.status,
         value,
+        _ms(row.compute.p50.value_ms),
         _ms(row.end_to_end.p95.value_ms),
         "–" if images is None else f"{images:,.0f}",
         "–" if row.limit_fraction is None else f"{100 * row.limit_fraction:.0f}%",
@@ -152,4 +167,8 @@ def _limit(roofline: Roofline) -> str:
 
 
 def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    """Milliseconds to three significant digits."""
+    if value is None:
+        return "–"
+    digits = max(0, 2 - floor(log10(value))) if value > 0 else 2
+    return f"{value:.{digits}f}"

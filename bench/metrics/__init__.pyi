@@ -1,3 +1,10 @@
-from . import calibration, discrimination, influence, prepared, registry
+from . import calibration, discrimination, influence, noise_floor, prepared, registry
 
-__all__ = ["calibration", "discrimination", "influence", "prepared", "registry"]
+__all__ = [
+    "calibration",
+    "discrimination",
+    "influence",
+    "noise_floor",
+    "prepared",
+    "registry",
+]

@@ -115,3 +115,88 @@ def _weight_from(values: Floats, unit: Floats, cut: Floats) -> Floats:
     below = np.append(0.0, np.cumsum(unit[order]))
     found: Floats = below[-1] - below[np.searchsorted(values[order], cut, side="left")]
     return found
+
+
+def prior_shift(prevalence: float, target: float) -> float:
+    """The change of all log odds that carries probabilities from one prevalence to another.
+
+    Sensitivity and specificity at every score are taken to stay as they are, so that only the prior odds
+    change (Elkan 2001, "The foundations of cost-sensitive learning"): logit(target) - logit(prevalence).
+
+    Args:
+        prevalence: Share of positives where the probabilities were made.
+        target: Share of positives where they will be used.
+
+    Raises:
+        ValueError: A share that does not lie strictly between 0 and 1.
+    """
+    before, after = check_level(prevalence, "prevalence"), check_level(target, "target")
+    return float(np.log(after / (1 - after)) - np.log(before / (1 - before)))
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftedDecision:
+    """What a threshold does at another prevalence; None where nobody is called, or nobody spared.
+
+    Attributes:
+        prevalence: Share of positives.
+        called: Share of everybody that is called positive.
+        ppv: Share of the called that are positive.
+        npv: Share of the spared that are negative.
+    """
+
+    prevalence: float
+    called: float
+    ppv: float | None
+    npv: float | None
+
+
+def decision_at_prevalence(sensitivity: float, specificity: float, prevalence: float) -> ShiftedDecision:
+    """Predictive values at a stated prevalence, from sensitivity and specificity by Bayes' rule.
+
+    Raises:
+        ValueError: A prevalence that does not lie strictly between 0 and 1.
+
+    >>> round(decision_at_prevalence(0.8, 0.9, 0.05).ppv, 4)
+    0.2963
+    """
+    check_level(prevalence, "prevalence")
+    hits, alarms = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    called, spared = hits + alarms, 1 - hits - alarms
+    return ShiftedDecision(
+        prevalence,
+        called,
+        hits / called if called > 0 else None,
+        specificity * (1 - prevalence) / spared if spared > 0 else None,
+    )
+
+
+def decision_curve_at_prevalence(
+    y: ArrayLike,
+    p: ArrayLike,
+    prevalence: float,
+    thresholds: ArrayLike = PERCENT_1_TO_50,
+    weight: ArrayLike | None = None,
+) -> DecisionCurve | None:
+    """Net benefit at a stated prevalence, of probabilities whose log odds are shifted to it.
+
+    Rows of either class are weighted so that positives make up `prevalence`, and the probabilities are
+    recalibrated by `prior_shift` from the prevalence of these rows.
+
+    Returns:
+        The curve; None with one class only.
+
+    Raises:
+        ValueError: As `decision_curve`, or a prevalence outside (0, 1).
+    """
+    positive, probability, row = predicted(y, p, weight)
+    check_level(prevalence, "prevalence")
+    unit = np.ones(len(positive)) if row is None else row
+    hits, misses = float(unit[positive].sum()), float(unit[~positive].sum())
+    if not hits or not misses:
+        return None
+    moved = prior_shift(hits / (hits + misses), prevalence)
+    odds = np.exp(moved)
+    shifted = odds * probability / (odds * probability + 1 - probability)
+    share = np.where(positive, prevalence / hits, (1 - prevalence) / misses)
+    return decision_curve(positive, shifted, thresholds, unit * share)

@@ -78,6 +78,35 @@ def average_precision(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None =
     return mean_precision(ScoreRanking.of(*scored(y, score, weight)))
 
 
+def normalised_mean_precision(ranking: ScoreRanking) -> float | None:
+    """`normalised_average_precision` of sorted images; None with one class."""
+    precision = mean_precision(ranking)
+    if precision is None:
+        return None
+    prevalence = ranking.positives / (ranking.positives + ranking.negatives)
+    return (precision - prevalence) / (1 - prevalence)
+
+
+def normalised_average_precision(
+    y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None
+) -> float | None:
+    """Average precision less the prevalence, divided by what a perfect score gains over it.
+
+    Average precision of a score without information is about the prevalence, so values at different
+    prevalences are not comparable; this share of the possible gain is easier to compare.
+
+    Returns:
+        At most 1; about 0 without information, negative below it; None with one class only.
+
+    Raises:
+        ValueError: As `auroc`.
+
+    >>> round(normalised_average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 6)
+    0.666667
+    """
+    return normalised_mean_precision(ScoreRanking.of(*scored(y, score, weight)))
+
+
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
     """One attainable decision: rows with at least this score are called positive.
@@ -235,7 +264,7 @@ def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | N
 def rank_correlation(first: Floats, second: Floats) -> float | None:
     """Spearman correlation of two scores, ties at their mean rank; None where one is constant.
 
-    1 (to rounding) marks twins: scores that are the same up to a monotone map.
+    1 (to rounding) marks scores with the same ranking: equal up to a monotone map.
     """
     ranks = [mean_rank(values) for values in (first, second)]
     centred = [rank - rank.mean() for rank in ranks]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
+from bench.metrics.calibration import logit, pointwise_log_loss
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.recalibration_line import Line, expit
 from bench.metrics.score_ranking import ScoreRanking
@@ -39,6 +39,16 @@ def average_precision(ranking: ScoreRanking) -> Floats:
         ranking.positive, (precision - area + lift)[ranking.tie_group], -drag[ranking.tie_group]
     )
     return ranking.unit * influences / ranking.positives
+
+
+def normalised_average_precision(ranking: ScoreRanking) -> Floats:
+    """(n,) influence on (AP - π) / (1 - π), through the precision and through the prevalence π."""
+    rows = ranking.positives + ranking.negatives
+    rest = ranking.negatives / rows
+    precision = ranking.true_positives / (ranking.true_positives + ranking.false_positives)
+    area = inner(ranking.group_positives, precision) / ranking.positives
+    through_prevalence = ranking.unit * (ranking.positive - ranking.positives / rows) / rows
+    return average_precision(ranking) / rest - (1 - area) / rest**2 * through_prevalence
 
 
 def sensitivity_at_specificity(ranking: ScoreRanking, specificity: float, reach: float = REACH) -> Floats:
@@ -117,12 +127,10 @@ def observed_expected(positive: Bools, p: Floats, weight: Floats | None = None) 
     return influences
 
 
-def calibration_error(positive: Bools, p: Floats, weight: Floats | None = None, bins: int = 15) -> Floats:
-    """(n,) influence on the calibration error over equal-width bins."""
-    unit = row_units(positive, weight)
-    index = bin_index(p, bin_edges(p, bins, "uniform"))
-    gap = np.bincount(index, unit * (p - positive), minlength=bins)
-    return mean(np.sign(gap)[index] * (p - positive), weight)
+def brier_skill(positive: Bools, p: Floats, reference: Floats, weight: Floats | None = None) -> Floats:
+    """(n,) influence on 1 - Brier / Brier of a reference."""
+    score, other = (float(np.average((guess - positive) ** 2, weights=weight)) for guess in (p, reference))
+    return (score / other * brier(positive, reference, weight) - brier(positive, p, weight)) / other
 
 
 def line(positive: Bools, p: Floats, fitted: Line, weight: Floats | None = None) -> tuple[Floats, Floats]:

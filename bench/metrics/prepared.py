@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.metrics import influence
+from bench.metrics import deletions, influence
 from bench.metrics.calibration import logit
 from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
 from bench.metrics.regression import Agreement, agreement
 from bench.metrics.score_ranking import ScoreRanking
-from bench.metrics.validation import Bools, Floats
+from bench.metrics.validation import Bools, Floats, Ints
 
 
 class LabelledScores:
@@ -59,6 +59,11 @@ class LabelledScores:
         return ScoreRanking.of(*self.arrays)
 
     @cached_property
+    def auroc_influence(self) -> Floats:
+        """(n,) influence on the AUROC, where there are both classes."""
+        return influence.auroc(self.ranking)
+
+    @cached_property
     def log_odds(self) -> Floats:
         """(n,) logit of the probabilities."""
         return logit(self.score)
@@ -84,6 +89,20 @@ class LabelledScores:
         """(n,) influence on the calibration in the large, where it is defined."""
         assert self.shift is not None
         return influence.shift(self.positive, self.score, self.shift, self.weight)
+
+    def line_deletions(self, patient: Ints) -> Floats:
+        """(2, P) changes of slope and intercept without each patient, where there is a line.
+
+        Args:
+            patient: (n,) whole numbers from 0 without gaps.
+        """
+        assert self.line is not None
+        return deletions.line_deletions(self.positive, self.log_odds, self.line, patient, self.weight)
+
+    def shift_deletions(self, patient: Ints) -> Floats:
+        """(P,) changes of the calibration in the large without each patient, where it is defined."""
+        assert self.shift is not None
+        return deletions.shift_deletions(self.positive, self.log_odds, self.shift, patient, self.weight)
 
 
 class MeasuredPairs:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import metrics as functions  # its modules are imported on first use
@@ -94,12 +94,20 @@ class Interval(StrEnum):
     """Standard deviation of the replicates on `Metric.scale`, t quantile."""
     T_OR_PERCENTILE = "t or percentile"
     """The same, widened to the percentile limits of the replicates where they lie further out."""
-    BIAS_CORRECTED = "bias-corrected"
-    """The same, centred at twice the value less the mean of the replicates."""
+    T_OR_SANDWICH = "t or sandwich"
+    """As `T`, with the standard error of the patients' influences where that is larger."""
+    SHARE = "share"
+    """Wilson's interval at the effective sample size, with the larger of the same two standard errors."""
     FISHER_Z = "fisher-z"
-    """As `T`, on Fisher's z scale of a correlation."""
+    """As `T_OR_SANDWICH`, on Fisher's z scale of values from -1 to 1."""
     SANDWICH = "sandwich"
     """Cluster-robust standard error from the patients' influences, t quantile; needs no replicates."""
+    JACKKNIFE = "jackknife"
+    """Standard error from leaving out one patient at a time (CR3), t quantile; needs no replicates."""
+    MOVER = "mover"
+    """Limits of agreement, from the jackknife intervals of bias and standard deviation."""
+    NOISE_FLOOR = "noise floor"
+    """No interval; beside the value stands what a calibrated model would show."""
     NONE = "none"
     """No interval."""
 
@@ -130,6 +138,15 @@ class Metric:
         interval: How the interval is made; None for `SANDWICH` with an influence and no engine, else `T`.
         scale: Where an interval from replicates is symmetric.
         margin: How near to the ends of the scale a value may come; None for no limit.
+        bounds: Range of the metric, to which limits are clipped.
+        smaller_class: Whether standard error and degrees of freedom rest on the patients of the class with
+            fewer of them, not on all patients.
+        deletions: Changes (P,) of the metric without each patient, from the scores and the patient (n,) of
+            every image; for `JACKKNIFE`.
+        noise_floor: The value of a calibrated model, from the scores and the patient (n,) of every image; for
+            `NOISE_FLOOR`.
+        caution: A warning where simulated coverage is known to be low, from the scores; empty for none.
+        difference_caution: The same for a paired difference, from the scores and the larger value.
         no_interval: Why there is no interval, where there is none.
         clustered_se: Standard error in closed form from the patient (n,) of every image, unweighted.
         aliases: Other names that `bench.compare` and `PatientBootstrap.replicates` accept.
@@ -155,6 +172,12 @@ class Metric:
     interval: Interval | None = None
     scale: Scale = "identity"
     margin: Callable[[Any], float] | None = field(default=None, repr=False)
+    bounds: tuple[float, float] = (-inf, inf)
+    smaller_class: bool = False
+    deletions: Callable[[LabelledScores, Ints], Floats] | None = field(default=None, repr=False)
+    noise_floor: Callable[[LabelledScores, Ints], float] | None = field(default=None, repr=False)
+    caution: Callable[[LabelledScores], str] | None = field(default=None, repr=False)
+    difference_caution: Callable[[LabelledScores, float], str] | None = field(default=None, repr=False)
     no_interval: str = ""
     clustered_se: Callable[[LabelledScores, Ints], float | None] | None = field(default=None, repr=False)
     aliases: tuple[str, ...] = ()
@@ -184,15 +207,21 @@ class Metric:
     def interval_words(self) -> str:
         """How the confidence interval is made, in words."""
         method = self.interval_method
-        if method is Interval.NONE:
-            return "none"
-        if method is Interval.SANDWICH:
-            return "t with the cluster-robust standard error of the patients' influences"
+        alone = {
+            Interval.NONE: "none",
+            Interval.NOISE_FLOOR: "none; beside the value stands what a calibrated model would show",
+            Interval.SANDWICH: "t with the cluster-robust standard error of the patients' influences",
+            Interval.JACKKNIFE: "t with the standard error from leaving out one patient at a time (CR3)",
+            Interval.MOVER: "MOVER from the jackknife intervals of bias and standard deviation",
+            Interval.SHARE: "Wilson's at the effective sample size, t quantile",
+        }
+        if method in alone:
+            return alone[method]
         scale = "" if self.scale == "identity" else f" on the {self.scale} scale"
         words = f"t with the standard deviation of the bootstrap replicates{scale}"
         return words + {
             Interval.T_OR_PERCENTILE: ", widened to the percentile limits",
-            Interval.BIAS_CORRECTED: ", corrected for bias",
+            Interval.T_OR_SANDWICH: ", or that of the patients' influences where it is larger",
             Interval.FISHER_Z: " on Fisher's z scale",
         }.get(method, "")
 
@@ -235,6 +264,9 @@ RESERVED = (
 """Names that an evaluation has besides its metrics."""
 
 
+WITH_INFLUENCE = (Interval.SANDWICH, Interval.T_OR_SANDWICH, Interval.SHARE)
+
+
 def _fault(metric: Metric) -> str:
     """What is wrong with a declaration, or nothing."""
     if not metric.key.isidentifier() or metric.key.startswith("_") or metric.key in RESERVED:
@@ -247,8 +279,12 @@ def _fault(metric: Metric) -> str:
         return "value is missing"
     if metric.subgroup_gap and metric.influence is None:
         return "a subgroup gap needs an influence function"
-    if metric.interval is Interval.SANDWICH and metric.influence is None:
-        return "a sandwich interval needs an influence function"
+    if metric.interval in WITH_INFLUENCE and metric.influence is None:
+        return f"an interval of the kind {metric.interval} needs an influence function"
+    if metric.interval is Interval.JACKKNIFE and metric.deletions is None:
+        return "a jackknife interval needs deletions"
+    if metric.interval is Interval.NOISE_FLOOR and metric.noise_floor is None:
+        return "noise_floor is missing"
     return ""
 
 
@@ -298,6 +334,50 @@ NO_LINE = "no finite line is the best: constant, or parted by a threshold"
 ALL_ZERO = "nothing is expected: all probabilities are 0"
 CONSTANT = "constant values, or one image only"
 
+BIASED = "no interval: the error is biased upwards, which the noise floor shows"
+RARE = 0.02
+"""Prevalence below which intervals of Brier scores scaled or compared cover too little."""
+FLAT = 0.05
+"""Standard deviation of the log odds below which a calibration slope says little."""
+FEW_LEVELS = 10
+"""Fewer distinct scores make the sensitivity at a specificity jump from one threshold to the next."""
+HIGH_AREA = 0.97
+"""AUROC above which intervals of differences cover too little."""
+
+
+def _high_area(_: LabelledScores, larger: float) -> str:
+    if larger <= HIGH_AREA:
+        return ""
+    return f"an AUROC above {HIGH_AREA:g}: in simulation intervals of differences covered 92 to 94%"
+
+
+def _rare(scores: LabelledScores, *_: float) -> str:
+    share = scores.positives / max(len(scores), 1)
+    if share >= RARE:
+        return ""
+    return (
+        f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 87 to 91% coverage "
+        "at a prevalence of 1%"
+    )
+
+
+def _few_levels(scores: LabelledScores) -> str:
+    levels = len(scores.ranking.threshold)
+    if levels >= FEW_LEVELS:
+        return ""
+    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 88% coverage"
+
+
+def _near_constant(scores: LabelledScores) -> str:
+    spread = float(scores.log_odds.std())
+    if spread >= FLAT:
+        return ""
+    return (
+        f"predictions are nearly constant: their log odds have a standard deviation of {spread:.2g}, "
+        "so that the slope says little"
+    )
+
+
 BUILT_IN = (
     Metric(
         key="auroc",
@@ -307,10 +387,13 @@ BUILT_IN = (
         direction=Direction.HIGHER,
         needs=Needs.RANKING,
         value=lambda scores: functions.discrimination.area(scores.ranking),
-        influence=lambda scores: functions.influence.auroc(scores.ranking),
+        influence=lambda scores: scores.auroc_influence,
         replicates=Engine.PAIRS,
         scale="logit",
         margin=lambda scores: 0.5 / (scores.positives * scores.negatives),
+        bounds=(0, 1),
+        smaller_class=True,
+        difference_caution=_high_area,
         clustered_se=lambda scores, patient: functions.influence.obuchowski_se(scores.ranking, patient),
         comparable=True,
         subgroup_gap=True,
@@ -327,12 +410,30 @@ BUILT_IN = (
         value=lambda scores: functions.discrimination.mean_precision(scores.ranking),
         influence=lambda scores: functions.influence.average_precision(scores.ranking),
         replicates=Engine.PRECISION,
+        interval=Interval.T_OR_SANDWICH,
         scale="logit",
         margin=lambda scores: 0.5 / scores.positives,
+        bounds=(0, 1),
+        smaller_class=True,
         aliases=("average_precision",),
         comparable=True,
         subgroup_gap=True,
         summary=True,
+    ),
+    Metric(
+        key="normalised_auprc",
+        label="Prevalence-normalised AUPRC",
+        short_label="AUPRC, normalised",
+        definition="(AUPRC - prevalence) / (1 - prevalence): 0 without information, 1 at best; easier to "
+        "compare between prevalences.",
+        direction=Direction.HIGHER,
+        needs=Needs.RANKING,
+        value=lambda scores: functions.discrimination.normalised_mean_precision(scores.ranking),
+        influence=lambda scores: functions.influence.normalised_average_precision(scores.ranking),
+        replicates=Engine.PRECISION,
+        interval=Interval.FISHER_Z,
+        smaller_class=True,
+        comparable=True,
     ),
     Metric(
         key="sensitivity_at_90_specificity",
@@ -347,8 +448,10 @@ BUILT_IN = (
             scores.ranking, OPERATING_POINT
         ),
         replicates=Engine.POINTS,
-        scale="logit",
-        margin=lambda scores: 0.5 / scores.positives,
+        interval=Interval.SHARE,
+        bounds=(0, 1),
+        smaller_class=True,
+        caution=_few_levels,
         comparable=True,
         summary=True,
     ),
@@ -370,6 +473,8 @@ BUILT_IN = (
         interval=Interval.T_OR_PERCENTILE,
         scale="logit",
         margin=lambda scores: 0.5 / scores.negatives,
+        bounds=(0, 1),
+        smaller_class=True,
         comparable=True,
     ),
     Metric(
@@ -384,6 +489,8 @@ BUILT_IN = (
         both_classes=False,
         replicates=Engine.SUMS,
         scale="log",
+        bounds=(0, 1),
+        difference_caution=_rare,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -399,6 +506,9 @@ BUILT_IN = (
         value=lambda scores: functions.calibration.scaled_brier(*scores.arrays),
         influence=lambda scores: functions.influence.scaled_brier(*scores.arrays),
         replicates=Engine.SUMS,
+        bounds=(-inf, 1),
+        caution=_rare,
+        difference_caution=_rare,
         comparable=True,
     ),
     Metric(
@@ -443,12 +553,13 @@ BUILT_IN = (
         value=lambda scores: functions.calibration.calibration_error(
             scores.positive, scores.score, ECE_BINS, weight=scores.weight
         ),
-        influence=lambda scores: functions.influence.calibration_error(
-            scores.positive, scores.score, scores.weight, ECE_BINS
-        ),
         both_classes=False,
         replicates=Engine.SUMS,
-        interval=Interval.BIAS_CORRECTED,
+        interval=Interval.NOISE_FLOOR,
+        no_interval=BIASED,
+        noise_floor=lambda scores, patient: functions.noise_floor.binned_floor(
+            *scores.arrays, patient, ECE_BINS
+        ),
         summary=True,
     ),
     Metric(
@@ -461,8 +572,9 @@ BUILT_IN = (
         needs=Needs.PROBABILITIES,
         value=lambda scores: functions.calibration.smooth_calibration_error(*scores.arrays),
         both_classes=False,
-        interval=Interval.NONE,
-        no_interval="no interval: its bandwidth is chosen from the same data",
+        interval=Interval.NOISE_FLOOR,
+        no_interval=BIASED,
+        noise_floor=lambda scores, patient: functions.noise_floor.smooth_floor(*scores.arrays, patient),
     ),
     Metric(
         key="calibration_slope",
@@ -477,7 +589,9 @@ BUILT_IN = (
         influence=lambda scores: scores.line_influence[0],
         undefined=NO_LINE,
         replicates=Engine.REFIT,
-        interval=Interval.SANDWICH,
+        interval=Interval.JACKKNIFE,
+        deletions=lambda scores, patient: scores.line_deletions(patient)[0],
+        caution=_near_constant,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -495,7 +609,8 @@ BUILT_IN = (
         influence=lambda scores: scores.line_influence[1],
         undefined=NO_LINE,
         replicates=Engine.REFIT,
-        interval=Interval.SANDWICH,
+        interval=Interval.JACKKNIFE,
+        deletions=lambda scores, patient: scores.line_deletions(patient)[1],
         comparable=True,
         digits=2,
     ),
@@ -511,7 +626,8 @@ BUILT_IN = (
         value=lambda scores: scores.shift,
         influence=lambda scores: scores.shift_influence,
         replicates=Engine.REFIT,
-        interval=Interval.SANDWICH,
+        interval=Interval.JACKKNIFE,
+        deletions=lambda scores, patient: scores.shift_deletions(patient),
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -599,6 +715,7 @@ BUILT_IN = (
         value=lambda pairs: pairs.agreement.loa_low,
         undefined=CONSTANT,
         replicates=Engine.MOMENTS,
+        interval=Interval.MOVER,
         summary=True,
     ),
     Metric(
@@ -612,6 +729,7 @@ BUILT_IN = (
         value=lambda pairs: pairs.agreement.loa_high,
         undefined=CONSTANT,
         replicates=Engine.MOMENTS,
+        interval=Interval.MOVER,
         summary=True,
     ),
     Metric(
@@ -626,6 +744,19 @@ BUILT_IN = (
         replicates=Engine.MOMENTS,
         interval=Interval.FISHER_Z,
         summary=True,
+    ),
+    Metric(
+        key="concordance",
+        label="Concordance correlation",
+        short_label="CCC",
+        definition="Lin's concordance correlation coefficient: agreement with the line of equality, lowered "
+        "by bias and by a wrong scale.",
+        direction=Direction.HIGHER,
+        needs=Needs.MEASUREMENTS,
+        value=lambda pairs: pairs.agreement.concordance,
+        undefined=CONSTANT,
+        replicates=Engine.MOMENTS,
+        interval=Interval.FISHER_Z,
     ),
     Metric(
         key="r2",

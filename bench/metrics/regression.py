@@ -24,6 +24,7 @@ class Agreement:
         loa_low: Lower 95% limit of agreement (Bland & Altman 1986): bias - 1.96 SD of the differences.
         loa_high: Upper limit.
         pearson: Correlation; None where one side is constant.
+        concordance: Lin's concordance correlation coefficient; None where both sides are constant.
         r2: 1 - squared error / variance of the truth; None where the truth is constant.
     """
 
@@ -33,6 +34,7 @@ class Agreement:
     loa_low: float | None
     loa_high: float | None
     pearson: float | None
+    concordance: float | None
     r2: float | None
 
 
@@ -62,6 +64,7 @@ def from_moments(sums: Floats) -> dict[str, Floats]:
             "loa_low": bias - LIMIT * spread,
             "loa_high": bias + LIMIT * spread,
             "pearson": np.where(flat_t | flat_p, np.nan, np.clip(pearson, -1, 1)),
+            "concordance": _concordance(variance_t + variance_p, tt + pp, covariance, bias),
             "r2": np.where(flat_t, np.nan, 1 - square / variance_t),
         }
 
@@ -80,9 +83,20 @@ def agreement(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None 
     if row is not None:
         measured, guessed, row = measured[row > 0], guessed[row > 0], row[row > 0]
     if not len(measured):
-        return Agreement(None, None, None, None, None, None, None)
+        return Agreement(None, None, None, None, None, None, None, None)
     centre = float(np.mean(measured))
     columns = moments(measured - centre, guessed - centre)
     sums = columns.sum(axis=1) if row is None else (columns * row).sum(axis=1)
     figures = {name: float(value) for name, value in from_moments(sums).items()}
     return Agreement(**{name: value if np.isfinite(value) else None for name, value in figures.items()})
+
+
+def _concordance(variances: Floats, squares: Floats, covariance: Floats, bias: Floats) -> Floats:
+    """2 cov / (var(truth) + var(prediction) + bias²), variances over n; nan where both sides are constant.
+
+    Lin 1989, "A concordance correlation coefficient to evaluate reproducibility": agreement with the line of
+    equality. Unlike Pearson's r it falls with a bias or a wrong scale.
+    """
+    flat = variances <= 1e-14 * squares
+    found: Floats = np.where(flat, np.nan, np.clip(2 * covariance / (variances + bias**2), -1, 1))
+    return found

@@ -139,16 +139,20 @@ def _speed(setting: Setting | None) -> SpeedSetting | None:
 
 def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
     board = loaded.board
-    twins = board.target(table.target).twins if board else ()
+    shown = board.target(table.target) if board else None
     return LeaderboardTarget(
         target=table.target,
         label=table.label,
         leader=table.leader,
-        not_told_apart=table.not_told_apart,
+        others_may_be_first=table.others_may_be_first,
+        sentence=table.sentence,
+        shrunken_auroc=shown.shrunken_auroc if shown else None,
         prevalence=table.prevalence,
         columns=tuple(column_summary(column, table) for column in table.columns),
         rows=tuple(_leaderboard_row(row, table) for row in table.rows),
-        twins=twins,
+        same_ranking=shown.same_ranking if shown else (),
+        critical=shown.critical if shown else None,
+        pairs=table.pairs,
     )
 
 

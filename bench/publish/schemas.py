@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_serializer
 
 from bench.board.columns import Cell, Group, Value
-from bench.board.model import Board, Standing, TestSet, Twins
+from bench.board.matrix import PairMatrix
+from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
@@ -62,11 +63,19 @@ class LeaderboardTarget(Document):
     target: str
     label: str
     leader: str | None
-    not_told_apart: int
+    others_may_be_first: int
+    sentence: str = Field(description="Which entries may be first, as the page says it.")
+    shrunken_auroc: float | None = Field(
+        description="The leader's AUROC less its expected gain from being chosen as the highest."
+    )
     prevalence: float | None
     columns: tuple[ColumnSummary, ...]
     rows: tuple[LeaderboardRow, ...]
-    twins: tuple[Twins, ...]
+    same_ranking: tuple[SameRanking, ...]
+    critical: float | None = Field(
+        description="Critical value of the normal scores of all pairs; null where there is none."
+    )
+    pairs: PairMatrix | None
 
 
 def short_cell(cell: Cell) -> dict[str, Value]:
@@ -91,7 +100,7 @@ class ReportedEntry(Document):
 class Leaderboard(Document):
     """``leaderboard.json``: all of a cohort's board pages. `stamp` is null where nothing was scored."""
 
-    schema_: str = schema_field("leaderboard", 1, 1)
+    schema_: str = schema_field("leaderboard", 2)
     cohort: str
     version: str
     title: str
@@ -112,7 +121,7 @@ class Leaderboard(Document):
 class PublishedEntry(Document):
     """``e/<slug>/entry.json``: all that is known of an entry, its full curves included."""
 
-    schema_: str = schema_field("entry", 1)
+    schema_: str = schema_field("entry", 2)
     slug: str
     cohort: str
     synthetic: bool

@@ -105,12 +105,24 @@ def _fill(stream: BinaryIO, view: memoryview) -> None:
         done += count
 
 
-_MEMORY_WORDS = ("bad_alloc", "memoryerror", "out of memory", "failed to allocate", "cannot allocate")
+# As Python, C++, ONNX Runtime, PyTorch, CUDA and TensorRT put it.
+_MEMORY_WORDS = (
+    "bad_alloc",
+    "memoryerror",
+    "out of memory",
+    "outofmemory",
+    "out_of_memory",
+    "failed to allocate",
+    "cannot allocate",
+    "could not be allocated",
+    "memory allocation fail",
+)
 
 
 def names_memory(text: str) -> bool:
-    """Whether what a process or library said means that memory ran out."""
-    return any(word in text.lower() for word in _MEMORY_WORDS)
+    """Whether an error's text says that memory ran out."""
+    lowered = text.lower()
+    return any(word in lowered for word in _MEMORY_WORDS)
 
 
 def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -89,6 +88,14 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
+    def renew(self, limit_s: float) -> None:
+        """Give the process so many seconds from now, whatever it has used."""
+        self._watch.cancel()
+        self._limit_s = limit_s
+        self._watch = threading.Timer(limit_s, self._expire)
+        self._watch.daemon = True
+        self._watch.start()
+
     def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
         """Sends a message.
 
@@ -156,11 +163,6 @@ def _said(header: Header) -> WorkerFailure:
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])
-
-
-def remaining(deadline: float) -> float:
-    """Seconds until a moment of `time.monotonic`, at least a tenth."""
-    return max(0.1, deadline - time.monotonic())
 
 
 def scrubbed(message: str, path: Path) -> str:

@@ -22,7 +22,8 @@ from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.packed import unpack
 from bench.submission.store import find_submission
 from bench.submission.tables import PredictionTable
-from bench.uncertainty.compare import SE_TOLERANCE, compare, normal_p
+from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
+from bench.uncertainty.curves import net_benefit_difference
 from bench.uncertainty.evaluate import evaluate
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
@@ -55,14 +56,25 @@ class MetricComparison(Document):
     high: float | None = None
     p_value: float | None = None
     reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class BenefitComparison(Document):
+    """Net benefit of A minus that of B at one threshold; no limits where both act on the same images."""
+
+    threshold: float
+    difference: float
+    low: float | None
+    high: float | None
 
 
 class TargetComparison(Document):
-    """One target: every metric of both sides, and where they disagree."""
+    """One target: every metric of both sides, net benefit at thresholds, and where they disagree."""
 
     target: str
     label: str
     metrics: tuple[MetricComparison, ...]
+    net_benefit: tuple[BenefitComparison, ...] = ()
     disagreement: Disagreement
 
     def metric(self, name: str) -> MetricComparison:
@@ -165,6 +177,7 @@ def _compare(
                     "high": pair.high,
                     "p_value": pair.p,
                     "reason": pair.reason,
+                    "warnings": pair.warnings,
                 }
             )
         metrics.append(line)
@@ -172,13 +185,34 @@ def _compare(
         target=target.target.name,
         label=target.target.label,
         metrics=tuple(metrics),
+        net_benefit=_net_benefit(target, p_a, p_b) if probabilities and not averaged else (),
         disagreement=_disagreement(y, p_a, p_b),
+    )
+
+
+SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""Thresholds at which net benefit is compared."""
+
+
+def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitComparison, ...]:
+    found = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
+    if found is None:
+        return ()
+    limits = np.stack([found.band.low, found.band.high], axis=1)
+    return tuple(
+        BenefitComparison(
+            threshold=float(threshold),
+            difference=float(difference),
+            low=float(low) if np.isfinite(low) else None,
+            high=float(high) if np.isfinite(high) else None,
+        )
+        for threshold, difference, (low, high) in zip(found.threshold, found.difference, limits, strict=True)
     )
 
 
 def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:
     y, fold, boot = target.labels, target.folds, target.bootstrap
-    a, b = (fold_averaged_auroc(y, p, fold, boot)[0] for p in (p_a, p_b))
+    a, b = (fold_averaged_auroc(y, p, fold, boot).estimate for p in (p_a, p_b))
     pair = compare_fold_averaged(y, p_a, p_b, fold, boot)
     same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(
@@ -188,7 +222,7 @@ def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricCompar
         difference=pair.value,
         low=pair.value if same else pair.low,
         high=pair.value if same else pair.high,
-        p_value=None if pair.value is None else 1.0 if same else normal_p(pair.value, pair.se),
+        p_value=None if pair.value is None else 1.0 if same else p_value(pair),
         reason=pair.reason,
     )
 

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
-from bench.uncertainty.bootstrap import PatientBootstrap
+from bench.uncertainty.curves import benefit_influence, bin_shares
+from bench.uncertainty.intervals import sandwich_interval
+from bench.uncertainty.sample import Sample
 
 Places = npt.NDArray[np.intp]
 
@@ -28,6 +30,7 @@ class Cuts:
 
     Attributes:
         score: (n,) falling scores.
+        rank: (n,) place of every image among them, from 0.
         hits: (n + 1,) positives among the first k images.
         places: Allowed numbers k of images at or above a cut, from 0 to n.
     """
@@ -35,6 +38,8 @@ class Cuts:
     def __init__(self, labels: Floats, score: Floats, cell: int) -> None:
         order = np.argsort(-score, kind="stable")
         self.score = score[order]
+        self.rank = np.empty(len(score), np.intp)
+        self.rank[order] = np.arange(len(score))
         self.hits = np.concatenate([[0], np.cumsum(labels[order] == 1)])
         self.cell = cell
         self.places = self._places()
@@ -91,19 +96,26 @@ def precision_recall(cuts: Cuts) -> tuple[Point, ...]:
     return tuple(Point(x=float(x), y=float(y)) for x, y in zip(tp / m, tp / k, strict=True))
 
 
-def decision(cuts: Cuts) -> tuple[DecisionPoint, ...]:
+def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, ...]:
     """Net benefit at thresholds from 1% to 50%; between two allowed places positives are interpolated.
 
-    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n.
+    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n. The interval has the standard error of acting on the
+    images above the nearest allowed place.
     """
     n, m = len(cuts.score), int(cuts.hits[-1])
     points = []
-    for threshold, k in zip(THRESHOLDS, cuts.above(THRESHOLDS), strict=True):
+    wanted = cuts.above(THRESHOLDS)
+    for threshold, k, allowed in zip(THRESHOLDS, wanted, cuts.snap(wanted), strict=True):
         tp, odds = float(cuts.positives_above(k)), threshold / (1 - threshold)
+        benefit = float((tp - (k - tp) * odds) / n)
+        called = cuts.rank < allowed
+        found = sandwich_interval(benefit, benefit_influence(sample, called, float(threshold)), level)
         points.append(
             DecisionPoint(
                 threshold=float(threshold),
-                net_benefit=float((tp - (k - tp) * odds) / n),
+                net_benefit=benefit,
+                low=found.low,
+                high=found.high,
                 treat_all=float((m - (n - m) * odds) / n),
             )
         )
@@ -111,28 +123,19 @@ def decision(cuts: Cuts) -> tuple[DecisionPoint, ...]:
 
 
 def reliability(
-    cuts: Cuts, labels: Floats, score: Floats, bootstrap: PatientBootstrap, level: float
+    cuts: Cuts, labels: Floats, score: Floats, sample: Sample, level: float
 ) -> tuple[ReliabilityBin, ...]:
     """Observed frequency in about equal-width bins of the prediction, edges moved to allowed places.
 
-    The band holds the percentile limits of the observed frequency over the patient bootstrap.
+    The band holds Wilson's interval of each bin at its effective sample size.
     """
     edges = np.unique(cuts.snap(cuts.above(np.arange(1, BINS) / BINS)))
     edges = np.unique(np.concatenate([[0], edges, [len(score)]]))
-    rank = np.empty(len(score), np.intp)
-    rank[np.argsort(-score, kind="stable")] = np.arange(len(score))
-    index = len(edges) - 2 - (np.searchsorted(edges, rank, side="right") - 1)
     bins = len(edges) - 1
-    sample = bootstrap.sample(labels)
-    drawn = sample.group_totals(np.ones(len(index)), index, bins)
-    hits = sample.group_totals(labels, index, bins)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = np.where(drawn > 0, hits / drawn, np.nan)
-    tail = (1 - level) / 2
+    index = bins - np.searchsorted(edges, cuts.rank, side="right")
     found = []
-    for b in range(bins):
-        chosen, held = index == b, observed[b][np.isfinite(observed[b])]
-        low, high = np.quantile(held, [tail, 1 - tail]) if len(held) > 1 else (None, None)
+    for b, share in enumerate(bin_shares(sample, index, bins, level)):
+        chosen = index == b
         found.append(
             ReliabilityBin(
                 low=float(score[chosen].min()),
@@ -140,8 +143,8 @@ def reliability(
                 images=int(chosen.sum()),
                 mean_prediction=float(score[chosen].mean()),
                 observed=float(labels[chosen].mean()),
-                observed_low=None if low is None else float(low),
-                observed_high=None if high is None else float(high),
+                observed_low=share.low,
+                observed_high=share.high,
             )
         )
     return tuple(found)

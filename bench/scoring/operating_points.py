@@ -82,6 +82,33 @@ def operating_points(
     return tuple(points)
 
 
+def decisions_at(
+    point: OperatingPoint,
+    every_score: Floats,
+    labels: Floats,
+    score: Floats,
+    bootstrap: PatientBootstrap,
+    level: float,
+) -> dict[str, Estimate]:
+    """Sensitivity, specificity and predictive values of some images at the operating point of all.
+
+    Args:
+        point: The operating point.
+        every_score: (n,) scores of all images, among which it calls `point.called` positive.
+        labels: (k,) of the images in question.
+        score: (k,) their scores.
+        bootstrap: Their patients.
+        level: Nominal coverage.
+    """
+    cut = np.inf if not point.called else float(np.sort(every_score)[len(every_score) - point.called])
+    found = decision_estimates(labels, score, cut, bootstrap, level=level)
+    here = point.chosen_on == "val"
+    return {
+        name: _share(getattr(found, name) if here else getattr(found, name).value)
+        for name in registry.keys(Needs.DECISIONS)
+    }
+
+
 def _stated(threshold: float) -> float:
     """The threshold as it will be stored, 9 digits, rounded down: what is published makes the same calls."""
     return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))

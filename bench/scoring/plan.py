@@ -64,6 +64,8 @@ class TargetPlan:
         folds: (n,) the fold of each image.
         val_rows: (v,) places of the val images that have a label among the val images.
         val_labels: (v,) 0/1.
+        reference: Prevalence among the labelled images that are not scored, or among all on the cv5 track:
+            what a constant prediction could have known. None without such images.
     """
 
     target: BinaryTarget
@@ -78,6 +80,7 @@ class TargetPlan:
     folds: npt.NDArray[np.int8]
     val_rows: Rows
     val_labels: npt.NDArray[np.float64]
+    reference: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Plan:
         seed: Seed of the draws.
         targets: Binary targets.
         measures: Continuous targets.
+        sliding: Labels whose threshold on a measurement slides.
     """
 
     spec: CohortSpec
@@ -115,12 +119,50 @@ class Plan:
     seed: int
     targets: tuple[TargetPlan, ...]
     measures: tuple[MeasurePlan, ...]
+    sliding: tuple[SlidingPlan, ...]
+
+
+SLIDE = (6 / 7, 16 / 15)
+"""From the lowest and up to the highest threshold of the label rule, times these: 1.2 to 1.6 cm for a rule of
+1.4 and 1.5 cm."""
+
+SLIDING_POINTS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingPlan:
+    """A binary target whose label follows from a continuous one by a threshold.
+
+    Attributes:
+        target: Name of the binary target.
+        measure: The measurement, on the images where it is plausible.
+        thresholds: (k,) rising, in its unit.
+    """
+
+    target: str
+    measure: MeasurePlan
+    thresholds: tuple[float, ...]
+
+
+def _sliding(spec: CohortSpec, measures: tuple[MeasurePlan, ...]) -> tuple[SlidingPlan, ...]:
+    of_column = {measure.target.source: measure for measure in measures}
+    found = []
+    for rule in spec.label_rules:
+        for threshold in rule.any_of:
+            if threshold.column in of_column:
+                low = SLIDE[0] * min(threshold.male, threshold.female)
+                high = SLIDE[1] * max(threshold.male, threshold.female)
+                places = np.round(np.linspace(low, high, SLIDING_POINTS), 2)
+                steps = tuple(float(place) for place in np.unique(places))
+                found.append(SlidingPlan(rule.target, of_column[threshold.column], steps))
+    return tuple(found)
 
 
 def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
     """Prepares a cohort for scoring. Patients are drawn once; targets and subgroups select from the draws."""
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
+    measures = tuple(_measure_plan(cohort, rows, whole, target) for target in cohort.spec.continuous_targets)
     return Plan(
         spec=cohort.spec,
         stamp=Stamp(
@@ -135,9 +177,8 @@ def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int =
         replicates=replicates,
         seed=seed,
         targets=tuple(_target_plan(cohort, rows, whole, target) for target in cohort.spec.binary_targets),
-        measures=tuple(
-            _measure_plan(cohort, rows, whole, target) for target in cohort.spec.continuous_targets
-        ),
+        measures=measures,
+        sliding=_sliding(cohort.spec, measures),
     )
 
 
@@ -169,7 +210,15 @@ def _target_plan(cohort: Cohort, rows: Rows, whole: PatientBootstrap, target: Bi
         folds=cohort.split.folds[rows[chosen]],
         val_rows=val_rows,
         val_labels=val[val_rows],
+        reference=_reference(cohort.targets[target.name], rows),
     )
+
+
+def _reference(labels: npt.NDArray[np.float64], rows: Rows) -> float | None:
+    """Prevalence among the images outside `rows`, among all where there are none."""
+    other = np.delete(labels, rows) if len(rows) < len(labels) else labels
+    known = other[~np.isnan(other)]
+    return float(known.mean()) if len(known) else None
 
 
 def _cells(

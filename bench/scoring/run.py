@@ -13,13 +13,12 @@ from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
-from bench.metrics.discrimination import auroc
 from bench.metrics.validation import Floats
 from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
-from bench.scoring.plan import Plan, TargetPlan, make_plan
-from bench.scoring.score import Scored, fold_average, score
+from bench.scoring.plan import Plan, make_plan
+from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.scoring.stored import sha256_or_empty
 from bench.submission.packed import unpack
@@ -90,7 +89,7 @@ class Finished:
         return cls(
             card.model_dump_json(by_alias=True).encode(),
             canonical_json(card.plain()),
-            _replicates_file(plan, {t.target: t.ranked.value for t in card.targets}, scored.replicates),
+            _replicates_file(plan, scored.ranked),
             replicates_key(plan, card.predictions_sha256),
             card.predictions_sha256,
             card.val_predictions_sha256,
@@ -211,37 +210,46 @@ def replicates_key(plan: Plan, predictions_sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EntryReplicates:
-    """The ranked AUROC of each target on the labels at hand: the value and its (B,) replicates."""
+    """The ranked AUROC of each target on the labels at hand; NaN where it is undefined.
+
+    Attributes:
+        values: The AUROC.
+        replicates: (B,) the same in every replicate.
+        influences: (patients with rows,) influence of every patient on it; empty where it is undefined.
+    """
 
     values: dict[str, float]
     replicates: dict[str, Floats]
+    influences: dict[str, Floats]
 
 
-def _replicates_file(plan: Plan, values: dict[str, float | None], replicates: dict[str, Floats]) -> bytes:
-    """(targets of the spec, 1 + B) float64 in numpy's own format: value, replicates; NaN where undefined."""
-    rows = [
-        np.concatenate([[np.nan if value is None else value], replicates.get(name, missing)])
-        for name, value, missing in (
-            (t.target.name, values.get(t.target.name), np.full(plan.replicates, np.nan)) for t in plan.targets
-        )
-    ]
+def _table_shape(plan: Plan) -> tuple[int, int]:
+    """Shape of the file of replicates: value, replicates and influences of every target of the spec."""
+    patients = max((len(t.bootstrap.patients) for t in plan.targets), default=0)
+    return len(plan.targets), 1 + plan.replicates + patients
+
+
+def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
+    """The table of `_table_shape` as float64 in numpy's own format.
+
+    NaN where something is undefined, and after the influences of a target that not every patient has.
+    """
+    table = np.full(_table_shape(plan), np.nan)
+    for row, target in zip(table, plan.targets, strict=True):
+        found = ranked.get(target.target.name)
+        if found is not None and found.estimate.value is not None:
+            row[0] = found.estimate.value
+            row[1 : 1 + plan.replicates] = found.replicates
+            row[1 + plan.replicates :][: len(found.influence)] = found.influence
     sink = io.BytesIO()
-    np.save(sink, np.stack(rows), allow_pickle=False)
+    np.save(sink, table, allow_pickle=False)
     return sink.getvalue()
-
-
-def _area(plan: Plan, target: TargetPlan, scores: Floats) -> tuple[float | None, Floats]:
-    """The AUROC that is ranked, with its (B,) replicates."""
-    if plan.track == "cv5":
-        found = fold_average(target, scores)
-        return found.estimate.value, found.replicates
-    return auroc(target.labels, scores), target.bootstrap.replicates(target.labels, scores)
 
 
 def entry_replicates(
     plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
 ) -> EntryReplicates:
-    """The AUROC of each target with its replicates, from the cache or worked out again.
+    """The AUROC of each target with its replicates and influences, from the cache or computed again.
 
     Args:
         plans: The plans of the entries' tracks.
@@ -255,19 +263,23 @@ def entry_replicates(
         table = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         table = None
-    if table is None or table.shape != (len(plan.targets), 1 + plan.replicates):
+    if table is None or table.shape != _table_shape(plan):
         predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
-        held = [t for t in plan.targets if t.target.name in predicted]
-        areas = {t.target.name: _area(plan, t, predicted[t.target.name][t.rows]) for t in held}
-        data = _replicates_file(
-            plan,
-            {name: value for name, (value, _) in areas.items()},
-            {name: replicates for name, (_, replicates) in areas.items()},
-        )
+        ranked = {
+            t.target.name: ranked_auroc(plan, t, predicted[t.target.name][t.rows])
+            for t in plan.targets
+            if t.target.name in predicted
+        }
+        data = _replicates_file(plan, ranked)
         write_atomic(path, data)
         table = np.load(io.BytesIO(data), allow_pickle=False)
     names = [t.target.name for t in plan.targets]
+    end = 1 + plan.replicates
     return EntryReplicates(
         values=dict(zip(names, table[:, 0].tolist(), strict=True)),
-        replicates=dict(zip(names, table[:, 1:], strict=True)),
+        replicates=dict(zip(names, table[:, 1:end], strict=True)),
+        influences={
+            name: row[: np.count_nonzero(~np.isnan(row))]
+            for name, row in zip(names, table[:, end:], strict=True)
+        },
     )

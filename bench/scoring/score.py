@@ -11,7 +11,7 @@ import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.validation import Floats
-from bench.scoring import curves
+from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
 from bench.scoring.scorecard import (
@@ -34,11 +34,26 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class RankedAuroc:
+    """The AUROC that the board ranks, with what entries are compared by.
+
+    Attributes:
+        estimate: The AUROC of the test images, or the fold-averaged one of the cv5 track.
+        replicates: (B,) the same in every replicate, nan where undefined.
+        influence: (patients with rows,) influence of every patient on it, nan where it is undefined.
+    """
+
+    estimate: intervals.Estimate
+    replicates: Floats
+    influence: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """A scorecard with the (B,) AUROC replicates of each target, which stay on this machine."""
+    """A scorecard with the ranked AUROC of each target, whose arrays stay on this machine."""
 
     scorecard: Scorecard
-    replicates: dict[str, Floats]
+    ranked: dict[str, RankedAuroc]
 
 
 def score(
@@ -65,7 +80,12 @@ def score(
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
     found = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
-    ranked = {t.target.name: _ranked(plan, t, values, found) for t in planned}
+    ranked = {
+        t.target.name: ranked_auroc(plan, t, values[t.target.name][t.rows])
+        if plan.track == "cv5"
+        else _of_evaluation(found[t.target.name])
+        for t in planned
+    }
     targets = tuple(
         _target(
             plan,
@@ -98,18 +118,25 @@ def score(
         ),
         subgroups=tuple(
             subgroup
-            for t in planned
+            for t, scored in zip(planned, targets, strict=True)
             for subgroup in score_subgroups(
                 t,
                 values[t.target.name][t.rows],
                 probabilities=probabilities,
                 level=LEVEL,
                 line=_line(found[t.target.name]),
+                common=scored.operating_points[0] if scored.operating_points else None,
             )
+        ),
+        sliding=tuple(
+            tables.sliding(s, t.target.label, values[s.target], LEVEL)
+            for s in plan.sliding
+            for t in planned
+            if t.target.name == s.target
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
     )
-    return Scored(scorecard, {name: area.replicates for name, area in ranked.items()})
+    return Scored(scorecard, ranked)
 
 
 def _line(found: Evaluation) -> Line:
@@ -128,26 +155,25 @@ def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluati
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RankedArea:
-    """The AUROC that the board ranks, with its (B,) replicates."""
-
-    estimate: intervals.Estimate
-    replicates: Floats
-
-
-def fold_average(target: TargetPlan, mine: Floats) -> RankedArea:
-    """The fold-averaged AUROC of out-of-fold predictions."""
-    return RankedArea(*fold_averaged_auroc(target.labels, mine, target.folds, target.bootstrap, level=LEVEL))
-
-
-def _ranked(
-    plan: Plan, target: TargetPlan, values: dict[str, Floats], found: dict[str, Evaluation]
-) -> RankedArea:
-    name = target.target.name
+def ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
+    """The AUROC that the board ranks, of predictions of the target's images."""
     if plan.track == "cv5":
-        return fold_average(target, values[name][target.rows])
-    return RankedArea(found[name].auroc, found[name].auroc_replicates)
+        found = fold_averaged_auroc(target.labels, scores, target.folds, target.bootstrap, level=LEVEL)
+        return RankedAuroc(found.estimate, found.replicates, found.influence)
+    return _of_evaluation(
+        evaluate(
+            target.labels,
+            scores,
+            bootstrap=target.bootstrap,
+            probabilities=False,
+            level=LEVEL,
+            metrics=("auroc",),
+        )
+    )
+
+
+def _of_evaluation(found: Evaluation) -> RankedAuroc:
+    return RankedAuroc(found.auroc, found.auroc_replicates, found.auroc_influence)
 
 
 def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
@@ -163,11 +189,13 @@ def _target(
     found: Evaluation,
     probabilities: bool,
     val: Val | None,
-    ranked: RankedArea,
+    ranked: RankedAuroc,
 ) -> TargetScore:
     both = 0 < found.positives < found.images
     cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
+    sample = target.bootstrap.sample(target.labels)
+    points = operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL) if cuts else ()
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -182,15 +210,20 @@ def _target(
         | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
-        reliability=curves.reliability(calibrated, target.labels, mine, target.bootstrap, LEVEL)
-        if calibrated
-        else (),
+        reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
         distribution=curves.distribution(cuts) if cuts else None,
-        decision=curves.decision(calibrated) if calibrated else (),
+        decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
         brier_parts=_brier_parts(target, mine) if probabilities else None,
-        operating_points=operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL)
-        if cuts
+        operating_points=points,
+        detection_yield=tables.detection_yield(cuts) if cuts else (),
+        prevalence_shifts=tuple(
+            tables.prevalence_shift(found.prevalence, points, p, probabilities=probabilities)
+            for p in tables.PREVALENCES
+        )
+        if found.prevalence and points
         else (),
+        smooth_calibration=tables.smooth_curve(target.labels, mine) if probabilities else None,
+        brier_skill=tables.brier_skill(target, mine, LEVEL) if probabilities else None,
         recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,
@@ -224,7 +257,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
     return {"patient_weighted": stored(weighted.auroc), "first_image": stored(first.auroc)}
 
 
-def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedArea]) -> Estimate | None:
+def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
     """Mean AUROC of the macro targets, with the smallest of their degrees of freedom."""
     if not plan.spec.macro or not set(plan.spec.macro) <= set(found):
         return None
@@ -235,10 +268,13 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAre
         return Estimate(value=None, reason="undefined for one of its targets")
     mean = float(np.mean([v for v in values if v is not None]))
     replicates = np.mean([area.replicates for area in areas], axis=0)
-    df = min(area.estimate.df or 2.0 for area in areas)
+    df = min(area.estimate.df or 1.0 for area in areas)
     few = min(part.positive_patients for part in parts)
     margin = min(0.5 / (part.positives * (part.images - part.positives)) for part in parts)
-    interval = intervals.t_interval(mean, replicates, df, "logit", margin, LEVEL)
+    patients = min(part.positive_patients for part in parts), min(part.negative_patients for part in parts)
+    interval = intervals.t_interval(
+        mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
+    )
     return stored(intervals.with_warnings(interval, few))
 
 

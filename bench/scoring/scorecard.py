@@ -13,7 +13,7 @@ from bench.errors import catalogue
 if TYPE_CHECKING:
     from bench.uncertainty import intervals
 
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
@@ -21,7 +21,8 @@ class Estimate(Document):
     """A metric with its interval; null with a reason where it is undefined.
 
     `low` and `high` are the interval to quote, by `method`; percentile limits of the same replicates stand
-    beside it. `df` are the degrees of freedom that the interval used.
+    beside it. `df` are the degrees of freedom that the interval used. `noise_floor` is what a calibrated
+    model would show; calibration errors have it in place of an interval.
     """
 
     value: float | None
@@ -31,6 +32,7 @@ class Estimate(Document):
     df: float | None = None
     percentile_low: float | None = None
     percentile_high: float | None = None
+    noise_floor: float | None = None
     obuchowski_se: float | None = None
     undefined: int = Field(default=0, description="Replicates in which the metric is undefined.")
     method: str = ""
@@ -79,7 +81,47 @@ class DecisionPoint(Document):
 
     threshold: float
     net_benefit: float
+    low: float | None = None
+    high: float | None = None
     treat_all: float
+
+
+class YieldPoint(Document):
+    """Echocardiograms of the images with the highest scores, and the positives that they find."""
+
+    examined: float = Field(description="Share of the images whose patient gets an echocardiogram.")
+    per_100: float = Field(description="Positives found per 100 echocardiograms.")
+    found: float = Field(description="Share of all positives; in random order it is `examined`.")
+
+
+class ShiftedPoint(Document):
+    """An operating point at another prevalence, with sensitivity and specificity as they are here."""
+
+    rule: str
+    called: float
+    ppv: float | None
+    npv: float | None
+    net_benefit: float | None = Field(
+        description="At the threshold after recalibration; null where scores are not probabilities."
+    )
+
+
+class PrevalenceShift(Document):
+    """What the operating points would do at a stated prevalence."""
+
+    prevalence: float
+    intercept: float = Field(description="To be added to all log odds, so that probabilities fit again.")
+    points: tuple[ShiftedPoint, ...]
+
+
+class SmoothCalibration(Document):
+    """Distances of the probabilities from a smooth calibration curve, and its points."""
+
+    ici: float = Field(description="Mean distance: the integrated calibration index.")
+    e50: float
+    e90: float
+    emax: float
+    points: tuple[Point, ...]
 
 
 class BrierParts(Document):
@@ -154,6 +196,12 @@ class TargetScore(TargetInputs):
     decision: tuple[DecisionPoint, ...] = ()
     brier_parts: BrierParts | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
+    detection_yield: tuple[YieldPoint, ...] = ()
+    prevalence_shifts: tuple[PrevalenceShift, ...] = ()
+    smooth_calibration: SmoothCalibration | None = None
+    brier_skill: Estimate | None = Field(
+        default=None, description="1 - Brier / Brier of the prevalence among the other images."
+    )
     recalibrated: Recalibration | None = Field(
         default=None, description="Null without predictions of the val images, or without probabilities."
     )
@@ -171,6 +219,24 @@ class ContinuousScore(Document):
     metrics: dict[str, Estimate]
 
 
+class SlidingPoint(Document):
+    """One threshold on a measurement: images above it are positive."""
+
+    threshold: float
+    positives: int | None
+    auroc: Estimate
+
+
+class SlidingThreshold(Document):
+    """The AUROC of a target's score while the threshold on the measurement behind the label slides."""
+
+    target: str
+    measurement: str
+    label: str
+    unit: str
+    points: tuple[SlidingPoint, ...]
+
+
 class SubgroupScore(Document):
     """One target within one subgroup; without counts and metrics where a class is too small to publish."""
 
@@ -184,6 +250,10 @@ class SubgroupScore(Document):
     patients: int | None = None
     positives: int | None = None
     metrics: dict[str, Estimate] = Field(default_factory=dict)
+    decisions: dict[str, Estimate] = Field(
+        default_factory=dict,
+        description="Sensitivity, specificity, PPV and NPV at the first operating point of all images.",
+    )
     gaps: dict[str, Estimate] = Field(
         default_factory=dict, description="The metric here minus the metric on all other test images."
     )
@@ -222,7 +292,7 @@ class RankInputs(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    schema_: str = schema_field("scorecard", 1)
+    schema_: str = schema_field("scorecard", 1, 1)
     slug: str
     stamp: Stamp
     harness_version: str
@@ -248,6 +318,7 @@ class BoardInputs(RankInputs):
 
     continuous: tuple[ContinuousScore, ...] = ()
     subgroups: tuple[SubgroupScore, ...] = ()
+    sliding: tuple[SlidingThreshold, ...] = ()
     flags: tuple[Flag, ...] = ()
 
 

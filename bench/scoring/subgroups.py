@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.validation import Floats
+from bench.scoring.operating_points import decisions_at
 from bench.scoring.plan import Cell, Rows, TargetPlan
-from bench.scoring.scorecard import Estimate, SubgroupScore, stored
+from bench.scoring.scorecard import Estimate, OperatingPoint, SubgroupScore, stored
 from bench.uncertainty import intervals
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.estimates import Scored, Side, gap_metrics, side, subgroup_gap
+from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
 
 
@@ -21,7 +22,6 @@ class _Parts:
         self._target, self._scores, self._line = target, scores, line
         self._probabilities, self._level = probabilities, level
         self._prepared: dict[bytes, Scored] = {}
-        self._sides: dict[bytes, Side] = {}
         self.gaps = gap_metrics(probabilities)
 
     def prepared(self, rows: Rows, bootstrap: PatientBootstrap) -> Scored:
@@ -39,15 +39,15 @@ class _Parts:
             )
         return self._prepared[key]
 
-    def side(self, rows: Rows, bootstrap: PatientBootstrap) -> Side:
-        key = rows.tobytes()
-        if key not in self._sides:
-            self._sides[key] = side(self.prepared(rows, bootstrap), self.gaps)
-        return self._sides[key]
-
 
 def score_subgroups(
-    target: TargetPlan, scores: Floats, *, probabilities: bool, level: float, line: Line = IDEAL
+    target: TargetPlan,
+    scores: Floats,
+    *,
+    probabilities: bool,
+    level: float,
+    line: Line = IDEAL,
+    common: OperatingPoint | None = None,
 ) -> list[SubgroupScore]:
     """Every subgroup of one target.
 
@@ -57,9 +57,29 @@ def score_subgroups(
         probabilities: Whether they are probabilities.
         level: Nominal coverage.
         line: Calibration line of all images, from which the fits of the subgroups begin.
+        common: Operating point of all images, at which each subgroup's decisions are shown.
     """
     parts = _Parts(target, scores, probabilities, level, line)
-    return [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+    found = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+    if common is None:
+        return found
+    return [
+        score.model_copy(
+            update={
+                "decisions": decisions_at(
+                    common,
+                    scores,
+                    target.labels[cell.inside],
+                    scores[cell.inside],
+                    cell.bootstrap,
+                    level,
+                )
+            }
+        )
+        if cell.bootstrap is not None
+        else score
+        for score, cell in zip(found, target.cells, strict=True)
+    ]
 
 
 def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, level: float) -> SubgroupScore:
@@ -87,5 +107,5 @@ def _gaps(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, level: float) 
     if cell.rest_bootstrap is None:
         nothing = stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
         return dict.fromkeys(parts.gaps, nothing)
-    inside, outside = parts.side(cell.inside, bootstrap), parts.side(cell.rest, cell.rest_bootstrap)
+    inside, outside = parts.prepared(cell.inside, bootstrap), parts.prepared(cell.rest, cell.rest_bootstrap)
     return {name: stored(subgroup_gap(inside, outside, name, level)) for name in parts.gaps}

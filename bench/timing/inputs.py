@@ -17,6 +17,7 @@ from bench.submission.check_predictions import covered_rows
 from bench.submission.manifest import Manifest, ModelInputs
 
 CALIBRATION_IMAGES = 128
+ROTATED_BYTES = 256 * 2**20  # of images that take their turn in the timed runs
 _READ_AT_ONCE = 64
 
 
@@ -45,20 +46,30 @@ class TimedInputs:
 
 
 def timed_inputs(
-    manifest: Manifest, cohort: Cohort, stored: dict[str, Floats] | None, images: int
+    manifest: Manifest,
+    cohort: Cohort,
+    stored: dict[str, Floats] | None,
+    images: int,
+    rotated_bytes: int = 0,
 ) -> TimedInputs:
     """Test images spread evenly over the test set, with their stored predictions.
+
+    After those that are wanted come others, as many as fit, in an order of their own.
 
     Args:
         manifest: With the table ``[model]``.
         cohort: Its test images are used.
         stored: Target → (images of the manifest's track,) predictions in canonical order.
         images: How many are wanted; all, if there are fewer.
+        rotated_bytes: What all images together may take as float32, where that is more.
     """
     model = manifest.model
     assert model is not None
     test = cohort.rows("test")
     chosen = np.unique(np.linspace(0, len(test) - 1, min(images, len(test))).round().astype(np.intp))
+    if more := min(rotated_bytes // _bytes_per_image(model), len(test)) - len(chosen):
+        others = np.setdiff1d(np.arange(len(test)), chosen)
+        chosen = np.concatenate([chosen, np.random.default_rng(0).permutation(others)[: max(0, more)]])
     rows = test[chosen]
     try:
         pixels = np.concatenate(
@@ -104,6 +115,10 @@ def calibration_inputs(
         list(read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE))
     )
     return {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
+
+
+def _bytes_per_image(model: ModelInputs) -> int:
+    return 4 * model.image.channels * model.image.height * model.image.width
 
 
 def _random(model: ModelInputs, images: int) -> TimedInputs:

@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.environment import paused_garbage_collection
-from bench.runtime.backends.base import Arrays, Backend, Milliseconds, Session
+from bench.runtime.backends.base import Arrays, Backend, DeviceTimes, Milliseconds, Session
 from bench.timing.protocol import Protocol
 
 Clock = Callable[[], int]  # nanoseconds
 
 IN_FLIGHT = 2
-DISTINCT_BATCHES = 4
 LEAST_THROUGHPUT_RUNS = 4
+MOST_QUEUED = 50  # runs that are put on the device at once while its own clock is read
+QUEUED_S = 1.0
 UNACCOUNTED_LIMIT = 0.2
 UNACCOUNTED_GRACE_NS = 1e8  # the system may have let other processes run between two runs
 LEAST_PAUSE_S = 0.2  # after which an answer is taken for finished
@@ -44,23 +45,33 @@ class Block:
         prepare_ms: Load or build of the session.
         first_inference_ms: Its first answer.
         end_to_end_ms: (n,) host arrays in, host arrays out.
-        compute_ms: (m,) device time of runs on data already there; None where the device has no clock.
+        device: Device times of runs on data already there; None where the device has no clock.
         images_per_s: Throughput with two batches in flight.
     """
 
     prepare_ms: float
     first_inference_ms: float
     end_to_end_ms: Milliseconds
-    compute_ms: Milliseconds | None
+    device: DeviceTimes | None
     images_per_s: float
 
 
 def timed_batches(inputs: Arrays, batch: int) -> list[dict[str, npt.NDArray[Any]]]:
-    """A few distinct batches of exactly `batch` images, the images repeated where there are too few."""
+    """Batches of exactly `batch` images that hold every image; the last is filled up from the start.
+
+    All images take their turn, so that a model cannot know which are timed.
+    """
     images = len(next(iter(inputs.values())))
-    count = max(1, min(DISTINCT_BATCHES, images // batch))
-    index = [np.arange(k * batch, (k + 1) * batch) % images for k in range(max(count, min(2, images)))]
-    return [{name: np.ascontiguousarray(array[i]) for name, array in inputs.items()} for i in index]
+    count = max(-(-images // batch), min(2, images))
+    return [_batch(inputs, start, batch) for start in range(0, count * batch, batch)]
+
+
+def _batch(inputs: Arrays, start: int, batch: int) -> dict[str, npt.NDArray[Any]]:
+    images = len(next(iter(inputs.values())))
+    if start + batch <= images:  # without a copy
+        return {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
+    index = np.arange(start, start + batch) % images
+    return {name: np.ascontiguousarray(array[index]) for name, array in inputs.items()}
 
 
 def measure_block(
@@ -72,6 +83,8 @@ def measure_block(
     protocol: Protocol,
     clock: Clock = time.perf_counter_ns,
     watching: AbstractContextManager[object] | None = None,
+    watching_device: AbstractContextManager[object] | None = None,
+    prepared: Callable[[], object] = lambda: None,
 ) -> tuple[Block, Session]:
     """One block; the session is handed back for the parity check, still open.
 
@@ -84,6 +97,8 @@ def measure_block(
         protocol: How long and how often.
         clock: Nanoseconds of a clock that only goes forward.
         watching: Entered while latencies are measured, after the warm-up.
+        watching_device: Entered while device times are measured.
+        prepared: Called when the session is there.
 
     Raises:
         UnfinishedWork: Answers came before the work was done.
@@ -91,16 +106,18 @@ def measure_block(
     batches = timed_batches(inputs, batch)
     start = clock()
     session = backend.prepare(onnx_path, precision, batch)
-    prepared = clock()
+    ready = clock()
+    prepared()
+    asked = clock()
     session.infer(batches[0])
     answered = clock()
     end_to_end = latencies(session, batches, protocol, clock, watching)
-    compute = device_times(session, batches[0], protocol.measure_runs, clock)
+    device = device_times(session, batches[0], protocol, clock, watching_device)
     block = Block(
-        prepare_ms=(prepared - start) / _NS_PER_MS,
-        first_inference_ms=(answered - prepared) / _NS_PER_MS,
+        prepare_ms=(ready - start) / _NS_PER_MS,
+        first_inference_ms=(answered - asked) / _NS_PER_MS,
         end_to_end_ms=end_to_end,
-        compute_ms=compute,
+        device=device,
         images_per_s=throughput(session, batches, batch, protocol.throughput_s, clock),
     )
     return block, session
@@ -116,6 +133,8 @@ def latencies(
 ) -> Milliseconds:
     """(n,) milliseconds of runs after a warm-up, at least as long and as many as the protocol says.
 
+    A slow model's runs end after `Protocol.longest_s`, once there are `Protocol.least_runs`.
+
     Two things would give away a backend that answers early: the time that passes until a last answer is
     there is more than all latencies together; or an answer, as it was when it came, is not what its input
     gives once all is done. For the latter a first answer is looked at after a pause, before there is a
@@ -125,11 +144,13 @@ def latencies(
         UnfinishedWork: One of them was seen.
     """
     reference = _settled(session, batches[0], clock, settle)
-    _run(session, batches, protocol.warmup_s, protocol.warmup_runs, clock)
+    warm_up = _Length(protocol.warmup_s, protocol.warmup_runs, protocol.longest_s, protocol.least_warmup_runs)
+    timed = _Length(protocol.measure_s, protocol.measure_runs, protocol.longest_s, protocol.least_runs)
+    _run(session, batches, warm_up, clock)
     gc.collect()
     with paused_garbage_collection(), watching or nullcontext():
         start = clock()
-        durations, answer, last = _run(session, batches, protocol.measure_s, protocol.measure_runs, clock)
+        durations, answer, last = _run(session, batches, timed, clock)
         again = session.infer(batches[last])
         passed = clock() - start
     _check_accounted(durations, passed)
@@ -161,11 +182,15 @@ def _copied(answer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
 
 
 def device_times(
-    session: Session, inputs: Arrays, runs: int, clock: Clock = time.perf_counter_ns
-) -> Milliseconds | None:
-    """(runs,) milliseconds by the device's own clock; None where it has none.
+    session: Session,
+    inputs: Arrays,
+    protocol: Protocol,
+    clock: Clock = time.perf_counter_ns,
+    watching: AbstractContextManager[object] | None = None,
+) -> DeviceTimes | None:
+    """Device times of runs, at least as long and as many as the protocol says; None without such a clock.
 
-    The answer that is asked for afterwards waits for all of them, so that times which leave out most of what
+    The answer that is requested afterwards waits for all of them, so that times which leave out most of what
     passed were not taken around the work.
 
     Raises:
@@ -174,26 +199,62 @@ def device_times(
     start = clock()
     session.infer(inputs)
     one = clock() - start
-    start = clock()
-    found = session.run_block(runs)
-    if found is None:
-        return None
-    session.infer(inputs)
-    _check_accounted([round(ms * _NS_PER_MS) for ms in found], clock() - start - one)
-    return found
+    queued = max(1, min(MOST_QUEUED, int(QUEUED_S * _NS_PER_S / max(one, 1))))
+    length = _Length(protocol.measure_s, protocol.measure_runs, protocol.longest_s, protocol.least_runs)
+    parts: list[DeviceTimes] = []
+    runs = 0
+    with watching or nullcontext():
+        start = clock()
+        while not length.reached(runs, clock() - start):
+            part = session.run_block(queued)
+            if part is None:
+                return None
+            parts.append(part)
+            runs += len(part.compute_ms)
+        session.infer(inputs)
+        passed = clock() - start - one
+    compute = np.concatenate([part.compute_ms for part in parts])
+    enqueue = np.concatenate([part.enqueue_ms for part in parts])
+    blocked = sum(part.blocked_ms for part in parts)
+    warm = len(parts) * float(np.median(compute))  # each part begins with a run that is not counted
+    claimed = [round(ms * _NS_PER_MS) for ms in (*compute, warm)]
+    _check_accounted(claimed, passed - round(blocked * _NS_PER_MS))
+    return DeviceTimes(compute, enqueue, blocked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """How long and how often a phase runs.
+
+    Attributes:
+        seconds: At least.
+        runs: At least.
+        longest_s: A slow model is stopped after so long,
+        few_runs: once it has run so often.
+    """
+
+    seconds: float
+    runs: int
+    longest_s: float
+    few_runs: int
+
+    def reached(self, runs: int, passed_ns: int) -> bool:
+        """Whether so many runs in so long are enough."""
+        passed_s = passed_ns / _NS_PER_S
+        enough = runs >= self.runs and passed_s >= self.seconds
+        return enough or (runs >= min(self.few_runs, self.runs) and passed_s >= self.longest_s)
 
 
 def _run(
-    session: Session, batches: Sequence[Arrays], least_s: float, least_runs: int, clock: Clock
+    session: Session, batches: Sequence[Arrays], length: _Length, clock: Clock
 ) -> tuple[list[int], dict[str, npt.NDArray[Any]], int]:
     """Durations (ns), a copy of the last answer as it was when it came, and the index of its batch."""
     infer, count = session.infer, len(batches)
     durations: list[int] = []
     which = run = 0
     answer: dict[str, npt.NDArray[Any]] = {}
-    end = clock() + int(least_s * _NS_PER_S)
-    after = 0
-    while run < least_runs or after < end:
+    start = after = clock()
+    while not length.reached(run, after - start):
         which = run % count
         inputs = batches[which]
         before = clock()

@@ -19,7 +19,14 @@ class Protocol:
         measure_runs: Least number of its runs.
         throughput_s: Duration of the throughput measurement of a block.
         parity_images: Images on which the first block's session must reproduce the predictions.
-        limit_s: The configuration is given up when it has taken so long.
+        limit_s: The configuration is given up when its blocks have taken so long, builds not counted.
+        longest_s: A slow model's phase (warm-up, latencies, device times) ends after so long, once it has the
+            least number of runs.
+        least_runs: That number for latencies and device times.
+        least_warmup_runs: That number for the warm-up.
+        build_limit_s: A build of a session may take so long.
+        trials: A configuration whose figures are not stable is measured at most so often.
+        cold_starts: Fresh processes in which the cold start is measured.
     """
 
     name: Literal["full", "quick"]
@@ -31,6 +38,12 @@ class Protocol:
     throughput_s: float
     parity_images: int
     limit_s: float
+    longest_s: float = 10.0
+    least_runs: int = 30
+    least_warmup_runs: int = 3
+    build_limit_s: float = 1800.0
+    trials: int = 3
+    cold_starts: int = 3
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}  # a field of timing records
 
@@ -56,4 +69,7 @@ QUICK = Protocol(
     throughput_s=0.2,
     parity_images=256,
     limit_s=300.0,
+    longest_s=4.0,
+    trials=1,
+    cold_starts=1,
 )

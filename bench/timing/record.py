@@ -19,7 +19,18 @@ from bench.environment import Fact
 from bench.timing.protocol import Protocol
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
-InstabilityCode = Literal["variation", "block-spread", "trend", "clocks", "throttled", "foreign-process"]
+InstabilityCode = Literal[
+    "variation",  # records of before 2026-11 alone
+    "p50-interval",
+    "block-spread",
+    "trend",
+    "clocks",
+    "throttled",
+    "foreign-process",
+    "telemetry",
+    "precision",
+]
+Comparison = Literal["faster", "slower", "same", "undecided"]
 ParityStatus = Literal["passed", "failed", "not_checked"]
 
 
@@ -62,10 +73,16 @@ class Throughput(Document):
 
 
 class ColdStart(Document):
-    """What a fresh process pays before its first answer: medians over blocks, in milliseconds."""
+    """What a fresh process needs until its first answer: medians over processes, in milliseconds."""
 
     prepare_ms: float | None = Field(description="Load or build of the session.")
     first_inference_ms: float | None
+    total_ms: float | None = Field(
+        default=None, description="From the start of the process to its first answer, imports included."
+    )
+    processes: int = Field(
+        default=0, description="Fresh processes that did nothing else; 0: the blocks' own, after other work."
+    )
     reason: str = ""
 
 
@@ -79,10 +96,26 @@ class Instability(Document):
 
 
 class Stability(Document):
-    """Whether the figures can be ranked. Null: nothing was measured."""
+    """Whether p50 is known well enough to be ranked. Null: nothing was measured."""
 
     stable: bool | None
     reasons: tuple[Instability, ...] = ()
+    p50_half_width: float | None = Field(
+        default=None, description="Half the width of p50's 95% interval / p50."
+    )
+    notes: tuple[str, ...] = Field(default=(), description="What is worth knowing and does not count.")
+    message: str = Field(default="", description="For people: what disturbed the figures, and what to do.")
+
+
+class Trial(Document):
+    """One trial of a configuration; the one whose p50 is known best gives the figures."""
+
+    p50_ms: float | None
+    p50_half_width: float | None
+    stable: bool | None
+    load_average: float | None = None
+    used: bool = False
+    reason: str = ""
 
 
 class Telemetry(Document):
@@ -99,6 +132,9 @@ class Telemetry(Document):
     throttle_reasons: tuple[str, ...] = ()
     foreign_processes: int = 0
     energy_j_per_1000_images: float | None = None
+    power_capped: bool = Field(
+        default=False, description="The power limit held the clock down: common under full load, not counted."
+    )
 
 
 class Parity(Document):
@@ -112,6 +148,15 @@ class Parity(Document):
     auroc_difference: float | None = Field(default=None, description="Largest |ΔAUROC| over targets.")
     auroc_difference_gate: float | None = None
     message: str = Field(default="", description="What differed, or why nothing was compared.")
+    pass_ratio: float | None = Field(
+        default=None, description="Median time of a batch while parity was checked / median end to end."
+    )
+    unseen_ratio: float | None = Field(
+        default=None, description="The same for images made for the check, which nobody has seen before."
+    )
+    unseen_repeats: float | None = Field(
+        default=None, description="Share of those images that got exactly the predictions of a test image."
+    )
 
 
 class EngineBuild(Document):
@@ -147,6 +192,14 @@ class BatchTiming(Document):
     telemetry: Telemetry | None = Field(default=None, description="Of a GPU; null for a CPU.")
     peak_memory_mb: float | None = Field(default=None, description="Largest resident memory of a block.")
     load_average: float | None = Field(default=None, description="1-minute load before the first block.")
+    compute_stability: Stability | None = Field(
+        default=None, description="Of `compute`; `stability` is that of `end_to_end`, which is ranked."
+    )
+    compute_telemetry: Telemetry | None = Field(default=None, description="While `compute` was measured.")
+    enqueue_ms: float | None = Field(
+        default=None, description="Median time of the host to start a run on the device."
+    )
+    trials: tuple[Trial, ...] = Field(default=(), description="Every trial, in order of time.")
     measured_on: datetime.date | None = Field(default=None, description="Null: as the record says.")
     builds: tuple[EngineBuild, ...] = Field(
         default=(), description="Engines in the order of the blocks; their medians are `block_p50_ms`."
@@ -207,6 +260,13 @@ class TimingRecord(Document):
         default_factory=dict,
         description="Target → AUROC on all test images of this precision's own predictions: for int8, "
         "which has no gate of parity.",
+    )
+    control_flow: tuple[str, ...] = Field(
+        default=(), description="Operators that choose what is computed: `If`, `Loop`, `Scan`."
+    )
+    stored_precision: dict[str, int] = Field(
+        default_factory=dict,
+        description="Precision → convolutions and matrix products that the file has in it.",
     )
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)

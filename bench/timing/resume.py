@@ -17,6 +17,7 @@ from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Roofline, TimingRecord, device_slug
+from bench.timing.roofline import with_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Place:
         kept: What is measured already; None where nothing is.
         left: Batch sizes to be measured.
         changed: In words, why an older record is measured again.
+        again: Whether everything is measured again, ceilings included.
         guard: Called with the lock held before rows are written; raises where they may not be.
     """
 
@@ -40,11 +42,17 @@ class Place:
     kept: TimingRecord | None
     left: tuple[int, ...]
     changed: tuple[str, ...]
+    again: bool = False
     guard: Callable[[], None] = lambda: None
 
     @property
     def roofline(self) -> Roofline | None:
-        """The ceilings of the rows that are there, so that all rows of a record are held against the same."""
+        """The ceilings of the rows that are there, so that all rows of a record are held against the same.
+
+        None where everything is measured again: they may have been taken on a busy machine.
+        """
+        if self.again:
+            return None
         known = self.kept is not None and self.kept.roofline.device_gflop_per_s is not None
         return self.kept.roofline if known and self.kept else None
 
@@ -62,9 +70,10 @@ class Place:
 
 
 def merged(older: TimingRecord, newer: TimingRecord) -> TimingRecord:
-    """The rows of both, by batch size; where both have one, the newer."""
+    """The rows of both, by batch size; where both have one, the newer. The newer ceilings hold for all."""
     rows: dict[int, BatchTiming] = {row.batch: row for row in (*older.batches, *newer.batches)}
-    return newer.model_copy(update={"batches": tuple(rows[batch] for batch in sorted(rows))})
+    limited = tuple(with_limit(rows[batch], newer.roofline) for batch in sorted(rows))
+    return newer.model_copy(update={"batches": limited})
 
 
 def find_place(
@@ -96,14 +105,14 @@ def find_place(
             raise BenchError(Problem("timing-protocol", message, str(path)))
         return Place(path, lock, stored, (), ())
     if not changed:
-        return Place(path, lock, stored, _left(batches, None if again else stored), ())
+        return Place(path, lock, stored, _left(batches, None if again else stored), (), again)
     part = None if again else _read(_partial(path))
     if part is None or now.differences(part):
         with locked(lock):
             _partial(path).unlink(missing_ok=True)
         part = None
     wanted = dict.fromkeys((*batches, *(_sizes(stored) if stored else ())))
-    return Place(path, lock, part, _left(tuple(wanted), part), changed)
+    return Place(path, lock, part, _left(tuple(wanted), part), changed, again)
 
 
 def _left(batches: Sequence[int], known: TimingRecord | None) -> tuple[int, ...]:

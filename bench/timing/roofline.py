@@ -19,7 +19,7 @@ LIMIT_S: Final = 120.0
 def measure_roofline(
     model_path: Path, inputs: Mapping[str, tuple[int, ...]], precision: str, *, is_gpu: bool
 ) -> Roofline:
-    """The model's work and the device's ceilings; null with a reason where they cannot be had.
+    """The model's work and the device's ceilings; null with a reason where they are not known.
 
     Args:
         model_path: The file as it is run.
@@ -72,5 +72,5 @@ def with_limit(row: BatchTiming, roofline: Roofline) -> BatchTiming:
     """The row with the fraction of the limit that its `taken_ms` reaches; none where it is below that."""
     least, taken = least_ms(roofline, row.batch), taken_ms(row)
     if least is None or taken is None or least > taken:
-        return row
+        return row.model_copy(update={"limit_fraction": None})
     return row.model_copy(update={"limit_fraction": least / taken})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,9 +13,21 @@ from bench.runtime.worker_process import Failing
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked
-from bench.timing.record import BatchTiming, ColdStart, EngineBuild, Parity, Stability, Throughput
-from bench.timing.statistics import judge, summarise, summarise_throughput, unmeasured
+from bench.timing.record import (
+    BatchTiming,
+    ColdStart,
+    EngineBuild,
+    Instability,
+    Parity,
+    Stability,
+    Status,
+    Telemetry,
+    Throughput,
+)
+from bench.timing.statistics import summarise, summarise_throughput, unmeasured
 from bench.timing.telemetry import Trace, evidence, figures
+from bench.timing.unseen import Integrity
+from bench.timing.verdict import enqueue_note, judge
 
 # Settings of a session that belong to one build of its engine alone.
 BUILD_FACTS: Final = ("engine_sha256", "build_ms", "engine_bytes", "engine_layer_types")
@@ -42,48 +54,99 @@ class BlockAnswer:
         return {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known of a configuration beside its blocks.
+
+    Attributes:
+        precision: Decides the gates of parity.
+        is_gpu: Decides the limits of stability.
+        load: Load average before the first block.
+        precision_fault: Why the figures are not those of the precision; empty where they are.
+    """
+
+    precision: str
+    is_gpu: bool
+    load: float | None
+    precision_fault: str = ""
+
+
 def measured_row(
     batch: int,
     blocks: Sequence[BlockAnswer],
     inputs: TimedInputs,
-    precision: str,
+    around: Circumstances,
     *,
-    is_gpu: bool,
-    load: float | None,
+    status: Status = "ok",
+    message: str = "",
 ) -> BatchTiming:
-    """The row of a batch size whose blocks all ended well.
+    """The row of a batch size from the blocks that ended well.
 
     Args:
         batch: The batch size.
-        blocks: What their workers answered, in order.
+        blocks: What their workers answered, in order; at least one.
         inputs: What went in, with the stored predictions.
-        precision: Decides the gates of parity.
-        is_gpu: Decides the limits of stability.
-        load: Load average before the first block.
+        around: What else is known.
+        status: How the configuration ended; ``ok`` where all its blocks did.
+        message: In words, where they did not.
     """
     end_to_end = [block.arrays["end_to_end_ms"] for block in blocks]
     compute = [block.arrays["compute_ms"] for block in blocks if "compute_ms" in block.arrays]
-    traces = [Trace(**b.header["telemetry"]) for b in blocks if b.header["telemetry"]]
-    images = [batch * (len(latencies) + 1) for latencies in end_to_end]  # one more to check
+    enqueue = [block.arrays["enqueue_ms"] for block in blocks if "enqueue_ms" in block.arrays]
+    enqueue_ms = float(np.median(np.concatenate(enqueue))) if enqueue else None
     peaks = [block.header["peak_memory_mb"] for block in blocks]
+    images = [batch * (len(latencies) + 1) for latencies in end_to_end]  # one more to check
+    stability, telemetry = _judged(end_to_end, blocks, "telemetry", images, around)
+    compute_latency = summarise(compute) if compute else unmeasured(_NO_DEVICE_CLOCK)
+    compute_stability, compute_telemetry = None, None
+    if compute:
+        device_images = [batch * len(runs) for runs in compute]
+        compute_stability, compute_telemetry = _judged(
+            compute, blocks, "compute_telemetry", device_images, around
+        )
+        note = enqueue_note(compute_latency, enqueue_ms)
+        notes = (*compute_stability.notes, *([note] if note else []))
+        compute_stability = compute_stability.model_copy(update={"notes": notes})
     return BatchTiming(
         batch=batch,
-        status="ok",
-        compute=summarise(compute) if compute else unmeasured(_NO_DEVICE_CLOCK),
+        status=status,
+        message=message,
+        compute=compute_latency,
         end_to_end=summarise(end_to_end),
         throughput=summarise_throughput([b.header["images_per_s"] for b in blocks], IN_FLIGHT),
         cold_start=ColdStart(
             prepare_ms=float(np.median([b.header["prepare_ms"] for b in blocks])),
             first_inference_ms=float(np.median([b.header["first_inference_ms"] for b in blocks])),
         ),
-        stability=judge(compute or end_to_end, is_gpu=is_gpu, device=evidence(traces) if traces else None),
-        parity=_parity(blocks, inputs, precision),
+        stability=stability,
+        compute_stability=compute_stability,
+        parity=_parity(blocks, inputs, around.precision),
         blocks=len(blocks),
-        telemetry=figures(traces, images) if len(traces) == len(blocks) else None,
+        telemetry=telemetry,
+        compute_telemetry=compute_telemetry,
+        enqueue_ms=enqueue_ms,
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
-        load_average=load,
+        load_average=around.load,
         builds=tuple(found for b in blocks if (found := _build(b.header["options"]))),
     )
+
+
+def _judged(
+    latencies: Sequence[Floats],
+    blocks: Sequence[BlockAnswer],
+    watched: str,
+    images: Sequence[int],
+    around: Circumstances,
+) -> tuple[Stability, Telemetry | None]:
+    """The verdict on one scope, and what the device reported while it was measured."""
+    traces = [Trace(**b.header[watched]) for b in blocks if b.header[watched]]
+    complete = len(traces) == len(blocks)
+    stability = judge(latencies, is_gpu=around.is_gpu, device=evidence(traces) if complete else None)
+    if around.precision_fault:
+        mislabelled = Instability(code="precision", message=around.precision_fault)
+        reasons = (*stability.reasons, mislabelled)
+        stability = stability.model_copy(update={"stable": False, "reasons": reasons})
+    return stability, figures(traces, images) if complete else None
 
 
 def _build(options: dict[str, Any]) -> EngineBuild | None:
@@ -99,7 +162,7 @@ def _build(options: dict[str, Any]) -> EngineBuild | None:
 
 
 def ended_row(batch: int, status: Failing, message: str, blocks: int, load: float | None) -> BatchTiming:
-    """The row of a configuration that did not come to its end: no figure of it is kept."""
+    """The row of a configuration of which no block ended well."""
     return BatchTiming(
         batch=batch,
         status=status,
@@ -124,12 +187,33 @@ def _parity(blocks: Sequence[BlockAnswer], inputs: TimedInputs, precision: str) 
         missing = "The cohort's images are not at hand." if inputs.kind == "random pixels" else ""
         return not_checked(missing or "There are no stored predictions of this model.")
     verdicts = []
+    checks: list[Integrity] = []
     for number, block in enumerate(blocks):
+        if block.header["integrity"]:
+            checks.append(Integrity(**block.header["integrity"]))
         predictions = block.predictions
         images = len(next(iter(predictions.values())))
         stored = {target: values[:images] for target, values in inputs.stored.items()}
-        labels = inputs.labels if number == 0 else None
+        labels = {t: v[:images] for t, v in inputs.labels.items()} if number == 0 else None
         verdicts.append(check_parity(predictions, stored, precision, labels=labels, spans=inputs.spans))
     failed = next((v for v in verdicts if v.status == "failed"), None)
     largest = max((v.max_difference for v in verdicts if v.max_difference is not None), default=None)
-    return failed or verdicts[0].model_copy(update={"max_difference": largest})
+    whole = failed or verdicts[0].model_copy(update={"max_difference": largest})
+    return _with_integrity(whole, checks)
+
+
+def _with_integrity(parity: Parity, checks: Sequence[Integrity]) -> Parity:
+    """The verdict with what the unseen images showed: a fault counts where most sessions show one."""
+    if not checks:
+        return parity
+    repeats = [check.unseen_repeats for check in checks if check.unseen_repeats is not None]
+    typical = Integrity(
+        pass_ratio=float(np.median([check.pass_ratio for check in checks])),
+        unseen_ratio=float(np.median([check.unseen_ratio for check in checks])),
+        unseen_repeats=max(repeats, default=None),  # the first session knows most predictions
+    )
+    found = parity.model_copy(update=asdict(typical))
+    if not typical.faults:
+        return found
+    message = " ".join(filter(None, (parity.message, *typical.faults)))
+    return found.model_copy(update={"status": "failed", "message": message})

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.runtime.backends.gpu import nvml_handle
 from bench.timing.record import Telemetry
-from bench.timing.statistics import DeviceTrace
+from bench.timing.verdict import DeviceTrace
 
 INTERVAL_S: Final = 0.05
 
@@ -23,6 +24,7 @@ _REASONS: Final = {
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
+_POWER_CAP: Final = 0x04  # the set power limit, which a GPU under full load reaches: recorded, not counted
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Trace:
         reasons: Reasons of slowing down that were seen.
         foreign_processes: Most processes beside ours at once.
         energy_j: Energy used from start to end; None where the device does not count it.
+        power_capped: Whether the set power limit held the clock down.
     """
 
     clock_mhz: list[float] = field(default_factory=list)
@@ -46,6 +49,7 @@ class Trace:
     reasons: list[str] = field(default_factory=list)
     foreign_processes: int = 0
     energy_j: float | None = None
+    power_capped: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
@@ -105,6 +109,7 @@ class Sampler:
             trace.memory_mb.append(nvml.nvmlDeviceGetMemoryInfo(handle).used / 1e6)
         with suppress(nvml.NVMLError):
             bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+            trace.power_capped = trace.power_capped or bool(bits & _POWER_CAP)
             seen = [word for bit, word in _REASONS.items() if bits & bit]
             trace.reasons += [word for word in seen if word not in trace.reasons]
         with suppress(nvml.NVMLError):
@@ -113,17 +118,16 @@ class Sampler:
 
 
 def sampler_of_current_gpu() -> Sampler | None:
-    """A sampler of the GPU that torch computes on; None where NVML does not know it."""
+    """A sampler of the GPU that torch computes on; None where NVML does not find it."""
     import pynvml
     import torch
 
     try:
         pynvml.nvmlInit()
-        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
-    except (pynvml.NVMLError, AttributeError):
+    except pynvml.NVMLError:
         return None
-    return Sampler(pynvml, handle)
+    handle = nvml_handle(pynvml, torch.cuda.get_device_properties(torch.cuda.current_device()))
+    return None if handle is None else Sampler(pynvml, handle)
 
 
 def evidence(traces: Sequence[Trace]) -> DeviceTrace:
@@ -159,4 +163,5 @@ def figures(traces: Sequence[Trace], images: Sequence[int]) -> Telemetry:
         throttle_reasons=tuple(dict.fromkeys(reason for t in traces for reason in t.reasons)),
         foreign_processes=max((t.foreign_processes for t in traces), default=0),
         energy_j_per_1000_images=1000 * energy / total if total else None,
+        power_capped=any(t.power_capped for t in traces),
     )

@@ -23,9 +23,10 @@ from bench.submission.packed import read_stamp, unpack
 from bench.submission.store import Submission, refuse_changed
 from bench.timing.inputs import calibration_inputs, timed_inputs
 from bench.timing.protocol import Protocol
-from bench.timing.record import TimingRecord
+from bench.timing.record import Comparison, TimingRecord
 from bench.timing.resume import conditions_of, find_place
 from bench.timing.time_model import time_model
+from bench.timing.verdict import compare
 from bench.workspace import Workspace
 
 
@@ -83,6 +84,7 @@ class Timed:
         measured: Batch sizes that were measured now.
         changed: Why an older record was measured again.
         problems: Why it could not be timed.
+        compared: (batch size, how the new p50 compares with that of the row it replaces).
     """
 
     configuration: Configuration
@@ -91,6 +93,7 @@ class Timed:
     measured: tuple[int, ...] = ()
     changed: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    compared: tuple[tuple[int, Comparison], ...] = ()
 
 
 def model_of(submission: Submission, space: Workspace) -> Path:
@@ -158,7 +161,7 @@ def _time(configuration: Configuration, setup: Setup, device: Device, progress: 
     place = find_place(submission.timings, setup.lock, now, batches, again=setup.again)
     timed = sha256_file(submission.predictions)
     place = replace(place, guard=lambda: refuse_changed(submission, timed))
-    whole = place.kept
+    whole = earlier = place.kept
     if not place.left and whole is not None:
         return Timed(configuration, whole, place.path)
 
@@ -184,7 +187,12 @@ def _time(configuration: Configuration, setup: Setup, device: Device, progress: 
         progress=progress,
         keep=keep,
     )
-    return Timed(configuration, whole, place.path, place.left, place.changed)
+    compared = [
+        (batch, compare(new.end_to_end, old.end_to_end))
+        for batch in place.left
+        if whole and earlier and (new := whole.row(batch)) and (old := earlier.row(batch))
+    ]
+    return Timed(configuration, whole, place.path, place.left, place.changed, compared=tuple(compared))
 
 
 WORKER: Final = "bench.timing.workers.largest"
@@ -233,10 +241,18 @@ def with_largest(
 
 
 def _runs(request: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Whether a batch fits.
+
+    Raises:
+        BenchError: It failed for another reason than memory or time (``timing-largest``).
+    """
     try:
         with Worker(WORKER, LIMIT_S) as worker:
             worker.send(request, inputs)
             worker.receive()
-    except WorkerFailure:
-        return False
+    except WorkerFailure as failure:
+        if failure.kind in ("out-of-memory", "timeout"):
+            return False
+        message = f"Batch {request['batch']} could not be tried: {failure.message}"
+        raise BenchError(Problem("timing-largest", message, "--largest")) from failure
     return True

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 import bench
 from bench.choices import Precision
 from bench.cohort.cohort import Cohort
-from bench.environment import Fact, environment, load_average, public_argv
+from bench.environment import Fact, environment, load_average, public_argv, usable_cores
 from bench.errors import BenchError, Problem, raise_errors
 from bench.files import sha256_file
 from bench.metrics.discrimination import auroc
@@ -28,19 +28,37 @@ from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits, predict
 from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure, remaining
+from bench.runtime.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import Manifest
-from bench.timing.inputs import TimedInputs, calibration_inputs, timed_inputs
+from bench.timing.inputs import ROTATED_BYTES, TimedInputs, calibration_inputs, timed_inputs
+from bench.timing.model_facts import precision_fault
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, Roofline, TimingRecord
+from bench.timing.record import BatchTiming, ColdStart, Roofline, TimingRecord, Trial
 from bench.timing.roofline import measure_roofline, with_limit
-from bench.timing.rows import BUILD_FACTS, BlockAnswer, ended_row, measured_row
+from bench.timing.rows import BUILD_FACTS, BlockAnswer, Circumstances, ended_row, measured_row
+from bench.timing.verdict import advice
 
 Keep = Callable[[TimingRecord], object]
 
 WORKER = "bench.timing.workers.block"
+COLD_START_WORKER: Final = "bench.timing.workers.cold_start"
+FACTS_WORKER: Final = "bench.timing.workers.model_facts"
+FACTS_LIMIT_S: Final = 120.0
 DEFAULT_BATCHES = (1, 8, 32)
 OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images, the others these
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a file says of its own speed.
+
+    Attributes:
+        control_flow: Operators that choose what is computed.
+        stored_precision: Precision → convolutions and matrix products in it.
+    """
+
+    control_flow: tuple[str, ...] = ()
+    stored_precision: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -54,6 +72,8 @@ class _Job:
         request: What every worker is told, but for the batch size.
         device: Name and facts of the device, as the workers said.
         options: Settings of the sessions, as the workers said.
+        facts: What the file says of its own speed.
+        command: What measures the rows again.
     """
 
     backend: Backend
@@ -62,6 +82,8 @@ class _Job:
     request: dict[str, Any]
     device: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    facts: ModelFacts = field(default_factory=ModelFacts)
+    command: str = ""
 
 
 def time_model(
@@ -81,7 +103,7 @@ def time_model(
     progress: Progress | None = None,
     keep: Keep | None = None,
 ) -> TimingRecord:
-    """Times a model at several batch sizes with one backend in one precision.
+    """Time a model at several batch sizes with one backend in one precision.
 
     A crash, a time limit or too little memory at one batch size is recorded in its row; the others go on.
 
@@ -109,7 +131,8 @@ def time_model(
     chosen = require_backend(backend, precision)
     raise_errors([*manifest_problems(manifest, cohort.spec), *_batch_problems(batches)])
     assert manifest.model is not None
-    inputs = timed_inputs(manifest, cohort, stored_predictions, max(protocol.parity_images, *batches))
+    wanted = max(protocol.parity_images, *batches)
+    inputs = timed_inputs(manifest, cohort, stored_predictions, wanted, ROTATED_BYTES)
     calibration = calibration_inputs(manifest, cohort) if precision == "int8" else None
     with TemporaryDirectory() as folder:
         converted = convert(model_path.resolve(), precision, Path(folder), calibration)
@@ -122,7 +145,8 @@ def time_model(
             # a GPU's driver reserves far more addresses than it uses memory
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
-        job = _Job(chosen, inputs, protocol, request)
+        command = f"bench time {slug or model_path.name} --backend {backend} --precision {precision} --again"
+        job = _Job(chosen, inputs, protocol, request, facts=model_facts(converted.path), command=command)
         if device is not None:
             job.device = {"device": device.name, "facts": device.facts}
         one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
@@ -134,6 +158,7 @@ def time_model(
         rows: list[BatchTiming] = []
         for batch in batches:
             row = _time_batch(job, batch, _stepper(progress, len(rows), batches, protocol))
+            row = row.model_copy(update={"cold_start": _cold_start(job, batch, row)})
             rows.append(with_limit(row, roofline).model_copy(update={"measured_on": _today()}))
             if keep:
                 keep(_record(outline, job, converted.facts, (rows[-1],)))
@@ -155,6 +180,8 @@ def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofli
         "protocol": job.protocol,
         "inputs": job.inputs.kind,
         "roofline": roofline,
+        "control_flow": job.facts.control_flow,
+        "stored_precision": job.facts.stored_precision,
         "environment": environment(),
         "argv": public_argv(),
     }
@@ -201,35 +228,138 @@ def _batch_problems(batches: Sequence[int]) -> list[Problem]:
 
 
 def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
-    """The row of one batch size: its blocks one after the other, or how it ended."""
+    """The row of one batch size: the first stable trial, or that whose p50 is known best.
+
+    Noise of a busy machine comes and goes: nvbench and perf_analyzer, too, measure until figures agree.
+    """
+    rows: list[BatchTiming] = []
+    for _ in range(job.protocol.trials):
+        rows.append(_trial(job, batch, step))
+        if not _worth_repeating(rows[-1]):
+            break
+    best = min(rows, key=_doubt)
+    trials = tuple(_as_trial(row, used=row is best) for row in rows)
+    clock = best.telemetry.clock_mhz_median if best.telemetry else None
+    message = advice(
+        best.stability,
+        is_gpu=job.backend.is_gpu,
+        load=best.load_average,
+        cores=usable_cores(),
+        command=job.command,
+        clock_mhz=clock,
+    )
+    stability = best.stability.model_copy(update={"message": message})
+    return best.model_copy(update={"stability": stability, "trials": trials})
+
+
+_LASTING: Final = {"telemetry", "precision"}  # another trial would not change these
+
+
+def _worth_repeating(row: BatchTiming) -> bool:
+    """Whether noise alone keeps a row from being ranked."""
+    codes = {reason.code for reason in row.stability.reasons}
+    return row.status == "ok" and bool(codes) and not codes & _LASTING and row.parity.status != "failed"
+
+
+def _doubt(row: BatchTiming) -> tuple[bool, bool, float]:
+    """Order of trials: those that ended well, then the stable one, then by what is known of p50."""
+    known = row.stability.p50_half_width
+    return row.status != "ok", row.stability.stable is not True, np.inf if known is None else known
+
+
+def _as_trial(row: BatchTiming, *, used: bool) -> Trial:
+    return Trial(
+        p50_ms=row.end_to_end.p50.value_ms,
+        p50_half_width=row.stability.p50_half_width,
+        stable=row.stability.stable,
+        load_average=row.load_average,
+        used=used,
+        reason=row.message or " ".join(reason.message for reason in row.stability.reasons),
+    )
+
+
+def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
+    """One trial: its blocks one after the other. Blocks that ended before a failure are kept."""
     protocol = job.protocol
-    deadline = time.monotonic() + protocol.limit_s
-    load = load_average()
+    precision = job.request["precision"]
+    fault = precision_fault(job.facts.stored_precision, precision)
+    around = Circumstances(precision, job.backend.is_gpu, load_average(), fault)
+    left_s = protocol.limit_s
     blocks: list[BlockAnswer] = []
     try:
         for number in range(protocol.blocks):
-            blocks.append(_run_block(job, batch, number, deadline))
+            answer, taken_s = _run_block(job, batch, number, left_s)
+            left_s = max(0.1, left_s - taken_s)
+            blocks.append(answer)
             step(number + 1)
     except WorkerFailure as failure:
         step(protocol.blocks)
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
-        return ended_row(batch, failure.kind, message, len(blocks), load)
-    precision = job.request["precision"]
-    return measured_row(batch, blocks, job.inputs, precision, is_gpu=job.backend.is_gpu, load=load)
+        if not blocks:
+            return ended_row(batch, failure.kind, message, 0, around.load)
+        return measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
+    return measured_row(batch, blocks, job.inputs, around)
 
 
-def _run_block(job: _Job, batch: int, number: int, deadline: float) -> BlockAnswer:
-    images = job.inputs.images if number == 0 else min(job.inputs.images, OTHER_BLOCKS_IMAGES)
-    checked = 0 if job.inputs.stored is None else images
-    model = job.request["model"]  # a GPU's driver opens devices and writes caches
-    limits = None if job.backend.is_gpu else SandboxLimits(readable=(model,))
-    with Worker(WORKER, remaining(deadline), limits) as worker:
-        worker.send({**job.request, "batch": batch, "parity_images": checked}, job.inputs.arrays)
+def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[BlockAnswer, float]:
+    """What a block's worker answered, and the seconds that it took after its session was there."""
+    wanted = job.protocol.parity_images if number == 0 else OTHER_BLOCKS_IMAGES
+    checked = 0 if job.inputs.stored is None else min(job.inputs.images, wanted)
+    with Worker(WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
+        check_s = job.protocol.longest_s if number == 0 else 0.0
+        request = {**job.request, "batch": batch, "parity_images": checked, "check_s": check_s}
+        worker.send(request, job.inputs.arrays)
         job.device, _ = worker.receive()
+        worker.receive()  # the session is there: a build does not count
+        start = time.monotonic()
+        worker.renew(left_s)
         answer = BlockAnswer(*worker.receive())
+        taken_s = time.monotonic() - start
     job.options = {k: v for k, v in answer.header["options"].items() if k not in BUILD_FACTS}
-    return answer
+    return answer, taken_s
+
+
+def _sandbox(job: _Job) -> SandboxLimits | None:
+    """What a worker may use; a GPU's driver opens devices and writes caches."""
+    return None if job.backend.is_gpu else SandboxLimits(readable=(job.request["model"],))
+
+
+def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
+    """Cold start in fresh processes that do nothing else; the blocks' own where such a process fails."""
+    if row.end_to_end.p50.value_ms is None:
+        return row.cold_start
+    index = np.arange(batch) % job.inputs.images
+    inputs = {name: np.ascontiguousarray(array[index]) for name, array in job.inputs.arrays.items()}
+    found: list[tuple[float, float, float]] = []
+    try:
+        for _ in range(job.protocol.cold_starts):
+            start = time.perf_counter()
+            with Worker(COLD_START_WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
+                worker.send({**job.request, "batch": batch}, inputs)
+                spans, _ = worker.receive()
+                total_ms = 1000 * (time.perf_counter() - start)
+            found.append((spans["prepare_ms"], spans["first_inference_ms"], total_ms))
+    except WorkerFailure as failure:
+        reason = f"A fresh process failed: {failure.message}"
+        return row.cold_start.model_copy(update={"reason": reason})
+    if not found:
+        return row.cold_start
+    prepare_ms, first_ms, total_ms = (float(value) for value in np.median(found, axis=0))
+    return ColdStart(
+        prepare_ms=prepare_ms, first_inference_ms=first_ms, total_ms=total_ms, processes=len(found)
+    )
+
+
+def model_facts(path: Path) -> ModelFacts:
+    """What a file says of its own speed, read in a process of its own; empty where it cannot be read."""
+    try:
+        with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(readable=(str(path),))) as worker:
+            worker.send({"model": str(path)})
+            answer, _ = worker.receive()
+    except WorkerFailure:
+        return ModelFacts()
+    return ModelFacts(tuple(answer["control_flow"]), answer["stored_precision"])
 
 
 def own_auroc(

@@ -10,9 +10,17 @@ from numpy.typing import ArrayLike
 from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.registry import Metric, Needs
-from bench.metrics.validation import check_level
+from bench.metrics.validation import check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.intervals import Estimate, sandwich_interval, satterthwaite, t_interval
+from bench.uncertainty.intervals import (
+    Estimate,
+    sandwich_interval,
+    satterthwaite,
+    t_interval,
+    t_p_value,
+    with_warnings,
+)
+from bench.uncertainty.jackknife import deletion_interval
 from bench.uncertainty.replicates import Replicates, scan_depth
 from bench.uncertainty.sample import Sample
 
@@ -33,12 +41,14 @@ class Comparison:
         high: Upper limit.
         se: Standard deviation of the differences over the replicates.
         df: Satterthwaite's degrees of freedom from the difference of the patients' influences.
-        p: Two-sided 2Φ(-|difference| / se); 1 for identical scores.
+        p: Two-sided p-value 2·T(-|difference| / se) of Student's distribution with `df`; 1 for identical
+            scores.
         percentile_low: Percentile limit of the differences.
         percentile_high: The other one.
         undefined: Replicates in which the difference is undefined.
         replicates: Replicates drawn.
         reason: Why something is missing, else empty.
+        warnings: What to know before trusting the interval, with numbers.
     """
 
     metric: str
@@ -55,6 +65,7 @@ class Comparison:
     undefined: int
     replicates: int
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def comparable() -> tuple[str, ...]:
@@ -98,6 +109,7 @@ def compare(
     0.444444
     """
     declared = registry.metric(metric, comparable())
+    same_rows(y=y, p_a=p_a, p_b=p_b, patient_id=patient_id, weight=weight)
     if bootstrap is None:
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
@@ -105,7 +117,10 @@ def compare(
     sample = bootstrap.sample(y, weight)
     drawn = bootstrap.replicates_count
     read = sample.probabilities if declared.needs is Needs.PROBABILITIES else sample.scores
-    a, b = (LabelledScores(sample.positive, read(score), sample.weight) for score in (p_a, p_b))
+    a, b = (
+        LabelledScores(sample.positive, read(score, name), sample.weight)
+        for name, score in (("p_a", p_a), ("p_b", p_b))
+    )
     if a.missing:
         return _no_comparison(metric, drawn, "one class only")
     assert declared.value is not None
@@ -123,50 +138,64 @@ def compare(
         high=first - second if same else found.high,
         se=found.se,
         df=found.df,
-        p=1.0 if same else normal_p(first - second, found.se),
+        p=1.0 if same else p_value(found),
         percentile_low=found.percentile_low,
         percentile_high=found.percentile_high,
         undefined=found.undefined,
         replicates=drawn,
         reason="the difference is the same in every replicate" if same else found.reason,
+        warnings=() if same else _warnings(declared, a, max(first, second), found, sample),
     )
+
+
+def p_value(difference: Estimate) -> float | None:
+    """Two-sided t p-value of a difference that was estimated; None without interval."""
+    if difference.value is None or not difference.se or difference.df is None:
+        return None
+    return float(t_p_value(difference.value, difference.se, difference.df))
+
+
+def _warnings(
+    metric: Metric, scores: LabelledScores, larger: float, found: Estimate, sample: Sample
+) -> tuple[str, ...]:
+    warned = with_warnings(found, sample.positive_patients).warnings
+    caution = metric.difference_caution(scores, larger) if metric.difference_caution else ""
+    return (*warned, caution) if caution and found.low is not None else warned
 
 
 def _difference(
     metric: Metric, sample: Sample, a: LabelledScores, b: LabelledScores, value: float, level: float
 ) -> Estimate:
     """The difference a - b with its interval, from influences, replicates or both, as the metric has them."""
+    if metric.deletions is not None:
+        patient = sample.dense_patient
+        changes = metric.deletions(a, patient) - metric.deletions(b, patient)
+        return deletion_interval(value, changes, level, clusters=sample.smaller_class)
     phi = None
     if metric.influence is not None:
         phi = sample.by_patient(metric.influence(a) - metric.influence(b))[sample.present]
         if metric.replicates is None:
             return sandwich_interval(value, phi, level)
-    df = sample.smaller_class_df if phi is None else satterthwaite(phi)
+    df = sample.smaller_class - 1.0 if phi is None else satterthwaite(phi)
     depth = scan_depth([metric])
     drawn = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
-    return t_interval(value, drawn, df, level=level)
+    return t_interval(value, drawn, df, level=level, clusters=sample.patients)
 
 
 def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:
-    nothing: dict[str, None] = dict.fromkeys(
-        (
-            "value_a",
-            "value_b",
-            "difference",
-            "low",
-            "high",
-            "se",
-            "df",
-            "p",
-            "percentile_low",
-            "percentile_high",
-        )
+    return Comparison(
+        metric=metric,
+        value_a=None,
+        value_b=None,
+        difference=None,
+        low=None,
+        high=None,
+        se=None,
+        df=None,
+        p=None,
+        percentile_low=None,
+        percentile_high=None,
+        undefined=drawn,
+        replicates=drawn,
+        reason=reason,
     )
-    return Comparison(metric=metric, **nothing, undefined=drawn, replicates=drawn, reason=reason)
-
-
-def normal_p(difference: float, se: float | None) -> float | None:
-    """Two-sided 2Φ(-|difference| / se); None without a standard error."""
-    from scipy.special import ndtr
-
-    return None if not se else float(2 * ndtr(-abs(difference) / se))

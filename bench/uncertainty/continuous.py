@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,11 @@ from bench.metrics import registry
 from bench.metrics.prepared import MeasuredPairs
 from bench.metrics.registry import Engine, Interval, Metric, Needs
 from bench.metrics.regression import from_moments, moments
-from bench.metrics.validation import Floats, check_level
+from bench.metrics.validation import Floats, check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import SMALLEST, Estimates, interval
-from bench.uncertainty.intervals import Estimate, sandwich_interval, satterthwaite
+from bench.uncertainty.intervals import Estimate, sandwich_interval
+from bench.uncertainty.jackknife import agreement_limits
 from bench.uncertainty.sample import Rows
 
 
@@ -72,6 +73,7 @@ def evaluate_continuous(
     >>> round(result.mae.value, 6)
     0.225
     """
+    same_rows(truth=truth, prediction=prediction, patient_id=patient_id, weight=weight)
     if bootstrap is None:
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
@@ -82,7 +84,7 @@ def evaluate_continuous(
     work = _Work(rows, pairs, check_level(level, "level"))
     return ContinuousEvaluation(
         images=len(measured),
-        patients=len(np.unique(rows.patient)),
+        patients=rows.patients,
         estimates={key: work.estimate(m) for key, m in registry.metrics(Needs.MEASUREMENTS).items()},
     )
 
@@ -104,17 +106,23 @@ class _Work:
         return from_moments(self._rows.totals(list(self._columns)))
 
     @cached_property
-    def _degrees(self) -> dict[str, float]:
-        """Satterthwaite's degrees of freedom of each metric, from its derivative by each patient's weight."""
-        rows, columns = self._rows, self._columns
-        sums = (columns * rows.unit).sum(axis=1)
-        per_patient = np.stack([rows.by_patient(rows.unit * column) for column in columns])[
-            :, np.unique(rows.patient)
-        ]
-        step = 1e-5
-        up = from_moments(sums[:, None] + step * per_patient)
-        down = from_moments(sums[:, None] - step * per_patient)
-        return {name: satterthwaite(np.nan_to_num((up[name] - down[name]) / (2 * step))) for name in up}
+    def _of_patient(self) -> Floats:
+        """(9, patients with rows) sums of the moments over each patient's rows."""
+        rows = self._rows
+        return np.stack([rows.by_patient(rows.unit * column) for column in self._columns])[:, rows.present]
+
+    @cached_property
+    def _influences(self) -> dict[str, Floats]:
+        """(patients with rows,) influences on each metric, by differences of the patients' weights."""
+        sums, step = self._of_patient.sum(axis=1)[:, None], 1e-5
+        up = from_moments(sums + step * self._of_patient)
+        down = from_moments(sums - step * self._of_patient)
+        return {name: np.nan_to_num((up[name] - down[name]) / (2 * step)) for name in up}
+
+    @cached_property
+    def _limits(self) -> dict[str, Estimate]:
+        low, high = agreement_limits(self._of_patient.sum(axis=1), self._of_patient, self._level)
+        return {"loa_low": low, "loa_high": high}
 
     def estimate(self, metric: Metric) -> Estimate:
         """The metric with its interval, by the method that it declares."""
@@ -127,17 +135,18 @@ class _Work:
             return Estimate(None, reason=metric.undefined)
         if metric.interval_method is Interval.NONE:
             return Estimate(value, reason=metric.no_interval or "no interval")
+        if metric.interval_method is Interval.MOVER:
+            return replace(self._limits[metric.key], value=value)
         if metric.replicates is Engine.MOMENTS:
-            drawn, df = self._drawn[metric.key], self._degrees[metric.key]
-            return interval(metric, value, drawn, df, SMALLEST, self._level)
-        phi = None
+            drawn, phi = self._drawn[metric.key], self._influences[metric.key]
+            return interval(metric, value, drawn, phi, rows.patients, SMALLEST, self._level)
+        own = None
         if metric.influence is not None:
-            phi = rows.by_patient(metric.influence(pairs))[rows.present]
+            own = rows.by_patient(metric.influence(pairs))[rows.present]
             if metric.interval_method is Interval.SANDWICH:
-                return sandwich_interval(value, phi, self._level)
-        df = max(2.0, np.count_nonzero(rows.present) - 1.0) if phi is None else satterthwaite(phi)
+                return sandwich_interval(value, own, self._level)
         margin = SMALLEST if metric.margin is None else metric.margin(pairs)
-        return interval(metric, value, self._loop(metric), df, margin, self._level)
+        return interval(metric, value, self._loop(metric), own, rows.patients, margin, self._level)
 
     def _loop(self, metric: Metric) -> Floats:
         """(B,) the metric of the rows of each replicate; nan where undefined."""

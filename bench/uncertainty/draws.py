@@ -9,25 +9,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.kernels import scan
-from bench.metrics.validation import Ints
+from bench.metrics.validation import Ints, id_list, whole_number
 
 Blocks = NDArray[np.uint8] | NDArray[np.uint16]
 
 
-def canonical_ids(patient_id: Any) -> list[str]:
-    """Patient ids as text, the form in which they are compared and sorted; 7 and "7" are the same patient.
+def canonical_ids(patient_id: Any, name: str = "patient_id") -> list[str]:
+    """Return ids as text, the form in which they are compared and sorted; 7 and "7" are the same patient.
+
+    Args:
+        patient_id: (n,) ids: any sequence with an order.
+        name: The argument that the caller passed, for errors.
 
     Raises:
-        ValueError: Not one id per row, or an id that is None or NaN.
+        TypeError: A set, a mapping, text, or ids that are lists.
+        ValueError: More than one dimension, or ids that are missing or masked.
     """
-    shape = getattr(patient_id, "shape", None)
-    if shape is not None and len(shape) != 1:
-        raise ValueError(f"patient_id must have one dimension, not {len(shape)}")
-    values = patient_id.tolist() if isinstance(patient_id, np.ndarray) else list(patient_id)
-    missing = sum(1 for value in values if value is None or value != value)
-    if missing:
-        raise ValueError(f"patient_id holds {missing} missing values")
-    return [str(value) for value in values]
+    return [str(value) for value in id_list(patient_id, name)]
 
 
 def _places(ids: Sequence[str], patients: Sequence[str]) -> Ints:
@@ -60,8 +58,8 @@ class Draws:
     """Multiplicities of a set of patients in every replicate, and the patient of every row."""
 
     def __init__(self, patient_id: Any, replicates: int = 2000, seed: int = 0) -> None:
-        if replicates < 1:
-            raise ValueError(f"replicates must be at least 1, not {replicates}")
+        replicates = whole_number(replicates, "replicates", 1)
+        seed = whole_number(seed, "seed", 0)
         ids = canonical_ids(patient_id)
         if not ids:
             raise ValueError("patient_id has no rows")
@@ -81,7 +79,7 @@ class Draws:
         Raises:
             ValueError: Shapes do not fit, counts are not whole numbers in range, or a patient has no column.
         """
-        order = canonical_ids(patients)
+        order = canonical_ids(patients, "patients")
         drawn = np.asarray(counts)
         if drawn.ndim != 2 or drawn.shape[1] != len(order) or not len(drawn):
             raise ValueError(f"counts must be (replicates, {len(order)} patients), not {drawn.shape}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.registry import Engine, Interval, Metric, Needs
-from bench.metrics.validation import Bools, Floats
+from bench.metrics.validation import Floats
 from bench.uncertainty.intervals import (
     Estimate,
-    bias_corrected,
     fisher_z_interval,
     sandwich_interval,
     satterthwaite,
@@ -19,8 +20,10 @@ from bench.uncertainty.intervals import (
     widened,
     with_warnings,
 )
+from bench.uncertainty.jackknife import deletion_interval
 from bench.uncertainty.replicates import Replicates
 from bench.uncertainty.sample import Sample
+from bench.uncertainty.wilson import kish_size, sensitivity_interval
 
 
 class Estimates(Mapping[str, Estimate]):
@@ -93,10 +96,23 @@ class Scored:
         """(patients with rows,) sums of image influences."""
         return self.sample.by_patient(image_influence)[self.sample.present]
 
+    def over_patients(self, of_present: Floats) -> Floats:
+        """(P,) values of the patients with rows, 0 for all others of the bootstrap."""
+        every = np.zeros(len(self.sample.present))
+        every[self.sample.present] = of_present
+        return every
+
+    @property
+    def auroc_influence(self) -> Floats:
+        """(patients with rows,) influence of every patient on the AUROC; nan where it is undefined."""
+        if self.scores.missing:
+            return np.full(int(np.count_nonzero(self.sample.present)), np.nan)
+        return self.patient_influence(self.scores.auroc_influence)
+
     def estimate(self, metric: Metric) -> Estimate:
         """The metric with its interval, by the method that it declares; None with the reason where undefined.
 
-        Without influence function the degrees of freedom are `Sample.smaller_class_df`.
+        Without influence function the degrees of freedom are one less than the patients of the smaller class.
         """
         scores = self.scores
         if not len(scores) or (metric.both_classes and scores.missing):
@@ -105,23 +121,53 @@ class Scored:
         value = metric.value(scores)
         if value is None:
             return Estimate(None, reason=metric.undefined)
-        method = metric.interval_method
-        if method is Interval.NONE:
-            return Estimate(value, reason=metric.no_interval or "no interval")
-        influence = None if metric.influence is None else self.patient_influence(metric.influence(scores))
-        if method is Interval.SANDWICH and not (self.refit_lines and metric.replicates is Engine.REFIT):
-            assert influence is not None
-            found = sandwich_interval(value, influence, self.level)
-            return with_warnings(found, self.sample.positive_patients)
-        df = self.sample.smaller_class_df if influence is None else satterthwaite(influence)
-        drawn = self.replicates.of(metric)
-        found = interval(metric, value, drawn, df, self._margin(metric), self.level)
-        found = with_warnings(found, self.sample.positive_patients)
-        if method is Interval.BIAS_CORRECTED:
-            found = bias_corrected(found, drawn, self.level)
+        found = self._interval(metric, value)
         if metric.clustered_se is not None and self.sample.weight is None:
             found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
-        return found
+        found = with_warnings(found, self.sample.positive_patients)
+        if metric.caution is None or found.low is None:
+            return found
+        caution = metric.caution(scores)
+        return replace(found, warnings=(*found.warnings, caution)) if caution else found
+
+    def _interval(self, metric: Metric, value: float) -> Estimate:
+        method, sample = metric.interval_method, self.sample
+        if method is Interval.NOISE_FLOOR:
+            assert metric.noise_floor is not None
+            floor = metric.noise_floor(self.scores, sample.patient)
+            return Estimate(value, noise_floor=floor, reason=metric.no_interval or "no interval")
+        if method is Interval.NONE:
+            return Estimate(value, reason=metric.no_interval or "no interval")
+        refit = self.refit_lines and metric.replicates is Engine.REFIT
+        if method is Interval.JACKKNIFE and not refit:
+            return deletion_interval(value, self.deletions(metric), self.level)
+        influence = (
+            None if metric.influence is None else self.patient_influence(metric.influence(self.scores))
+        )
+        if method is Interval.SANDWICH:
+            assert influence is not None
+            return sandwich_interval(value, influence, self.level, metric.bounds)
+        fewest = metric.smaller_class or influence is None
+        clusters = sample.smaller_class if fewest else sample.patients
+        drawn = self.replicates.of(metric)
+        if method is Interval.SHARE:
+            assert influence is not None
+            images = sample.by_patient(sample.unit * sample.positive)
+            return sensitivity_interval(
+                value,
+                drawn,
+                influence,
+                images[images > 0],
+                kish_size(sample.unit[sample.positive]),
+                clusters,
+                self.level,
+            )
+        return interval(metric, value, drawn, influence, clusters, self._margin(metric), self.level)
+
+    def deletions(self, metric: Metric) -> Floats:
+        """(patients with rows,) changes of a metric without each patient."""
+        assert metric.deletions is not None
+        return metric.deletions(self.scores, self.sample.dense_patient)
 
     def _margin(self, metric: Metric) -> float:
         return SMALLEST if metric.margin is None else metric.margin(self.scores)
@@ -132,38 +178,43 @@ SMALLEST = 1e-300
 
 
 def interval(
-    metric: Metric, value: float, replicates: Floats, df: float, margin: float, level: float
+    metric: Metric,
+    value: float,
+    replicates: Floats,
+    influence: Floats | None,
+    clusters: int,
+    margin: float,
+    level: float,
 ) -> Estimate:
-    """The interval of a metric from its replicates, before any correction of bias.
+    """The interval of a metric from its replicates.
 
     Args:
         metric: The metric, which names method and scale.
         value: The metric on all rows.
         replicates: (B,) the metric in every replicate.
-        df: Degrees of freedom.
+        influence: (P,) influences of the patients with rows; None where they are not known.
+        clusters: Patients on which the error rests; the degrees of freedom are at most one less.
         margin: How near to the ends of the scale a value may come.
         level: Nominal coverage.
     """
+    df = clusters - 1.0 if influence is None else satterthwaite(influence)
+    least = 0.0
+    if metric.interval_method in (Interval.T_OR_SANDWICH, Interval.FISHER_Z) and influence is not None:
+        least = float(np.sqrt(np.sum(influence**2)))
     if metric.interval_method is Interval.FISHER_Z:
-        return fisher_z_interval(value, replicates, df, level)
-    found = t_interval(value, replicates, df, metric.scale, margin, level)
+        return fisher_z_interval(value, replicates, df, level, clusters=clusters, least_se=least)
+    found = t_interval(
+        value,
+        replicates,
+        df,
+        metric.scale,
+        margin,
+        level,
+        clusters=clusters,
+        least_se=least,
+        bounds=metric.bounds,
+    )
     return widened(found) if metric.interval_method is Interval.T_OR_PERCENTILE else found
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a subgroup gap.
-
-    Attributes:
-        influences_of: Metric → its value, and the influence (P,) of every patient of the bootstrap on it;
-            metrics that are undefined here are missing.
-        present: (P,) patients with an image on this side.
-        positive_patients: Those with a positive image.
-    """
-
-    influences_of: Mapping[str, tuple[float, Floats]]
-    present: Bools
-    positive_patients: int
 
 
 def gap_metrics(probabilities: bool = True) -> tuple[str, ...]:
@@ -172,44 +223,40 @@ def gap_metrics(probabilities: bool = True) -> tuple[str, ...]:
     return tuple(key for key, metric in registry.metrics(*needs).items() if metric.subgroup_gap)
 
 
-def side(scored: Scored, metrics: Collection[str] | None = None) -> Side:
-    """Values and influences of the images of one side, both needed to compare it with another.
+def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95) -> Estimate:
+    """The metric inside minus the metric outside, with an interval that knows of patients on both sides.
+
+    A patient may have images on both sides (age bands, a device implanted between two X-rays): the standard
+    error is that of the differences over the draws that both sides share, or over the patients left out of
+    both. Degrees of freedom are Satterthwaite's, of the differences of the patients' influences, and at most
+    one less than the patients of the smallest class of either side.
 
     Args:
-        scored: The images of the side.
-        metrics: Keys among `gap_metrics`; None for all.
+        inside: The subgroup.
+        outside: The rest, on the same draws.
+        key: A key of `gap_metrics`.
+        level: Nominal coverage.
 
     Raises:
         ValueError: A metric that has no subgroup gap.
     """
-    sample, scores = scored.sample, scored.scores
-    known = gap_metrics()
-    found: dict[str, tuple[float, Floats]] = {}
-    for metric in [registry.metric(key, known) for key in (known if metrics is None else metrics)]:
-        assert metric.value is not None
+    metric = registry.metric(key, gap_metrics())
+    assert metric.value is not None
+    values = [None if part.scores.missing else metric.value(part.scores) for part in (inside, outside)]
+    here, there = values
+    if here is None or there is None:
+        return Estimate(None, reason=f"undefined {'here' if here is None else 'in the rest'}")
+    clusters = min(inside.sample.smaller_class, outside.sample.smaller_class)
+    present = inside.sample.present | outside.sample.present
+    if metric.deletions is not None:
+        changes = inside.over_patients(inside.deletions(metric))
+        changes = (changes - outside.over_patients(outside.deletions(metric)))[present]
+        found = deletion_interval(here - there, changes, level, clusters=clusters)
+    else:
         assert metric.influence is not None
-        value = None if scores.missing else metric.value(scores)
-        if value is not None:
-            found[metric.key] = value, sample.by_patient(metric.influence(scores))
-    return Side(found, sample.present, sample.positive_patients)
-
-
-def subgroup_gap(inside: Side, outside: Side, metric: str, level: float = 0.95) -> Estimate:
-    """The metric inside minus the metric outside, with a cluster-robust interval.
-
-    A patient may have images on both sides (age bands, a device implanted between two X-rays); the patient's
-    two influences then count together.
-
-    Args:
-        inside: The subgroup.
-        outside: The rest, on the same bootstrap.
-        metric: A key of `gap_metrics`.
-        level: Nominal coverage.
-    """
-    if metric not in inside.influences_of or metric not in outside.influences_of:
-        side_name = "here" if metric not in inside.influences_of else "in the rest"
-        return Estimate(None, reason=f"undefined {side_name}")
-    (here, influences), (there, other) = inside.influences_of[metric], outside.influences_of[metric]
-    phi = (influences - other)[inside.present | outside.present]
-    found = sandwich_interval(here - there, phi, level)
-    return with_warnings(found, min(inside.positive_patients, outside.positive_patients))
+        phi = inside.sample.by_patient(metric.influence(inside.scores))
+        phi = (phi - outside.sample.by_patient(metric.influence(outside.scores)))[present]
+        drawn = inside.replicates.of(metric) - outside.replicates.of(metric)
+        df = min(satterthwaite(phi), clusters - 1.0)
+        found = t_interval(here - there, drawn, df, level=level, clusters=len(phi))
+    return with_warnings(found, min(inside.sample.positive_patients, outside.sample.positive_patients))

@@ -13,7 +13,7 @@ from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.registry import Metric, Needs
-from bench.metrics.validation import Floats, check_level
+from bench.metrics.validation import Floats, check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored
 from bench.uncertainty.intervals import Estimate
@@ -36,6 +36,8 @@ class Evaluation(Estimates):
         prevalence: Share of positives, by weight; None without rows.
         estimates: Metric → estimate.
         auroc_replicates: (B,) AUROC in every replicate, nan where undefined.
+        auroc_influence: (patients with rows,) influence of every patient on the AUROC, in the order of the
+            bootstrap's patients; nan where undefined. `bench.compare_all_pairs` takes both.
     """
 
     images: int
@@ -46,6 +48,7 @@ class Evaluation(Estimates):
     prevalence: float | None
     estimates: Mapping[str, Estimate]
     auroc_replicates: Floats = field(compare=False)
+    auroc_influence: Floats = field(compare=False)
 
     def __repr__(self) -> str:
         return (
@@ -96,6 +99,7 @@ def evaluate(
     >>> round(result.auroc.value, 6), result.patients, result.positive_patients
     (0.833333, 4, 2)
     """
+    same_rows(y=y, p=p, patient_id=patient_id, weight=weight)
     if bootstrap is None:
         if patient_id is None:
             raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
@@ -150,6 +154,7 @@ def summarise(
         negative_patients=sample.negative_patients,
         prevalence=float(np.average(sample.positive, weights=sample.weight)) if len(scores) else None,
         auroc_replicates=scored.replicates.auroc,
+        auroc_influence=scored.auroc_influence,
         estimates={
             key: _estimate(metric, scored, probabilities, key in chosen)
             for key, metric in registry.metrics(*registry.BINARY).items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,13 +16,28 @@ from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval, wit
 from bench.uncertainty.replicates import auroc_replicates
 
 
+@dataclass(frozen=True, slots=True)
+class FoldAverage:
+    """A fold-averaged AUROC with what entries are compared by.
+
+    Attributes:
+        estimate: The mean over folds, with its interval.
+        replicates: (B,) the mean in every replicate; nan where some fold of it holds one class only.
+        influence: (patients with rows,) influence of every patient on the mean; nan where it is undefined.
+    """
+
+    estimate: Estimate
+    replicates: Floats = field(repr=False)
+    influence: Floats = field(repr=False)
+
+
 def fold_averaged_auroc(
     y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: PatientBootstrap, *, level: float = 0.95
-) -> tuple[Estimate, Floats]:
+) -> FoldAverage:
     """Mean of the AUROC within each fold, every fold counting the same, with its logit-t interval.
 
-    The folds' influences are disjoint, so that all patients carry the one estimate; folds stay as they are in
-    every replicate.
+    A patient is in one fold, so the patient's influence on the mean over K folds is the influence on the
+    AUROC of that fold divided by K. Folds stay as they are in every replicate.
 
     Args:
         y: (n,) 0/1 labels, rows as in the bootstrap.
@@ -31,19 +46,26 @@ def fold_averaged_auroc(
         bootstrap: The draws.
         level: Nominal coverage.
 
-    Returns:
-        The estimate, and (B,) replicates; nan where some fold of a replicate holds one class only.
-
     Raises:
         ValueError: Lengths differ, NaN, labels other than 0/1, a level outside (0, 1).
     """
     whole, found = bootstrap.sample(y), _by_fold(y, score, fold, bootstrap)
     if found.value is None:
-        return Estimate(None, reason=found.reason), found.replicates
+        return FoldAverage(Estimate(None, reason=found.reason), found.replicates, found.influence)
     df = satterthwaite(found.influence)
     level = check_level(level, "level")
-    interval = t_interval(found.value, found.replicates, df, "logit", found.margin, level)
-    return with_warnings(interval, whole.positive_patients), found.replicates
+    interval = t_interval(
+        found.value,
+        found.replicates,
+        df,
+        "logit",
+        found.margin,
+        level,
+        clusters=whole.smaller_class,
+        bounds=(0, 1),
+    )
+    estimate = with_warnings(interval, whole.positive_patients)
+    return FoldAverage(estimate, found.replicates, found.influence)
 
 
 def compare_fold_averaged(
@@ -61,7 +83,13 @@ def compare_fold_averaged(
         return Estimate(None, reason=first.reason or second.reason)
     df = satterthwaite(first.influence - second.influence)
     drawn = first.replicates - second.replicates
-    return t_interval(first.value - second.value, drawn, df, level=check_level(level, "level"))
+    return t_interval(
+        first.value - second.value,
+        drawn,
+        df,
+        level=check_level(level, "level"),
+        clusters=len(first.influence),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,7 @@ def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: Patient
         raise ValueError(f"fold has shape {folds.shape}, y {scores.shape}")
     names = np.unique(folds)
     influences, nothing = np.zeros(len(scores)), np.full(bootstrap.replicates_count, np.nan)
+    undefined = np.full(int(np.count_nonzero(whole.present)), np.nan)
     values, drawn, pairs = [], [], []
     for name in names:
         rows = folds == name
@@ -89,12 +118,12 @@ def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: Patient
         ranking = ScoreRanking.of(sample.positive, scores[rows])
         value = area(ranking)
         if value is None:
-            return _Averaged(None, nothing, influences, 0.0, f"fold {name} holds one class only")
+            return _Averaged(None, nothing, undefined, 0.0, f"fold {name} holds one class only")
         values.append(value)
         drawn.append(auroc_replicates(sample, ranking))
         pairs.append(ranking.positives * ranking.negatives)
         influences[rows] = influence.auroc(ranking) / len(names)
     if not values:
-        return _Averaged(None, nothing, influences, 0.0, "no images")
+        return _Averaged(None, nothing, undefined, 0.0, "no images")
     patients = whole.by_patient(influences)[whole.present]
     return _Averaged(float(np.mean(values)), np.mean(drawn, axis=0), patients, 0.5 / min(pairs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bench.metrics.registry import Scale
 from bench.metrics.validation import Floats
@@ -30,11 +31,13 @@ class Estimate:
         percentile_low: Percentile limit of the replicates, for comparison.
         percentile_high: The other one.
         df: Degrees of freedom of the t quantile.
+        noise_floor: What a calibrated model would show (calibration errors only).
         obuchowski_se: Clustered standard error in closed form (AUROC only).
         undefined: Replicates in which the metric is undefined.
         replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"sandwich-t"``, ``"fisher-z-t"``, ``"bias-corrected
-            t"``, ``"logit-t or percentile"`` (the wider limit), or empty without an interval.
+        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"wilson-t"``, ``"sandwich-t"``, ``"cr3-t"``,
+            ``"mover-t"``, ``"fisher-z-t"``, ``"logit-t or percentile"`` (the wider limit), or empty without
+            an interval.
         reason: Why value or interval is missing, else empty.
         warnings: What to know before trusting the interval, with numbers.
     """
@@ -46,6 +49,7 @@ class Estimate:
     percentile_low: float | None = None
     percentile_high: float | None = None
     df: float | None = None
+    noise_floor: float | None = None
     obuchowski_se: float | None = None
     undefined: int = 0
     replicates: int = 0
@@ -57,18 +61,44 @@ class Estimate:
 def satterthwaite(influence: Floats) -> float:
     """Degrees of freedom that a variance estimated from patient influences really has.
 
-    `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at least 2: few patients with a large influence make few degrees of
-    freedom.
-
     Args:
         influence: (P,) patient influences.
     """
     squares = influence**2
-    total = float(squares.sum())
-    spread = float((squares**2).sum()) - total**2 / len(squares)
-    if total == 0 or spread <= 0:
-        return float(max(2, len(squares) - 1))
-    return max(2.0, 2 * total**2 / spread)
+    return float(influence_df(squares.sum(), (squares**2).sum(), len(influence)))
+
+
+def influence_df(squares: ArrayLike, fourths: ArrayLike, patients: int) -> Floats:
+    """Satterthwaite's degrees of freedom `2 (Σφ²)² / (Σφ⁴ - (Σφ²)²/P)`, at most P - 1.
+
+    Few patients with a large influence make few degrees of freedom. Where all patients have about the same
+    influence the denominator is 0 up to rounding; the value is then P - 1.
+
+    Args:
+        squares: Σφ², a number or an array of any shape.
+        fourths: Σφ⁴, of the same shape.
+        patients: P.
+    """
+    total, most = np.asarray(squares, np.float64) ** 2, float(max(patients - 1, 1))
+    spread = np.asarray(fourths, np.float64) - total / patients
+    uneven = spread > 1e-9 * total
+    df = np.divide(2 * total, spread, out=np.full(total.shape, most), where=uneven)
+    return np.asarray(np.minimum(df, most), np.float64)
+
+
+def t_p_value(difference: ArrayLike, se: ArrayLike, df: ArrayLike) -> Floats:
+    """Two-sided p-value of a difference: 2·T(-|difference| / se) with T Student's distribution function.
+
+    Args:
+        difference: Estimated differences, a number or an array.
+        se: Their standard errors; 1 is returned where one is 0.
+        df: Their degrees of freedom.
+    """
+    from scipy.special import stdtr
+
+    error = np.asarray(se, np.float64)
+    distance = np.divide(np.abs(difference), error, out=np.zeros(error.shape), where=error > 0)
+    return np.asarray(2 * stdtr(df, -distance), np.float64)
 
 
 def t_quantile(level: float, df: float) -> float:
@@ -107,6 +137,33 @@ def percentile_limits(values: Floats, level: float) -> tuple[float, float]:
     return at((1 - level) / 2), at((1 + level) / 2)
 
 
+UNBOUNDED = (-np.inf, np.inf)
+
+FEW_CLUSTERS = "fewer than two patients, or fewer than two of one class"
+
+
+def defined_replicates(value: float, replicates: Floats) -> tuple[Floats, Estimate]:
+    """Replicates in which a metric is defined, and its estimate without an interval.
+
+    Args:
+        value: The metric on all rows.
+        replicates: (B,) the metric in every replicate, nan where undefined.
+
+    Returns:
+        The finite replicates, and the estimate; it has a reason where too many are undefined.
+    """
+    drawn = len(replicates)
+    finite = np.isfinite(replicates)
+    held = replicates if finite.all() else replicates[finite]
+    undefined = drawn - len(held)
+    reason = ""
+    if undefined > MOST_UNDEFINED * drawn:
+        reason = f"undefined in {undefined} of {drawn} replicates (more than 1%)"
+    elif len(held) < 2:
+        reason = "fewer than two replicates"
+    return held, Estimate(value, undefined=undefined, replicates=drawn, reason=reason)
+
+
 def t_interval(
     value: float,
     replicates: Floats,
@@ -114,46 +171,56 @@ def t_interval(
     scale: Scale = "identity",
     margin: float = 1e-12,
     level: float = 0.95,
+    *,
+    clusters: int | None = None,
+    least_se: float = 0.0,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Estimate:
-    """`value ± t(df) · sd(replicates)` on a scale, with percentile limits beside it.
+    """`value ± t(df) · sd(replicates) · √(k / (k - 1))` on a scale, with percentile limits beside it.
+
+    The bootstrap of k patients gives the variance of a mean with k in the denominator; the factor turns it
+    into the unbiased one.
 
     Args:
         value: The metric on all rows.
         replicates: (B,) the metric in every replicate, nan where undefined.
-        df: Degrees of freedom.
+        df: Degrees of freedom; k - 1 where that is less.
         scale: Where the interval is symmetric.
         margin: How near to the ends of the scale a value may come, for instance 0.5 / (M·N) for an AUROC.
         level: Nominal coverage.
+        clusters: The number of patients k on which the error rests; None leaves factor and df out.
+        least_se: Standard error on the metric's own scale, such as a sandwich's before its factor, below
+            which the spread of the replicates is not believed.
+        bounds: Range of the metric; limits are clipped to it.
 
     Returns:
         The estimate, without interval and with the reason where too many replicates are undefined or all are
         equal.
     """
-    drawn = len(replicates)
-    finite = np.isfinite(replicates)
-    held = replicates if finite.all() else replicates[finite]
-    undefined = drawn - len(held)
-    nothing = Estimate(value, undefined=undefined, replicates=drawn)
-    if undefined > MOST_UNDEFINED * drawn:
-        return replace(nothing, reason=f"undefined in {undefined} of {drawn} replicates (more than 1%)")
-    if len(held) < 2:
-        return replace(nothing, reason="fewer than two replicates")
-    spread = float(np.std(forward(held, scale, margin), ddof=1))
-    if spread < 1e-14:
+    held, nothing = defined_replicates(value, replicates)
+    if nothing.reason:
+        return nothing
+    if clusters is not None and clusters < 2:
+        return replace(nothing, reason=FEW_CLUSTERS)
+    if held.min() == held.max() and not least_se:
         return replace(nothing, se=0.0, reason="all replicates are equal: they say nothing about the error")
+    factor = 1.0 if clusters is None else float(np.sqrt(clusters / (clusters - 1)))
+    df = df if clusters is None else min(df, clusters - 1.0)
     centre = forward(np.array([value]), scale, margin)[0]
+    spread = float(np.std(forward(held, scale, margin), ddof=1))
+    spread = factor * max(spread, least_se * _steepness(value, scale, margin))
+    se = factor * max(float(np.std(held, ddof=1)), least_se)
     reach = t_quantile(level, df) * spread
     with np.errstate(over="ignore"):
-        low, high = back(np.array([centre - reach, centre + reach]), scale)
+        low, high = np.clip(back(np.array([centre - reach, centre + reach]), scale), *bounds)
     if not (np.isfinite(low) and np.isfinite(high)):
-        se = float(np.std(held, ddof=1))
         return replace(nothing, se=se, reason=f"no finite limit ({df:.1f} degrees of freedom)")
     percentile_low, percentile_high = percentile_limits(held, level)
     return replace(
         nothing,
         low=float(min(low, value)),
         high=float(max(high, value)),
-        se=float(np.std(held, ddof=1)),
+        se=se,
         percentile_low=percentile_low,
         percentile_high=percentile_high,
         df=float(df),
@@ -161,35 +228,87 @@ def t_interval(
     )
 
 
-def sandwich_interval(value: float, influence: Floats, level: float = 0.95) -> Estimate:
-    """`value ± t(df) · se` with the cluster-robust standard error `sqrt(P/(P-1) Σφ²)` and Satterthwaite's df.
+def _steepness(value: float, scale: Scale, margin: float) -> float:
+    """Derivative of `forward` at a value."""
+    if scale == "logit":
+        inside = float(np.clip(value, margin, 1 - margin))
+        return 1 / (inside * (1 - inside))
+    return 1 / max(value, margin) if scale == "log" else 1.0
+
+
+def clipped_to(estimate: Estimate, bounds: tuple[float, float]) -> Estimate:
+    """Moves limits, percentile limits too, into the range of the metric."""
+
+    def inside(limit: float | None) -> float | None:
+        return None if limit is None else min(max(limit, bounds[0]), bounds[1])
+
+    return replace(
+        estimate,
+        low=inside(estimate.low),
+        high=inside(estimate.high),
+        percentile_low=inside(estimate.percentile_low),
+        percentile_high=inside(estimate.percentile_high),
+    )
+
+
+def sandwich_se(influence: Floats) -> float:
+    """Cluster-robust standard error `√(P/(P-1) Σφ²)` from (P,) influences of at least two patients."""
+    patients = len(influence)
+    return float(np.sqrt(patients / (patients - 1) * np.sum(influence**2)))
+
+
+def sandwich_interval(
+    value: float, influence: Floats, level: float = 0.95, bounds: tuple[float, float] = UNBOUNDED
+) -> Estimate:
+    """`value ± t(df) · se` with the cluster-robust standard error and Satterthwaite's df.
 
     Args:
         value: The metric on all rows.
         influence: (P,) patient influences, one for every patient with rows.
         level: Nominal coverage.
+        bounds: Range of the metric; limits are clipped to it.
     """
-    patients = len(influence)
-    if patients < 2:
+    if len(influence) < 2:
         return Estimate(value, reason="fewer than two patients")
-    se = float(np.sqrt(patients / (patients - 1) * np.sum(influence**2)))
+    se = sandwich_se(influence)
+    if se == 0:
+        return Estimate(value, se=0.0, reason="no patient differs: the data say nothing about the error")
     df = satterthwaite(influence)
     reach = t_quantile(level, df) * se
-    return Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
+    found = Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
+    return clipped_to(found, bounds)
 
 
-def fisher_z_interval(value: float, replicates: Floats, df: float, level: float = 0.95) -> Estimate:
-    """`t_interval` of a correlation on Fisher's z scale.
+def fisher_z_interval(
+    value: float,
+    replicates: Floats,
+    df: float,
+    level: float = 0.95,
+    *,
+    clusters: int | None = None,
+    least_se: float = 0.0,
+) -> Estimate:
+    """`t_interval` of a value from -1 to 1, such as a correlation, on Fisher's z scale.
 
     z is half the log odds of (1 + r) / 2, so the logit scale serves.
 
     Args:
-        value: The correlation on all rows.
-        replicates: (B,) the correlation in every replicate, nan where undefined.
+        value: The metric on all rows.
+        replicates: (B,) the metric in every replicate, nan where undefined.
         df: Degrees of freedom.
         level: Nominal coverage.
+        clusters: As in `t_interval`.
+        least_se: As in `t_interval`.
     """
-    half = t_interval((1 + value) / 2, (1 + replicates) / 2, df, "logit", level=level)
+    half = t_interval(
+        (1 + value) / 2,
+        (1 + replicates) / 2,
+        df,
+        "logit",
+        level=level,
+        clusters=clusters,
+        least_se=least_se / 2,
+    )
 
     def full(limit: float | None) -> float | None:
         return None if limit is None else 2 * limit - 1
@@ -218,25 +337,6 @@ def widened(estimate: Estimate) -> Estimate:
         low=min(estimate.low, estimate.percentile_low),  # type: ignore[type-var]
         high=max(estimate.high, estimate.percentile_high),  # type: ignore[type-var]
         method=f"{estimate.method} or percentile",
-    )
-
-
-def bias_corrected(estimate: Estimate, replicates: Floats, level: float) -> Estimate:
-    """Centres an interval at twice the value less the mean of the replicates, but never below 0.
-
-    For a binned calibration error, which resampling inflates about as much as sampling did. It still holds
-    its value, and still covers less than it says, as its warning tells.
-    """
-    if estimate.value is None or estimate.se is None or estimate.df is None:
-        return estimate
-    centre = 2 * estimate.value - float(np.nanmean(replicates))
-    reach = t_quantile(level, estimate.df) * estimate.se
-    return replace(
-        estimate,
-        low=max(0.0, min(centre - reach, estimate.value)),
-        high=max(centre + reach, estimate.value),
-        method="bias-corrected t",
-        warnings=(*estimate.warnings, "a binned error is biased: in simulation 85 to 95% coverage"),
     )
 
 

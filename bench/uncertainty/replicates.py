@@ -70,6 +70,7 @@ class Ranking:
 
     auroc: Floats
     auprc: Floats
+    normalised_auprc: Floats
     sensitivity_at_90_specificity: Floats
     specificity_at_90_sensitivity: Floats
 
@@ -109,9 +110,11 @@ def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.PO
         weights_of = order.unit[walk.misses], order.unit[walk.hits]
         found = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
+    auprc = _ratio(precision, hit, sample.defined)
     return Ranking(
         _area(doubled, sample),
-        _ratio(precision, hit, sample.defined),
+        auprc,
+        1 - _ratio((1 - auprc) * (hit + miss), miss, sample.defined),
         _ratio(hits, hit, sample.defined),
         _ratio(miss - alarms, miss, sample.defined),
     )

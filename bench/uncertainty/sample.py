@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.metrics.discrimination import ROUNDING
 from bench.metrics.kernels import scan
 from bench.metrics.registry import OPERATING_POINT
-from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, weights
+from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
 from bench.uncertainty.draws import Blocks, Draws
 
 
@@ -44,7 +44,7 @@ class Rows:
         Raises:
             ValueError: Weights that are negative or too few.
         """
-        row = weights(weight, bootstrap.images)
+        row = weights(weight, bootstrap.images, "the bootstrap")
         keep = np.ones(bootstrap.images, np.bool_) if row is None else row > 0
         held = None if row is None else row[keep]
         return cls(
@@ -67,23 +67,31 @@ class Rows:
         Raises:
             ValueError: NaN or infinite values, or another number of rows than the bootstrap has.
         """
-        vector = finite_vector(score, name)
+        return self._counted(finite_vector(score, name), name)
+
+    def probabilities(self, p: ArrayLike, name: str = "p") -> Floats:
+        """As `scores`, in [0, 1]."""
+        return self._counted(probability_vector(p, name), name)
+
+    def _counted(self, vector: Floats, name: str) -> Floats:
         if len(vector) != len(self.keep):
             raise ValueError(f"{name} has {len(vector)} rows, the bootstrap {len(self.keep)}")
         return vector[self.keep]
-
-    def probabilities(self, p: ArrayLike) -> Floats:
-        """As `scores`, in [0, 1]."""
-        vector = self.scores(p, "p")
-        bad = int(np.count_nonzero((vector < 0) | (vector > 1)))
-        if bad:
-            raise ValueError(f"p must lie in [0, 1]; {bad} values do not")
-        return vector
 
     @cached_property
     def present(self) -> Bools:
         """(P,) patients with a row that counts."""
         return np.bincount(self.patient, minlength=self.blocks.shape[1]) > 0
+
+    @cached_property
+    def patients(self) -> int:
+        """Number of patients with a row that counts."""
+        return int(np.count_nonzero(self.present))
+
+    @cached_property
+    def dense_patient(self) -> Ints:
+        """(n,) patient of every row, as whole numbers without gaps."""
+        return (np.cumsum(self.present) - 1)[self.patient]
 
     def by_patient(self, values: Floats) -> Floats:
         """(P,) sums of row values over each patient."""
@@ -164,12 +172,9 @@ class Sample(Rows):
         return int(np.count_nonzero(np.bincount(self.patient[~self.positive])))
 
     @property
-    def smaller_class_df(self) -> float:
-        """Patients of the class with fewer of them, less one, at least 2.
-
-        A rule of thumb for the degrees of freedom of a metric whose influence function is not known.
-        """
-        return max(2.0, min(self.positive_patients, self.negative_patients) - 1.0)
+    def smaller_class(self) -> int:
+        """Number of patients with a row of the class that fewer of them have."""
+        return min(self.positive_patients, self.negative_patients)
 
     @property
     def uses_integer_counts(self) -> bool:

@@ -44,7 +44,7 @@ def test_a_stored_scorecard_without_a_new_field_is_read(stored):
 @pytest.mark.parametrize("model", [RankInputs, BoardInputs, Scorecard])
 def test_a_scorecard_of_a_newer_minor_version_is_read(stored, model):
     newer = NewScorecard.model_validate(
-        {**stored.plain(), "schema": "scorecard/1.1", "partial_auroc": {"value": 0.5}}
+        {**stored.plain(), "schema": "scorecard/1.9", "partial_auroc": {"value": 0.5}}
     )
     found = parse_json(model, written(newer), "scorecard-invalid", "x")
     assert [t.metrics for t in found.targets] == [t.metrics for t in stored.targets]
@@ -61,12 +61,12 @@ def test_an_unknown_field_of_the_own_version_is_a_fault(stored):
 def test_verify_passes_over_a_field_that_the_older_file_cannot_hold(stored):
     old = parse_json(NewScorecard, written(stored), "scorecard-invalid", "x")
     computed = NewScorecard.model_validate(
-        {**stored.plain(), "schema": "scorecard/1.1", "partial_auroc": {"value": 0.5}}
+        {**stored.plain(), "schema": "scorecard/1.9", "partial_auroc": {"value": 0.5}}
     )
     assert differences(old, computed) == []
     (lost,) = differences(computed.model_copy(update={"partial_auroc": None}), computed)
     assert "partial_auroc is None as stored" in lost.message
-    other = {**stored.plain(), "schema": "scorecard/1.1", "seed": 7}
+    other = {**stored.plain(), "schema": "scorecard/1.9", "seed": 7}
     (moved,) = differences(old, NewScorecard.model_validate(other))
     assert moved.message == "entry-0000: seed is 0 as stored, 7 now."
 
@@ -90,11 +90,15 @@ def test_boards_read_fields_of_the_scorecard_and_no_others():
         return set(model.model_fields)
 
     assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard)
-    assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "flags"}
+    assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "sliding", "flags"}
     curves = {"roc", "precision_recall", "reliability", "distribution", "decision"}
     inputs = RankInputs.model_fields["targets"].annotation.__args__[0]
     assert fields(TargetScore) - fields(inputs) == curves | {
         "brier_parts",
         "operating_points",
         "recalibrated",
+        "detection_yield",
+        "prevalence_shifts",
+        "smooth_calibration",
+        "brier_skill",
     }

@@ -1,4 +1,4 @@
-"""The board of several entries: ranks, ties, twins, and what it refuses."""
+"""The board of several entries: ranks, ties, duplicates, and what it refuses."""
 
 from __future__ import annotations
 
@@ -55,20 +55,22 @@ def test_ranks_follow_the_auroc_of_scikit_learn(board, cohort):
 def test_the_leader_group_is_said_once_and_the_same(board):
     for target in board.targets:
         ranked = [s for s in target.standings if s.rank is not None]
-        tied = [s.slug for s in ranked if s.with_leader]
+        first = [s.slug for s in ranked if s.may_be_first]
         assert target.leader == ranked[0].slug
-        assert target.leader in tied
-        assert target.not_told_apart == len(tied) - 1
-        worst = ranked[-1]
-        assert not worst.with_leader
-        assert worst.difference_high < 0
-        assert worst.p_value < 0.05
+        assert target.leader in first
+        assert target.others_may_be_first == len(first) - 1
+    worst = next(s for s in board.target(HEADLINE).standings if s.slug == "m1")
+    assert not worst.may_be_first
+    assert not worst.tied_with_leader
+    assert worst.rank_low > 1
+    assert worst.difference_high < 0
+    assert worst.p_value < 0.05
 
 
-def test_twins_are_found_up_to_a_monotone_map(board):
-    (twins,) = board.target(HEADLINE).twins
-    assert set(twins.slugs) == {"m6", "copy", "squared"}
-    assert not twins.identical
+def test_equal_rankings_are_found_up_to_a_monotone_map(board):
+    (same_ranking,) = board.target(HEADLINE).same_ranking
+    assert set(same_ranking.slugs) == {"m6", "copy", "squared"}
+    assert not same_ranking.identical
     for slug in ("m6", "copy", "squared"):
         standing = next(s for s in board.target(HEADLINE).standings if s.slug == slug)
         assert (standing.rank, standing.rank_low) == (1, 1)
@@ -152,12 +154,12 @@ def test_an_auroc_that_is_often_undefined_is_not_ranked(cohort, tmp_path):
     assert "undefined in" in shown.standings[0].unranked_reason
 
 
-def test_usual_ranks_are_those_of_the_replicates(board):
+def test_percentile_ranks_are_those_of_the_replicates(board):
     for standing in board.target(HEADLINE).standings:
         if standing.rank is not None:
-            assert standing.usual_rank_low <= standing.usual_rank_high
+            assert standing.percentile_rank_low <= standing.percentile_rank_high
     best = board.target(HEADLINE).standings[0]
-    assert best.usual_rank_low == 1
+    assert best.percentile_rank_low == 1
 
 
 def test_scorecards_of_different_draws_are_not_mixed(cohort, tmp_path):

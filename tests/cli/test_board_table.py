@@ -95,7 +95,7 @@ def test_an_unknown_column_gets_the_nearest_names(loaded, cli):
     assert ran.codes == ["column-unknown", "column-unknown"]
     near, far = ran.object["problems"]
     assert near["remedy"] == "Did you mean 'brier'?"
-    assert "rank, with_leader" in far["remedy"]
+    assert "rank, may_be_first" in far["remedy"]
 
 
 @pytest.mark.parametrize("words", ["--csv --latex", "--markdown --json", "--speed --columns rank"])

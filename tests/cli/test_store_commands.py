@@ -74,6 +74,22 @@ def test_a_scored_store_is_shown_and_verified(scored: Workspace, cli: Cli) -> No
     assert cli("compare", "one", "paper", "--json").codes == ["compare-impossible"]
 
 
+def test_operating_points_at_a_stated_prevalence(scored: Workspace, cli: Cli) -> None:
+    card = json.loads((scored.submission("chexchonet", "one") / "scorecard.json").read_text())
+    words = ("score", "one", "--prevalence", "0.05", *QUICK)
+    ran = cli(*words, "--json")
+    shifts = ran.object["result"]["prevalence_shifts"]["one"]
+    target = next(t for t in card["targets"] if t["target"] == "slvh")
+    point, shifted = target["operating_points"][0], shifts["slvh"]["points"][0]
+    hits = 0.05 * point["sensitivity"]["value"]
+    called = hits + 0.95 * (1 - point["specificity"]["value"])
+    assert shifted["ppv"] == pytest.approx(hits / called)
+    assert "At a prevalence of 5%" in cli(*words).stdout
+    for share in ("0", "1", "5"):
+        refused = cli("score", "one", "--prevalence", share, *QUICK)
+        assert (refused.exit_code, "--prevalence" in refused.stderr) == (2, True)
+
+
 def test_an_entry_without_a_scorecard_is_named_and_the_others_are_shown(
     scored: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path
 ) -> None:

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.metrics.decision import decision_at, decision_curve, net_benefit
+from bench.metrics.decision import (
+    decision_at,
+    decision_at_prevalence,
+    decision_curve,
+    decision_curve_at_prevalence,
+    net_benefit,
+    prior_shift,
+)
+from bench.metrics.recalibration_line import calibration_in_the_large
 from tests.metrics import slow
 
 
@@ -37,3 +45,49 @@ def test_thresholds_run_from_one_to_fifty_percent():
     assert net_benefit([], [], 0.25) is None
     with pytest.raises(ValueError, match="threshold"):
         net_benefit([0, 1], [0.2, 0.3], 1.0)
+
+
+def repeated_to(y, p, prevalence):
+    """The same images with the positives repeated, so that they make up the prevalence."""
+    hits, misses = y.sum(), (1 - y).sum()
+    times = round(prevalence / (1 - prevalence) * misses * 1000 / hits)
+    return np.repeat(y, np.where(y == 1, times, 1000)), np.repeat(p, np.where(y == 1, times, 1000))
+
+
+def test_predictive_values_at_another_prevalence_are_those_of_repeated_positives():
+    y, p, _ = slow.cohort(np.random.default_rng(0), 30, tied=False)
+    many, scores = repeated_to(y, p, 0.05)
+    here, there = decision_at(y, p, 0.4), decision_at(many, scores, 0.4)
+    found = decision_at_prevalence(here.sensitivity, here.specificity, many.mean())
+    assert (found.ppv, found.npv) == pytest.approx((there.ppv, there.npv))
+    assert found.called == pytest.approx((scores >= 0.4).mean())
+    assert decision_at_prevalence(0.0, 1.0, 0.1).ppv is None
+    assert decision_at_prevalence(1.0, 0.0, 0.1).npv is None
+    with pytest.raises(ValueError, match="prevalence"):
+        decision_at_prevalence(0.5, 0.5, 0.0)
+
+
+def test_shifted_probabilities_are_calibrated_at_the_new_prevalence():
+    rng = np.random.default_rng(1)
+    score = np.append(rng.normal(0, 1, 100_000), rng.normal(1.5, 1, 25_000))
+    y = np.append(np.zeros(100_000, int), np.ones(25_000, int))
+    # Bayes: log odds of a binormal score at prevalence 20%.
+    log_odds = np.log(0.25) + 1.5 * score - 1.5**2 / 2
+    many, moved = repeated_to(y, log_odds, 0.05)
+    shift = prior_shift(0.2, many.mean())
+    assert shift == pytest.approx(np.log(0.05 / 0.95) - np.log(0.25), abs=5e-3)
+    p = 1 / (1 + np.exp(-(moved[::500] + shift)))
+    assert calibration_in_the_large(many[::500], p) == pytest.approx(0, abs=0.03)
+
+
+def test_net_benefit_at_another_prevalence_is_that_of_repeated_positives():
+    y, p, _ = slow.cohort(np.random.default_rng(2), 30, tied=False)
+    many, scores = repeated_to(y, p, 0.05)
+    odds = np.exp(prior_shift(y.mean(), many.mean())) * scores / (1 - scores)
+    found = decision_curve_at_prevalence(y, p, many.mean(), [0.03, 0.1])
+    for k, cut in enumerate([0.03, 0.1]):
+        assert found.net_benefit[k] == pytest.approx(net_benefit(many, odds / (1 + odds), cut))
+        assert found.treat_all[k] == pytest.approx(many.mean() - (1 - many.mean()) * cut / (1 - cut))
+    same = decision_curve_at_prevalence(y, p, y.mean())
+    assert same.net_benefit == pytest.approx(decision_curve(y, p).net_benefit)
+    assert decision_curve_at_prevalence([1, 1], [0.1, 0.2], 0.1) is None

@@ -6,6 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bench
 from bench.metrics.discrimination import (
+    normalised_average_precision,
     operating_point,
     precision_recall_curve,
     rank_correlation,
@@ -197,3 +198,16 @@ def test_rank_correlation_is_spearmans(sample):
     if np.ptp(score) > 0 and np.ptp(other) > 0:
         expected = pytest.approx(np.corrcoef(rankdata(score), rankdata(other))[0, 1], abs=1e-12)
     assert rank_correlation(score, other) == expected
+
+
+@given(samples())
+def test_normalised_average_precision_is_the_share_of_the_possible_gain(sample):
+    y, score, weight = sample
+    if not 0 < weight[y == 1].sum() < weight.sum():
+        return
+    found = normalised_average_precision(y, score, weight)
+    prevalence = np.average(y, weights=weight)
+    expected = average_precision_score(y, score, sample_weight=weight)
+    assert found == pytest.approx((expected - prevalence) / (1 - prevalence), abs=1e-9)
+    assert normalised_average_precision(y, y, weight) == pytest.approx(1)
+    assert normalised_average_precision(y, np.zeros(len(y)), weight) == pytest.approx(0, abs=1e-12)

@@ -36,7 +36,11 @@ def test_influence_is_the_derivative_by_the_weight(sample):
     ranking = ScoreRanking.of(y, p, weight)
     check(influence.auroc(ranking), lambda w: discrimination.auroc(y, p, w), weight)
     check(influence.average_precision(ranking), lambda w: discrimination.average_precision(y, p, w), weight)
-    for name in ("brier", "log_loss", "scaled_brier", "observed_expected", "calibration_error"):
+    normalised = influence.normalised_average_precision(ranking)
+    check(normalised, lambda w: discrimination.normalised_average_precision(y, p, w), weight)
+    skill = influence.brier_skill(y, p, np.full(len(p), 0.3), weight)
+    check(skill, lambda w: calibration.brier_skill(y, p, 0.3, w), weight)
+    for name in ("brier", "log_loss", "scaled_brier", "observed_expected"):
         figure = getattr(calibration, name)
         check(getattr(influence, name)(y, p, weight), lambda w, f=figure: f(y, p, weight=w), weight)
 

@@ -44,3 +44,30 @@ def test_a_whole_weight_is_a_repetition():
     weighted, repeated = agreement(truth, guess, weight), agreement(truth[rows], guess[rows])
     for name in ("mae", "rmse", "bias", "loa_low", "pearson", "r2"):
         assert getattr(weighted, name) == pytest.approx(getattr(repeated, name), rel=1e-9)
+
+
+def concordance(*arrays):
+    return agreement(*arrays).concordance
+
+
+def test_concordance_is_the_share_of_disagreement_that_pairing_removes():
+    # 1 - mean squared difference of the pairs / that of every truth with every prediction (Lin 1989).
+    rng = np.random.default_rng(3)
+    truth = rng.normal(4.6, 0.7, 60)
+    guess = 0.8 * truth + rng.normal(1.3, 0.4, 60)
+    unpaired = np.mean((truth[:, None] - guess[None, :]) ** 2)
+    expected = 1 - np.mean((truth - guess) ** 2) / unpaired
+    assert concordance(truth, guess) == pytest.approx(expected, rel=1e-12)
+    assert concordance(truth + 1e5, guess + 1e5) == pytest.approx(expected, rel=1e-6)
+    assert concordance(truth, truth) == pytest.approx(1)
+    assert abs(concordance(truth, guess + 5)) < 0.1 < agreement(truth, guess + 5).pearson
+
+
+def test_concordance_of_constants_and_with_weights():
+    assert concordance([], []) is None
+    assert concordance([1.0, 1.0], [1.0, 1.0]) is None
+    assert concordance([1.0, 1.0], [1.0, 2.0]) == 0
+    rng = np.random.default_rng(4)
+    truth, guess, weight = rng.normal(size=20), rng.normal(size=20), rng.integers(0, 4, 20)
+    copies = np.repeat(np.arange(20), weight)
+    assert concordance(truth, guess, weight) == pytest.approx(concordance(truth[copies], guess[copies]))

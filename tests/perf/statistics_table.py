@@ -95,13 +95,14 @@ import time, numpy as np
 rng = np.random.default_rng(0)
 y, p = rng.integers(0, 2, 400), rng.random(400)
 import scipy.fft, scipy.special, bench
-import bench.uncertainty.evaluate, bench.uncertainty.ranks
+import bench.uncertainty.evaluate, bench.uncertainty.family
 start = time.process_time()
 boot = bench.PatientBootstrap(np.arange(400) // 3, 100)
 bench.evaluate(y, p, bootstrap=boot)
 bench.evaluate(y, p, bootstrap=boot, weight=p + 0.1)
-a = np.stack([boot.replicates(y, p), boot.replicates(y, p**2)])
-bench.rank_sets(a, [0.5, 0.6]); bench.board_statements(a, [0.5, 0.6])
+found = [bench.evaluate(y, score, bootstrap=boot, metrics=["auroc"]) for score in (p, p * (1 - p))]
+replicates, influences = [e.auroc_replicates for e in found], [e.auroc_influence for e in found]
+bench.compare_all_pairs(replicates, [e.auroc.value for e in found], influences)
 print(time.process_time() - start)
 """
 

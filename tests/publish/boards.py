@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import random
 
-from bench.board.model import Board, Entry, LoadedBoard, Standing, TargetBoard, TestSet, Twins
+from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
 from bench.scoring.scorecard import (
@@ -18,13 +18,19 @@ from bench.scoring.scorecard import (
     Flag,
     OperatingPoint,
     Point,
+    PrevalenceShift,
     Recalibration,
     ReliabilityBin,
     Scorecard,
     ScoreDistribution,
+    ShiftedPoint,
+    SlidingPoint,
+    SlidingThreshold,
+    SmoothCalibration,
     Stamp,
     SubgroupScore,
     TargetScore,
+    YieldPoint,
 )
 from bench.submission.manifest import Manifest, Reported, ReportedValue
 from bench.timing.protocol import Protocol
@@ -91,7 +97,9 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             "auroc": estimate(auroc),
             "auprc": estimate(auroc / 2, 0.05),
             "brier": estimate(rng.uniform(0.06, 0.12), 0.01) if not odd else estimate(None, reason=odd),
-            "ece": estimate(rng.uniform(0.005, 0.1), 0.01) if not odd else estimate(None, reason=odd),
+            "ece": Estimate(value=rng.uniform(0.03, 0.1), noise_floor=0.021)
+            if not odd
+            else estimate(None, reason=odd),
             "calibration_slope": estimate(rng.uniform(0.7, 0.99), 0.1)
             if not odd
             else estimate(None, reason=odd),
@@ -112,7 +120,11 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
         ),
         decision=tuple(
             DecisionPoint(
-                threshold=t / 100, net_benefit=0.13 - 0.2 * t / 100, treat_all=0.138 - 0.9 * t / 100
+                threshold=t / 100,
+                net_benefit=0.13 - 0.2 * t / 100,
+                low=0.12 - 0.25 * t / 100,
+                high=0.14 - 0.15 * t / 100,
+                treat_all=0.138 - 0.9 * t / 100,
             )
             for t in range(1, 51)
         )
@@ -135,6 +147,27 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             )
             for rule in ("specificity 0.9", "sensitivity 0.9")
         ),
+        detection_yield=(
+            YieldPoint(examined=0.05, per_100=48.2, found=0.175),
+            YieldPoint(examined=0.2, per_100=33.0, found=0.479),
+        ),
+        prevalence_shifts=(
+            PrevalenceShift(
+                prevalence=0.05,
+                intercept=-1.11,
+                points=(
+                    ShiftedPoint(
+                        rule="specificity 0.9", called=0.121, ppv=0.215, npv=0.973, net_benefit=0.0123
+                    ),
+                ),
+            ),
+        ),
+        smooth_calibration=SmoothCalibration(
+            ici=0.012, e50=0.009, e90=0.031, emax=0.087, points=(Point(x=0.1, y=0.12), Point(x=0.6, y=0.5))
+        )
+        if calibrated
+        else None,
+        brier_skill=estimate(0.15, 0.04) if calibrated else None,
         recalibrated=Recalibration(
             slope=1.12,
             intercept=-0.05,
@@ -160,6 +193,7 @@ def subgroups(target: str, auroc: float) -> tuple[SubgroupScore, ...]:
                 positives=50,
                 metrics={"auroc": estimate(auroc - 0.03, 0.05)},
                 gaps={"auroc": Estimate(value=-0.04, low=-0.1, high=0.02)},
+                decisions={"sensitivity": estimate(0.47, 0.11), "specificity": estimate(0.91, 0.02)},
             )
             for division, label, level in shown
         ),
@@ -209,6 +243,22 @@ def scorecard(slug: str, rng: random.Random, auroc: float, calibrated: bool = Tr
             ),
         ),
         subgroups=tuple(g for t in targets for g in subgroups(t.target, auroc)),
+        sliding=(
+            SlidingThreshold(
+                target="slvh",
+                measurement="ivsd",
+                label="SLVH by Interventricular septum",
+                unit="cm",
+                points=(
+                    SlidingPoint(threshold=1.2, positives=310, auroc=estimate(0.71)),
+                    SlidingPoint(
+                        threshold=1.6,
+                        positives=None,
+                        auroc=Estimate(value=None, reason="fewer than 20 patients"),
+                    ),
+                ),
+            ),
+        ),
         flags=(Flag(code="few-positives", message="Only 12 positive patients.", target="slvh"),),
     )
 
@@ -328,14 +378,15 @@ def standings(found: dict[str, Entry], target: str, tied: int) -> tuple[Standing
             slug=slug,
             auroc=value,
             rank=index + 1,
-            rank_low=max(index - 2, 0) + 1,
+            rank_low=1 if index <= tied else max(index - 2, 1) + 1,
             rank_high=min(index + 4, last),
-            with_leader=0 < index <= tied,
+            may_be_first=index <= tied,
+            tied_with_leader=index <= tied,
             p_best=1 / (index + 2),
             difference=None if index == 0 else value - order[0][0],
             difference_low=None if index == 0 else value - order[0][0] - 0.02,
-            difference_high=None if index == 0 else value - order[0][0] + 0.02,
-            p_value=None if index == 0 else 0.03,
+            difference_high=None if index == 0 else value - order[0][0] + 0.02 if index <= tied else -0.002,
+            p_value=None if index == 0 else 0.3 if index <= tied else 0.03,
             reference_difference=value - 0.5,
             reference_difference_low=value - 0.53,
             reference_difference_high=value - 0.47,
@@ -373,10 +424,12 @@ def loaded_board(
                 target=target,
                 label=label,
                 leader=ranked[0].slug if ranked else None,
-                not_told_apart=tied,
+                others_may_be_first=tied,
                 standings=(*ranked, control),
                 reference="control",
-                twins=(Twins(slugs=(ranked[0].slug, ranked[1].slug), identical=False),) if count > 5 else (),
+                same_ranking=(SameRanking(slugs=(ranked[0].slug, ranked[1].slug), identical=False),)
+                if count > 5
+                else (),
             )
         )
     found["control"] = Entry(

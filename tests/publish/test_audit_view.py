@@ -31,11 +31,15 @@ def with_cv5(loaded: LoadedBoard) -> LoadedBoard:
     for target in loaded.board.targets:
         standing = next(s for s in target.standings if s.slug == slug)
         alone = standing.model_copy(
-            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "with_leader": False}
+            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "may_be_first": True}
         )
         boards.append(
             TargetBoard(
-                target=target.target, label=target.label, leader=slug, not_told_apart=0, standings=(alone,)
+                target=target.target,
+                label=target.label,
+                leader=slug,
+                others_may_be_first=0,
+                standings=(alone,),
             )
         )
     board = loaded.board.model_copy(update={"cv5": tuple(boards)})
@@ -53,6 +57,25 @@ def test_an_entry_shows_thresholds_recalibration_and_gaps(tmp_path):
     assert "0.004 miscalibration − 0.030 discrimination + 0.118 uncertainty" in words
     assert "Sex Female (n = 400) −0.040 (−0.100 to 0.020)" in words
     assert not (tmp_path / "site" / "cv5").exists()
+
+
+def test_an_entry_shows_what_guidance_asks_for(tmp_path):
+    loaded = loaded_board(9)
+    build_site([loaded], tmp_path / "site")
+    slug = next(s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "probability")
+    words = text(tmp_path / "site" / "e" / slug / "index.html")
+    assert "Random order Highest 5.0% Highest 20.0%" in words
+    assert "Composite 13.8 48.2 (17.5%) 33.0 (47.9%)" in words
+    assert "Composite, specificity 0.9 5.0% 12.1 0.215 0.973 0.0123 −1.11" in words
+    assert "Composite 0.012 0.009 0.031 0.087 0.150 (0.110–0.190)" in words
+    assert "above 1.2 cm 310 0.710 (0.690–0.730)" in words
+    assert "above 1.6 cm – Fewer than 20 patients." in words
+    assert "Sex: Female 0.470 (0.360–0.580) 0.910 (0.890–0.930)" in words
+    assert "(a calibrated model would show 0.021)" in words
+    uncalibrated = next(
+        s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "uncalibrated"
+    )
+    assert "Smooth calibration" not in text(tmp_path / "site" / "e" / uncalibrated / "index.html")
 
 
 def test_the_cv5_track_has_a_page_and_its_entries_their_rank_there(tmp_path):

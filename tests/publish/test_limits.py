@@ -141,7 +141,7 @@ def test_an_entry_with_everything_missing_can_be_shown(tmp_path):
 def test_a_board_without_any_entry_can_be_shown(tmp_path):
     board = loaded_board(2)
     targets = tuple(
-        t.model_copy(update={"standings": (), "leader": None, "not_told_apart": 0, "twins": ()})
+        t.model_copy(update={"standings": (), "leader": None, "others_may_be_first": 0, "same_ranking": ()})
         for t in board.board.targets
     )
     empty = dataclasses.replace(board, board=board.board.model_copy(update={"targets": targets}), entries={})

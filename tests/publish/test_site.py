@@ -8,7 +8,7 @@ from urllib.parse import urldefrag
 import pytest
 
 from bench.board.format import decimal
-from bench.board.table import board_table, tie_sentence
+from bench.board.table import board_table
 from bench.errors import BenchError, catalogue
 from bench.publish.build import build_site
 from bench.publish.checks import check_site
@@ -98,13 +98,12 @@ def test_the_rows_are_those_of_the_json(site):
             if standing.rank is not None:
                 assert cells[0].text().split(" ")[0] == f"{standing.rank_low}–{standing.rank_high}"
             assert cells[1].text() == decimal(row.metrics["auroc"].value)
-            tied = standing.with_leader or row.slug == target.leader
-            assert (shown.get("class") == "tie") == tied
+            assert (shown.get("class") == "tie") == standing.may_be_first
 
 
-def test_the_first_sentence_counts_the_tie_group(site):
+def test_the_first_sentence_counts_the_entries_that_may_be_first(site):
     lead = next(p for p in read(site / "index.html").find_all("p") if p.get("class") == "lead")
-    assert "2 other entries cannot be told apart from the first at 95%." in lead.text()
+    assert "2 other entries may be first (95% confidence, adjusted for all pairs)." in lead.text()
 
 
 def test_every_page_of_a_synthetic_cohort_says_so_in_words(site):
@@ -212,16 +211,15 @@ def test_every_problem_code_is_explained(site):
 @pytest.mark.parametrize(
     ("tied", "count", "words"),
     [
-        (0, 4, "The first is told apart from every other at 95%."),
-        (1, 4, "1 other entry cannot be told apart from the first at 95%."),
-        (3, 4, "None of the other 3 can be told apart from the first at 95%."),
-        (1, 2, "The second cannot be told apart from the first at 95%."),
-        (0, 1, "One entry is ranked, so there is nothing to tell it apart from."),
+        (0, 4, "No other entry may be first (95% confidence, adjusted for all pairs)."),
+        (1, 4, "1 other entry may be first (95% confidence, adjusted for all pairs)."),
+        (3, 4, "All 3 other entries may be first (95% confidence, adjusted for all pairs)."),
+        (1, 2, "1 other entry may be first (95% confidence, adjusted for all pairs)."),
+        (0, 1, "One entry is ranked, so there is nothing to compare it with."),
     ],
 )
-def test_the_sentence_on_the_tie_group(tied, count, words):
-    table = board_table(loaded_board(count, tied=tied), "slvh")
-    assert tie_sentence(table, 0.95) == words
+def test_the_sentence_on_entries_that_may_be_first(tied, count, words):
+    assert board_table(loaded_board(count, tied=tied), "slvh").sentence == words
 
 
 def external():

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench.cohort.spec import load_spec
 from bench.workspace import Workspace
+from tests.board.one_answer import check_everywhere
 from tests.conftest import Cli
 
 pytestmark = pytest.mark.real
@@ -60,9 +62,27 @@ def test_two_are_refused_with_counts_and_what_to_do(
         (problem,) = [p for p in said if p["where"].endswith(f"column {column}")]
         highest = frame[column].max()
         assert problem["message"].startswith(f"{count} of 500 values lie outside [0, 1], from ")
-        assert f"to {highest:g};" in problem["message"]
+        assert f"to {highest:.8g};" in problem["message"]
         assert 'scores = "uncalibrated"' in problem["remedy"]
     assert [p for p in board.store.rglob("*") if p.is_file()] == []
+
+
+def test_every_place_that_shows_their_board_gives_the_same_answers(
+    real: Path, words: tuple[str, ...], board: Workspace, cli: Cli, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "uncalibrated.toml"
+    for team in (*ACCEPTED, *REFUSED):
+        manifest.write_text(UNCALIBRATED.format(team))
+        ran = cli("submit", predictions(real, team), "--slug", team, "--manifest", manifest, *words)
+        assert ran.exit_code == 0, ran.stderr
+    ran = cli("score", "--all", "--replicates", "1000", "--jobs", "1", *words)
+    assert ran.exit_code == 0, ran.stderr
+    spec = load_spec(str(SPEC))
+    folder = board.submissions(spec.id)
+    shown = check_everywhere(spec, folder, tmp_path / "site", cli, str(SPEC), words[:-1])
+    for target in shown.targets:
+        assert target.pairs is not None
+        assert len(target.pairs.slugs) == 5
 
 
 def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(

@@ -1,4 +1,4 @@
-"""Imports TensorRT's real Python bindings without its libraries, so that what our code uses can be looked up.
+"""Imports TensorRT's real Python bindings without its libraries, so that a fake can be as strict as they are.
 
 The bindings load three native libraries of which they need nine symbols while they are only imported; stubs
 with these symbols, compiled here, take their place.
@@ -6,13 +6,11 @@ with these symbols, compiled here, take their place.
 
 from __future__ import annotations
 
-import ast
 import ctypes
 import importlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,22 +26,6 @@ _SYMBOLS = (
     "getPluginRegistry",
     "initLibNvInferPlugins",
 )
-
-# What our variables hold.
-CLASSES = {
-    "builder": "Builder",
-    "network": "INetworkDefinition",
-    "config": "IBuilderConfig",
-    "profile": "IOptimizationProfile",
-    "parser": "OnnxParser",
-    "layer": "ILayer",
-    "tensor": "ITensor",
-    "error": "ParserError",
-    "runtime": "Runtime",
-    "engine": "ICudaEngine",
-    "inspector": "EngineInspector",
-    "context": "IExecutionContext",
-}
 
 
 def bindings(folder: Path) -> Any:
@@ -64,49 +46,3 @@ def bindings(folder: Path) -> Any:
         )
         ctypes.CDLL(target, mode=ctypes.RTLD_GLOBAL)
     return importlib.import_module("tensorrt_bindings")
-
-
-def uses(source: str) -> Iterator[tuple[str, int | None]]:
-    """Dotted names below the module that a source file uses, and with how many arguments it calls them."""
-    tree = ast.parse(source)
-    calls = {
-        id(node.func): len(node.args) + len(node.keywords)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-    }
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
-            continue
-        words, root = [node.attr], node.value
-        while isinstance(root, ast.Attribute):
-            words.insert(0, root.attr)
-            root = root.value
-        if not isinstance(root, ast.Name):
-            continue
-        if root.id == "trt":
-            count = calls.get(id(node))
-            explicit_self = words[-1] == "__init__" and count is not None
-            yield ".".join(words), count - 1 if explicit_self and count else count
-        elif root.id in CLASSES:
-            yield f"{CLASSES[root.id]}.{words[0]}", calls.get(id(node)) if len(words) == 1 else None
-
-
-def lookup(module: Any, name: str) -> Any:
-    """What a dotted name stands for, None where there is no such thing."""
-    found = module
-    for word in name.split("."):
-        found = getattr(found, word, None)
-        if found is None:
-            return None
-    return found
-
-
-def accepts(function: Any, arguments: int) -> bool:
-    """Whether one of a binding's signatures, as its documentation states them, takes so many arguments."""
-    signatures = re.findall(r"\((self[^)]*(?:\([^)]*\)[^)]*)*)\) ->", function.__doc__ or "")
-    for signature in signatures:
-        parameters = [p for p in re.split(r",\s*(?=\w+:)", signature) if not p.startswith("self")]
-        required = sum("=" not in p for p in parameters)
-        if required <= arguments <= len(parameters):
-            return True
-    return not signatures

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.runtime.messages import read_message, write_message
-from bench.runtime.worker_process import Worker, WorkerFailure, remaining, scrubbed
+from bench.runtime.messages import names_memory, read_message, write_message
+from bench.runtime.worker_process import Worker, WorkerFailure, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.failing_worker"
@@ -166,6 +166,18 @@ def test_messages_hold_no_paths() -> None:
     assert len(scrubbed("x" * 5000, path)) == 500
 
 
-def test_remaining_time_is_never_nothing() -> None:
-    assert remaining(time.monotonic() - 5) == 0.1
-    assert 9 < remaining(time.monotonic() + 10) <= 10
+@pytest.mark.parametrize(
+    ("text", "memory"),
+    [
+        ("[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)", True),
+        ("OutOfMemory: Requested amount of GPU memory (8589934592 bytes) could not be allocated", True),
+        ("CUDA error: CUDA_ERROR_OUT_OF_MEMORY", True),
+        ("no execution context could be made: probably the device is out of memory", True),
+        ("Failed to allocate memory for requested buffer of size 16777216", True),
+        ("std::bad_alloc", True),
+        ("the runtime refused the engine: built for another compute capability", False),
+        ("cannot load libnvinfer.so.10", False),
+    ],
+)
+def test_every_librarys_words_for_too_little_memory(text: str, memory: bool) -> None:
+    assert names_memory(text) is memory

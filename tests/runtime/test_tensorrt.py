@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import warnings
@@ -16,54 +15,16 @@ import pytest
 
 from bench.onnx.half_precision import cast_model
 from bench.onnx.interface import check_model
-from bench.runtime.backends import tensorrt_build, tensorrt_session
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.backends.tensorrt_build import Engine, EngineError, build_engine, check_precision
 from bench.runtime.backends.tensorrt_session import check_engine_types, engine_layer_types, load_engine
 from bench.runtime.precision import convert
 from tests.runtime.models import SIZE, SPEC, build, linear_model, linear_weights, manifest, save, value
-from tests.runtime.tensorrt_api import accepts, bindings, lookup, uses
 from tests.runtime.test_precision import conv_model
 
-SOURCES = [Path(str(module.__file__)).read_text() for module in (tensorrt_build, tensorrt_session)]
-USES = sorted({use for source in SOURCES for use in uses(source)}, key=str)
-
-no_bindings = pytest.mark.skipif(
-    find_spec("tensorrt_bindings") is None or shutil.which("cc") is None,
-    reason="needs a C compiler and TensorRT's bindings: `make test-tensorrt`",
-)
 no_rtx = pytest.mark.skipif(
     find_spec("tensorrt_rtx") is None, reason="needs tensorrt_rtx: `make test-tensorrt`"
 )
-
-
-def test_the_uses_are_found_in_the_source() -> None:
-    names = {name for name, _ in USES}
-    assert len(names) > 40
-    assert {
-        "Builder",
-        "BuilderFlag.TF32",
-        "IBuilderConfig.clear_flag",
-        "IExecutionContext.execute_async_v3",
-        "Runtime.deserialize_cuda_engine",
-    } <= names
-
-
-@no_bindings
-def test_every_name_and_number_of_arguments_exists_in_the_real_bindings(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    trt = bindings(tmp_path_factory.mktemp("stubs"))
-    missing = [name for name, _ in USES if lookup(trt, name) is None]
-    assert missing == [], trt.__version__
-    wrong = [
-        f"{name} with {count} arguments"
-        for name, count in USES
-        if count is not None
-        and not isinstance(lookup(trt, name), type)
-        and not accepts(lookup(trt, name), count)
-    ]
-    assert wrong == [], trt.__version__
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from bench.runtime.backends.tensorrt_build import Engine, EngineError
-from bench.runtime.backends.tensorrt_session import TensorRtSession, load_engine
+from bench.runtime.backends.tensorrt_session import LoadedEngine, TensorRtSession, load_engine
 
 torch = pytest.importorskip("torch")
 
@@ -158,7 +158,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield
 
     @contextmanager
-    def graph(captured: Graph, stream: Stream) -> Iterator[None]:
+    def graph(captured: Graph, stream: Stream, capture_error_mode: str) -> Iterator[None]:
         if not cuda.capture:
             raise RuntimeError("operation not permitted when stream is capturing")
         yield
@@ -173,6 +173,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
         Event=Event,
         capture=True,
         is_available=lambda: True,
+        _sleep=lambda cycles: None,
         session_of=session_of,
     )
     shim = SimpleNamespace(
@@ -189,7 +190,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def session(device: Any, engine: PlayedEngine) -> TensorRtSession:
-    made = TensorRtSession(played_trt(engine), engine, BATCH, {"tf32": False})
+    loaded = LoadedEngine(engine, SimpleNamespace(lines=[]), {"tf32": False})
+    made = TensorRtSession(played_trt(engine), loaded, BATCH)
     device.session_of.append(made)
     return made
 
@@ -202,7 +204,8 @@ def test_answers_come_from_the_buffers_that_the_engine_was_given(device: Any, ca
     device.capture = capture
     engine = PlayedEngine()
     made = session(device, engine)
-    assert made.options == {"tf32": False, "cuda_graph": capture}
+    failed = {} if capture else {"cuda_graph_failure": "operation not permitted when stream is capturing"}
+    assert made.options == {"tf32": False, "cuda_graph": capture, **failed}
     assert engine.made[0].shapes == {"image": (BATCH, 3)}
     first = made.infer({"image": IMAGES})["scores"]
     np.testing.assert_allclose(first, IMAGES @ WEIGHTS, rtol=1e-6)
@@ -220,8 +223,9 @@ def test_device_time_is_taken_run_by_run(device: Any) -> None:
     made.infer({"image": IMAGES})
     before = engine.made[0].runs
     found = made.run_block(7)
-    np.testing.assert_allclose(found, np.full(7, 0.5))
-    assert engine.made[0].runs - before == 7
+    assert found is not None
+    np.testing.assert_allclose(found.compute_ms, np.full(7, 0.5))
+    assert engine.made[0].runs - before == 8  # the first shows how long a run takes to start
 
 
 def test_two_lanes_have_contexts_and_buffers_of_their_own(device: Any) -> None:
@@ -247,8 +251,9 @@ BUILT = Engine(b"plan", "fp32", 12.5, {"FLOAT": 3}, 3, False)
 
 
 def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> None:
-    engine, facts = load_engine(played_trt(PlayedEngine()), BUILT)
-    assert engine.num_io_tensors == 2
+    loaded = load_engine(played_trt(PlayedEngine()), BUILT)
+    facts = loaded.facts
+    assert loaded.engine.num_io_tensors == 2
     assert facts["network_layer_types"] == {"FLOAT": "3"}
     assert facts["engine_layer_types"] == {"fp32": "1"}
     assert (facts["build_ms"], facts["engine_bytes"], facts["tf32"]) == (12.5, 4, False)

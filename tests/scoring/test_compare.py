@@ -9,6 +9,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 import bench
 from bench.choices import Track
 from bench.errors import BenchError
+from bench.metrics.decision import net_benefit
 from bench.scoring.compare import Side, compare_predictions
 from tests.scoring.conftest import noisy
 
@@ -71,3 +72,15 @@ def test_out_of_fold_scores_are_compared_by_their_fold_average(cohort):
     assert found.metric("auroc").difference is None, "five scales do not pool"
     (twin,) = compare_predictions(cohort, sides[0], sides[0], replicates=50)
     assert (twin.metric("fold_averaged").difference, twin.metric("fold_averaged").p_value) == (0, 1)
+
+
+def test_net_benefit_is_compared_between_probabilities(cohort, sides):
+    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[HEADLINE]
+    y = cohort.targets[HEADLINE][cohort.rows("test")]
+    p_a, p_b = (side.values[HEADLINE] for side in sides)
+    for point in found.net_benefit:
+        expected = net_benefit(y, p_a, point.threshold) - net_benefit(y, p_b, point.threshold)
+        assert point.difference == pytest.approx(expected)
+        assert point.low < point.difference < point.high
+    other = Side({HEADLINE: 3 * p_b - 1}, Track.HOLDOUT, False)
+    assert compare_predictions(cohort, sides[0], other, replicates=50)[0].net_benefit == ()

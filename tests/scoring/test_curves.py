@@ -18,6 +18,8 @@ from bench.scoring.curves import (
     roc,
 )
 from bench.uncertainty.bootstrap import PatientBootstrap
+from bench.uncertainty.curves import decision_band
+from bench.uncertainty.wilson import clustered_share
 
 
 def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
@@ -57,14 +59,14 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
     """Nobody can difference two curves to get a narrower step than one of them has."""
     y, p = sample(seed, 300, digits=3)
     cuts = Cuts(y, p, cell)
-    boot = PatientBootstrap(np.arange(300), replicates=20)
+    labelled = PatientBootstrap(np.arange(300), replicates=20).sample(y)
     allowed = set(cuts.places.tolist())
     for point in precision_recall(cuts):
         assert round(point.x * y.sum() / point.y) in allowed
-    ends = np.cumsum([b.images for b in reliability(cuts, y, p, boot, 0.95)][::-1])
+    ends = np.cumsum([b.images for b in reliability(cuts, y, p, labelled, 0.95)][::-1])
     assert set(ends.tolist()) <= allowed
     shown = np.interp(cuts.above(THRESHOLDS), cuts.places, cuts.hits[cuts.places])
-    for one, positives in zip(decision(cuts), shown, strict=True):
+    for one, positives in zip(decision(cuts, labelled, 0.95), shown, strict=True):
         odds = one.threshold / (1 - one.threshold)
         called = (p >= one.threshold).sum()
         assert one.net_benefit == pytest.approx((positives - (called - positives) * odds) / 300)
@@ -72,7 +74,12 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
 
 def test_decision_curve_by_its_definition():
     y, p = sample(1, 400)
-    found = decision(Cuts(y, p, 0))
+    patient = np.arange(400) // 2
+    found = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
+    curve, band = decision_band(y, p, PatientBootstrap(patient, 2), THRESHOLDS)
+    assert [point.net_benefit for point in found] == pytest.approx(curve.net_benefit)
+    assert [point.low for point in found] == pytest.approx(band.low)
+    assert [point.high for point in found] == pytest.approx(band.high)
     assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
     for point in found:
         called = p >= point.threshold
@@ -85,14 +92,19 @@ def test_decision_curve_by_its_definition():
 def test_reliability_by_its_definition_and_its_band_covers():
     y, p = sample(2, 500, digits=6)
     boot = PatientBootstrap(np.arange(500) // 2, replicates=400, seed=1)
-    found = reliability(Cuts(y, p, 0), y, p, boot, 0.95)
+    found = reliability(Cuts(y, p, 0), y, p, boot.sample(y), 0.95)
     assert sum(b.images for b in found) == 500
     for b in found:
         inside = (p >= b.low) & (p <= b.high)
         assert b.images == inside.sum()
         assert b.observed == pytest.approx(y[inside].mean())
         assert b.mean_prediction == pytest.approx(p[inside].mean())
+        if len(set((np.arange(500) // 2)[inside])) < 2:
+            assert b.observed_low is None
+            continue
         assert b.observed_low <= b.observed <= b.observed_high
+        share = clustered_share(y[inside] == 1, np.ones(inside.sum()), (np.arange(500) // 2)[inside])
+        assert (b.observed_low, b.observed_high) == pytest.approx((share.low, share.high))
         assert int(b.low * 15) == int(min(b.high, 0.999) * 15), "edges lie at multiples of 1/15"
 
 
@@ -117,4 +129,8 @@ def test_a_distribution_tells_no_more_than_the_allowed_places():
     again = Cuts(other, p, 10)
     again.places = cuts.places
     assert distribution(again) == distribution(cuts)
-    assert decision(again) == decision(cuts)
+    shown = [
+        [point.net_benefit for point in decision(part, PatientBootstrap(np.arange(400), 2).sample(one), 0.95)]
+        for part, one in ((again, other), (cuts, y))
+    ]
+    assert shown[0] == shown[1]

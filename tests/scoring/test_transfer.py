@@ -167,7 +167,7 @@ def test_the_cv5_track_ranks_the_fold_average(cohort):
     expected = np.mean([roc_auc_score(y[fold == f], scores[HEADLINE][fold == f]) for f in range(5)])
     assert target.ranked.value == target.estimands["fold_averaged"].value == pytest.approx(expected)
     assert target.metrics["auroc"].value < expected, "five scales do not pool"
-    assert np.nanmean(found.replicates[HEADLINE]) == pytest.approx(expected, abs=0.02)
+    assert np.nanmean(found.ranked[HEADLINE].replicates) == pytest.approx(expected, abs=0.02)
 
 
 def test_replicates_of_both_tracks_come_back_without_the_cache(cohort, tmp_path):
@@ -186,6 +186,7 @@ def test_replicates_of_both_tracks_come_back_without_the_cache(cohort, tmp_path)
         stored = read_scorecard(entry).target(HEADLINE).ranked.value
         assert kept.values[HEADLINE] == pytest.approx(stored, rel=1e-8)
         assert np.array_equal(kept.replicates[HEADLINE], again.replicates[HEADLINE])
+        assert np.array_equal(kept.influences[HEADLINE], again.influences[HEADLINE])
 
 
 def test_a_scorecard_of_other_val_predictions_is_stale(cohort, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.environment import Fact
-from bench.runtime.backends.base import Arrays, Availability, Device, Milliseconds
+from bench.runtime.backends.base import Arrays, Availability, Device, DeviceTimes
 from bench.timing.protocol import Protocol
 
 SHORT = Protocol(
@@ -22,6 +22,8 @@ SHORT = Protocol(
     throughput_s=0.02,
     parity_images=16,
     limit_s=60.0,
+    trials=1,
+    cold_starts=1,
 )
 
 
@@ -59,8 +61,9 @@ class FakeSession:
         self.runs += 1
         return mean_image(inputs)
 
-    def run_block(self, runs: int) -> Milliseconds | None:
-        return np.full(runs, 0.25)
+    def run_block(self, runs: int) -> DeviceTimes | None:
+        self.clock.advance(0.25 * runs)
+        return DeviceTimes(np.full(runs, 0.25), np.full(runs, 0.01))
 
     def lanes(self, count: int) -> Sequence[FakeSession]:
         return [self] * count

@@ -101,6 +101,8 @@ def test_every_row_is_stored_and_what_is_finished_is_not_run_again(board: Worksp
     assert again.measured == (1,)
     assert again.record is not None
     assert again.record.batches[0] != kept.batches[0]
+    ((size, word),) = again.compared
+    assert (size, word in ("faster", "slower", "same", "undecided")) == (1, True)
     assert again.record.batches[1:] == kept.batches[1:]
 
 
@@ -199,7 +201,7 @@ def test_the_board_shows_speed_beside_auroc(
     timed_cli: Cli, board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.cli.score.open_cohort", lambda *_: cohort)
-    monkeypatch.setattr("bench.cli.board.choose_spec", lambda *_: cohort.spec)
+    monkeypatch.setattr("bench.actions.board.choose_spec", lambda *_: cohort.spec)
     shutil.rmtree(board.submission("tiny", "bare"))
     assert timed_cli("score", "--all", "--replicates", "100", "--jobs", "1").exit_code == 0
     assert "No entry has been timed" in timed_cli("board", "--speed").stdout

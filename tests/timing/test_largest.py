@@ -10,6 +10,7 @@ from onnx import helper
 
 from bench.choices import Precision
 from bench.cohort.cohort import Cohort
+from bench.errors import BenchError
 from bench.runtime.predict import Limits
 from bench.timing.time_entries import with_largest
 from tests.runtime.models import SIZE, build, linear_weights, manifest, save, tiny_cohort, value
@@ -57,3 +58,16 @@ def test_nothing_beyond_the_cap_is_tried(cohort: Cohort, tmp_path: Path) -> None
         16,
     )
     assert with_largest((1, 8), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=8) == (1, 8)
+
+
+def test_only_memory_and_time_mean_that_a_batch_does_not_fit(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(greedy_model(1), tmp_path / "m.onnx")  # type: ignore[arg-type]
+    monkeypatch.setattr("bench.timing.time_entries.WORKER", "tests.runtime.failing_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    with pytest.raises(BenchError) as caught:
+        with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=2)
+    (problem,) = caught.value.problems
+    assert problem.code == "timing-largest"
+    assert "Batch 2 could not be tried" in problem.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.runtime.backends.base import DeviceTimes
 from bench.timing.measure import (
     UnfinishedWork,
     device_times,
@@ -131,8 +133,9 @@ def test_the_pause_is_many_times_as_long_as_a_run() -> None:
 def test_device_times_that_leave_out_the_work_are_caught() -> None:
     class OffStream(FakeSession):
         def run_block(self, runs: int):
-            self.queued = 3.0 * runs
-            return np.full(runs, 0.01)
+            self.queued = getattr(self, "queued", 0.0) + 3.0 * runs
+            self.clock.advance(1.0)
+            return DeviceTimes(np.full(runs, 0.01), np.full(runs, 0.005))
 
         def infer(self, inputs):
             self.clock.advance(getattr(self, "queued", 0.0))
@@ -140,19 +143,45 @@ def test_device_times_that_leave_out_the_work_are_caught() -> None:
             return super().infer(inputs)
 
     clock = FakeClock()
-    with pytest.raises(UnfinishedWork, match=r"add up to 4\.0 ms, and 120"):
-        device_times(OffStream(clock, lambda _: 3.0), BATCHES[0], 400, clock)
+    with pytest.raises(UnfinishedWork, match=r"latencies add up to .* ms, and 7"):
+        device_times(OffStream(clock, lambda _: 3.0), BATCHES[0], SHORT, clock)
 
 
 def test_device_times_that_account_for_what_passed_are_taken() -> None:
     class Honest(FakeSession):
         def run_block(self, runs: int):
-            self.clock.advance(3.3 * runs)  # a tenth between the runs
-            return np.full(runs, 3.0)
+            self.clock.advance(3.3 * runs + 40.0)  # a tenth between the runs; 40 ms held back
+            return DeviceTimes(np.full(runs, 3.0), np.full(runs, 0.1), blocked_ms=40.0)
 
     clock = FakeClock()
-    found = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], 400, clock)
-    np.testing.assert_array_equal(found, np.full(400, 3.0))
+    protocol = replace(SHORT, measure_s=1.0, measure_runs=400)
+    found = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], protocol, clock)
+    assert found is not None
+    np.testing.assert_array_equal(found.compute_ms, np.full(400, 3.0))
+    assert (len(found.enqueue_ms), found.blocked_ms) == (400, 8 * 40.0)
+
+
+def test_device_times_last_as_long_as_latencies() -> None:
+    class Quick(FakeSession):
+        def run_block(self, runs: int):
+            self.clock.advance(0.02 * runs)
+            return DeviceTimes(np.full(runs, 0.02), np.full(runs, 0.01))
+
+    clock = FakeClock()
+    protocol = replace(SHORT, measure_s=3.0, measure_runs=400)
+    found = device_times(Quick(clock, lambda _: 0.03), BATCHES[0], protocol, clock)
+    assert found is not None
+    assert found.compute_ms.sum() >= 3000
+
+
+@pytest.mark.parametrize(("latency_ms", "runs"), [(100.0, 100), (400.0, 30), (2000.0, 30), (20.0, 400)])
+def test_a_slow_model_ends_after_ten_seconds_with_thirty_runs(latency_ms: float, runs: int) -> None:
+    clock = FakeClock()
+    session = FakeSession(clock, lambda _: latency_ms)
+    found = latencies(session, BATCHES, FULL, clock, settle=at_once)
+    assert len(found) == runs
+    warm = session.runs - 3 - runs  # the reference, and two checks
+    assert warm == max(3, min(50, round(10_000 / latency_ms)))
 
 
 def test_a_model_that_gives_nan_is_not_mistaken_for_one() -> None:
@@ -190,8 +219,8 @@ def test_a_block_takes_the_cold_start_apart() -> None:
     assert block.prepare_ms == pytest.approx(700, rel=0.01)
     assert block.first_inference_ms == pytest.approx(40, rel=0.01)
     assert np.median(block.end_to_end_ms) == pytest.approx(1.0, rel=0.01)
-    assert block.compute_ms is not None
-    assert set(block.compute_ms) == {0.25}
+    assert block.device is not None
+    assert set(block.device.compute_ms) == {0.25}
     assert block.images_per_s > 0
 
 
@@ -207,9 +236,9 @@ class SteppingClock:
 
 
 @pytest.mark.parametrize(
-    ("images", "batch", "count"), [(64, 8, 4), (64, 1, 4), (10, 8, 2), (3, 8, 2), (1, 4, 1), (64, 64, 2)]
+    ("images", "batch", "count"), [(64, 8, 8), (64, 1, 64), (10, 8, 2), (3, 8, 2), (1, 4, 1), (64, 64, 2)]
 )
-def test_timed_batches_are_full_and_distinct(images: int, batch: int, count: int) -> None:
+def test_timed_batches_are_full_and_hold_every_image(images: int, batch: int, count: int) -> None:
     inputs = {"image": INPUTS["image"][:images], "age": np.arange(images, dtype=np.float32)[:, None]}
     found = timed_batches(inputs, batch)
     assert len(found) == count
@@ -217,6 +246,7 @@ def test_timed_batches_are_full_and_distinct(images: int, batch: int, count: int
     assert all(b["image"].flags.c_contiguous for b in found)
     for b in found:
         np.testing.assert_array_equal(b["image"], inputs["image"][b["age"][:, 0].astype(int)])
+    assert {int(age) for b in found for age in b["age"][:, 0]} == set(range(images))
     if images > 1 and batch < images:
         assert not np.array_equal(found[0]["image"], found[1]["image"])
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.timing.statistics import judge
 from bench.timing.telemetry import Sampler, Trace, evidence, figures
+from bench.timing.verdict import judge
 
 
 class NVMLError(Exception):
@@ -89,7 +89,10 @@ def test_a_short_measurement_still_has_a_sample() -> None:
 
 
 def test_only_heat_and_power_brake_are_reasons() -> None:
-    assert sampled(FakeNvml(reasons=0x01 | 0x04)).reasons == []  # idle, power cap
+    capped = sampled(FakeNvml(reasons=0x01 | 0x04))  # idle, power cap
+    assert (capped.reasons, capped.power_capped) == ([], True)
+    assert figures([capped], [1]).power_capped
+    assert not sampled(FakeNvml()).power_capped
     assert sampled(FakeNvml(reasons=0x40 | 0x80)).reasons == ["hardware thermal slowdown", "power brake"]
 
 
@@ -104,17 +107,18 @@ def test_what_the_device_does_not_report_is_left_out() -> None:
     assert trace == Trace()
     found = figures([trace], [100])
     assert (found.samples, found.clock_mhz_median, found.energy_j_per_1000_images) == (0, None, None)
-    assert judge([np.full(50, 1.0)], is_gpu=True, device=evidence([trace])).stable is True
+    verdict = judge([np.full(50, 1.0)], is_gpu=True, device=evidence([trace]))
+    assert [reason.code for reason in verdict.reasons] == ["telemetry"]
 
 
 def test_figures_over_blocks() -> None:
     traces = [
-        Trace([1900.0, 2000.0], [300.0], [50.0], [900.0], ["power brake"], 0, 30.0),
+        Trace([1800.0, 2000.0], [300.0], [50.0], [900.0], ["power brake"], 0, 30.0),
         Trace([1980.0], [340.0, 350.0], [61.0], [950.0], ["power brake"], 2, 50.0),
         Trace([1990.0], [], [], [], [], 0, None),
     ]
     found = figures(traces, [400, 600, 500])
-    assert (found.clock_mhz_min, found.clock_mhz_median, found.clock_mhz_max) == (1900, 1985, 2000)
+    assert (found.clock_mhz_min, found.clock_mhz_median, found.clock_mhz_max) == (1800, 1985, 2000)
     assert (found.power_w_median, found.power_w_max, found.temperature_c_max) == (340, 350, 61)
     assert (found.memory_mb_max, found.throttle_reasons, found.foreign_processes) == (
         950,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 import bench
-from bench.metrics import calibration, registry
+from bench.metrics import calibration, discrimination, registry
 from bench.metrics.recalibration_line import calibration_in_the_large
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.replicates import ranking_replicates
@@ -16,6 +16,7 @@ from tests.metrics import slow
 FIGURES = {
     "auroc": bench.auroc,
     "auprc": bench.average_precision,
+    "normalised_auprc": discrimination.normalised_average_precision,
     "sensitivity_at_90_specificity": lambda y, s, w: bench.sensitivity_at_specificity(y, s, 0.9, w),
     "specificity_at_90_sensitivity": lambda y, s, w: bench.specificity_at_sensitivity(y, s, 0.9, w),
     "brier": bench.brier,

@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import bench
 from bench.metrics.decision import decision_at, net_benefit
-from bench.uncertainty.curves import decision_band, decision_estimates, reliability_band
+from bench.uncertainty.curves import (
+    decision_band,
+    decision_estimates,
+    net_benefit_difference,
+    reliability_band,
+)
 from tests.metrics import slow
 
 
@@ -13,57 +19,83 @@ def sample():
     return y, p, bench.PatientBootstrap(patient, 300)
 
 
-def resampled(boot, y, p):
-    for counts in boot.counts:
-        rows = np.repeat(np.arange(len(y)), counts[boot.patient_code])
-        yield y[rows], p[rows]
+def clustered_mean(values, patient):
+    """Mean, standard error over patients and Satterthwaite's df, patient by patient."""
+    names = sorted(set(patient))
+    mean = values.mean()
+    phi = np.array([sum(values[patient == name] - mean) for name in names]) / len(values)
+    se = np.sqrt(len(names) / (len(names) - 1) * (phi**2).sum())
+    spread = (phi**4).sum() - (phi**2).sum() ** 2 / len(names)
+    return mean, se, min(2 * (phi**2).sum() ** 2 / spread, len(names) - 1)
 
 
-def test_reliability_band_is_that_of_resampled_bins(sample):
+def test_reliability_band_is_wilsons_interval_of_each_bin(sample):
     y, p, boot = sample
     curve, band = reliability_band(y, p, boot, bins=5)
-    drawn = []
-    for label, guess in resampled(boot, y, p):
-        inside = (guess >= 0.2) & (guess < 0.4)
-        drawn.append(label[inside].mean())
-    assert (band.low[1], band.high[1]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
-    held = np.isfinite(band.low)
-    assert (band.low[held] <= curve.observed[held]).all()
-    assert (curve.observed[held] <= band.high[held]).all()
+    inside = (p >= 0.2) & (p < 0.4)
+    share, se, df = clustered_mean(y[inside].astype(float), boot.patient_code[inside])
+    size, z = share * (1 - share) / se**2, student.ppf(0.975, df)
+    assert size < inside.sum()
+    # Wilson: the shares whose own standard error reaches exactly to the observed one.
+    for limit in (band.low[1], band.high[1]):
+        assert abs(share - limit) == pytest.approx(z * np.sqrt(limit * (1 - limit) / size), rel=1e-9)
+    assert band.low[1] < curve.observed[1] < band.high[1]
 
 
-def test_bins_that_are_often_empty_have_no_limits(sample):
+def test_a_bin_of_one_patient_has_no_limits_and_one_of_negatives_has_some(sample):
     y, p, boot = sample
-    p = p.copy()
+    p, lowest = 0.3 + 0.4 * p, y == 0
     p[0] = 1.0
-    p[1:] *= 0.7
-    _, band = reliability_band(y, p, boot, bins=10)
+    p[lowest] = 0.05
+    curve, band = reliability_band(y, p, boot, bins=10)
     assert np.isnan(band.low[-1])
-    assert np.isnan(band.low[-2])
+    assert curve.observed[0] == 0
+    assert band.low[0] == 0 < band.high[0] < 0.1
     assert reliability_band([], [], boot.select(np.zeros(len(y), bool))) is None
 
 
-def test_decision_band_is_that_of_resampled_rows(sample):
+def test_net_benefit_has_the_interval_of_a_clustered_mean(sample):
     y, p, boot = sample
     curve, band = decision_band(y, p, boot)
-    drawn = [net_benefit(label, guess, 0.3) for label, guess in resampled(boot, y, p)]
+    worth = (p >= 0.3) * np.where(y == 1, 1.0, -0.3 / 0.7)
+    mean, se, df = clustered_mean(worth, boot.patient_code)
     k = curve.threshold.tolist().index(0.3)
-    assert (band.low[k], band.high[k]) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
-    assert curve.net_benefit[k] == pytest.approx(net_benefit(y, p, 0.3))
+    assert curve.net_benefit[k] == pytest.approx(mean) == pytest.approx(net_benefit(y, p, 0.3))
+    reach = student.ppf(0.975, df) * se
+    assert (band.low[k], band.high[k]) == pytest.approx((mean - reach, mean + reach), rel=1e-9)
+
+
+def test_difference_of_net_benefit_is_paired(sample):
+    y, p, boot = sample
+    other = np.clip(p + 0.1 * np.random.default_rng(1).normal(size=len(p)), 0, 1)
+    found = net_benefit_difference(y, p, other, boot, [0.2, 0.4])
+    for k, cut in enumerate([0.2, 0.4]):
+        gain = ((p >= cut).astype(float) - (other >= cut)) * np.where(y == 1, 1.0, -cut / (1 - cut))
+        mean, se, df = clustered_mean(gain, boot.patient_code)
+        reach = student.ppf(0.975, df) * se
+        assert found.difference[k] == pytest.approx(mean)
+        assert (found.band.low[k], found.band.high[k]) == pytest.approx((mean - reach, mean + reach))
+    same = net_benefit_difference(y, p, p, boot, [0.2])
+    assert same.difference.tolist() == [0.0]
+    assert np.isnan(same.band.low).all()
+    with pytest.raises(ValueError, match="p_b has"):
+        net_benefit_difference(y, p, p[1:], boot)
 
 
 def test_decisions_at_a_threshold(sample):
     y, p, boot = sample
     found = decision_estimates(y, p, 0.4, boot)
     value = decision_at(y, p, 0.4)
-    for name in ("sensitivity", "specificity", "ppv", "npv"):
+    whole = {"sensitivity": y == 1, "specificity": y == 0, "ppv": p >= 0.4, "npv": p < 0.4}
+    part = {"sensitivity": p >= 0.4, "specificity": p < 0.4, "ppv": y == 1, "npv": y == 0}
+    for name, rows in whole.items():
         estimate = getattr(found, name)
-        assert estimate.value == getattr(value, name)
-        drawn = [getattr(decision_at(label, guess, 0.4), name) for label, guess in resampled(boot, y, p)]
-        assert estimate.se == pytest.approx(np.std(drawn, ddof=1), rel=1e-9)
+        mean, se, df = clustered_mean(part[name][rows].astype(float), boot.patient_code[rows])
+        assert estimate.value == pytest.approx(getattr(value, name)) == pytest.approx(mean)
+        assert (estimate.se, estimate.df) == pytest.approx((se, df))
         assert 0 < estimate.low < estimate.value < estimate.high < 1
-        assert estimate.method == "logit-t"
+        assert estimate.method == "wilson-t"
     nobody = decision_estimates(y, p, 2.0, boot)
     assert nobody.ppv.reason == "no row to take a share of"
-    assert nobody.sensitivity.value == 0.0
-    assert nobody.sensitivity.low is None
+    assert nobody.sensitivity.value == nobody.sensitivity.low == 0.0
+    assert 0 < nobody.sensitivity.high < 0.2

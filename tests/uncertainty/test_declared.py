@@ -137,7 +137,7 @@ def test_measurements_are_a_mapping_too(sample):
     _, p, patient = sample
     found = bench.evaluate_continuous(p, p**2, patient, replicates=50)
     assert isinstance(found, ContinuousEvaluation)
-    assert list(found) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "r2"]
+    assert list(found) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "concordance", "r2"]
     assert found["mae"] is found.mae
     assert pickle.loads(pickle.dumps(found)) == found
     assert "pearson" in repr(found)

@@ -24,7 +24,8 @@ def by_hand(y, score, fold):
 def test_value_and_replicates_are_means_over_folds(sample):
     y, score, fold, patient = sample
     boot = bench.PatientBootstrap(patient, 60, seed=2)
-    found, drawn = fold_averaged_auroc(y, score, fold, boot)
+    average = fold_averaged_auroc(y, score, fold, boot)
+    found, drawn = average.estimate, average.replicates
     assert found.value == pytest.approx(by_hand(y, score, fold), abs=1e-12)
     for b in range(60):
         rows = np.repeat(np.arange(len(y)), boot.counts[b][boot.patient_code])
@@ -34,16 +35,19 @@ def test_value_and_replicates_are_means_over_folds(sample):
 
 def test_the_interval_is_far_from_that_of_pooled_scores_on_several_scales(sample):
     y, score, fold, patient = sample
-    found, drawn = fold_averaged_auroc(y, score, fold, bench.PatientBootstrap(patient, 500))
+    average = fold_averaged_auroc(y, score, fold, bench.PatientBootstrap(patient, 500))
+    found, drawn = average.estimate, average.replicates
     assert found.low < found.value < found.high
-    assert found.se == pytest.approx(np.std(drawn, ddof=1), rel=1e-12)
+    smaller = min(len(set(patient[y == 1])), len(set(patient[y == 0])))
+    assert found.se == pytest.approx(np.sqrt(smaller / (smaller - 1)) * np.std(drawn, ddof=1), rel=1e-12)
     assert roc_auc_score(y, score) < found.low
 
 
 def test_one_fold_is_the_pooled_auroc(sample):
     y, score, _, patient = sample
     boot = bench.PatientBootstrap(patient, 300)
-    found, drawn = fold_averaged_auroc(y, score, np.zeros(len(y), int), boot)
+    average = fold_averaged_auroc(y, score, np.zeros(len(y), int), boot)
+    found, drawn = average.estimate, average.replicates
     pooled = bench.evaluate(y, score, bootstrap=boot, probabilities=False)
     assert np.array_equal(drawn, pooled.auroc_replicates)
     assert (found.value, found.low, found.high) == pytest.approx(
@@ -53,12 +57,32 @@ def test_one_fold_is_the_pooled_auroc(sample):
 
 def test_a_fold_of_one_class_is_undefined_with_the_reason(sample):
     y, score, fold, patient = sample
-    found, drawn = fold_averaged_auroc(
-        np.where(fold == 3, 0, y), score, fold, bench.PatientBootstrap(patient, 20)
-    )
-    assert found.value is None
-    assert found.reason == "fold 3 holds one class only"
-    assert np.isnan(drawn).all()
+    boot = bench.PatientBootstrap(patient, 20)
+    average = fold_averaged_auroc(np.where(fold == 3, 0, y), score, fold, boot)
+    assert average.estimate.value is None
+    assert average.estimate.reason == "fold 3 holds one class only"
+    assert np.isnan(average.replicates).all()
+    assert average.influence.shape == (len(set(patient)),)
+    assert np.isnan(average.influence).all()
+
+
+def test_influences_are_derivatives_by_the_weight_of_a_patient(sample):
+    y, score, fold, patient = sample
+    found = fold_averaged_auroc(y, score, fold, bench.PatientBootstrap(patient, 5)).influence
+    step = 1e-5
+
+    def weighted(weight):
+        parts = [
+            roc_auc_score(y[fold == f], score[fold == f], sample_weight=weight[fold == f]) for f in range(5)
+        ]
+        return np.mean(parts)
+
+    order = sorted(set(patient), key=str)  # ids are sorted as text
+    for place in (0, 7, 100, 200):
+        mine = patient == order[place]
+        slope = (weighted(1 + step * mine) - weighted(1 - step * mine)) / (2 * step)
+        assert found[place] == pytest.approx(slope, rel=1e-5, abs=1e-10)
+    assert found.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_what_does_not_fit_is_refused(sample):

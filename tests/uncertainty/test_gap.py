@@ -3,7 +3,7 @@ import pytest
 from scipy.special import expit
 
 import bench
-from bench.uncertainty.estimates import Side, gap_metrics, side, subgroup_gap
+from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare
 
 
@@ -17,8 +17,10 @@ def cohort(seed, patients=400):
     return y, p, patient, member
 
 
-def sides(y, p, boot, member) -> tuple[Side, Side]:
-    here, rest = (side(prepare(y[rows], p[rows], boot.select(rows))) for rows in (member, ~member))
+def sides(y, p, boot, member) -> tuple[Scored, Scored]:
+    here, rest = (
+        prepare(y[rows], p[rows], boot.select(rows), metrics=gap_metrics()) for rows in (member, ~member)
+    )
     return here, rest
 
 
@@ -62,7 +64,7 @@ def test_an_undefined_side_has_a_reason():
 def test_an_unknown_metric_is_refused():
     y, p, patient, _ = cohort(4, 60)
     with pytest.raises(ValueError, match="unknown metric 'f1'"):
-        side(prepare(y, p, bench.PatientBootstrap(patient, 50)), ["f1"])
+        subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 50), y == y), "f1")
 
 
 @pytest.mark.slow

@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
 from bench.uncertainty.intervals import (
-    bias_corrected,
+    clipped_to,
     percentile_limits,
     sandwich_interval,
     satterthwaite,
     t_interval,
+    t_p_value,
     widened,
     with_warnings,
 )
@@ -25,6 +27,75 @@ def test_degrees_of_freedom_of_equal_and_of_unequal_influences():
     assert satterthwaite(few) == pytest.approx(2 * 50**2 / (2 * 625 - 2500 / 1002), rel=1e-12)
     assert satterthwaite(np.append(np.zeros(50), 1.0)) == pytest.approx(2 / (1 - 1 / 51), rel=1e-12)
     assert satterthwaite(np.zeros(10)) == 9
+
+
+@pytest.mark.parametrize("patients", [2, 3, 4, 10])
+def test_degrees_of_freedom_are_at_most_one_less_than_patients(patients):
+    for _ in range(20):
+        phi = RNG.normal(size=patients)
+        assert 1 <= satterthwaite(phi - phi.mean()) <= patients - 1
+        assert satterthwaite(phi - phi.mean()) == pytest.approx(satterthwaite((phi - phi.mean())[::-1]))
+    # With two or three patients the formula is 1/0 or 12, whatever they are.
+    assert satterthwaite(np.array([0.3, -0.3])) == 1
+    assert satterthwaite(np.array([0.1, 0.2, -0.3])) == 2
+
+
+@pytest.mark.parametrize("patients", [2, 3, 5, 20])
+def test_interval_of_a_mean_of_patients_is_students(patients):
+    values = RNG.normal(size=patients)
+    # Every sample with replacement of P patients, each as often as it is drawn: no Monte-Carlo error.
+    if patients <= 5:
+        draws = np.array(list(np.ndindex(*[patients] * patients)))
+    else:
+        draws = RNG.integers(0, patients, (200_000, patients))
+    found = t_interval(values.mean(), values[draws].mean(axis=1), 1e6, clusters=patients)
+    expected = student.interval(0.95, patients - 1, values.mean(), values.std(ddof=1) / np.sqrt(patients))
+    ddof = np.sqrt(len(draws) / (len(draws) - 1))  # the enumeration is a population, not a sample of one
+    half = (expected[1] - expected[0]) / 2 * (ddof if patients <= 5 else 1)
+    assert found.df == patients - 1
+    assert found.high - found.value == pytest.approx(half, rel=1e-9 if patients <= 5 else 0.01)
+
+
+def test_fewer_than_two_patients_give_no_interval():
+    found = t_interval(0.5, RNG.random(50), 10, clusters=1)
+    assert (found.low, found.value) == (None, 0.5)
+    assert "fewer than two patients" in found.reason
+
+
+def test_least_standard_error_counts_where_replicates_are_narrower():
+    drawn = expit(1.4 + 0.2 * RNG.normal(size=1000))
+    narrow = t_interval(0.8, drawn, 12.5, "logit", 1e-4, least_se=1e-6)
+    assert narrow == t_interval(0.8, drawn, 12.5, "logit", 1e-4)
+    wide = t_interval(0.8, drawn, 12.5, "logit", 1e-4, least_se=0.1, clusters=40)
+    factor = np.sqrt(40 / 39)
+    reach = student.ppf(0.975, 12.5) * factor * 0.1 / (0.8 * 0.2)
+    assert (wide.low, wide.high) == pytest.approx(tuple(expit(logit(0.8) + np.array([-reach, reach]))))
+    assert wide.se == pytest.approx(factor * 0.1)
+
+
+def test_limits_stay_in_the_range_of_the_metric():
+    drawn = 0.9 * np.exp(0.3 * RNG.normal(size=500))
+    assert t_interval(0.9, drawn, 5, "log").high > 1
+    found = t_interval(0.9, drawn, 5, "log", bounds=(0, 1))
+    assert found.high == 1
+    assert clipped_to(found, (0, 1)).percentile_high == 1
+    assert sandwich_interval(0.1, RNG.normal(size=9), bounds=(0, np.inf)).low == 0
+
+
+def test_perfect_scores_give_no_interval_on_any_scale():
+    for scale in ("identity", "log", "logit"):
+        found = t_interval(0.0, np.zeros(2000), 20, scale, 1e-300)
+        assert (found.value, found.low, found.se) == (0.0, None, 0.0)
+        assert "all replicates are equal" in found.reason
+    assert "no patient differs" in sandwich_interval(0.0, np.zeros(12)).reason
+
+
+def test_p_value_is_that_of_students_test():
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.4, 1, 15)
+    se = values.std(ddof=1) / np.sqrt(15)
+    assert t_p_value(values.mean(), se, 14) == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert t_p_value([0.0, 3.0], [0.0, 1.0], [5, 1]) == pytest.approx([1.0, 2 * student.sf(3, 1)])
 
 
 def test_logit_t_is_its_formula():
@@ -108,19 +179,6 @@ def test_warnings_name_their_numbers():
         "4.2 degrees of freedom (fewer than 10)",
     )
     assert with_warnings(t_interval(0.0, RNG.normal(size=100), 30), 50).warnings == ()
-
-
-def test_bias_correction_moves_the_centre_and_keeps_the_value():
-    drawn = np.abs(0.05 + 0.01 * RNG.normal(size=500))
-    found = t_interval(0.04, drawn, 30)
-    moved = bias_corrected(found, drawn, 0.95)
-    centre, reach = 0.08 - drawn.mean(), student.ppf(0.975, 30) * found.se
-    assert (moved.low, moved.high) == pytest.approx((centre - reach, max(0.04, centre + reach)))
-    assert moved.method == "bias-corrected t"
-    assert "85 to 95%" in moved.warnings[-1]
-    assert bias_corrected(t_interval(0.004, drawn, 30), drawn, 0.95).low == 0
-    bare = t_interval(0.5, np.full(5, np.nan), 3)
-    assert bias_corrected(bare, np.full(5, np.nan), 0.95) == bare
 
 
 def test_widening_takes_the_outer_limit():

@@ -68,6 +68,10 @@ def decision(points: Sequence[DecisionPoint], label: str) -> Markup:
     body += path(
         plot.line((p.threshold, p.treat_all) for p in shown if p.treat_all >= low), "curve s1", "treat all"
     )
+    upper = [(p.threshold, min(p.high, high)) for p in shown if p.high is not None and p.low is not None]
+    lower = [(p.threshold, max(p.low, low)) for p in shown if p.high is not None and p.low is not None]
+    if len(upper) > 1:
+        body += path(plot.area(upper + lower[::-1]), "band")
     model = simplified([(p.threshold, p.net_benefit) for p in shown], 0.004 * (high - low))
     body += path(plot.line(model), "curve s0", "this entry")
     body += text(LEFT + SIDE - 4, TOP + 14, "this entry", "end s0")

@@ -28,7 +28,7 @@ class ForestRow:
         note: Words at the end of the row, such as the number of images.
         href: Where a click leads.
         slug: Entry that other charts highlight together with this row.
-        marked: Belongs to the group that cannot be told apart from the leader.
+        marked: May be first.
     """
 
     label: str

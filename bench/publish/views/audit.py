@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.board.format import decimal, estimate, interval, p_text, percent, sentence
+from bench.board.format import decimal, difference_interval, estimate, p_text, percent, sentence
 from bench.board.model import Board, Standing
 from bench.metrics import registry
 from bench.metrics.registry import Metric, Needs
@@ -56,7 +56,7 @@ def reference_rows(
         standing, reference = standings.get(score.target), references.get(score.target)
         if standing is None or reference is None or standing.reference_difference is None:
             continue
-        limits = interval(standing.reference_difference_low, standing.reference_difference_high)
+        limits = difference_interval(standing.reference_difference_low, standing.reference_difference_high)
         difference = decimal(standing.reference_difference) + (f" ({limits})" if limits else "")
         rows.append((score.label, difference, p_text(standing.reference_p_value), reference))
     return rows

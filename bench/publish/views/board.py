@@ -11,7 +11,7 @@ from bench.board.columns import Group, Row, rank_text, speed_cell
 from bench.board.format import decimal, interval
 from bench.board.model import TestSet
 from bench.board.speed_words import record_at, setting_words
-from bench.board.table import BoardTable, tie_sentence
+from bench.board.table import BoardTable
 from bench.publish.charts.cells import interval_axis, interval_cell
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.scales import tick_texts
@@ -42,7 +42,6 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "test": board.test_set,
         "table": table,
         "level": f"{100 * board.level:g}%",
-        "tie": tie_sentence(table, board.level),
         "resolution": resolution_sentence(board.test_set, table),
         "tabs": _tabs(place, table.target, home),
         "axis": tick_texts((axis.low, axis.high)),
@@ -129,7 +128,7 @@ def _forest_row(row: Row, home: str) -> ForestRow:
         note=f"rank {rank_text(row.standing)}",
         href=f"{home}e/{row.slug}/index.html",
         slug=row.slug,
-        marked=row.tied,
+        marked=row.may_be_first,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
-from bench.board.model import Entry, Standing, Twins
+from bench.board.model import Entry, SameRanking, Standing
 from bench.board.render import board_csv
 from bench.board.table import BoardTable, board_table
 from bench.publish.exports import (
@@ -50,15 +50,15 @@ class CohortPages:
         scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards"}) if board else ""
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
         self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
-        self.twins: dict[str, list[tuple[str, Twins]]] = defaultdict(list)
+        self.same_ranking: dict[str, list[tuple[str, SameRanking]]] = defaultdict(list)
         self.ranked: dict[str, int] = {}
         for target in board.targets if board else ():
             self.ranked[target.target] = sum(s.rank is not None for s in target.standings)
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
-            for group in target.twins:
+            for group in target.same_ranking:
                 for slug in group.slugs:
-                    self.twins[slug].append((target.label, group))
+                    self.same_ranking[slug].append((target.label, group))
         self.ranked_cv5 = 0
         for target in board.cv5 if board else ():
             if target.target == self.loaded.spec.headline:
@@ -153,9 +153,14 @@ class CohortPages:
         path, key = f"{folder}index.html", self.entry_keys[entry.slug]
 
         def render() -> bytes:
-            twins, ranked = self.twins[entry.slug], self.ranked.get(self.loaded.spec.headline, 0)
+            same_ranking, ranked = (
+                self.same_ranking[entry.slug],
+                self.ranked.get(self.loaded.spec.headline, 0),
+            )
             ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
-            view = entry_view(self.loaded, self.whole(entry.slug), self.standings[entry.slug], twins, ranked)
+            view = entry_view(
+                self.loaded, self.whole(entry.slug), self.standings[entry.slug], same_ranking, ranked
+            )
             return self.site.html("entry.html", path, self.place, {**view, "title": entry.manifest.name})
 
         yield Page(path, key, render)
@@ -188,7 +193,7 @@ class CohortPages:
             board.scorecards[entry.slug] if board and entry.whole else card,
             *(record.model_dump_json() for record in entry.timings),
             *(standing.model_dump_json() for standing in self.standings[entry.slug].values()),
-            *(label + group.model_dump_json() for label, group in self.twins[entry.slug]),
+            *(label + group.model_dump_json() for label, group in self.same_ranking[entry.slug]),
             *(f"{t.target}:{t.reference}" for t in (board.targets if board else ())),
             *(f"{target}:{ranked}" for target, ranked in self.ranked.items()),
             str(self.ranked_cv5),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.board.columns import Column, Group, Row
-from bench.board.format import NOT_AVAILABLE, decimal, interval, p_text, percent
+from bench.board.format import NOT_AVAILABLE, decimal, difference_interval, p_text, percent
 from bench.board.model import LoadedBoard, Standing
 from bench.board.table import BoardTable
 from bench.publish.charts.cells import RankRow, rank_chart
@@ -50,7 +50,7 @@ def _difference(row: Row) -> dict[str, str]:
         return {"value": NOT_AVAILABLE, "limits": "", "p": "", "best": _share(standing)}
     return {
         "value": decimal(standing.difference),
-        "limits": interval(standing.difference_low, standing.difference_high),
+        "limits": difference_interval(standing.difference_low, standing.difference_high),
         "p": p_text(standing.p_value),
         "best": _share(standing),
     }

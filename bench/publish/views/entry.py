@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.board.columns import rank_text
 from bench.board.format import decimal, estimate, metric_label, plural, sentence
-from bench.board.model import Entry, LoadedBoard, Standing, Twins
+from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
 from bench.publish.charts.calibration import distribution, reliability
@@ -18,6 +18,7 @@ from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.exports import bibtex
 from bench.publish.views.audit import audit_view, reference_rows
+from bench.publish.views.clinical import clinical_view
 from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
 
@@ -33,7 +34,7 @@ def entry_view(
     loaded: LoadedBoard,
     entry: Entry,
     standings: dict[str, Standing],
-    twins: Sequence[tuple[str, Twins]],
+    same_ranking: Sequence[tuple[str, SameRanking]],
     ranked: int,
 ) -> dict[str, Any]:
     """The template's values for one entry.
@@ -42,7 +43,7 @@ def entry_view(
         loaded: The board.
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
-        twins: Label of the target and group, for each group that the entry is in.
+        same_ranking: Label of the target and group, for each group that the entry is in.
         ranked: Entries ranked on the headline's board.
     """
     card = entry.card(Scorecard)
@@ -60,7 +61,10 @@ def entry_view(
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
-        "twins": [(label, [s for s in group.slugs if s != entry.slug]) for label, group in twins],
+        "same_ranking": [
+            (label, group.identical, [s for s in group.slugs if s != entry.slug])
+            for label, group in same_ranking
+        ],
         "metrics": [
             key
             for key, metric in registry.metrics().items()
@@ -74,6 +78,7 @@ def entry_view(
         **_subgroups(card, loaded.spec.headline),
         "reference_rows": reference_rows(loaded.board, scores, standings),
         **audit_view(card, scores, loaded.spec.headline),
+        **clinical_view(card, scores, loaded.spec.headline),
         "timings": [
             (record, row, *verdict(row), *share_of_limit(record, row))
             for record in entry.timings
@@ -120,8 +125,7 @@ def _rank_sentence(standing: Standing | None, ranked: int) -> str:
         return f"Not ranked: {standing.unranked_reason or 'no reason given'}.".replace("..", ".")
     low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
     words = f"Rank {low}" if low == high else f"Rank {low} to {high}"
-    tied = standing.with_leader and standing.difference is not None
-    return f"{words} of {ranked}{', not told apart from the first' if tied else ''}."
+    return f"{words} of {ranked}{', may be first' if standing.may_be_first and low < high else ''}."
 
 
 def _status(entry: Entry, standing: Standing | None) -> list[str]:
@@ -152,13 +156,18 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
         charts.append(("Precision-recall; dashed lines are the prevalences", drawing))
     for score in shown:
         if score.reliability:
-            caption = f"{score.label}: reliability with 95% band, images per bin below"
+            caption = f"{score.label}: reliability with 95% intervals, images per bin below"
             charts.append((caption, reliability(score.reliability, score.label)))
     for score in shown:
         if score.distribution:
             charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
     if shown and shown[0].decision:
-        charts.append((f"{shown[0].label}: decision curve", decision(shown[0].decision, shown[0].label)))
+        charts.append(
+            (
+                f"{shown[0].label}: decision curve with 95% intervals",
+                decision(shown[0].decision, shown[0].label),
+            )
+        )
     return charts
 
 

@@ -40,6 +40,21 @@ class Device:
     facts: dict[str, Fact]
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceTimes:
+    """Runs by the device's own clock.
+
+    Attributes:
+        compute_ms: (runs,) milliseconds of device time.
+        enqueue_ms: (runs,) milliseconds that the host took to start each run.
+        blocked_ms: Milliseconds that the device was held back until the runs were queued.
+    """
+
+    compute_ms: Milliseconds
+    enqueue_ms: Milliseconds
+    blocked_ms: float = 0.0
+
+
 class Session(Protocol):
     """A model that is loaded and ready."""
 
@@ -50,8 +65,8 @@ class Session(Protocol):
     def infer(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Outputs by name. Host arrays in, host arrays out; the work is done when it returns."""
 
-    def run_block(self, runs: int) -> Milliseconds | None:
-        """(runs,) milliseconds of device time of runs on the data of the last `infer`, already on the device.
+    def run_block(self, runs: int) -> DeviceTimes | None:
+        """Device times of `runs` runs on the data of the last `infer`, already on the device.
 
         None where the device has no clock of its own.
         """

@@ -2,32 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from bench.environment import Fact, package_versions
-from bench.runtime.backends.base import Availability, Device, Milliseconds
+from bench.runtime.backends.base import Availability, Device, DeviceTimes
+
+# Oldest driver of each CUDA version (CUDA Toolkit Release Notes, table "CUDA Toolkit and Minimum Driver").
+_OLDEST_DRIVER: Final = {12: 525, 13: 580}
+
+_BLOCK_CYCLES: Final = (1_000_000, 400_000_000)
+_CYCLES_PER_S: Final = 2e9
 
 
-def gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that the driver shows; empty without driver or device."""
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU as its driver describes it.
+
+    Attributes:
+        name: Such as ``NVIDIA H200``.
+        capability: Compute capability, such as (9, 0); None where the driver does not report it.
+    """
+
+    name: str
+    capability: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The NVIDIA driver.
+
+    Attributes:
+        version: Such as ``580.82.07``.
+        cuda: Newest CUDA version that it supports, such as (13, 0); None where it does not report it.
+        gpus: In the driver's order.
+    """
+
+    version: str
+    cuda: tuple[int, int] | None
+    gpus: tuple[Gpu, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a GPU backend needs beside a driver.
+
+    Attributes:
+        modules: Import names.
+        packages: What `pip install` is given for them; ``{cuda}`` stands for the driver's CUDA version.
+        distribution: Must be installed under this name, where an import name does not tell.
+        replaces: Distributions that must be uninstalled first.
+        tensorrt_below: TensorRT must be older than this major version; None: any that is declared.
+        tensorrt: Whether TensorRT's packages must match the driver's CUDA version.
+        capabilities: Compute capabilities that it has kernels for; None: no such list.
+    """
+
+    modules: tuple[str, ...]
+    packages: tuple[str, ...]
+    distribution: str = ""
+    replaces: tuple[str, ...] = ()
+    tensorrt_below: int | None = None
+    tensorrt: bool = False
+    capabilities: tuple[tuple[int, int], ...] | None = None
+
+
+def read_driver() -> Driver | None:
+    """The NVIDIA driver with its GPUs; None without driver or device."""
     if find_spec("pynvml") is None:
-        return ()
+        return None
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except Exception:  # no driver, no device, no permission
-        return ()
+        return None
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
+        gpus = tuple(_gpu(pynvml, handle) for handle in handles)
+        version, cuda = _text(pynvml.nvmlSystemGetDriverVersion()), None
+        with suppress(pynvml.NVMLError):
+            number = int(pynvml.nvmlSystemGetCudaDriverVersion())
+            cuda = (number // 1000, number % 1000 // 10)
+    except pynvml.NVMLError:  # a driver that does not answer
+        return None
     finally:
-        pynvml.nvmlShutdown()
-    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+    return Driver(version, cuda, gpus) if gpus else None
+
+
+def _gpu(nvml: Any, handle: Any) -> Gpu:
+    capability = None
+    with suppress(nvml.NVMLError):
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+        capability = (int(major), int(minor))
+    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), capability)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def torch_cuda() -> str | None:
+    """CUDA version that the installed PyTorch was built for; None for a build without CUDA.
+
+    Read from its file of versions: importing PyTorch takes seconds.
+    """
+    spec = find_spec("torch")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        with suppress(OSError):
+            text = (Path(folder) / "version.py").read_text("utf-8", "replace")
+            found = re.search(r"^cuda\b[^=\n]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
+            return found.group(1) if found else None
+    return None
+
+
+def tensorrt_packages() -> dict[str, str]:
+    """CUDA major version → version of the installed TensorRT that was built for it."""
+    found = package_versions(["tensorrt-cu12", "tensorrt-cu13"])
+    return {name.removeprefix("tensorrt-cu"): version for name, version in found.items()}
+
+
+def nvml_handle(nvml: Any, properties: Any) -> Any | None:
+    """NVML's handle of the device that torch computes on; None where NVML does not find it.
+
+    Args:
+        nvml: The module `pynvml`, initialised.
+        properties: `torch.cuda.get_device_properties` of the device.
+    """
+    with suppress(nvml.NVMLError, AttributeError):
+        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{properties.uuid}")
+    return None
+
+
+def power_state(nvml: Any, handle: Any) -> dict[str, Fact]:
+    """Settings of a GPU that change its speed, for the record; what it does not report is left out.
+
+    Keys: ``persistence_mode``, ``power_limit_w``, ``sm_clock_max_mhz``, ``application_clock_mhz``,
+    ``pcie_generation``, ``pcie_width``, ``ecc``, ``mig``.
+    """
+    reads: dict[str, Callable[[], Fact]] = {
+        "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
+        "power_limit_w": lambda: round(nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000, 1),
+        "sm_clock_max_mhz": lambda: int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
+        "application_clock_mhz": lambda: int(
+            nvml.nvmlDeviceGetApplicationsClock(handle, nvml.NVML_CLOCK_GRAPHICS)
+        ),
+        "pcie_generation": lambda: int(nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle)),
+        "pcie_width": lambda: int(nvml.nvmlDeviceGetMaxPcieLinkWidth(handle)),
+        "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0]),
+        "mig": lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]),
+    }
+    found: dict[str, Fact] = {}
+    for name, read in reads.items():
+        with suppress(nvml.NVMLError):
+            found[name] = read()
+    return found
 
 
 def cuda_device(versions: dict[str, Fact]) -> Device:
@@ -38,60 +176,165 @@ def cuda_device(versions: dict[str, Fact]) -> Device:
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     pynvml.nvmlInit()
     try:
-        driver = pynvml.nvmlSystemGetDriverVersion()
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        handle = nvml_handle(pynvml, properties)
+        state = power_state(pynvml, handle) if handle is not None else {}
     finally:
         pynvml.nvmlShutdown()
     facts: dict[str, Fact] = {
         "compute_capability": f"{properties.major}.{properties.minor}",
         "memory_gb": round(properties.total_memory / 1e9, 1),
-        "driver": driver.decode() if isinstance(driver, bytes) else str(driver),
+        "driver": driver,
         "cuda": str(torch.version.cuda),
         "torch": str(torch.__version__),
     }
-    return Device(str(properties.name), is_gpu=True, facts={**facts, **versions})
+    return Device(str(properties.name), is_gpu=True, facts={**facts, **state, **versions})
 
 
-def gpu_availability(packages: Sequence[str], install: str, distribution: str = "") -> Availability:
-    """Whether a GPU is there and packages are installed, with every reason that stands against it.
+def gpu_availability(needs: Needs) -> Availability:
+    """Whether a GPU is there and the packages fit it, with every reason that stands against it.
 
-    Args:
-        packages: Names to import.
-        install: The command that installs them.
-        distribution: Installed under this name in the package index, where an import name does not tell.
+    The remedy is one command where a command helps; what no command can change stands before it.
     """
-    reasons, remedies = [], []
-    missing = [name for name in packages if find_spec(name) is None]
-    if distribution and not package_versions([distribution]):
-        missing.insert(0, distribution)
+    driver = read_driver()
+    reasons: list[str] = []
+    advice: list[str] = []
+    commands: list[str] = []
+    missing = [name for name in needs.modules if find_spec(name) is None]
+    if needs.distribution and not package_versions([needs.distribution]):
+        missing.insert(0, needs.distribution)
+    packages = [text.format(cuda=_cuda_major(driver)) for text in needs.packages]
     if missing:
         reasons.append(f"not installed: {', '.join(missing)}")
-        remedies.append(install)
     if find_spec("pynvml") is None:
-        reasons.append("not installed: pynvml, which tells what the GPU does")
-        remedies.append("pip install nvidia-ml-py")
-    elif not gpu_names():
+        reasons.append("not installed: pynvml, which reads the state of the GPU")
+        packages.append("nvidia-ml-py")
+        missing.append("pynvml")
+    elif driver is None:
         reasons.append("there is no NVIDIA GPU, or its driver does not answer")
-        remedies.append("run on a machine with an NVIDIA GPU and driver (`nvidia-smi` shows it)")
+        advice.append("run on a machine with an NVIDIA GPU and driver (`nvidia-smi` shows it)")
+    if missing:
+        remove = [name for name in needs.replaces if package_versions([name])]
+        commands += [f"pip uninstall -y {' '.join(remove)}"] if remove else []
+        commands.append(f"pip install {' '.join(map(_quoted, packages))}")
+    for reason, remedy in (_torch_fault(driver), *_tensorrt_faults(needs, driver, packages)):
+        if reason:
+            reasons.append(reason)
+            (commands if remedy.startswith("pip ") else advice).append(remedy)
+    if driver and needs.capabilities and (refused := _without_kernels(driver, needs.capabilities)):
+        reasons.append(refused)
+        advice.append("use the backend `tensorrt` on this GPU")
     if not reasons:
         return Availability(True)
     text = "; ".join(reasons)
-    return Availability(False, f"{text[0].upper()}{text[1:]}.", "; ".join(remedies))
+    remedy = "; ".join(filter(None, (*dict.fromkeys(advice), " && ".join(dict.fromkeys(commands)))))
+    return Availability(False, f"{text[0].upper()}{text[1:]}.", remedy)
 
 
-def event_times(torch: Any, stream: Any, run: Callable[[], object], runs: int) -> Milliseconds:
-    """(runs,) milliseconds between two device events around each run.
+def _quoted(requirement: str) -> str:
+    return f"'{requirement}'" if re.search(r"[<>\[]", requirement) else requirement
+
+
+def _cuda_major(driver: Driver | None) -> int:
+    """The CUDA version whose packages suit the driver; the newest where it is not known."""
+    newest = max(_OLDEST_DRIVER)
+    return min(newest, driver.cuda[0]) if driver and driver.cuda else newest
+
+
+def _torch_fault(driver: Driver | None) -> tuple[str, str]:
+    """Reason and remedy where PyTorch is installed and cannot use the GPU; both empty otherwise."""
+    if find_spec("torch") is None:
+        return "", ""
+    cuda = torch_cuda()
+    if cuda is None:
+        return "PyTorch here is a build without CUDA", "pip install --force-reinstall torch"
+    major = int(cuda.split(".")[0])
+    if driver and driver.cuda and major > driver.cuda[0]:
+        return _too_old(driver, f"PyTorch here needs CUDA {cuda}"), _newer_driver(major)
+    return "", ""
+
+
+def _tensorrt_faults(needs: Needs, driver: Driver | None, packages: list[str]) -> list[tuple[str, str]]:
+    """Reasons and remedies where the installed TensorRT does not fit the driver or the backend."""
+    if not needs.tensorrt:
+        return []
+    faults = []
+    install = f"pip install --force-reinstall {' '.join(map(_quoted, packages))}"
+    for cuda, version in tensorrt_packages().items():
+        if driver and driver.cuda and int(cuda) > driver.cuda[0]:
+            reason = _too_old(driver, f"TensorRT {version} here needs CUDA {cuda}")
+            faults.append((reason, f"pip uninstall -y tensorrt tensorrt-cu{cuda} && {install}"))
+        elif needs.tensorrt_below and int(version.split(".")[0]) >= needs.tensorrt_below:
+            reason = (
+                f"it loads TensorRT {needs.tensorrt_below - 1} and TensorRT {version} is installed, of which "
+                "an environment holds one version"
+            )
+            faults.append((reason, f"pip uninstall -y tensorrt tensorrt-cu{cuda} && {install}"))
+    return faults
+
+
+def _too_old(driver: Driver, needed: str) -> str:
+    assert driver.cuda is not None
+    return f"the driver {driver.version} supports CUDA {driver.cuda[0]}.{driver.cuda[1]} and {needed}"
+
+
+def _newer_driver(cuda: int) -> str:
+    oldest = _OLDEST_DRIVER.get(cuda)
+    return f"update the NVIDIA driver{f' to {oldest} or newer' if oldest else ''}"
+
+
+def _without_kernels(driver: Driver, capabilities: tuple[tuple[int, int], ...]) -> str:
+    lacking = [gpu for gpu in driver.gpus if gpu.capability and gpu.capability not in capabilities]
+    if len(lacking) < len(driver.gpus):
+        return ""
+    capability = lacking[0].capability
+    assert capability is not None
+    return f"it has no kernels for compute capability {capability[0]}.{capability[1]} ({lacking[0].name})"
+
+
+def event_times(
+    torch: Any,
+    stream: Any,
+    run: Callable[[], object],
+    runs: int,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> DeviceTimes:
+    """Device times between two events around each run, all queued while the device is held back.
+
+    A device that waits for its host would show the host's time to start a run: it first works on a kernel
+    that only waits, until all runs are queued. Every event is recorded once beforehand, since the first
+    record creates it.
 
     Args:
         torch: The module.
         stream: What `run` puts its work on.
         run: Starts one run and does not wait for it.
         runs: How many.
+        clock: Nanoseconds of the host.
     """
     pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(runs)]
+    held, released = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    enqueue = []
     with torch.cuda.stream(stream):
+        for event in (held, released, *(event for pair in pairs for event in pair)):
+            event.record(stream)
+        before = clock()
+        run()
+        one_s = (clock() - before) / 1e9
+        stream.synchronize()
+        held.record(stream)
+        least, most = _BLOCK_CYCLES
+        torch.cuda._sleep(int(min(most, max(least, 2 * runs * one_s * _CYCLES_PER_S))))
+        released.record(stream)
         for start, end in pairs:
             start.record(stream)
+            before = clock()
             run()
+            enqueue.append((clock() - before) / 1e6)
             end.record(stream)
     stream.synchronize()
-    return np.array([start.elapsed_time(end) for start, end in pairs])
+    return DeviceTimes(
+        np.array([start.elapsed_time(end) for start, end in pairs]),
+        np.array(enqueue),
+        float(held.elapsed_time(released)),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from bench.environment import Fact, cpu_name, usable_cores
-from bench.runtime.backends.base import Arrays, Availability, Device, Milliseconds
+from bench.runtime.backends.base import Arrays, Availability, Device, DeviceTimes
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -88,7 +88,7 @@ class OnnxRuntimeSession:
         """Outputs by name."""
         return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
 
-    def run_block(self, runs: int) -> Milliseconds | None:  # noqa: ARG002
+    def run_block(self, runs: int) -> DeviceTimes | None:  # noqa: ARG002
         """None: a CPU has no clock beside the host's."""
         return None
 

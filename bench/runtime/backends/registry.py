@@ -11,13 +11,37 @@ from typing import Final
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, did_you_mean
 from bench.plugins import load_plugins
 from bench.runtime.backends.base import Availability, Backend, Device
+from bench.runtime.backends.gpu import Needs
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from bench.runtime.backends.onnxruntime_gpu import OnnxRuntimeGpu
+from bench.runtime.backends.onnxruntime_gpu import CUDA, TENSORRT_PROVIDER, OnnxRuntimeGpu
 from bench.runtime.backends.tensorrt import TensorRtBackend
 from bench.runtime.backends.torch import TorchBackend
 from bench.runtime.worker_process import Worker, WorkerFailure
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
+
+TENSORRT: Final = Needs(
+    modules=("tensorrt", "torch"), packages=("tensorrt-cu{cuda}>=10.13,<12", "torch"), tensorrt=True
+)
+TENSORRT_RTX: Final = Needs(
+    modules=("tensorrt_rtx", "torch"),
+    packages=("tensorrt_rtx", "torch"),
+    capabilities=((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)),
+)
+ORT_CUDA: Final = Needs(
+    modules=("torch",),
+    packages=("onnxruntime-gpu", "torch"),
+    distribution="onnxruntime-gpu",
+    replaces=("onnxruntime",),
+)
+ORT_TENSORRT: Final = Needs(  # its provider is linked to TensorRT 10
+    modules=("tensorrt", "torch"),
+    packages=("onnxruntime-gpu", "tensorrt-cu{cuda}<11", "torch"),
+    distribution="onnxruntime-gpu",
+    replaces=("onnxruntime",),
+    tensorrt=True,
+    tensorrt_below=11,
+)
 
 
 GROUP = "bench.backends"
@@ -60,19 +84,11 @@ def built_in() -> dict[str, Backend]:
     """The backends of this package by name."""
     listed: tuple[Backend, ...] = (
         OnnxRuntimeCpu(),
-        TensorRtBackend("tensorrt", "TensorRT", "tensorrt", "pip install 'chexchobench[tensorrt]'"),
-        TensorRtBackend(
-            "tensorrt-rtx", "TensorRT-RTX", "tensorrt_rtx", "pip install tensorrt_rtx torch nvidia-ml-py"
-        ),
-        OnnxRuntimeGpu(
-            "onnxruntime-cuda", "ONNX Runtime (CUDA)", "CUDAExecutionProvider", (), ("fp32", "tf32", "fp16")
-        ),
+        TensorRtBackend("tensorrt", "TensorRT", TENSORRT),
+        TensorRtBackend("tensorrt-rtx", "TensorRT-RTX", TENSORRT_RTX),
+        OnnxRuntimeGpu("onnxruntime-cuda", "ONNX Runtime (CUDA)", CUDA, ORT_CUDA, ("fp32", "tf32", "fp16")),
         OnnxRuntimeGpu(  # its engines are built with TF32 on and it offers no way to clear it
-            "onnxruntime-tensorrt",
-            "ONNX Runtime (TensorRT)",
-            "TensorrtExecutionProvider",
-            ("tensorrt",),
-            ("tf32",),
+            "onnxruntime-tensorrt", "ONNX Runtime (TensorRT)", TENSORRT_PROVIDER, ORT_TENSORRT, ("tf32",)
         ),
         TorchBackend("eager"),
         TorchBackend("compile"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.runtime.backends.base import Availability, Device
-from bench.runtime.backends.gpu import cuda_device, gpu_availability
+from bench.runtime.backends.gpu import Needs, cuda_device, gpu_availability
 from bench.runtime.backends.tensorrt_build import build_engine
 from bench.runtime.backends.tensorrt_session import TensorRtSession, load_engine
 
@@ -18,33 +18,30 @@ class TensorRtBackend:
     Args:
         name: ``tensorrt`` or ``tensorrt-rtx``.
         label: As shown.
-        module: What is imported.
-        install: The command that installs it.
+        needs: What must be installed; the first module is the library.
     """
 
     is_gpu = True
     precisions: tuple[str, ...] = ("fp32", "tf32", "fp16", "bf16", "int8")
 
-    def __init__(self, name: str, label: str, module: str, install: str) -> None:
+    def __init__(self, name: str, label: str, needs: Needs) -> None:
         self.name = name
         self.label = label
-        self._module = module
-        self._install = install
+        self._needs = needs
 
     def _library(self) -> Any:
-        return import_module(self._module)
+        return import_module(self._needs.modules[0])
 
     def availability(self) -> Availability:
-        """Whether the package, torch and a GPU with its driver are there."""
-        return gpu_availability((self._module, "torch"), self._install)
+        """Whether the package, torch with CUDA and a GPU that it supports are there."""
+        return gpu_availability(self._needs)
 
     def device(self) -> Device:
         """The GPU, with the versions of everything between it and the model."""
-        return cuda_device({self._module: str(self._library().__version__)})
+        return cuda_device({self._needs.modules[0]: str(self._library().__version__)})
 
     def prepare(self, onnx_path: Path, precision: str, batch: int) -> TensorRtSession:
-        """Builds, loads and binds an engine for exactly `batch` images."""
+        """Build, load and bind an engine for exactly `batch` images."""
         trt = self._library()
         built = build_engine(trt, onnx_path.read_bytes(), precision, batch)
-        engine, facts = load_engine(trt, built)
-        return TensorRtSession(trt, engine, batch, facts)
+        return TensorRtSession(trt, load_engine(trt, built), batch)

@@ -61,14 +61,25 @@ def collecting_logger(trt: Any) -> Any:
     return CollectingLogger()
 
 
-def failure(logger: Any, what: str) -> EngineError:
-    """An exception with the logger's first lines."""
-    said = " | ".join(dict.fromkeys(logger.lines[:4])) or "it gave no reason"
+def uses_runtime_config(trt: Any) -> bool:
+    """Whether sessions are configured when they are loaded, as TensorRT-RTX does and TensorRT does not."""
+    return hasattr(trt, "DynamicShapesKernelSpecializationStrategy")
+
+
+def failure(logger: Any, what: str, otherwise: str = "it gave no reason") -> EngineError:
+    """An exception with the logger's first lines.
+
+    Args:
+        logger: Of the builder or the runtime.
+        what: What failed.
+        otherwise: The reason where the logger has no line.
+    """
+    said = " | ".join(dict.fromkeys(logger.lines[:4])) or otherwise
     return EngineError(f"{what}: {said}"[:600])
 
 
 def build_engine(trt: Any, onnx_bytes: bytes, precision: str, batch: int) -> Engine:
-    """Parses and builds; every free size is the batch.
+    """Parse and build; every free size becomes the batch.
 
     Args:
         trt: The module `tensorrt` or `tensorrt_rtx`.
@@ -92,12 +103,11 @@ def build_engine(trt: Any, onnx_bytes: bytes, precision: str, batch: int) -> Eng
         config.set_flag(trt.BuilderFlag.TF32)
     else:
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default
-    profile = builder.create_optimization_profile()
+    if uses_runtime_config(trt):
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # a graph is captured on memory of ours
     for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = tuple(batch if size < 0 else size for size in tensor.shape)
-        profile.set_shape(tensor.name, shape, shape, shape)
-    config.add_optimization_profile(profile)
+        tensor = network.get_input(index)  # with free sizes, kernels for any batch would be timed
+        tensor.shape = tuple(batch if size < 0 else size for size in tensor.shape)
     start = time.perf_counter()
     plan = builder.build_serialized_network(network, config)
     build_ms = 1000 * (time.perf_counter() - start)

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,15 @@ import numpy.typing as npt
 
 from bench.environment import Fact
 from bench.files import sha256_bytes
-from bench.runtime.backends.base import Arrays, Milliseconds
+from bench.runtime.backends.base import Arrays, DeviceTimes
 from bench.runtime.backends.gpu import event_times
-from bench.runtime.backends.tensorrt_build import Engine, EngineError, collecting_logger, failure
+from bench.runtime.backends.tensorrt_build import (
+    Engine,
+    EngineError,
+    collecting_logger,
+    failure,
+    uses_runtime_config,
+)
 
 _FORMAT = re.compile(r"\b(FP32|FP16|BF16|BFloat16|INT8|FP8|Half|Float)\b", re.IGNORECASE)
 _WORDS = {"half": "fp16", "float": "fp32", "bfloat16": "bf16"}
@@ -59,8 +66,23 @@ def check_engine_types(types: dict[str, int], precision: str) -> None:
         raise EngineError(f"the engine was to be in {precision}, and its layers put out {types}")
 
 
-def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
-    """The engine in the device's memory, and what the inspector says of its layers.
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """An engine in the device's memory.
+
+    Attributes:
+        engine: `ICudaEngine`.
+        logger: Keeps the lines of the runtime that loaded it.
+        facts: Evidence of its precision, and settings to be recorded.
+    """
+
+    engine: Any
+    logger: Any
+    facts: dict[str, Fact]
+
+
+def load_engine(trt: Any, built: Engine) -> LoadedEngine:
+    """Load an engine into the device's memory and check the types of its layers.
 
     Raises:
         EngineError: There is no usable driver, or the runtime refuses the engine, in its own words.
@@ -79,7 +101,7 @@ def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
     found = engine_layer_types(information)
     check_engine_types(found, built.precision)
     types = {kind: str(count) for kind, count in found.items()}
-    return engine, {
+    facts: dict[str, Fact] = {
         "network_layer_types": {kind: str(count) for kind, count in built.layer_types.items()},
         "engine_layer_types": types or None,
         "build_ms": built.build_ms,
@@ -89,6 +111,7 @@ def load_engine(trt: Any, built: Engine) -> tuple[Any, dict[str, Fact]]:
         "engine_sha256": sha256_bytes(built.plan),
         "engine_bytes": len(built.plan),
     }
+    return LoadedEngine(engine, logger, facts)
 
 
 class TensorRtSession:
@@ -96,37 +119,63 @@ class TensorRtSession:
 
     Args:
         trt: The module `tensorrt` or `tensorrt_rtx`.
-        engine: Loaded engine, with one profile of one batch size.
+        loaded: Loaded engine of one batch size.
         batch: That batch size.
-        facts: Settings to be recorded.
 
     Raises:
-        EngineError: A context cannot be made or does not run.
+        EngineError: A context cannot be made or does not run, in TensorRT's own words.
     """
 
-    def __init__(self, trt: Any, engine: Any, batch: int, facts: dict[str, Fact]) -> None:
+    def __init__(self, trt: Any, loaded: LoadedEngine, batch: int) -> None:
         import torch
 
         self._torch = torch
         self._trt = trt
-        self._engine = engine
+        self._loaded = loaded
         self._batch = batch
-        self._facts = facts
-        self._context = engine.create_execution_context()
-        if self._context is None:
-            raise EngineError("no execution context could be made; the device's memory may be too small")
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._device: dict[str, Any] = {}
         self._host: dict[str, Any] = {}
         self._inputs: list[str] = []
         self._outputs: list[str] = []
+        self._workspace: Any = None
+        self._context = self._new_context()
         self._bind()
+        self._graph_failure = ""
         self._graph = self._captured()
-        self.options: dict[str, Fact] = {**facts, "cuda_graph": self._graph is not None}
+        self.options: dict[str, Fact] = {**loaded.facts, "cuda_graph": self._graph is not None}
+        if self._graph_failure:
+            self.options["cuda_graph_failure"] = self._graph_failure
+
+    def _new_context(self) -> Any:
+        """An execution context.
+
+        TensorRT-RTX compiles its kernels at once rather than after the first runs, and works in memory of
+        ours, which a CUDA graph needs.
+        """
+        trt, engine = self._trt, self._loaded.engine
+        if not uses_runtime_config(trt):
+            return self._made(engine.create_execution_context())
+        runtime_config = engine.create_runtime_config()
+        strategies = trt.DynamicShapesKernelSpecializationStrategy
+        runtime_config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        allocation = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        runtime_config.set_execution_context_allocation_strategy(allocation)
+        context = self._made(engine.create_execution_context(runtime_config))
+        size = max(int(engine.device_memory_size_v2), 1)
+        self._workspace = self._torch.empty((size,), dtype=self._torch.uint8, device="cuda")
+        context.set_device_memory(self._workspace.data_ptr(), size)
+        return context
+
+    def _made(self, context: Any) -> Any:
+        if context is None:
+            otherwise = "probably the device is out of memory"
+            raise failure(self._loaded.logger, "no execution context could be made", otherwise)
+        return context
 
     def _bind(self) -> None:
         """Gives every tensor of the engine a buffer on the device and a pinned one on the host."""
-        trt, engine, context, torch = self._trt, self._engine, self._context, self._torch
+        trt, engine, context, torch = self._trt, self._loaded.engine, self._context, self._torch
         types = {
             trt.DataType.FLOAT: torch.float32,
             trt.DataType.HALF: torch.float16,
@@ -138,7 +187,8 @@ class TensorRtSession:
             if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
                 self._inputs.append(name)
                 shape = tuple(self._batch if size < 0 else size for size in engine.get_tensor_shape(name))
-                context.set_input_shape(name, shape)
+                if not context.set_input_shape(name, shape):
+                    raise failure(self._loaded.logger, f"input {name!r} does not take shape {shape}")
             else:
                 self._outputs.append(name)
         for name in names:
@@ -148,27 +198,37 @@ class TensorRtSession:
             shape = tuple(context.get_tensor_shape(name))
             self._device[name] = torch.empty(shape, dtype=kind, device="cuda")
             self._host[name] = torch.empty(shape, dtype=kind, pin_memory=True)
-            context.set_tensor_address(name, self._device[name].data_ptr())
+            if not context.set_tensor_address(name, self._device[name].data_ptr()):
+                raise failure(self._loaded.logger, f"tensor {name!r} does not take its buffer")
 
     def _enqueue(self) -> None:
         context = self._context
         if not context.execute_async_v3(self._stream.cuda_stream):
-            raise EngineError("the engine did not start")
+            raise failure(self._loaded.logger, "the engine did not start")
 
     def _captured(self) -> Any:
-        """A CUDA graph of one run, after one real run; None where it cannot be captured."""
+        """A CUDA graph of one run, after one real run; None where it cannot be captured.
+
+        Other threads of the process may allocate meanwhile, so that only calls of this thread count. After a
+        failed capture a plain run shows that the context still works.
+        """
         torch = self._torch
-        with torch.cuda.stream(self._stream):
-            self._enqueue()
-        self._stream.synchronize()
+        self._run_once()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self._stream):
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._enqueue()
-        except (RuntimeError, EngineError):
+        except (RuntimeError, EngineError) as error:
+            self._graph_failure = " ".join(str(error).split())[:300] or type(error).__name__
             self._stream.synchronize()
+            self._run_once()
             return None
         return graph
+
+    def _run_once(self) -> None:
+        with self._torch.cuda.stream(self._stream):
+            self._enqueue()
+        self._stream.synchronize()
 
     def _run(self) -> None:
         if self._graph is not None:
@@ -189,18 +249,18 @@ class TensorRtSession:
         self._stream.synchronize()
         return {name: self._host[name].numpy().copy() for name in self._outputs}
 
-    def run_block(self, runs: int) -> Milliseconds | None:
-        """(runs,) milliseconds between two device events around each run."""
+    def run_block(self, runs: int) -> DeviceTimes | None:
+        """Device times of `runs` runs between two events around each."""
         return event_times(self._torch, self._stream, self._run, runs)
 
     def lanes(self, count: int) -> Sequence[TensorRtSession]:
         """This session, and more contexts of the same engine with their own buffers and streams."""
-        more = [TensorRtSession(self._trt, self._engine, self._batch, self._facts) for _ in range(count - 1)]
+        more = [TensorRtSession(self._trt, self._loaded, self._batch) for _ in range(count - 1)]
         return [self, *more]
 
     def close(self) -> None:
         """Lets go of the graph, the context and the buffers."""
         self._stream.synchronize()
-        self._graph = self._context = self._engine = None
+        self._graph = self._context = self._workspace = None
         self._device.clear()
         self._host.clear()

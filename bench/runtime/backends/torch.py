@@ -1,20 +1,18 @@
-"""PyTorch on an NVIDIA GPU: for a figure where TensorRT cannot be had."""
+"""PyTorch on an NVIDIA GPU: for a figure where TensorRT is not available."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bench.environment import Fact, package_versions
+from bench.environment import Fact
 from bench.runtime.backends.base import Availability, Device
-from bench.runtime.backends.gpu import cuda_device, gpu_availability
+from bench.runtime.backends.gpu import Needs, cuda_device, gpu_availability
 
 if TYPE_CHECKING:
     from bench.runtime.backends.torch_session import Execution, TorchSession
 
-_INSTALL = "pip install 'chexchobench[onnx]' torch"
-_CPU_BUILD = "PyTorch here is a build without CUDA"
+_NEEDS: Final = Needs(modules=("torch", "onnx"), packages=("chexchobench[onnx]", "torch"))
 
 
 class TorchBackend:
@@ -36,15 +34,7 @@ class TorchBackend:
 
     def availability(self) -> Availability:
         """Whether PyTorch with CUDA, ONNX and a GPU with its driver are there."""
-        found = gpu_availability(("torch", "onnx"), _INSTALL)
-        if find_spec("torch") and package_versions(["torch"]).get("torch", "").endswith("+cpu"):
-            remedy = "pip install --force-reinstall torch"
-            return Availability(
-                False,
-                f"{_CPU_BUILD}. {found.reason}".rstrip(),
-                "; ".join(filter(None, (remedy, found.remedy))),
-            )
-        return found
+        return gpu_availability(_NEEDS)
 
     def device(self) -> Device:
         """The GPU, with the versions between it and the model."""

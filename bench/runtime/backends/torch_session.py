@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.environment import Fact
-from bench.runtime.backends.base import Arrays, Milliseconds
+from bench.runtime.backends.base import Arrays, DeviceTimes
 from bench.runtime.backends.gpu import event_times
 
 Execution = Literal["eager", "compile", "cudagraph"]
@@ -68,7 +68,7 @@ class TorchSession:
 
     def _capture(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
             self._kept = self._module(*self._inputs.values())
 
     def _run(self) -> tuple[Tensor, ...]:
@@ -90,8 +90,8 @@ class TorchSession:
         return {name: answer.numpy() for name, answer in zip(self._outputs, answers, strict=True)}
 
     @torch.inference_mode()
-    def run_block(self, runs: int) -> Milliseconds | None:
-        """(runs,) milliseconds of device time; None on a CPU."""
+    def run_block(self, runs: int) -> DeviceTimes | None:
+        """Device times of `runs` runs; None on a CPU."""
         if self._stream is None:
             return None
         return event_times(torch, self._stream, self._run, runs)

@@ -1,0 +1,90 @@
+"""What an entry's page shows about use: yield, other prevalences, smooth calibration, sliding thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.board.format import decimal, estimate, percent, sentence
+from bench.publish.views.audit import Row
+from bench.scoring.scorecard import Scorecard, SlidingThreshold, TargetScore
+
+
+def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: str) -> dict[str, Any]:
+    """The template's values; empty tables where there is nothing to show.
+
+    Args:
+        card: The entry's scorecard, None for a reported entry.
+        scores: Its targets in the order of the page.
+        headline: The target whose subgroups are shown.
+    """
+    yielding = [score for score in scores if score.detection_yield]
+    shares = [percent(point.examined) for point in yielding[0].detection_yield] if yielding else []
+    return {
+        "yields": [row for score in yielding for row in _yield(score)],
+        "yield_shares": shares,
+        "prevalences": [row for score in scores for row in _prevalences(score)],
+        "smooth": [_smooth(score) for score in scores if score.smooth_calibration or score.brier_skill],
+        "sliding": [_sliding(one) for one in card.sliding] if card else [],
+        "at_threshold": _at_threshold(card, headline),
+    }
+
+
+def _yield(score: TargetScore) -> list[Row]:
+    found = tuple(f"{point.per_100:.1f} ({percent(point.found)})" for point in score.detection_yield)
+    random = "–" if score.prevalence is None else f"{100 * score.prevalence:.1f}"
+    return [Row(score.label, (random, *found))]
+
+
+def _prevalences(score: TargetScore) -> list[Row]:
+    return [
+        Row(
+            f"{score.label}, {point.rule}",
+            (
+                percent(shift.prevalence),
+                f"{100 * point.called:.1f}",
+                decimal(point.ppv),
+                decimal(point.npv),
+                decimal(point.net_benefit, 4),
+                ("+" if shift.intercept > 0 else "") + decimal(shift.intercept, 2),
+            ),
+        )
+        for shift in score.prevalence_shifts
+        for point in shift.points
+    ]
+
+
+def _smooth(score: TargetScore) -> Row:
+    found = score.smooth_calibration
+    distances = (found.ici, found.e50, found.e90, found.emax) if found else (None,) * 4
+    skill = score.brier_skill
+    words = "n/a" if skill is None or skill.value is None else estimate(skill)
+    return Row(score.label, (*(decimal(value) for value in distances), words))
+
+
+def _sliding(one: SlidingThreshold) -> tuple[str, list[Row]]:
+    rows = [
+        Row(
+            f"above {point.threshold:g} {one.unit}",
+            (
+                "–" if point.positives is None else f"{point.positives:,}",
+                sentence(point.auroc.reason) if point.auroc.value is None else estimate(point.auroc),
+            ),
+        )
+        for point in one.points
+    ]
+    return one.label, rows
+
+
+def _at_threshold(card: Scorecard | None, headline: str) -> list[Row]:
+    """Sensitivity and specificity of each subgroup at the threshold that all share."""
+    if card is None:
+        return []
+    return [
+        Row(
+            f"{group.division_label}: {group.level}",
+            tuple(estimate(group.decisions.get(name)) for name in ("sensitivity", "specificity")),
+        )
+        for group in card.subgroups
+        if group.target == headline and group.decisions
+    ]

@@ -1,0 +1,142 @@
+"""Tables of a scorecard beyond its metrics: yield, prevalences, smooth calibration, sliding thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics import calibration, influence
+from bench.metrics.decision import decision_at_prevalence, prior_shift
+from bench.metrics.detection_yield import CAPACITIES
+from bench.metrics.smooth_calibration import smooth_calibration
+from bench.scoring.curves import Cuts
+from bench.scoring.plan import FEWEST_PATIENTS, SlidingPlan, TargetPlan
+from bench.scoring.scorecard import (
+    Estimate,
+    OperatingPoint,
+    Point,
+    PrevalenceShift,
+    ShiftedPoint,
+    SlidingPoint,
+    SlidingThreshold,
+    SmoothCalibration,
+    YieldPoint,
+    stored,
+)
+from bench.uncertainty import intervals
+from bench.uncertainty.sliding import sliding_auroc
+
+Floats = npt.NDArray[np.float64]
+
+PREVALENCES = (0.01, 0.02, 0.05, 0.10, 0.20)
+"""Prevalences at which scorecards show what the operating points would do."""
+
+CURVE_POINTS = 50
+"""Points of the smooth calibration curve."""
+
+
+def detection_yield(cuts: Cuts) -> tuple[YieldPoint, ...]:
+    """Positives per 100 echocardiograms of the highest scores; between allowed places interpolated."""
+    examined = np.array(CAPACITIES)
+    count = examined * len(cuts.score)
+    hits = cuts.positives_above(count)
+    return tuple(
+        YieldPoint(examined=float(share), per_100=float(100 * hit / k), found=float(hit / cuts.hits[-1]))
+        for share, k, hit in zip(examined, count, hits, strict=True)
+    )
+
+
+def prevalence_shift(
+    here: float, points: Iterable[OperatingPoint], target: float, *, probabilities: bool
+) -> PrevalenceShift:
+    """Operating points at another prevalence, with sensitivity and specificity as they are here.
+
+    Args:
+        here: Share of positives among the images that were scored.
+        points: Operating points of a scorecard.
+        target: The other prevalence.
+        probabilities: Whether scores are probabilities, which are then recalibrated to the prevalence.
+
+    Raises:
+        ValueError: A prevalence that does not lie strictly between 0 and 1.
+    """
+    intercept = prior_shift(here, target)
+    shifted = []
+    for point in points:
+        sensitivity, specificity = point.sensitivity.value, point.specificity.value
+        if sensitivity is None or specificity is None:
+            continue
+        found = decision_at_prevalence(sensitivity, specificity, target)
+        benefit = None
+        if probabilities and 0 < point.threshold < 1:
+            odds = point.threshold / (1 - point.threshold) * float(np.exp(intercept))
+            benefit = sensitivity * target - (1 - specificity) * (1 - target) * odds
+        shifted.append(
+            ShiftedPoint(
+                rule=point.rule, called=found.called, ppv=found.ppv, npv=found.npv, net_benefit=benefit
+            )
+        )
+    return PrevalenceShift(prevalence=target, intercept=intercept, points=tuple(shifted))
+
+
+def smooth_curve(labels: Floats, p: Floats) -> SmoothCalibration | None:
+    """The smooth calibration curve of a target; None with one class."""
+    found = smooth_calibration(labels, p, CURVE_POINTS)
+    if found is None:
+        return None
+    return SmoothCalibration(
+        ici=found.ici,
+        e50=found.e50,
+        e90=found.e90,
+        emax=found.emax,
+        points=tuple(
+            Point(x=float(x), y=float(y)) for x, y in zip(found.predicted, found.observed, strict=True)
+        ),
+    )
+
+
+def brier_skill(target: TargetPlan, p: Floats, level: float) -> Estimate:
+    """Brier skill against the constant that the other images suggest."""
+    if target.reference is None:
+        return stored(intervals.Estimate(None, reason="no other images to take a reference from"))
+    value = calibration.brier_skill(target.labels, p, target.reference)
+    if value is None:
+        return stored(intervals.Estimate(None, reason="no images, or a reference that is never wrong"))
+    sample = target.bootstrap.sample(target.labels)
+    constant = np.full(len(p), target.reference)
+    phi = sample.by_patient(influence.brier_skill(sample.positive, p, constant))[sample.present]
+    found = intervals.sandwich_interval(value, phi, level, (-np.inf, 1.0))
+    return stored(intervals.with_warnings(found, sample.positive_patients))
+
+
+def sliding(plan: SlidingPlan, label: str, score: Floats, level: float) -> SlidingThreshold:
+    """The AUROC of a score at every threshold on the measurement; hidden where a class is small.
+
+    Args:
+        plan: The measurement and the thresholds.
+        label: The target, as shown.
+        score: (n,) predictions of the track's images.
+        level: Nominal coverage.
+    """
+    measure = plan.measure
+    found = sliding_auroc(measure.truth, score[measure.rows], plan.thresholds, measure.bootstrap, level=level)
+    points = []
+    for point in found:
+        small = min(point.positive_patients, point.negative_patients) < FEWEST_PATIENTS
+        hidden = intervals.Estimate(None, reason=f"fewer than {FEWEST_PATIENTS} patients in one class")
+        points.append(
+            SlidingPoint(
+                threshold=point.threshold,
+                positives=None if small else point.positives,
+                auroc=stored(hidden if small else point.auroc),
+            )
+        )
+    return SlidingThreshold(
+        target=plan.target,
+        measurement=measure.target.name,
+        label=f"{label} by {measure.target.label}",
+        unit=measure.target.unit,
+        points=tuple(points),
+    )

@@ -1,0 +1,183 @@
+"""Reads one board everywhere it is shown, and finds every place where two answers differ."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.board.format import p_text
+from bench.board.load import load_board
+from bench.board.model import Board, LoadedBoard, Standing, TargetBoard
+from bench.cohort.spec import CohortSpec
+from bench.publish.build import build_site
+from tests.conftest import Cli
+from tests.publish.pages import read
+
+LIMIT = 0.05
+
+
+def check_everywhere(
+    spec: CohortSpec, store: Path, out: Path, cli: Cli, cohort: str, words: tuple[str, ...]
+) -> Board:
+    """Sentence, table, matrix, entry pages, `bench compare` and JSON of a stored board agree.
+
+    Args:
+        spec: The cohort's spec.
+        store: Its folder of entries.
+        out: Where the site is built.
+        cli: The command line, in the board's workspace.
+        cohort: The cohort as commands name it.
+        words: Options that name the cohort and its data.
+    """
+    loaded = load_board(spec, store)
+    assert loaded.board is not None
+    for target in (*loaded.board.targets, *loaded.board.cv5):
+        check_target(target)
+    build_site([loaded], out)
+    # The cohort's own folder, or the top where it is the only one.
+    (path,) = (p for p in out.rglob("leaderboard.json") if "v" not in p.relative_to(out).parts)
+    published = json.loads(path.read_text())
+    for target in loaded.board.targets:
+        found = next(t for t in published["targets"] if t["target"] == target.target)
+        check_json(target, found)
+        check_pages(loaded, target, path.parent, found["sentence"])
+        check_terminal(cohort, target, cli, found["sentence"])
+    for target in loaded.board.cv5:
+        check_terminal(cohort, target, cli, "", track="cv5")
+    check_compare(loaded.board, cli, words)
+    return loaded.board
+
+
+def ranked(target: TargetBoard) -> list[Standing]:
+    return [standing for standing in target.standings if standing.rank is not None]
+
+
+def check_target(target: TargetBoard) -> None:
+    """Ranks, ties and differences of the rows follow from the matrix."""
+    rows, pairs = ranked(target), target.pairs
+    if not rows:
+        return
+    assert pairs is not None
+    assert list(pairs.slugs) == [s.slug for s in rows]
+    above = dict.fromkeys(pairs.slugs, 0)
+    below = dict.fromkeys(pairs.slugs, 0)
+    for a, b in itertools.permutations(pairs.slugs, 2):
+        pair = pairs.pair(a, b)
+        assert pair.low is not None
+        assert pair.high is not None
+        assert pair.low <= pair.difference <= pair.high
+        assert ((pair.low > 0) or (pair.high < 0)) == (pair.p_adjusted <= LIMIT)
+        assert pair.p_adjusted >= pair.p
+        above[b] += pair.low > 0
+        below[a] += pair.low > 0
+    first = rows[0]
+    assert first.slug == target.leader
+    assert first.auroc is not None
+    assert target.shrunken_auroc is not None
+    for standing in rows:
+        assert standing.auroc is not None
+        assert standing.rank == 1 + sum(s.auroc > standing.auroc for s in rows if s.auroc is not None)
+        assert standing.rank_low == 1 + above[standing.slug]
+        assert standing.rank_high == len(rows) - below[standing.slug]
+        assert standing.may_be_first == (standing.rank_low == 1)
+        if standing is first:
+            assert standing.may_be_first
+            assert standing.tied_with_leader
+            assert standing.difference is None
+            continue
+        pair = pairs.pair(standing.slug, first.slug)
+        assert pair.high is not None
+        assert standing.tied_with_leader == (pair.high >= 0)
+        assert [standing.difference, standing.difference_low, standing.difference_high] == pytest.approx(
+            [pair.difference, pair.low, pair.high], rel=1e-5, abs=1e-12
+        )
+        assert standing.p_value == pytest.approx(pair.p_adjusted, rel=1e-5)
+    assert target.others_may_be_first == sum(s.may_be_first for s in rows) - 1
+
+
+def check_json(target: TargetBoard, found: dict) -> None:
+    """``leaderboard.json`` holds the same, and its sentence the right number."""
+    assert [row["slug"] for row in found["rows"]] == [s.slug for s in target.standings]
+    for row, standing in zip(found["rows"], target.standings, strict=True):
+        assert row["standing"] == standing.plain()
+        assert row["cells"]["rank"]["value"] == standing.rank
+        assert row["cells"]["may_be_first"]["value"] == standing.may_be_first
+        assert row["cells"]["p_value"]["value"] == standing.p_value
+    assert found["pairs"] == (target.pairs.plain() if target.pairs else None)
+    words = found["sentence"].split()
+    if len(ranked(target)) > 1:
+        number = words[1] if words[0] == "All" else "0" if words[0] == "No" else words[0]
+        assert int(number) == target.others_may_be_first
+        assert " may be first " in found["sentence"]
+
+
+def check_pages(loaded: LoadedBoard, target: TargetBoard, folder: Path, sentence: str) -> None:
+    """The board's page and the entries' pages."""
+    name = "" if target.target == loaded.spec.headline else target.target
+    page = read(folder / name / "index.html")
+    lead = next(p for p in page.find_all("p") if p.get("class") == "lead")
+    assert sentence in lead.text()
+    table = next(t for t in page.find_all("table") if t.get("id") == "board")
+    rows = {r.get("data-e"): r for r in table.find_all("tr") if r.get("data-e")}
+    number = len(ranked(target))
+    for standing in ranked(target):
+        low, high = standing.rank_low, standing.rank_high
+        row = rows[standing.slug]
+        assert (row.get("class") == "tie") == standing.may_be_first
+        cell = row.find_all("td")[0].text().split()[0]
+        assert cell == (f"{low}" if low == high else f"{low}–{high}")
+        if not name:
+            text = read(folder / "e" / standing.slug / "index.html").text()
+            rank = f"Rank {low}" if low == high else f"Rank {low} to {high}"
+            tie = ", may be first" if standing.may_be_first and low != high else ""
+            assert f"{rank} of {number}{tie}." in text
+    if not name:
+        shown = next(t for t in read(folder / "compare" / "index.html").find_all("table"))
+        cells = {r.get("data-e"): [c.text() for c in r.find_all("td")] for r in shown.find_all("tr")}
+        for standing in ranked(target)[1:]:
+            assert p_text(standing.p_value) in cells[standing.slug]
+
+
+def check_terminal(cohort: str, target: TargetBoard, cli: Cli, sentence: str, track: str = "holdout") -> None:
+    """`bench board` as text and as CSV."""
+    words = ("board", "--cohort", cohort, "--target", target.target, "--track", track)
+    assert sentence in cli(*words).stdout
+    rows = {row["slug"]: row for row in csv.DictReader(cli(*words, "--csv").stdout.splitlines())}
+    for standing in ranked(target):
+        row = rows[standing.slug]
+        assert [int(row[k]) for k in ("rank", "rank_low", "rank_high")] == [
+            standing.rank, standing.rank_low, standing.rank_high
+        ]  # fmt: skip
+        assert row["may_be_first"] == ("yes" if standing.may_be_first else "no")
+        if standing.p_value is not None:
+            assert float(row["p_value"]) == pytest.approx(standing.p_value, rel=1e-8)
+            assert float(row["difference_high"]) == pytest.approx(standing.difference_high, rel=1e-8)
+
+
+def check_compare(board: Board, cli: Cli, words: tuple[str, ...]) -> None:
+    """`bench compare` of some pairs gives the unadjusted figures of the matrix."""
+    draws = ("--replicates", str(board.replicates), "--seed", str(board.seed), "--json")
+    for boards, metric in ((board.targets, "auroc"), (board.cv5, "fold_averaged")):
+        both = [t for t in boards if t.pairs and len(t.pairs.slugs) > 1]
+        if not both:
+            continue
+        slugs = next(t.pairs.slugs for t in both if t.pairs)
+        for a, b in ((slugs[0], slugs[1]), (slugs[-1], slugs[0])):
+            found = cli("compare", a, b, *draws, *words).object["result"]["comparisons"]
+            for line in found:
+                target = next(t for t in both if t.target == line["target"])
+                assert target.pairs is not None
+                if not {a, b} <= set(target.pairs.slugs):
+                    continue
+                pair = target.pairs.pair(a, b)
+                shown = next(m for m in line["metrics"] if m["metric"] == metric)
+                assert shown["difference"] == pytest.approx(pair.difference, rel=1e-5, abs=1e-12)
+                assert shown["p_value"] == pytest.approx(pair.p, rel=1e-5)
+                assert pair.low is not None
+                assert pair.high is not None
+                assert pair.low <= shown["low"] + 1e-9
+                assert shown["high"] <= pair.high + 1e-9
