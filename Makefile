@@ -63,7 +63,7 @@ lint: .venv/installed
 
 .venv/core: requirements-core.lock pyproject.toml bench/__init__.py  ## scoring, ONNX and pages: no torch
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
 		-r requirements-core.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@

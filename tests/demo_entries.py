@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.actions.demo import Demo
 from bench.cli.demo import PATIENTS
 from bench.cli.output import show_problem
+from bench.errors import Problem
 from bench.workspace import create_workspace, find_workspace
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ def main() -> None:
     folder = ROOT / "data" / "demo-entries"
     shutil.rmtree(folder, ignore_errors=True)
     space = create_workspace(folder, data={"demo": ROOT / "data" / "demo"})
-    demo = Demo(space, PATIENTS, False, lambda problems: [show_problem(p) for p in problems] and None)
+    demo = Demo(space, PATIENTS, False, _warn)
     for step in demo.steps(folder / "pages"):
         started = time.monotonic()
         summary = step.run(None)
@@ -31,6 +32,11 @@ def main() -> None:
     stored = find_workspace(ROOT).submissions("demo")
     shutil.rmtree(stored)
     shutil.copytree(space.submissions("demo"), stored, ignore=shutil.ignore_patterns(".*"))
+
+
+def _warn(problems: tuple[Problem, ...]) -> None:
+    for problem in problems:
+        show_problem(problem)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
         graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.float32), prefix + name))
         return prefix + name
 
-    def node(kind: str, inputs: list[str], name: str, **attributes: object) -> str:
+    def node(kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         graph.node.append(helper.make_node(kind, inputs, [prefix + name], **attributes))
         return prefix + name
 
@@ -168,8 +169,8 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
         part.write_bytes(model.SerializeToString())
 
 
-def _index(graph: object, name: str, at: int) -> str:
+def _index(graph: Any, name: str, at: int) -> str:
     from onnx import numpy_helper
 
-    graph.initializer.append(numpy_helper.from_array(np.array([at], np.int64), name))  # type: ignore[attr-defined]
+    graph.initializer.append(numpy_helper.from_array(np.array([at], np.int64), name))
     return name

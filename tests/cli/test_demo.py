@@ -111,7 +111,12 @@ def test_a_failing_step_ends_the_demo(outer: Workspace, two_steps: None, cli: Cl
 
 def test_open_says_where_the_pages_are(outer: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or False)
+
+    def no_browser(address: str) -> bool:
+        opened.append(address)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", no_browser)
     assert cli("open", "--json").codes == ["site-missing"]
     outer.site.mkdir(parents=True)
     page = outer.site / "index.html"

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from bench.cohort.synthetic.aggregates import Measurement
 from bench.cohort.synthetic.anatomy import Subject, anatomy_of
 from bench.cohort.synthetic.drawing import _tile_weights, demo_jpeg, demo_pixels
 from bench.cohort.synthetic.patients import invent_patients
@@ -146,7 +147,7 @@ def test_age_and_sex_alone_tell_something() -> None:
 
 def test_the_planted_silhouette_of_device_wearers_tells_little_of_the_heart() -> None:
     def width(device: bool, diameter: float) -> float:
-        cm = {"ivsd": 1.05, "lvpwd": 1.0, "lvidd": diameter}
+        cm: dict[Measurement, float] = {"ivsd": 1.05, "lvpwd": 1.0, "lvidd": diameter}
         people = [
             replace(PLAIN, patient=f"{k:032x}", image=f"{k}.jpg", device=device, cm=cm) for k in range(300)
         ]

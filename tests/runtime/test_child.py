@@ -6,7 +6,6 @@ import io
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
