@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 
 from bench.cohort.synthetic import shading
 from bench.cohort.synthetic.anatomy import IMAGE_SIDE, Anatomy, Subject, anatomy_of
-from bench.cohort.synthetic.streams import Floats, Streams
+from bench.cohort.synthetic.streams import Streams
+from bench.metrics.validation import Floats
 
 TEXTURE_CELLS: Final = 40
 JPEG_QUALITY: Final = 95
@@ -52,7 +53,7 @@ def demo_pixels(subject: Subject, seed: int) -> npt.NDArray[np.uint8]:
 
 def _curves(a: Anatomy) -> tuple[Plane, Plane]:
     """(CURVES, SIDE) parts of every curve that depend on x, and those that depend on y."""
-    axis = (np.arange(IMAGE_SIDE) + 0.5) / (IMAGE_SIDE / 2) - 1
+    axis = np.asarray((np.arange(IMAGE_SIDE) + 0.5) / (IMAGE_SIDE / 2) - 1, np.float64)
     parts = _Curves((axis - a.shift[0]) / a.zoom, (axis - a.shift[1]) / a.zoom)
     _trunk(parts, a)
     _lungs(parts, a)
@@ -173,7 +174,7 @@ def _tile_weights() -> Plane:
     t = np.abs(at[:, None] - np.arange(shading.TILES))
     near, far = (1.5 * t - 2.5) * t * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
     weights = np.where(t < 1, near, np.where(t < 2, far, 0.0))
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
 @lru_cache(maxsize=1)  # a patient's images are drawn one after the other
