@@ -16,7 +16,7 @@ WIDTH, HEIGHT, COLOURS = 1200, 900, 48
 
 def main(pages: Path) -> None:
     """Write docs/board-light.png and docs/board-dark.png."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import FloatRect, sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
@@ -25,7 +25,7 @@ def main(pages: Path) -> None:
             page.goto((pages / "index.html").resolve().as_uri())
             box = page.locator("table").first.bounding_box()
             assert box is not None
-            clip = {**box, "x": 0.0, "width": float(WIDTH)}
+            clip = FloatRect(x=0.0, y=box["y"], width=float(WIDTH), height=box["height"])
             image = (
                 Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True)))
                 .convert("RGB")
