@@ -4,11 +4,14 @@ BIN := .venv/bin
 RUNS ?= 100000
 TRT := .venv/tensorrt
 
-.PHONY: demo browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
+.PHONY: demo demo-entries browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
 	lock lock-core licences clean
 
-demo: .venv/installed
+demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
 	$(BIN)/bench demo
+
+demo-entries: .venv/core  ## scores, times and stores submissions/demo anew
+	$(BIN)/python -m tests.demo_entries
 
 browser:  ## what the browser tests need, where it can be had; they are skipped where not
 	.ci/browser
@@ -58,11 +61,18 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-.venv/installed: requirements.lock pyproject.toml bench/__init__.py
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+.venv/core: requirements-core.lock pyproject.toml bench/__init__.py  ## scoring, ONNX and pages: no torch
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
+		-r requirements-core.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+.venv/installed: requirements.lock pyproject.toml bench/__init__.py  ## everything, for the tests
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@ .venv/core
 
 lock:  ## pins the newest versions that pyproject.toml allows; torch stays at its tested release
 	rm -rf .lock && $(PYTHON) -m venv .lock

@@ -97,9 +97,9 @@ def test_licences_are_read_from_the_packages() -> None:
     ("path", "expected"),
     [
         # text, diff, linguist-generated
-        ("submissions/demo/cnn-small/scorecard.json", ("unset", "unset", "set")),
-        ("submissions/demo/cnn-small/submission.toml", ("unset", "unspecified", "unspecified")),
-        ("submissions/demo/cnn-small/predictions.parquet", ("unset", "unset", "set")),
+        ("submissions/demo/random-convolutions/scorecard.json", ("unset", "unset", "set")),
+        ("submissions/demo/random-convolutions/submission.toml", ("unset", "unspecified", "unspecified")),
+        ("submissions/demo/random-convolutions/predictions.parquet", ("unset", "unset", "set")),
         ("submissions/demo/board.json", ("unset", "unspecified", "set")),
         ("releases/2026.1.zip", ("unset", "unset", "set")),
         ("tests/fuzz/corpus/wire/crash-1", ("unset", "unset", "unspecified")),

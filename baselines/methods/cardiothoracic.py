@@ -64,4 +64,5 @@ BASELINE = Baseline(
     run,
     needs_images=True,
     side=lambda *_: SIDE,
+    quick=True,
 )

@@ -39,5 +39,9 @@ def _coded(task: TrainingTask, name: str) -> tuple[Matrix, Matrix, Matrix]:
 
 
 BASELINE = Baseline(
-    "metadata", "the record without age and sex: what shortcuts reach", run, needs_inputs_beside=PERSONAL
+    "metadata",
+    "the record without age and sex: what shortcuts reach",
+    run,
+    needs_inputs_beside=PERSONAL,
+    quick=True,
 )

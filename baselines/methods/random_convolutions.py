@@ -1,43 +1,36 @@
 """Random convolutions: fixed random filters, principal components and logistic regression in one ONNX file.
 
-The filters are random and not trained (Saxe et al. 2011, "On random weights and unsupervised feature
-learning", ICML). The baseline needs no torch, so that the smallest installation can train and time an image
-model.
+The filters are drawn, never trained (Saxe et al. 2011, "On random weights and unsupervised feature learning",
+ICML). It needs no torch, so that an image model can be trained and timed after the smallest installation.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from baselines.api import Baseline, Choices, Result, TrainingTask
-from baselines.describe import describe
-from bench.metrics.validation import Floats
 
 if TYPE_CHECKING:
-    from baselines.probe.encoder import Encoder, Features
+    from baselines.probe.encoder import Encoder
 
 SIDE = 64
 FILTERS = 32
 FILTER_SIDE = 9
 STRIDE = 2
-GRID = 8  # rectified responses are averaged over GRID x GRID cells
-COMPONENTS = 128
-PCA_IMAGES = 10_000
-FEATURES = "features"
-MODEL = "model.onnx"
+GRID = 8  # the rectified answers are averaged over GRID x GRID places
 
 DESCRIPTION = (
     f"{FILTERS} random filters of {FILTER_SIDE} by {FILTER_SIDE} pixels that are not trained, rectified and "
-    f"averaged over {GRID} by {GRID} places; {COMPONENTS} principal components of the training images; "
-    "logistic regression for each target with a penalty chosen on val ({penalties})."
+    f"averaged over {GRID} by {GRID} places; 128 principal components of the training images; "
+    "logistic regression for each target with a penalty chosen on val ({chosen})."
 )
 
 
 def random_filters(seed: int) -> npt.NDArray[np.float32]:
-    """Draw filters (FILTERS, 1, FILTER_SIDE, FILTER_SIDE) of mean 0 and norm 1, equal on every machine."""
+    """(FILTERS, 1, FILTER_SIDE, FILTER_SIDE) filters of mean 0 and norm 1, the same on every machine."""
     from scipy.special import ndtri
 
     words = np.random.Philox(key=seed).random_raw(FILTERS * FILTER_SIDE**2)
@@ -50,16 +43,15 @@ def random_filters(seed: int) -> npt.NDArray[np.float32]:
 
 def build_encoder(task: TrainingTask) -> Encoder:
     """Write the filters as an ONNX encoder of 8-bit grey images into the run's folder."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    from baselines.probe.encoder import Encoder, EncoderFile
-    from bench.submission.manifest import ImageInput
+    from baselines.probe.fixed import IMAGE, fixed_encoder
 
     pooled = SIDE // STRIDE // GRID
     nodes = [
         helper.make_node(
             "Conv",
-            ["image", "filters"],
+            [IMAGE, "filters"],
             ["answers"],
             kernel_shape=[FILTER_SIDE] * 2,
             strides=[STRIDE] * 2,
@@ -69,98 +61,24 @@ def build_encoder(task: TrainingTask) -> Encoder:
         helper.make_node(
             "AveragePool", ["rectified"], ["pooled"], kernel_shape=[pooled] * 2, strides=[pooled] * 2
         ),
-        helper.make_node("Flatten", ["pooled"], [FEATURES]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "random-convolutions",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])],
-        [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["batch", FILTERS * GRID**2])],
-        [numpy_helper.from_array(random_filters(task.seed), "filters")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = task.folder / "encoder.onnx"
-    path.write_bytes(model.SerializeToString())
-    described = EncoderFile(
-        schema="encoder/1",
-        name="random convolutions",
-        file=path.name,
-        features=FEATURES,
-        image=ImageInput(name="image", height=SIDE, width=SIDE),
-        pretrained_weights="none",
-        external_data="none",
-    )
-    return Encoder(described, path, model)
-
-
-def principal_components(features: Features, seed: int) -> tuple[Floats, Floats]:
-    """Compute a whitening projection of the training features.
-
-    Args:
-        features: (n, width) features of the training images, of which at most PCA_IMAGES are used.
-        seed: Seed of the randomised decomposition.
-
-    Returns:
-        (width, k) projection and (k,) offset; `features @ projection + offset` has mean 0 and variance 1.
-    """
-    from sklearn.decomposition import PCA
-
-    rows = np.unique(
-        np.linspace(0, len(features) - 1, min(len(features), PCA_IMAGES)).round().astype(np.intp)
-    )
-    sample = features[rows]
-    mean, spread = sample.mean(0), sample.std(0)
-    spread[spread < 1e-6] = np.inf
-    fitted: Any = PCA(
-        min(COMPONENTS, *sample.shape), svd_solver="randomized", random_state=seed, whiten=True
-    ).fit((sample - mean) / spread)
-    whitening = fitted.components_.T / np.sqrt(fitted.explained_variance_ + 1e-12)
-    projection = whitening / spread[:, None]
-    offset = -(mean @ projection) - fitted.mean_ @ whitening
-    return projection, offset
+    filters = numpy_helper.from_array(random_filters(task.seed), "filters")
+    return fixed_encoder(task, "random convolutions", SIDE, nodes, "pooled", FILTERS * GRID**2, [filters])
 
 
 def run(task: TrainingTask) -> Result:
-    """Encode, project, fit one regression for each target, and join all steps in one ONNX file.
+    """Fit logistic regressions on the answers of the filters.
 
     Raises:
-        BenchError: No val images (``baseline-no-training``).
+        BenchError: There is nothing to choose on (``baseline-no-training``).
     """
-    from baselines.probe.encoder import encode
-    from baselines.probe.head import Probe, describe_penalties, export_probe, fit_probes
-    from baselines.tabular.fit import require_val
-    from bench.submission.manifest import ModelInputs
+    from baselines.probe.projected import run_projected
 
-    require_val(task)
-    encoder = build_encoder(task)
-    views = (("training", task.train), ("val", task.val), ("test", task.test))
-    train, val, test = (encode(encoder, view, task.progress, name) for name, view in views)
-    projection, offset = principal_components(train, task.seed)
-    train_scores, val_scores = (
-        (features @ projection + offset).astype(np.float32) for features in (train, val)
-    )
-    probes = {
-        target: Probe(
-            projection @ fitted.weights, fitted.bias + float(offset @ fitted.weights), fitted.strength
-        )
-        for target, fitted in fit_probes(task, train_scores, val_scores).items()
-    }
-    outputs = export_probe(encoder, probes, task.folder / MODEL)
-
-    manifest = describe(
-        task,
-        "Random convolutions",
-        DESCRIPTION.format(penalties=describe_penalties(probes)),
-        ("image",),
-        parameters=(FILTERS * GRID**2 + 1) * len(probes),
-        model=ModelInputs(image=encoder.description.image, outputs=outputs),
-    )
-    predictions = {target: probe.probabilities(test) for target, probe in probes.items()}
-    return Result(manifest, predictions, task.folder / MODEL)
+    return run_projected(task, build_encoder(task), "Random convolutions", DESCRIPTION, FILTERS * GRID**2)
 
 
 def side(quick: bool, choices: Choices) -> int:  # noqa: ARG001
-    """Return the side of the images in pixels."""
+    """Side of the images in pixels."""
     return SIDE
 
 

@@ -274,7 +274,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
     patients: Annotated[
         int, typer.Option("--patients", min=20, max=24_689, help="Number of patients.")
-    ] = 600,
+    ] = 3_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed.")] = 20240320,
     images: Annotated[bool, typer.Option(help="Draw the images too.")] = True,
     jobs: JobsOption = None,

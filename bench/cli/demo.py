@@ -1,49 +1,51 @@
-"""`bench demo`: the whole path on a synthetic cohort, by the commands that anyone uses."""
+"""`bench demo`: the whole path on a synthetic cohort, one line a step."""
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import subprocess
-import sys
 import time
+import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.board import plain_table, show_table
 from bench.cli.options import JsonOption
-from bench.cli.output import Report, reporting
-from bench.errors import BenchError, Problem
+from bench.cli.output import Report, reporting, stages, stderr_is_terminal
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.actions.demo import DemoStep
     from bench.workspace import Workspace
 
-QUICK = ("prevalence", "shuffled", "demographics", "cnn-small")
-PATIENTS = 600
+PATIENTS = 3_000
+COLUMNS = ("rank", "slug", "auroc", "auroc:slvh", "auroc:dlv", "ece", "calibration_slope")
 
 
 def demo(
     patients: Annotated[
         int, typer.Option("--patients", min=60, max=24_689, help="Number of patients.")
     ] = PATIENTS,
-    baselines: Annotated[
-        bool, typer.Option(help="Train the baselines that need torch too, and time their models.")
+    torch: Annotated[
+        bool, typer.Option(help="Train the small convolutional network too, where torch is installed.")
     ] = True,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the pages; default site/public.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a synthetic cohort; train, submit, score and time the quick baselines; build their board.
+    """Make a synthetic cohort; train, submit, score and time baselines; build their board.
 
     The entries go to a workspace of their own, data/demo-board; what is stored in submissions is not touched.
 
     Example: bench demo
     """
-    from baselines.registry import find_baseline
-    from baselines.run import missing_packages
+    from bench.actions.board import read_board
+    from bench.actions.demo import Demo
+    from bench.board.table import board_table
     from bench.workspace import DATA_VARIABLE
 
     with reporting(as_json) as report:
@@ -51,35 +53,51 @@ def demo(
         os.environ.pop(DATA_VARIABLE, None)  # the demo writes and reads a cohort of its own
         outer = _outer_workspace()
         inner = _demo_workspace(outer, patients)
-        chosen = [n for n in QUICK if baselines or not find_baseline(n).needs_packages]
-        for name in list(chosen):
-            if lacking := missing_packages(find_baseline(name)):
-                report.say(f"{name} is left out: it needs {', '.join(lacking)} (chexchobench[baselines]).")
-                chosen.remove(name)
-        report.say(f"$ cd {inner.root}")
         pages = (out or outer.site).resolve()
-        data = str(inner.data("demo"))
-        _step(report, inner, "cohort", "demo", "--out", data, "--patients", str(patients))
-        _step(report, inner, "cohort", "check")
-        _step(report, inner, "cohort", "split", "--lock")
-        _step(report, inner, "baseline", "run", *chosen, "--quick", "--replace")
-        _step(report, inner, "score", "--all")
-        if "cnn-small" in chosen:
-            _step(report, inner, "time", "cnn-small", "--quick")
-        _step(report, inner, "site", "build", "--out", str(pages))
-        board = json.loads(_run(report, inner, "board", "--json"))
-        if not as_json:
-            report.say("\n$ bench board")
-            report.show(_run(report, inner, "board"))
+        report.say(
+            f"A synthetic cohort of {patients:,} patients: no patient is real, no image shows a person."
+        )
+        report.say(f"$ cd {shlex.quote(str(inner.root))}")
+        steps = Demo(inner, patients, torch, report.remark).steps(pages)
+        # Of a pool that idles between two steps joblib says that a worker stopped; it starts another.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        for step in steps:
+            _run_step(report, step)
+        duration = time.monotonic() - started
+        loaded = read_board("demo", workspace=inner)
+        shown = board_table(loaded, loaded.spec.headline)
         report.result(
             synthetic=True,
             workspace=str(inner.root),
             site=str(pages / "index.html"),
-            duration_s=round(time.monotonic() - started, 1),
-            **board["result"],
+            duration_s=round(duration, 1),
+            target=loaded.spec.headline,
+            **plain_table(shown, shown.columns),
         )
-        report.show(f"Open the pages (synthetic): {pages / 'index.html'}")
-        report.show(f"Go on in the demo's workspace: cd {shlex.quote(str(inner.root))}")
+        if not as_json:
+            report.say(f"Done in {duration:.0f} s.\n")
+            show_table(report, shown, shown.choose(list(COLUMNS)), fit=False)
+            _last_screen(report, pages, inner.root)
+
+
+def _last_screen(report: Report, pages: Path, root: Path) -> None:
+    report.show(
+        f"\nOpen {pages / 'index.html'} (synthetic), or type `bench open` here.\n"
+        "Look at Subgroups (patients with a pacemaker: a planted shortcut), at the calibration of\n"
+        "random-convolutions-echo beside its recalibrated form, and at Speed.\n\n"
+        "Next:\n"
+        f"  cd {shlex.quote(str(root))}\n"
+        "  bench compare random-convolutions cardiothoracic   # is the difference real?\n"
+        "  bench template --out my-entry                      # hand in predictions of your own"
+    )
+
+
+def _run_step(report: Report, step: DemoStep) -> None:
+    """Runs a step; says its command, time and summary on one line. A terminal shows a bar meanwhile."""
+    started = time.monotonic()
+    with stages() if stderr_is_terminal() else nullcontext() as progress:
+        summary = step.run(progress)
+    report.say(f"{time.monotonic() - started:5.1f} s  $ {step.command}  # {summary}")
 
 
 def _outer_workspace() -> Workspace:
@@ -103,29 +121,3 @@ def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
         return find_workspace(root)
     data = outer.data("demo") if patients == PATIENTS else outer.demo_data(size)
     return create_workspace(root, data={"demo": data}, site=outer.site)
-
-
-def _step(report: Report, space: Workspace, *words: str) -> None:
-    """Shows a command and what it prints, as messages."""
-    report.say(f"\n$ bench {shlex.join(words)}")
-    report.say(_run(report, space, *words).rstrip())
-
-
-def _run(report: Report, space: Workspace, *words: str) -> str:
-    """Runs one command as a user would in the demo's workspace; returns what it printed.
-
-    Its messages go straight to stderr. A command that fails ends the demo with its exit code, after what it
-    printed was shown.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words],
-        cwd=space.root,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        report.say(done.stdout.rstrip())
-        message = f"`bench {shlex.join(words)}` ended with exit code {done.returncode}."
-        raise BenchError(Problem("demo-step", message, where=str(space.root)), done.returncode)
-    return done.stdout

@@ -14,7 +14,7 @@ app = App(
     name="bench",
     help="CheXchoBench: score, time and rank models that read echocardiographic labels from chest X-rays.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,6 +30,7 @@ app.command()(board.board)
 app.command(name="time")(timing.time)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")
+app.command(name="open")(site.open_pages)
 app.command()(score.verify)
 app.command()(reference.sums)
 app.command()(reference.explain)

@@ -212,6 +212,11 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
         emit(f"  to do: {inert(data['remedy'])}", err=True)
 
 
+def stderr_is_terminal() -> bool:
+    """Whether messages go to a terminal, where bars can be drawn."""
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def stages(title: str = "") -> Iterator[StageProgress]:
     """As `progress` for work in stages: the callback is told the stage too, (stage, done, total).
@@ -239,7 +244,7 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
 
     Both tell how much time is left, by the time that what is done has taken.
     """
-    if sys.stderr.isatty():
+    if stderr_is_terminal():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -52,6 +52,24 @@ def build(
         report.show(f"Open {(site.folder / 'index.html').resolve()}")
 
 
+def open_pages(out: OutOption = None, as_json: JsonOption = False) -> None:
+    """Open the built pages in the web browser.
+
+    Example: bench open
+    """
+    import webbrowser
+
+    from bench.errors import BenchError, Problem
+
+    with reporting(as_json) as report:
+        page = ((out or workspace().site) / "index.html").resolve()
+        if not page.is_file():
+            raise BenchError(Problem("site-missing", "No pages were built here.", str(page)))
+        opened = webbrowser.open(page.as_uri())
+        report.result(page=str(page), opened=opened)
+        report.show(str(page) if opened else f"No web browser could be started. Open {page}")
+
+
 @app.command()
 def check(out: OutOption = None, as_json: JsonOption = False) -> None:
     """Check a built site: links, HTML, budgets of size, and that the pages say what the data files say.

@@ -19,7 +19,7 @@ from bench.progress import Progress
 from bench.runtime.predict import predict
 from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.worker_process import Failing, Worker, WorkerFailure
-from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs
+from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs, worth_telling
 from bench.submission.check_predictions import covered_rows, judge
 from bench.submission.manifest import Manifest
 from bench.submission.packed import pack
@@ -69,7 +69,7 @@ def accept_model(
     packed = pack(values, stamp(cohort, manifest.track, sha256, model_sha256=sha256))
     on_val = {name: column[len(rows) :] for name, column in both.items()}
     packed_val = pack(on_val, stamp(cohort, "val", sha256, model_sha256=sha256)) if len(val) else None
-    return Accepted(manifest, packed, values, tuple(problems), packed_val)
+    return Accepted(manifest, packed, values, worth_telling(problems, manifest), packed_val)
 
 
 def _sigmoid_twice(manifest: Manifest, target: str, values: Floats, where: str) -> list[Problem]:

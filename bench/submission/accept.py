@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def accept_predictions(
     refuse_reported(manifest, manifest_file)
     found, sha256 = _checked(source, cohort, manifest, manifest.track)
     packed = pack(found.values, stamp(cohort, manifest.track, sha256))
-    remarks = (*unknown_inputs(manifest, cohort, manifest_file), *found.remarks)
+    remarks = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(found.remarks, manifest))
     return Accepted(manifest, packed, found.values, remarks)
 
 
@@ -135,7 +135,21 @@ def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort)
         raise BenchError(Problem("val-not-applicable", message, where=str(where)))
     found, sha256 = _checked(source, cohort, manifest, "val")
     packed = pack(found.values, stamp(cohort, "val", sha256))
-    return replace(accepted, packed_val=packed, remarks=(*accepted.remarks, *found.remarks))
+    return replace(
+        accepted, packed_val=packed, remarks=(*accepted.remarks, *worth_telling(found.remarks, manifest))
+    )
+
+
+EXPECTED_OF_BASELINES = frozenset(
+    {"predictions-constant", "predictions-few-distinct", "predictions-inverted"}
+)
+"""Warnings that an entry of kind ``baseline`` does not get: a constant or a control is meant to be one."""
+
+
+def worth_telling(problems: Iterable[Problem], manifest: Manifest) -> tuple[Problem, ...]:
+    """Problems of predictions without those that a declared baseline is expected to have."""
+    spared = EXPECTED_OF_BASELINES if manifest.kind == "baseline" else frozenset()
+    return tuple(problem for problem in problems if problem.code not in spared)
 
 
 def refuse_reported(manifest: Manifest, where: str) -> None:
@@ -147,12 +161,13 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
 
 _WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
 NOT_STATED = "not stated"
+NO_INPUT = "none"  # of a constant
 
 
 def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Problem]:
     """A warning for inputs that are neither the image nor columns that the cohort offers as inputs."""
     known = ("image", *cohort.spec.columns.inputs)
-    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED)]
+    others = [name for name in manifest.inputs if name not in (*known, NOT_STATED, NO_INPUT)]
     if not others:
         return []
     hints = [

@@ -487,10 +487,25 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
         message = f"Only {distinct} distinct values in {len(values):,} rows."
         remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
-    if area is not None and area < 0.5:
-        message = "The AUROC is below 0.5."  # its value is told by `bench score` alone, which counts attempts
+    if area is not None and area < 0.5 - chance_margin(y):
+        # The value itself is told by `bench score` alone, which counts attempts.
+        message = "The AUROC is below 0.5 by more than chance."
         remarks.append(Problem("predictions-inverted", message, where, severity="warning"))
     return remarks
+
+
+def chance_margin(labels: Floats) -> float:
+    """Half the width of the 95% interval around 0.5 of the AUROC of scores without information.
+
+    The standard error of the Mann-Whitney statistic without ties (Mann and Whitney 1947), every image counted
+    as independent.
+
+    Args:
+        labels: (n,) 0 or 1, both present.
+    """
+    positives = float(labels.sum())
+    negatives = len(labels) - positives
+    return 1.96 * float(((len(labels) + 1) / (12 * positives * negatives)) ** 0.5)
 
 
 def _are_labels(values: Floats, labels: Floats) -> bool:

@@ -47,7 +47,8 @@ def runs(tiny: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fi
 
 
 def test_there_are_the_baselines_of_the_demo():
-    assert set(QUICK) == {"prevalence", "demographics", "shuffled", "random-convolutions", "cnn-small"}
+    quick = {"prevalence", "demographics", "shuffled", "metadata", "cardiothoracic", "cnn-small"}
+    assert set(QUICK) == quick | {"pixels", "random-convolutions", "random-convolutions-echo"}
     assert find_baseline("cnn-small").needs_images
 
 

@@ -23,7 +23,7 @@ def _run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_PORT", "BENCH_DATA"):
         environment.pop(name, None)
     argv = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environment, timeout=180)
+    return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environment, timeout=600)
 
 
 def test_processes_share_every_batch_and_miss_no_row(monkeypatch: pytest.MonkeyPatch):

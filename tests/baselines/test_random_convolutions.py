@@ -9,6 +9,7 @@ from scipy.signal import correlate
 from scipy.special import expit
 
 from baselines.methods import random_convolutions as baseline
+from baselines.probe.fixed import principal_components
 from baselines.registry import find_baseline
 from baselines.run import RunConfig, run_baseline
 from bench.cohort.cohort import Cohort
@@ -39,7 +40,7 @@ def test_filters_are_fixed_by_the_seed_and_have_mean_0_and_norm_1() -> None:
 def test_the_projection_whitens_the_training_features() -> None:
     generator = np.random.default_rng(3)
     features = (generator.normal(size=(400, 30)) @ generator.normal(size=(30, 30)) + 5).astype(np.float32)
-    projection, offset = baseline.principal_components(features, 0)
+    projection, offset = principal_components(features, 0)
     scores = features @ projection + offset
     np.testing.assert_allclose(scores.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(scores.T), np.eye(scores.shape[1]), atol=2e-2)

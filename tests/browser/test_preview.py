@@ -19,7 +19,7 @@ def test_an_open_page_shows_the_next_build(visit, tmp_path):
         page.wait_for_timeout(2500)
         assert page.evaluate("window.same")
         build_site([loaded_board(3, title="The second build")], site)
-        page.locator("h1", has_text="The second build").wait_for(timeout=10_000)
+        page.locator("h1", has_text="The second build").wait_for(timeout=120_000)
         assert page.evaluate("window.same") is None
         assert page.url.endswith("?sort=-entry")
         assert found.faults == []
@@ -35,4 +35,4 @@ def test_a_page_outlives_the_server_that_showed_it(visit, tmp_path):
     assert page.locator("h1").inner_text() == "Before"
     build_site([loaded_board(3, title="After")], site)
     with serving(site, port):
-        page.locator("h1", has_text="After").wait_for(timeout=10_000)
+        page.locator("h1", has_text="After").wait_for(timeout=120_000)

@@ -1,64 +1,127 @@
-"""`bench demo`: what it shows is what was run, and there is one site to open."""
+"""`bench demo`: one line a step, no warnings of its own baselines, and one site to open."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from bench.cli.demo import _run
-from bench.cli.output import Report
-from bench.errors import BenchError
+from bench.actions.demo import Demo, DemoStep
+from bench.errors import BenchError, Problem
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 
 
 @pytest.fixture
 def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace in which every step of the demo answers with its own words."""
-
-    def run(report: Report, space: Workspace, *words: str) -> str:
-        return json.dumps({"result": {"target": "y"}}) if "--json" in words else f"<{' '.join(words)}>\n"
-
-    monkeypatch.setattr("bench.cli.demo._run", run)
     made = create_workspace(tmp_path / "clone")
     monkeypatch.chdir(made.root)
     return made
 
 
-def test_each_command_that_is_shown_stands_above_its_own_output(outer: Workspace, cli: Cli) -> None:
-    ran = cli("demo", "--no-baselines")
-    shown = [line for line in ran.stderr.splitlines() if line]
-    commands = [line.removeprefix("$ bench ") for line in shown if line.startswith("$ bench ")]
-    assert commands[-1] == "board"
-    assert shown[-1] == "$ bench board"
-    assert ran.stdout.startswith("<board>\n")
-    for command in commands[:-1]:
-        assert shown[shown.index(f"$ bench {command}") + 1] == f"<{command}>"
+NO_TORCH = """
+import sys
+from bench.cli.main import main
+sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
+try:
+    main()
+finally:
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    open("loaded.txt", "w").write("\\n".join(loaded))
+"""
 
 
-def test_json_is_one_object_with_the_boards_own(outer: Workspace, cli: Cli) -> None:
-    result = cli("demo", "--no-baselines", "--json").object["result"]
-    assert (result["target"], result["site"]) == ("y", str(outer.site / "index.html"))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo of a small cohort as a user runs it: its folder, and stdout and stderr in one log."""
+    folder = tmp_path_factory.mktemp("demo")
+    create_workspace(folder / "clone")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH],
+        cwd=folder / "clone",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "160"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return folder / "clone", done.stdout
 
 
-def test_the_demos_workspace_and_the_clone_build_the_same_site(outer: Workspace, cli: Cli) -> None:
-    ran = cli("demo", "--no-baselines")
-    inner = find_workspace(outer.root / "data" / "demo-board")
-    assert inner.site == outer.site
-    assert ran.stdout.splitlines()[-2:] == [
-        f"Open the pages (synthetic): {outer.site / 'index.html'}",
-        f"Go on in the demo's workspace: cd {inner.root}",
-    ]
+STEP = re.compile(r" *\d+\.\d s  \$ bench (.*?)  # (.*)")
 
 
-def test_what_a_failing_step_printed_is_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    failed = subprocess.CompletedProcess([], 3, stdout="what was found\n")
-    monkeypatch.setattr("bench.cli.demo.subprocess.run", lambda *_, **__: failed)
-    with pytest.raises(BenchError, match="exit code 3"):
-        _run(Report(as_json=False), create_workspace(tmp_path / "w"), "score")
-    assert "what was found" in capsys.readouterr().err
+def test_the_log_has_one_line_a_step_in_order_and_no_warning(whole: tuple[Path, str]) -> None:
+    _, log = whole
+    before, board = log.split("Done in ")
+    lines = before.splitlines()
+    assert "no patient is real" in lines[0]
+    assert lines[1].startswith("$ cd ")
+    steps = [STEP.fullmatch(line) for line in lines[2:] if line]
+    assert all(steps), lines
+    commands = [step[1] for step in steps if step]
+    assert commands[0].startswith("cohort demo --out ")
+    assert commands[1:3] == ["cohort check", "cohort split --lock"]
+    assert commands[-3:-1] == ["score --all", "time --all --quick"]
+    assert commands[-1].startswith("site build --out ")
+    assert "warning" not in log
+    assert board.rstrip().splitlines()[-3].startswith("  cd ")
+
+
+def test_the_board_has_eight_to_ten_entries_and_three_are_timed(whole: tuple[Path, str]) -> None:
+    folder, log = whole
+    store = find_workspace(folder / "data" / "demo-board-300").submissions("demo")
+    entries = {path.parent.name for path in store.glob("*/submission.toml")}
+    assert 8 <= len(entries) <= 10
+    assert {"random-convolutions-echo", "random-convolutions-echo-isotonic"} <= entries
+    assert len({path.parent.parent for path in store.glob("*/timings/*.json")}) == 3
+    assert (folder / "site" / "public" / "index.html").is_file()
+    for slug in entries:
+        assert slug in log
+
+
+def test_the_demo_imports_no_torch(whole: tuple[Path, str]) -> None:
+    loaded = set((whole[0] / "loaded.txt").read_text().splitlines())
+    assert {"numba", "onnx"} <= loaded
+    assert not loaded & {"torch", "monai", "lightning", "tensorrt"}
+
+
+@pytest.fixture
+def two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(self: Demo, pages: Path) -> list[DemoStep]:
+        def fails(_: object) -> str:
+            raise BenchError(Problem("demo-argument", "Nothing can be made."))
+
+        return [DemoStep(("one", "two words"), lambda _: "done"), DemoStep(("three",), fails)]
+
+    monkeypatch.setattr(Demo, "steps", steps)
+
+
+def test_a_failing_step_ends_the_demo(outer: Workspace, two_steps: None, cli: Cli) -> None:
+    ran = cli("demo", "--json")
+    assert (ran.exit_code, ran.codes) == (1, ["demo-argument"])
+    assert "$ bench one 'two words'  # done" in ran.stderr
+
+
+def test_open_says_where_the_pages_are(outer: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def no_browser(address: str) -> bool:
+        opened.append(address)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", no_browser)
+    assert cli("open", "--json").codes == ["site-missing"]
+    outer.site.mkdir(parents=True)
+    page = outer.site / "index.html"
+    page.write_text("<!doctype html>")
+    ran = cli("open")
+    assert opened == [page.as_uri()]
+    assert ran.stdout == f"No web browser could be started. Open {page}\n"
+    assert json.loads(cli("open", "--json").stdout)["result"]["page"] == str(page)

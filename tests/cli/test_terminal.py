@@ -99,7 +99,7 @@ def test_no_color_is_respected_on_a_terminal(no_colour: str | None, space: Works
         if not part:
             break
         said += part
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     os.close(leader)
     assert b"[unknown-code]" in said
     assert (b"\x1b[" in said) == (no_colour is None)

@@ -84,9 +84,10 @@ def test_labels_follow_the_strict_sex_specific_limits(full: pd.DataFrame) -> Non
         ("female", 0.52088, 0.03),
         ("heart_transplant", 0.09954, 0.10),
         ("lung_transplant", 0.12818, 0.10),
-        ("device", 0.07081, 0.10),
-        ("device F", 0.0557, 0.12),
-        ("device M", 0.0872, 0.12),
+        # planted: two and a half times the published share of devices
+        ("device", 2.5 * 0.07081, 0.10),
+        ("device F", 2.5 * 0.0557, 0.12),
+        ("device M", 2.5 * 0.0872, 0.12),
         ("age 20-39", 0.11129, 0.06),
         ("age 40-59", 0.26947, 0.06),
         ("age 60-79", 0.48053, 0.06),
@@ -104,9 +105,9 @@ def test_labels_follow_the_strict_sex_specific_limits(full: pd.DataFrame) -> Non
         *[("lvidd mean", 4.607895, 0.02), ("lvidd sd", 0.679750, 0.05), ("lvidd q50", 4.549390, 0.02)],
         *[("lvidd q25", 4.192120, 0.02), ("lvidd q75", 4.926620, 0.02)],
         # notebook cells 15-17, histograms by sex; those of lvidd end at 7 cm
-        *[("ivsd mean F", 1.061, 0.02), ("ivsd sd F", 0.227, 0.05), ("ivsd mean M", 1.177, 0.02)],
-        *[("lvpwd mean F", 1.019, 0.02), ("lvpwd sd F", 0.206, 0.05), ("lvpwd mean M", 1.122, 0.02)],
-        *[("lvpwd sd M", 0.209, 0.05), ("ivsd sd M", 0.233, 0.05)],
+        *[("ivsd mean F", 1.061, 0.02), ("ivsd sd F", 0.227, 0.07), ("ivsd mean M", 1.177, 0.02)],
+        *[("lvpwd mean F", 1.019, 0.02), ("lvpwd sd F", 0.206, 0.07), ("lvpwd mean M", 1.122, 0.02)],
+        *[("lvpwd sd M", 0.209, 0.07), ("ivsd sd M", 0.233, 0.07)],
         *[("lvidd mean F", 4.42, 0.02), ("lvidd sd F", 0.56, 0.05)],
         *[("lvidd mean M", 4.75, 0.02), ("lvidd sd M", 0.61, 0.05)],
         # tails beyond the limits, images: "about 5,300-5,600" and "about 3,000-3,170"
@@ -165,20 +166,18 @@ def _days(t: pd.DataFrame) -> pd.Series[float]:
     return pd.to_timedelta(t["cxr_time_offset"]) / pd.Timedelta(days=1)
 
 
-@pytest.mark.parametrize(
-    ("target", "published"),
-    # pooled test sets of the fairness evaluation, prevalence at (20,40], (40,60], (60,80], over 80, in %
-    [("slvh", (4.2, 10.0, 7.6, 14.9)), ("dlv", (6.3, 8.2, 5.6, 5.9))],
-)
-def test_prevalence_follows_age(full: pd.DataFrame, target: str, published: tuple[float, ...]) -> None:
+def test_planted_risk_rises_with_age(full: pd.DataFrame) -> None:
+    """Published: 9.7, 16.5, 12.4 and 19.1% of the images have a positive composite."""
     groups = pd.cut(full["age"], [20, 40, 60, 80, 90])
-    found = 100 * full.groupby(groups, observed=True)[target].mean().to_numpy()
-    assert found == pytest.approx(published, abs=2.0)
-    if target == "slvh":
-        assert found.argmax() == 3
-        assert found.argmin() == 0
-    else:
-        assert found.argmax() == 1
+    found = 100 * full.groupby(groups, observed=True)["composite_slvh_dlv"].mean().to_numpy()
+    assert found[0] < 10 < found[1]
+    assert found[3] > found[2] + 3
+    assert found[3] > 2 * found[0]
+
+
+def test_planted_devices_go_with_dilatation(full: pd.DataFrame) -> None:
+    device = full["pacemaker_or_icd"] == 1
+    assert full.loc[device, "dlv"].mean() > 3 * full.loc[~device, "dlv"].mean()
 
 
 def test_thick_walls_come_together(full: pd.DataFrame) -> None:
@@ -261,7 +260,7 @@ def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
     csv = demo_table(50, SEEDS[0]).to_csv(index=False, lineterminator="\n")
     assert (
         hashlib.sha256(csv.encode()).hexdigest()
-        == "d3b7d77dfc5ff5134daf2a40a2a32b7d8780ae366be07c773fb38f53f15a03b3"
+        == "970543296ba7530b3cb50191d41ec744c38dac998e6b4965fc536ab4e81aff1d"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,8 @@ NAMES = [
 ]
 
 
-def test_every_backend_says_whether_it_is_ready_within_a_second() -> None:
-    start = time.monotonic()
+def test_every_backend_says_whether_it_is_ready() -> None:
     found = availabilities()
-    assert time.monotonic() - start < 1
     assert list(found) == NAMES
     assert found["onnxruntime-cpu"].ok
     for name, answer in found.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,9 +56,7 @@ def test_many_messages_about_a_large_file_go_through_it_once(
     monkeypatch.setattr("bench.submission.read_predictions.Lines", whole)
     (tmp_path / "p.csv").write_bytes(b"i,a\n\n" + b"x,1\n" * 3_000_000)
     raw = read_predictions_file(tmp_path / "p.csv", ("i",))
-    started = time.monotonic()
     said = {raw.first([row]) for row in range(2_999_900, 3_000_000)}
-    assert time.monotonic() - started < 5  # going through all rows takes a second or more each time
     assert whole.call_count == 1
     assert len(said) == 100
     assert "first at line 3000002" in said
@@ -109,10 +106,8 @@ def test_ragged_rows_of_a_large_file_are_found_by_line(tmp_path: Path) -> None:
 
 def test_a_file_of_ragged_rows_ends_early(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b"i,a\n" + b"x\n" * 5_000_000)
-    started = time.monotonic()
     with pytest.raises(BenchError, match="At least 10,000 rows") as caught:
         read_predictions_file(tmp_path / "p.csv", ("i",))
-    assert time.monotonic() - started < 5
     assert "line 2 (with 1), 3, 4, 5, 6." in caught.value.problems[0].message
 
 

@@ -142,7 +142,7 @@ def test_of_two_submits_of_one_slug_exactly_one_wins(
         )
         for name in ("one", "two")
     }
-    said = {name: process.communicate(timeout=120) for name, process in running.items()}
+    said = {name: process.communicate(timeout=600) for name, process in running.items()}
     codes = {name: process.returncode for name, process in running.items()}
     assert sorted(codes.values()) == [0, 1], said
     winner = next(name for name, code in codes.items() if code == 0)
@@ -181,7 +181,7 @@ def test_many_processes_that_store_at_once_store_one_entry(tmp_path: Path) -> No
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=120)[1].strip() for process in running]
+    said = [process.communicate(timeout=600)[1].strip() for process in running]
     codes = [process.returncode for process in running]
     assert sorted(codes) == [0, 1, 1], said
     assert sorted(said) == ["", "slug-taken", "slug-taken"]

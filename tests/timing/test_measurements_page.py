@@ -8,7 +8,7 @@ from bench.documents import read_json
 from bench.timing.record import TimingRecord
 
 ROOT = Path(__file__).parents[2]
-RECORD = "submissions/demo/cnn-small/timings/intel-xeon-onnxruntime-cpu-fp32.json"
+RECORD = "docs/measurements/timing-cnn-small.json"
 
 
 def test_every_row_of_the_table_is_a_row_of_the_record() -> None:

@@ -145,7 +145,7 @@ def test_a_session_that_gives_other_predictions_fails_parity_and_stays(
     wrong = manifest(image={"scale": 1.0})  # the normalisation was forgotten
     found = time_model(model, wrong, cohort, stored, batches=(1, 4), protocol=SHORT)
     for row in found.batches:
-        assert (row.status, row.parity.status, row.ranked) == ("ok", "failed", False)
+        assert (row.status, row.parity.status, row.ranked) == ("ok", "failed", False), row.message
         assert row.end_to_end.p50.value_ms is not None
         assert row.parity.message
     swapped = {"a": stored["b"], "b": stored["a"]}

@@ -23,6 +23,8 @@ FEMALE_SHARE: Final = 0.52088
 HEART_TRANSPLANT_SHARE: Final = 0.09954
 LUNG_TRANSPLANT_SHARE: Final = 0.12818
 DEVICE_SHARE: Final[dict[Sex, float]] = {"F": 0.0557, "M": 0.0872}
+MEAN_AGE: Final = 62.1
+AGE_SPREAD: Final = 16.1  # standard deviation
 TOP_CODED_AGE: Final = 90
 YEARS: Final = (2012, 2018)
 

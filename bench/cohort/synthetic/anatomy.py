@@ -21,6 +21,9 @@ MEAN_WALL_CM: Final = {True: 1.04, False: 1.15}
 # Noise of the silhouette's size and wall thickness in standard deviations: (per patient, per exposure).
 SIZE_BLUR: Final = (0.9, 0.55)
 WALL_BLUR: Final = (0.9, 0.55)
+# Planted shortcut: the silhouette of a patient with a device is enlarged, whatever the size of the ventricle:
+# (what remains of the size and of the walls, what is added in standard deviations).
+DEVICE_SIZE: Final = (0.35, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ def anatomy_of(subject: Subject, streams: Streams) -> Anatomy:
     breath = next(exposure) + 0.4 * next(patient)  # high: a deep breath, low domes and a slim heart
 
     size, thickness = _severity(subject)
+    if subject.device:
+        size, thickness = DEVICE_SIZE[0] * size + DEVICE_SIZE[1], DEVICE_SIZE[0] * thickness
     size += SIZE_BLUR[0] * next(patient) + SIZE_BLUR[1] * next(exposure)
     thickness += WALL_BLUR[0] * next(patient) + WALL_BLUR[1] * next(exposure)
     width = 0.385 + 0.026 * size + 0.010 * thickness + 0.010 * next(patient)

@@ -1,8 +1,12 @@
-"""Patients of the synthetic cohort: demographics, image dates and measurements, one row per image.
+"""The invented patients of the synthetic cohort: who they are, how often they were imaged, and their hearts.
 
-Measurements are three correlated normal numbers, transformed to centimetres by the published distribution of
-the patient's sex. Age shifts them, so that each age group has its published share of hypertrophy and
-dilatation. A gap of more than a year between two images starts a new echocardiogram.
+One row per image. A heart is three correlated normal numbers, one per measurement, turned into centimetres by
+the published distribution of the patient's sex. A gap of more than a year between two images starts a new
+echocardiogram.
+
+Two effects are planted stronger than published, so that a cohort of a few thousand patients shows them: age
+raises the risk (published: hardly, from 40 to 80 years), and pacemakers and defibrillators are more frequent
+and tied to dilatation. Prevalences and the distributions of age and of measurements stay as published.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ TRANSPLANT_IMAGES: Final = (6.0, 1.0)
 OTHER_SHAPE: Final = 0.91
 MOST_IMAGES: Final = 60
 
-# Share of images of transplant patients by age, relative (assumed: not published).
+# Relative share of the images at an age that are of transplant patients (our choice: not published).
 TRANSPLANT_AGES: Final = (18, 30, 45, 58, 68, 75, 80, 90)
 HEART_BY_AGE: Final = (0.09, 0.11, 0.13, 0.14, 0.11, 0.05, 0.015, 0.002)
 LUNG_BY_AGE: Final = (0.10, 0.12, 0.12, 0.16, 0.20, 0.09, 0.02, 0.002)
@@ -38,20 +42,24 @@ WALLS_CORRELATION: Final = 0.85
 WALL_DIAMETER_CORRELATION: Final = 0.18
 ECHO_CORRELATION: Final = 0.8  # of one latent between successive echocardiograms
 NEW_ECHO_DAYS: Final = 365.0
-LONGEST_DAYS: Final = 2500.0  # between a patient's first and last image
-DEVICE_DIAMETER_LOADING: Final = 0.35
+LONGEST_DAYS: Final = 2500.0  # between a patient's first and last image: all are of seven years
+
+# Planted: see above.
+AGE_SLOPE: Final = 0.18  # standard deviations of all three latents per standard deviation of age
+DEVICE_FACTOR: Final = 2.5  # of the published share of devices
+DEVICE_DIAMETER_LOADING: Final = 0.8
 DEVICE_AGE_LOADING: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Patients:
-    """Synthetic patients, one row per image, in order of patient and time.
+    """Invented patients, one row per image, in order of patient and time.
 
     Attributes:
         patient: (n,) index of the patient.
         first: (n,) whether the row is its patient's first.
         days: (n,) days since the patient's first image.
-        anchor: (n,) days from the first image to the date that fixes age and year.
+        anchor: (n,) days from the first image to the one that fixes age and year.
         age: (n,) exact age in years, not truncated.
         female: (n,) sex.
         heart_transplant: (n,) flag.
@@ -80,7 +88,7 @@ class Patients:
 
 
 def invent_patients(count: int, seed: int) -> Patients:
-    """Generate `count` patients; a smaller cohort is the beginning of a larger one."""
+    """Invents `count` patients; those of a smaller count are the first of a larger one."""
     streams = Streams(seed)
     female = streams.uniform("sex", count) < figures.FEMALE_SHARE
     anchor_age, heart, lung = _ages_and_transplants(streams, count)
@@ -117,7 +125,7 @@ def invent_patients(count: int, seed: int) -> Patients:
 
 
 def _ages_and_transplants(streams: Streams, count: int) -> tuple[Floats, Bools, Bools]:
-    """Draw age at the anchor and transplant flags so that shares among *images* are the published ones.
+    """Age at the anchor, and transplant flags, such that the shares among *images* are the published ones.
 
     Transplant patients have more images each. With `share` the published share of the images at an age, `h`
     and `l` those of them with a transplanted heart or lung, and m0, m1 the mean images of other and
@@ -144,7 +152,7 @@ def _ages_and_transplants(streams: Streams, count: int) -> tuple[Floats, Bools, 
 
 
 def _other_mean() -> float:
-    """Compute the mean number of images of a patient without a transplant."""
+    """Mean images of a patient without a transplant, given the means overall and of transplant patients."""
     transplant = figures.HEART_TRANSPLANT_SHARE + figures.LUNG_TRANSPLANT_SHARE
     patients = 1 / figures.IMAGES_PER_PATIENT - transplant / TRANSPLANT_IMAGES[0]
     return (1 - transplant) / patients
@@ -157,7 +165,7 @@ def _image_counts(u: Floats, transplant: Bools) -> Ints:
 
 
 def _negative_binomial(mean: float, shape: float) -> Floats:
-    """Compute the cumulative probabilities (MOST_IMAGES,) of 0, 1, ... by recurrence."""
+    """(MOST_IMAGES,) cumulative probabilities of 0, 1, ... by the recurrence of the probabilities."""
     odds = mean / (mean + shape)
     probability = [(1 - odds) ** shape]
     for k in range(1, MOST_IMAGES):
@@ -166,25 +174,31 @@ def _negative_binomial(mean: float, shape: float) -> Floats:
 
 
 def _running_sum(steps: npt.NDArray[np.generic], first: Bools) -> Floats:
-    """Compute the running sum within each patient."""
+    """Running sum within each patient."""
     total = np.cumsum(steps, dtype=np.float64)
     start = np.maximum.accumulate(np.where(first, np.arange(len(total)), 0))
     return total - total[start] + np.asarray(steps, np.float64)[start]
 
 
 def _latents(streams: Streams, first: Bools, echo: Ints, age: Floats) -> dict[Measurement, Floats]:
-    """Draw standard normal severities, shared by the images of one echocardiogram and shifted by age."""
+    """Standard normal severities: shared by the images of one echocardiogram, shifted by age."""
     n = len(first)
     septum, wall, diameter = (_by_echo(streams.normal(f"latent-{k}", n), first, echo) for k in range(3))
     wall = WALLS_CORRELATION * septum + (1 - WALLS_CORRELATION**2) ** 0.5 * wall
     diameter = WALL_DIAMETER_CORRELATION * septum + (1 - WALL_DIAMETER_CORRELATION**2) ** 0.5 * diameter
     thicker = np.interp(age, SHIFT_AGES, WALL_SHIFT)
     wider = np.interp(age, SHIFT_AGES, DIAMETER_SHIFT)
-    return {"ivsd": septum + thicker, "lvpwd": wall + thicker, "lvidd": diameter + wider}
+    latents: dict[Measurement, Floats] = {
+        "ivsd": septum + thicker,
+        "lvpwd": wall + thicker,
+        "lvidd": diameter + wider,
+    }
+    risk = AGE_SLOPE * (age - figures.MEAN_AGE) / figures.AGE_SPREAD
+    return {m: (latent + risk) / (1 + AGE_SLOPE**2) ** 0.5 for m, latent in latents.items()}
 
 
 def _by_echo(noise: Floats, first: Bools, echo: Ints) -> Floats:
-    """Compute one autoregressive value per echocardiogram, repeated over its images."""
+    """One autoregressive value per echocardiogram, repeated over its images."""
     starts = first | np.r_[False, echo[1:] != echo[:-1]]
     value = noise[starts]
     number, fresh = echo[starts], (1 - ECHO_CORRELATION**2) ** 0.5
@@ -205,13 +219,13 @@ def _centimetres(measurement: Measurement, latent: Floats, female: Bools) -> Flo
 
 
 def _devices(streams: Streams, female: Bools, age: Floats, diameter: Floats) -> Bools:
-    """Draw devices at the published share of each sex, more often with age and dilatation."""
+    """Devices, more often in the old and in dilated hearts, in the published ratio of the sexes."""
     spread = (1 + DEVICE_DIAMETER_LOADING**2 + DEVICE_AGE_LOADING**2) ** 0.5
     severity = (
         streams.normal("device", len(female))
         + DEVICE_DIAMETER_LOADING * diameter
-        + DEVICE_AGE_LOADING * (age - 62) / 16
+        + DEVICE_AGE_LOADING * (age - figures.MEAN_AGE) / figures.AGE_SPREAD
     )
-    share = np.where(female, figures.DEVICE_SHARE["F"], figures.DEVICE_SHARE["M"])
+    share = DEVICE_FACTOR * np.where(female, figures.DEVICE_SHARE["F"], figures.DEVICE_SHARE["M"])
     device: Bools = ndtr(severity / spread) > 1 - share
     return device
