@@ -200,7 +200,7 @@ def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
             written = f"{meant}:{column}" if column and name else meant
             remedy = f'If {meant[:60]!r} is meant, write `{target} = "{written[:80]}"`.' if meant else ""
             problems.append(Problem("model-output", message, where, remedy))
-            if not meant:
+            if meant not in found:
                 continue
             place = OutputColumn(meant, int(column) if column and name else None)
         problems += _output(found[place.name], place, target, f"{where}, output {place.name}")

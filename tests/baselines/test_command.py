@@ -62,7 +62,7 @@ def test_both_tracks_and_recalibrated_entries_are_stored_and_scored(space: Works
     assert _stored(space) == names
     assert (space.submission("tiny", "demographics-temperature") / "val_predictions.parquet").is_file()
     assert cli("score", "--all", "--replicates", "200", "--jobs", "1").exit_code == 0
-    board = cli("board").stdout
+    board = cli("board", "--csv").stdout
     assert all(name in board for name in names)
     assert "Age and sex, temperature scaling" in board
     assert "cv5 track" in board

@@ -39,7 +39,7 @@ def test_a_hostile_name_cannot_steer_the_terminal(
     for words in (
         ("submit", good_file, "--slug", "a"),
         ("score", "a", "--replicates", "100", "--jobs", "1"),
-        ("board", "--columns", "rank,slug,entry"),
+        ("board", "--markdown"),
         ("board", "--json"),
         ("board", "--csv"),
         ("submit", tmp_path / "bad.csv", "--slug", "b"),

@@ -943,8 +943,8 @@ SPEC_FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         columns(patient={"column": "image", "pattern": r"((a)|(b))"}),
         "it has 3 groups",
     ),
-    "empty separator": (word("1", separator=""), "at least 1 character"),
-    "empty word": (word(""), "at least 1 character"),
+    "empty separator": (word("1", separator=""), "This text is empty."),
+    "empty word": (word(""), "This text is empty."),
     "word with a blank": (word(" Edema"), "begins or ends with a blank"),
     "word with the separator": (word("Edema|Mass"), "holds the separator"),
     "uncertain words": (

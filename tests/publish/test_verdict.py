@@ -2,6 +2,7 @@
 
 import re
 from statistics import NormalDist
+from typing import cast
 
 import pytest
 
@@ -17,7 +18,7 @@ from bench.board.verdict import (
 from bench.publish.charts.icons import icon_array
 from bench.publish.exports import as_printed, published_doi, published_year
 from bench.publish.views.patients import false_positive_rate, frequencies
-from bench.scoring.scorecard import Estimate, OperatingPoint, Point
+from bench.scoring.scorecard import Estimate, OperatingPoint, Point, TargetScore
 from bench.submission.manifest import Reported, ReportedValue
 from tests.publish.boards import loaded_board
 
@@ -75,7 +76,7 @@ def test_a_curve_is_read_between_its_points():
 
 
 def test_counts_sum_to_a_thousand_and_take_the_threshold_of_val():
-    score = loaded_board(1).entries["entry-0000"].scorecard.targets[0]
+    score = cast("TargetScore", loaded_board(1).entries["entry-0000"].scorecard.targets[0])
     point = OperatingPoint(
         rule="sensitivity 0.9",
         chosen_on="val",

@@ -203,5 +203,5 @@ def test_a_session_passes_the_measuring_loop(tmp_path: Path) -> None:
 def test_a_build_without_cuda_says_so() -> None:
     found = TorchBackend("eager").availability()
     assert not found.ok
-    assert found.reason.startswith("PyTorch here is a build without CUDA.")
-    assert found.remedy.startswith("pip install --force-reinstall torch")
+    assert "PyTorch here is a build without CUDA." in found.reason
+    assert "pip install --force-reinstall torch" in found.remedy

@@ -16,7 +16,7 @@ from bench.cohort.synthetic.write import write_demo
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("demo")
-    write_demo(folder, patients=900, seed=7, images=False)
+    write_demo(folder, patients=1500, seed=7, images=False)
     return load_cohort(load_spec("demo"), folder)
 
 

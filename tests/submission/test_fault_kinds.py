@@ -340,7 +340,7 @@ def test_labels_in_whatever_two_numbers_are_refused(
 def test_a_warning_tells_no_auroc(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(csv(good.assign(slvh=1 - good.slvh)))
     (remark,) = [p for p in load_predictions(tmp_path / "p", cohort).remarks if "inverted" in p.code]
-    assert remark.message == "The AUROC is below 0.5."
+    assert remark.message == "The AUROC is below 0.5 by more than chance."
 
 
 # Columns of other types

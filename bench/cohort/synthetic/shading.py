@@ -7,10 +7,10 @@ Sines, powers and exponentials stay in the curves, which `bench.cohort.synthetic
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from bench.cohort.synthetic.anatomy import IMAGE_SIDE
+from bench.metrics.kernels.compiled import compiled_loop
 
 SIDE = IMAGE_SIDE
 TILE = 32
@@ -29,21 +29,21 @@ BACK_COS, BACK_SIN, FRONT_COS, FRONT_SIN = range(21, 25)
 CURVES = 25
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def _smoothstep(t):  # type: ignore[no-untyped-def]
     """0 below 0, 1 above 1, smooth between."""
     t = min(max(t, F(0)), F(1))
     return t * t * (F(3) - F(2) * t)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def _bowl(t):  # type: ignore[no-untyped-def]
     """0 below 0, 1 above 1, t (2 - t) between."""
     t = min(max(t, F(0)), F(1))
     return t * (F(2) - t)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def shade_chest(x, y, shades, texture, grain):  # type: ignore[no-untyped-def]
     """Shades of everything but hardware, with grain.
 
@@ -93,7 +93,7 @@ def shade_chest(x, y, shades, texture, grain):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled_loop()
 def equalise(shade, weights, local_contrast):  # type: ignore[no-untyped-def]
     """Remove part of the local mean, in place, then stretch to 0..255.
 
