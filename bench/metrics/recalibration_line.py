@@ -18,7 +18,7 @@ CLOSE = 1e-6
 """Newton stops after a step this small relative to 1 + the coefficient, which leaves about its square."""
 
 STEPS = 100
-"""Most steps of Newton, and most halvings of one step; not reached where a finite line is the best."""
+"""Most steps of Newton, and most halvings of one step; not reached where a finite fit exists."""
 
 FAR = 700.0
 """Log odds beyond which the exponential would overflow."""
@@ -51,7 +51,7 @@ def fit_line(positive: Bools, x: Floats, weight: Floats | None = None, start: Li
     """Maximum likelihood of `positive` on `x` (log odds), by damped Newton steps from `start`.
 
     Returns:
-        The line; None with one class, a constant x or separated classes, where no finite line is the best.
+        The line; None with one class, a constant x or separated classes (no finite fit).
     """
     if not len(x) or positive.all() or not positive.any() or separated(positive, x):
         return None
@@ -110,8 +110,8 @@ def calibration_line(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None
     """Slope and intercept of the joint logistic fit of y on logit(p), probabilities clipped at 1e-6.
 
     Returns:
-        `(slope, intercept)`, or None where no finite line is the best: one class, constant predictions, or
-        classes that a threshold separates.
+        `(slope, intercept)`, or None without a finite maximum-likelihood fit: one class, constant
+        predictions, or classes that a threshold separates.
 
     Raises:
         ValueError: Lengths differ, NaN, labels other than 0/1, probabilities outside [0, 1], negative

@@ -330,7 +330,7 @@ def _specificity(scores: LabelledScores) -> float | None:
     return None if point is None else point.specificity
 
 
-NO_LINE = "no finite line is the best: constant, or parted by a threshold"
+NO_LINE = "no finite maximum-likelihood fit (constant predictions or complete separation)"
 ALL_ZERO = "nothing is expected: all probabilities are 0"
 CONSTANT = "constant values, or one image only"
 

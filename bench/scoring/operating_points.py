@@ -129,7 +129,11 @@ def recalibration(
     """Calibration on test after the line that was fitted on val; ranks stay, if its slope is positive."""
     line = fit_line(val.labels == 1, logit(val.score)) if len(val.labels) else None
     if line is None:
-        return Recalibration(slope=None, intercept=None, reason="no finite line is the best on val")
+        return Recalibration(
+            slope=None,
+            intercept=None,
+            reason="no finite maximum-likelihood fit on val (constant predictions or complete separation)",
+        )
     changed = registry.keys(Needs.PROBABILITIES)
     found = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=changed)
     return Recalibration(

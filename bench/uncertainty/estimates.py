@@ -63,7 +63,7 @@ class Estimates(Mapping[str, Estimate]):
         )
 
 
-NOT_REQUESTED = "not asked for"
+NOT_REQUESTED = "not requested"
 """Reason of an estimate that the caller left out."""
 
 

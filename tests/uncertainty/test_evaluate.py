@@ -164,7 +164,7 @@ def test_perfect_and_constant_scores():
     assert perfect.auroc.low is None
     assert "equal" in perfect.auroc.reason
     assert perfect.calibration_slope.value is None
-    assert "parted by a threshold" in perfect.calibration_slope.reason
+    assert "complete separation" in perfect.calibration_slope.reason
     constant = bench.evaluate(y, np.full(80, 0.5), patient, replicates=200)
     assert constant.auroc.value == 0.5
     assert constant.calibration_slope.value is None
@@ -239,7 +239,7 @@ def test_metrics_not_asked_for_are_left_out(sample, result):
     assert (some.auroc, some.brier) == (result.auroc, result.brier)
     assert np.array_equal(some.auroc_replicates, result.auroc_replicates)
     for name in set(METRICS) - {"auroc", "brier"}:
-        assert getattr(some, name) == bench.Estimate(None, reason="not asked for")
+        assert getattr(some, name) == bench.Estimate(None, reason="not requested")
     with pytest.raises(ValueError, match="unknown metrics"):
         bench.evaluate(y, p, patient, replicates=5, metrics=("accuracy",))
 

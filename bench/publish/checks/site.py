@@ -82,7 +82,7 @@ def _fault(folder: Path, pages: Mapping[str, PageFacts], page: PageFacts, addres
 
 
 KB = 1024
-BOARD_BYTES, ENTRY_BYTES, SCRIPT_BYTES, STYLE_BYTES = 30 * KB, 15 * KB, 6 * KB, 6 * KB
+BOARD_BYTES, ENTRY_BYTES, SCRIPT_BYTES, STYLE_BYTES = 30 * KB, 18 * KB, 6 * KB, 6 * KB
 FIRST_LOAD_BYTES, FIRST_LOAD_REQUESTS = 60 * KB, 6
 
 
