@@ -52,18 +52,22 @@ def quantise(model: onnx.ModelProto, target: Path, calibration: Arrays) -> None:
         def get_next(self) -> dict[str, Any] | None:
             return next(self.left, None)
 
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # advice about preprocessing that changes nothing here
-    quantize_static(
-        model,
-        target,
-        Images(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        per_channel=True,
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
-        extra_options={"QuantizeBias": False, "ActivationSymmetric": True, "WeightSymmetric": True},
-    )
+    try:
+        quantize_static(
+            model,
+            target,
+            Images(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"QuantizeBias": False, "ActivationSymmetric": True, "WeightSymmetric": True},
+        )
+    finally:
+        logging.disable(before)
 
 
 def _single(arrays: Arrays) -> Iterator[dict[str, Any]]:
