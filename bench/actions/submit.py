@@ -56,7 +56,7 @@ class SubmitResult:
         images: Number of predicted images of the entry's track.
         has_val: Whether predictions of the val images are stored with it.
         folder: Its folder in the store; None in a dry run.
-        notices: Warnings and notices about what was handed in.
+        notices: Warnings and notices about the submission.
     """
 
     slug: str
@@ -102,7 +102,7 @@ def submit(
     Raises:
         ValueError: Not exactly one of `predictions` and `model` is given, `val` is given with a model, or
             `slug` is missing.
-        BenchError: Every fault of what was handed in, with code, place and remedy.
+        BenchError: Every fault of the submission, with code, place and remedy.
     """
     if (predictions is None) == (model is None):
         raise ValueError("give either predictions or a model")

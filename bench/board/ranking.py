@@ -60,7 +60,7 @@ def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
     """An entry that follows the ranked ones, with the reason."""
     found = card.target(target)
     if not reason:
-        reason = "target not handed in" if found is None else found.ranked.reason
+        reason = "no predictions for this target" if found is None else found.ranked.reason
     return Standing(
         slug=card.slug,
         auroc=ranked_value(card, target),

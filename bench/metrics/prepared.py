@@ -70,7 +70,7 @@ class LabelledScores:
 
     @cached_property
     def line(self) -> Line | None:
-        """The calibration line; None where no finite line fits best."""
+        """The calibration line; None without a finite maximum-likelihood fit."""
         return fit_line(self.positive, self.log_odds, self.weight, self.start)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Opens an ONNX file that a stranger handed in: parsed as data, never executed, no other file followed."""
+"""Reading of an untrusted ONNX file: parsed as data, never executed, no other file followed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def read_onnx(path: Path, limit_bytes: int = MODEL_LIMIT_BYTES) -> Any:
 
 def _read(path: Path, limit_bytes: int) -> bytes:
     if path.is_dir():
-        message = "This is a folder; a model is handed in as one ONNX file."
+        message = "This is a folder; a model is submitted as one ONNX file."
         raise BenchError(Problem("model-format", message, str(path)))
     if path.is_file() and (size := path.stat().st_size) > limit_bytes:
         message = f"The file has {size:,} bytes; at most {limit_bytes:,} are accepted."

@@ -47,7 +47,7 @@ def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays |
         calibration: Name → (images, …) inputs of training images, for ``int8``.
 
     Raises:
-        BenchError: The model cannot be had in this precision (``precision-failed``).
+        BenchError: The model cannot be converted to this precision (``precision-failed``).
     """
     if precision not in TRANSFORMS:
         return Converted(onnx_path, {})
@@ -58,7 +58,7 @@ def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays |
             worker.send(request, calibration)
             facts, _ = worker.receive()
     except WorkerFailure as failure:
-        message = f"The model cannot be had in {precision}: {failure.message}"
+        message = f"The model cannot be converted to {precision}: {failure.message}"
         raise BenchError(Problem("precision-failed", message, str(onnx_path))) from failure
     done: dict[str, Fact] = {"transform": TRANSFORMS[precision], "transformed_sha256": sha256_file(target)}
     return Converted(target, {**done, **facts})

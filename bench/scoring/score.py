@@ -74,7 +74,7 @@ def score(
         values: Target → (images of the track,) predictions in canonical order.
         scores: Whether the predictions are probabilities.
         predictions_sha256: Digest of the stored predictions.
-        val: Target → (val images,) predictions, where they were handed in.
+        val: Target → (val images,) predictions, if submitted.
         val_sha256: Their digest.
     """
     probabilities = scores == "probability"

@@ -1,1 +1,1 @@
-"""Submissions: what is handed in, how it is checked, packed without identifiers and stored."""
+"""Submissions: reading, checking, packing without identifiers, storing."""

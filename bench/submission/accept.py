@@ -30,7 +30,7 @@ class Accepted:
         packed: The Parquet file, without identifiers.
         values: Target → (n,) predictions in canonical order.
         remarks: Warnings and notices.
-        packed_val: The same of the val images, where they were handed in.
+        packed_val: The same of the val images, if submitted.
     """
 
     manifest: Manifest

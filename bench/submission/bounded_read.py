@@ -1,4 +1,4 @@
-"""Opens a file that a stranger handed in: a regular file in its own folder, never more than a bound of it."""
+"""Bounded reading of an untrusted file: regular, in its own folder, at most a given number of bytes."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Submission:
 
     @property
     def val_predictions(self) -> Path:
-        """Its packed predictions of the val images, where they were handed in."""
+        """Packed predictions of the val images, if submitted."""
         return self.folder / VAL_PREDICTIONS
 
     @property
@@ -142,7 +142,7 @@ def store(
         slug: Name of the entry's folder.
         manifest: Checked manifest.
         predictions: The packed predictions; None for a reported entry.
-        val_predictions: Those of the val images, where they were handed in.
+        val_predictions: Those of the val images, if submitted.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:

@@ -126,7 +126,7 @@ def time_model(
 
     Raises:
         BenchError: The backend cannot be used here (exit 3), the manifest does not fit, a batch size is not a
-            positive number, or the model cannot be had in the precision.
+            positive number, or the model cannot be converted to the precision.
     """
     chosen = require_backend(backend, precision)
     raise_errors([*manifest_problems(manifest, cohort.spec), *_batch_problems(batches)])

@@ -290,7 +290,7 @@ def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines of all replicates, (B,) each; nan where no finite line is the most likely one."""
+    """Lines of all replicates, (B,) each; nan without a finite maximum-likelihood fit."""
 
     calibration_slope: Floats
     calibration_intercept: Floats

@@ -79,7 +79,7 @@ def test_equal_rankings_are_found_up_to_a_monotone_map(board):
 def test_a_target_that_is_not_handed_in_is_unranked_with_the_reason(board):
     standing = next(s for s in board.target("slvh").standings if s.slug == "only-headline")
     assert standing.rank is None
-    assert standing.unranked_reason == "target not handed in"
+    assert standing.unranked_reason == "no predictions for this target"
     assert board.target("slvh").standings[-1] == standing
 
 

@@ -33,7 +33,7 @@ def unit_plot() -> Plot:
 
 
 def roc(curves: Sequence[Curve]) -> Markup:
-    """ROC curves in one square, told apart by dash pattern as well as by colour."""
+    """ROC curves in one square, distinguished by dash pattern and colour."""
     plot = unit_plot()
     body = plot.frame(UNIT_TICKS, UNIT_TICKS, "1 − specificity", "Sensitivity")
     body += path(plot.line([(0, 0), (1, 1)]), "ref")
