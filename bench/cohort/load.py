@@ -190,6 +190,7 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
     patient = spec.columns.patient
     needed = {spec.columns.image, patient.column if isinstance(patient, PatientColumn) else patient}
     needed |= {spec.columns.time} if spec.columns.time else set()
+    needed |= {spec.columns.image_file} if spec.columns.image_file else set()
     needed |= {spec.study.column} if spec.study else set()
     needed |= {rule.column for rule in spec.rows} | _descriptive_columns(spec)
     for target in spec.targets:

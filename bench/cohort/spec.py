@@ -105,6 +105,9 @@ class Columns(Document):
     time: str | None = Field(default=None, description="Smallest = the patient's first image.")
     time_kind: Literal["number", "timedelta"] = "number"
     image_suffix: str = ""
+    image_file: str | None = Field(
+        default=None, description="Column with the image's file in a folder of images; default the image id."
+    )
     inputs: dict[str, str] = Field(
         default_factory=dict,
         description="Model input name → column. `age` in years and `sex` (M or F) have fixed meaning.",
