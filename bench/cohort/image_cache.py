@@ -207,7 +207,7 @@ def _decode_missing(
         (
             k,
             PixelSlot(data, template.height, template.width, k * CHUNK),
-            [file.path for file in _files_of_chunk(k, files)],
+            [str(file) for file in _files_of_chunk(k, files)],
         )
         for k, digest in enumerate(chunks)
         if digest is None

@@ -67,7 +67,16 @@ def faults(text: str) -> list[str]:
 
 
 def test_the_built_in_specs_load() -> None:
-    assert builtin_specs() == ("chestxray14", "chexchonet", "chexpert", "chexpert-frontal", "demo")
+    assert builtin_specs() == (
+        "chestxray14",
+        "chexchonet",
+        "chexpert",
+        "chexpert-frontal",
+        "demo",
+        "demo-mimic",
+        "echonext",
+        "mimic-echo",
+    )
     for name in builtin_specs():
         spec = load_spec(name)
         assert spec.id == name

@@ -49,7 +49,9 @@ def write_measurements(path: Path) -> None:
         for start in range(0, STUDIES, 4_000):
             study = np.repeat(np.arange(start, min(STUDIES, start + 4_000)), ROWS_PER_STUDY)
             kind = np.resize(np.arange(ROWS_PER_STUDY), len(study))
-            moment = np.datetime64("2110-01-01T08:00:00") + (study * 7_919 % 9_000) * np.timedelta64(86_400, "s")
+            moment = np.datetime64("2110-01-01T08:00:00") + (study * 7_919 % 9_000) * np.timedelta64(
+                86_400, "s"
+            )
             value = np.where(kind == 2, rng.uniform(3.5, 6.5, len(study)), rng.uniform(0.7, 1.8, len(study)))
             words = {
                 "measurement": np.take(names, kind),
@@ -81,7 +83,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     k = np.arange(IMAGES)
     subject = FIRST_SUBJECT + k % 65_379
     day = pd.Timestamp("2110-01-01") + pd.to_timedelta(k * 7_919 % 9_000, unit="D")
-    images = {"dicom_id": [f"{i:08x}-{i:08x}" for i in k], "subject_id": subject, "study_id": 50_000_000 + k // 2}
+    images = {
+        "dicom_id": [f"{i:08x}-{i:08x}" for i in k],
+        "subject_id": subject,
+        "study_id": 50_000_000 + k // 2,
+    }
     about = {"ViewPosition": np.resize(["AP", "PA", "LATERAL"], IMAGES), "StudyDate": day.strftime("%Y%m%d")}
     (root / "cxr").mkdir()
     (root / "iv" / "hosp").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Flow chart of exclusions, as STARD 2015 asks for: counts of images, studies and patients, as SVG and HTML."""
+"""Flow chart of exclusions, as STARD 2015 asks for: images, studies and patients, as SVG and HTML."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def flow_svg(steps: Sequence[FlowStep]) -> str:
     ElementTree.SubElement(root, "title").text = "Flow of exclusions"
     ElementTree.SubElement(
         root, "style"
-    ).text = "text{font:13px sans-serif}.b{font-weight:600}rect{fill:#fff;stroke:#555}path{stroke:#555;fill:none}"
+    ).text = (
+        "text{font:13px sans-serif}.b{font-weight:600}rect{fill:#fff;stroke:#555}path{stroke:#555;fill:none}"
+    )
     y = PADDING
     for k, step in enumerate(steps):
         left = [(step.label, "b"), (counted(step), "")]
@@ -58,7 +60,9 @@ def flow_svg(steps: Sequence[FlowStep]) -> str:
         if right:
             middle = y + height / 2
             ElementTree.SubElement(root, "path", {"d": f"M{PADDING + BOX_WIDTH} {middle}H{SIDE_X}"})
-            below = max(below, y + _box(root, SIDE_X, y, WIDTH - SIDE_X - PADDING, [("Excluded", "b"), *right]))
+            below = max(
+                below, y + _box(root, SIDE_X, y, WIDTH - SIDE_X - PADDING, [("Excluded", "b"), *right])
+            )
         if k + 1 < len(steps):
             x = PADDING + BOX_WIDTH / 2
             ElementTree.SubElement(root, "path", {"d": f"M{x} {y + height}V{below + GAP}"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,11 +63,21 @@ LENGTHS: Final = {
         (1.5, 10.0),
     ),
 }
-CM_PER_UNIT: Final = {"": 1.0, "cm": 1.0, "centimeter": 1.0, "centimeters": 1.0, "mm": 0.1, "millimeter": 0.1, "millimeters": 0.1}
+CM_PER_UNIT: Final = {
+    "": 1.0,
+    "cm": 1.0,
+    "centimeter": 1.0,
+    "centimeters": 1.0,
+    "mm": 0.1,
+    "millimeter": 0.1,
+    "millimeters": 0.1,
+}
 AGREE_CM: Final = 0.2
 """Two values of one day that differ by more disagree: neither is used."""
 MOST_LEFT_OUT: Final = 0.01
-"""Share of rows with an unreadable date or unit from which the table is not what it is taken for."""
+"""Share of rows with an unreadable date or unit above which the table is not what it is taken for."""
+FEW: Final = 20
+"""Number of such rows that is never too many."""
 
 # Kinds of correction, in the order of the report.
 UNREADABLE_DATE = "date that cannot be read, left out"
@@ -148,7 +158,7 @@ def read_measurements(path: Path, problems: list[Problem], progress: Progress | 
     if not by_test[TRANSTHORACIC]:
         message = f"None of {rows:,} rows is of a transthoracic study (test_type {TRANSTHORACIC!r})."
         raise BenchError(Problem("link-measurements", message, str(path)))
-    for key, length in LENGTHS.items():
+    for length in LENGTHS.values():
         if not names.intersection(length.names):
             hint = did_you_mean(length.names[0], names).strip()
             message = f"No measurement of the {length.label} ({' or '.join(length.names)}). {hint}".strip()
@@ -165,8 +175,15 @@ def read_measurements(path: Path, problems: list[Problem], progress: Progress | 
         rows=rows,
         by_test=dict(by_test),
         selected={key: int(selected.get(key, 0)) for key in LENGTHS},
-        corrections={key: {kind: counts[kind] for kind in CORRECTIONS} for key, counts in corrections.items()},
+        corrections={
+            key: {kind: counts[kind] for kind in CORRECTIONS} for key, counts in corrections.items()
+        },
     )
+
+
+def severity(count: int, rows: int) -> Literal["error", "warning"]:
+    """Return whether so many unreadable rows are an error, see `MOST_LEFT_OUT`."""
+    return "error" if count > max(FEW, MOST_LEFT_OUT * rows) else "warning"
 
 
 def _lower(column: pa.Array) -> pa.Array:
@@ -183,7 +200,9 @@ def subject_numbers(column: pd.Series[str], path: Path) -> npt.NDArray[np.int64]
     """
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if wrong := int((~np.isfinite(numbers) | (numbers % 1 != 0)).sum()):
-        message = f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are no whole numbers."
+        message = (
+            f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are no whole numbers."
+        )
         raise BenchError(Problem("link-damaged", message, str(path)))
     return numbers.astype(np.int64)
 
@@ -199,7 +218,9 @@ def _in_centimetres(
             corrections[key][kind] += count
 
     form = frame["measurement_datetime"].str.strip().str.fullmatch(DATE_FORM).to_numpy(bool)
-    time = pd.to_datetime(frame["measurement_datetime"].str.strip().where(form), errors="coerce", format="ISO8601")
+    time = pd.to_datetime(
+        frame["measurement_datetime"].str.strip().where(form), errors="coerce", format="ISO8601"
+    )
     dated = time.notna().to_numpy()
     note(UNREADABLE_DATE, ~dated)
     _warn(UNREADABLE_DATE, "link-dates", ~dated, path, "measurement_datetime", problems)
@@ -207,7 +228,9 @@ def _in_centimetres(
     number = pd.to_numeric(parts[0], errors="coerce").to_numpy(np.float64)
     numeric = dated & np.isfinite(number)
     note(NO_NUMBER, dated & ~numeric)
-    unit = frame["unit"].str.rstrip(".").where(frame["unit"] != "", parts[1].fillna("")).to_numpy(dtype=object)
+    unit = (
+        frame["unit"].str.rstrip(".").where(frame["unit"] != "", parts[1].fillna("")).to_numpy(dtype=object)
+    )
     factor = np.array([CM_PER_UNIT.get(word, np.nan) for word in unit])
     known = numeric & ~np.isnan(factor)
     note(UNKNOWN_UNIT, numeric & ~known)
@@ -242,10 +265,9 @@ def _warn(
 ) -> None:
     """Warn of rows that are left out; an error where they are more than `MOST_LEFT_OUT`."""
     if count := int(mask.sum()):
-        severe = count > MOST_LEFT_OUT * len(mask)
         message = f"{count:,} of {len(mask):,} rows of wall and diameter: {what}."
         where = f"{path}, column {column}"
-        problems.append(Problem(code, message, where, severity="error" if severe else "warning"))
+        problems.append(Problem(code, message, where, severity=severity(count, len(mask))))
 
 
 def _warn_units(
@@ -266,9 +288,8 @@ def _by_day(rows: pd.DataFrame, corrections: dict[str, Counter[str]]) -> pd.Data
         mine = values["length"] == key
         counts[REPEATED] = int((values["size"] - 1)[mine & agree].sum())
         counts[DISAGREE] = int(values["size"][mine & ~agree].sum())
-    wide = values[agree].pivot(index=["subject_id", "day"], columns="length", values="mean")
+    wide = values[agree].set_index(["subject_id", "day", "length"])["mean"].unstack()  # noqa: PD010
     wide = wide.reindex(columns=list(LENGTHS)).round(6)
     first = rows.groupby(["subject_id", "day"])["time"].min()
     found = wide.join(first.rename("time")).reset_index().drop(columns="day")
     return found.rename_axis(columns=None).sort_values(["subject_id", "time"], ignore_index=True)
-

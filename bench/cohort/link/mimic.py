@@ -22,9 +22,9 @@ from bench.cohort.link.measurements import (
     AGREE_CM,
     COLUMNS,
     LENGTHS,
-    MOST_LEFT_OUT,
     Measurements,
     read_measurements,
+    severity,
     subject_numbers,
 )
 from bench.cohort.link.releases import Progress, Release, TableFile, read_columns
@@ -220,8 +220,8 @@ def _rule_text(rule: EchoRule, window_days: int) -> str:
             "maximum within the window (`--echo-rule maximum`)."
         )
     return (
-        f"Largest value of each measurement among the transthoracic echocardiograms at most {window_days} days "
-        "before or after the X-ray, as CheXchoNet. The default is the nearest day (`--echo-rule nearest`)."
+        f"Largest value of each measurement among the transthoracic echocardiograms at most {window_days} "
+        "days before or after the X-ray, as CheXchoNet. The default is the nearest day (`--echo-rule nearest`)."
     )
 
 
@@ -251,10 +251,9 @@ def _images(metadata: Path, split: Path, problems: list[Problem]) -> pd.DataFram
     )
     frontal = frame["view"].isin(FRONTAL)
     if wrong := int((frontal & frame["time"].isna()).sum()):
-        severe = wrong > MOST_LEFT_OUT * frontal.sum()
-        message = f"{wrong:,} of {int(frontal.sum()):,} frontal images have a date or time that cannot be read."
+        message = f"{wrong:,} of {int(frontal.sum()):,} frontal images have an unreadable date or time."
         where = f"{metadata}, columns StudyDate and StudyTime"
-        problems.append(Problem("link-dates", message, where, severity="error" if severe else "warning"))
+        problems.append(Problem("link-dates", message, where, severity=severity(wrong, int(frontal.sum()))))
     return frame[["dicom_id", "path", "subject_id", "study_id", "view", "split", "time"]]
 
 

@@ -1,4 +1,4 @@
-"""Folders of PhysioNet releases: finding their tables, recognising other versions, reading columns as text."""
+"""Folders of PhysioNet releases: their tables, other versions, and columns read as text."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _near(name: str, header: list[str]) -> str:
 
 
 def _damaged(folder: Path, paths: Mapping[str, Path]) -> list[Problem]:
-    """Report empty tables, and tables whose SHA-256 differs from the release's list, where the list is there."""
+    """Report empty tables, and tables whose SHA-256 differs from the list of the release, if there is one."""
     problems = []
     listed: dict[str, str] = {}
     for name in SUMS:

@@ -73,10 +73,10 @@ class SyntheticMimic:
         echo: Folder in the layout of MIMIC-IV-ECHO.
         iv: Folder in the layout of MIMIC-IV.
         planted: Length (ivsd, lvpwd, lvidd) → trap → measurements.
-        images: ``dicom_id``, ``subject_id``, ``study_id``, ``view``, ``time`` (NaT if unreadable), ``sex`` and
-            ``age`` (None without a row of MIMIC-IV) of every image.
-        days: ``subject_id``, ``time`` and the true lengths in cm of each day with an echocardiogram, NaN where
-            they cannot be read from the files.
+        images: ``dicom_id``, ``subject_id``, ``study_id``, ``view``, ``time`` (NaT if unreadable), ``sex``
+            and ``age`` (None without a row of MIMIC-IV) of every image.
+        days: ``subject_id``, ``time`` and the true lengths in cm of each day with an echocardiogram, NaN
+            where they cannot be read from the files.
         studies: Patients with a transthoracic study.
     """
 
@@ -129,14 +129,16 @@ def write_mimic(
     _write_gz(folder / "echo" / "structured-measurement.csv.gz", echo)
     known = people["in_iv"]
     _write_gz(folder / "iv" / "hosp" / "patients.csv.gz", people[known].drop(columns=["in_iv", "race"]))
-    _write_gz(folder / "iv" / "hosp" / "admissions.csv.gz", _admissions(streams, people[known], begin))
+    _write_gz(folder / "iv" / "hosp" / "admissions.csv.gz", _admissions(people[known], begin))
     if images:
         _draw(folder / "cxr" / "files", cohort, frame, seed, jobs, progress)
     sex = people.set_index("subject_id").loc[frame["subject_id"]]
     present = sex["in_iv"].to_numpy()
     truth = frame[["dicom_id", "subject_id", "study_id", "view", "time"]].assign(
         sex=np.where(present, sex["gender"], None),
-        age=np.where(present, sex["anchor_age"] + frame["time"].dt.year.to_numpy() - sex["anchor_year"], np.nan),
+        age=np.where(
+            present, sex["anchor_age"] + frame["time"].dt.year.to_numpy() - sex["anchor_year"], np.nan
+        ),
     )
     return SyntheticMimic(
         folder / "cxr", folder / "echo", folder / "iv", planted, truth, days, frozenset(studies)
@@ -162,7 +164,9 @@ def _images(
     """Return one row for each image: the frontal ones, and a lateral of every third study."""
     n = len(cohort)
     clock = np.floor(streams.uniform("mimic-clock", n) * 86_400)
-    time = begin.to_numpy()[cohort.patient] + pd.to_timedelta(np.floor(cohort.days) * 86_400 + clock, unit="s")
+    time = begin.to_numpy()[cohort.patient] + pd.to_timedelta(
+        np.floor(cohort.days) * 86_400 + clock, unit="s"
+    )
     view = np.where(streams.uniform("mimic-view", n) < 0.6, "AP", "PA")
     frontal = pd.DataFrame(
         {
@@ -175,7 +179,9 @@ def _images(
     )
     lateral = frontal[::3].assign(view=np.resize(["LATERAL", "LL", ""], len(frontal[::3])), row=-1)
     frame = pd.concat([frontal, lateral], ignore_index=True)
-    part = np.where(frame["subject_id"] % 10 == 2, "test", np.where(frame["subject_id"] % 10 == 5, "validate", "train"))
+    part = np.where(
+        frame["subject_id"] % 10 == 2, "test", np.where(frame["subject_id"] % 10 == 5, "validate", "train")
+    )
     names = pd.Series(streams.hexadecimal("mimic-dicom", 2 * len(frame), 32)[: len(frame)])
     groups = [names.str[k : k + 8] for k in range(0, 32, 8)]
     unreadable = (frame["row"] >= 0) & (frame["row"] % 397 == 11)
@@ -206,13 +212,17 @@ def _people(
             "anchor_year": begin.dt.year,
             "anchor_year_group": "2014 - 2016",
             "dod": "",
-            "race": race[np.minimum(np.searchsorted(cumulative, streams.uniform("mimic-race", len(subjects))), len(race) - 1)],
+            "race": race[
+                np.minimum(
+                    np.searchsorted(cumulative, streams.uniform("mimic-race", len(subjects))), len(race) - 1
+                )
+            ],
             "in_iv": np.arange(len(subjects)) % 50 != 7,
         }
     )
 
 
-def _admissions(streams: Streams, people: pd.DataFrame, begin: pd.Series[pd.Timestamp]) -> pd.DataFrame:
+def _admissions(people: pd.DataFrame, begin: pd.Series[pd.Timestamp]) -> pd.DataFrame:
     """Return three admissions of each patient, one of which may say that the race is unknown."""
     table = people.loc[people.index.repeat(3)]
     number = np.tile(np.arange(3), len(people))
@@ -233,7 +243,10 @@ def _echocardiograms(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, dict[str, int]], set[int]]:
     """Write the measurements of every echocardiogram; return rows, true days, traps and patients with one."""
     starts = np.flatnonzero(cohort.first | np.r_[True, cohort.echo[1:] != cohort.echo[:-1]])
-    u = {name: streams.uniform(f"mimic-{name}", 3 * len(starts)) for name in ("trap", "offset", "value", "again")}
+    u = {
+        name: streams.uniform(f"mimic-{name}", 3 * len(starts))
+        for name in ("trap", "offset", "value", "again")
+    }
     rows: list[tuple[object, ...]] = []
     days: list[dict[str, object]] = []
     planted = {length: Counter[str]() for length in ("ivsd", "lvpwd", "lvidd")}
@@ -269,7 +282,10 @@ def _echocardiograms(
         "result",
         "unit",
     ]
-    counts = {length: {trap: found[trap] for trap, _ in TRAPS} | {"plain": found["plain"]} for length, found in planted.items()}
+    counts = {
+        length: {trap: found[trap] for trap, _ in TRAPS} | {"plain": found["plain"]}
+        for length, found in planted.items()
+    }
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(days), counts, studies
 
 
@@ -292,7 +308,9 @@ class _Study:
         if trap == "cm as mm" and cm < 0.31:  # cannot be told from millimetres
             trap = "plain"
         self.planted[length][trap] += 1
-        name = {"ivsd": SEPTUM, "lvpwd": WALL}.get(length, OTHER_DIAMETER if self.identifier % 3 else DIAMETER)
+        name = {"ivsd": SEPTUM, "lvpwd": WALL}.get(
+            length, OTHER_DIAMETER if self.identifier % 3 else DIAMETER
+        )
         in_mm, in_cm = f"{cm * 10:.1f}", f"{cm:.2f}"
         if trap == "not measured":
             return np.nan
@@ -354,7 +372,17 @@ def _draw(
     """Draw the frontal images to their places."""
     frontal = frame[frame["row"] >= 0].sort_values("row")
     subject = frontal["subject_id"].astype(str)
-    paths = "p" + subject.str[:2] + "/p" + subject + "/s" + frontal["study_id"].astype(str) + "/" + frontal["dicom_id"] + ".jpg"
+    paths = (
+        "p"
+        + subject.str[:2]
+        + "/p"
+        + subject
+        + "/s"
+        + frontal["study_id"].astype(str)
+        + "/"
+        + frontal["dicom_id"]
+        + ".jpg"
+    )
     for name in sorted(set(paths.str.rsplit("/", n=1).str[0])):
         (folder / name).mkdir(parents=True, exist_ok=True)
     drawn = [
