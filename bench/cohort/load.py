@@ -107,7 +107,7 @@ def find_tables(spec: CohortSpec, folder: Path) -> dict[Part | None, Path]:
         raise BenchError(Problem("cohort-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
     names: dict[Part | None, tuple[str, ...]] = {None: spec.files.table}
     if isinstance(spec.split, TableSplit):
-        names = {**spec.split.tables}
+        names = dict(spec.split.tables.items())
     found = {
         part: folder / name
         for part, of_part in names.items()

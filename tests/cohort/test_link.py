@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -44,16 +46,19 @@ def linked(made: SyntheticMimic) -> Linked:
 
 def slow_link(made: SyntheticMimic, rule: EchoRule) -> dict[str, tuple[float | None, ...]]:
     """Image → septum, wall, diameter, SLVH, DLV, composite, image by image from the true values."""
-    of_patient = dict(iter(made.days.groupby("subject_id")))
-    found = {}
-    for image in made.images.itertuples():
+    of_patient: dict[int, list[dict[Any, Any]]] = {}
+    for day in made.days.to_dict("records"):
+        of_patient.setdefault(day["subject_id"], []).append(day)
+    found: dict[str, tuple[float | None, ...]] = {}
+    for row in made.images.to_dict("records"):
+        image = SimpleNamespace(**{str(name): value for name, value in row.items()})
         if image.view not in ("AP", "PA") or pd.isna(image.time) or pd.isna(image.sex) or image.age < 18:
             continue
         near = []
-        for day in of_patient[image.subject_id].itertuples() if image.subject_id in of_patient else ():
-            distance = abs((day.time - image.time).total_seconds()) / 86_400
+        for day in of_patient.get(image.subject_id, ()):
+            distance = abs((day["time"] - image.time).total_seconds()) / 86_400
             if distance <= 365:
-                near.append((distance, day.time, [getattr(day, length) for length in LENGTHS]))
+                near.append((distance, day["time"], [day[length] for length in LENGTHS]))
         if not near:
             continue
         cm = min(near, key=lambda day: day[:2])[2]
@@ -212,6 +217,11 @@ def only(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
+def made_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
 def list_sums(folder: Path) -> None:
     (folder / "SHA256SUMS.txt").write_text(f"{'0' * 64} {ECHO}\n")
 
@@ -223,7 +233,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"link-missing: MIMIC-IV .*no hosp/admissions\.csv",
     ),
     "folder above": (
-        lambda r: ((r / "echo").rename(r / "e"), (r / "echo").mkdir(), (r / "e").rename(r / "echo/1.0")),
+        lambda r: (r / "echo").rename(r / "e").rename(made_folder(r / "echo") / "1.0"),
         r"(?s)link-missing: MIMIC-IV-ECHO.*Name the folder in it: `--echo .*1\.0`",
     ),
     "DICOM": (
@@ -235,7 +245,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"link-version: This is MIMIC-IV-ECHO 0\.1",
     ),
     "MIMIC-III": (
-        lambda r: (shutil.rmtree(r / "iv/hosp"), (r / "iv/PATIENTS.csv.gz").touch()),
+        lambda r: (r / "iv/hosp").rename(r / "iv/PATIENTS.csv.gz"),
         "link-version: This is MIMIC-III; MIMIC-IV",
     ),
     "old column": (
@@ -313,12 +323,12 @@ def test_each_fault_is_named_and_nothing_is_written(
 def test_either_name_of_the_measurements_and_plain_csv_are_read(small: Path, tmp_path: Path) -> None:
     releases = tmp_path / "releases"
     shutil.copytree(small, releases)
-    folders = [releases / name for name in ("cxr", "echo", "iv")]
-    first = link_mimic(*folders, tmp_path / "a").report
+    cxr, echo, iv = (releases / name for name in ("cxr", "echo", "iv"))
+    first = link_mimic(cxr, echo, iv, tmp_path / "a").report
     text = gzip.decompress((releases / "echo" / ECHO).read_bytes())
     (releases / "echo" / ECHO).unlink()
     (releases / "echo" / "structured_measurement.csv").write_bytes(text)
-    second = link_mimic(*folders, tmp_path / "b").report
+    second = link_mimic(cxr, echo, iv, tmp_path / "b").report
     assert [s.file for s in second.sources if "ECHO" in s.release] == ["structured_measurement.csv"]
     assert second.flow == first.flow
     assert second.corrections == first.corrections

@@ -100,7 +100,7 @@ def test_predictions_by_study_and_by_image_give_the_same(tmp_path: Path) -> None
         read = load_predictions(tmp_path / f"{name}.csv", cohort).values
         assert len(read["y"]) == len(table)
         found.append(combine_views(cohort, cohort.rows("test"), read)["y"])
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_allclose(found[0], by_study["predicted"])
 
 

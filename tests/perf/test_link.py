@@ -39,9 +39,15 @@ print(json.dumps({
 """
 
 
+def words(codes: np.ndarray, of_code: list[str]) -> pa.StringArray:
+    """Return the text of each code."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), of_code).cast(pa.string())
+
+
 def write_measurements(path: Path) -> None:
     """Write the table of the published size: 136 rows a study, three of them wall and diameter."""
     names = ["septal_thickness", "inf_lat_thickness", "lvedd", *(f"measurement_{k}" for k in range(183))]
+    described = [f"{name}, as described" for name in names]
     rng = np.random.default_rng(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = None
@@ -53,19 +59,16 @@ def write_measurements(path: Path) -> None:
                 86_400, "s"
             )
             value = np.where(kind == 2, rng.uniform(3.5, 6.5, len(study)), rng.uniform(0.7, 1.8, len(study)))
-            words = {
-                "measurement": np.take(names, kind),
-                "measurement_description": np.take([f"{n}, as described" for n in names], kind),
-                "result": np.char.mod("%.2f", value),
-            }
             table = pa.table(
                 {
                     "subject_id": FIRST_SUBJECT + study % PATIENTS,
                     "measurement_id": study + 7_000_000,
                     "measurement_datetime": pc.strftime(pa.array(moment), "%Y-%m-%d %H:%M:%S"),
-                    "test_type": np.where(study % 8 == 7, "stress", "tte"),
-                    **words,
-                    "unit": np.where(kind % 2, "cm", ""),
+                    "test_type": words(study % 8 == 7, ["tte", "stress"]),
+                    "measurement": words(kind, names),
+                    "measurement_description": words(kind, described),
+                    "result": np.round(value, 2),
+                    "unit": words(kind % 2, ["", "cm"]),
                 }
             )
             writer = writer or pyarrow.csv.CSVWriter(sink, table.schema)

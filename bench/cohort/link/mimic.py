@@ -44,6 +44,7 @@ REPORT, FLOW_SVG, FLOW_HTML = "link.json", "flow.svg", "flow.html"
 IMAGES: Final = "files"
 WINDOW_DAYS: Final = 365
 ADULT: Final = 18
+SECONDS_PER_DAY: Final = 86_400
 FRONTAL: Final = ("AP", "PA")
 
 CXR: Final = Release(
@@ -221,7 +222,8 @@ def _rule_text(rule: EchoRule, window_days: int) -> str:
         )
     return (
         f"Largest value of each measurement among the transthoracic echocardiograms at most {window_days} "
-        "days before or after the X-ray, as CheXchoNet. The default is the nearest day (`--echo-rule nearest`)."
+        "days before or after the X-ray, as CheXchoNet. The default is the nearest day "
+        "(`--echo-rule nearest`)."
     )
 
 
@@ -384,7 +386,7 @@ def _near_echo(images: pd.DataFrame, days: pd.DataFrame, rule: EchoRule, window_
     """
     pairs = images[["subject_id", "time"]].reset_index(names="row")
     pairs = pairs.merge(days, on="subject_id", suffixes=("", "_echo"))
-    distance = (pairs["time_echo"] - pairs["time"]) / pd.Timedelta(days=1)
+    distance = (pairs["time_echo"] - pairs["time"]).dt.total_seconds() / SECONDS_PER_DAY
     pairs = pairs.assign(echo_days=distance.round(3), apart=distance.abs())
     pairs = pairs[pairs["apart"] <= window_days].sort_values(["row", "apart", "time_echo"])
     groups = pairs.groupby("row")
@@ -438,7 +440,7 @@ def _tidy(table: pd.DataFrame) -> pd.DataFrame:
         {
             **{name: table[name] for name in ("dicom_id", "path", "subject_id", "study_id", "view")},
             "official_split": table["split"],
-            "days": ((table["time"] - first) / pd.Timedelta(days=1)).round(5),
+            "days": ((table["time"] - first).dt.total_seconds() / SECONDS_PER_DAY).round(5),
             "sex": table["sex"],
             "age": table["age"].astype(int),
             "race": table["race"].fillna(""),

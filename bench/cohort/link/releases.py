@@ -206,4 +206,5 @@ def read_columns(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     batches = list(read_batches(path, columns))
     if not batches:
         return pd.DataFrame({name: pd.Series(dtype=str) for name in columns})
-    return pa.Table.from_batches(batches).to_pandas()
+    frame: pd.DataFrame = pa.Table.from_batches(batches).to_pandas()
+    return frame

@@ -135,7 +135,7 @@ def write_mimic(
     sex = people.set_index("subject_id").loc[frame["subject_id"]]
     present = sex["in_iv"].to_numpy()
     truth = frame[["dicom_id", "subject_id", "study_id", "view", "time"]].assign(
-        sex=np.where(present, sex["gender"], None),
+        sex=sex["gender"].where(sex["in_iv"]).to_numpy(),
         age=np.where(
             present, sex["anchor_age"] + frame["time"].dt.year.to_numpy() - sex["anchor_year"], np.nan
         ),
@@ -182,12 +182,11 @@ def _images(
     part = np.where(
         frame["subject_id"] % 10 == 2, "test", np.where(frame["subject_id"] % 10 == 5, "validate", "train")
     )
-    names = pd.Series(streams.hexadecimal("mimic-dicom", 2 * len(frame), 32)[: len(frame)])
-    groups = [names.str[k : k + 8] for k in range(0, 32, 8)]
+    names = streams.hexadecimal("mimic-dicom", len(frame), 32)
     unreadable = (frame["row"] >= 0) & (frame["row"] % 397 == 11)
     shown = frame["time"].dt.strftime("%H%M%S").str.lstrip("0").where(lambda t: t != "", "0")
     return frame.assign(
-        dicom_id=groups[0].str.cat(groups[1:], sep="-"),
+        dicom_id=["-".join(name[k : k + 8] for k in range(0, 32, 8)) for name in names],
         ViewPosition=frame["view"],
         StudyDate=frame["time"].dt.strftime("%Y%m%d").where(~unreadable, "2180-xx-xx"),
         StudyTime=shown + ".125",
