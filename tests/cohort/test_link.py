@@ -6,7 +6,8 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,7 +173,8 @@ def test_a_later_link_replaces_the_folder_and_a_failed_one_leaves_it(
     out = tmp_path / "linked"
 
     def contents() -> dict[str, str]:
-        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in out.iterdir()}
+        files = (p for p in out.iterdir() if not p.name.startswith(".link.lock"))
+        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
     link_mimic(made.cxr, made.echo, made.iv, out)
     first = contents()
@@ -189,7 +191,24 @@ def test_a_later_link_replaces_the_folder_and_a_failed_one_leaves_it(
     with pytest.raises(KeyboardInterrupt):
         link_mimic(made.cxr, made.echo, made.iv, out)
     assert contents() == second
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")) == ["linked"]
+    monkeypatch.undo()
+    real = mimic.atomic_path
+
+    @contextmanager
+    def interrupted(path: Path) -> Iterator[Path]:
+        with real(path) as part:
+            yield part
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(mimic, "atomic_path", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        link_mimic(made.cxr, made.echo, made.iv, out)
+    assert contents()[TABLE] == second[TABLE]  # the whole old table, and no report: the link is not complete
+    assert not (out / REPORT).exists()
+    monkeypatch.undo()
+    link_mimic(made.cxr, made.echo, made.iv, out)
+    assert contents() == first
+    assert [p.name for p in tmp_path.iterdir()] == ["linked"]
 
 
 def test_another_folder_is_never_replaced(made: SyntheticMimic, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from bench.cohort.load import SYNTHETIC_MARKER
 from bench.cohort.spec import load_spec
 from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem, raise_errors
-from bench.files import atomic_folder, canonical_json, recover_folders
+from bench.files import atomic_path, canonical_json, clear_parts, write_atomic
 from bench.locks import locked
 
 Bools = npt.NDArray[np.bool_]
@@ -42,6 +42,9 @@ SPEC: Final = "mimic-echo"
 TABLE: Final = "mimic-echo.csv"
 REPORT, FLOW_SVG, FLOW_HTML = "link.json", "flow.svg", "flow.html"
 IMAGES: Final = "files"
+LOCK: Final = ".link.lock"
+GITIGNORE: Final = "# The table names patients of MIMIC: never commit it.\n*\n"
+SYNTHETIC_TEXT: Final = "Linked from synthetic files: no patient is real.\n"
 WINDOW_DAYS: Final = 365
 ADULT: Final = 18
 SECONDS_PER_DAY: Final = 86_400
@@ -149,13 +152,14 @@ def link_mimic(
     window_days: int = WINDOW_DAYS,
     progress: Progress | None = None,
 ) -> Linked:
-    """Link three releases of MIMIC to a cohort, and write it to `out`, whole or not at all.
+    """Link three releases of MIMIC to a cohort, and write it to `out` when everything is computed.
 
     Args:
         cxr: Folder of MIMIC-CXR-JPG.
         echo: Folder of MIMIC-IV-ECHO.
         iv: Folder of MIMIC-IV.
-        out: New or empty folder, or that of an earlier link, which is replaced. It alone gets identifiers.
+        out: New or empty folder, or that of an earlier link, which is replaced. No other folder gets an
+            identifier.
         rule: ``nearest``: the measurements of the day with an echocardiogram that is nearest to the X-ray;
             ``maximum``: the largest of each measurement within the window, as CheXchoNet.
         window_days: Most days between X-ray and echocardiogram, before or after.
@@ -206,11 +210,18 @@ def link_mimic(
 
 
 def _require_own_folder(out: Path) -> None:
-    if not out.exists() or (out / REPORT).is_file():
+    """Refuse a folder with files that a link does not write."""
+    own = {TABLE, REPORT, FLOW_SVG, FLOW_HTML, IMAGES, SYNTHETIC_MARKER}
+    if out.is_dir():
+        others = [e for e in out.iterdir() if e.name not in own and not e.name.startswith(".")]
+        if not others:
+            return
+    elif not out.exists():
         return
-    if not out.is_dir() or any(not entry.name.startswith(".") for entry in out.iterdir()):
-        message = f"The folder holds other files and no {REPORT} of an earlier link."
-        raise BenchError(Problem("file-exists", message, str(out)))
+    message = (
+        "The folder holds files that no link writes." if out.is_dir() else "There is a file of this name."
+    )
+    raise BenchError(Problem("file-exists", message, str(out), "Name a new or an empty folder."))
 
 
 def _rule_text(rule: EchoRule, window_days: int) -> str:
@@ -466,19 +477,33 @@ def _label_counts(table: pd.DataFrame) -> tuple[LabelCount, ...]:
 
 
 def _write(out: Path, cxr: Path, table: pd.DataFrame, report: LinkReport) -> None:
-    """Write the folder of the cohort, which replaces one of an earlier link in one step."""
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(out.parent / f".{out.name}.lock"):
-        recover_folders(out.parent, out.name)
-        with atomic_folder(out) as part:
-            (part / ".gitignore").write_text("# The table names patients of MIMIC: never commit it.\n*\n")
-            table.to_csv(part / TABLE, index=False, lineterminator="\n")
-            (part / FLOW_SVG).write_text(flow_svg(report.flow), "utf-8")
-            (part / FLOW_HTML).write_text(flow_html(report.plain(), report.flow), "utf-8")
-            (part / REPORT).write_bytes(canonical_json(report.plain()))
-            if report.synthetic:
-                (part / SYNTHETIC_MARKER).write_text("Linked from synthetic files: no patient is real.\n")
-            if (cxr / IMAGES).is_dir():
-                with suppress(OSError):  # a file system without links: the images are then copied by hand
-                    (part / IMAGES).symlink_to((cxr / IMAGES).resolve(), target_is_directory=True)
+    """Write the folder of the cohort: each file whole or not at all, the report last.
+
+    Temporary files are in the folder too, since no other place may get an identifier.
+    """
+    texts = {
+        FLOW_SVG: flow_svg(report.flow).encode(),
+        FLOW_HTML: flow_html(report.plain(), report.flow).encode(),
+        **({SYNTHETIC_MARKER: SYNTHETIC_TEXT.encode()} if report.synthetic else {}),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / LOCK):
+        clear_parts(out)
+        write_atomic(out / ".gitignore", GITIGNORE.encode())
+        for name in (REPORT, SYNTHETIC_MARKER):
+            (out / name).unlink(missing_ok=True)
+        for name, data in texts.items():
+            write_atomic(out / name, data)
+        with atomic_path(out / TABLE) as part:
+            table.to_csv(part, index=False, lineterminator="\n")
+        _link_images(out / IMAGES, cxr / IMAGES)
+        write_atomic(out / REPORT, canonical_json(report.plain()))
+
+
+def _link_images(link: Path, images: Path) -> None:
+    """Link to the images of the release; where the file system has no links, they are copied by hand."""
+    if link.is_symlink():
+        link.unlink()
+    if images.is_dir() and not link.exists():
+        with suppress(OSError):
+            link.symlink_to(images.resolve(), target_is_directory=True)
