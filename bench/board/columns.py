@@ -36,7 +36,8 @@ from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
 from bench.metrics import registry
 from bench.metrics.registry import Direction
-from bench.scoring.scorecard import Estimate, TargetInputs
+from bench.metrics.results import Estimate
+from bench.scoring.scorecard import TargetInputs
 
 ENTRY_POINTS = "bench.columns"
 _BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}

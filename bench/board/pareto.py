@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.board.model import Entry
-from bench.scoring.scorecard import Estimate
+from bench.metrics.results import Estimate
 from bench.timing.record import BatchTiming, TimingRecord
 
 

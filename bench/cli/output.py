@@ -26,8 +26,8 @@ from bench.errors import (
 from bench.files import PART
 
 if TYPE_CHECKING:
+    from bench.metrics.results import Estimate
     from bench.progress import StageProgress
-    from bench.scoring.scorecard import Estimate
 
 
 SCHEMA = "bench-output/1"

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics.results import BrierParts
 from bench.metrics.validation import Bools, Floats, Ints, inner, predicted
 
 CLIP = 1e-6
@@ -210,21 +211,6 @@ def calibration_error(
     """
     curve = reliability(y, p, bins, strategy, weight)
     return None if curve is None else curve.error
-
-
-@dataclass(frozen=True, slots=True)
-class BrierParts:
-    """Brier score = miscalibration - discrimination + uncertainty (the CORP decomposition).
-
-    Attributes:
-        miscalibration: What isotonic recalibration would gain; 0 is best.
-        discrimination: What the recalibrated score gains over a constant; larger is better.
-        uncertainty: Brier score of the constant prevalence.
-    """
-
-    miscalibration: float
-    discrimination: float
-    uncertainty: float
 
 
 def brier_parts(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> BrierParts | None:

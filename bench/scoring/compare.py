@@ -14,9 +14,9 @@ from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
 from bench.metrics.registry import Needs
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
-from bench.scoring.scorecard import Estimate, stored
 from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
 from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.packed import unpack
@@ -166,7 +166,7 @@ def _compare(
     both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities, metrics=shown) for p in (p_a, p_b)]
     metrics = [_fold_averaged(target, p_a, p_b)] if averaged else []
     for name, declared in shown.items():
-        line = MetricComparison(metric=name, a=stored(both[0][name]), b=stored(both[1][name]))
+        line = MetricComparison(metric=name, a=both[0][name], b=both[1][name])
         defined = probabilities or declared.needs is not Needs.PROBABILITIES
         if declared.comparable and defined and not averaged:
             pair = compare(y, p_a, p_b, metric=name, bootstrap=boot)
@@ -217,8 +217,8 @@ def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricCompar
     same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(
         metric="fold_averaged",
-        a=stored(a),
-        b=stored(b),
+        a=a,
+        b=b,
         difference=pair.value,
         low=pair.value if same else pair.low,
         high=pair.value if same else pair.high,

@@ -18,10 +18,10 @@ from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
 from bench.metrics.registry import OPERATING_POINT, Needs
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
-from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
-from bench.uncertainty import intervals
+from bench.scoring.scorecard import OperatingPoint, Recalibration
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.curves import DecisionEstimates, decision_estimates
 from bench.uncertainty.evaluate import evaluate
@@ -114,13 +114,11 @@ def _stated(threshold: float) -> float:
     return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))
 
 
-def _share(found: intervals.Estimate | float | None) -> Estimate:
+def _share(found: Estimate | float | None) -> Estimate:
     """An estimate, or a bare share at a threshold that was chosen on the same images."""
-    if isinstance(found, intervals.Estimate):
-        return stored(found)
-    return stored(
-        intervals.Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
-    )
+    if isinstance(found, Estimate):
+        return found
+    return Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
 
 
 def recalibration(
@@ -139,5 +137,5 @@ def recalibration(
     return Recalibration(
         slope=line.slope,
         intercept=line.intercept,
-        metrics={name: stored(found[name]) for name in changed},
+        metrics={name: found[name] for name in changed},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,20 +10,12 @@ import numpy as np
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
-from bench.scoring.scorecard import (
-    SCORING_VERSION,
-    BrierParts,
-    ContinuousScore,
-    Estimate,
-    Flag,
-    Scorecard,
-    TargetScore,
-    stored,
-)
+from bench.scoring.scorecard import SCORING_VERSION, ContinuousScore, Flag, Scorecard, TargetScore
 from bench.scoring.subgroups import score_subgroups
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
@@ -43,7 +35,7 @@ class RankedAuroc:
         influence: (patients with rows,) influence of every patient on it, nan where it is undefined.
     """
 
-    estimate: intervals.Estimate
+    estimate: Estimate
     replicates: Floats
     influence: Floats
 
@@ -205,15 +197,15 @@ def _target(
         positives=found.positives,
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
-        metrics={name: stored(e) for name, e in found.items()},
+        metrics=dict(found.items()),
         estimands=_estimands(target, mine)
-        | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
+        | ({"fold_averaged": ranked.estimate} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
         reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
-        brier_parts=_brier_parts(target, mine) if probabilities else None,
+        brier_parts=calibration.brier_parts(target.labels, mine) if probabilities else None,
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),
         prevalence_shifts=tuple(
@@ -228,11 +220,6 @@ def _target(
         if val is not None and probabilities
         else None,
     )
-
-
-def _brier_parts(target: TargetPlan, mine: Floats) -> BrierParts | None:
-    parts = calibration.brier_parts(target.labels, mine)
-    return None if parts is None else BrierParts(**asdict(parts))
 
 
 def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
@@ -254,7 +241,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
         level=LEVEL,
         metrics=("auroc",),
     )
-    return {"patient_weighted": stored(weighted.auroc), "first_image": stored(first.auroc)}
+    return {"patient_weighted": weighted.auroc, "first_image": first.auroc}
 
 
 def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
@@ -275,7 +262,7 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAur
     interval = intervals.t_interval(
         mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
     )
-    return stored(intervals.with_warnings(interval, few))
+    return intervals.with_warnings(interval, few)
 
 
 def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
@@ -287,7 +274,7 @@ def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
         images=found.images,
         excluded=len(values) - found.images,
         patients=found.patients,
-        metrics={name: stored(e) for name, e in found.items()},
+        metrics=dict(found.items()),
     )
 
 

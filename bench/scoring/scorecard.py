@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
 from bench.choices import Track
 from bench.documents import Document, schema_field
 from bench.errors import catalogue
-
-if TYPE_CHECKING:
-    from bench.uncertainty import intervals
+from bench.metrics.results import BrierParts, Estimate
 
 SCORING_VERSION = 3
 """Goes up whenever a number can change for the same predictions and cohort."""
-
-
-class Estimate(Document):
-    """A metric with its interval; null with a reason where it is undefined.
-
-    `low` and `high` are the interval to quote, by `method`; percentile limits of the same replicates stand
-    beside it. `df` are the degrees of freedom that the interval used. `noise_floor` is what a calibrated
-    model would show; calibration errors have it in place of an interval.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-    df: float | None = None
-    percentile_low: float | None = None
-    percentile_high: float | None = None
-    noise_floor: float | None = None
-    obuchowski_se: float | None = None
-    undefined: int = Field(default=0, description="Replicates in which the metric is undefined.")
-    method: str = ""
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-_KEPT = tuple(Estimate.model_fields)
-
-
-def stored(found: intervals.Estimate) -> Estimate:
-    """An estimate as it is stored."""
-    return Estimate(**{name: getattr(found, name) for name in _KEPT})
 
 
 class Point(Document):
@@ -122,14 +89,6 @@ class SmoothCalibration(Document):
     e90: float
     emax: float
     points: tuple[Point, ...]
-
-
-class BrierParts(Document):
-    """Brier = miscalibration - discrimination + uncertainty, by isotonic regression (CORP)."""
-
-    miscalibration: float
-    discrimination: float
-    uncertainty: float
 
 
 class OperatingPoint(Document):
