@@ -248,34 +248,6 @@ def isotonic(outcome: Floats, score: Floats, weight: Floats | None = None) -> Fl
     return np.asarray(isotonic_regression(mean, weights=held).x)[place]
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreHistogram:
-    """How the scores of each class are spread.
-
-    Attributes:
-        edges: (bins + 1,) equal-width bins over the range of the scores, the last one closed.
-        positive: (bins,) rows (weight) with label 1.
-        negative: (bins,) rows (weight) with label 0.
-    """
-
-    edges: Floats
-    positive: Floats
-    negative: Floats
-
-
-def score_histogram(y: ArrayLike, p: ArrayLike, bins: int = 50) -> ScoreHistogram:
-    """Distribution of probabilities within each class over `bins` equal-width bins of [0, 1].
-
-    Raises:
-        ValueError: As `brier`, or fewer than one bin.
-    """
-    positive, probability, _ = predicted(y, p)
-    edges = bin_edges(probability, bins, "uniform")
-    index = bin_index(probability, edges)
-    count = [np.bincount(index[side], minlength=bins).astype(np.float64) for side in (positive, ~positive)]
-    return ScoreHistogram(edges, count[0], count[1])
-
-
 MESH = 2000
 """Intervals of the mesh on [0, 1] on which residuals are smoothed."""
 

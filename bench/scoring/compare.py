@@ -195,18 +195,10 @@ SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 
 def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitComparison, ...]:
-    found = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
-    if found is None:
-        return ()
-    limits = np.stack([found.band.low, found.band.high], axis=1)
+    differences = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
     return tuple(
-        BenefitComparison(
-            threshold=float(threshold),
-            difference=float(difference),
-            low=float(low) if np.isfinite(low) else None,
-            high=float(high) if np.isfinite(high) else None,
-        )
-        for threshold, difference, (low, high) in zip(found.threshold, found.difference, limits, strict=True)
+        BenefitComparison(threshold=threshold, difference=found.value or 0.0, low=found.low, high=found.high)
+        for threshold, found in zip(SHOWN_THRESHOLDS, differences, strict=False)
     )
 
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from bench.metrics import calibration, influence
 from bench.metrics.decision import decision_at_prevalence, prior_shift
-from bench.metrics.detection_yield import CAPACITIES
 from bench.metrics.results import Estimate
 from bench.metrics.smooth_calibration import smooth_calibration
 from bench.scoring.curves import Cuts
@@ -31,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 PREVALENCES = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Prevalences at which scorecards show what the operating points would do."""
+
+CAPACITIES = (0.01, 0.02, 0.05, 0.10, 0.20, 0.30, 0.50)
+"""Shares of the images whose patient gets an echocardiogram."""
 
 CURVE_POINTS = 50
 """Points of the smooth calibration curve."""
