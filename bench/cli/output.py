@@ -112,7 +112,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
         from bench.metrics.registry import PluginError
 
         if isinstance(error, PluginError):
-            report.fail([Problem("metric-plugin", f"{error}.")])
+            report.fail([Problem("plugin-broken", f"{error}.")])
             raise typer.Exit(EXIT_ENVIRONMENT) from None
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None

@@ -185,7 +185,7 @@ def test_a_broken_plugin_is_named(declaration: str, words: str, tmp_path: Path) 
     done = python(write_plugin(tmp_path, declaration), "-m", "bench", "explain", "auroc", "--json")
     assert done.returncode == 3
     (problem,) = json.loads(done.stdout)["problems"]
-    assert problem["code"] == "metric-plugin"
+    assert problem["code"] == "plugin-broken"
     assert "'other' of bench-other (bench_other:METRIC)" in problem["message"]
     assert words in problem["message"]
     assert "Traceback" not in done.stderr
