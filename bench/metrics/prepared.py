@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.metrics import deletions, influence
+from bench.metrics import influence, recalibration_line
 from bench.metrics.calibration import logit
 from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
 from bench.metrics.regression import Agreement, agreement
@@ -97,12 +97,16 @@ class LabelledScores:
             patient: (n,) whole numbers from 0 without gaps.
         """
         assert self.line is not None
-        return deletions.line_deletions(self.positive, self.log_odds, self.line, patient, self.weight)
+        return recalibration_line.line_deletions(
+            self.positive, self.log_odds, self.line, patient, self.weight
+        )
 
     def shift_deletions(self, patient: Ints) -> Floats:
         """(P,) changes of the calibration in the large without each patient, where it is defined."""
         assert self.shift is not None
-        return deletions.shift_deletions(self.positive, self.log_odds, self.shift, patient, self.weight)
+        return recalibration_line.shift_deletions(
+            self.positive, self.log_odds, self.shift, patient, self.weight
+        )
 
 
 class MeasuredPairs:
