@@ -21,8 +21,7 @@ from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
-from bench.scoring.scorecard import SCORING_VERSION, RankInputs
-from bench.scoring.stored import hashed_scorecard
+from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 

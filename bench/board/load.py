@@ -11,8 +11,7 @@ from bench.documents import parse_json, read_bytes, read_json
 from bench.errors import BenchError, Problem
 from bench.files import sha256_bytes
 from bench.scoring.attempts import by_team, read_ledger, team_key
-from bench.scoring.scorecard import RankInputs, Scorecard
-from bench.scoring.stored import hashed_scorecard
+from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 from bench.workspace import board_file

@@ -17,8 +17,7 @@ from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
 from bench.scoring.run import compute_all, make_plans
-from bench.scoring.scorecard import Scorecard
-from bench.scoring.stored import read_scorecard
+from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
 
 

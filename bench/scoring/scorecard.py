@@ -1,15 +1,18 @@
-"""The scorecard: every number that is known of an entry's predictions, as it is stored and published."""
+"""Scorecard: every number computed from an entry's predictions, as it is stored, read and published."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from bench.choices import Track
-from bench.documents import Document, schema_field
-from bench.errors import catalogue
+from bench.documents import Document, parse_json, read_bytes, schema_field
+from bench.errors import BenchError, Problem, catalogue
+from bench.files import sha256_bytes, sha256_file
 from bench.metrics.results import BrierParts, Estimate
+from bench.submission.store import Submission
 
 SCORING_VERSION = 3
 """Goes up whenever a number can change for the same predictions and cohort."""
@@ -291,3 +294,46 @@ class Scorecard(BoardInputs):
     def target(self, name: str) -> TargetScore | None:
         """The scores of one target, None where the entry has none."""
         return next((t for t in self.targets if t.target == name), None)
+
+
+C = TypeVar("C", bound=RankInputs)
+
+
+def read_scorecard(submission: Submission) -> Scorecard:
+    """Read the stored scorecard of an entry; errors as `hashed_scorecard`."""
+    return hashed_scorecard(submission, Scorecard)[0]
+
+
+def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
+    """Read the stored scorecard of an entry and the SHA-256 of its file in one pass.
+
+    Args:
+        submission: The entry.
+        model: `Scorecard`, or a model with a part of its fields.
+
+    Raises:
+        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or computed from other
+            predictions or by another scoring version (``scorecard-stale``).
+    """
+    path = submission.scorecard
+    if not path.exists():
+        raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
+    data = read_bytes(path, "scorecard-invalid")
+    card = parse_json(model, data, "scorecard-invalid", str(path))
+    manifest = submission.manifest
+    if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
+        message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    stored_hashes = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
+    if (card.predictions_sha256, card.val_predictions_sha256) != stored_hashes:
+        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    if card.scoring_version != SCORING_VERSION:
+        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    return card, sha256_bytes(data)
+
+
+def sha256_or_empty(path: Path) -> str:
+    """Return the SHA-256 of a file; empty if it does not exist."""
+    return sha256_file(path) if path.exists() else ""

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
-from bench.scoring.stored import read_scorecard
+from bench.scoring.scorecard import read_scorecard
 from bench.submission.packed import unpack
 from tests.scoring.conftest import noisy, store_entry
 
