@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import EntryChoice, Named
+from bench.actions.context import (
+    CohortChoice,
+    EntryChoice,
+    Named,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+)
 from bench.choices import Precision
 from bench.errors import BenchError, Problem, missing_file_hint
 from bench.files import sha256_file
