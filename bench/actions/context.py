@@ -147,7 +147,7 @@ def with_problems(earlier: Sequence[Problem]) -> Iterator[None]:
 
 
 class Named(Protocol):
-    """What bears an entry's slug, such as the result of `bench.submit`."""
+    """Object with an entry's slug, such as the result of `bench.submit`."""
 
     @property
     def slug(self) -> str:

@@ -33,7 +33,7 @@ ModelChoice = EntryChoice | Path | Sequence[str | Path | Named]
 
 @dataclass(frozen=True, slots=True)
 class TimeResult:
-    """What was timed.
+    """Result of `time_entries`.
 
     Attributes:
         timed: One for each entry, backend and precision: its record with latencies in milliseconds and
@@ -46,7 +46,7 @@ class TimeResult:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Why configurations could not be timed."""
+        """Problems of configurations that could not be timed."""
         return tuple(problem for found in self.timed for problem in found.problems)
 
 

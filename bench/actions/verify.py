@@ -22,7 +22,7 @@ from bench.scoring.cluster import on_cluster
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What a recomputation found.
+    """Result of `verify`.
 
     Attributes:
         entries: Slugs of the entries that were scored again.

@@ -87,7 +87,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
 
 
 class _Draws(Document):
-    """What a scorecard says about its draws; the rest is passed over."""
+    """Fields of a scorecard about its bootstrap draws; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -80,7 +80,7 @@ _GROUP_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one entry has in one column.
+    """One entry's cell in one column.
 
     Attributes:
         text: As shown, without interval and note.
@@ -116,7 +116,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class BoardContext:
-    """What the cells of one target's board are computed from.
+    """Data from which the cells of one target's board are computed.
 
     Attributes:
         spec: The cohort's spec.
@@ -141,7 +141,7 @@ class BoardContext:
         return Row(self, entry, standing, score)
 
     def verdict(self, row: Row) -> Verdict:
-        """How sure it is that the leader is higher than an entry; boards without pairs know ties only."""
+        """Return the verdict on the leader against an entry; without stored pairs, only ties are known."""
         pairs, leader = self.board.pairs, self.board.leader
         if pairs is not None and leader in pairs.slugs and row.slug in pairs.slugs:
             return pair_verdict(pairs.pair(leader, row.slug))
@@ -320,7 +320,7 @@ def _p_value(value: float | None) -> Cell:
 
 
 def _verdict(row: Row) -> Cell:
-    """How sure it is that the leader is higher."""
+    """Return the verdict on the leader against the entry."""
     if row.leader:
         return Cell("leads", "leads")
     if row.standing.rank is None or row.context.board.leader is None:
@@ -726,7 +726,7 @@ def plugin_columns() -> tuple[Column, ...]:
 
 
 def plugin_fingerprint() -> tuple[str, ...]:
-    """What changes whenever the columns of other packages may: their names and source files."""
+    """Return names and source hashes of plug-in columns, which change whenever the columns may."""
     return tuple(
         f"{point.name}={point.value} {_source_digest(point)}" for point in plugin_points(ENTRY_POINTS)
     )

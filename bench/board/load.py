@@ -18,7 +18,7 @@ from bench.workspace import board_file
 
 
 def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecard) -> LoadedBoard:
-    """Everything that is stored about a cohort's entries; those not scored yet are left out.
+    """Load all stored data of a cohort's entries; entries not scored yet are left out.
 
     Args:
         spec: The cohort's spec.

@@ -123,7 +123,7 @@ def _unknown(key: str, known: dict[str, Column]) -> Problem:
 
 
 def board_sentence(board: TargetBoard, level: float) -> str:
-    """Which entries may be first.
+    """State how many entries may be first.
 
     Args:
         board: One target's board.
@@ -144,7 +144,7 @@ def board_sentence(board: TargetBoard, level: float) -> str:
 
 
 def leader_sentence(board: TargetBoard) -> str:
-    """How far the leader's AUROC is expected to be too high; empty where nothing was chosen."""
+    """State the leader's AUROC corrected for its selection as the highest; empty with one ranked entry."""
     ranked = [standing for standing in board.standings if standing.rank is not None]
     if len(ranked) < 2 or board.shrunken_auroc is None or ranked[0].auroc is None:
         return ""

@@ -1,4 +1,4 @@
-"""`bench verify`: nothing stored is believed; scorecards and board are computed again."""
+"""`bench verify`: recompute scorecards and board, and compare with the stored ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def verify_entries(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """Scores entries again with their stored settings and compares; the board too, given all its entries.
+    """Score entries again with their stored settings and compare; also the board, given all its entries.
 
     Args:
         cohort: The cohort.

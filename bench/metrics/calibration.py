@@ -1,4 +1,4 @@
-"""Whether predicted probabilities mean what they say. Never rank entries by a binned calibration error."""
+"""Calibration of predicted probabilities. Never rank entries by a binned calibration error."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ class Bins:
     @property
     def error(self) -> float:
         """Weighted mean distance of observed and predicted."""
-        held = self.weight > 0
-        gap = np.abs(self.observed[held] - self.predicted[held])
-        return inner(gap, self.weight[held]) / float(np.sum(self.weight))
+        filled = self.weight > 0
+        gap = np.abs(self.observed[filled] - self.predicted[filled])
+        return inner(gap, self.weight[filled]) / float(np.sum(self.weight))
 
 
 def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = None) -> Floats:
@@ -181,11 +181,11 @@ def reliability(
     edges = bin_edges(probability, bins, strategy, row)
     index = bin_index(probability, edges)
     unit = np.ones(len(positive)) if row is None else row
-    held = np.bincount(index, unit, minlength=len(edges) - 1).astype(np.float64)
+    bin_weight = np.bincount(index, unit, minlength=len(edges) - 1).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, unit * probability, minlength=len(held)) / held
-        hit = np.bincount(index, unit * positive, minlength=len(held)) / held
-    return Bins(edges, held, mean, hit)
+        mean = np.bincount(index, unit * probability, minlength=len(bin_weight)) / bin_weight
+        hit = np.bincount(index, unit * positive, minlength=len(bin_weight)) / bin_weight
+    return Bins(edges, bin_weight, mean, hit)
 
 
 def calibration_error(
@@ -243,9 +243,9 @@ def isotonic(outcome: Floats, score: Floats, weight: Floats | None = None) -> Fl
 
     _, place = np.unique(score, return_inverse=True)
     unit = np.ones_like(outcome) if weight is None else weight
-    held = np.bincount(place, unit)
-    mean = np.bincount(place, unit * outcome) / held
-    return np.asarray(isotonic_regression(mean, weights=held).x)[place]
+    tie_weight = np.bincount(place, unit)
+    mean = np.bincount(place, unit * outcome) / tie_weight
+    return np.asarray(isotonic_regression(mean, weights=tie_weight).x)[place]
 
 
 MESH = 2000

@@ -1,4 +1,4 @@
-"""What a threshold on the probability does: four shares of right decisions, and net benefit."""
+"""Decisions at a threshold: sensitivity, specificity, predictive values and net benefit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.metrics.validation import Floats, check_level, finite_vector, predict
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What calling rows with score >= threshold positive does; None where the denominator is empty.
+    """Shares of correct decisions when rows with score >= threshold are called positive; None if undefined.
 
     Attributes:
         sensitivity: Share of the positive rows that are called.
@@ -130,7 +130,7 @@ def prior_shift(prevalence: float, target: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ShiftedDecision:
-    """What a threshold does at another prevalence; None where nobody is called, or nobody spared.
+    """Decisions at another prevalence; a value is None if no image is called positive, or none negative.
 
     Attributes:
         prevalence: Share of positives.

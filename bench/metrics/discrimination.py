@@ -1,4 +1,4 @@
-"""How well a score orders positive images before negative ones."""
+"""Discrimination: how well a score ranks positive images above negative ones."""
 
 from __future__ import annotations
 

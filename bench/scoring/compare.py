@@ -114,8 +114,9 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
-    said = entry.manifest
-    return Side(unpack(entry.predictions, cohort, said.track), said.track, said.scores == "probability")
+    manifest = entry.manifest
+    values = unpack(entry.predictions, cohort, manifest.track)
+    return Side(values, manifest.track, manifest.scores == "probability")
 
 
 def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
@@ -136,7 +137,7 @@ def _side(found: Predictions, cohort: Cohort) -> Side:
 def compare_predictions(
     cohort: Cohort, a: Side, b: Side, *, replicates: int = 2000, seed: int = 0
 ) -> list[TargetComparison]:
-    """Compares two sides on every binary target that both predict.
+    """Compare two sides on every binary target that both predict.
 
     Raises:
         BenchError: The sides are of different tracks, or share no target (``compare-impossible``).
@@ -160,7 +161,7 @@ def compare_predictions(
 def _compare(
     target: TargetPlan, p_a: Floats, p_b: Floats, probabilities: bool, averaged: bool
 ) -> TargetComparison:
-    """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
+    """Compare one target; of out-of-fold scores, which share no scale, only the fold-averaged AUROC."""
     y, boot = target.labels, target.bootstrap
     shown = {key: m for key, m in registry.metrics(*registry.BINARY).items() if m.summary}
     both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities, metrics=shown) for p in (p_a, p_b)]

@@ -1,4 +1,4 @@
-"""What is chosen on val and used on test: thresholds and a recalibration.
+"""Thresholds and recalibration that are chosen on val and used on test.
 
 Without val predictions thresholds are chosen on the test images themselves, and say so.
 """
@@ -39,7 +39,7 @@ class Val:
 
     @property
     def both(self) -> bool:
-        """Whether both classes are there."""
+        """Whether both classes are present."""
         return bool((self.labels == 1).any() and (self.labels == 0).any())
 
 
@@ -110,12 +110,12 @@ def decisions_at(
 
 
 def _stated(threshold: float) -> float:
-    """The threshold as it will be stored, 9 digits, rounded down: what is published makes the same calls."""
+    """Round a threshold down to the 9 stored digits, so that it calls the same images positive."""
     return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))
 
 
 def _share(found: Estimate | float | None) -> Estimate:
-    """An estimate, or a bare share at a threshold that was chosen on the same images."""
+    """Return an estimate; without interval where the threshold was chosen on the same images."""
     if isinstance(found, Estimate):
         return found
     return Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)

@@ -1,4 +1,4 @@
-"""A plan and an entry's predictions give a scorecard, and the replicates that boards compare."""
+"""Computation of a scorecard, and of the replicates that boards compare, from a plan and predictions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def score(
     val: dict[str, Floats] | None = None,
     val_sha256: str = "",
 ) -> Scored:
-    """Scores one entry.
+    """Score one entry.
 
     Args:
         plan: The cohort, prepared.
@@ -177,17 +177,17 @@ def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
 def _target(
     plan: Plan,
     target: TargetPlan,
-    mine: Floats,
+    predicted: Floats,
     found: Evaluation,
     probabilities: bool,
     val: Val | None,
     ranked: RankedAuroc,
 ) -> TargetScore:
     both = 0 < found.positives < found.images
-    cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
+    cuts = curves.Cuts(target.labels, predicted, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
     sample = target.bootstrap.sample(target.labels)
-    points = operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL) if cuts else ()
+    points = operating_points(cuts, target.labels, predicted, target.bootstrap, val, LEVEL) if cuts else ()
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -198,14 +198,16 @@ def _target(
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
         metrics=dict(found.items()),
-        estimands=_estimands(target, mine)
+        estimands=_estimands(target, predicted)
         | ({"fold_averaged": ranked.estimate} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
-        reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
+        reliability=curves.reliability(calibrated, target.labels, predicted, sample, LEVEL)
+        if calibrated
+        else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
-        brier_parts=calibration.brier_parts(target.labels, mine) if probabilities else None,
+        brier_parts=calibration.brier_parts(target.labels, predicted) if probabilities else None,
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),
         prevalence_shifts=tuple(
@@ -214,19 +216,19 @@ def _target(
         )
         if found.prevalence and points
         else (),
-        smooth_calibration=tables.smooth_curve(target.labels, mine) if probabilities else None,
-        brier_skill=tables.brier_skill(target, mine, LEVEL) if probabilities else None,
-        recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
+        smooth_calibration=tables.smooth_curve(target.labels, predicted) if probabilities else None,
+        brier_skill=tables.brier_skill(target, predicted, LEVEL) if probabilities else None,
+        recalibrated=recalibration(target.labels, predicted, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,
     )
 
 
-def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
+def _estimands(target: TargetPlan, predicted: Floats) -> dict[str, Estimate]:
     """The AUROC of the two other views: every patient weighing the same, and first images only."""
     weighted = evaluate(
         target.labels,
-        mine,
+        predicted,
         bootstrap=target.bootstrap,
         weight=target.patient_weight,
         probabilities=False,
@@ -235,7 +237,7 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
     )
     first = evaluate(
         target.labels[target.first],
-        mine[target.first],
+        predicted[target.first],
         bootstrap=target.first_bootstrap,
         probabilities=False,
         level=LEVEL,

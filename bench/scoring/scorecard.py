@@ -77,7 +77,7 @@ class ShiftedPoint(Document):
 
 
 class PrevalenceShift(Document):
-    """What the operating points would do at a stated prevalence."""
+    """Operating points at a stated prevalence."""
 
     prevalence: float
     intercept: float = Field(description="To be added to all log odds, so that probabilities fit again.")
@@ -120,7 +120,7 @@ class Recalibration(Document):
 
 
 class TargetInputs(Document):
-    """What boards read of one binary target on the test images; the rest is passed over.
+    """Fields of one binary target that boards read; other fields are ignored.
 
     `metrics` holds every metric of `bench.metrics.registry` for a binary target. `estimands` holds the AUROC
     of the other two views: ``patient_weighted`` and ``first_image``; on the cv5 track also
@@ -246,7 +246,7 @@ class Stamp(Document):
 
 
 class RankInputs(Document):
-    """What ranks and the columns of a board read of ``scorecard.json``; the rest is passed over.
+    """Fields of ``scorecard.json`` that ranks and columns of a board read; other fields are ignored.
 
     Curves and subgroups, which are most of the file, are not read: a board of a thousand entries takes a
     third of the time and an eighth of the memory.
@@ -276,7 +276,7 @@ class RankInputs(Document):
 
 
 class BoardInputs(RankInputs):
-    """What all pages of a board but those of entries read: ranks, subgroups, measurements, flags."""
+    """Fields of ``scorecard.json`` that a board and its pages read; only pages of entries read more."""
 
     continuous: tuple[ContinuousScore, ...] = ()
     subgroups: tuple[SubgroupScore, ...] = ()
