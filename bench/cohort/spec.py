@@ -384,7 +384,7 @@ def load_spec(cohort: str) -> CohortSpec:
     """Read a spec by built-in id, or from a TOML file.
 
     A spec with ``extends = "<built-in id>"`` has all keys of that spec except those that it gives itself:
-    tables are merged key by key, lists are replaced.
+    tables are merged key by key, lists and a split of another rule are replaced.
 
     Raises:
         BenchError: No such spec (``cohort-unknown``), or an invalid one (``cohort-spec``), all faults listed.
@@ -415,9 +415,11 @@ def _builtin(cohort: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes`: tables are merged, everything else is replaced."""
+    """Return `base` with `changes`: tables are merged unless their rule changes, everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merged(base[key], value) if both else value
+        old = base.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        same_rule = both and value.get("rule", old.get("rule")) == old.get("rule")
+        merged[key] = _merged(old, value) if same_rule else value
     return merged

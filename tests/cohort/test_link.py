@@ -26,6 +26,7 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.synthetic.mimic import SyntheticMimic, write_mimic
 from bench.errors import BenchError
+from bench.files import atomic_path
 from bench.workspace import create_workspace
 from tests.conftest import Cli
 
@@ -192,7 +193,7 @@ def test_a_later_link_replaces_the_folder_and_a_failed_one_leaves_it(
         link_mimic(made.cxr, made.echo, made.iv, out)
     assert contents() == second
     monkeypatch.undo()
-    real = mimic.atomic_path
+    real = atomic_path
 
     @contextmanager
     def interrupted(path: Path) -> Iterator[Path]:

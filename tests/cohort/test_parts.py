@@ -10,7 +10,7 @@ import pytest
 
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
-from bench.cohort.spec import CohortSpec, load_spec
+from bench.cohort.spec import AllTest, CohortSpec, HashSplit, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 from tests.cohort.test_load import SMALL
 
@@ -178,6 +178,10 @@ def test_a_spec_may_extend_a_built_in_one(tmp_path: Path) -> None:
     assert (spec.id, spec.study.views, base.study.views) == ("own", "mean", "maximum")
     assert spec.study.pattern == base.study.pattern
     assert spec.targets == base.targets
+    own.write_text('extends = "mimic-echo"\nid = "own"\n[split]\nrule = "all-test"\n')
+    assert load_spec(str(own)).split == AllTest(rule="all-test")
+    own.write_text('extends = "mimic-echo"\nid = "own"\n[split]\ntest = 0.5\n')
+    assert load_spec(str(own)).split == HashSplit(rule="hash", salt="mimic-echo-v1", test=0.5, val=0.1)
     frontal = load_spec("chexpert-frontal")
     differing = {key for key, value in base.plain().items() if frontal.plain()[key] != value}
     assert differing == {"id", "title", "rows"}
