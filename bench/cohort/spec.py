@@ -415,7 +415,7 @@ def _builtin(cohort: str) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes`: tables are merged unless their rule changes, everything else is replaced."""
+    """Return `base` with `changes`: tables of the same rule are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
         old = base.get(key)

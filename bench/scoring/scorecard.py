@@ -245,8 +245,9 @@ class Stamp(Document):
     synthetic: bool
     study_views: Literal["mean", "maximum"] | None = Field(
         default=None,
+        exclude_if=lambda views: views is None,
         description="Predictions of a study's views are combined so, and every count of images is a count of "
-        "studies; null where each image is scored.",
+        "studies; left out where each image is scored.",
     )
 
 

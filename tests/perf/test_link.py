@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -51,7 +52,7 @@ def write_measurements(path: Path) -> None:
     rng = np.random.default_rng(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = None
-    with pa.CompressedOutputStream(str(path), "gzip") as sink:
+    with gzip.open(path, "wb", compresslevel=1) as sink:
         for start in range(0, STUDIES, 4_000):
             study = np.repeat(np.arange(start, min(STUDIES, start + 4_000)), ROWS_PER_STUDY)
             kind = np.resize(np.arange(ROWS_PER_STUDY), len(study))
