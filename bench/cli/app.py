@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bench.cli.output import memory_problem, show_problem
-from bench.errors import EXIT_ENVIRONMENT, nearest
+from bench.cli.output import Report, failures, require_address_space
+from bench.errors import nearest
+
+if TYPE_CHECKING:
+    from bench.environment import Libraries
 
 SYNONYMS: Final = {
     "version": "--version",
@@ -73,20 +77,19 @@ OPTION_SYNONYMS: Final = {
 
 
 class Command(TyperCommand):
-    """A command whose help names kinds of values in plain words."""
+    """A command whose help names kinds of values in plain words.
+
+    Attributes:
+        libraries: What it loads, for which the address space must suffice.
+    """
+
+    libraries: Libraries = "statistics"
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command, unless memory is too small for the libraries that it loads."""
-        problem = memory_problem()
-        if problem is None:
-            try:
-                return super().invoke(ctx)
-            except (ImportError, MemoryError) as error:  # of a library, before the command reports
-                problem = memory_problem(error)
-                if problem is None:
-                    raise
-        show_problem(problem)
-        raise typer.Exit(EXIT_ENVIRONMENT)
+        """Run the command; errors before it reports, such as of a library, are reported too."""
+        with failures(Report(bool(ctx.params.get("as_json")))):
+            require_address_space(self.libraries)
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments and options."""
@@ -104,6 +107,21 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
 
+class TableCommand(Command):
+    """A command that loads the libraries of tables alone."""
+
+    libraries = "tables"
+
+
+class PlainCommand(Command):
+    """A command that loads no numerical library."""
+
+    libraries = "none"
+
+
+_COMMANDS: Final = {"none": PlainCommand, "tables": TableCommand, "statistics": Command}
+
+
 _KIND: Final = re.compile(r" <(?:list\[)?([^<>\[\]]*)\]?>")
 _KIND_NAMES: Final = {"int": "N", "int range": "N", "float": "X", "str": "TEXT", "path": "PATH"}
 
@@ -115,6 +133,20 @@ def _plain_kind(name: str, *, named: bool) -> str:
 
 class CommandGroup(TyperGroup):
     """A group that shows whole summaries and suggests commands, of other groups too."""
+
+    def main(self, args: Sequence[str] | None = None, *names: Any, **settings: Any) -> Any:
+        """Run the command line; with ``--json`` a usage error is a JSON object on stdout too."""
+        words = sys.argv[1:] if args is None else list(args)
+        if "--json" not in words or not settings.get("standalone_mode", True):
+            return super().main(args, *names, **settings)
+        try:
+            sys.exit(super().main(args, *names, **{**settings, "standalone_mode": False}))
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # click's exceptions, which typer does not export
+                raise
+            error.show()  # type: ignore[attr-defined]
+            Report(as_json=True).fail_usage(error.format_message())
+            sys.exit(error.exit_code)  # type: ignore[attr-defined]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Writes each command with the first sentence of its help, over several lines where it is long."""
@@ -193,6 +225,8 @@ class App(typer.Typer):
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=CommandGroup, **settings)
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
-        """Registers a command, as `typer.Typer.command` does."""
-        return super().command(name, **{"cls": Command, **settings})
+    def command(
+        self, name: str | None = None, *, libraries: Libraries = "statistics", **settings: Any
+    ) -> Callable[[Any], Any]:
+        """Register a command, as `typer.Typer.command` does, with the libraries that it loads."""
+        return super().command(name, **{"cls": _COMMANDS[libraries], **settings})

@@ -13,8 +13,8 @@ from unittest.mock import Mock
 import numba
 import pytest
 
-from bench.cli.output import memory_problem
-from bench.environment import LEAST_ADDRESS_SPACE_MB, process_pool
+from bench.cli.output import memory_problem, require_address_space
+from bench.environment import process_pool
 from bench.errors import BenchError
 from bench.metrics.kernels import compiled as kernels
 from bench.publish.build import build_site
@@ -187,6 +187,59 @@ def test_a_limit_of_memory_is_named_before_anything_is_loaded(megabytes: int, sp
     assert "Traceback" not in done.stderr
 
 
+UNDER_LIMIT = """
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (300 * 2**20, -1))
+from typer.testing import CliRunner
+from bench.cli.main import app
+ran = {words: CliRunner().invoke(app, words.split()) for words in json.loads(sys.argv[1])}
+assert "numpy" not in sys.modules
+print(json.dumps({words: (done.exit_code, done.stdout) for words, done in ran.items()}))
+"""
+
+
+def test_commands_without_numerical_libraries_run_with_little_memory(space: Workspace) -> None:
+    light = ["--help", "score --help", "explain auroc", "explain --list", "schema manifest", "schema cohort"]
+    refused = ["score a --json", "template --out t --json", "cohort check --json"]
+    command = [sys.executable, "-c", UNDER_LIMIT, json.dumps([*light, *refused])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=space.root)
+    ran = json.loads(done.stdout)
+    assert [words for words in light if ran[words][0] != 0 or not ran[words][1]] == []
+    for words in refused:
+        code, stdout = ran[words]
+        assert (code, [p["code"] for p in json.loads(stdout)["problems"]]) == (3, ["memory-limit"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("submit", "give either a predictions file or --model"),
+        ("score a --nonsense", "No such option: --nonsense"),
+        ("score a --replicates many", "'--replicates'"),
+        ("nonsense", "No such command 'nonsense'."),
+        ("sumbit x", "No such command 'sumbit'. Did you mean `"),
+        ("board --top 3", "No such option: --top."),
+        ("cohort", "No such option: --json"),
+        ("template", "Missing option '--out'."),
+        ("explain", "give a code, or --list"),
+    ],
+)
+def test_a_wrong_command_line_is_a_json_object_too(words: str, says: str, cli: Cli) -> None:
+    ran = cli(*words.split(), "--json")
+    (problem,) = ran.object["problems"]
+    assert (ran.exit_code, ran.object["ok"], problem["code"]) == (2, False, "command-usage")
+    assert says in problem["message"]
+    assert "--help" in problem["remedy"]
+    assert "Usage: " in ran.stderr
+
+
+def test_an_error_before_a_command_reports_is_reported(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bench.actions.demo", None)  # its import fails
+    monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: None)
+    ran = cli("demo", "--json")
+    assert (ran.exit_code, ran.codes) == (70, ["internal-error"])
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -210,9 +263,17 @@ def test_errors_of_memory_are_no_bug_of_the_harness(
 def test_other_errors_are_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: None)
     assert memory_problem(ValueError("x")) is None
-    assert memory_problem(None) is None
-    monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: LEAST_ADDRESS_SPACE_MB - 1)
-    assert memory_problem(None) is not None
+    require_address_space("statistics")
+    monkeypatch.setattr("bench.environment.address_space_limit_mb", lambda: 639)
+    assert memory_problem(FileNotFoundError(2, "No such file or directory")) is None
+    assert memory_problem(ImportError("no x")) is not None
+    require_address_space("none")
+    for libraries in ("tables", "statistics"):
+        with pytest.raises(BenchError) as caught:
+            require_address_space(libraries)
+        assert [p.message for p in caught.value.problems] == [
+            "Memory is too small. The process may use 639 MiB of address space."
+        ]
 
 
 def test_shared_memory_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,14 @@ STATIC = {
         "model-random",
         r"RandomNormal \(1\)",
     ),
+    "dynamic quantisation": (
+        after(
+            node("DynamicQuantizeLinear", ["linear"], ["q", "s", "z"]),
+            node("DequantizeLinear", ["q", "s", "z"], ["scores"]),
+        ),
+        "model-batch-dependent",
+        r"^1 operator scales by the largest value of the batch: DynamicQuantizeLinear \(1\)\.$",
+    ),
     "Bernoulli twice": (
         after(
             node("Sigmoid", ["linear"], ["p"]),
@@ -133,6 +141,22 @@ def test_training_mode_and_random_operators_are_named_without_running(
     problem = refusal(model, cohort, tmp_path)
     assert problem.code == code
     assert re.search(says, problem.message)
+
+
+def test_dynamic_quantisation_by_onnx_runtime_is_refused_and_static_is_not(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    plain = save(after(node("Identity", ["linear"], ["scores"])), tmp_path / "plain.onnx")
+    quantize_dynamic(plain, tmp_path / "dynamic.onnx")
+    problem = refusal(onnx.load(tmp_path / "dynamic.onnx"), cohort, tmp_path)
+    assert problem.code == "model-batch-dependent"
+    assert problem.message.endswith("DynamicQuantizeLinear (1).")
+    assert "`quantize_static`" in problem.remedy
+    images = np.random.default_rng(0).random((8, 1, SIZE, SIZE)).astype("f4")
+    quantise(onnx.load(plain), tmp_path / "static.onnx", {"image": images})
+    accept_model(tmp_path / "static.onnx", cohort, manifest())
 
 
 def test_a_random_operator_that_no_output_needs_is_no_fault(cohort: Cohort, tmp_path: Path) -> None:
@@ -182,13 +206,6 @@ MIXING = {
             node("Add", ["linear", "real"], ["scores"]),
         ),
         "TopK",
-    ),
-    "dynamic quantisation": (
-        after(
-            node("DynamicQuantizeLinear", ["linear"], ["q", "s", "z"]),
-            node("DequantizeLinear", ["q", "s", "z"], ["scores"]),
-        ),
-        "DynamicQuantizeLinear",
     ),
     "the batch as one image": (
         after(
