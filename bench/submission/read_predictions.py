@@ -153,6 +153,8 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         return RawPredictions(table, None, nested)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
+    if not data.strip(b"\0"):
+        raise _unreadable(path, "It holds zero bytes alone, as a copy that was not finished does.")
     return RawPredictions(_csv(data, path, text_columns), data)
 
 

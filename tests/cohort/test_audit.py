@@ -104,9 +104,9 @@ def test_missing_images_are_counted(folder: Path) -> None:
     [
         (lambda d: d[: len(d) // 2], "1 end before the image does"),
         (lambda d: d[: len(d) - 40], "1 end before the image does"),
-        (lambda d: b"", "1 cannot be decoded"),
+        (lambda d: b"", "1 are empty files"),
         (lambda d: b"no image at all", "1 cannot be decoded"),
-        (lambda d: bytes(len(d)), "1 cannot be decoded"),
+        (lambda d: bytes(len(d)), "1 hold zero bytes alone"),
     ],
     ids=["half", "end", "empty", "text", "zeros"],
 )

@@ -10,7 +10,8 @@ import pytest
 
 from bench.cohort.spec import CohortSpec, ContinuousTarget, HashSplit, ListSplit, builtin_specs, load_spec
 from bench.documents import parse_toml
-from bench.errors import BenchError
+from bench.errors import BenchError, Problem
+from tests.faulty import assert_problem
 
 SPEC = """\
 schema = "cohort-spec/1"
@@ -58,12 +59,12 @@ any_of = [{ column = "width", male = 6, female = 5 }]
 """
 
 
-def faults(text: str) -> list[str]:
+def faults(text: str) -> list[Problem]:
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "own.toml")
     assert {p.code for p in caught.value.problems} == {"cohort-spec"}
     assert all(p.where.startswith("own.toml") for p in caught.value.problems)
-    return [p.message for p in caught.value.problems]
+    return list(caught.value.problems)
 
 
 def test_the_built_in_specs_load() -> None:
@@ -175,7 +176,9 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
 
 @pytest.mark.parametrize(("change", "says"), FAULTS.values(), ids=FAULTS)
 def test_each_fault_of_a_spec_is_named(change: Callable[[str], str], says: str) -> None:
-    assert any(re.search(says, message) for message in faults(change(SPEC)))
+    meant = [p for p in faults(change(SPEC)) if re.search(says, p.message)]
+    assert meant
+    assert_problem(meant[0], "cohort-spec", message=says, where=r"^own\.toml", remedy="Correct the key")
 
 
 def test_the_spec_that_the_faults_are_made_from_is_right() -> None:

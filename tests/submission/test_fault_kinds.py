@@ -24,6 +24,7 @@ from bench.cohort.load import load_cohort
 from bench.errors import BenchError, Problem
 from bench.submission.check_predictions import load_predictions
 from bench.submission.read_predictions import BLOCK, Lines
+from tests.faulty import assert_problem
 from tests.runtime.models import SPEC
 from tests.tiny import TARGETS
 
@@ -75,9 +76,8 @@ def refusal(data: bytes, cohort: Cohort, folder: Path, code: str) -> Problem:
 
 def check(fault: Faulty, good: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
     problem = refusal(fault.make(good), cohort, folder, fault.code)
-    assert re.search(fault.message, problem.message), problem.message
-    assert re.search(fault.where, problem.where), problem.where
-    assert re.search(fault.remedy, problem.as_dict()["remedy"]), problem.as_dict()["remedy"]
+    said = {"message": fault.message, "where": fault.where, "remedy": fault.remedy}
+    assert_problem(problem, fault.code, **said)
 
 
 # Files of other kinds
@@ -282,8 +282,13 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def test_lost_zeros_get_a_hint(form: str, remedy: str, numbered: Cohort, tmp_path: Path) -> None:
     text = "image,a\n" + "".join(f"{form.format(k)},0.{k:02d}\n" for k in range(1, 61))
     problem = refusal(text.encode(), numbered, tmp_path, "predictions-unknown-id")
-    assert problem.message.startswith("60 of 60 ids are not in cohort tiny; ")
-    assert re.search(remedy, problem.remedy)
+    assert_problem(
+        problem,
+        "predictions-unknown-id",
+        message="^60 of 60 ids are not in cohort tiny; ",
+        where="/p, column image$",
+        remedy=remedy,
+    )
 
 
 # The truth handed in as predictions
@@ -308,9 +313,14 @@ def test_measurements_that_are_the_truth_are_refused(
     problem = refusal(csv(handed_in), cohort, tmp_path, "predictions-are-labels")
     known = int(np.isfinite(measured).sum())
     wrong = 5 if "five" in name else 0
-    assert re.match(rf"^\d+ of {known} values equal the measured ones\.$", problem.message)
+    assert_problem(
+        problem,
+        "predictions-are-labels",
+        message=rf"^\d+ of {known} values equal the measured ones\.$",
+        where="/p, target lvidd$",
+        remedy="the model's predictions",
+    )
     assert known - wrong <= int(problem.message.split()[0]) <= known
-    assert problem.where.endswith("target lvidd")
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.3])
@@ -333,8 +343,13 @@ def test_labels_in_whatever_two_numbers_are_refused(
     y = cohort.targets["slvh"][cohort.rows("test")]
     labels = good.assign(slvh=np.where(y == 1, positive, negative))
     problem = refusal(csv(labels), cohort, tmp_path, "predictions-are-labels")
-    assert problem.message == f"All {N} values equal the labels."
-    assert problem.where.endswith("target slvh")
+    assert_problem(
+        problem,
+        "predictions-are-labels",
+        message=rf"^All {N} values equal the labels\.$",
+        where="/p, target slvh$",
+        remedy="the model's predictions",
+    )
 
 
 def test_a_warning_tells_no_auroc(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
@@ -355,11 +370,13 @@ def test_lists_where_single_values_are_expected(
 ) -> None:
     data = parquet(good, **{column: pa.array([["a"]] * N)})
     problem = refusal(data, cohort, tmp_path, "predictions-header")
-    assert problem.message.startswith(
-        f"{count} column holds lists or records, where single values are expected"
+    assert_problem(
+        problem,
+        "predictions-header",
+        message=f"^{count} column holds lists or records, where single values are expected.*{column!r}",
+        where="/p$",
+        remedy="one value of each list",
     )
-    assert repr(column) in problem.message
-    assert "one value of each list" in problem.remedy
 
 
 def decimals(kind: pa.DataType) -> Make:

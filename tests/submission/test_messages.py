@@ -18,6 +18,7 @@ from bench.submission.read_predictions import BLOCK, Lines, read_predictions_fil
 from bench.submission.store import check_slug
 from bench.workspace import Workspace
 from tests.conftest import Cli
+from tests.faulty import assert_problem
 from tests.runtime.models import linear_model, save
 from tests.tiny import MANIFEST
 
@@ -119,28 +120,34 @@ def test_a_row_that_is_both_ragged_and_beyond_what_arrow_reads_is_no_traceback(t
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "says"),
+    ("change", "code", "message", "says"),
     [
-        (lambda t: "# my model\n" + t, "predictions-ragged", "remove what stands above it"),
-        (lambda t: t.replace(",", ", "), "predictions-header", "remove the blanks around the names"),
-        (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "Save it as UTF-8"),
-        (lambda t: '{"a": [1, 2]}', "predictions-format", "plain CSV"),
-        (lambda t: "<!DOCTYPE html>", "predictions-format", "plain CSV"),
-        (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "Fill in the column"),
+        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove what stands above it"),
+        (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
+        (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
+        (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),
+        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "plain CSV"),
+        (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "^102 of 102", "Fill in the column"),
         (
             lambda t: re.sub(r",0\.(\d\d)\d*\n", r",\1.5\n", t),
             "predictions-out-of-range",
+            r"^\d+ of 102 values",
             "divide percentages by 100",
         ),
     ],
 )
 def test_the_remedy_fits_the_fault(
-    change: Callable[[str], str], code: str, says: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
+    change: Callable[[str], str],
+    code: str,
+    message: str,
+    says: str,
+    good: pd.DataFrame,
+    cohort: Cohort,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "p.csv").write_bytes(change(good.to_csv(index=False)).encode("latin-1"))
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert problem.code == code
-    assert says in problem.as_dict()["remedy"]
+    assert_problem(problem, code, message=message, where=r"/p\.csv(, column|$)", remedy=re.escape(says))
 
 
 def test_ids_that_are_all_unknown_are_one_fault(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
@@ -176,8 +183,8 @@ def test_a_misspelt_header_is_shown_with_the_name_that_was_meant(
 ) -> None:
     good.rename(columns=change).to_csv(tmp_path / "p.csv", index=False)
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert (problem.code, problem.remedy) == ("predictions-header", remedy)
-    assert f"the header is {header}." in problem.message
+    message = re.escape(f"the header is {header}.")
+    assert_problem(problem, "predictions-header", message=message, where="/p.csv$", remedy=re.escape(remedy))
 
 
 @pytest.mark.parametrize(
