@@ -7,8 +7,10 @@ import io
 import re
 import struct
 import unicodedata
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from bench.cohort.decode import MOST_PIXELS, ImageCutShortError, ImageNotFiniteE
 from bench.cohort.image_cache import build_cache
 from bench.cohort.images import read_batches
 from bench.cohort.load import load_cohort
-from bench.cohort.patient_ids import canonical_id, is_blank, is_rounded, similar_ids
+from bench.cohort.patient_ids import canonical_id, is_blank, is_rounded, prefixed_ids, similar_ids
 from bench.cohort.read_table import read_text_table
 from bench.cohort.spec import CohortSpec
 from bench.documents import parse
@@ -137,9 +139,17 @@ def word(word: str, **more: Any) -> dict[str, Any]:
 
 
 ALL_TEST = {"split": {"rule": "all-test"}}
-WRITING = "blanks, quotes, final .0 or Unicode forms"
+WRITING = "blanks, punctuation, accents, final .0 or Unicode forms"
 SIMILAR = ("Write each person's id in one way", "column patient")
 GERMAN = "caf\u00e9"
+CASE = "upper and lower case"
+ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+MARK = b"\xef\xbb\xbf"
+
+
+def uuid_of(patient: str) -> str:
+    """A UUID with a letter among its digits."""
+    return f"a{uuid.uuid5(uuid.NAMESPACE_OID, patient)}"[:36]
 
 
 def similar(edit: Edit, differ: str, **more: Any) -> Fault:
@@ -203,6 +213,82 @@ FAULTS: dict[str, Fault] = {
     "a final .0 behind a prefix": similar(
         patients(lambda i, p: "P" + p + (".0" if i % 2 else "")), f"{WRITING} (60)"
     ),
+    **{
+        f"UUIDs {name}": similar(patients(change), differ)
+        for name, change, differ in (
+            ("in two cases", lambda i, p: uuid_of(p).upper() if i % 2 else uuid_of(p), f"{CASE} (60)"),
+            (
+                "without hyphens",
+                lambda i, p: uuid_of(p).replace("-", "") if i % 2 else uuid_of(p),
+                f"{WRITING} (60)",
+            ),
+            ("in braces", lambda i, p: f"{{{uuid_of(p)}}}" if i % 2 else uuid_of(p), f"{WRITING} (60)"),
+        )
+    },
+    **{
+        f"ids that differ by {name}": similar(patients(change), f"{WRITING} (60)")
+        for name, change in (
+            ("Arabic-Indic digits", lambda i, p: p.translate(ARABIC) if i % 2 else p),
+            ("a minus sign", lambda i, p: f"-{p}" if i % 2 else p),
+            ("a plus sign", lambda i, p: f"+{p}" if i % 2 else p),
+            ("underscore and hyphen", lambda i, p: f"PT_{p}" if i % 2 else f"PT-{p}"),
+            ("a hyphen after letters", lambda i, p: f"PT{p}" if i % 2 else f"PT-{p}"),
+            ("slashes and dots of a date", lambda i, p: f"1950/01/02/{p}" if i % 2 else f"1950.01.02.{p}"),
+            ("commas of thousands", lambda i, p: f"{int(p) + 1000:,}" if i % 2 else f"{int(p) + 1000}"),
+            ("a spreadsheet's formula", lambda i, p: f'="{p}"' if i % 2 else p),
+            ("accents", lambda i, p: ("Jos\u00e9" if i % 2 else "Jose") + p),
+            ("a zero-width joiner", lambda i, p: ("A\u200d" if i % 2 else "A") + p),
+            ("brackets", lambda i, p: f"[{p}]" if i % 2 else p),
+        )
+    },
+    "check letters in two cases": similar(patients(lambda i, p: p + ("K" if i % 2 else "k")), f"{CASE} (60)"),
+    **{
+        f"ids {name} on every second row": Fault(
+            every_second(change),
+            "patient-ids-prefix",
+            "60 numbers are a patient id alone and another id with letters",
+            "column patient",
+            "Write each person's id in one way",
+            "warning",
+        )
+        for name, change in (
+            ("with a prefix", lambda p: f"PT{p}"),
+            ("with a prefix and a hyphen", lambda p: f"PT-{p}"),
+            ("with a check letter", lambda p: p + "KLMN"[int(p) % 4]),
+        )
+    },
+    **{
+        f"dates as ids, {form}": Fault(
+            patients(lambda i, p, form=form: f"{date(1950, 1, 1) + timedelta(int(p)):{form}}"),  # type: ignore[misc]
+            "patient-ids-dates",
+            "60 of 60 patient ids are dates",
+            "column patient",
+            "Check `columns.patient`",
+            "warning",
+        )
+        for form in ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y")
+    },
+    "dates as ids in Parquet": Fault(
+        lambda t: pa.table(
+            t.to_dict("list") | {"patient": [date(1950, 1, 1) + timedelta(int(p)) for p in t["patient"]]}
+        ),
+        "patient-ids-dates",
+        "60 of 60 patient ids are dates",
+        "column patient",
+        "Check `columns.patient`",
+        "warning",
+    ),
+    **{
+        f"{word} for many patients": Fault(
+            cells("patient", lambda _, word=word: word, 30),  # type: ignore[misc]
+            "patient-many-images",
+            "One patient id has 30 of 180 images, the next 3",
+            "column patient",
+            "Leave out rows whose patient is not known",
+            "warning",
+        )
+        for word in ("0", "-1", "9999999", "TEST", "xxxxx")
+    },
     "case in one part": similar(
         patients(lambda i, p: ("P" if i % 2 else "p") + p),
         "upper and lower case (60). All ids of a group are in one part",
@@ -291,7 +377,10 @@ FAULTS: dict[str, Fault] = {
     ),
     **{
         f"patient {text!r}": blank(text)
-        for text in ("nan", "NaN", "NA", "N/A", "None", "NULL", "<NA>", "", "  ", "Unknown", "ANONYMOUS")
+        for text in (
+            *("nan", "NaN", "NA", "N/A", "None", "NULL", "<NA>", "", "  ", "Unknown", "ANONYMOUS"),
+            *("UNK", "Not available", "redacted"),
+        )
     },
     "patient that is null in Parquet": Fault(
         lambda t: pa.table(t.to_dict("list") | {"patient": [None] * 4 + t["patient"].tolist()[4:]}),
@@ -347,6 +436,18 @@ FAULTS: dict[str, Fault] = {
     ),
     "misspelt word": no_image_is_positive(
         labels("Cardiomegaly|Edema", "No Finding"), word("Cardiomegally"), "Did you mean 'Cardiomegaly'"
+    ),
+    "word of a phrase": no_image_is_positive(
+        labels("Pleural Effusion|Edema", "No Finding"), word("Effusion"), "Did you mean 'Pleural Effusion'?"
+    ),
+    "word with a grade": no_image_is_positive(
+        labels("Edema (mild)|Mass", "No Finding"), word("Edema"), "Did you mean 'Edema (mild)'?"
+    ),
+    "word with a number": no_image_is_positive(
+        labels("Edema:1|Mass:0", "No Finding"), word("Edema"), "Did you mean 'Edema:1'?"
+    ),
+    "word with an accent": no_image_is_positive(
+        labels("Ed\u00e9ma|Mass", "No Finding"), word("Edema"), "Did you mean 'Ed\u00e9ma'?"
     ),
     "word of another list": no_image_is_positive(
         labels("Cardiomegaly|Edema", "No Finding"), word("Zoster"), "most frequent words are"
@@ -405,27 +506,71 @@ FAULTS: dict[str, Fault] = {
         "t.csv, column y",
         "`blank`",
     ),
-    "labels as words": Fault(
-        labels("yes", "no"),
-        "cohort-value",
-        "180 of 180 values of y are not numbers",
+    **{
+        f"labels {yes!r} and {no!r}": Fault(
+            labels(yes, no),
+            "cohort-value",
+            f"{count} of 180 values of y are not numbers",
+            "t.csv, column y",
+            f'word = "{meant}"',
+        )
+        for yes, no, meant, count in (
+            ("yes", "no", "yes", 180),
+            ("Yes", "No", "Yes", 180),
+            ("positive", "negative", "positive", 180),
+            ("T", "F", "T", 180),
+            ("Y", "N", "Y", 180),
+            ("+", "-", "+", 54),
+            ("rouge", "noir", "...", 180),
+            ("1 (confirmed)", "0", "...", 54),
+            ("1,0", "0,0", "...", 180),
+        )
+    },
+    **{
+        f"labels {yes} and {no}": Fault(
+            labels(yes, no),
+            "cohort-label",
+            f"{count} of 180 labels of y are not 0 or 1",
+            "t.csv, column y",
+            f'word = "{yes}"',
+        )
+        for yes, no, count in (("2", "1", 54), ("100", "0", 54), ("0.9", "0.1", 180))
+    },
+    "labels 1 and -1": Fault(
+        labels("1", "-1"),
+        "cohort-label",
+        "126 of 180 labels of y are not 0 or 1 (126 are -1, 0 blank)",
         "t.csv, column y",
-        "name that of the positive images",
+        "`uncertain`",
     ),
     "decimal commas": Fault(
         cells("age", lambda v: v + ",5", 7),
         "cohort-value",
         "7 of 180 values of age are not numbers; forms, with 9 for a digit and a for a letter: '99,9' (7)",
         "t.csv, column age",
-        "name another column",
+        "Write ages as numbers of years",
     ),
-    "ages with a unit": Fault(
-        cells("age", lambda v: v + " years", 7),
-        "cohort-value",
-        "7 of 180 values of age are not numbers; forms, with 9 for a digit and a for a letter: '99 aaa…' (7)",
-        "t.csv, column age",
-        "name another column",
-    ),
+    **{
+        f"age written as {text}": Fault(
+            cells("age", lambda _, text=text: text, 7),  # type: ignore[misc]
+            "cohort-value",
+            "7 of 180 values of age are not numbers; forms, with 9 for a digit and a for a letter: "
+            f"{form!r} (7)",
+            "t.csv, column age",
+            "Write ages as numbers of years",
+        )
+        for text, form in (
+            ("45 years", "99 aaa\u2026"),
+            ("45yo", "99aa"),
+            ("45Y 3M", "99a 9a"),
+            ("P45Y", "a99a"),
+            ("40-49", "99-99"),
+            (">89", ">99"),
+            ("90+", "99+"),
+            ("forty", "aaa\u2026"),
+            ("1975-03-02", "9999-99-99"),
+        )
+    },
     **{
         f"age {age}": Fault(
             cells("age", lambda _, age=age: age, 30),  # type: ignore[misc]
@@ -435,7 +580,7 @@ FAULTS: dict[str, Fault] = {
             "leave them blank",
             "warning",
         )
-        for age in ("411", "-1", "999", "121", "148.5", "155Y")
+        for age in ("411", "-1", "999", "121", "148.5", "155Y", "1975", "16425")
     },
     "no test images": Fault(
         lambda t: t.assign(part="train"),
@@ -623,6 +768,41 @@ FAULTS: dict[str, Fault] = {
     "a comment above the header": kind(
         b"# exported\n" + csv(good()), "181 of 181 rows are longer or shorter", "The first line is the header"
     ),
+    "the header again at the end": kind(
+        csv(good()) + csv(good().head(0)), "1 row repeats the header", "remove the headers within"
+    ),
+    "three tables joined": kind(
+        csv(good().head(60)) + csv(good().iloc[60:120]) + csv(good().tail(60)),
+        "2 rows repeat the header",
+        "remove the headers within",
+    ),
+    "trailing commas": kind(
+        csv(good()).replace(b"0\n", b"0,\n").replace(b"1\n", b"1,\n"),
+        "180 of 180 rows are longer or shorter",
+        "double quotes",
+    ),
+    **{
+        f"columns by {separator!r}": Fault(
+            lambda t, separator=separator: (
+                MARK
+                + t.to_csv(  # type: ignore[misc]
+                    index=False, sep=separator, lineterminator="\r\n"
+                ).encode()
+            ),
+            "cohort-columns",
+            "5 columns of cohort hosp are missing",
+            "t.csv",
+            "commas between columns",
+        )
+        for separator in (";", "\t", "|", " ", "^", ":")
+    },
+    "single quotes": Fault(
+        lambda t: t.to_csv(index=False, quoting=1, quotechar="'").encode(),
+        "cohort-columns",
+        "5 columns of cohort hosp are missing",
+        "t.csv",
+        "double quotes",
+    ),
     "rows of another length": kind(
         csv(good()) + b"a,b\nc,d\n", "2 of 182 rows are longer or shorter than the header", "double quotes"
     ),
@@ -793,6 +973,32 @@ def test_which_ids_lost_digits() -> None:
 def test_ids_of_one_length_that_differ_by_zeros_are_distinct() -> None:
     assert similar_ids(np.array(["a01b2", "a1b02", "10", "01", "100", "abc"], object)).groups == ()
     assert similar_ids(np.array(["a01b2", "a1b2"], object)).groups == (("a01b2", "a1b2"),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1.23", "12.3"),
+        ("1.2.840.10", "1.2.8.4010"),
+        ("A-1-23", "A-12-3"),
+        ("p7", "q7"),
+        ("7a", "7b"),
+        ("1950-01-02", "1950-01-20"),
+        ("A1B2", "A12B"),
+        ("123,45", "12,345"),
+    ],
+)
+def test_ids_of_other_people_are_not_similar(one: str, other: str) -> None:
+    assert similar_ids(np.array([one, other], object)).groups == ()
+    assert prefixed_ids(np.array([one, other], object)) == 0
+
+
+def test_rows_of_blank_cells_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, good())
+    wanted = load_cohort(spec(), tmp_path).split.fingerprint
+    lines = csv(good()).splitlines(keepends=True)
+    write(tmp_path, b"".join([*lines[:50], b",,,,\n", *lines[50:], b", ,,\t,\n,,,,\n"]))
+    assert load_cohort(spec(), tmp_path).split.fingerprint == wanted
 
 
 def test_hexadecimal_ids_are_never_similar() -> None:

@@ -378,7 +378,7 @@ FAULTS: dict[str, Told] = {
         "cohort-label",
         "^1 of 4 labels of y are not 0 or 1",
         r"t\.csv, column y$",
-        "`blank`",
+        'word = "2"',
     ),
     "label as text": (
         GOOD.encode() + b"d,4,yes\n",
