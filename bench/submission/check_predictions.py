@@ -30,6 +30,11 @@ FEWEST_OF_TRUTH = 50
 """Images that it takes to say that predictions are the truth itself."""
 TRUTH_SHARE = 0.9
 """Share of predictions equal to the measured values that no model reaches."""
+TRUTH_CORRELATION = 0.999
+"""Correlation with the measured values, or of the ranks, that no model reaches: two readers of one
+echocardiogram differ by more."""
+LABEL_SPREAD = 0.1
+"""Largest spread of the values of one class, in gaps between the classes, at which values are the labels."""
 _UNIT_FACTORS = (1.0, 10.0, 0.1, 100.0, 0.01)
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
 ImageSet = Track | Literal["holdout", "cv5", "val"]
@@ -131,9 +136,10 @@ def check_predictions(
             problems += judge(label, values[label.name], cohort.targets[label.name][rows], str(path))
     for measure in cohort.spec.continuous_targets:
         if measure.name in values:
-            measured = cohort.targets[measure.name][rows]
-            problems += _judge_truth(measure, values[measure.name], measured, str(path))
             problems += _judge_units(measure, values[measure.name], str(path))
+    for target in cohort.spec.targets:
+        if target.name in values:
+            problems += _judge_truth(target, values[target.name], cohort, rows, str(path))
     raise_errors(problems)
     return Predictions(values, tuple(problems))
 
@@ -509,26 +515,77 @@ def chance_margin(labels: Floats) -> float:
 
 
 def _are_labels(values: Floats, labels: Floats) -> bool:
-    """Whether values are the labels, or two numbers in their place, such as 0.001 and 0.999."""
+    """Return whether values are the labels, or two numbers in their place, with a little noise or without.
+
+    The values of each class then lie together, in a span of at most `LABEL_SPREAD` of the gap between the
+    classes; 1 − label is found too.
+    """
     positive, negative = values[labels == 1], values[labels == 0]
-    return bool(np.ptp(positive) == 0 and np.ptp(negative) == 0 and positive[0] > negative[0])
+    gap = max(positive.min() - negative.max(), negative.min() - positive.max())
+    return bool(gap > 0 and max(np.ptp(positive), np.ptp(negative)) <= LABEL_SPREAD * gap)
 
 
-def _judge_truth(target: ContinuousTarget, values: Floats, measured: Floats, where: str) -> list[Problem]:
-    """Refuses measured values that are handed in as predictions, in whatever unit and however rounded."""
-    known = np.isfinite(measured)
-    y, v = measured[known], values[known]
-    if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0 or np.corrcoef(y, v)[0, 1] < 0.9:
-        return []
+def _judge_truth(
+    target: Target, values: Floats, cohort: Cohort, rows: npt.NDArray[np.intp], where: str
+) -> list[Problem]:
+    """Refuse true values of any target that are handed in as predictions of this one.
+
+    The labels of a binary target itself are left to `judge`.
+
+    Args:
+        target: The target that is predicted.
+        values: (n,) its predictions.
+        cohort: The cohort.
+        rows: (n,) rows of the cohort that are predicted.
+        where: Named in the problem.
+    """
+    inputs = set(cohort.spec.columns.inputs.values())
+    for other in sorted(cohort.spec.targets, key=lambda t: t.name != target.name):
+        own = other.name == target.name
+        column = other.source if isinstance(other.source, str) else other.source.column
+        if own and isinstance(target, BinaryTarget):
+            continue
+        if not own and column in inputs:
+            continue  # what a model may see
+        truth = cohort.targets[other.name][rows]
+        known = np.isfinite(truth)
+        y, v = truth[known], values[known]
+        if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0:
+            continue
+        found = _labels_found(v, y) if isinstance(other, BinaryTarget) else _measurements_found(v, y)
+        if found:
+            of_other = "" if own else f" of {other.name}"
+            message = f"{found}{of_other}."
+            return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
+    return []
+
+
+def _labels_found(values: Floats, labels: Floats) -> str:
+    return f"All {len(labels):,} values equal the labels" if _are_labels(values, labels) else ""
+
+
+def _measurements_found(values: Floats, measured: Floats) -> str:
+    """Say how many values equal measured ones, in any unit and however rounded, or follow them too closely."""
+    correlation = abs(float(np.corrcoef(measured, values)[0, 1]))
+    if correlation >= 0.9:
+        equal = max(_equal_in_unit(values, measured * factor) for factor in _UNIT_FACTORS)
+        if equal >= TRUTH_SHARE * len(measured):
+            return f"{equal:,} of {len(measured):,} values equal the measured ones"
+    ranks = abs(float(np.corrcoef(pd.Series(measured).rank(), pd.Series(values).rank())[0, 1]))
+    if max(correlation, ranks) < TRUTH_CORRELATION:
+        return ""
+    return (
+        f"{len(measured):,} values have a correlation of {max(correlation, ranks):.4f} with the measured ones"
+    )
+
+
+def _equal_in_unit(values: Floats, measured: Floats) -> int:
+    """Count values equal to measured ones, which may be rounded to 0 to 4 digits."""
     equal = 0
-    for factor in _UNIT_FACTORS:
-        for truth in (y * factor, *(np.round(y * factor, digits) for digits in range(5))):
-            if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
-                equal = max(equal, int(np.isclose(v, truth, rtol=1e-6, atol=1e-9).sum()))
-    if equal < TRUTH_SHARE * len(y):
-        return []
-    message = f"{equal:,} of {len(y):,} values equal the measured ones."
-    return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
+    for truth in (measured, *(np.round(measured, digits) for digits in range(5))):
+        if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
+            equal = max(equal, int(np.isclose(values, truth, rtol=1e-6, atol=1e-9).sum()))
+    return equal
 
 
 def _judge_units(target: ContinuousTarget, values: Floats, where: str) -> list[Problem]:
