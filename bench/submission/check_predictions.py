@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -312,6 +313,11 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
         for second, other in forms.items():
             if first != second and enough(one, other):
                 return f"{first} {second}"
+    if all(value.isdecimal() and int(value) <= len(cohort) for value in sample):
+        return "These are row numbers: write the image column of the table beside the predictions."
+    patients = frozenset(cohort.patients)
+    if sum(value in patients for value in sample) > len(sample) / 2:
+        return "These are ids of patients: write one row for each image, with the id of the image."
     return ""
 
 
@@ -324,7 +330,12 @@ def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
     forms: dict[str, Callable[[str], str]] = {
         "Remove the folders from the ids.": lambda s: PurePosixPath(s.replace("\\", "/")).name,
         "Remove the blanks around the ids.": str.strip,
-        "Remove the quotes around the ids.": lambda s: s.strip().strip("\"'`"),
+        "Remove the invisible characters from the ids.": _without_invisible,
+        "Remove the quotes around the ids.": lambda s: s.strip().strip(_QUOTES),
+        "Write the ids alone, without the brackets of a list, tuple or path.": lambda s: _BRACKETS.sub(
+            "", s
+        ).strip(_QUOTES),
+        "Write the ids in the cohort's Unicode form.": lambda s: unicodedata.normalize("NFKC", s),
         "Decode the ids: they are written as Python's bytes, b'…'.": lambda s: (
             s[2:-1] if s[:2] in ("b'", 'b"') and s[-1:] in ("'", '"') else s
         ),
@@ -339,6 +350,14 @@ def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
         advice = "Keep the zeros in front of the ids: read and write them as text, `dtype=str` in pandas."
         forms[advice] = lambda s: zeros.get(s.lstrip("0"), s)
     return forms
+
+
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_BRACKETS = re.compile(r"^(?:\w*Path)?[\[({]|,?[\])}]$")
+
+
+def _without_invisible(text: str) -> str:
+    return "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cc"})
 
 
 def _with_ending(end: str) -> Callable[[str], str]:
@@ -417,7 +436,9 @@ _KNOWN_WORDS |= {
     "mm",
     "percent",
 }
-_KNOWN_WORDS |= {"true", "false", "yes", "no"}
+_CLASSES = {"true", "false", "yes", "no", "positive", "negative", "high", "low", "normal", "abnormal"}
+_KNOWN_WORDS |= {*_CLASSES, "tf", "jax", "shape", "none", "b", "e", "d", "j", "div", "value", "ref", "nan"}
+_NOT_CLASSES = "Write the probability of the positive class, a number such as 0.125, instead of the class."
 _FORM_REMEDIES = (
     ("%", "Divide percentages by 100 and write plain decimal numbers such as 0.125."),
     ("tensor", "Write the number of each tensor: `value.item()`; plain decimal numbers such as 0.125."),
@@ -435,7 +456,10 @@ def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
     """
     kind = cells.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return f"of type {str(kind)[:60]}", "Write the predictions as floating-point numbers."
+        remedy = (
+            _NOT_CLASSES if pa.types.is_boolean(kind) else "Write the predictions as floating-point numbers."
+        )
+        return f"of type {str(kind)[:60]}", remedy
     for cell in cells.to_pylist():
         text = str(cell).strip()
         form = _NUMBER.sub("…", text)
@@ -444,6 +468,12 @@ def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
             continue
         if form == "…" and "," in text:
             return "with a decimal comma", "Write a decimal point instead of the comma, such as 0.125."
+        if not text.isascii() and any(c.isdecimal() and not c.isascii() for c in text):
+            return "with digits that are not ASCII", "Write the digits 0 to 9, such as 0.125."
+        if form == "… …":
+            return f"of the form `{form}`", "Write one number in each cell: that of the positive class."
+        if words and words <= _CLASSES:
+            return f"of the form `{form}`", _NOT_CLASSES
         remedy = next((advice for sign, advice in _FORM_REMEDIES if sign in form.lower()), "")
         return f"of the form `{form}`", remedy
     return "", ""
@@ -565,7 +595,7 @@ def _labels_found(values: Floats, labels: Floats) -> str:
 
 
 def _measurements_found(values: Floats, measured: Floats) -> str:
-    """Say how many values equal measured ones, in any unit and however rounded, or follow them too closely."""
+    """Say how many values equal measured ones, in any unit and however rounded, or how closely they follow."""
     correlation = abs(float(np.corrcoef(measured, values)[0, 1]))
     if correlation >= 0.9:
         equal = max(_equal_in_unit(values, measured * factor) for factor in _UNIT_FACTORS)

@@ -168,6 +168,57 @@ FORMS = [
     of_form("unit", "{} cm", "of the form `… cm`", "Leave out the unit"),
     of_form("tuple", "({},)", "of the form `(…,)`", r"float\(value\)"),
     of_form("less than", "<{}", "of the form `<…`", "plain decimal"),
+    of_form("jax", "Array({}, dtype=float32)", "of the form `Array(…, dtype=float32)`", r"float\(value\)"),
+    of_form(
+        "tensorflow",
+        "tf.Tensor({}, shape=(), dtype=float32)",
+        "of the form `tf.Tensor(…, shape=(), dtype=float32)`",
+        r"value\.item\(\)",
+    ),
+    of_form(
+        "tensor with gradient",
+        "tensor({}, grad_fn=<SigmoidBackward0>)",
+        "of the form `tensor(…, grad_fn=<SigmoidBackward0>)`",
+        r"value\.item\(\)",
+    ),
+    of_form("bytes", "b'{}'", "of the form `b'…'`", "plain decimal"),
+    of_form("two classes", "0.5 {}", "of the form `… …`", "that of the positive class"),
+    of_form("fraction", "{}/100", "of the form `…/…`", "plain decimal"),
+    of_form("about", "~{}", "of the form `~…`", "plain decimal"),
+    of_form("with error", "{}±0.1", "of the form `…±…`", "plain decimal"),
+    of_form("complex", "{}+0j", "of the form `…+…j`", "plain decimal"),
+    of_form("formula", "={}", "of the form `=…`", "plain decimal"),
+    of_form("per cent with a blank", "{} %", "of the form `… %`", "Divide percentages by 100"),
+    *(
+        Faulty(
+            f"classes {yes} and {no}",
+            lambda f, yes=yes, no=no: csv(f.assign(**{HEAD: np.where(f[HEAD] > 0.5, yes, no)})),  # type: ignore[misc]
+            "predictions-not-a-number",
+            rf"^{N} of {N} values are not numbers; .*, of the form `({yes}|{no})`\.$",
+            f"column {HEAD}$",
+            "the probability of the positive class",
+        )
+        for yes, no in (("Yes", "No"), ("positive", "negative"), ("High", "Low"), ("abnormal", "normal"))
+    ),
+    *(
+        Faulty(
+            f"digits from U+{zero:04X}",
+            lambda f, zero=zero: csv(  # type: ignore[misc]
+                f.assign(
+                    **{
+                        HEAD: [
+                            str(round(v, 4)).translate({48 + k: zero + k for k in range(10)}) for v in f[HEAD]
+                        ]
+                    }
+                )
+            ),
+            "predictions-not-a-number",
+            rf"^{N} of {N} values are not numbers; .*, with digits that are not ASCII\.$",
+            f"column {HEAD}$",
+            "the digits 0 to 9",
+        )
+        for zero in (0x0660, 0xFF10)
+    ),
     Faulty(
         "decimal comma",
         lambda f: csv(f.assign(**{HEAD: [str(v).replace(".", ",") for v in f[HEAD]]})),
@@ -190,7 +241,7 @@ FORMS = [
         "predictions-not-a-number",
         rf"^{N} of {N} values are not numbers; first in row 1, 2, 3, 4, 5, of type bool\.$",
         f"column {HEAD}$",
-        "floating-point",
+        "the probability of the positive class",
     ),
     Faulty(
         "just above 1",
@@ -255,6 +306,30 @@ IDS = [
     of_ids("bytes", lambda i: f"b'{i}'", "Python's bytes"),
     of_ids("upper case", str.upper, "upper and lower case"),
     of_ids("upper case without ending", lambda i: i[:-4].upper(), r"\.jpg.*case|case.*\.jpg"),
+    of_ids("zero-width space", lambda i: f"{i}\u200b", "Remove the invisible"),
+    of_ids("byte order mark", lambda i: f"\ufeff{i}", "Remove the invisible"),
+    of_ids("typographic quotes", lambda i: f"\u201c{i}\u201d", "Remove the quotes"),
+    of_ids("list", lambda i: f"['{i}']", "Write the ids alone"),
+    of_ids("tuple", lambda i: f"('{i}',)", "Write the ids alone"),
+    of_ids("pathlib", lambda i: f"PosixPath('{i}')", "Write the ids alone"),
+    of_ids(
+        "pathlib with folder", lambda i: f"PosixPath('cxrs/{i}')", "Write the ids alone.*|Remove the folders"
+    ),
+    of_ids(
+        "full-width digits", lambda i: i.translate({48 + k: 0xFF10 + k for k in range(10)}), "Unicode form"
+    ),
+    of_ids("address", lambda i: f"https://example.org/cxr/{i}", "Remove the folders"),
+    of_ids("no-break space", lambda i: f"{i}\u00a0", "Remove the blanks"),
+    of_ids("tab", lambda i: f"{i}\t", "Remove the blanks"),
+    Faulty(
+        "row numbers",
+        lambda f: csv(f.assign(**{ID: range(len(f))})),
+        "predictions-unknown-id",
+        rf"^{N} of {N} ids are not in cohort chexchonet; ",
+        f"column {ID}$",
+        "These are row numbers",
+    ),
+    of_ids("patients", lambda i: i[:32], "These are ids of patients"),
     of_ids("nothing near", lambda i: i[::-1], "."),
 ]
 
@@ -498,7 +573,7 @@ def test_lines_of_rows_with_text_of_many_lines(good: pd.DataFrame, cohort: Cohor
     frame.loc[70, HEAD] = "high"
     data = csv(frame)
     problem = refusal(data, cohort, tmp_path, "predictions-not-a-number")
-    line = int(problem.message.rstrip(".").rpartition(" ")[2])
+    line = int(re.findall(r"first at line (\d+)", problem.message)[0])
     assert data.decode().split("\n")[line - 1].startswith(frame[ID][70])
 
 

@@ -70,6 +70,7 @@ FAULTS = [
         changed(lambda f: f.assign(**{ID: f[ID].str[:32]})),
         "predictions-unknown-id",
         f"^{N} of {N} ids",
+        remedy="ids of patients",
     ),
     # cells
     Fault("NaN", cell(float("nan")), "predictions-nan", rf"^1 of {N} values .* line 4"),
@@ -78,7 +79,13 @@ FAULTS = [
     Fault("inf", cell("inf"), "predictions-infinite", rf"^1 of {N} values .* line 4"),
     Fault("-inf", cell("-inf", 2), "predictions-infinite", rf"^2 of {N} values .* line 4, 5"),
     Fault("overflow", cell("1e999"), "predictions-infinite", rf"^1 of {N} values"),
-    Fault("text", cell("high"), "predictions-not-a-number", rf"^1 of {N} values .* line 4"),
+    Fault(
+        "text",
+        cell("high"),
+        "predictions-not-a-number",
+        rf"^1 of {N} values .* line 4",
+        remedy="positive class",
+    ),
     Fault("per cent", cell("45%", 2), "predictions-not-a-number", rf"^2 of {N} values .* line 4, 5"),
     Fault(
         "decimal comma in quotes",
@@ -92,7 +99,7 @@ FAULTS = [
         changed(lambda f: f.assign(slvh=f.slvh > 0.5)),
         "predictions-not-a-number",
         f"^{N} of",
-        remedy="floating-point",
+        remedy="the probability of the positive class",
     ),
     Fault(
         "dates",
