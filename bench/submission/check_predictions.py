@@ -595,7 +595,7 @@ def _labels_found(values: Floats, labels: Floats) -> str:
 
 
 def _measurements_found(values: Floats, measured: Floats) -> str:
-    """Say how many values equal measured ones, in any unit and however rounded, or how closely they follow."""
+    """Say how many values equal measured ones, in any unit and however rounded, or follow closely."""
     correlation = abs(float(np.corrcoef(measured, values)[0, 1]))
     if correlation >= 0.9:
         equal = max(_equal_in_unit(values, measured * factor) for factor in _UNIT_FACTORS)

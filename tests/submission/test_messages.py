@@ -72,7 +72,7 @@ def test_blank_lines_move_the_lines_that_are_named(
     text = ends.join([*lines[:2], "", *lines[2:]])
     (tmp_path / "p.csv").write_bytes(text.encode())
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert problem.message.endswith("first at line 6.")
+    assert "; first at line 6, " in problem.message
     assert text.split(ends)[6 - 1].endswith(",high")
 
 
