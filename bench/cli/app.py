@@ -52,8 +52,36 @@ SYNONYMS: Final = {
     "deploy": "site publish",
     "preview": "site serve",
     "checksum": "sums",
+    "view": "board",
+    "top": "board",
+    "summary": "board",
+    "stats": "board",
+    "report": "site build",
+    "plot": "site build",
+    "web": "site serve",
+    "ui": "site serve",
+    "dashboard": "site serve",
+    "test": "verify",
+    "update": "submit --replace",
+    "edit": "submit --replace",
+    "rename": "submit --replace",
+    "push": "site publish",
+    "completion": "--install-completion",
+    "cohort list": "doctor",
+    "cohort ls": "doctor",
+    "cohort info": "cohort check",
+    "cohort show": "cohort check",
+    "cohort validate": "cohort check",
+    "cohort verify": "cohort check",
+    "cohort create": "init",
+    "cohort generate": "cohort demo",
+    "site start": "site serve",
+    "site run": "site serve",
+    "site validate": "site check",
+    "baseline ls": "baseline list",
+    "baseline show": "baseline list",
 }
-"""What other tools call a command, or call what one does → the command."""
+"""What other tools call a command, or call what one does → the command; of a group with its name in front."""
 OPTION_SYNONYMS: Final = {
     "--top": "`bench board | head -n 12` shows the first ten entries",
     "--limit": "`bench board | head -n 12` shows the first ten entries",
@@ -72,6 +100,13 @@ OPTION_SYNONYMS: Final = {
     "--data-dir": "--data",
     "--check": "--dry-run",
     "--onnx": "--model",
+    "--n-boot": "--replicates",
+    "--sort": "`bench board --csv` has every column to sort by",
+    "--sort-by": "`bench board --csv` has every column to sort by",
+    "--metric": "`bench board --csv` has every metric",
+    "--gpu": "--backend",
+    "--device": "--backend",
+    "--fp16": "--precision",
 }
 """What other tools call an option → this tool's, or another way."""
 
@@ -202,11 +237,12 @@ def suggestions(name: str, group: TyperGroup, root: Any) -> list[str]:
     tool = root.info_name if str(root.info_name).startswith("bench") else "bench"
     paths = list(_paths(root.command, ()))
     word = name.lower()
+    meant = [SYNONYMS[key] for key in (f"{group.name} {word}", word) if key in SYNONYMS]
     same = [path for path in paths if path[-1] == word]
+    if meant and (not same or len(meant) == 2):
+        return [f"{tool} {meant[0]}"]
     if same:
-        return [" ".join([tool, *path]) for path in same][:3]
-    if word in SYNONYMS:
-        return [f"{tool} {SYNONYMS[word]}"]
+        return [*(f"{tool} {command}" for command in meant), *(" ".join([tool, *path]) for path in same)][:3]
     own = [path for path in paths if group.commands.get(path[-1]) is not None]
     near = nearest(word, {path[-1]: path for path in own}) or nearest(word, {p[-1]: p for p in paths})
     return [" ".join([tool, *path]) for wanted in near for path in paths if path[-1] == wanted][:3]

@@ -223,6 +223,37 @@ MIXING = {
         ),
         "Div",
     ),
+    "instance normalisation over the batch": (
+        after(
+            node("Transpose", ["linear"], ["t"], perm=[1, 0]),
+            node("Unsqueeze", ["t", "z"], ["u"]),
+            node("InstanceNormalization", ["u", "s", "b"], ["v"]),
+            node("Squeeze", ["v", "z"], ["x"]),
+            node("Transpose", ["x"], ["scores"], perm=[1, 0]),
+            z=AXIS0,
+            s=np.ones(2, "f4"),
+            b=np.zeros(2, "f4"),
+        ),
+        "InstanceNormalization",
+    ),
+    "layer normalisation over the batch": (
+        after(node("LayerNormalization", ["linear", "g"], ["scores"], axis=0), g=np.ones((1, 2), "f4")),
+        "LayerNormalization",
+    ),
+    "mean of everything": (
+        after(node("ReduceMean", ["linear"], ["m"]), node("Sub", ["linear", "m"], ["scores"])),
+        "ReduceMean",
+    ),
+    "the first image": (
+        after(
+            node("Gather", ["linear", "a"], ["f"], axis=0), node("Sub", ["linear", "f"], ["scores"]), a=AXIS0
+        ),
+        "Gather",
+    ),
+    "sums by einsum": (
+        after(node("Einsum", ["linear", "linear"], ["scores"], equation="ij,kj->ij")),
+        "Einsum",
+    ),
     "in a function": (centred_in_a_function(), "ReduceMean"),
 }
 
