@@ -42,6 +42,7 @@ _PRINTED_BYTES = re.compile(r"""b(['"])(.*)\1""", re.DOTALL)
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,400})\.0*", re.ASCII)
 _ROUNDED = re.compile(r"-?\d(\.\d+)?[eE]\+\d+", re.ASCII)
 _FINAL_ZEROS = re.compile(r"(?<=\d)[.,]0{1,2}$", re.ASCII)
+_ASCII_OMITTED = re.compile(r"[\s\x00-\x1f\x7f'\"`]+", re.ASCII)
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+", re.ASCII)
 _PUNCTUATION = re.compile(r"[\W_]+")
 _BETWEEN_KINDS = re.compile(r"(?<=[^\W\d_])-(?=\d)|(?<=\d)-(?=[^\W\d_])")
@@ -160,11 +161,14 @@ def _plain(patient: str) -> str:
     """
     if patient.isascii() and patient.isalnum():
         return patient
-    text = "".join(
-        str(digit) if (digit := unicodedata.decimal(c, None)) is not None else c
-        for c in unicodedata.normalize("NFKD", patient)
-        if c not in QUOTES and not _is_invisible(c) and not unicodedata.combining(c)
-    )
+    if patient.isascii():
+        text = _ASCII_OMITTED.sub("", patient)
+    else:
+        text = "".join(
+            str(digit) if (digit := unicodedata.decimal(c, None)) is not None else c
+            for c in unicodedata.normalize("NFKD", patient)
+            if c not in QUOTES and not _is_invisible(c) and not unicodedata.combining(c)
+        )
     text = _FINAL_ZEROS.sub("", text)
     text = text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
     text = _BETWEEN_KINDS.sub("", _PUNCTUATION.sub("-", text).strip("-"))
