@@ -36,7 +36,7 @@ FAULTS: Final[Mapping[str, tuple[str, str]]] = {
     NOT_FINITE: ("hold NaN or infinite values", _AGAIN),
     TOO_LARGE: ("have too many pixels", _AGAIN),
     "empty": ("are empty files", _AGAIN),
-    "zeros": ("hold zero bytes alone", _AGAIN),
+    "zeros": ("hold only zero bytes", _AGAIN),
     "web page": ("are web pages, perhaps of a login", "Download them again, logged in."),
     "Git LFS pointer": ("are Git LFS pointers", "Run `git lfs pull` in the folder of the images."),
     "DICOM": ("are DICOM files", "Convert the DICOM files to PNG, and name these in the table."),

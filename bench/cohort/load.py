@@ -137,7 +137,7 @@ def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[
         message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
         notices.append(Problem("cohort-column-case", message, str(path), severity="warning"))
     if table.empty:
-        remedy = "Export the table again: it holds its header alone."
+        remedy = "Export the table again: it holds only its header."
         raise BenchError(Problem("cohort-table", "The table has no rows.", str(path), remedy))
     return table.rename(columns=taken)
 

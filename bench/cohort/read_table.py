@@ -139,7 +139,7 @@ def _csv(data: bytes, path: Path) -> list[Column]:
     if text.startswith("sep="):
         raise _refused(
             path,
-            "Its first line is `sep=`, which spreadsheet programs alone read.",
+            "Its first line is `sep=`, which only spreadsheet programs understand.",
             "Remove this line, and save the table with commas between columns.",
         )
     header, skipped = _header(text)

@@ -1,4 +1,4 @@
-"""Checks a predictions file against a cohort: joined by id, every fault found in one pass."""
+"""Checks of a predictions file against a cohort: joined by id, every fault in one pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.submission.read_predictions import RawPredictions, read_predictions_f
 
 GENERIC_ID = "image_id"
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__", "index")
-"""What pandas calls the index of a table that is written with it."""
+"""Names that pandas gives to the index of a table that is written with it."""
 FEW_DISTINCT = 10
 FEWEST_OF_TRUTH = 50
 """Images that it takes to say that predictions are the truth itself."""
@@ -82,7 +82,7 @@ def load_predictions(
     scores: Literal["probability", "uncalibrated"] = "probability",
     covered: ImageSet = Track.HOLDOUT,
 ) -> Predictions:
-    """Reads and checks a predictions file.
+    """Read and check a predictions file.
 
     Args:
         path: CSV (optionally gzip) or Parquet, one row per image.
@@ -138,15 +138,15 @@ def check_predictions(
     for measure in cohort.spec.continuous_targets:
         if measure.name in values:
             problems += _judge_units(measure, values[measure.name], str(path))
-    for target in cohort.spec.targets:
-        if target.name in values:
-            problems += _judge_truth(target, values[target.name], cohort, rows, str(path))
+    for any_target in cohort.spec.targets:
+        if any_target.name in values:
+            problems += _judge_truth(any_target, values[any_target.name], cohort, rows, str(path))
     raise_errors(problems)
     return Predictions(values, tuple(problems))
 
 
 def _no_ids(names: list[str], cohort: Cohort, path: Path) -> Problem:
-    """What is said where no column holds the ids; never quotes an id from a file without a header."""
+    """Build the problem of a file without a column of ids; an id of a file without a header is not quoted."""
     column = cohort.spec.columns.image
     expected = f"where {column!r}, {cohort.spec.headline!r} and other targets are expected"
     known = set(map(_plain_id, (*cohort.images, *cohort.patients)))
@@ -179,7 +179,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _rename(wanted: list[str], names: list[str]) -> str:
-    """What to do about a missing column where another has nearly its name."""
+    """Suggest to rename a column that has nearly the name of a missing one."""
     for column in wanted:
         if near := nearest(column, names):
             blank = "; remove the blanks around the names" if near[0] != near[0].strip() else ""
@@ -195,7 +195,7 @@ class _Columns:
 
 
 def _refuse_nested(nested: Mapping[str, str], cohort: Cohort, path: Path) -> None:
-    """Refuses lists or records where ids or predictions are expected; others are not read."""
+    """Refuse lists or records where ids or predictions are expected; others are not read."""
     spec = cohort.spec
     read = {spec.columns.image, GENERIC_ID, *spec.prediction_aliases, *(t.name for t in spec.targets)}
     if wrong := {name: kind for name, kind in nested.items() if name in read}:
@@ -217,7 +217,7 @@ def _index_of_ids(raw: RawPredictions, cohort: Cohort) -> str | None:
 
 
 def _choose_columns(raw: RawPredictions, cohort: Cohort, path: Path) -> _Columns:
-    """Which column is the id and which are targets; aliases of known formats go before plain names.
+    """Find the columns of the ids and the targets; aliases of known formats go before plain names.
 
     A file in the authors' format also holds the true labels under the plain names: where the headline has an
     alias, plain names are not read.
@@ -295,7 +295,7 @@ def _join(
 
 
 def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
-    """What to do about unknown ids, where a change of form, or two, would make them known."""
+    """Name the change of form, or the two, that would make unknown ids known; "" if there is none."""
     sample = [str(value) for value in unknown.slice(0, 500).to_pylist()]
     forms = _id_forms(cohort)
     known = frozenset(cohort.images)
@@ -322,7 +322,7 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
 
 
 def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
-    """What to do about ids of another form → how such an id becomes one of the cohort's."""
+    """Remedies for ids of another form → conversion of such an id to the cohort's form."""
     images = [str(image) for image in cohort.images]
     endings = sorted({PurePosixPath(image).suffix for image in images[:1000]} - {""})
     cases = {image.casefold(): image for image in images}
@@ -418,7 +418,7 @@ ROUNDING_REMEDY = "They lie outside by rounding alone: clip them, `numpy.clip(va
 
 
 def rounding_alone(values: Floats) -> bool:
-    """Whether values outside [0, 1] are that by rounding of single precision alone."""
+    """Return whether values lie outside [0, 1] by rounding of single precision alone."""
     return bool(((values > -1e-6) & (values < 1 + 1e-6)).all())
 
 

@@ -154,7 +154,7 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
     if not data.strip(b"\0"):
-        raise _unreadable(path, "It holds zero bytes alone, as a copy that was not finished does.")
+        raise _unreadable(path, "It holds only zero bytes, as a copy that was not finished does.")
     return RawPredictions(_csv(data, path, text_columns), data)
 
 

@@ -1,4 +1,4 @@
-"""What the commands say of faulty cohorts, wrong folders and wrong dates."""
+"""Messages of the commands about faulty cohorts, wrong folders and wrong dates."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_split_with_warnings_is_locked(hospital: Path, cli: Cli) -> None:
     assert len(list(Path("submissions").rglob("split.lock.json"))) == 1
 
 
-def test_what_is_wrong_with_an_image_stands_in_the_holders_list(hospital: Path, cli: Cli) -> None:
+def test_the_list_file_names_the_fault_of_each_image(hospital: Path, cli: Cli) -> None:
     table = good().head(60)
     write(hospital / "data", table)
     (hospital / "data" / "images").mkdir()
@@ -137,9 +137,7 @@ def test_outside_a_workspace_the_variable_names_the_folder(
     assert cli("template", "--cohort", "chexchonet", "--out", "t").exit_code == 0
 
 
-def test_a_damaged_workspace_is_said_to_be_damaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
-) -> None:
+def test_a_damaged_workspace_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     (tmp_path / "bench.toml").write_text("cohort = [")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
@@ -176,7 +174,7 @@ def test_a_demo_folder_outside_the_workspace_is_never_made(
         "5 March 2026",
     ],
 )
-def test_a_wrong_date_is_told_the_right_form(text: str) -> None:
+def test_the_message_about_a_wrong_date_shows_the_right_form(text: str) -> None:
     with pytest.raises(BenchError) as caught:
         read_table(f'name = "A"\ndate = {text}\n', "manifest-invalid", "m.toml")
     (problem,) = caught.value.problems

@@ -117,7 +117,7 @@ class Fault:
 
 
 def patients(change: Callable[[int, str], str]) -> Edit:
-    """Changes the patient of each row, by row and id."""
+    """Change the patient of each row, by row and id."""
     return lambda t: t.assign(patient=[change(i, p) for i, p in enumerate(t["patient"])])
 
 
@@ -126,7 +126,7 @@ def every_second(change: Callable[[str], str]) -> Edit:
 
 
 def cells(column: str, change: Callable[[str], str], rows: int = ROWS) -> Edit:
-    """Changes the first cells of a column."""
+    """Change the first cells of a column."""
     return lambda t: t.assign(**{column: [change(v) if i < rows else v for i, v in enumerate(t[column])]})
 
 
@@ -1069,7 +1069,7 @@ def test_an_implausible_age_is_in_no_subgroup(tmp_path: Path) -> None:
     assert (cohort.subgroups[1].codes[30:] >= 0).all()
 
 
-def test_values_of_subgroups_are_one_text_whatever_the_file(tmp_path: Path) -> None:
+def test_values_of_subgroups_are_the_same_in_every_file_format(tmp_path: Path) -> None:
     device = {"name": "device", "label": "Device", "column": "d", "values": {"0": "No", "1": "Yes"}}
     wanted = [i % 2 for i in range(ROWS)]
     for texts in (("0", "1"), ("0.0", "1.0"), ("False", "True"), (" 0", "1 ")):
@@ -1302,7 +1302,7 @@ IMAGE_FAULTS: dict[str, tuple[bytes, str, str]] = {
         "1 cannot be decoded",
     ),
     "empty file": (b"", "images-damaged", "1 are empty files"),
-    "zeros alone": (bytes(5000), "images-damaged", "1 hold zero bytes alone"),
+    "zeros alone": (bytes(5000), "images-damaged", "1 hold only zero bytes"),
     "DICOM": (bytes(128) + b"DICM" + bytes(400), "images-damaged", "1 are DICOM files"),
     "Git LFS pointer as an image": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
@@ -1376,7 +1376,7 @@ def test_the_largest_image_is_that_of_pillow() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_white_is_white_whatever_the_photometric_interpretation(dtype: type, tmp_path: Path) -> None:
+def test_photometric_interpretation_is_respected(dtype: type, tmp_path: Path) -> None:
     ramp: np.ndarray[Any, Any] = np.tile(np.arange(0, 256, 16), (16, 1)).astype(dtype) * (
         1 if dtype == np.uint8 else 100
     )

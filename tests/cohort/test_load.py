@@ -60,7 +60,7 @@ def small_spec(*tables: str) -> CohortSpec:
 # The traps of the release
 
 
-def test_images_lie_in_images_whatever_the_table_says(cohort: Cohort) -> None:
+def test_images_are_read_from_the_folder_of_the_spec(cohort: Cohort) -> None:
     assert cohort.table["cxr_path"].str.startswith("./cxrs/").all()
     folders = ImageFolders(cohort)
     for image in cohort.images:
@@ -416,7 +416,7 @@ def test_each_fault_of_a_table_is_named(told: Told, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_a_table_with_another_separator_is_told_so(mark: str, tmp_path: Path) -> None:
+def test_the_remedy_names_the_separator(mark: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="3 columns") as caught:
         small(GOOD.replace(",", mark), tmp_path)
     assert caught.value.problems[0].remedy == "Save the table with commas between columns."
@@ -429,7 +429,7 @@ def test_a_misspelt_column_is_asked_about_and_others_are_not_quoted(tmp_path: Pa
     assert problem.message == "1 columns of cohort small are missing: patient (is it 'Pateint'?)."
 
 
-def test_a_table_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise PermissionError(13, "Permission denied")
 

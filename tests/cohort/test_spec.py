@@ -112,7 +112,7 @@ def test_a_spec_of_ones_own_loads(tmp_path: Path) -> None:
     assert spec.targets[0].kind == "binary"
 
 
-def test_an_unknown_cohort_is_told_which_there_are(tmp_path: Path) -> None:
+def test_an_unknown_cohort_is_answered_with_the_built_in_ones(tmp_path: Path) -> None:
     for name in ("mimic", str(tmp_path), str(tmp_path / "absent.toml")):
         with pytest.raises(BenchError, match=r"cohort-unknown.*chestxray14, chexchonet, chexpert, demo"):
             load_spec(name)
@@ -185,11 +185,11 @@ def test_the_spec_that_the_faults_are_made_from_is_right() -> None:
     assert parse_toml(CohortSpec, SPEC, "cohort-spec", "own.toml").id == "own"
 
 
-def test_all_faults_of_a_spec_are_told_at_once() -> None:
+def test_all_faults_of_a_spec_are_reported_at_once() -> None:
     assert len(faults('schema = "x"\nid = "UPPER"\nextra = 1\n')) >= 7
 
 
-def test_a_folder_or_binary_file_is_no_spec(tmp_path: Path) -> None:
+def test_a_folder_or_binary_file_is_refused_as_a_spec(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BenchError, match="cohort-spec: Not UTF-8"):
         load_spec(str(tmp_path / "s.toml"))

@@ -62,7 +62,7 @@ def parquet(frame: pd.DataFrame, **columns: pa.Array) -> bytes:
 
 
 def refusal(data: bytes, cohort: Cohort, folder: Path, code: str) -> Problem:
-    """The one error of this code."""
+    """Return the one error of this code."""
     path = folder / "p"
     path.write_bytes(data)
     with pytest.raises(BenchError) as caught:
@@ -366,7 +366,7 @@ def test_lost_zeros_get_a_hint(form: str, remedy: str, numbered: Cohort, tmp_pat
     )
 
 
-# The truth handed in as predictions
+# True values as predictions
 
 TRUTHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as measured": lambda y: y,
@@ -410,7 +410,7 @@ def test_measurements_that_are_the_truth_are_refused(
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.1, 0.3])
-def test_good_predictions_of_a_measurement_are_no_truth(
+def test_good_predictions_of_a_measurement_are_accepted(
     noise: float, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     """Even a model with an error of half a millimetre, rounded to one."""
@@ -435,7 +435,7 @@ def test_good_predictions_of_a_measurement_are_no_truth(
         (0.9, 0.1, 0.01),
     ],
 )
-def test_labels_in_whatever_two_numbers_are_refused(
+def test_labels_written_as_any_two_numbers_are_refused(
     negative: float, positive: float, noise: float, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     y = cohort.targets["slvh"][cohort.rows("test")]

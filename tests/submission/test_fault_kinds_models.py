@@ -151,7 +151,7 @@ def test_logits_in_the_unit_interval_are_accepted_with_the_warning_alone(tmp_pat
         nodes,
         [value("image", ["N", 1, SIZE, SIZE])],
         [value("scores", ["N", 2])],
-        {"w": linear_weights(), "low": np.float32(0), "high": np.float32(1)},
+        {"w": linear_weights(), "low": np.array(0, "f4"), "high": np.array(1, "f4")},
     )
     accepted = accept_model(save(model, tmp_path / "m.onnx"), tiny_cohort(tmp_path / "c", 40), manifest())
     assert len(accepted.values["a"]) == 40

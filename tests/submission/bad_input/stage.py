@@ -1,4 +1,4 @@
-"""What faulty inputs are made from, and how each is refused: told in full, nothing written."""
+"""Faulty inputs of the command line, and the assertion that each is refused and nothing is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Words = list[str | Path]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a faulty input is made from: a folder to write to, a cohort, its correct predictions."""
+    """Materials of a faulty input: a folder to write to, a cohort, its correct predictions."""
 
     folder: Path
     cohort: Cohort
@@ -42,7 +42,7 @@ class Stage:
         return self.file(self.good.to_csv(index=False))
 
     def store(self, slug: str, fingerprint: str) -> None:
-        """Puts an entry into the store whose predictions are stamped with a fingerprint."""
+        """Put an entry into the store whose predictions are stamped with a fingerprint."""
         folder = self.space.submission("chexchonet", slug)
         folder.mkdir(parents=True)
         (folder / "submission.toml").write_text(MANIFEST)
@@ -152,7 +152,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def refused(fault: Fault, stage: Stage, cli: Cli) -> None:
-    """Hands the faulty input in, and checks how it is refused."""
+    """Submit the faulty input and check how it is refused."""
     words = fault.make(stage)
     before = files(stage.space.root)
     ran = cli(*words, "--json")

@@ -103,7 +103,7 @@ FAULTS = [
         "^Line 1 is not UTF-8",
         remedy="as UTF-8",
     ),
-    Fault("zeros", raw(b"\0" * 5000), "predictions-unreadable", "^It holds zero bytes alone"),
+    Fault("zeros", raw(b"\0" * 5000), "predictions-unreadable", "^It holds only zero bytes"),
     Fault("prose", raw("Dear all\nour predictions follow.\n"), "predictions-header", "'Dear all'"),
     Fault(
         "truncated gzip",
