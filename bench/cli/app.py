@@ -81,7 +81,7 @@ SYNONYMS: Final = {
     "baseline ls": "baseline list",
     "baseline show": "baseline list",
 }
-"""What other tools call a command, or call what one does → the command; of a group with its name in front."""
+"""Name or task of a command in other tools → the command; of a group with its name in front."""
 OPTION_SYNONYMS: Final = {
     "--top": "`bench board | head -n 12` shows the first ten entries",
     "--limit": "`bench board | head -n 12` shows the first ten entries",
@@ -108,7 +108,7 @@ OPTION_SYNONYMS: Final = {
     "--device": "--backend",
     "--fp16": "--precision",
 }
-"""What other tools call an option → this tool's, or another way."""
+"""Name of an option in other tools → this tool's option, or another way."""
 
 
 class Command(TyperCommand):

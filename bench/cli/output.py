@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, messages on stderr, one JSON object with ``--json``."""
+"""Output of commands: results on stdout, messages on stderr, one JSON object with ``--json``."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from bench.files import PART
 
 if TYPE_CHECKING:
     from bench.environment import Libraries
+    from bench.metrics.results import Estimate
     from bench.progress import StageProgress
-    from bench.scoring.scorecard import Estimate
 
 
 SCHEMA = "bench-output/1"
@@ -70,9 +70,9 @@ class Report:
 
     def fail(self, problems: Iterable[Problem]) -> None:
         """Show the problems of a command that failed, and its JSON object."""
-        found = [p for p in problems if p not in self._remarks]
-        _show_problems(found)
-        self._remarks += found
+        new = [p for p in problems if p not in self._remarks]
+        _show_problems(new)
+        self._remarks += new
         self._print_failure()
 
     def fail_usage(self, message: str) -> None:
@@ -86,7 +86,7 @@ class Report:
             body = {"schema": SCHEMA, "ok": False, "problems": _plain(self._remarks)}
             if self._result:
                 body["result"] = self._result
-            with suppress(OSError):  # the disk is full: what is said stands on stderr
+            with suppress(OSError):  # the disk is full: the problems are on stderr
                 emit(json.dumps(body, allow_nan=False))
 
 
@@ -130,7 +130,7 @@ def failures(report: Report) -> Iterator[None]:
         from bench.metrics.registry import PluginError
 
         if isinstance(error, PluginError):
-            report.fail([Problem("metric-plugin", f"{error}.")])
+            report.fail([Problem("plugin-broken", f"{error}.")])
             raise typer.Exit(EXIT_ENVIRONMENT) from None
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
@@ -205,7 +205,7 @@ def _memory_limit(limit: int | None) -> Problem:
 
 
 def file_problem(error: OSError) -> Problem:
-    """What the system said of a file."""
+    """Return the problem for an error of the operating system about a file."""
     reason = error.strerror or type(error).__name__
     return Problem("file-error", f"{reason}.", where=_place(error))
 
@@ -247,21 +247,21 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
 
 
 def stderr_is_terminal() -> bool:
-    """Whether messages go to a terminal, where bars can be drawn."""
+    """Whether stderr is a terminal, so that progress bars can be shown."""
     return sys.stderr.isatty()
 
 
 @contextmanager
 def stages(title: str = "") -> Iterator[StageProgress]:
-    """As `progress` for work in stages: the callback is told the stage too, (stage, done, total).
+    """Show progress of work in stages; the callback takes (stage, done, total).
 
-    What follows a semicolon in the stage is news of it, shown beside it.
+    Text after a semicolon in the stage is shown beside its bar.
     """
     with ExitStack() as open_stage:
         current: list[str] = []
         step: list[Callable[..., None]] = []
 
-        def told(stage: str, done: int, total: int, /) -> None:
+        def report(stage: str, done: int, total: int, /) -> None:
             name, _, news = stage.partition("; ")
             if current != [name]:
                 open_stage.close()
@@ -269,7 +269,7 @@ def stages(title: str = "") -> Iterator[StageProgress]:
                 step[:] = [open_stage.enter_context(progress(f"{title}: {name}" if title else name))]
             step[0](done, total, news)
 
-        yield told
+        yield report
 
 
 @contextmanager
