@@ -847,8 +847,11 @@ def metric(key: str, known: Iterable[str] | None = None) -> Metric:
         known: Keys that are allowed; every metric without.
 
     Raises:
+        TypeError: The key is not text.
         ValueError: There is none, naming those that are.
     """
+    if not isinstance(key, str):
+        raise TypeError(f"metric must be the key of a metric as text, not {key!r}")
     found, aliases = _registered()
     allowed = tuple(found if known is None else known)
     real = aliases.get(key, key)

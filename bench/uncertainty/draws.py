@@ -13,6 +13,9 @@ from bench.metrics.validation import Ints, id_list, whole_number
 
 Blocks = NDArray[np.uint8] | NDArray[np.uint16]
 
+MOST_REPLICATES = 10_000_000
+"""More are taken for a mistake: nothing here needs them, and they would not fit in memory."""
+
 
 def canonical_ids(patient_id: Any, name: str = "patient_id") -> list[str]:
     """Return ids as text, the form in which they are compared and sorted; 7 and "7" are the same patient.
@@ -58,7 +61,7 @@ class Draws:
     """Multiplicities of a set of patients in every replicate, and the patient of every row."""
 
     def __init__(self, patient_id: Any, replicates: int = 2000, seed: int = 0) -> None:
-        replicates = whole_number(replicates, "replicates", 1)
+        replicates = whole_number(replicates, "replicates", 1, MOST_REPLICATES)
         seed = whole_number(seed, "seed", 0)
         ids = canonical_ids(patient_id)
         if not ids:

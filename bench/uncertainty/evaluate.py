@@ -126,7 +126,7 @@ def prepare(
     chosen = _chosen(metrics).values()
     sample = bootstrap.sample(y, weight)
     read = sample.probabilities if probabilities else sample.scores
-    scores = LabelledScores(sample.positive, read(p), sample.weight, start)
+    scores = LabelledScores(sample.positive, read(p, "p"), sample.weight, start)
     return Scored(sample, scores, check_level(level, "level"), refit_lines, scan_depth(chosen))
 
 
@@ -135,6 +135,8 @@ def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
     known = registry.metrics(*registry.BINARY)
     if metrics is None:
         return known
+    if isinstance(metrics, str) or not all(isinstance(key, str) for key in metrics):
+        raise TypeError(f"metrics must be a list of keys, not {metrics!r}")
     unknown = set(metrics) - set(known)
     if unknown:
         raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(known)}")
