@@ -27,6 +27,7 @@ from bench.scoring.scorecard import (
 from bench.scoring.subgroups import score_subgroups
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
+from bench.uncertainty.curves import few_positives_warning
 from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
 
@@ -213,6 +214,7 @@ def _target(
         reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
+        decision_warning=few_positives_warning(sample) if calibrated else "",
         brier_parts=_brier_parts(target, mine) if probabilities else None,
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),

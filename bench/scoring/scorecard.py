@@ -13,7 +13,7 @@ from bench.errors import catalogue
 if TYPE_CHECKING:
     from bench.uncertainty import intervals
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
@@ -194,6 +194,7 @@ class TargetScore(TargetInputs):
     reliability: tuple[ReliabilityBin, ...] = ()
     distribution: ScoreDistribution | None = None
     decision: tuple[DecisionPoint, ...] = ()
+    decision_warning: str = Field(default="", description="What to know before trusting its intervals.")
     brier_parts: BrierParts | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     detection_yield: tuple[YieldPoint, ...] = ()

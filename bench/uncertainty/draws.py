@@ -51,9 +51,9 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     blocks = np.zeros((-(-replicates // lanes), patients, lanes), np.uint8)
     for index, block in enumerate(blocks):
         held = min(lanes, replicates - index * lanes)
-        counts = np.zeros((held, patients), np.uint8)
+        counts = np.zeros((lanes, patients), np.uint8)
         scan.tally(generator.random_raw((held, words)), patients, counts)
-        scan.interleave(counts, block)
+        scan.interleave(counts, block.view("<u8"))
     return blocks
 
 

@@ -26,7 +26,8 @@ def clustered_mean(values, patient):
     phi = np.array([sum(values[patient == name] - mean) for name in names]) / len(values)
     se = np.sqrt(len(names) / (len(names) - 1) * (phi**2).sum())
     spread = (phi**4).sum() - (phi**2).sum() ** 2 / len(names)
-    return mean, se, min(2 * (phi**2).sum() ** 2 / spread, len(names) - 1)
+    df = 2 * (phi**2).sum() ** 2 / spread if spread > 0 else np.inf
+    return mean, se, min(df, len(names) - 1)
 
 
 def test_reliability_band_is_wilsons_interval_of_each_bin(sample):
@@ -54,15 +55,46 @@ def test_a_bin_of_one_patient_has_no_limits_and_one_of_negatives_has_some(sample
     assert reliability_band([], [], boot.select(np.zeros(len(y), bool))) is None
 
 
-def test_net_benefit_has_the_interval_of_a_clustered_mean(sample):
+def wilson(share, se, df, patient):
+    """Wilson's limits as roots of the equation that defines them."""
+    images = np.bincount(patient)
+    inside = 0 < share < 1
+    size = share * (1 - share) / se**2 if inside else images.sum() ** 2 / (images**2).sum()
+    size, z = min(size, len(patient)), student.ppf(0.975, df)
+    coefficients = [1 + z**2 / size, -(2 * share + z**2 / size), share**2]
+    return sorted(np.clip(np.real(np.roots(coefficients)), 0, 1))
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.95])
+def test_net_benefit_has_limits_by_mover(sample, cut):
     y, p, boot = sample
-    curve, band = decision_band(y, p, boot)
-    worth = (p >= 0.3) * np.where(y == 1, 1.0, -0.3 / 0.7)
-    mean, se, df = clustered_mean(worth, boot.patient_code)
-    k = curve.threshold.tolist().index(0.3)
-    assert curve.net_benefit[k] == pytest.approx(mean) == pytest.approx(net_benefit(y, p, 0.3))
-    reach = student.ppf(0.975, df) * se
-    assert (band.low[k], band.high[k]) == pytest.approx((mean - reach, mean + reach), rel=1e-9)
+    curve, band = decision_band(y, p, boot, [cut])
+    called, odds = p >= cut, cut / (1 - cut)
+    hits, alarms = (called & (y == 1)).astype(float), (called & (y == 0)).astype(float)
+    value = hits.mean() - odds * alarms.mean()
+    assert curve.net_benefit[0] == pytest.approx(value) == pytest.approx(net_benefit(y, p, cut))
+    found = [wilson(*clustered_mean(part, boot.patient_code), boot.patient_code) for part in (hits, alarms)]
+    sums = [np.bincount(boot.patient_code, part - part.mean()) for part in (hits, alarms)]
+    both = all(part.any() for part in (hits, alarms))
+    r = sums[0] @ sums[1] / np.sqrt((sums[0] @ sums[0]) * (sums[1] @ sums[1])) if both else 0.0
+    distances = np.abs(np.array(found) - [[hits.mean()], [alarms.mean()]])
+    (hits_down, hits_up), (alarms_down, alarms_up) = distances * [[1], [odds]]
+    down = np.sqrt(hits_down**2 + alarms_up**2 - 2 * r * hits_down * alarms_up)
+    up = np.sqrt(hits_up**2 + alarms_down**2 - 2 * r * hits_up * alarms_down)
+    assert (band.low[0], band.high[0]) == pytest.approx((value - down, value + up), rel=1e-7)
+
+
+def test_net_benefit_of_few_positive_patients_is_warned_about():
+    patient = np.arange(200) // 2
+    y, p = (patient < 3).astype(int), np.linspace(0.9, 0.1, 200)
+    boot = bench.PatientBootstrap(patient, 20)
+    warning = decision_band(y, p, boot, [0.2])[1].warning
+    assert warning.startswith("3 patients with a positive image (fewer than 20)")
+    assert decision_band(patient < 20, p, boot, [0.2])[1].warning == ""
+    rare = (np.arange(200) < 3).astype(int)
+    warning = net_benefit_difference(rare, p, p[::-1], boot, [0.2]).band.warning
+    assert warning.startswith("1.5% of the images are positive (fewer than 2%)")
+    assert net_benefit_difference(y, p, p[::-1], boot, [0.2]).band.warning == ""
 
 
 def test_difference_of_net_benefit_is_paired(sample):

@@ -43,13 +43,21 @@ def tally(words, draws, counts):  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def interleave(counts, block):  # type: ignore[no-untyped-def]
-    """Transposes (lanes, patients) into (patients, LANES), in tiles that fit the cache."""
-    lanes, patients = counts.shape
+    """Transpose (LANES, patients) uint8 into (patients, LANES), eight lanes in one 64-bit word.
+
+    Args:
+        counts: (LANES, patients) multiplicities.
+        block: (patients, LANES / 8) uint64 view of the block, little-endian.
+    """
+    patients = counts.shape[1]
     for start in range(0, patients, 64):
         stop = min(start + 64, patients)
-        for lane in range(lanes):
+        for word in range(LANES // 8):
             for patient in range(start, stop):
-                block[patient, lane] = counts[lane, patient]
+                packed = np.uint64(0)
+                for byte in range(8):
+                    packed |= np.uint64(counts[8 * word + byte, patient]) << np.uint64(8 * byte)
+                block[patient, word] = packed
 
 
 @compiled_loop()
