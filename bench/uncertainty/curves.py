@@ -49,7 +49,7 @@ class Band:
 
 
 def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> list[Estimate]:
-    """The share of positives in every bin, with Wilson's interval at its effective sample size.
+    """Compute the share of positives in every bin, with Wilson's interval at its effective sample size.
 
     Args:
         sample: Labels and patients.
@@ -76,7 +76,7 @@ def reliability_band(
     level: float = 0.95,
     weight: ArrayLike | None = None,
 ) -> tuple[Bins, Band] | None:
-    """The reliability curve with an interval of the observed share in every bin.
+    """Compute the reliability curve with an interval of the observed share in every bin.
 
     Args:
         y: (n,) 0/1 labels, rows as in the bootstrap.
@@ -106,7 +106,7 @@ def reliability_band(
 def benefit_interval(
     sample: Sample, called: Bools, threshold: float, value: float, level: float = 0.95
 ) -> Estimate:
-    """Net benefit of calling some rows positive, with its interval by MOVER.
+    """Compute the interval of a net benefit by MOVER (method of variance estimates recovery).
 
     Net benefit is TP/n - FP/n · t/(1-t). Both shares have Wilson's interval at their effective sample sizes,
     and the distances of their limits are combined with the correlation of the shares (Zou & Donner 2008,
@@ -178,7 +178,7 @@ def decision_band(
     level: float = 0.95,
     weight: ArrayLike | None = None,
 ) -> tuple[DecisionCurve, Band] | None:
-    """Net benefit over thresholds with intervals by `benefit_interval`; None without rows.
+    """Compute net benefit over thresholds with intervals by `benefit_interval`; None without rows.
 
     Args:
         y: (n,) 0/1 labels, rows as in the bootstrap.
@@ -229,7 +229,7 @@ def net_benefit_difference(
     level: float = 0.95,
     weight: ArrayLike | None = None,
 ) -> BenefitDifference | None:
-    """The paired difference of net benefit between two entries over thresholds, with intervals.
+    """Compute the paired difference of net benefit between two entries over thresholds, with intervals.
 
     Arguments and errors are those of `decision_band`; `p_a` and `p_b` are the probabilities of a and b.
 
@@ -256,7 +256,7 @@ def net_benefit_difference(
 
 @dataclass(frozen=True, slots=True)
 class DecisionEstimates:
-    """What a threshold chosen beforehand does, with intervals.
+    """Sensitivity, specificity and predictive values at a threshold chosen beforehand, with intervals.
 
     Attributes:
         threshold: Rows with at least this score are called positive.
@@ -282,7 +282,7 @@ def decision_estimates(
     level: float = 0.95,
     weight: ArrayLike | None = None,
 ) -> DecisionEstimates:
-    """Four shares at a threshold that was not chosen on these rows, for example on val.
+    """Estimate four shares at a threshold that was not chosen on these rows, but for example on val.
 
     Args:
         y: (n,) 0/1 labels, rows as in the bootstrap.

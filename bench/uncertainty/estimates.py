@@ -1,4 +1,4 @@
-"""Each metric of one score on one target as an estimate: value, replicates and influence put together."""
+"""Estimates of the metrics of one score on one target, from value, replicates and influence."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Estimates(Mapping[str, Estimate]):
 
 
 NOT_REQUESTED = "not requested"
-"""Reason of an estimate that the caller left out."""
+"""Reason of an estimate that the caller did not request."""
 
 
 def _words(found: Estimate) -> str:
@@ -76,14 +76,14 @@ def _words(found: Estimate) -> str:
 
 
 class Scored:
-    """One score on a labelled sample, ready for its metrics to be estimated.
+    """One score on a labelled sample, whose metrics are estimated on demand.
 
     Args:
         sample: Labels and draws.
         scores: The rows that count.
         level: Nominal coverage.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
-        depth: Which metrics of the ranking will be asked for: see `bench.uncertainty.replicates.scan_depth`.
+        depth: Which metrics of the ranking will be requested: see `bench.uncertainty.replicates.scan_depth`.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Scored:
         return self.patient_influence(self.scores.auroc_influence)
 
     def estimate(self, metric: Metric) -> Estimate:
-        """The metric with its interval, by the method that it declares; None with the reason where undefined.
+        """Estimate a metric with its interval by the method that it declares; None with the reason if undefined.
 
         Without influence function the degrees of freedom are one less than the patients of the smaller class.
         """
@@ -186,7 +186,7 @@ def interval(
     margin: float,
     level: float,
 ) -> Estimate:
-    """The interval of a metric from its replicates.
+    """Compute the interval of a metric from its replicates.
 
     Args:
         metric: The metric, which names method and scale.
@@ -222,13 +222,13 @@ HEAVY_PATIENT = 0.1
 
 
 def gap_metrics(probabilities: bool = True) -> tuple[str, ...]:
-    """Metrics whose subgroup gap is known; only those of rankings without probabilities."""
+    """Return the keys of metrics with a subgroup gap; without probabilities only those of rankings."""
     needs = registry.BINARY if probabilities else (Needs.RANKING,)
     return tuple(key for key, metric in registry.metrics(*needs).items() if metric.subgroup_gap)
 
 
 def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95) -> Estimate:
-    """The metric inside minus the metric outside, with an interval that knows of patients on both sides.
+    """Estimate the metric inside minus the metric outside, allowing for patients on both sides.
 
     A patient may have images on both sides (age bands, a device implanted between two X-rays): the standard
     error is that of the differences over the draws that both sides share, or over the patients left out of

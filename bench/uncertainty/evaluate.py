@@ -1,4 +1,4 @@
-"""Every metric of one target with its interval, from three arrays."""
+"""Evaluation of one score on one target: every metric with its interval."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def evaluate(
     refit_lines: bool = False,
     metrics: Collection[str] | None = None,
 ) -> Evaluation:
-    """Every metric of one target with its patient-clustered interval.
+    """Compute every metric of one target with its patient-clustered interval.
 
     Args:
         y: (n,) 0/1 labels.
@@ -119,7 +119,7 @@ def prepare(
     metrics: Collection[str] | None = None,
     start: Line = IDEAL,
 ) -> Scored:
-    """Checked arrays on a bootstrap, for estimates to be computed.
+    """Check arrays and combine them with a bootstrap, before metrics are estimated.
 
     Arguments are those of `evaluate`; `start` is a line near that of these images, where one is known.
     """
@@ -131,7 +131,7 @@ def prepare(
 
 
 def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
-    """The metrics that are wanted, by key."""
+    """Return the requested metrics by key."""
     known = registry.metrics(*registry.BINARY)
     if metrics is None:
         return known
@@ -146,7 +146,7 @@ def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
 def summarise(
     scored: Scored, probabilities: bool = True, metrics: Collection[str] | None = None
 ) -> Evaluation:
-    """The evaluation of what was prepared."""
+    """Estimate the metrics of a prepared score."""
     sample, scores, chosen = scored.sample, scored.scores, _chosen(metrics)
     return Evaluation(
         images=len(scores),

@@ -1,4 +1,4 @@
-"""All entries of a board compared with each other as one family: intervals, p-values and ranks that agree.
+"""Comparison of all entries of a board as one family, with intervals, p-values and ranks that agree.
 
 The critical value comes from the largest standardised difference over all pairs in each bootstrap replicate
 (single-step max-T: Westfall & Young 1993, "Resampling-Based Multiple Testing"). Each pair is referred to its

@@ -139,7 +139,7 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
 def scan_joint(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, largest, most_false, least_true, depth
 ):
-    """One descending walk for AUROC, average precision and both operating points.
+    """Count AUROC, average precision and both operating points in one pass by decreasing score.
 
     Many short loops instead of one, because each then runs over neighbouring lanes at full width.
 
@@ -233,7 +233,7 @@ def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no
 def scan_weighted(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits, depth
 ):
-    """`scan_joint` with a weight per image: the same walk in float64.
+    """`scan_joint` with a weight for each image: the same pass in float64.
 
     Args:
         blocks: As in `scan_joint`, like the next five.
