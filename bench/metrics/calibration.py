@@ -329,7 +329,7 @@ def smooth_calibration_error(y: ArrayLike, p: ArrayLike, weight: ArrayLike | Non
 
     def excess(log_sigma: float) -> float:  # nearly a straight line, so that few steps suffice
         error = float(_errors_at(np.exp([log_sigma]), spectrum)[0])
-        return np.log(max(error, SMALLEST_ERROR)) - log_sigma
+        return float(np.log(max(error, SMALLEST_ERROR))) - log_sigma
 
     if excess(0.0) >= 0:
         return 1.0

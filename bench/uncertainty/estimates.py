@@ -110,7 +110,7 @@ class Scored:
         return self.patient_influence(self.scores.auroc_influence)
 
     def estimate(self, metric: Metric) -> Estimate:
-        """Estimate a metric with its interval by the method that it declares; None with the reason if undefined.
+        """Estimate a metric by the method that it declares; None with the reason if undefined.
 
         Without influence function the degrees of freedom are one less than the patients of the smaller class.
         """

@@ -77,7 +77,7 @@ def compare_fold_averaged(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate the paired difference a - b of two fold-averaged AUROCs; arguments as in `fold_averaged_auroc`."""
+    """Estimate the paired difference a - b of two fold-averaged AUROCs; see `fold_averaged_auroc`."""
     first, second = (_by_fold(y, score, fold, bootstrap) for score in (a, b))
     if first.value is None or second.value is None:
         return Estimate(None, reason=first.reason or second.reason)

@@ -73,7 +73,9 @@ def test_net_benefit_has_limits_by_mover(sample, cut):
     hits, alarms = (called & (y == 1)).astype(float), (called & (y == 0)).astype(float)
     value = hits.mean() - odds * alarms.mean()
     assert curve.net_benefit[0] == pytest.approx(value) == pytest.approx(net_benefit(y, p, cut))
-    found = [wilson(*clustered_mean(part, boot.patient_code), boot.patient_code) for part in (hits, alarms)]
+    code = boot.patient_code
+    means = [clustered_mean(part, code) for part in (hits, alarms)]
+    found = [wilson(share, se, df, code) for share, se, df in means]
     sums = [np.bincount(boot.patient_code, part - part.mean()) for part in (hits, alarms)]
     both = all(part.any() for part in (hits, alarms))
     r = sums[0] @ sums[1] / np.sqrt((sums[0] @ sums[0]) * (sums[1] @ sums[1])) if both else 0.0

@@ -297,7 +297,7 @@ def test_what_was_passed_is_named_in_errors():
     with pytest.raises(ValueError, match=r"^p holds 1 whole numbers beyond"):
         bench.evaluate([0, 1], [2**53 + 1, 1], list("ab"), 20, probabilities=False)
     with pytest.raises(TypeError, match=r"level must be a number between 0 and 1, not '0.95'"):
-        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, level="0.95")
+        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, level="0.95")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="metrics must be a list of keys, not 'auroc'"):
         bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics="auroc")
     with pytest.raises(TypeError, match="metric must be the key of a metric as text, not None"):
