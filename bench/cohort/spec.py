@@ -418,8 +418,8 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes`: tables of the same rule are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
-        old = base.get(key)
-        both = isinstance(value, dict) and isinstance(old, dict)
-        same_rule = both and value.get("rule", old.get("rule")) == old.get("rule")
-        merged[key] = _merged(old, value) if same_rule else value
+        merged[key] = value
+        if isinstance(value, dict) and isinstance(old := base.get(key), dict):
+            same_rule = value.get("rule") in (None, old.get("rule"))
+            merged[key] = _merged(old, value) if same_rule else value
     return merged
