@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from bench.documents import Document
 
-WIDTH: Final = 860
+WIDTH: Final = 920
 BOX_WIDTH: Final = 340
 SIDE_X: Final = 400
 LINE: Final = 18
