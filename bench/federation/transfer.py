@@ -1,0 +1,171 @@
+"""Entries that were scored on several cohorts: their figures beside each other, and the change from home.
+
+The cohorts have different patients, so that the standard error of a change is the root of the sum of squares and
+its degrees of freedom are those of Welch and Satterthwaite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pydantic import Field
+
+from bench.choices import Track
+from bench.documents import Document, schema_field
+from bench.errors import BenchError, Problem
+from bench.metrics.results import Estimate
+from bench.scoring.scorecard import RankInputs, TargetInputs
+
+LEVEL = 0.95
+
+
+class TransferSite(Document):
+    """One entry on one cohort; the changes are null on the home cohort and where a figure is missing."""
+
+    cohort: str
+    images: int
+    auroc: Estimate
+    calibration_in_the_large: Estimate | None = None
+    observed_expected: Estimate | None = None
+    change_auroc: Estimate | None = Field(default=None, description="AUROC minus that at home.")
+    change_calibration_in_the_large: Estimate | None = Field(
+        default=None, description="Calibration in the large minus that at home, in log odds."
+    )
+    ratio_observed_expected: Estimate | None = Field(
+        default=None, description="Observed / expected, divided by that at home."
+    )
+
+
+class TransferEntry(Document):
+    """One entry on every cohort that it was scored on, home first."""
+
+    slug: str
+    sites: tuple[TransferSite, ...]
+
+
+class TransferTarget(Document):
+    """Entries of one target that were scored at home and on another cohort, by AUROC at home."""
+
+    target: str
+    label: str
+    entries: tuple[TransferEntry, ...]
+
+
+class TransferBoard(Document):
+    """Entries of several cohorts beside each other (``transfer.json``)."""
+
+    schema_: str = schema_field("transfer", 1)
+    home: str
+    cohorts: tuple[str, ...] = Field(description="All cohorts, home first.")
+    headline: str
+    targets: tuple[TransferTarget, ...]
+
+    def target(self, name: str) -> TransferTarget:
+        """One target.
+
+        Raises:
+            BenchError: No entry was scored for it on two cohorts (``target-unknown``).
+        """
+        for target in self.targets:
+            if target.target == name:
+                return target
+        known = ", ".join(target.target for target in self.targets) or "none"
+        message = (
+            f"No entry was scored for {name!r} at home and elsewhere; targets with such entries: {known}."
+        )
+        raise BenchError(Problem("target-unknown", message))
+
+
+def transfer(cards: Mapping[str, Sequence[RankInputs]], headline: str) -> TransferBoard:
+    """Compare entries of the same slug over cohorts.
+
+    Args:
+        cards: Cohort → scorecards of its entries, the home cohort first. Those of the cv5 track are left out.
+        headline: Target that is shown first.
+    """
+    home, *others = cards
+    scored = {
+        cohort: {card.slug: card for card in found if card.track == Track.HOLDOUT}
+        for cohort, found in cards.items()
+    }
+    slugs = [slug for slug in scored[home] if any(slug in scored[other] for other in others)]
+    names = dict.fromkeys(target.target for slug in slugs for target in scored[home][slug].targets)
+    targets = []
+    for name in names:
+        entries = []
+        label = ""
+        for slug in slugs:
+            held = {c: t for c in cards if (card := scored[c].get(slug)) and (t := card.target(name))}
+            if home not in held or len(held) < 2:
+                continue
+            label = held[home].label
+            sites = (_site(cohort, held[cohort], None if cohort == home else held[home]) for cohort in held)
+            entries.append(TransferEntry(slug=slug, sites=tuple(sites)))
+        entries.sort(key=lambda entry: (-(entry.sites[0].auroc.value or 0), entry.slug))
+        if entries:
+            targets.append(TransferTarget(target=name, label=label, entries=tuple(entries)))
+    return TransferBoard(home=home, cohorts=tuple(cards), headline=headline, targets=tuple(targets))
+
+
+def _site(cohort: str, here: TargetInputs, home: TargetInputs | None) -> TransferSite:
+    found = TransferSite(
+        cohort=cohort,
+        images=here.images,
+        auroc=here.metrics["auroc"],
+        calibration_in_the_large=here.metrics.get("calibration_in_the_large"),
+        observed_expected=here.metrics.get("observed_expected"),
+    )
+    if home is None:
+        return found
+    away, at_home = here.metrics, home.metrics
+    return found.model_copy(
+        update={
+            "change_auroc": change(away.get("auroc"), at_home.get("auroc")),
+            "change_calibration_in_the_large": change(
+                away.get("calibration_in_the_large"), at_home.get("calibration_in_the_large")
+            ),
+            "ratio_observed_expected": ratio(away.get("observed_expected"), at_home.get("observed_expected")),
+        }
+    )
+
+
+def change(here: Estimate | None, home: Estimate | None) -> Estimate | None:
+    """Difference of a metric between two cohorts of different patients; None where one has no error."""
+    return _contrast(here, home, lambda e: (e.value or 0.0, e.se or 0.0), float)
+
+
+def ratio(here: Estimate | None, home: Estimate | None) -> Estimate | None:
+    """Ratio of a positive metric between two cohorts of different patients, by logarithms."""
+    if here is None or home is None or not (here.value or 0) > 0 or not (home.value or 0) > 0:
+        return None
+
+    def logarithm(estimate: Estimate) -> tuple[float, float]:
+        value = estimate.value or 1.0
+        return float(np.log(value)), (estimate.se or 0.0) / value
+
+    return _contrast(here, home, logarithm, lambda x: float(np.exp(x)))
+
+
+def _contrast(
+    here: Estimate | None,
+    home: Estimate | None,
+    scaled: Callable[[Estimate], tuple[float, float]],
+    back: Callable[[float], float],
+) -> Estimate | None:
+    from scipy.special import stdtrit
+
+    if here is None or home is None or None in (here.value, home.value) or not here.se or not home.se:
+        return None
+    (a, sa), (b, sb) = scaled(here), scaled(home)
+    variance = sa**2 + sb**2
+    df = variance**2 / (sa**4 / (here.df or 1.0) + sb**4 / (home.df or 1.0))
+    half = float(stdtrit(df, (1 + LEVEL) / 2)) * float(np.sqrt(variance))
+    return Estimate(
+        value=back(a - b),
+        low=back(a - b - half),
+        high=back(a - b + half),
+        se=float(np.sqrt(variance)),
+        df=df,
+        method="welch-t",
+    )
