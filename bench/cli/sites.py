@@ -45,7 +45,8 @@ def show_sites(report: Report, files: Sequence[Path], keys: Path | None, target:
     shown = found.target(target or found.headline)
     report.result(sites_board=found.plain(), target=shown.target)
     names = [site.site for site in found.sites]
-    report.show(f"{shown.label}: {len(names)} hospitals, {_counted(shown)}.\n")
+    kind = "SYNTHETIC " if any(site.synthetic for site in found.sites) else ""
+    report.show(f"{kind}{shown.label}: {len(names)} hospitals, {_counted(shown)}.\n")
     headings = ["rank", "slug", "mean AUROC", "pooled AUROC", "new hospital", "O/E", "slope", *names]
     rows = [_row(entry, names) for entry in shown.entries]
     report.show(table(headings, rows, right=frozenset({0, 2, *range(7, len(headings))})))
@@ -80,7 +81,7 @@ def _row(entry: PooledEntry, names: Sequence[str]) -> list[str]:
     new = "–"
     if area is not None and area.prediction_low is not None and area.prediction_high is not None:
         new = f"{area.prediction_low:.3f} to {area.prediction_high:.3f}"
-    pooled = [_pooled(entry.pooled.get(key)) for key in ("auroc", "observed_expected", "calibration_slope")]
+    pooled = [_pooled(entry.pooled.get(key)) for key in ("auroc", "oe_ratio", "calibration_slope")]
     own = [_figure(entry.sites.get(name, {}).get("auroc")) for name in names]
     return [rank, entry.slug, mean, pooled[0], new, *pooled[1:], *own]
 
@@ -115,7 +116,7 @@ def _show_transfer_table(report: Report, shown: TransferTarget) -> None:
             _interval(site.auroc),
             _change(site.change_auroc),
             _change(site.change_calibration_in_the_large),
-            _interval(site.ratio_observed_expected),
+            _interval(site.change_oe_ratio),
         ]
         for entry in shown.entries
         for site in entry.sites

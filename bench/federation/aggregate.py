@@ -29,7 +29,7 @@ from bench.submission.manifest import SLUG_PATTERN
 PREDICATE = "https://chexchobench.org/site-aggregate/v1"
 """Name of the kind of statement; nothing needs to lie at the address."""
 
-FIGURES = ("auroc", "calibration_in_the_large", "observed_expected", "calibration_slope")
+FIGURES = ("auroc", "calibration_in_the_large", "oe_ratio", "calibration_slope")
 """Metrics that a hospital publishes, keys of the registry."""
 
 PATIENTS_PER_FIGURE = 2
@@ -195,7 +195,8 @@ def site_aggregate(
         models: Slug → SHA-256 of the ONNX file, of entries that have one.
 
     Raises:
-        BenchError: More entries than a target's patients can hide (``aggregate-too-many``).
+        BenchError: More entries than the headline target's patients can hide (``aggregate-too-many``);
+            another target is withheld.
     """
     ordered = sorted(cards, key=lambda card: card.slug)
     rule, salt = split_words(plan.spec)
@@ -210,7 +211,9 @@ def site_aggregate(
         scoring_version=SCORING_VERSION,
         replicates=plan.replicates,
         headline=plan.spec.headline,
-        targets=tuple(_target(target, ordered, influences, models) for target in plan.targets),
+        targets=tuple(
+            _target(t, ordered, influences, models, t.target.name == plan.spec.headline) for t in plan.targets
+        ),
     )
 
 
@@ -219,6 +222,7 @@ def _target(
     cards: Sequence[Scorecard],
     influences: Mapping[str, Mapping[str, Floats]],
     models: Mapping[str, str],
+    headline: bool,
 ) -> SiteTarget:
     name, label = plan.target.name, plan.target.label
     positive, negative = (len(set(plan.patients[plan.labels == side])) for side in (1, 0))
@@ -230,10 +234,12 @@ def _target(
     found = {card.slug: scored for card in cards if (scored := _ranked(card, name)) is not None}
     if len(found) > most_entries(smaller):
         message = (
-            f"{label}: {len(found)} entries, and the patients of the smaller class can hide the labels from "
-            f"the figures of {most_entries(smaller)}."
+            f"{len(found)} entries, while the patients of the smaller class suffice for "
+            f"{most_entries(smaller)} with {len(FIGURES)} figures each"
         )
-        raise BenchError(Problem("aggregate-too-many", message))
+        if headline:
+            raise BenchError(Problem("aggregate-too-many", f"{label}: {message}."))
+        return SiteTarget(target=name, label=label, withheld=message)
     phi = np.stack([influences[slug][name] for slug in found]) if found else np.zeros((0, 1))
     return SiteTarget(
         target=name,

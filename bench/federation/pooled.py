@@ -1,8 +1,9 @@
 """One board over several hospitals, from their aggregates: ranks, pooled metrics, prediction for a new one.
 
-Entries are ranked by the mean of their AUROCs over the hospitals, each hospital counting the same: the difference
-of two entries is then the mean of their differences within the hospitals, where they are paired. Ranks are a
-statement about these hospitals. What a new one may see is the prediction interval of the meta-analysis.
+Entries are ranked by the mean of their AUROCs over the hospitals, each hospital counting the same: the
+difference of two entries is then the mean of their differences within the hospitals, where they are paired.
+Ranks are a statement about these hospitals. What a new one may see is the prediction interval of the
+meta-analysis.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bench.uncertainty.site_means import compare_site_means
 
 SCALES: dict[str, Scale] = {
     "auroc": "logit",
-    "observed_expected": "log",
+    "oe_ratio": "log",
     "calibration_slope": "identity",
     "calibration_in_the_large": "identity",
 }
@@ -131,8 +132,8 @@ def check_sites(read: Sequence[ReadAggregate]) -> None:
     """Refuse aggregates that do not belong on one board.
 
     Raises:
-        BenchError: Another scoring version (``site-scoring-version``), another split rule (``site-split``), the
-            same hospital twice (``site-twice``), results of a hospital that another one signed
+        BenchError: Another scoring version (``site-scoring-version``), another split rule (``site-split``),
+            the same hospital twice (``site-twice``), results of a hospital that another one signed
             (``signer-unknown``), or one entry with two models (``site-model``); every fault listed.
     """
     raise_errors([*_own_faults(read), *_repeated(read), *_other_splits(read), *_other_models(read)])

@@ -1,7 +1,7 @@
 """Entries that were scored on several cohorts: their figures beside each other, and the change from home.
 
-The cohorts have different patients, so that the standard error of a change is the root of the sum of squares and
-its degrees of freedom are those of Welch and Satterthwaite.
+The cohorts have different patients, so that the standard error of a change is the root of the sum of squares
+and its degrees of freedom are those of Welch and Satterthwaite.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class TransferSite(Document):
     images: int
     auroc: Estimate
     calibration_in_the_large: Estimate | None = None
-    observed_expected: Estimate | None = None
+    oe_ratio: Estimate | None = None
     change_auroc: Estimate | None = Field(default=None, description="AUROC minus that at home.")
     change_calibration_in_the_large: Estimate | None = Field(
         default=None, description="Calibration in the large minus that at home, in log odds."
     )
-    ratio_observed_expected: Estimate | None = Field(
+    change_oe_ratio: Estimate | None = Field(
         default=None, description="Observed / expected, divided by that at home."
     )
 
@@ -114,7 +114,7 @@ def _site(cohort: str, here: TargetInputs, home: TargetInputs | None) -> Transfe
         images=here.images,
         auroc=here.metrics["auroc"],
         calibration_in_the_large=here.metrics.get("calibration_in_the_large"),
-        observed_expected=here.metrics.get("observed_expected"),
+        oe_ratio=here.metrics.get("oe_ratio"),
     )
     if home is None:
         return found
@@ -125,7 +125,7 @@ def _site(cohort: str, here: TargetInputs, home: TargetInputs | None) -> Transfe
             "change_calibration_in_the_large": change(
                 away.get("calibration_in_the_large"), at_home.get("calibration_in_the_large")
             ),
-            "ratio_observed_expected": ratio(away.get("observed_expected"), at_home.get("observed_expected")),
+            "change_oe_ratio": ratio(away.get("oe_ratio"), at_home.get("oe_ratio")),
         }
     )
 

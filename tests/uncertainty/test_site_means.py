@@ -28,8 +28,9 @@ def test_equal_entries_are_rarely_separated(covariances: np.ndarray) -> None:
     random = np.random.default_rng(1)
     many = np.full((4, 6), 1e6)
     wrong = sum(
-        compare_site_means(draw(random, np.full(6, 0.8), covariances), errors(covariances), many)
-        .separated.any()
+        compare_site_means(
+            draw(random, np.full(6, 0.8), covariances), errors(covariances), many
+        ).separated.any()
         for _ in range(200)
     )
     assert wrong / 200 < 0.09, "5% of the boards, and twice the error of 200 of them"
