@@ -46,20 +46,23 @@
       if (i === index) head.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
-    for (const body of table.tBodies) {
-      const rows = all("tr[data-e]", body).map((row) => [value(row, index), Number(row.dataset.p), row]);
+    // The parts of a long list are sorted as one; entries that are not ranked stay below.
+    const bodies = [...table.tBodies], headed = bodies.filter((body) => body.querySelector(".part"));
+    for (const group of [bodies.filter((body) => !headed.includes(body)), ...headed.map((body) => [body])]) {
+      const rows = group.flatMap((body) => all("tr[data-e]", body)).map((row) => [value(row, index), Number(row.dataset.p), row]);
       rows.sort(([a, p], [b, q]) => nullsLast(a, b, direction) || p - q);
-      body.append(...rows.map(([, , row]) => row));
+      const share = Math.ceil(rows.length / group.length);
+      group.forEach((body, i) => body.append(...rows.slice(share * i, share * (i + 1)).map(([, , row]) => row)));
     }
   }
 
   function board() {
-    const table = one("board"), tools = one("tools"), count = one("count");
+    const table = one("board") || one("list"), tools = one("tools"), count = one("count");
     if (!table) return;
     const rows = all("tr[data-e]", table);
     const heads = all("thead tr:last-child th", table).map((head) => head.dataset.k);
     const words = new Map(); // read when first searched: a long board opens sooner
-    const wordsOf = (row) => words.get(row) ?? words.set(row, row.textContent.toLowerCase()).get(row);
+    const wordsOf = (row) => words.get(row) ?? words.set(row, `${row.textContent} ${row.dataset.q || ""}`.toLowerCase()).get(row);
     const first = all("thead tr:last-child th", table).map((head) => (head.dataset.d === undefined ? 1 : -1));
     rows.forEach((row, place) => { row.dataset.p = place; });
     const facets = all("select", tools);
@@ -80,13 +83,14 @@
         const part = body.querySelector(".part");
         if (part) part.hidden = !body.querySelector("tr[data-e]:not([hidden])");
       }
+      table.classList.toggle("some", shown < rows.length);
       count.textContent = shown === rows.length ? `${shown} entries` : `${shown} of ${rows.length} entries`;
     };
     const save = (replace) => {
       const state = new URLSearchParams();
       if (tools.elements.q.value) state.set("q", tools.elements.q.value);
       for (const s of facets) if (s.value) state.set(s.name, s.value);
-      if (view() !== views[0]) state.set("view", view().id.slice(2));
+      if (views.length && view() !== views[0]) state.set("view", view().id.slice(2));
       if (order[0] !== "rank" || order[1] !== 1) state.set("sort", (order[1] < 0 ? "-" : "") + order[0]);
       const query = state.toString();
       try { history[replace ? "replaceState" : "pushState"](null, "", query ? `?${query}` : location.pathname); } catch { /* not from a folder */ }
@@ -126,54 +130,14 @@
     const ticked = () => boxes.filter((box) => box.checked).map((box) => box.value);
     form.addEventListener("change", () => {
       const n = ticked().length;
-      said.textContent = n > most ? `Tick at most ${most}; ${n} are ticked.` : "";
+      said.textContent = n > most ? `Tick at most four; ${n} are ticked.` : "";
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const chosen = ticked();
-      if (chosen.length < 2 || chosen.length > most) said.textContent = `Tick two to ${most} entries.`;
+      if (chosen.length < 2 || chosen.length > most) said.textContent = "Tick two to four entries.";
       else location.href = `${form.getAttribute("action")}?e=${chosen.join(",")}`;
     });
-    const table = one("compare");
-    if (!table) return;
-    const wanted = new URLSearchParams(location.search).getAll("e").flatMap((e) => e.split(",")).slice(0, most);
-    const rows = all("tr[data-e]", table);
-    const known = wanted.filter((slug) => rows.some((row) => row.dataset.e === slug));
-    for (const box of boxes) box.checked = known.includes(box.value);
-    if (!known.length) return;
-    for (const row of rows) row.hidden = !known.includes(row.dataset.e);
-    one("every").hidden = false;
-    said.textContent = `${known.length} of ${rows.length} entries`;
-    for (const mark of all(".chart [data-e]")) mark.classList.toggle("faint", !known.includes(mark.dataset.e));
-    against(known, rows);
-  }
-
-  // Every pair of the ticked entries, for every target, from the pairwise comparisons that the page carries.
-  function against(slugs, rows) {
-    const box = one("against");
-    if (!box || slugs.length < 2) return;
-    const targets = JSON.parse(box.dataset.pairs), body = box.querySelector("tbody");
-    const name = (slug) => rows.find((row) => row.dataset.e === slug).querySelector("a").textContent;
-    const number = (x) => (x > 0 ? "+" : "") + x.toFixed(3).replace("-", "\u2212").replace(/^\u2212(0\.0+)$/, "$1");
-    slugs.forEach((a, i) => slugs.slice(i + 1).forEach((b) => {
-      for (const { label, slugs: known, d, l, h, p } of targets) {
-        let [x, y] = [known.indexOf(a), known.indexOf(b)];
-        const cells = [`${name(a)} against ${name(b)}`, label];
-        if (x < 0 || y < 0) cells.push("not on this page", "");
-        else {
-          const turned = x > y;
-          if (turned) [x, y] = [y, x];
-          const k = x * (2 * known.length - x - 1) / 2 + y - x - 1, sign = turned ? -1 : 1;
-          const limits = turned ? [-h[k], -l[k]] : [l[k], h[k]];
-          const sure = l[k] !== null && (l[k] > 0 || h[k] < 0);
-          cells.push(`${number(sign * d[k])}${l[k] === null ? "" : ` (${limits.map(number).join(" to ")})`}`,
-            sure ? "separated" : p[k] < 0.05 ? "suggestive" : "could be chance");
-        }
-        const row = body.insertRow();
-        for (const words of cells) row.insertCell().textContent = words;
-      }
-    }));
-    box.hidden = false;
   }
 
   // A button beside what can be copied.

@@ -24,8 +24,11 @@ from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 from bench.submission.manifest import Reported, ReportedValue
 
-PAGE_ROWS = 100
-"""Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
+PAGE_ROWS = 70
+"""Rows of a table with all columns, about 75 elements each: a page stays below 6,000 elements."""
+
+LIST_ROWS = 100
+"""Rows of a part of the list of all entries: the browser lays out only the parts that are in view."""
 
 MATRIX_ROWS = 9
 """Entries of the pairwise matrix on the page; all pairs are in the JSON."""
@@ -73,14 +76,14 @@ class PairCell:
     css: str
 
 
-def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
-    """The template's values for one target's board: the first rows, or `every` one of a long board."""
+def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
+    """The template's values for one target's board: its first rows with all columns."""
     loaded = place.loaded
     board = loaded.board
     if board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
     home = place.home(path)
-    rows = table.rows if every else table.rows[:PAGE_ROWS]
+    rows = table.rows[:PAGE_ROWS]
     drawn = [row.auroc for row in rows if row.standing.rank is not None]
     published = _published(place, table)
     axis = row_axis(drawn, [value.auroc for _, _, value in published])
@@ -128,9 +131,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
             ("Not ranked", [row for row in rows if row.standing.rank is None]),
         ],
         "shown": len(rows),
-        "rest": ""
-        if every or len(rows) == len(table.rows)
-        else f"{home}{place.folders[table.target]}all/index.html",
+        "rest": f"{home}{place.folders[table.target]}all/index.html" if len(rows) < len(table.rows) else "",
         "columns": table.page_columns,
         "reasons": table.reasons(table.page_columns),
         "width": sum(1 + c.bar for c in table.page_columns),
@@ -142,6 +143,21 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "tradeoff": _tradeoff(table, rows, home),
         "setting_words": setting_words(table.setting) if table.setting else "",
         "reported": len(reported_entries(loaded)),
+    }
+
+
+def list_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
+    """The template's values for the list of all entries of a long board: rank, name and AUROC of each."""
+    board = place.loaded.board
+    ranked = table.ranked
+    parts = [ranked[start : start + LIST_ROWS] for start in range(0, len(ranked), LIST_ROWS)]
+    others = [row for row in table.rows if row.standing.rank is None]
+    return {
+        "heading": board.title if board else place.loaded.spec.title,
+        "board_path": f"{place.home(path)}{place.folders[table.target]}index.html",
+        "table": table,
+        "level": f"{100 * board.level:g}%" if board else "",
+        "bodies": [*(("", rows) for rows in parts), ("Not ranked", others)],
     }
 
 

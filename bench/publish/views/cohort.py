@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from bench.publish.exports import (
 )
 from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.urls import Page, Place, digest
-from bench.publish.views.board import PAGE_ROWS, board_view, describe
+from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view
 from bench.publish.views.compare import compare_view
 from bench.publish.views.cv5 import cv5_view
 from bench.publish.views.entry import entry_view
@@ -94,7 +94,7 @@ class CohortPages:
         for slug in sorted(self.loaded.entries):
             yield from self._entry(self.loaded.entries[slug])
         yield self._reported("reported/index.html", "reported.html", "Published results")
-        yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
+        yield self._view("compare", "Compare", lambda _: compare_view(self.loaded, self.tables))
         yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
         yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
         if self.loaded.board is not None and self.loaded.board.cv5:
@@ -120,17 +120,24 @@ class CohortPages:
             return
         for target in self.loaded.board.targets:
             path = self.place.board_path(target.target)
-            yield self._board(path, target.target, every=False)
+            yield self._board(path, target.target, "board.html", board_view)
             if len(target.standings) > PAGE_ROWS:
-                yield self._board(path.replace("index.html", "all/index.html"), target.target, every=True)
+                every = path.replace("index.html", "all/index.html")
+                yield self._board(every, target.target, "all.html", list_view)
 
-    def _board(self, path: str, target: str, *, every: bool) -> Page:
+    def _board(
+        self,
+        path: str,
+        target: str,
+        template: str,
+        view: Callable[[Place, BoardTable, str], dict[str, Any]],
+    ) -> Page:
         def render() -> bytes:
             table = next(t for t in self.tables if t.target == target)
-            view = board_view(self.place, table, path, every=every)
-            title = f"{table.label} · {view['heading']}"
-            values = {**view, "current": "board", "description": describe(table), "title": title}
-            return self.site.html("board.html", path, self.place, values)
+            shown = view(self.place, table, path)
+            title = f"{table.label} · {shown['heading']}"
+            values = {**shown, "current": "board", "description": describe(table), "title": title}
+            return self.site.html(template, path, self.place, values)
 
         return Page(path, self.key, render)
 
