@@ -140,44 +140,105 @@
     });
   }
 
+  function button(words, label, action) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "copy";
+    made.textContent = words;
+    if (label) made.setAttribute("aria-label", `${words}: ${label.slice(0, 80)}`);
+    made.addEventListener("click", () => action(made));
+    return made;
+  }
+
   // A button beside what can be copied.
   function copying() {
     if (!navigator.clipboard) return;
     for (const block of all("[data-copy]")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "copy";
-      button.textContent = "Copy";
-      button.addEventListener("click", async () => {
-        try { await navigator.clipboard.writeText(block.textContent); button.textContent = "Copied"; } catch { button.textContent = "Select and copy"; }
-      });
-      block.after(button);
+      block.after(button("Copy", "", async (made) => {
+        try { await navigator.clipboard.writeText(block.textContent); made.textContent = "Copied"; } catch { made.textContent = "Select and copy"; }
+      }));
     }
   }
 
-  // The drawing of a figure as a file; colours are written into it, since it leaves the style sheet behind.
+  // Drawings as files. Colours are written into the marks, since a file leaves the style sheet behind.
+  const SVG = "http://www.w3.org/2000/svg";
+  const STYLE = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor"];
+  function styled(svg) {
+    const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
+    [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {
+      const style = getComputedStyle(marks[i]);
+      for (const key of STYLE) mark.setAttribute(key, style.getPropertyValue(key));
+    });
+    return copy;
+  }
+
+  // A table as it stands on the page: its words, its lines, and the drawings of its cells.
+  function tableDrawing(table) {
+    const box = table.getBoundingClientRect(), made = document.createElementNS(SVG, "svg");
+    made.setAttribute("viewBox", `0 0 ${Math.ceil(box.width)} ${Math.ceil(box.height)}`);
+    const add = (name, values, words = "") => {
+      const mark = document.createElementNS(SVG, name);
+      for (const key in values) mark.setAttribute(key, values[key]);
+      mark.textContent = words;
+      made.append(mark);
+    };
+    const line = getComputedStyle(root).getPropertyValue("--line");
+    for (const row of table.rows) {
+      const y = row.getBoundingClientRect().bottom - box.top;
+      if (row.offsetHeight) add("line", { x1: 0, x2: box.width, y1: y, y2: y, stroke: line });
+    }
+    const words = document.createTreeWalker(table, NodeFilter.SHOW_TEXT), range = document.createRange();
+    for (let node = words.nextNode(); node; node = words.nextNode()) {
+      if (node.parentElement.closest("svg,.vh")) continue;
+      const style = getComputedStyle(node.parentElement);
+      for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        const at = range.getBoundingClientRect();
+        if (at.width) add("text", { x: at.left - box.left, y: at.bottom - box.top - at.height * 0.24, fill: style.color, "font-size": style.fontSize, "font-weight": style.fontWeight }, word);
+      }
+    }
+    for (const svg of all("svg", table)) {
+      const at = svg.getBoundingClientRect(), copy = styled(svg);
+      if (!at.width) continue;
+      for (const [key, value] of Object.entries({ x: at.left - box.left, y: at.top - box.top, width: at.width, height: at.height, overflow: "visible" })) copy.setAttribute(key, value);
+      made.append(copy);
+    }
+    return made;
+  }
+
+  function save(svg, name) {
+    const defs = document.createElementNS(SVG, "defs");
+    svg.prepend(defs);
+    for (let more = true; more;) { // what the drawing refers to elsewhere on the page
+      more = false;
+      for (const [, id] of svg.outerHTML.matchAll(/(?:url\(&quot;#|url\("?#|href="#)([\w-]+)/g)) {
+        if (!one(id) || svg.querySelector(`#${CSS.escape(id)}`)) continue;
+        defs.append(styled(one(id)));
+        more = true;
+      }
+    }
+    svg.setAttribute("xmlns", SVG);
+    svg.setAttribute("font-family", "sans-serif");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }));
+    const words = `${document.title.split(" · ")[0]} ${name.split(/[.:,]/)[0]}`;
+    link.download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}.svg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
   function saving() {
-    for (const svg of all("figure > svg.chart")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "copy";
-      button.textContent = "SVG";
-      button.setAttribute("aria-label", `Download as SVG: ${svg.getAttribute("aria-label").slice(0, 60)}`);
-      button.addEventListener("click", () => {
-        const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
-        [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {
-          const style = getComputedStyle(marks[i]);
-          for (const key of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "text-anchor"]) mark.setAttribute(key, style.getPropertyValue(key));
-        });
-        copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-        copy.setAttribute("font-family", "sans-serif");
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
-        link.download = "chart.svg";
-        link.click();
-        URL.revokeObjectURL(link.href);
-      });
-      svg.after(button);
+    for (const svg of all("main svg.chart, main svg.icons")) {
+      const name = svg.getAttribute("aria-label");
+      (svg.closest(".scroll") || svg).after(button("SVG", name, () => save(styled(svg), name)));
+    }
+    for (const table of all("main table")) {
+      if (!table.querySelector(".iv")) continue;
+      const part = table.closest("section"), name = (part ? part.querySelector("h2") : document.querySelector("h1")).textContent;
+      const made = button("SVG", name, () => save(tableDrawing(table), name)), beside = table.closest("form")?.querySelector(".pick");
+      if (beside) beside.append(made);
+      else (table.closest(".scroll") || table).after(made);
     }
   }
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from bench.board.pareto import pareto_front
 from bench.publish.charts.calibration import distribution, reliability
-from bench.publish.charts.cells import RankRow, rank_chart
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc, simplified
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.rows import row_axis, row_marks
@@ -55,11 +54,9 @@ def test_a_chart_with_links_is_a_group_and_one_without_is_an_image():
 def test_names_cannot_leave_their_place():
     row = ForestRow(EVIL, 0.5, 0.4, 0.6, href='e/"><script>', slug=EVIL)
     point = SpeedPoint(EVIL, "s", "e/s/index.html", 1.5, 0.8, 0.7, 0.9, True)
-    ranks = RankRow(EVIL, 1, 1, 2, 0.5, "e/s/index.html", "s")
     for drawing in (
         forest([row], title=EVIL, axis_label=EVIL),
         tradeoff([point], EVIL),
-        rank_chart([ranks], 2, EVIL),
         roc([Curve(EVIL, ((0, 0), (1, 1)), 0.5)]),
         decision([DecisionPoint(threshold=0.1, net_benefit=0.1, treat_all=0.05)], EVIL),
     ):

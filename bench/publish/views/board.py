@@ -15,6 +15,7 @@ from bench.board.model import Entry, TargetBoard, TestSet
 from bench.board.speed_words import record_at, setting_words
 from bench.board.table import BoardTable
 from bench.board.verdict import Verdict, confirmable_lead, pair_verdict, times_the_patients
+from bench.publish.charts.picture import PictureRow, PictureText, board_picture, plain_letters
 from bench.publish.charts.power import PowerCurve, power_curve
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks, strip
 from bench.publish.charts.scales import Linear, domain
@@ -375,6 +376,32 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
     ]
     points = speed_points(timed, table.target, home)
     return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""
+
+
+def picture(place: Place, table: BoardTable) -> bytes:
+    """The PNG of one target's board for links in messengers and search engines."""
+    board = place.loaded.board
+    if board is None:
+        raise ValueError(f"cohort {place.loaded.spec.id} has no board")
+    rows = [
+        PictureRow(_picture_name(row), row.auroc.value, row.auroc.low, row.auroc.high, row.may_be_first)
+        for row in table.ranked
+        if row.auroc is not None and row.auroc.value is not None
+    ]
+    models = f"{number_word(len(table.ranked))} {'model' if len(table.ranked) == 1 else 'models'}"
+    words = PictureText(
+        eyebrow=f"{board.title}, version {board.stamp.version}",
+        title=f"{models}, {plural(board.test_set.patients, 'patient')}: {table.label}",
+        answer=f"{rows[0].name} has the highest AUROC. {table.sentence}" if rows else table.sentence,
+        foot=f"{'Synthetic data. ' if place.loaded.spec.synthetic else ''}Not for clinical use.",
+    )
+    return board_picture(words, rows)
+
+
+def _picture_name(row: Row) -> str:
+    """The entry's name, or its slug where the font of the picture lacks letters of the name."""
+    name = plain_letters(row.entry.manifest.name)
+    return row.slug if "?" in name else name
 
 
 def describe(table: BoardTable) -> str:

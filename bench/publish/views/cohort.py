@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
+import PIL
+
 from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
 from bench.board.model import Entry, SameRanking, Standing
@@ -23,7 +25,7 @@ from bench.publish.exports import (
 )
 from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.urls import Page, Place, digest
-from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view
+from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
 from bench.publish.views.compare import compare_view
 from bench.publish.views.cv5 import cv5_view
 from bench.publish.views.entry import entry_view
@@ -37,6 +39,7 @@ class Renderer(Protocol):
     key: str
     built_from: str
     base_address: str
+    release: str
 
     def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
         """A page filled in."""
@@ -121,6 +124,8 @@ class CohortPages:
         for target in self.loaded.board.targets:
             path = self.place.board_path(target.target)
             yield self._board(path, target.target, "board.html", board_view)
+            if not self.site.release:
+                yield self._picture(target.target)
             if len(target.standings) > PAGE_ROWS:
                 every = path.replace("index.html", "all/index.html")
                 yield self._board(every, target.target, "all.html", list_view)
@@ -137,9 +142,16 @@ class CohortPages:
             shown = view(self.place, table, path)
             title = f"{table.label} · {shown['heading']}"
             values = {**shown, "current": "board", "description": describe(table), "title": title}
+            values["picture"] = self.place.picture_path(target)
             return self.site.html(template, path, self.place, values)
 
         return Page(path, self.key, render)
+
+    def _picture(self, target: str) -> Page:
+        def render() -> bytes:
+            return picture(self.place, next(t for t in self.tables if t.target == target))
+
+        return Page(self.place.picture_path(target), digest(self.key, PIL.__version__), render)
 
     def _reported(self, name: str, template: str, title: str) -> Page:
         path = f"{self.place.prefix}{name}"

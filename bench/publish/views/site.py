@@ -107,6 +107,7 @@ class Site:
             "release": self.release,
             "address": self._address(path),
             "site_address": self.base_address,
+            "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
             "has_releases": bool(self.releases),
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
