@@ -209,7 +209,9 @@
 
   function save(svg, name) {
     const defs = document.createElementNS(SVG, "defs");
-    svg.prepend(defs);
+    const paper = document.createElementNS(SVG, "rect");
+    for (const [key, value] of [["width", "100%"], ["height", "100%"], ["fill", getComputedStyle(root).backgroundColor]]) paper.setAttribute(key, value);
+    svg.prepend(defs, paper);
     for (let more = true; more;) { // what the drawing refers to elsewhere on the page
       more = false;
       for (const [, id] of svg.outerHTML.matchAll(/(?:url\(&quot;#|url\("?#|href="#)([\w-]+)/g)) {

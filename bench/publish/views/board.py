@@ -34,8 +34,8 @@ LIST_ROWS = 100
 MATRIX_ROWS = 9
 """Entries of the pairwise matrix on the page; all pairs are in the JSON."""
 
-NAME = 18
-"""Letters of a name in the matrix and in the tabs."""
+NAME, SHORT = 26, 12
+"""Letters of a name in the matrix; its headings stand upright where one is longer than `SHORT`."""
 
 PRESETS = (
     ("v-o", "Overview", (Group.TARGET, Group.LEADER)),
@@ -247,9 +247,11 @@ def _strip_words(values: Sequence[float]) -> str:
 
 def _leader_name(place: Place, board: TargetBoard) -> str:
     entry = place.loaded.entries.get(board.leader or "")
-    same = next((len(t.slugs) - 1 for t in board.same_ranking if board.leader in t.slugs), 0)
-    name = fitting(entry.manifest.name, NAME) if entry else ""
-    return f"{name} and {same} identical" if same else name
+    same = next((t for t in board.same_ranking if board.leader in t.slugs), None)
+    name = entry.manifest.name if entry else ""
+    if same is None:
+        return name
+    return f"{name} and {len(same.slugs) - 1} {'identical' if same.identical else 'of the same ranking'}"
 
 
 def _tabs_heading(place: Place) -> str:
@@ -313,6 +315,7 @@ def _matrix(table: BoardTable, slugs: Sequence[str]) -> dict[str, Any]:
     verdicts = [pair_verdict(pairs.pair(a, b)) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
     return {
         "columns": [names[slug] for slug in shown[1:]],
+        "upright": any(len(names[slug]) > SHORT for slug in shown[1:]),
         "rows": grid,
         "left_out": len(slugs) - len(shown),
         "separated": sum(v is Verdict.SEPARATED for v in verdicts),

@@ -64,6 +64,7 @@ def entry_view(
         "labels": {**labels, "macro": "Mean of the findings"},
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
+        "is_leader": (found := standings.get(loaded.spec.headline)) is not None and found.rank == 1,
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
@@ -244,7 +245,7 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
     charts: Charts = []
     curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
     if curves:
-        charts.append((f"ROC, {plural(len(curves), 'label')}", roc(curves)))
+        charts.append((f"ROC, {plural(len(curves), 'finding')}", roc(curves)))
     recall = [s for s in shown if s.precision_recall]
     if recall:
         drawing = precision_recall(
@@ -281,7 +282,7 @@ def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
     chart = forest(
         [_subgroup_row(group) for group in shown],
         title=f"AUROC by subgroup, {overall.label if overall else headline}",
-        axis_label="AUROC (95% interval); the dashed line is all images",
+        axis_label="AUROC (95% CI); the dashed line is all images",
         reference=auroc.value if auroc else None,
     )
     return {

@@ -27,6 +27,7 @@ COHORT_LINKS = (
     ("compare", "compare/index.html", "Compare"),
     ("subgroups", "subgroups/index.html", "Subgroups"),
     ("speed", "speed/index.html", "Speed"),
+    ("cv5", "cv5/index.html", "Five-fold track"),
     ("reported", "reported/index.html", "Published results"),
 )
 SITE_LINKS = (
@@ -34,6 +35,10 @@ SITE_LINKS = (
     ("data", "data/index.html", "Data"),
     ("python", "python/index.html", "Python"),
 )
+
+
+CHANGES = 200
+"""Entries on the page of changes, the newest."""
 
 
 def empty_pages(place: Place) -> frozenset[str]:
@@ -45,6 +50,7 @@ def empty_pages(place: Place) -> frozenset[str]:
         "compare": board is not None and len(scored) > 1,
         "subgroups": bool(place.loaded.spec.subgroups) and bool(scored),
         "speed": any(entry.timings for entry in entries),
+        "cv5": board is not None and bool(board.cv5),
         "reported": any(entry.manifest.reported for entry in entries),
     }
     return frozenset(key for key, filled in shown.items() if not filled)
@@ -183,7 +189,8 @@ class Site:
         found = changes(self.places)
         key = digest(self.key, *(repr(change) for change in found))
         path = "changes/index.html"
-        view = {"title": "Changes", "changes": found, "current": "changes"}
+        shown = found[:CHANGES]
+        view = {"title": "Changes", "changes": shown, "earlier": len(found) - len(shown), "current": "changes"}
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
