@@ -74,9 +74,9 @@ def test_two_ticked_entries_are_set_against_each_other_as_in_the_matrix(visit, a
         assert (words[3] == "separated") == (pairs["low"][k] > 0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (640, "dark"), (390, "light"), (320, "dark")])
 def test_every_page_opens_cleanly_and_is_no_wider_than_the_window(visit, address, width, scheme):
+    """640 px are a window of 1280 px at 200% zoom, 320 px at 400%."""
     opened = visit(address, width=width, scheme=scheme)
     for path in PAGES:
         opened.page.goto(address + path)
@@ -331,6 +331,42 @@ def test_forced_colours_keep_marks_words_and_dashes(visit, address):
         "es => es.map(e => getComputedStyle(e).strokeDasharray)",
     )
     assert len(set(dashes)) == len(dashes) == 3
+
+
+def test_a_table_wider_than_a_phone_shows_that_it_scrolls(visit, address):
+    page = visit(address + "e/entry-0000/index.html", width=390).page
+    for details in page.locator("details").all():
+        details.evaluate("d => { d.open = true; }")
+    wide = page.locator(".scroll").evaluate_all("""es => es.filter(e => e.scrollWidth > e.clientWidth)
+        .map(e => [e.tabIndex, getComputedStyle(e).backgroundImage.split('linear-gradient').length - 1])""")
+    assert len(wide) > 3
+    assert {tuple(one) for one in wide} == {(0, 4)}  # by keyboard too; a shadow at each side, covered at the end
+
+
+def test_the_skip_link_leads_past_the_navigation(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    assert skip.inner_text() == "Skip to the content"
+    box = skip.bounding_box()
+    assert box["width"] > 24
+    assert box["height"] >= 24
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("!!document.activeElement.closest('main')")
+
+
+def test_an_entry_is_printed_whole_on_a4(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4_LANDSCAPE, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_LANDSCAPE
+    outside = page.locator("main table, main svg").evaluate_all(
+        f"es => es.filter(e => e.getBoundingClientRect().right > {A4_LANDSCAPE}).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert outside == []
+    assert page.locator(".panel:visible").count() == 1  # one of the six sensitivities
+    assert page.locator("main h2:visible").count() > 8
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
