@@ -162,7 +162,7 @@
 
   // Drawings as files. Colours are written into the marks, since a file leaves the style sheet behind.
   const SVG = "http://www.w3.org/2000/svg";
-  const STYLE = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-weight", "text-anchor"];
+  const STYLE = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "paint-order", "font-size", "font-weight", "text-anchor"];
   function styled(svg) {
     const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
     [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {

@@ -1,10 +1,10 @@
-"""The layout of twelve pages as it is meant to be: places and colours of their parts, in `tests/browser/layout`.
+"""The layout of twelve pages as it is meant to be: places and colours of parts, in `tests/browser/layout`.
 
 ``python -m tests.browser.layout`` measures them anew, after a change that was meant; look at the pages first.
 
-All text is set in `even.ttf`, in which every character has the same width, so that the fonts of a machine do not
-matter. (It has one glyph, which a character map of format 13 gives to all characters.) Places are compared with the
-part before, so that a part that grew is reported once, and not everything below it.
+All text is set in `even.ttf`, in which every character has the same width, so that the fonts of a machine do
+not matter: it has one glyph, which a character map of format 13 gives to all characters. Places are compared
+with the part before, so that a part that grew is reported once, and not everything below it.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ TOLERANCE, SHARE = 4, 0.02
 
 FONT = "*{font-family:Even!important}@font-face{font-family:Even;src:url(data:font/ttf;base64,%s)}"
 PARTS = (
-    "header, header nav, header a, .synthetic, main, main nav, main nav a, main h1, main h2, main h3, main p, main ul,"
-    "main ol, main dl, main dl > div, section, form, fieldset, fieldset label, output, input[type=search], select,"
-    "main button, table, thead th, tbody tr:nth-child(-n+3), tbody:first-of-type tr:first-child > *, figure, pre,"
-    "summary, main svg.chart, main svg.icons, tbody tr:first-child svg, footer, footer p"
+    "header, header nav, header a, .synthetic, main, main nav, main nav a, main h1, main h2, main h3, main p,"
+    "main ul, main ol, main dl, main dl > div, section, form, fieldset, fieldset label, output, select,"
+    "summary, input[type=search], main button, table, thead th, tbody tr:nth-child(-n+3), figure, pre,"
+    "footer, footer p,"
+    "tbody:first-of-type tr:first-child > *, main svg.chart, main svg.icons, tbody tr:first-child svg"
 )
 MEASURE = """parts => [...document.querySelectorAll(parts)].flatMap(e => {
     const box = e.getBoundingClientRect(), style = getComputedStyle(e);

@@ -1,4 +1,4 @@
-"""Twelve pages in two widths and two themes look as recorded; `.layout` holds pictures of those that do not."""
+"""Twelve pages in two widths and themes look as recorded; `.layout` holds pictures of those that do not."""
 
 import dataclasses
 from pathlib import Path

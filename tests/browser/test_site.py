@@ -1,4 +1,5 @@
 import json
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -340,7 +341,9 @@ def test_a_table_wider_than_a_phone_shows_that_it_scrolls(visit, address):
     wide = page.locator(".scroll").evaluate_all("""es => es.filter(e => e.scrollWidth > e.clientWidth)
         .map(e => [e.tabIndex, getComputedStyle(e).backgroundImage.split('linear-gradient').length - 1])""")
     assert len(wide) > 3
-    assert {tuple(one) for one in wide} == {(0, 4)}  # by keyboard too; a shadow at each side, covered at the end
+    assert {tuple(one) for one in wide} == {
+        (0, 4)
+    }  # by keyboard too; a shadow at each side, covered at the end
 
 
 def test_the_skip_link_leads_past_the_navigation(visit, address):
@@ -362,7 +365,8 @@ def test_an_entry_is_printed_whole_on_a4(visit, address):
     page.set_viewport_size({"width": A4_LANDSCAPE, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= A4_LANDSCAPE
     outside = page.locator("main table, main svg").evaluate_all(
-        f"es => es.filter(e => e.getBoundingClientRect().right > {A4_LANDSCAPE}).map(e => e.outerHTML.slice(0, 80))"
+        "(es, most) => es.filter(e => e.getBoundingClientRect().right > most).map(e => e.outerHTML)",
+        A4_LANDSCAPE,
     )
     assert outside == []
     assert page.locator(".panel:visible").count() == 1  # one of the six sensitivities
@@ -444,3 +448,46 @@ def test_curves_say_their_values_by_pointer_and_by_keyboard(visit, address, fold
     assert not page.locator(".tip").is_visible()
     page.locator("svg[data-x]").nth(2).hover()
     assert page.locator(".tip").inner_text().startswith("Predicted probability 0.")
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def saved(page, name):
+    """The drawing that the button of this name saves."""
+    with page.expect_download(timeout=120_000) as download:
+        page.locator(f"button[aria-label='SVG: {name}']:visible").first.click()
+    return download.value.suggested_filename, ET.parse(download.value.path()).getroot()
+
+
+def test_a_table_is_saved_as_a_drawing_with_its_words_and_marks(visit, address, folder):
+    board = json.loads((folder / "some" / "base" / "leaderboard.json").read_text())["targets"][0]
+    page = visit(address).page
+    name, drawing = saved(page, page.locator("h1").inner_text()[:80])
+    assert name.endswith(".svg")
+    words = {text.text for text in drawing.iter(f"{SVG}text")}
+    ranked = [row for row in board["rows"] if row["standing"]["rank"]]
+    assert {row["cells"]["auroc"]["text"] for row in ranked} <= words
+    assert "DenseNet-121" in words
+    points = [c for c in drawing.iter(f"{SVG}circle") if c.get("class") == "pt"]
+    assert len(points) == len(ranked) + 1  # and the one that is not ranked
+    assert {c.get("fill") for c in points} == {"rgb(11, 87, 164)"}  # without the style sheet of the page
+    places = {u.get("href") for u in drawing.iter(f"{SVG}use")}
+    assert {f"#{g.get('id')}" for g in drawing.iter(f"{SVG}g") if g.get("id")} >= places
+
+
+def test_an_icon_array_is_saved_with_the_mask_that_it_refers_to(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    label = page.locator(".panel:visible svg.icons").get_attribute("aria-label")
+    _, drawing = saved(page, label[:80])
+    ids = {e.get("id") for e in drawing.iter() if e.get("id")}
+    assert {"squares", "square"} <= ids
+    assert len(list(drawing.iter(f"{SVG}path"))) == 4
+
+
+def test_the_badge_is_copied_as_markdown(visit, address):
+    page = visit(address + "e/entry-0000/index.html", permissions=["clipboard-read", "clipboard-write"]).page
+    block = page.locator("pre[data-copy]", has_text="![CheXchoBench]")
+    block.locator("xpath=following-sibling::button[1]").click()
+    page.locator("button", has_text="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == block.inner_text()

@@ -1,6 +1,6 @@
 """The picture of a board that messengers and search engines show beside a link: a PNG of fixed size.
 
-It is drawn with the font that Pillow carries, without network, so that one Pillow gives the same bytes everywhere.
+It is drawn with the font that Pillow carries, so that one version of Pillow gives the same bytes everywhere.
 """
 
 from __future__ import annotations

@@ -190,7 +190,8 @@ class Site:
         key = digest(self.key, *(repr(change) for change in found))
         path = "changes/index.html"
         shown = found[:CHANGES]
-        view = {"title": "Changes", "changes": shown, "earlier": len(found) - len(shown), "current": "changes"}
+        view = {"title": "Changes", "current": "changes"}
+        view |= {"changes": shown, "earlier": len(found) - len(shown)}
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))

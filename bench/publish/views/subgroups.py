@@ -123,8 +123,8 @@ def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
                 row,
                 _drawn(_cell(found), found, axis, ident),
                 tuple(
-                    _drawn(_group_cell(groups.get(key), metric), _metric(groups.get(key), metric), axis, ident)
-                    for key in known
+                    _drawn(_group_cell(group, metric), _metric(group, metric), axis, ident)
+                    for group in (groups.get(key) for key in known)
                 ),
             )
             for (row, groups), found in zip(shown, overall, strict=True)
