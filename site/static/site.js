@@ -123,6 +123,25 @@
     if (location.search) restore();
   }
 
+  // The list of problem codes, by code, title and meaning.
+  function finding() {
+    const form = one("find");
+    if (!form) return;
+    const codes = all(".codes li"), field = form.elements.q;
+    const show = () => {
+      const query = field.value.trim().toLowerCase();
+      for (const code of codes) code.hidden = !`${code.textContent} ${code.dataset.q}`.toLowerCase().includes(query);
+      form.querySelector("output").textContent = `${codes.filter((code) => !code.hidden).length} of ${codes.length} codes`;
+    };
+    field.value = new URLSearchParams(location.search).get("q") || "";
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      show();
+      try { history.replaceState(null, "", field.value ? `?${new URLSearchParams({ q: field.value })}` : location.pathname); } catch { /* not from a folder */ }
+    });
+    if (field.value) show();
+  }
+
   function picking() {
     const form = one("pick");
     if (!form) return;
@@ -314,5 +333,5 @@
     addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
   }
 
-  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); reading(); copying(); saving(); });
+  addEventListener("DOMContentLoaded", () => { theme(); board(); finding(); picking(); highlighting(); reading(); copying(); saving(); });
 })();

@@ -470,7 +470,7 @@ def test_a_table_is_saved_as_a_drawing_with_its_words_and_marks(visit, address, 
     assert {row["cells"]["auroc"]["text"] for row in ranked} <= words
     assert "DenseNet-121" in words
     points = [c for c in drawing.iter(f"{SVG}circle") if c.get("class") == "pt"]
-    assert len(points) == len(ranked) + 1  # and the one that is not ranked
+    assert len(points) == len(ranked)  # the one that is not ranked is off the axis
     assert {c.get("fill") for c in points} == {"rgb(11, 87, 164)"}  # without the style sheet of the page
     places = {u.get("href") for u in drawing.iter(f"{SVG}use")}
     assert {f"#{g.get('id')}" for g in drawing.iter(f"{SVG}g") if g.get("id")} >= places
@@ -491,3 +491,17 @@ def test_the_badge_is_copied_as_markdown(visit, address):
     block.locator("xpath=following-sibling::button[1]").click()
     page.locator("button", has_text="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == block.inner_text()
+
+
+def test_problem_codes_are_searched_by_title_and_meaning(visit, address):
+    page = visit(address + "codes/index.html").page
+    every = page.locator(".codes li:visible").count()
+    page.fill("#find input", "patient")
+    some = page.locator(".codes li:visible")
+    assert 0 < some.count() < every
+    assert page.locator("#find output").inner_text() == f"{some.count()} of {every} codes"
+    left = some.all_inner_texts()
+    page.reload()
+    assert page.locator(".codes li:visible").all_inner_texts() == left
+    page.fill("#find input", "manifest-absent")
+    assert page.locator(".codes li:visible").count() == 1
