@@ -257,9 +257,11 @@
     for (const table of all("main table")) {
       if (!table.querySelector(".iv")) continue;
       const part = table.closest("section"), name = (part ? part.querySelector("h2") : document.querySelector("h1")).textContent;
-      const made = button("SVG", name, () => save(tableDrawing(table), name)), beside = table.closest("form")?.querySelector(".pick");
-      if (beside) beside.append(made);
-      else (table.closest(".scroll") || table).after(made);
+      const made = button("SVG", name, () => save(tableDrawing(table), name)), box = table.closest(".scroll") || table;
+      // In a line that is there already, so that nothing below it moves.
+      const beside = table.closest("form")?.querySelector(".pick") || (box.nextElementSibling?.matches(".key") && box.nextElementSibling);
+      if (beside) beside.append(" ", made);
+      else box.after(made);
     }
   }
 
