@@ -3,8 +3,8 @@
 ``python -m tests.browser.layout`` measures them anew, after a change that was meant; look at the pages first.
 
 All text is set in `even.ttf`, in which every character has the same width, so that the fonts of a machine do
-not matter: it has one glyph, which a character map of format 13 gives to all characters. Places are compared
-with the part before, so that a part that grew is reported once, and not everything below it.
+not matter: it has one glyph, which a character map of format 13 gives to all characters. The height of a place
+is told from the part before, so that a part that grew is reported once, and not everything below it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,14 @@ MARK = """([parts, places]) => {
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a page: its name, its box in pixels, and its colours in the light and the dark theme."""
+    """A part of a page.
+
+    Attributes:
+        name: Element, and id or classes.
+        box: Left edge, how far the top is below that of the part before, width and height, in pixels.
+        light: Colours of text and background in the light theme.
+        dark: The same in the dark theme.
+    """
 
     name: str
     box: tuple[int, int, int, int]
@@ -106,9 +113,10 @@ def measured(page: Any, address: str) -> list[Part]:
     light = page.evaluate(MEASURE, PARTS)
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate(MEASURE, PARTS)
+    tops = [0, *(top for _, _, top, *_ in light)]
     return [
-        Part(name, (x, y, w, h), _colours(colour, back), _colours(*other[5:]))
-        for (name, x, y, w, h, colour, back), other in zip(light, dark, strict=True)
+        Part(name, (left, top - before, width, height), _colours(*colours), _colours(*other[5:]))
+        for before, (name, left, top, width, height, *colours), other in zip(tops, light, dark, strict=False)
     ]
 
 
@@ -136,27 +144,20 @@ def differences(wanted: list[Part], found: list[Part]) -> Iterator[tuple[int, st
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind == "equal":
             for i, j in zip(range(a, b), range(c, d), strict=True):
-                if words := _difference(wanted, i, found, j):
+                if words := _difference(wanted[i], found[j], placed=i == a == 0 or i > a):
                     yield j, f"{found[j].name}: {words}"
         else:
             lost, new = (", ".join(p.name for p in parts) for parts in (wanted[a:b], found[c:d]))
             yield min(c, len(found) - 1), f"there was {lost or 'nothing'}, and now is {new or 'nothing'}"
 
 
-def _difference(wanted: list[Part], i: int, found: list[Part], j: int) -> str:
-    old, new = wanted[i], found[j]
+def _difference(old: Part, new: Part, *, placed: bool) -> str:
+    """What differs; the place below the part before counts where that part is the same (`placed`)."""
     words = []
-    before = (wanted[i - 1].box[1], found[j - 1].box[1]) if i and j else (0, 0)
-    places = {
-        "left": (old.box[0], new.box[0]),
-        "below the part before": (old.box[1] - before[0], new.box[1] - before[1]),
-        "width": (old.box[2], new.box[2]),
-        "height": (old.box[3], new.box[3]),
-    }
-    for name, (was, now) in places.items():
+    for name, was, now in zip(("left", "below", "width", "height"), old.box, new.box, strict=True):
         # Whatever holds other parts is as high as they are, and they are compared themselves.
         free = SHARE * max(abs(was), abs(now)) * (5 if name == "height" else 1)
-        if abs(was - now) > TOLERANCE + free:
+        if abs(was - now) > TOLERANCE + free and (placed or name != "below"):
             words.append(f"{name} {was} → {now}")
     words += [
         f"{theme} {was} → {now}"
