@@ -3,8 +3,8 @@
 ``python -m tests.browser.layout`` measures them anew, after a change that was meant; look at the pages first.
 
 All text is set in `even.ttf`, in which every character has the same width, so that the fonts of a machine do
-not matter: it has one glyph, which a character map of format 13 gives to all characters. The height of a place
-is told from the part before, so that a part that grew is reported once, and not everything below it.
+not matter: it has one glyph, which a character map of format 13 gives to all characters. Heights are measured
+from the part before, so that a part that grew is reported once, and not everything below it.
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ from pathlib import Path
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.cohort.spec import load_spec
-from bench.publish.build import build_site
 from bench.publish.checks.site import KB, gzip_bytes
+from bench.publish.templates import site_sources
+from bench.publish.urls import places
+from bench.publish.views.site import Site, site_pages
 from tests.publish.boards import loaded_board
 from tests.publish.pages import read, walk
 
@@ -36,22 +38,18 @@ def main() -> int:
     }
     print("| board | page | elements | KB after gzip |\n|---|---|---|---|")
     for name, (loaded, entry) in boards.items():
+        site = Site(places([loaded]), site_sources(), "https://example.org/", "")
+        pages = {page.path: page for page in site_pages(site)}
         with tempfile.TemporaryDirectory() as temporary:
-            site = Path(temporary) / "site"
-            build_site([loaded], site, base="https://example.org/")
-            for page in PAGES:
-                path = site / page.format(entry=entry)
-                if path.is_file():
-                    elements = len(walk(read(path)))
-                    print(f"| {name} | `{page.format(entry='SLUG')}` | {elements:,} | {_kb(path)} |")
-            if name == "demo":
-                for page in STATIC:
-                    print(f"| all | `{page}` | | {_kb(site / page)} |")
+            file = Path(temporary) / "page"
+            for path in (*PAGES, *(STATIC if loaded is demo else ())):
+                if (page := pages.get(path.format(entry=entry))) is None:
+                    continue
+                file.write_bytes(page.render())
+                elements = f"{len(walk(read(file))):,}" if path.endswith(".html") else ""
+                size = gzip_bytes(file) / KB
+                print(f"| {name} | `{path.format(entry='SLUG')}` | {elements} | {size:.1f} |")
     return 0
-
-
-def _kb(path: Path) -> str:
-    return f"{gzip_bytes(path) / KB:.1f}"
 
 
 if __name__ == "__main__":

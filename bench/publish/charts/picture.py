@@ -21,6 +21,7 @@ LEFT, RIGHT = 64, 1136
 ROWS, FIRST_ROW, ROW = 6, 330, 42
 AXIS = (452.0, 890.0)
 INK, DIM, LINE, BLUE, TINT, WARN = "#15181c", "#535c66", "#d9dee4", "#0b57a4", "#e7eef6", "#8a6100"
+COLOURS = 64
 DOT = 9
 """Radius of the mark of an AUROC."""
 
@@ -60,7 +61,7 @@ def board_picture(words: PictureText, rows: Sequence[PictureRow]) -> bytes:
     _forest(draw, rows[:ROWS])
     _write(draw, LEFT, 588, _fitting(words.foot, 22, RIGHT - LEFT), 22, WARN)
     out = io.BytesIO()
-    image.save(out, "PNG")
+    image.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, "PNG")
     return out.getvalue()
 
 
