@@ -80,8 +80,7 @@ def test_find_in_page_reaches_the_last_of_a_thousand_entries(visit, thousand):
 
 def test_no_page_has_more_elements_than_a_phone_can_hold(thousand):
     for path in html_pages(thousand):
-        if path.parent.name != "speed":  # a row for each batch size of each entry
-            assert len(walk(read(path))) <= MOST_ELEMENTS, path
+        assert len(walk(read(path))) <= MOST_ELEMENTS, path
 
 
 def test_an_entry_beyond_the_first_rows_is_compared_from_the_board_s_json(visit, thousand):
