@@ -1,9 +1,6 @@
 """A board of a thousand entries, and an entry of which nothing is known."""
 
 import json
-import threading
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ from bench.publish.build import build_site
 from bench.publish.templates import site_sources
 from bench.publish.urls import places
 from bench.publish.views.site import Site, site_pages
-from tests.browser.conftest import Quiet
+from tests.browser.conftest import serving
 from tests.browser.test_site import head, names
 from tests.publish.boards import loaded_board, with_bare_entry
 from tests.publish.pages import html_pages, read, walk
@@ -86,14 +83,11 @@ def test_no_page_has_more_elements_than_a_phone_can_hold(thousand):
 def test_an_entry_beyond_the_first_rows_is_compared_from_the_board_s_json(visit, thousand):
     board = json.loads((thousand / "leaderboard.json").read_bytes())["targets"]
     wanted = board[0]["rows"][500]
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(thousand))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_address[1]}/compare/index.html"
-        opened = visit(f"{address}?e={wanted['slug']}")
+    with serving(thousand) as address:
+        opened = visit(f"{address}compare/index.html?e={wanted['slug']}")
         shown = opened.page.locator("#compare tbody tr:not([hidden])")
         opened.page.locator(f"#compare tr[data-e={wanted['slug']}]").wait_for()
         cells = shown.last.locator("td").all_inner_texts()
-        server.shutdown()
     assert shown.count() == 2  # itself and the leader
     assert shown.last.locator("a").get_attribute("href") == f"../e/{wanted['slug']}/index.html"
     assert cells[0] == wanted["cells"]["rank"]["text"]
