@@ -72,7 +72,7 @@ def _forest(draw: ImageDraw.ImageDraw, rows: Sequence[PictureRow]) -> None:
     axis = Linear(*domain(values, within=(0, 1), least=0.02), *AXIS)
     for index, row in enumerate(rows):
         top = FIRST_ROW + ROW * index
-        middle = top + ROW / 2
+        middle = top + ROW // 2
         if row.may_be_first:
             draw.rectangle((AXIS[0], top, AXIS[1], top + ROW), fill=TINT)
             draw.rectangle((LEFT - 16, top, LEFT - 10, top + ROW), fill=BLUE)

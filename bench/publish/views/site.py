@@ -190,8 +190,8 @@ class Site:
         key = digest(self.key, *(repr(change) for change in found))
         path = "changes/index.html"
         shown = found[:CHANGES]
-        view = {"title": "Changes", "current": "changes"}
-        view |= {"changes": shown, "earlier": len(found) - len(shown)}
+        view: dict[str, Any] = {"title": "Changes", "current": "changes", "changes": shown}
+        view["earlier"] = len(found) - len(shown)
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
