@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
 from bench.actions.entries import EntryChoice, recover_store, scored_entries
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
+from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
 from bench.files import clear_parts, locked, write_json
 from bench.progress import Progress
@@ -20,8 +22,8 @@ from bench.submission.store import list_submissions
 from bench.workspace import STORE_LOCK, attempts_folder
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScoreResult(Displayed):
     """Scored entries and the board that they are on.
 
     Attributes:
@@ -38,6 +40,17 @@ class ScoreResult:
     scorecards: tuple[Scorecard, ...]
     board: Board
     waiting: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<ScoreResult: {', '.join(map(repr, self.scorecards))}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of every scorecard."""
+        return [record for card in self.scorecards for record in card.records()]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the table of every scorecard."""
+        return tuple(table for card in self.scorecards for table in card.tables())
 
 
 def score(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from bench.choices import Track
+from bench.display import Displayed, Table, estimate_text
 from bench.documents import Document, schema_field
 from bench.errors import catalogue
+from bench.metrics import registry
 
 if TYPE_CHECKING:
     from bench.uncertainty import intervals
@@ -283,7 +285,7 @@ class Stamp(Document):
     synthetic: bool
 
 
-class RankInputs(Document):
+class RankInputs(Displayed, Document):
     """What ranks and the columns of a board read of ``scorecard.json``; the rest is passed over.
 
     Curves and subgroups, which are most of the file, are not read: a board of a thousand entries takes a
@@ -311,6 +313,38 @@ class RankInputs(Document):
     def target(self, name: str) -> TargetInputs | None:
         """The scores of one target, None where the entry has none."""
         return next((t for t in self.targets if t.target == name), None)
+
+    def __repr__(self) -> str:
+        scored = self.target(self.headline) or next(iter(self.targets), None)
+        auroc = f"; {scored.target} AUROC {_text(scored.ranked)}" if scored else ""
+        return f"<{type(self).__name__} of {self.slug}{auroc}; targets: {len(self.targets)}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each target and metric: entry, names, and every field of its `Estimate`."""
+        return [
+            {"slug": self.slug, "target": target.target, "metric": key, **estimate.model_dump()}
+            for target in self.targets
+            for key, estimate in target.metrics.items()
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one table: a row for each metric, a column for each target."""
+        keys = dict.fromkeys(key for target in self.targets for key in target.metrics)
+        known = registry.metrics()
+        rows = tuple(
+            (
+                known[key].label if key in known else key,
+                *(_text(target.metrics[key]) if key in target.metrics else "" for target in self.targets),
+            )
+            for key in keys
+        )
+        cohort = f"{self.stamp.cohort}{' (synthetic)' if self.stamp.synthetic else ''}"
+        caption = f"{self.slug} on {cohort}, with {100 * self.level:g}% confidence intervals"
+        return (Table(caption, ("metric", *(target.label for target in self.targets)), rows),)
+
+
+def _text(estimate: Estimate) -> str:
+    return estimate_text(estimate.value, estimate.low, estimate.high, estimate.reason)
 
 
 class BoardInputs(RankInputs):
