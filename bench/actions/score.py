@@ -84,7 +84,7 @@ def score(
         BenchError: Entries that are unknown or cannot be scored (the others are scored and stored), or other
             entries were scored with another seed or number of replicates (``board-mixed``).
     """
-    space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
+    space, opened = open_workspace(workspace, cohort), open_cohort(cohort, data, workspace)
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
     chosen = scored_entries(folder, entries)

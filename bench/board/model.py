@@ -222,7 +222,9 @@ class LoadedBoard(Displayed):
     waiting: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<LoadedBoard of {self.spec.id}; entries: {len(self.entries)}; headline: {self.spec.headline}>"
+        return (
+            f"<LoadedBoard of {self.spec.id}; entries: {len(self.entries)}; headline: {self.spec.headline}>"
+        )
 
     def records(self) -> list[dict[str, Any]]:
         """Return a record for each target and entry, with the columns of ``leaderboard.csv``."""

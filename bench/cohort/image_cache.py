@@ -134,12 +134,8 @@ def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path,
 
 def _image_files(cohort: Cohort) -> list[os.DirEntry[str]]:
     """Return the file of each image; each folder is listed once."""
-    folders = ImageFolders(cohort)
-    listed: dict[str, os.DirEntry[str]] = {}
-    for folder in reversed(folders.folders):
-        with os.scandir(folder) as entries:
-            listed.update({entry.name: entry for entry in entries})
-    entries_by_image = [listed.get(image + folders.suffix) for image in cohort.images]
+    listed = ImageFolders(cohort).listed()
+    entries_by_image = [listed.get(image) for image in cohort.images]
     if missing := sum(entry is None for entry in entries_by_image):
         message = f"{missing} of {len(entries_by_image)} images are missing; `bench cohort check` lists them."
         raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,16 @@ class ImageFolders:
         """Return the file of an image, None if no folder has it."""
         name = image + self.suffix
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
+
+    def listed(self) -> dict[str, os.DirEntry[str]]:
+        """Return the files of all folders by image id; each folder is listed once."""
+        files: dict[str, os.DirEntry[str]] = {}
+        for folder in reversed(self.folders):
+            with os.scandir(folder) as entries:
+                files.update(
+                    {e.name.removesuffix(self.suffix): e for e in entries if e.name.endswith(self.suffix)}
+                )
+        return files
 
 
 def has_images(cohort: Cohort) -> bool:

@@ -86,7 +86,9 @@ class Estimates(Displayed, Mapping[str, Estimate]):
 
     def _texts(self) -> dict[str, str]:
         return {
-            key: estimate_text(e.value, e.low, e.high, e.reason or ("" if e.low is not None else "no interval"))
+            key: estimate_text(
+                e.value, e.low, e.high, e.reason or ("" if e.low is not None else "no interval")
+            )
             for key, e in self.requested.items()
         }
 
