@@ -15,8 +15,8 @@ from bench.scoring.scorecard import Scorecard, TargetScore
 from bench.workspace import find_workspace
 
 mpl.use("Agg")
-from matplotlib import pyplot  # noqa: E402
-from matplotlib.collections import LineCollection  # noqa: E402
+from matplotlib import pyplot
+from matplotlib.collections import LineCollection
 
 ROOT = Path(__file__).parents[1]
 
