@@ -137,7 +137,7 @@ def forest(rows: Rows, target: str | None = None, *, metric: str = "auroc", ax: 
     return axes
 
 
-def _estimates(rows: Rows, target: str | None, metric: str) -> dict[str, Any]:
+def _estimates(rows: Any, target: str | None, metric: str) -> dict[str, Any]:
     """Estimate of each row by its name."""
     by_name: Mapping[str, Mapping[str, Any]]
     if isinstance(rows, Estimates):
@@ -174,7 +174,7 @@ def _scored(cards: Cards, target: str | None, curve: str = "") -> list[tuple[str
     return scored
 
 
-def _every(cards: Cards) -> list[Any]:
+def _every(cards: Any) -> list[Any]:
     """All scorecards; those of a board in its order."""
     if hasattr(cards, "scorecards") and not hasattr(cards, "entries"):
         return list(cards.scorecards)

@@ -194,7 +194,7 @@ class LoadedCohort(Cohort):
         if "image_id" not in table:
             raise _unknown_images("The table has no column `image_id`.", self)
         index = pd.Index(self.images)
-        rows = index.get_indexer(table["image_id"].astype(object))
+        rows = index.get_indexer(pd.Index(table["image_id"].astype(object)))
         if absent := int((rows < 0).sum()):
             raise _unknown_images(f"{absent:,} of {len(rows):,} images are not of the cohort.", self)
         return rows.astype(np.intp)
