@@ -17,7 +17,7 @@ from bench.metrics import registry
 from bench.metrics.results import BrierParts, Estimate
 from bench.submission.store import Submission
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
@@ -159,6 +159,7 @@ class TargetScore(TargetInputs):
     reliability: tuple[ReliabilityBin, ...] = ()
     distribution: ScoreDistribution | None = None
     decision: tuple[DecisionPoint, ...] = ()
+    decision_warning: str = Field(default="", description="What to know before trusting its intervals.")
     brier_parts: BrierParts | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     detection_yield: tuple[YieldPoint, ...] = ()

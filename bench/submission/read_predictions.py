@@ -88,6 +88,8 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         return RawPredictions(table, None, nested)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
+    if not data.strip(b"\0"):
+        raise _unreadable(path, "It holds only zero bytes, as a copy that was not finished does.")
     return RawPredictions(_csv(data, path, text_columns), data)
 
 
