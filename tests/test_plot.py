@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -45,13 +46,13 @@ def target(card: Scorecard, name: str = "composite_slvh_dlv") -> TargetScore:
     return found
 
 
-def line(axes, label: str):
+def line(axes: Any, label: str) -> Any:
     (found,) = [one for one in axes.get_lines() if str(one.get_label()).startswith(label)]
     return found
 
 
 def test_the_roc_curve_is_the_stored_one(card: Scorecard) -> None:
-    axes = bench.plot.roc(card)
+    axes: Any = bench.plot.roc(card)
     drawn, stored = line(axes, "random-convolutions"), target(card)
     np.testing.assert_array_equal(drawn.get_xydata(), [(p.x, p.y) for p in stored.roc])
     assert f"{stored.metrics['auroc'].value:.4g} (" in drawn.get_label()
@@ -67,7 +68,7 @@ def test_another_target_on_given_axes(card: Scorecard) -> None:
 
 
 def test_the_reliability_curve_is_the_stored_one_with_its_intervals(card: Scorecard) -> None:
-    axes = bench.plot.reliability(card)
+    axes: Any = bench.plot.reliability(card)
     bins = target(card).reliability
     expected = [(b.mean_prediction, b.observed) for b in bins]
     np.testing.assert_array_equal(line(axes, card.slug).get_xydata(), expected)
@@ -77,7 +78,7 @@ def test_the_reliability_curve_is_the_stored_one_with_its_intervals(card: Scorec
 
 
 def test_the_decision_curve_is_the_stored_one_beside_all_and_none(card: Scorecard) -> None:
-    axes = bench.plot.decision(card)
+    axes: Any = bench.plot.decision(card)
     points = target(card).decision
     expected = [(p.threshold, p.net_benefit) for p in points]
     np.testing.assert_array_equal(line(axes, card.slug).get_xydata(), expected)
@@ -91,7 +92,7 @@ def test_the_decision_curve_is_the_stored_one_beside_all_and_none(card: Scorecar
 
 
 def test_the_forest_has_a_row_for_each_entry_in_the_boards_order(board: LoadedBoard) -> None:
-    axes = bench.plot.forest(board)
+    axes: Any = bench.plot.forest(board)
     standings = board.board.target("composite_slvh_dlv").standings
     assert [label.get_text() for label in axes.get_yticklabels()] == [s.slug for s in standings]
     dots = [one.get_xydata()[0] for one in axes.get_lines()]
@@ -106,7 +107,7 @@ def test_the_forest_takes_evaluations_and_other_metrics() -> None:
     y, who = np.arange(40) % 2, np.arange(40) // 2
     scores = {"ours": (y + np.arange(40) % 3) / 4, "theirs": np.linspace(0, 1, 40)}
     found = {name: bench.evaluate(y, p, who, 100) for name, p in scores.items()}
-    axes = bench.plot.forest(found, metric="brier")
+    axes: Any = bench.plot.forest(found, metric="brier")
     assert [one.get_xdata()[0] for one in axes.get_lines()] == [e.brier.value for e in found.values()]
     assert len(bench.plot.forest(found["ours"]).get_lines()) == 1
     with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
@@ -114,7 +115,7 @@ def test_the_forest_takes_evaluations_and_other_metrics() -> None:
 
 
 def test_several_cards_share_axes_and_files_are_written(board: LoadedBoard, tmp_path: Path) -> None:
-    axes = bench.plot.roc(board)
+    axes: Any = bench.plot.roc(board)
     assert len(axes.get_lines()) == 1 + len(board.entries)
     axes.figure.savefig(tmp_path / "roc.png")
     axes.figure.savefig(tmp_path / "roc.svg")

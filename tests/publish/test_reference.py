@@ -28,7 +28,7 @@ def test_every_public_name_has_one_section_in_order(sections: dict[str, str]) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_a_section_has_the_words_and_arguments_of_its_name(name: str, sections: dict[str, str]) -> None:
     found = getattr(bench, name)
-    summary = inspect.getdoc(found).split("\n\n")[0]  # type: ignore[union-attr]
+    summary = inspect.getdoc(found).split("\n\n")[0]
     assert summary.replace("``", "`") in sections[name]
     if inspect.isfunction(found):
         for parameter in inspect.signature(found).parameters:
