@@ -8,6 +8,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -40,13 +41,15 @@ def run_notebook(path):
     """Runs the code cells in order; a last line that is an expression is displayed, as a notebook does."""
     notebook = json.loads(path.read_text("utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
-    names, displayed = {}, []
+    names: dict[str, Any] = {}
+    displayed = []
     for cell in notebook["cells"]:
         assert {"cell_type", "id", "metadata", "source"} <= set(cell)
         if cell["cell_type"] == "code":
             assert (cell["outputs"], cell["execution_count"]) == ([], None), "stored without output"
             tree = ast.parse("".join(cell["source"]))
-            last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            last = tree.body[-1] if isinstance(tree.body[-1], ast.Expr) else None
+            tree.body = tree.body[:-1] if last else tree.body
             exec(compile(tree, path.name, "exec"), names)
             if last:
                 value = eval(compile(ast.Expression(last.value), path.name, "eval"), names)

@@ -69,22 +69,22 @@ def installed_with(extra: str | None) -> set[str]:
     return found
 
 
-def absent_packages(extra: str | None) -> set[str]:
+def absent_packages(*extras: str | None) -> set[str]:
     """Packages, by the name of their import, that only other extras install."""
-    others = set().union(*map(installed_with, EXTRAS)) - installed_with(extra)
+    others = set().union(*map(installed_with, EXTRAS)).difference(*map(installed_with, extras))
     by_module = packages_distributions().items()
     return {module for module, found in by_module if {name(d) for d in found} <= others}
 
 
-def run(extra: str | None, code: str, *, present: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs code where only the core, one extra and the package `present` are installed."""
-    program = ABSENT.format(absent=absent_packages(extra) - {present}) + code
+def run(code: str, *extras: str | None) -> subprocess.CompletedProcess[str]:
+    """Runs code where only these extras are installed; None is the core."""
+    program = ABSENT.format(absent=absent_packages(*extras)) + code
     words = [sys.executable, "-W", "ignore", "-c", program]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
 
 
-def works(extra: str | None, code: str, *, present: str = "") -> str:
-    done = run(extra, code, present=present)
+def works(code: str, *extras: str | None) -> str:
+    done = run(code, *extras)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -98,7 +98,6 @@ def test_the_core_is_numpy_scipy_and_numba() -> None:
 
 def test_the_core_gives_the_statistics() -> None:
     shown = works(
-        None,
         "import bench\n"
         "y, p, q, who = [0, 1, 0, 1], [.1, .9, .4, .3], [.2, .3, .1, .9], [1, 2, 3, 4]\n"
         "one, other = bench.evaluate(y, p, who, 100), bench.compare(y, p, q, who, replicates=100)\n"
@@ -115,6 +114,7 @@ def test_the_core_gives_the_statistics() -> None:
         "    one.to_frame()\n"
         "except ImportError as error:\n"
         "    print(error)\n",
+        None,
     )
     figures, error = shown.splitlines()
     assert figures == "0.75 1.0 True"
@@ -124,14 +124,14 @@ def test_the_core_gives_the_statistics() -> None:
 @pytest.mark.parametrize("word", ["submit", "read_board", "load_cohort", "build_site"])
 def test_what_the_core_lacks_is_named_with_its_extra(word: str) -> None:
     shown = works(
-        None, f"import bench\ntry:\n    bench.{word}\nexcept ImportError as error:\n    print(error)"
+        f"import bench\ntry:\n    bench.{word}\nexcept ImportError as error:\n    print(error)", None
     )
     assert shown.startswith(f"extra-missing: `bench.{word}` needs the package ")
     assert shown.rstrip().endswith("to do: pip install 'chexchobench[board]'")
 
 
 def test_the_command_line_names_its_extra() -> None:
-    done = run(None, "from bench.__main__ import main\nmain()")
+    done = run("from bench.__main__ import main\nmain()", None)
     assert done.returncode == 3
     assert "The command `bench` needs the package typer" in done.stderr
     assert "pip install 'chexchobench[board]'" in done.stderr
@@ -141,7 +141,6 @@ def test_the_command_line_names_its_extra() -> None:
 
 def test_the_board_scores_entries_without_torch_onnx_or_matplotlib(tmp_path: Path) -> None:
     shown = works(
-        "board",
         f"""
 import bench
 bench.write_demo({str(tmp_path / "demo")!r}, patients=60, images=False)
@@ -159,6 +158,7 @@ for call in (lambda: cohort.torch_dataset("val"), lambda: bench.plot.roc(card)):
         print(error)
 from bench.cli.main import app
 """,
+        "board",
     )
     assert "['age']" in shown
     assert "`torch_dataset` needs the package torch" in shown
@@ -169,12 +169,12 @@ from bench.cli.main import app
 
 def test_plot_needs_nothing_but_the_core() -> None:
     shown = works(
-        "plot",
         "import matplotlib; matplotlib.use('Agg')\n"
         "import bench\n"
         "result = bench.evaluate([0, 1, 0, 1], [.1, .9, .4, .3], [1, 2, 3, 4], 100)\n"
         "axes = bench.plot.forest({'ours': result})\n"
         "print(axes.get_yticklabels()[0].get_text())\n",
+        "plot",
     )
     assert shown.strip() == "ours"
 
@@ -189,7 +189,7 @@ def test_plot_needs_nothing_but_the_core() -> None:
     ],
 )
 def test_each_extra_installs_what_its_modules_import(extra: str, code: str) -> None:
-    works(extra, code, present="matplotlib")  # torchmetrics asks the metadata for it, not the finder
+    works(code, extra, "plot")  # torchmetrics asks the metadata for matplotlib, not the finder
 
 
 def test_every_package_that_a_message_names_is_installed_by_its_extra() -> None:
