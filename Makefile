@@ -78,12 +78,12 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[baselines,dask]' --group dev
+	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 
-lock-core:  ## the hashed requirements of the core, from requirements.lock; needs uv
-	uv pip compile pyproject.toml --extra onnx --extra dask --generate-hashes --universal --python-version 3.11 \
+lock-core:  ## the hashed requirements of the extra `onnx`, from requirements.lock; needs uv
+	uv pip compile pyproject.toml --extra onnx --generate-hashes --universal --python-version 3.11 \
 		-c requirements.lock --no-header --no-emit-index-url --no-annotate -o requirements-core.lock
 
 licences: .venv/installed  ## docs/licences.md
