@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,6 @@ class Protocol:
     build_limit_s: float = 1800.0
     trials: int = 3
     cold_starts: int = 3
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}  # a field of timing records
 
 
 FULL = Protocol(
