@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DENSENET: Final = "densenet121-random"
-SIDE: Final = 224
+SIDE: Final = 128
 FITTED: Final = 256  # training images
 SETTLING: Final = 32
 
@@ -128,7 +128,7 @@ def _densenet(cohort: Cohort, path: Path) -> Manifest:
             opset_version=18,
             input_names=["image"],
             output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)}, ()),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
             external_data=False,
             verbose=False,
         )

@@ -235,9 +235,12 @@ def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTimi
     Noise of a busy machine comes and goes: nvbench and perf_analyzer, too, measure until figures agree.
     """
     rows: list[BatchTiming] = []
+    left_s = job.protocol.limit_s
     for _ in range(job.protocol.trials):
-        rows.append(_trial(job, batch, step))
-        if not _worth_repeating(rows[-1]):
+        row, taken_s = _trial(job, batch, left_s, step)
+        rows.append(row)
+        left_s -= taken_s
+        if not _worth_repeating(row) or left_s < taken_s:
             break
     best = min(rows, key=_doubt)
     trials = tuple(_as_trial(row, used=row is best) for row in rows)
@@ -280,13 +283,18 @@ def _as_trial(row: BatchTiming, *, used: bool) -> Trial:
     )
 
 
-def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
-    """One trial: its blocks one after the other. Blocks that ended before a failure are kept."""
+def _trial(
+    job: _Job, batch: int, limit_s: float, step: Callable[[int], None]
+) -> tuple[BatchTiming, float]:
+    """One trial and the seconds that its blocks took, one after the other.
+
+    Blocks that ended before a failure are kept.
+    """
     protocol = job.protocol
     precision = job.request["precision"]
     fault = precision_fault(job.facts.stored_precision or {}, precision)
     around = Circumstances(precision, job.backend.is_gpu, load_average(), fault)
-    left_s = protocol.limit_s
+    left_s = limit_s
     blocks: list[BlockAnswer] = []
     try:
         for number in range(protocol.blocks):
@@ -299,9 +307,10 @@ def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
         if not blocks:
-            return ended_row(batch, failure.kind, message, 0, around.load)
-        return measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
-    return measured_row(batch, blocks, job.inputs, around)
+            return ended_row(batch, failure.kind, message, 0, around.load), limit_s
+        row = measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
+        return row, limit_s
+    return measured_row(batch, blocks, job.inputs, around), limit_s - left_s
 
 
 def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[BlockAnswer, float]:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from bench.cohort.cohort import Cohort
+from bench.runtime.accept import check_confined
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.outputs import OutputSelector
 from bench.runtime.predict import predict
@@ -20,6 +21,7 @@ from bench.timing.time_model import time_model
 from bench.timing.unseen import Integrity, check_integrity, predict_images, repeated_share, unseen_images
 from tests.runtime.models import cnn_model, manifest, save, tiny_cohort
 from tests.runtime.test_precision import conv_model
+from tests.runtime.torch_models import FULL_SIZE, export, full_size_network
 from tests.timing import cheats
 from tests.timing.fakes import SHORT, FakeClock, FakeSession
 
@@ -145,6 +147,26 @@ def test_another_program_that_slows_down_one_pass_is_no_cheat() -> None:
     found = check_integrity(session, inputs, 2, PICKS, checked, np.full(400, 1.0), clock)
     assert found.pass_ratio == pytest.approx(1)
     assert found.faults == ()
+
+
+@pytest.mark.parametrize("family", list(FULL_SIZE))
+@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+@pytest.mark.full_size
+def test_honest_networks_of_full_depth_pass(
+    family: str, dynamo: bool, cohort: Cohort, tmp_path: Path
+) -> None:
+    side = 64
+    export(full_size_network(family, side), tmp_path / "m.onnx", dynamo=dynamo, side=side)
+    said = manifest(image={"height": side, "width": side})
+    assert not [p for p in check_confined(tmp_path / "m.onnx", said, cohort.spec) if p.severity == "error"]
+    rows = cohort.rows("test")
+    stored = predict(tmp_path / "m.onnx", said, cohort, rows, independent=True)
+    record = time_model(tmp_path / "m.onnx", said, cohort, stored, batches=(8,), protocol=SHORT)
+    (row,) = record.batches
+    assert (row.status, row.message) == ("ok", "")
+    assert row.parity.status == "passed", row.parity.message
+    assert row.parity.unseen_repeats == 0.0
+    assert (record.control_flow, set(record.stored_precision or {})) == ((), {"fp32"})
 
 
 @pytest.mark.parametrize("make", [cheats.honest, cnn_model, conv_model])
