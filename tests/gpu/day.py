@@ -35,7 +35,7 @@ from bench.runtime.backends.gpu import read_driver
 from bench.runtime.backends.registry import backends
 from bench.submission.manifest import ImageInput, Manifest, ModelInputs
 from bench.timing.record import TimingRecord
-from bench.workspace import Workspace, create_workspace
+from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.runtime.models import manifest as tiny_manifest
 from tests.runtime.torch_models import export, full_size_network
 
@@ -147,7 +147,12 @@ NETWORKS: Final[dict[str, Callable[[], tuple[Any, int]]]] = {
 
 def workspace(day: Day) -> tuple[Workspace, Cohort]:
     """The day's workspace with a small synthetic cohort, made when first needed."""
-    space = create_workspace(day.folder, data={"demo": day.folder / "cohort"})
+    made = (day.folder / "bench.toml").exists()
+    space = (
+        find_workspace(day.folder)
+        if made
+        else create_workspace(day.folder, data={"demo": day.folder / "cohort"})
+    )
     write_demo(space.data("demo"), patients=60 if day.quick else PATIENTS)
     return space, open_cohort("demo", workspace=space)
 

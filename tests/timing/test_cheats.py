@@ -10,6 +10,7 @@ import onnx
 import pytest
 
 from bench.cohort.cohort import Cohort
+from bench.errors import BenchError
 from bench.runtime.accept import check_confined
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.outputs import OutputSelector
@@ -91,6 +92,32 @@ def test_a_small_network_for_constant_batches_gains_nothing(
         assert row.parity.status == "failed"
     else:  # no timed batch is constant: what is timed is the network
         assert row.parity.status == "passed", row.parity.message
+
+
+def test_a_small_network_for_constant_batches_is_refused_when_it_is_submitted(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    path = save(cheats.small_for_constant_batches(), tmp_path / "m.onnx")
+    with pytest.raises(BenchError) as caught:
+        predict(path, manifest(), cohort, cohort.rows("test"), independent=True)
+    assert [problem.code for problem in caught.value.problems] == ["model-batch-dependent"]
+
+
+def test_a_table_that_interpolates_is_a_known_limit(
+    cohort: Cohort, truth: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """It is a small model of its own that fits the predictions of another: nothing in it is told apart.
+
+    docs/measurements/timing.md says so; a check that finds it changes this test and that page.
+    """
+    model = cheats.table_by_interpolation(*truth)
+    path = save(model, tmp_path / "honest-looking.onnx")
+    images, answers = truth
+    found = OnnxRuntimeCpu().prepare(path, "fp32", 40).infer({"image": images})["scores"]
+    np.testing.assert_allclose(found, answers, atol=1e-3)
+    (row,) = timed(model, cohort, tmp_path, 8).batches
+    assert row.parity.status == "passed", row.parity.message
+    assert row.parity.unseen_repeats == 0.0
 
 
 @pytest.mark.parametrize("batch", [1, 8])
