@@ -151,6 +151,4 @@ def _ordered(rows: Sequence[SpeedRow]) -> tuple[SpeedRow, ...]:
     front = set(pareto_front((r.slug, ms, r.auroc) for r, ms in ranked if r.auroc is not None))
     fast = [r for r, _ in sorted(ranked, key=lambda pair: (pair[1], pair[0].slug))]
     others = sorted((r for r in rows if r.why or r.latency_ms is None), key=lambda r: r.slug)
-    return tuple(
-        replace(row, on_front=row.slug in front) for row in (*fast, *others)
-    )
+    return tuple(replace(row, on_front=row.slug in front) for row in (*fast, *others))

@@ -29,7 +29,7 @@ from bench.timing.record import (
     Telemetry,
     Throughput,
 )
-from bench.timing.statistics import summarise, summarise_throughput, unmeasured
+from bench.timing.statistics import percentile, summarise, summarise_throughput, unmeasured
 from bench.timing.telemetry import Trace, evidence, figures
 from bench.timing.unseen import Integrity
 from bench.timing.verdict import enqueue_note, judge
@@ -180,7 +180,7 @@ def _server(batch: int, block: BlockAnswer) -> Server | None:
 def _pipeline(block: BlockAnswer) -> Pipeline:
     if "pipeline" not in block.arrays:
         return Pipeline(latency=unmeasured("The cohort's images are not at hand."))
-    decode_ms = float(np.median(block.arrays["decode"]))
+    decode_ms = percentile(np.sort(block.arrays["decode"]), 0.5)
     return Pipeline(latency=summarise([block.arrays["pipeline"]]), decode_ms=decode_ms)
 
 

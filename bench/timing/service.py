@@ -118,8 +118,13 @@ def pipeline_runs(
     while not length.reached(len(total), passed):
         index = np.arange(len(total) * batch, (len(total) + 1) * batch) % len(images.files)
         before = clock()
-        pixels = [decode_grey(images.files[i].tobytes(), images.image.height, images.image.width) for i in index]
-        inputs: dict[str, npt.NDArray[Any]] = {images.image.name: image_tensor(np.stack(pixels), images.image)}
+        pixels = [
+            decode_grey(images.files[int(i)].tobytes(), images.image.height, images.image.width)
+            for i in index
+        ]
+        inputs: dict[str, npt.NDArray[Any]] = {
+            images.image.name: image_tensor(np.stack(pixels), images.image)
+        }
         decoded = clock()
         inputs |= {name: array[index] for name, array in images.beside.items()}
         select(session.infer(inputs), picks, batch)

@@ -283,9 +283,7 @@ def _as_trial(row: BatchTiming, *, used: bool) -> Trial:
     )
 
 
-def _trial(
-    job: _Job, batch: int, limit_s: float, step: Callable[[int], None]
-) -> tuple[BatchTiming, float]:
+def _trial(job: _Job, batch: int, limit_s: float, step: Callable[[int], None]) -> tuple[BatchTiming, float]:
     """One trial and the seconds that its blocks took, one after the other.
 
     Blocks that ended before a failure are kept.

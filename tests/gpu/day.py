@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,9 +114,9 @@ def steps(day: Day) -> Iterator[Step]:
             for precision in chosen:
                 for slug in NETWORKS:
                     name = f"time {slug} {backend.name} {precision}"
-                    yield name, lambda s=slug, b=backend.name, p=precision: time_entry(day, s, b, p)
+                    yield name, partial(time_entry, day, slug, backend.name, precision)
     for slug in NETWORKS:
-        yield f"trtexec {slug}", lambda s=slug: trtexec(day, s)
+        yield f"trtexec {slug}", partial(trtexec, day, slug)
     yield "train", lambda: train(day)
 
 
@@ -158,7 +159,7 @@ def workspace(day: Day) -> tuple[Workspace, Cohort]:
 
 
 def make_entries(day: Day) -> dict[str, Any]:
-    """Submit and score each network with random weights; their predictions are what parity is held against."""
+    """Submit each network with random weights; parity is held against the stored predictions."""
     space, cohort = workspace(day)
     targets = [target.name for target in cohort.spec.binary_targets][:2]
     for slug, make in NETWORKS.items():
@@ -217,6 +218,7 @@ def train(day: Day) -> dict[str, Any]:
     """Steps per second of densenet121-echo: with its loader, and with one batch given again and again."""
     import torch
     from lightning.pytorch import Trainer
+    from torch.utils.data import DataLoader
 
     from baselines.networks.heads import EchoHead
     from baselines.networks.learner import Learner
@@ -243,7 +245,7 @@ def train(day: Day) -> dict[str, Any]:
 
         class Timed(Learner):
             def on_train_batch_end(self, *_: Any) -> None:
-                if len(clock) == 0 and self.global_step == warm or self.global_step == warm + timed:
+                if self.global_step in (warm, warm + timed):
                     if device.type == "cuda":
                         torch.cuda.synchronize()
                     clock.append(time.perf_counter())
@@ -265,7 +267,8 @@ def train(day: Day) -> dict[str, Any]:
 
     loader = training_batches(arrays, recipe.batch, 0)
     fixed = next(iter(loader))
-    repeated = [tuple(part.to(device) for part in fixed)] * (warm + timed)
+    same: Any = [tuple(part.to(device) for part in fixed)] * (warm + timed)
+    repeated: Any = DataLoader(same, batch_size=None)
     return {
         "steps": timed,
         "batch": recipe.batch,
@@ -321,8 +324,8 @@ def tables(records: list[TimingRecord], results: dict[str, Any]) -> str:
             lines.append(f"\n`{name}`, fp32, batch {BATCHES[-1]}: {_figure(result['median_ms'])} ms.")
     if "with_loader_steps_per_s" in (trained := results.get("train", {})):
         lines.append(
-            f"\ndensenet121-echo on {trained['device']}, {trained['steps']} steps of {trained['batch']} images "
-            f"of {trained['size']} pixels: {_figure(trained['with_loader_steps_per_s'])} steps/s with the "
+            f"\ndensenet121-echo on {trained['device']}, {trained['steps']} steps of {trained['batch']} "
+            f"images of {trained['size']} pixels: {_figure(trained['with_loader_steps_per_s'])} steps/s with the "
             f"loader, {_figure(trained['without_loader_steps_per_s'])} without."
         )
     if "passed" in (tested := results.get("tests/gpu", {})):

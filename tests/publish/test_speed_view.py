@@ -102,7 +102,9 @@ def test_service_figures_are_on_the_page_and_old_records_say_that_they_are_not_r
     rows = (first.model_copy(update=measured), *others)
     timed = dataclasses.replace(entry, timings=(record.model_copy(update={"batches": rows}),))
     board = dataclasses.replace(board, entries={**board.entries, "entry-0000": timed})
-    shown = [row.cells for row in speed_view(board, "")["sections"][0].service if row.entry.slug == "entry-0000"]
+    shown = [
+        row.cells for row in speed_view(board, "")["sections"][0].service if row.entry.slug == "entry-0000"
+    ]
     assert first.batch == 1
     assert shown[0] == ("1", "400 at 2.50 ms", "n/a", "n/a", "2.50", "1.23", "360 (p99 ≤ 100 ms)")
     assert shown[1][1:6] == ("not recorded",) * 5

@@ -187,7 +187,7 @@ except BenchError as error:
 
 def visible(library: Path, device: str, **variables: str) -> list[str | None]:
     code = VISIBLE.replace("sys.argv[1]", repr(device))
-    return run(library, code, FAKE_COUNT="2", **variables)
+    return list(run(library, code, None, FAKE_COUNT="2", **variables))
 
 
 def test_one_gpu_is_chosen_by_its_uuid(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Networks of the families that entrants submit, small and in full size, exported with both of torch's exporters."""
+"""Networks of the families that entrants submit, small and in full size, from both exporters of torch."""
 
 from __future__ import annotations
 

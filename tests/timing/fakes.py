@@ -75,9 +75,7 @@ class FakeSession:
 class QueueingSession(FakeSession):
     """Answers at once and works later: the last run of each phase waits for the queue."""
 
-    def __init__(
-        self, clock: FakeClock, claimed_ms: float, real_ms: float, before: int, phase: int
-    ) -> None:
+    def __init__(self, clock: FakeClock, claimed_ms: float, real_ms: float, before: int, phase: int) -> None:
         super().__init__(clock, lambda _: claimed_ms)
         self.owed_ms = 0.0
         self.real_ms = real_ms

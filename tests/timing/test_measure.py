@@ -16,10 +16,10 @@ from bench.runtime.backends.base import DeviceTimes
 from bench.timing.measure import (
     ATTEMPTS,
     UnfinishedWork,
+    concurrent_runs,
     device_times,
     latencies,
     measure_block,
-    concurrent_runs,
     timed_batches,
 )
 from bench.timing.protocol import FULL, QUICK

@@ -104,7 +104,7 @@ def test_each_row_has_every_figure(record: TimingRecord) -> None:
         assert row.load_curve[1].images_per_s == pytest.approx(row.throughput.images_per_s)
         assert all(point.latency.p50.value_ms > 0 for point in row.load_curve)
         assert row.pipeline is not None
-        assert 0 < row.pipeline.decode_ms < row.pipeline.latency.p95.value_ms
+        assert 0 < row.pipeline.decode_ms < row.pipeline.latency.p50.value_ms
 
 
 def test_requests_of_one_image_arrive_at_random(record: TimingRecord) -> None:

@@ -149,14 +149,17 @@ def only_gpu(device: str | None) -> Iterator[None]:
 def _visible(device: str, visible: str | None) -> str:
     """Value of ``CUDA_VISIBLE_DEVICES`` that leaves one device of those that are visible."""
     driver = read_driver()
-    gpus = driver.gpus if driver else ()
-    known = [name.strip() for name in visible.split(",")] if visible else [gpu.uuid for gpu in gpus]
+    uuids = [gpu.uuid for gpu in driver.gpus] if driver else []
+    known = [name.strip() for name in visible.split(",")] if visible else uuids
     matched = re.fullmatch(r"cuda:(\d{1,3})", device)
     number = int(matched.group(1)) if matched else len(known)
     if number < len(known) and known[number]:
         return known[number]
-    listed = ", ".join(f"cuda:{k}" if visible else f"cuda:{k} ({gpus[k].name})" for k in range(len(known)))
-    message = f"There is no device {device!r}; there {'is' if len(known) == 1 else 'are'}: {listed or 'none'}."
+    names = [f"cuda:{k}" for k in range(len(known))]
+    if driver and not visible:
+        names = [f"{name} ({gpu.name})" for name, gpu in zip(names, driver.gpus, strict=True)]
+    verb = "is" if len(names) == 1 else "are"
+    message = f"There is no device {device!r}; there {verb}: {', '.join(names) or 'none'}."
     raise BenchError(Problem("device-unknown", message, "--device"), EXIT_ENVIRONMENT)
 
 
@@ -195,8 +198,8 @@ def nvml_handle(nvml: Any, properties: Any) -> Any | None:
 def power_state(nvml: Any, handle: Any) -> dict[str, Fact]:
     """Settings of a GPU that change its speed, for the record; what it does not report is left out.
 
-    Keys: ``gpu_index``, ``performance_state``, ``persistence_mode``, ``power_limit_w``, ``sm_clock_max_mhz``, ``application_clock_mhz``,
-    ``pcie_generation``, ``pcie_width``, ``ecc``, ``mig``.
+    Keys: ``gpu_index``, ``performance_state``, ``persistence_mode``, ``power_limit_w``,
+    ``sm_clock_max_mhz``, ``application_clock_mhz``, ``pcie_generation``, ``pcie_width``, ``ecc``, ``mig``.
     """
     reads: dict[str, Callable[[], Fact]] = {
         "gpu_index": lambda: int(nvml.nvmlDeviceGetIndex(handle)),

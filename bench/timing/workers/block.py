@@ -55,9 +55,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         service = Service({}, {})
         if request["service"]:
             batches, typical_ms = timed_batches(inputs, batch), float(np.median(block.end_to_end_ms))
-            service = measure_service(
-                session, batches, batch, typical_ms, images_in_files, picks, protocol
-            )
+            service = measure_service(session, batches, batch, typical_ms, images_in_files, picks, protocol)
     except MemoryError:
         raise
     except Exception as error:
