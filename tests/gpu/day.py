@@ -325,8 +325,8 @@ def tables(records: list[TimingRecord], results: dict[str, Any]) -> str:
     if "with_loader_steps_per_s" in (trained := results.get("train", {})):
         lines.append(
             f"\ndensenet121-echo on {trained['device']}, {trained['steps']} steps of {trained['batch']} "
-            f"images of {trained['size']} pixels: {_figure(trained['with_loader_steps_per_s'])} steps/s with the "
-            f"loader, {_figure(trained['without_loader_steps_per_s'])} without."
+            f"images of {trained['size']} pixels: {_figure(trained['with_loader_steps_per_s'])} steps/s with "
+            f"the loader, {_figure(trained['without_loader_steps_per_s'])} without."
         )
     if "passed" in (tested := results.get("tests/gpu", {})):
         lines.append(
