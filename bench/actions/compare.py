@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import Named
+from bench.actions.context import CohortChoice, Named, WorkspaceChoice, open_cohort, open_workspace
 from bench.cohort.cohort import Cohort
 from bench.scoring.compare import Side, TargetComparison, compare_predictions, read_either, side_of_table
 from bench.submission.check_predictions import id_columns

@@ -21,8 +21,7 @@ from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
-from bench.scoring.scorecard import SCORING_VERSION, RankInputs
-from bench.scoring.stored import hashed_scorecard
+from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
@@ -88,7 +87,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
 
 
 class _Draws(Document):
-    """What a scorecard says about its draws; the rest is passed over."""
+    """Fields of a scorecard about its bootstrap draws; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 

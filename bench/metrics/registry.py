@@ -30,7 +30,7 @@ Scale = Literal["logit", "log", "identity"]
 
 
 class Needs(StrEnum):
-    """What a metric is computed from."""
+    """Data from which a metric is computed."""
 
     RANKING = "ranking"
     """Any finite scores: only their order counts."""
@@ -43,7 +43,7 @@ class Needs(StrEnum):
 
     @property
     def words(self) -> str:
-        """What a metric is computed from, in words."""
+        """The data from which a metric is computed, in words."""
         return {
             Needs.RANKING: "the order of the scores",
             Needs.PROBABILITIES: "probabilities",
@@ -66,7 +66,7 @@ class Direction(StrEnum):
 
 
 class Engine(StrEnum):
-    """What computes a metric in every bootstrap replicate (`bench.uncertainty.replicates`).
+    """Engine that computes a metric in every bootstrap replicate (`bench.uncertainty.replicates`).
 
     All but the loop are compiled for the metrics of this package.
     """
@@ -88,7 +88,7 @@ class Engine(StrEnum):
 
 
 class Interval(StrEnum):
-    """How the confidence interval is made (`bench.uncertainty.estimates`)."""
+    """Method of the confidence interval (`bench.uncertainty.estimates`)."""
 
     T = "t"
     """Standard deviation of the replicates on `Metric.scale`, t quantile."""
@@ -193,7 +193,7 @@ class Metric:
 
     @property
     def interval_method(self) -> Interval:
-        """How the interval is made, with the default filled in."""
+        """Method of the interval, with the default filled in."""
         if self.interval is not None:
             return self.interval
         return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
@@ -205,7 +205,7 @@ class Metric:
 
     @property
     def interval_words(self) -> str:
-        """How the confidence interval is made, in words."""
+        """Method of the confidence interval, in words."""
         method = self.interval_method
         alone = {
             Interval.NONE: "none",
@@ -226,7 +226,7 @@ class Metric:
         }.get(method, "")
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the metric, as a JSON object."""
+        """The metric's declaration as a JSON object."""
         return {
             "key": self.key,
             "label": self.label,
@@ -242,7 +242,7 @@ class Metric:
         }
 
     def explanation(self) -> list[str]:
-        """What is known of the metric, in lines of text."""
+        """The metric's declaration as lines of text."""
         uses = {"bench compare": self.comparable, "subgroup gaps": self.subgroup_gap}
         also = ", ".join(words for words, used in uses.items() if used)
         return [
@@ -268,7 +268,7 @@ WITH_INFLUENCE = (Interval.SANDWICH, Interval.T_OR_SANDWICH, Interval.SHARE)
 
 
 def _fault(metric: Metric) -> str:
-    """What is wrong with a declaration, or nothing."""
+    """Return what is wrong with a declaration, or an empty text."""
     if not metric.key.isidentifier() or metric.key.startswith("_") or metric.key in RESERVED:
         return "the key must be an identifier without leading underscore, and not a field of an evaluation"
     if not (metric.label and metric.short_label and metric.definition):
@@ -305,11 +305,11 @@ class View:
     definition: str
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the view, as a JSON object."""
+        """The view's declaration as a JSON object."""
         return asdict(self)
 
     def explanation(self) -> list[str]:
-        """What is known of the view, in lines of text."""
+        """The view's declaration as lines of text."""
         return [f"{self.key}: {self.label}", "", self.definition]
 
 
@@ -335,8 +335,10 @@ ALL_ZERO = "nothing is expected: all probabilities are 0"
 CONSTANT = "constant values, or one image only"
 
 BIASED = "no interval: the error is biased upwards, which the noise floor shows"
-RARE = 0.02
+RARE = 0.035
 """Prevalence below which intervals of Brier scores scaled or compared cover too little."""
+VERY_RARE = 0.02
+"""Prevalence below which intervals of differences of net benefit cover too little."""
 FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
 FEW_LEVELS = 10
@@ -351,14 +353,25 @@ def _high_area(_: LabelledScores, larger: float) -> str:
     return f"an AUROC above {HIGH_AREA:g}: in simulation intervals of differences covered 92 to 94%"
 
 
-def _rare(scores: LabelledScores, *_: float) -> str:
-    share = scores.positives / max(len(scores), 1)
-    if share >= RARE:
+def rare_warning(prevalence: float, limit: float, coverage: str) -> str:
+    """Warning of a low prevalence with the measured coverage; empty from `limit` on."""
+    if prevalence >= limit:
         return ""
-    return (
-        f"{100 * share:.2g}% of the images are positive (fewer than 2%): in simulation 87 to 91% coverage "
-        "at a prevalence of 1%"
-    )
+    return f"{100 * prevalence:.2g}% of the images are positive (fewer than {100 * limit:g}%): {coverage}"
+
+
+def _prevalence(scores: LabelledScores) -> float:
+    return scores.positives / max(len(scores), 1)
+
+
+def _rare(scores: LabelledScores) -> str:
+    coverage = "in simulation 88% coverage at a prevalence of 1%, 91 to 93% at 2 to 3%"
+    return rare_warning(_prevalence(scores), RARE, coverage)
+
+
+def _rare_difference(scores: LabelledScores, _: float) -> str:
+    coverage = "in simulation 87 to 91% coverage at a prevalence of 1%, 92 to 95% at 2 to 3%"
+    return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _few_levels(scores: LabelledScores) -> str:
@@ -490,7 +503,7 @@ BUILT_IN = (
         replicates=Engine.SUMS,
         scale="log",
         bounds=(0, 1),
-        difference_caution=_rare,
+        difference_caution=_rare_difference,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -508,7 +521,7 @@ BUILT_IN = (
         replicates=Engine.SUMS,
         bounds=(-inf, 1),
         caution=_rare,
-        difference_caution=_rare,
+        difference_caution=_rare_difference,
         comparable=True,
     ),
     Metric(
@@ -847,8 +860,11 @@ def metric(key: str, known: Iterable[str] | None = None) -> Metric:
         known: Keys that are allowed; every metric without.
 
     Raises:
+        TypeError: The key is not text.
         ValueError: There is none, naming those that are.
     """
+    if not isinstance(key, str):
+        raise TypeError(f"metric must be the key of a metric as text, not {key!r}")
     found, aliases = _registered()
     allowed = tuple(found if known is None else known)
     real = aliases.get(key, key)

@@ -19,8 +19,7 @@ from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
-from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.scoring.stored import sha256_or_empty
+from bench.scoring.scorecard import SCORING_VERSION, Scorecard, sha256_or_empty
 from bench.submission.packed import unpack
 from bench.submission.store import Submission, unchanged
 

@@ -1,13 +1,14 @@
-"""From replicates and influences to an interval, or to the reason why there is none."""
+"""Confidence intervals from replicates and influences, or the reason why there is none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.registry import Scale
+from bench.metrics.results import Estimate as Estimate
 from bench.metrics.validation import Floats
 
 MOST_UNDEFINED = 0.01
@@ -19,47 +20,8 @@ FEW_DF = 10.0
 METHOD: dict[Scale, str] = {"logit": "logit-t", "log": "log-t", "identity": "t"}
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A metric with its uncertainty; None where something is undefined, with the reason.
-
-    Attributes:
-        value: The metric on all rows.
-        low: Lower limit of the interval.
-        high: Upper limit.
-        se: Standard error: standard deviation of the replicates, or of the influences (``"sandwich-t"``).
-        percentile_low: Percentile limit of the replicates, for comparison.
-        percentile_high: The other one.
-        df: Degrees of freedom of the t quantile.
-        noise_floor: What a calibrated model would show (calibration errors only).
-        obuchowski_se: Clustered standard error in closed form (AUROC only).
-        undefined: Replicates in which the metric is undefined.
-        replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"wilson-t"``, ``"sandwich-t"``, ``"cr3-t"``,
-            ``"mover-t"``, ``"fisher-z-t"``, ``"logit-t or percentile"`` (the wider limit), or empty without
-            an interval.
-        reason: Why value or interval is missing, else empty.
-        warnings: What to know before trusting the interval, with numbers.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-    percentile_low: float | None = None
-    percentile_high: float | None = None
-    df: float | None = None
-    noise_floor: float | None = None
-    obuchowski_se: float | None = None
-    undefined: int = 0
-    replicates: int = 0
-    method: str = ""
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
-
-
 def satterthwaite(influence: Floats) -> float:
-    """Degrees of freedom that a variance estimated from patient influences really has.
+    """Compute Satterthwaite's degrees of freedom of a variance estimated from patient influences.
 
     Args:
         influence: (P,) patient influences.
@@ -161,7 +123,7 @@ def defined_replicates(value: float, replicates: Floats) -> tuple[Floats, Estima
         reason = f"undefined in {undefined} of {drawn} replicates (more than 1%)"
     elif len(held) < 2:
         reason = "fewer than two replicates"
-    return held, Estimate(value, undefined=undefined, replicates=drawn, reason=reason)
+    return held, Estimate(value, undefined=undefined, reason=reason)
 
 
 def t_interval(
@@ -190,7 +152,7 @@ def t_interval(
         level: Nominal coverage.
         clusters: The number of patients k on which the error rests; None leaves factor and df out.
         least_se: Standard error on the metric's own scale, such as a sandwich's before its factor, below
-            which the spread of the replicates is not believed.
+            which the standard deviation of the replicates is replaced by it.
         bounds: Range of the metric; limits are clipped to it.
 
     Returns:
@@ -237,7 +199,7 @@ def _steepness(value: float, scale: Scale, margin: float) -> float:
 
 
 def clipped_to(estimate: Estimate, bounds: tuple[float, float]) -> Estimate:
-    """Moves limits, percentile limits too, into the range of the metric."""
+    """Clip limits, percentile limits too, to the range of the metric."""
 
     def inside(limit: float | None) -> float | None:
         return None if limit is None else min(max(limit, bounds[0]), bounds[1])
@@ -326,7 +288,7 @@ def fisher_z_interval(
 
 
 def widened(estimate: Estimate) -> Estimate:
-    """Moves a limit outwards to the percentile limit where that lies further out.
+    """Widen an interval to the percentile limits where they lie further out.
 
     For estimates whose replicates lean to the side that a symmetric interval misses.
     """
@@ -341,7 +303,7 @@ def widened(estimate: Estimate) -> Estimate:
 
 
 def with_warnings(estimate: Estimate, positive_patients: int) -> Estimate:
-    """Adds what makes an interval doubtful: few patients with a positive image, few degrees of freedom."""
+    """Add warnings of few patients with a positive image and of few degrees of freedom."""
     if estimate.low is None:
         return estimate
     found = list(estimate.warnings)

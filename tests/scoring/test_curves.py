@@ -18,8 +18,8 @@ from bench.scoring.curves import (
     roc,
 )
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.curves import decision_band
 from bench.uncertainty.wilson import clustered_share
+from tests.uncertainty.test_curves import net_benefit_limits
 
 
 def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
@@ -76,16 +76,14 @@ def test_decision_curve_by_its_definition():
     y, p = sample(1, 400)
     patient = np.arange(400) // 2
     found = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
-    curve, band = decision_band(y, p, PatientBootstrap(patient, 2), THRESHOLDS)
-    assert [point.net_benefit for point in found] == pytest.approx(curve.net_benefit)
-    assert [point.low for point in found] == pytest.approx(band.low)
-    assert [point.high for point in found] == pytest.approx(band.high)
     assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
     for point in found:
         called = p >= point.threshold
         odds = point.threshold / (1 - point.threshold)
         tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
         assert point.net_benefit == pytest.approx((tp - fp * odds) / 400)
+        limits = net_benefit_limits(y, called, point.threshold, patient)
+        assert (point.low, point.high) == pytest.approx(limits)
         assert point.treat_all == pytest.approx((y.sum() - (1 - y).sum() * odds) / 400)
 
 
