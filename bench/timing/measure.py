@@ -1,4 +1,4 @@
-"""Measures one block: a fresh session, a warm-up, then latencies and throughput, with its own checks."""
+"""Measure one block: a fresh session, a warm-up, then latencies and throughput, with its own checks."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def measure_block(
     watching_device: AbstractContextManager[object] | None = None,
     prepared: Callable[[], object] = lambda: None,
 ) -> tuple[Block, Session]:
-    """One block; the session is handed back for the parity check, still open.
+    """Measure one block; return it and the session, still open, for the parity check.
 
     Args:
         backend: What is timed.
@@ -173,7 +173,7 @@ def _settled(
 
 
 def _copied(answer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """An answer as it is now.
+    """Copy an answer as it is now.
 
     Raises:
         UnfinishedWork: It is no array of the host: something else may do its work when it is looked at.

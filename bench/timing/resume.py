@@ -57,7 +57,7 @@ class Place:
         return self.kept.roofline if known and self.kept else None
 
     def keep(self, record: TimingRecord) -> TimingRecord:
-        """Adds a record's rows to those that are there, on disk at once; returns them all."""
+        """Add a record's rows to those that are there, on disk at once; return them all."""
         path = _partial(self.path) if self.changed else self.path
         with locked(self.lock):
             self.guard()

@@ -60,7 +60,7 @@ class Trace:
 
 
 class Sampler:
-    """Reads a GPU in a thread of its own between entering and leaving; `trace` holds what was read.
+    """Read a GPU in a thread of its own between entering and leaving; `trace` holds what was read.
 
     Args:
         nvml: The module `pynvml`, initialised.

@@ -1,4 +1,4 @@
-"""Times a model: every block in a process of its own, every outcome a row of the record."""
+"""Time a model: every block in a process of its own, every outcome a row of the record."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def _stepper(
 
 
 def check_batches(batches: Sequence[int]) -> None:
-    """Refuses batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
+    """Refuse batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
     raise_errors(_batch_problems(batches))
 
 
