@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUNS ?= 100000
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -12,6 +12,12 @@ demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, 
 
 demo-entries: .venv/core  ## scores, times and stores submissions/demo anew
 	$(BIN)/python -m tests.demo_entries
+
+demo-densenet: .venv/installed  ## predicts with, scores and times the DenseNet-121 of submissions/demo anew
+	$(BIN)/python -m tests.demo_entries densenet121
+
+gpu-day: .venv/installed  ## on a machine with a GPU: all that only it can show, within half an hour; resumable
+	$(BIN)/python -m tests.gpu.day
 
 browser:  ## what the browser tests need, where it can be had; they are skipped where not
 	.ci/browser
