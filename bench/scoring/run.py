@@ -20,7 +20,7 @@ from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard, sha256_or_empty
-from bench.submission.packed import unpack
+from bench.submission.packed import unpack_units
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -109,7 +109,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     # Hashed before reading: if a file is replaced in between, the hashes differ and the result is discarded.
     on_val = submission.val_predictions
     predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
-    values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
+    values = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
     _require_scores(submission, plans.of(submission), values)
     return score(
         plans.of(submission),
@@ -117,7 +117,7 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         values,
         scores=submission.manifest.scores,
         predictions_sha256=predictions_sha256,
-        val=unpack(on_val, plans.cohort, "val") if val_sha256 else None,
+        val=unpack_units(on_val, plans.cohort, "val") if val_sha256 else None,
         val_sha256=val_sha256,
     )
 
@@ -203,8 +203,9 @@ def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
 
 def replicates_key(plan: Plan, predictions_sha256: str) -> str:
     """Compute the cache key from everything that an entry's replicates depend on."""
-    parts = (predictions_sha256, plan.stamp.fingerprint, plan.labels_sha256, plan.seed, plan.replicates)
-    return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
+    stamp = (plan.stamp.fingerprint, plan.stamp.study_views, plan.labels_sha256)
+    parts = (predictions_sha256, *stamp, plan.seed, plan.replicates, SCORING_VERSION)
+    return sha256_bytes("\n".join(map(str, parts)).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,7 @@ def entry_replicates(
     except (OSError, ValueError, EOFError):
         table = None
     if table is None or table.shape != _table_shape(plan):
-        predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
+        predicted = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
         ranked = {
             t.target.name: ranked_auroc(plan, t, predicted[t.target.name][t.rows])
             for t in plan.targets

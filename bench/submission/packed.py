@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.studies import combine_views
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
@@ -80,6 +81,15 @@ def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
     if any(not np.isfinite(column).all() for column in columns.values()):
         raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=str(path)))
     return columns
+
+
+def unpack_units(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
+    """Stored predictions by unit of evaluation: of a cohort that is scored by study, one for each study.
+
+    Raises:
+        BenchError: As `unpack`.
+    """
+    return combine_views(cohort, covered_rows(cohort, covered), unpack(path, cohort, covered))
 
 
 def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Times entries of a board, one configuration after the other; what is finished is not run again."""
+"""Time entries of a board, one configuration after the other; what is finished is not run again."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def time_entries(
     stage: StageProgress | None = None,
     told: Callable[[Timed], None] | None = None,
 ) -> tuple[Timed, ...]:
-    """Times configurations; one that cannot be timed says why, and the others go on.
+    """Time configurations; one that cannot be timed says why, and the others go on.
 
     Args:
         configurations: In this order.
@@ -151,7 +151,7 @@ def time_entries(
 
 
 def _time(configuration: Configuration, setup: Setup, device: Device, progress: Progress) -> Timed:
-    """Measures what is left of a configuration, and keeps every row as soon as it is there."""
+    """Measure what is left of a configuration, and keep every row as soon as it is there."""
     submission, model = configuration.submission, configuration.model
     backend, precision = configuration.backend, configuration.precision
     now = conditions_of(model, setup.cohort, backend, precision, device, setup.protocol)
