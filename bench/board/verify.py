@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from bench.board.build import build_board
 from bench.board.model import Board
 from bench.cohort.cohort import Cohort
-from bench.documents import minor_version, read_json
+from bench.documents import minor_version
 from bench.errors import BenchError, Problem
 from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
+from bench.sandbox.reader import read_document
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import read_scorecard
@@ -78,7 +79,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
     if not board_file.exists():
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(board_file))]
     try:
-        stored = read_json(Board, board_file, "board-invalid")
+        stored, _ = read_document(Board, board_file, "board-invalid")
     except BenchError as error:
         return list(error.problems)
     if others := sorted(set(stored.scorecards) ^ {entry.slug for entry in entries}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from bench.cli.output import memory_problem, show_problem
 from bench.errors import EXIT_ENVIRONMENT, nearest
+from bench.sandbox.launch import UNCONFINED
 
 SYNONYMS: Final = {
     "version": "--version",
@@ -74,6 +76,15 @@ OPTION_SYNONYMS: Final = {
 
 class Command(TyperCommand):
     """A command whose help names kinds of values in plain words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command; `--unconfined`, which all commands have, sets a variable.
+
+        The variable reaches the processes that the command starts, too.
+        """
+        if "--unconfined" in args:
+            os.environ[UNCONFINED] = "1"
+        return super().parse_args(ctx, [word for word in args if word != "--unconfined"])
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command, unless memory is too small for the libraries that it loads."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bench.errors import Problem
 from bench.metrics.validation import Floats
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 
 PROBED: Final = 16
 """Images that are run again, spread over all."""
@@ -25,7 +25,7 @@ OF_NOISE: Final = 20.0
 """A difference is rounding too where it is at most so many times the effect of that change."""
 
 WORKER: Final = "bench.runtime.workers.locate"
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 10.0
 
 Inputs = Mapping[str, npt.NDArray[np.float32]]
 Answer = Mapping[str, Floats]

@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import Field
 
 from bench.choices import Track
-from bench.documents import Document, read_json, schema_field
+from bench.documents import Document, schema_field
 from bench.files import write_json
+from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 from bench.workspace import attempts_folder
 
@@ -81,7 +82,7 @@ def team_key(team: str) -> str:
 
 
 def _read(path: Path) -> Attempts:
-    return read_json(Attempts, path, "ledger-invalid")
+    return read_document(Attempts, path, "ledger-invalid")[0]
 
 
 def _same(first: Attempt, second: Attempt) -> bool:

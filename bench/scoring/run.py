@@ -12,7 +12,7 @@ import numpy as np
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
+from bench.files import canonical_json, sha256_bytes, write_atomic
 from bench.metrics.validation import Floats
 from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
@@ -20,8 +20,7 @@ from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.scoring.stored import sha256_or_empty
-from bench.submission.packed import unpack
+from bench.submission.packed import read_packed, unpack
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -107,19 +106,18 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    # Hashed before reading: if a file is replaced in between, the hashes differ and the result is discarded.
+    predicted = read_packed(submission.predictions, plans.cohort, submission.manifest.track)
     on_val = submission.val_predictions
-    predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
-    values = unpack(submission.predictions, plans.cohort, submission.manifest.track)
-    _require_scores(submission, plans.of(submission), values)
+    val = read_packed(on_val, plans.cohort, "val") if on_val.exists() else None
+    _require_scores(submission, plans.of(submission), predicted.values)
     return score(
         plans.of(submission),
         submission.slug,
-        values,
+        predicted.values,
         scores=submission.manifest.scores,
-        predictions_sha256=predictions_sha256,
-        val=unpack(on_val, plans.cohort, "val") if val_sha256 else None,
-        val_sha256=val_sha256,
+        predictions_sha256=predicted.sha256,
+        val=val.values if val else None,
+        val_sha256=val.sha256 if val else "",
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from bench.documents import parse_json, read_bytes
 from bench.errors import BenchError, Problem
-from bench.files import sha256_bytes, sha256_file
+from bench.files import sha256_file
+from bench.sandbox.reader import read_document
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, Scorecard
 from bench.submission.store import Submission
 
@@ -33,8 +33,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    data = read_bytes(path, "scorecard-invalid")
-    card = parse_json(model, data, "scorecard-invalid", str(path))
+    card, sha256 = read_document(model, path, "scorecard-invalid")
     manifest = submission.manifest
     if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
@@ -46,7 +45,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card, sha256_bytes(data)
+    return card, sha256
 
 
 def sha256_or_empty(path: Path) -> str:

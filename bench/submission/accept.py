@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
-from bench.files import sha256_file
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
 from bench.submission.manifest import Manifest
@@ -118,7 +117,7 @@ def _checked(
         found = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
         return found, source.sha256
     found = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
-    return found, sha256_file(source)
+    return found, found.source_sha256
 
 
 def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort) -> Accepted:

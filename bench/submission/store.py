@@ -13,7 +13,6 @@ from typing import Any
 
 import tomlkit
 
-from bench.documents import read_toml
 from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 from bench.files import (
     atomic_folder,
@@ -24,8 +23,11 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
+from bench.sandbox.reader import read_document
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
 from bench.workspace import MANIFEST, PREDICTIONS, SCORECARD, STORE_LOCK, TIMINGS, VAL_PREDICTIONS
+
+MAX_MANIFEST_BYTES = 64 * 2**10
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
@@ -91,12 +93,12 @@ def check_free(folder: Path, slug: str) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """A manifest from its TOML file.
+    """Read a manifest from its TOML file in the sandboxed worker.
 
     Raises:
-        BenchError: ``manifest-invalid``, every fault listed.
+        BenchError: ``manifest-invalid``, with at most 20 faults.
     """
-    found = read_toml(Manifest, path, "manifest-invalid")
+    found, _ = read_document(Manifest, path, "manifest-invalid", limit=MAX_MANIFEST_BYTES, toml=True)
     raise_errors(
         Problem(
             "manifest-invalid", f"{key}: holds the control character U+{ord(steering[0]):04X}.", str(path)

@@ -19,7 +19,7 @@ from bench.cohort.spec import load_spec
 from bench.documents import read_json
 from bench.errors import BenchError, catalogue
 from bench.onnx.interface import check_model
-from bench.runtime.messages import read_message, write_message
+from bench.sandbox.messages import read_message, write_message
 from bench.scoring.scorecard import Scorecard
 from bench.submission.check_predictions import load_predictions
 from bench.submission.packed import PackStamp, pack, unpack

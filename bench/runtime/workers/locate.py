@@ -13,8 +13,8 @@ from onnx import inliner
 
 from bench.environment import usable_cores
 from bench.runtime.backends.base import Arrays
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 TENSORS_AT_A_TIME: Final = 128
 """Intermediate results that are held at once."""

@@ -13,8 +13,8 @@ import onnx
 from bench.environment import Fact
 from bench.onnx.half_precision import cast_model, tensor_types
 from bench.runtime.backends.base import Arrays
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
 from bench.runtime.outputs import OutputSelector
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 from bench.timing.measure import measure_block
 from bench.timing.protocol import Protocol
 from bench.timing.telemetry import sampler_of_current_gpu

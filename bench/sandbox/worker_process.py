@@ -1,22 +1,27 @@
-"""A worker process with a time limit: whatever happens in it ends as a `WorkerFailure`, not as our crash."""
+"""Sandboxed worker process with a time limit; whatever happens in it becomes a `WorkerFailure`."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
-import numpy.typing as npt
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.sandbox.launch import UNCONFINED_EXIT, SandboxLimits, minimal_environment
+from bench.sandbox.messages import ArrayDict, Header, names_memory, read_exactly, read_message, write_message
 
-from bench.runtime.messages import ArrayDict, Header, names_memory, read_message, write_message
-from bench.runtime.sandbox import SandboxLimits, minimal_environment
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+MAX_HEADER_BYTES: Final = 2 * 2**20
+MAX_ANSWER_BYTES: Final = 32 * 2**20
+"""Most bytes of the header and arrays of an answer: a process that was taken over cannot fill our memory."""
 
 Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
 
@@ -36,42 +41,57 @@ class WorkerFailure(Exception):  # noqa: N818
 
 
 class Worker:
-    """A process that runs a module and exchanges messages with us.
+    """Process that runs a module in a sandbox and exchanges messages with this one.
 
     Args:
-        module: Run as ``python -m module``; it calls `bench.runtime.messages.serve`.
-        limit_s: The process is killed when it has lived so long.
-        confinement: What it may use, where it reads a stranger's file; None for a worker of our own.
+        module: Run as ``python -m module``; it calls `bench.sandbox.messages.serve`.
+        limit_s: The process is killed when it has lived so long; None for no limit until `renew` sets one.
+        limits: What it may use.
 
     Use as a context manager: leaving it ends the process.
     """
 
-    def __init__(self, module: str, limit_s: float, confinement: SandboxLimits | None = None) -> None:
+    def __init__(self, module: str, limit_s: float | None, limits: SandboxLimits) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._limit_s = limit_s
         self._late = False
         self._process = subprocess.Popen(
-            confinement.command(module) if confinement else [sys.executable, "-P", "-m", module],
+            limits.command(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=minimal_environment() if confinement else None,
-            start_new_session=confinement is not None,  # so that its children can be ended with it
+            env={
+                **minimal_environment(on_gpu=limits.readable is None),
+                **({"TMPDIR": limits.writable} if limits.writable else {}),
+            },
+            start_new_session=True,  # so that its children can be ended with it
         )
-        self._confined = confinement is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in = cast(Any, self._process.stdin)
         self._out = cast(Any, self._process.stdout)
-        self._watch = threading.Timer(limit_s, self._expire)
-        self._watch.daemon = True
-        self._watch.start()
+        self._watch: threading.Timer | None = None
+        self.renew(limit_s)
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._watch.cancel()
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and everything that it started."""
+        self.renew(None)
         self._kill()
         self._process.wait()
         for stream in (self._in, self._out, self._log):
@@ -83,38 +103,67 @@ class Worker:
         self._kill()
 
     def _kill(self) -> None:
-        if self._confined:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
-    def renew(self, limit_s: float) -> None:
-        """Give the process so many seconds from now, whatever it has used."""
-        self._watch.cancel()
+    def renew(self, limit_s: float | None) -> None:
+        """Give the process so many seconds from now, whatever it has used; None for no limit."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if limit_s is None:
+            return
         self._limit_s = limit_s
         self._watch = threading.Timer(limit_s, self._expire)
         self._watch.daemon = True
         self._watch.start()
 
     def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
-        """Sends a message.
+        """Send a message.
 
         Raises:
             WorkerFailure: The worker has ended.
+            BenchError: It was not started, because the sandbox is incomplete (``sandbox-missing``, exit 3).
         """
         try:
             write_message(self._in, header, arrays)
         except BrokenPipeError as error:
             raise self._failure() from error
 
-    def receive(self) -> tuple[Header, ArrayDict]:
-        """The worker's next message.
+    def send_bytes(self, blocks: Iterable[bytes]) -> None:
+        """Send plain bytes after a message that announced them; errors as `send`."""
+        try:
+            for block in blocks:
+                self._in.write(block)
+            self._in.flush()
+        except BrokenPipeError as error:
+            raise self._failure() from error
+
+    def receive_bytes(self, count: int) -> bytes:
+        """Receive plain bytes that a message announced; errors as `receive`."""
+        try:
+            return read_exactly(self._out, count)
+        except EOFError as error:
+            raise self._failure() from error
+
+    def receive_file(self, target: Path, count: int) -> None:
+        """Write plain bytes that a message announced to a new file; errors as `receive`."""
+        with target.open("xb") as file:
+            for start in range(0, count, 2**20):
+                file.write(self.receive_bytes(min(2**20, count - start)))
+
+    def receive(self, most_bytes: int = MAX_ANSWER_BYTES) -> tuple[Header, ArrayDict]:
+        """Receive the worker's next message.
+
+        Args:
+            most_bytes: Most bytes of its arrays.
 
         Raises:
             WorkerFailure: It said why it cannot go on, or ended.
+            BenchError: It was not started, because the sandbox is incomplete (``sandbox-missing``, exit 3).
         """
         try:
-            header, arrays = read_message(self._out)
+            header, arrays = read_message(self._out, MAX_HEADER_BYTES, most_bytes)
         except EOFError as error:
             raise self._failure() from error
         except ValueError as error:
@@ -124,9 +173,9 @@ class Worker:
         return header, arrays
 
     def _failure(self) -> WorkerFailure:
-        """What became of a worker whose stream ended."""
+        """Say what became of a worker whose stream ended."""
         try:
-            header, _ = read_message(self._out)  # it may have said why before it ended
+            header, _ = read_message(self._out, MAX_HEADER_BYTES, 0)  # it may have said why before it ended
             if "failure" in header:
                 return _said(header)
         except (EOFError, ValueError):
@@ -135,6 +184,11 @@ class Worker:
         if self._late:
             return WorkerFailure("timeout", f"It did not end within {self._limit_s:g} s.")
         log = self._log_tail()
+        if code == UNCONFINED_EXIT:
+            message = (
+                f"A stranger's file is opened in a sandbox only, and this system lacks parts of it: {log}."
+            )
+            raise BenchError(Problem("sandbox-missing", message[:1500]), EXIT_ENVIRONMENT)
         if names_memory(log):
             return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
         if code < 0:
@@ -166,5 +220,5 @@ def _said(header: Header) -> WorkerFailure:
 
 
 def scrubbed(message: str, path: Path) -> str:
-    """A library's message with the model's path shortened to its name, on one line."""
+    """Shorten the model's path in a library's message to its name, on one line."""
     return " ".join(message.replace(str(path), path.name).split())[:500]
