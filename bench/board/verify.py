@@ -1,4 +1,4 @@
-"""`bench verify`: nothing stored is believed; scorecards and board are computed again."""
+"""`bench verify`: scorecards and board are recomputed; ledger and timings are checked for consistency."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
+from bench.scoring.attempts import read_ledger
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard
 from bench.scoring.stored import read_scorecard
 from bench.submission.store import Submission
+from bench.timing.record import BatchTiming, TimingRecord
+from bench.timing.roofline import least_ms, taken_ms
+from bench.workspace import attempts_folder
 
 D = TypeVar("D", Scorecard, Board)
 
@@ -66,13 +70,90 @@ def verify_entries(
         for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
             if isinstance(found, BenchError):
                 problems += found.problems
+            elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+                message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
+                problems.append(Problem("entry-changed", message, str(entry.folder)))
             else:
                 problems += differences(cards[entry.slug], found.card)
             if progress:
                 progress(done, len(chosen))
+    problems += _ledger_problems(entries, cards)
+    problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:
         problems += _board_differences(cohort, entries, board_file)
     return problems
+
+
+def _ledger_problems(entries: Sequence[Submission], cards: dict[str, Scorecard]) -> list[Problem]:
+    """Scorecards whose predictions no line of the ledger of attempts counts."""
+    folder = entries[0].folder.parent
+    try:
+        ledger = read_ledger(folder)
+    except BenchError as error:
+        return list(error.problems)
+    missing = [
+        slug
+        for slug, card in cards.items()
+        if card.predictions_sha256 not in {a.predictions_sha256 for a in ledger.get(slug, ())}
+    ]
+    if not missing:
+        return []
+    message = f"{len(missing)} scorecards have no line in the ledger of attempts: {', '.join(missing[:8])}."
+    return [Problem("ledger-missing", message, str(attempts_folder(folder)))]
+
+
+UNVERIFIED = (
+    "latencies and throughput: their figures were checked against each other, not measured again",
+    "what manifests state of training data, inputs and dates",
+    "published numbers of reported entries",
+)
+"""What a recomputation cannot show."""
+
+
+def timing_problems(entry: Submission) -> list[Problem]:
+    """Find figures of an entry's timing records that contradict each other.
+
+    The quantiles must be in order and within their intervals, the throughput must follow from the latency, and
+    neither may be better than the device's measured ceilings allow.
+    """
+    problems = []
+    for path in sorted(entry.timings.glob("*.json")):
+        try:
+            record, _ = read_document(TimingRecord, path, "timing-invalid")
+        except BenchError as error:
+            problems += error.problems
+            continue
+        problems += [
+            Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
+            for row in record.batches
+            for fault in _row_faults(row, record)
+        ]
+    return problems
+
+
+def _row_faults(row: BatchTiming, record: TimingRecord) -> Iterator[str]:
+    for latency in (row.end_to_end, row.compute):
+        known = [q.value_ms for q in (latency.p50, latency.p95, latency.p99) if q.value_ms is not None]
+        if known != sorted(known) or min(known, default=1) <= 0:
+            yield "p50, p95 and p99 are not in ascending order"
+        for quantile in (latency.p50, latency.p95, latency.p99):
+            ends = [v for v in (quantile.low_ms, quantile.value_ms, quantile.high_ms) if v is not None]
+            if ends != sorted(ends):
+                yield "a latency lies outside its interval"
+    p50, images = row.end_to_end.p50.value_ms, row.throughput.images_per_s
+    least = least_ms(record.roofline, row.batch)
+    if images is not None and p50 and images > MOST_SPEEDUP * 1000 * row.batch / p50:
+        yield f"{images:,.0f} images/s do not follow from a median of {p50:.3g} ms"
+    if images is not None and least and images > TOLERANCE * 1000 * row.batch / least:
+        yield f"{images:,.0f} images/s are more than the device was seen to do"
+    if (taken := taken_ms(row)) is not None and least and taken * TOLERANCE < least:
+        yield f"{taken:.3g} ms are less than the work takes at the device's ceilings, {least:.3g} ms"
+
+
+MOST_SPEEDUP = 4.0
+"""Most by which batches in flight, and a median above the fastest run, can raise the throughput."""
+TOLERANCE = 1.5
+"""Factor by which a ceiling that was measured on a busy device may be too low."""
 
 
 def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file: Path) -> list[Problem]:

@@ -140,8 +140,8 @@ def read_in_sandbox(
         most_bytes: Most bytes of the arrays of the answer.
 
     Raises:
-        BenchError: What the function raised; what `fault` made, where the file cannot be opened, or the worker
-            crashed or needed too much memory or time for it; or the sandbox is incomplete
+        BenchError: What the function raised; what `fault` made, where the file cannot be opened, or the
+            worker crashed or needed too much memory or time for it; or the sandbox is incomplete
             (``sandbox-missing``, exit 3).
     """
     with open_bounded(path, limit, fault) as (file, size):

@@ -7,6 +7,7 @@ It stays when an entry is replaced or removed, so that model selection on the te
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,21 @@ class Attempts(Document):
     attempts: tuple[Attempt, ...]
 
 
+COMPARED = "_compared"
+"""Name in the ledger of predictions that `bench compare` evaluated without an entry; no slug can have it."""
+
+
+def record_compared(
+    folder: Path, predictions_sha256: str, track: Track, today: datetime.date | None = None
+) -> None:
+    """Record that predictions which are no entry were compared on the test labels; hold the store's lock.
+
+    Raises:
+        BenchError: The ledger cannot be read (``ledger-invalid``).
+    """
+    _record(folder, COMPARED, "not an entry", track, predictions_sha256, today)
+
+
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
     """Record an entry's predictions as scored, once; hold the store's lock.
 
@@ -44,16 +60,22 @@ def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.d
         BenchError: The ledger of the slug cannot be read (``ledger-invalid``).
     """
     manifest = entry.manifest
+    _record(entry.folder.parent, entry.slug, manifest.team, manifest.track, predictions_sha256, today)
+
+
+def _record(
+    folder: Path, slug: str, team: str, track: Track, predictions_sha256: str, today: datetime.date | None
+) -> None:
     attempt = Attempt(
         date=today or datetime.datetime.now(datetime.UTC).date(),
-        team=manifest.team,
-        track=manifest.track,
+        team=team,
+        track=track,
         predictions_sha256=predictions_sha256,
     )
-    path = attempts_folder(entry.folder.parent) / f"{entry.slug}.json"
+    path = attempts_folder(folder) / f"{slug}.json"
     before = _read(path).attempts if path.exists() else ()
     if not any(_same(attempt, earlier) for earlier in before):
-        write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
+        write_json(path, Attempts(slug=slug, attempts=(*before, attempt)).plain())
 
 
 def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
@@ -77,8 +99,13 @@ def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, .
 
 
 def team_key(team: str) -> str:
-    """Return a key that is equal for names differing only in case or blanks."""
-    return " ".join(team.casefold().split())
+    """Return a key that is equal for names differing only in case, blanks, or letters that look alike."""
+    plain = unicodedata.normalize("NFKC", team).casefold()
+    return " ".join(plain.translate(_LOOK_ALIKE).split())
+
+
+_LOOK_ALIKE = str.maketrans("авеѕіјкмноԛрсԝтухѵαβεικνορτυχ", "abesijkmhoqpcwtyxvabeiknoptux")
+"""Small Cyrillic and Greek letters → the Latin letters of the same shape, in small or large writing."""
 
 
 def _read(path: Path) -> Attempts:

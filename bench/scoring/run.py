@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -228,7 +229,7 @@ def _table_shape(plan: Plan) -> tuple[int, int]:
 
 
 def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
-    """Encode the table of `_table_shape` as a float64 .npy file.
+    """Encode the table of `_table_shape` as a float64 .npy file, followed by its SHA-256.
 
     NaN marks undefined values, and pads the influences of a target that some patients lack.
     """
@@ -241,7 +242,23 @@ def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
             row[1 + plan.replicates :][: len(auroc.influence)] = auroc.influence
     sink = io.BytesIO()
     np.save(sink, table, allow_pickle=False)
-    return sink.getvalue()
+    return sink.getvalue() + hashlib.sha256(sink.getbuffer()).digest()
+
+
+def _cached_table(path: Path) -> Floats | None:
+    """Read a table that `_replicates_file` encoded; None where there is none, or its checksum differs."""
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(memoryview(data)[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            return None
+        table: Floats = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return table
+
+
+_DIGEST = hashlib.sha256().digest_size
+"""Bytes of the checksum at the end of a file of replicates."""
 
 
 def entry_replicates(
@@ -257,10 +274,7 @@ def entry_replicates(
     """
     plan = plans.of(submission)
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        table = None
+    table = _cached_table(path)
     if table is None or table.shape != _table_shape(plan):
         predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
         ranked = {
