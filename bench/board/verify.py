@@ -113,8 +113,8 @@ UNVERIFIED = (
 def timing_problems(entry: Submission) -> list[Problem]:
     """Find figures of an entry's timing records that contradict each other.
 
-    The quantiles must be in order and within their intervals, the throughput must follow from the latency, and
-    neither may be better than the device's measured ceilings allow.
+    The quantiles must be in order and within their intervals, the throughput must follow from the latency,
+    and neither may be better than the device's measured ceilings allow.
     """
     problems = []
     for path in sorted(entry.timings.glob("*.json")):
