@@ -108,7 +108,7 @@ def default_limit_s(cohort: Cohort, images: int) -> float:
 
 
 WORKER = "bench.runtime.workers.check"
-CHECK_LIMIT_S = 50.0
+CHECK_LIMIT_S = 40.0
 MEMORY_MB = 12_288  # a file of 2 GiB is held about four times while it is checked
 _SEVERITIES = ("error", "warning", "notice")
 _ENDS: dict[Failing, str] = {

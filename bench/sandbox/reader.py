@@ -25,7 +25,7 @@ from bench.sandbox.worker_process import MAX_ANSWER_BYTES, Worker, WorkerFailure
 
 WORKER: Final = "bench.sandbox.read_worker"
 LIMITS: Final = SandboxLimits(memory_mb=6144)
-LIMIT_S: Final = 50.0
+LIMIT_S: Final = 40.0
 """Seconds for one file, from its first byte to the answer."""
 BLOCK: Final = 2**20
 MAX_DOCUMENT_ANSWER: Final = 64 * 2**20

@@ -159,7 +159,7 @@ def read_predictions_file(
         most_bytes=2 * most_bytes,
     )
     try:
-        return _unpacked(answer.header, answer.arrays), answer.sha256
+        return unpacked_predictions(answer.header, answer.arrays), answer.sha256
     except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise _unreadable(path, "The process that read it gave no valid answer.") from error
 
@@ -221,7 +221,7 @@ def _plain(column: pa.ChunkedArray) -> tuple[str, dict[str, npt.NDArray[Any]]]:
     return "text", parts
 
 
-def _unpacked(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> RawPredictions:
+def unpacked_predictions(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> RawPredictions:
     """Build the table from plain arrays, whose writer may have been taken over."""
     rows, names, kinds = int(header["rows"]), list(map(str, header["names"])), list(map(str, header["kinds"]))
     columns = [_column(kind, index, rows, arrays) for index, kind in enumerate(kinds)]

@@ -6,6 +6,7 @@ import ast
 import json
 import platform
 import resource
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,7 +21,7 @@ import pytest
 from bench.errors import BenchError
 from bench.runtime.precision import convert
 from bench.sandbox import reader
-from bench.sandbox.launch import UNCONFINED, SandboxLimits, missing_parts
+from bench.sandbox.launch import _SOCKET_CALLS, UNCONFINED, SandboxLimits, missing_parts
 from bench.sandbox.worker_process import Worker
 from bench.submission.store import read_manifest
 from bench.timing.time_entries import with_largest
@@ -237,3 +238,38 @@ def test_parts_without_which_nothing_is_read() -> None:
     network = "no network: a network namespace is not permitted here (Operation not permitted)"
     landlock = "files read-only, no programs: the kernel has no Landlock"
     assert missing_parts([network, landlock]) == [network, landlock]
+
+
+def without_namespaces(self: SandboxLimits, module: str) -> list[str]:
+    """The command of a worker on a system that permits no namespaces, as in many containers."""
+    code = (
+        "import ctypes, sys; from bench.sandbox import launch\n"
+        "class System(ctypes.CDLL):\n"
+        "    unshare = staticmethod(lambda flags: -1)\n"
+        "launch._system = lambda: System(None, use_errno=True)\n"
+        "launch.main(sys.argv[1:])\n"
+    )
+    return [sys.executable, "-P", "-c", code, json.dumps(asdict(self)), module]
+
+
+@linux
+@pytest.mark.skipif(platform.machine() not in _SOCKET_CALLS, reason="no filter for this processor")
+def test_where_namespaces_are_not_permitted_no_socket_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(UNCONFINED, raising=False)
+    monkeypatch.setattr(SandboxLimits, "command", without_namespaces)
+    secret, allowed = tmp_path / "metadata.csv", tmp_path / "model.onnx"
+    secret.write_text("labels")
+    allowed.write_text("weights")
+    request = {"do": "trespass", "secret": str(secret), "allowed": str(allowed), "folder": str(tmp_path)}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Worker("tests.runtime.hostile_worker", 60, SandboxLimits(readable=(str(allowed),))) as worker,
+    ):
+        worker.send({**request, "port": server.getsockname()[1]})
+        header, _ = worker.receive()
+        assert status(worker.pid)["Seccomp"] == "2"
+    assert "no network" not in " ".join(header["lacking"])
+    assert header["found"].pop("read what was handed over") == "done"
+    assert set(header["found"].values()) == {"PermissionError"}, header["found"]
