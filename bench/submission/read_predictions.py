@@ -294,7 +294,10 @@ def parse_predictions(data: bytes, path: Path, text_columns: tuple[str, ...]) ->
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
     table = _csv(data, path, text_columns)
-    return RawPredictions(table, row_lines(data)[1 : len(table) + 1])
+    lines = row_lines(data)[1 : len(table) + 1]
+    # where the reader sees rows that `row_lines` does not, as after stray quotes, the last line known is named
+    lacking = len(table) - len(lines)
+    return RawPredictions(table, np.pad(lines, (0, lacking), "edge" if len(lines) else "constant"))
 
 
 def _unreadable(path: Path, message: str, remedy: str = "") -> BenchError:

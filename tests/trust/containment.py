@@ -1,7 +1,7 @@
 """Attacks on the commands, and what they cost: ``python -m tests.trust.containment`` prints a table.
 
-Each hostile file is handed to `bench` in a process of its own, on the demo. A row gives how the command ended, how
-long it took and the peak memory of the main process (its children are not counted).
+Each hostile file is handed to `bench` in a process of its own, on the demo. A row gives how the command
+ended, how long it took and the peak memory of the main process (its children are not counted).
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def run(attack: Attack) -> tuple[int, float, float, str]:
 
 
 def _peak_kib(pid: int) -> int:
-    """Largest resident memory of a process so far; its parent's, which `getrusage` inherits, is not counted."""
+    """Largest resident memory of a process so far, without its parent's, which `getrusage` inherits."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
