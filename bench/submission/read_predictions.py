@@ -295,7 +295,7 @@ def parse_predictions(data: bytes, path: Path, text_columns: tuple[str, ...]) ->
         raise _unreadable(path, "It is empty.")
     table = _csv(data, path, text_columns)
     lines = row_lines(data)[1 : len(table) + 1]
-    # where the reader sees rows that `row_lines` does not, as after stray quotes, the last line known is named
+    # stray quotes can give rows that `row_lines` does not see: they get the last line known
     lacking = len(table) - len(lines)
     return RawPredictions(table, np.pad(lines, (0, lacking), "edge" if len(lines) else "constant"))
 

@@ -1,7 +1,7 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--every N] [--sample N --seed S] [--only NAME]`` prints as JSON the points tried and what
-was wrong.
+``python -m tests.faults [--every N] [--sample N --seed S] [--only NAME]`` prints as JSON the
+points tried and what was wrong.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.
 """
