@@ -17,12 +17,12 @@ from .metrics.discrimination import (
     specificity_at_sensitivity,
 )
 from .metrics.recalibration_line import calibration_line
+from .metrics.results import Estimate
 from .uncertainty.bootstrap import PatientBootstrap
 from .uncertainty.compare import Comparison, compare
 from .uncertainty.continuous import ContinuousEvaluation, evaluate_continuous
 from .uncertainty.evaluate import Evaluation, evaluate
 from .uncertainty.family import EntryComparisons, compare_all_pairs
-from .uncertainty.intervals import Estimate
 from .uncertainty.resolution import Resolution, split_resolution
 
 __all__ = [

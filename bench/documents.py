@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -97,7 +98,7 @@ def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: boo
     for fault in faults:
         *path, last = fault["loc"] or ("",)
         table = _value(pruned, tuple(path))
-        if fault["type"] == "extra_forbidden" and isinstance(table, dict):
+        if fault["type"] in _UNKNOWN_KEY and isinstance(table, dict):
             table.pop(last, None)
     try:
         model.model_validate(pruned, strict=strict)
@@ -113,10 +114,10 @@ def _explain_fault(model: type[BaseModel], data: Any, fault: Any) -> str:
     kind, place, context = fault["type"], fault["loc"], fault.get("ctx", {})
     *table, key = place or ("",)
     known = _keys(model, table)
-    misplaced = kind == "extra_forbidden" or kind.endswith("_type")
+    misplaced = kind in _UNKNOWN_KEY or kind.endswith("_type")
     if misplaced and table and key not in known and key in _keys(model, []) and key not in data:
         return "This key belongs to no table: write it above the first line in brackets."
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN_KEY:
         nearest = did_you_mean(str(key), known) or f" Known here are {', '.join(known)}."
         return f"This key is not known.{nearest}"
     if kind == "string_pattern_mismatch" and place == ("schema",):
@@ -138,6 +139,10 @@ def _explain_fault(model: type[BaseModel], data: Any, fault: Any) -> str:
     if explanation:
         return explanation.format_map({"s": "s", **context, "items": _items(context)})
     return f"{fault['msg'].removeprefix('Value error, ')}."
+
+
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+"""Pydantic's types of fault for an unknown key of a document and of a dataclass in it."""
 
 
 def _items(context: dict[str, Any]) -> str:
@@ -163,6 +168,7 @@ _EXPLANATIONS = {
     "tuple_type": "This should be a list, in square brackets.",
     "dict_type": "This should be a table of keys.",
     "model_type": "This should be a table of keys.",
+    "dataclass_type": "This should be a table of keys.",
     "int_type": "This should be a whole number, without quotes.",
     "float_type": "This should be a number, without quotes.",
     "date": "This should be a date such as 2026-01-31, without quotes.",
@@ -184,27 +190,23 @@ _EXPLANATIONS = {
 
 def _keys(model: type[BaseModel], table: list[str | int]) -> list[str]:
     """Return the keys of the table at a location in a document; of every alternative in a union."""
-    table_models = {model}
+    tables: set[type[Any]] = {model}
     for part in table:
-        inner = [
-            _tables(field.annotation)
-            for table_model in table_models
-            for name, field in table_model.model_fields.items()
-            if part in (name, field.alias)
-        ]
-        table_models = (
-            set().union(*inner) if inner else table_models
-        )  # an index or a union tag does not descend
-    return sorted(
-        field.alias or name
-        for table_model in table_models
-        for name, field in table_model.model_fields.items()
-    )
+        inner = [keys[part] for keys in map(_annotations, tables) if isinstance(part, str) and part in keys]
+        tables = set().union(*map(_tables, inner)) if inner else tables  # an index or a union tag
+    return sorted({key for table_type in tables for key in _annotations(table_type)})
 
 
-def _tables(annotation: Any) -> set[type[BaseModel]]:
-    """Return the documents that a field's annotation names."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _annotations(table: type[Any]) -> dict[str, Any]:
+    """Return the annotation of each key of a document or of a dataclass in one."""
+    if issubclass(table, BaseModel):
+        return {field.alias or name: field.annotation for name, field in table.model_fields.items()}
+    return {field.name: field.type for field in fields(table)}
+
+
+def _tables(annotation: Any) -> set[type[Any]]:
+    """Return the documents and dataclasses that a field's annotation names."""
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return {annotation}
     return set().union(*map(_tables, get_args(annotation)))
 

@@ -48,6 +48,16 @@ def test_scoring_arrays_needs_no_table_library_and_no_torch() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
+def test_pages_are_built_without_numerical_libraries():
+    numerical = {"numpy", "scipy", "numba", "pandas", "pyarrow", "sklearn"}
+    code = (
+        "import sys, bench.actions.site, bench.publish.views.site\n"
+        f"sys.exit(', '.join({numerical} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_source_distribution_holds_what_the_tests_and_the_makefile_read() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     patterns = [*project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"], "pyproject.toml"]

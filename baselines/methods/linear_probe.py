@@ -18,16 +18,13 @@ def run(task: TrainingTask) -> Result:
     Raises:
         BenchError: No val images (``baseline-no-training``), or the encoder cannot be used.
     """
-    from baselines.probe.encoder import encode, open_encoder
+    from baselines.probe.encoder import encode_parts, open_encoder
     from baselines.probe.head import describe_penalties, export_probe, fit_probes
-    from baselines.tabular.fit import require_val
     from bench.submission.manifest import ModelInputs
 
-    require_val(task)
     assert task.choices.encoder is not None  # check_needs
     encoder = open_encoder(task.choices.encoder)
-    views = (("training", task.train), ("val", task.val), ("test", task.test))
-    train, val, test = (encode(encoder, view, task.progress, part) for part, view in views)
+    train, val, test = encode_parts(encoder, task)
     probes = fit_probes(task, train, val)
     outputs = export_probe(encoder, probes, task.folder / MODEL)
     description = encoder.description

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from baselines.api import UnlabelledImages
+from baselines.api import TrainingTask, UnlabelledImages
+from baselines.tabular.fit import require_val
 from bench.documents import Document, read_toml
 from bench.errors import BenchError, Problem, raise_errors
 from bench.onnx.file import read_onnx
@@ -90,6 +91,18 @@ def open_encoder(path: Path) -> Encoder:
     faults, _ = graph_problems(model, where)
     raise_errors([*faults, *interface_problems(model, declared, where)])
     return Encoder(description, onnx_path, model)
+
+
+def encode_parts(encoder: Encoder, task: TrainingTask) -> tuple[Features, Features, Features]:
+    """Compute the features of the training, val and test images.
+
+    Raises:
+        BenchError: There is nothing to choose on (``baseline-no-training``), or as `encode`.
+    """
+    require_val(task)
+    parts = (("training", task.train), ("val", task.val), ("test", task.test))
+    train, val, test = (encode(encoder, view, task.progress, name) for name, view in parts)
+    return train, val, test
 
 
 def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, part: str) -> Features:

@@ -10,10 +10,9 @@ import numpy as np
 
 from baselines.api import Result, TrainingTask
 from baselines.describe import describe
-from baselines.probe.encoder import Encoder, Features, encode
+from baselines.probe.encoder import Encoder, Features, encode_parts
 from baselines.probe.fixed import principal_components
 from baselines.tabular.features import male
-from baselines.tabular.fit import require_val
 from bench.cohort.spec import LabelRule
 from bench.files import atomic_path
 from bench.metrics.validation import Floats
@@ -76,9 +75,7 @@ def run_measured(task: TrainingTask, encoder: Encoder, name: str, description: s
     Raises:
         BenchError: There is nothing to choose on (``baseline-no-training``).
     """
-    require_val(task)
-    views = (("training", task.train), ("val", task.val), ("test", task.test))
-    train, val, test = (encode(encoder, view, task.progress, what) for what, view in views)
+    train, val, test = encode_parts(encoder, task)
     model = _fit(task, train, val)
     _export(encoder, model, task.folder / MODEL)
     predictions = model.predictions(test, male(task.test))

@@ -6,10 +6,9 @@ import numpy as np
 
 from baselines.api import Result, TrainingTask
 from baselines.describe import describe
-from baselines.probe.encoder import Encoder, encode
+from baselines.probe.encoder import Encoder, encode_parts
 from baselines.probe.fixed import principal_components
 from baselines.probe.head import QUICK_STRENGTHS, STRENGTHS, Probe, export_probe, fit_probe
-from baselines.tabular.fit import require_val
 from bench.submission.manifest import ModelInputs
 
 MODEL = "model.onnx"
@@ -28,9 +27,7 @@ def run_projected(task: TrainingTask, encoder: Encoder, name: str, description: 
     Raises:
         BenchError: There is nothing to choose on (``baseline-no-training``).
     """
-    require_val(task)
-    views = (("training", task.train), ("val", task.val), ("test", task.test))
-    train, val, test = (encode(encoder, view, task.progress, what) for what, view in views)
+    train, val, test = encode_parts(encoder, task)
     projection, offset = principal_components(train, task.seed)
     train_scores, val_scores = (
         (features @ projection + offset).astype(np.float32) for features in (train, val)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import Named
+from bench.actions.context import CohortChoice, Named, WorkspaceChoice, open_cohort, open_workspace
 from bench.cohort.cohort import Cohort
 from bench.files import locked
 from bench.scoring.attempts import record_compared

@@ -1,4 +1,4 @@
-"""Workspace and cohort of an action, from what a caller names."""
+"""Workspace, cohort and entries of an action, from what a caller names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.files import locked
-from bench.workspace import DATA_VARIABLE, Workspace, find_workspace
+from bench.files import clear_parts, locked, recover_folders
+from bench.submission.store import Submission, find_submission, list_submissions
+from bench.workspace import DATA_VARIABLE, STORE_LOCK, Workspace, find_workspace
 
 if TYPE_CHECKING:
     from bench.cohort.cohort import Cohort  # boards and pages are read without numpy
@@ -143,3 +144,55 @@ def with_problems(earlier: Sequence[Problem]) -> Iterator[None]:
     except BenchError as error:
         known = [problem for problem in earlier if problem not in error.problems]
         raise BenchError((*known, *error.problems), error.exit_code) from error
+
+
+class Named(Protocol):
+    """Object with an entry's slug, such as the result of `bench.submit`."""
+
+    @property
+    def slug(self) -> str:
+        """Name of the entry."""
+
+
+EntryChoice = str | Named | Sequence[str | Named]
+"""Entries: a slug, what `bench.submit` returned, or several of them."""
+
+
+def slugs_of(entries: EntryChoice) -> list[str]:
+    """Slugs of the chosen entries, in the order given."""
+    several = entries if isinstance(entries, Sequence) and not isinstance(entries, str) else [entries]
+    return [entry if isinstance(entry, str) else entry.slug for entry in several]
+
+
+def scored_entries(folder: Path, entries: EntryChoice | None) -> list[Submission]:
+    """Find entries that hold predictions.
+
+    Args:
+        folder: The cohort's folder of submissions.
+        entries: Which; None for all that hold predictions.
+
+    Raises:
+        BenchError: An entry is unknown (``entry-unknown``) or holds published numbers only
+            (``entry-reported``).
+    """
+    if entries is None:
+        return [entry for entry in list_submissions(folder) if entry.manifest.kind != "reported"]
+    chosen = [find_submission(folder, slug) for slug in slugs_of(entries)]
+    if reported := [entry.slug for entry in chosen if entry.manifest.kind == "reported"]:
+        message = f"{', '.join(reported)}: published numbers only, no predictions to score."
+        raise BenchError(Problem("entry-reported", message))
+    return chosen
+
+
+def recover_store(folder: Path, *leftovers: Path) -> None:
+    """Finish or undo what an interrupted command left in a store.
+
+    Args:
+        folder: The cohort's folder of submissions; nothing happens where it is absent.
+        leftovers: Folders in it whose unfinished files are removed.
+    """
+    if folder.is_dir():
+        with locked(folder / STORE_LOCK):
+            recover_folders(folder)
+            for place in leftovers:
+                clear_parts(place)

@@ -50,7 +50,7 @@ class DemoStep:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo makes, and where.
+    """Plan of the demo.
 
     Attributes:
         space: The workspace of its cohort and entries.

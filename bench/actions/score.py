@@ -6,8 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import EntryChoice, recover_store, scored_entries
+from bench.actions.context import (
+    CohortChoice,
+    EntryChoice,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+    recover_store,
+    scored_entries,
+)
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
 from bench.environment import paused_garbage_collection, usable_cores

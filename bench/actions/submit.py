@@ -91,7 +91,7 @@ def submit(
             of image ids and a column for each target; binary targets as probabilities in [0, 1].
         slug: Name of the entry: lower-case letters, digits, hyphens. Not needed in a dry run.
         model: An ONNX file, instead of predictions.
-        manifest: What is said of the entry; default: ``submission.toml`` beside the file, else a bare one.
+        manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
         val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
         cohort: The cohort; default: the workspace's.
         data: Folder with the cohort's files; default: what the workspace says.
@@ -126,7 +126,7 @@ def submit(
     described = _described(manifest, file, slug or "dry-run")
     opened = open_cohort(cohort, data, workspace)
     notices = list(described.remarks)
-    # A model is refused where no manifest describes it, so that the error is told with that warning.
+    # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:
             kept = None if dry_run else space

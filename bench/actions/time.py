@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import EntryChoice, Named
+from bench.actions.context import (
+    CohortChoice,
+    EntryChoice,
+    Named,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+)
 from bench.choices import Precision
 from bench.errors import BenchError, Problem, missing_file_hint
 from bench.files import sha256_file
@@ -27,7 +33,7 @@ ModelChoice = EntryChoice | Path | Sequence[str | Path | Named]
 
 @dataclass(frozen=True, slots=True)
 class TimeResult:
-    """What was timed.
+    """Result of `time_entries`.
 
     Attributes:
         timed: One for each entry, backend and precision: its record with latencies in milliseconds and
@@ -40,7 +46,7 @@ class TimeResult:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Why configurations could not be timed."""
+        """Problems of configurations that could not be timed."""
         return tuple(problem for found in self.timed for problem in found.problems)
 
 

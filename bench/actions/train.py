@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """How baselines are trained.
+    """Options for training baselines.
 
     Attributes:
         seed: Seed of everything random.
@@ -54,7 +54,7 @@ class TrainOptions:
     jobs: int | None = None
 
     def run_config(self) -> RunConfig:
-        """What a run of a baseline reads of it."""
+        """Return the options of a baseline's run."""
         return RunConfig(
             seed=self.seed,
             quick=self.quick,

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace
-from bench.actions.entries import EntryChoice, scored_entries
+from bench.actions.context import (
+    CohortChoice,
+    EntryChoice,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+    scored_entries,
+)
 from bench.board.verify import UNVERIFIED, verify_entries
 from bench.environment import usable_cores
 from bench.errors import Problem
@@ -16,7 +22,7 @@ from bench.scoring.cluster import on_cluster
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What a recomputation found.
+    """Result of `verify`.
 
     Attributes:
         entries: Slugs of the entries that were scored again.

@@ -22,8 +22,7 @@ from bench.metrics.validation import Floats
 from bench.sandbox.reader import read_document
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
-from bench.scoring.scorecard import SCORING_VERSION, RankInputs
-from bench.scoring.stored import hashed_scorecard
+from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
@@ -89,7 +88,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
 
 
 class _Draws(Document):
-    """What a scorecard says about its draws; the rest is passed over."""
+    """Fields of a scorecard about its bootstrap draws; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 

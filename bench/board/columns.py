@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,7 +36,9 @@ from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
 from bench.metrics import registry
 from bench.metrics.registry import Direction
-from bench.scoring.scorecard import Estimate, TargetInputs
+from bench.metrics.results import Estimate
+from bench.plugins import broken_plugin, load_plugin, plugin_points
+from bench.scoring.scorecard import TargetInputs
 
 ENTRY_POINTS = "bench.columns"
 _BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
@@ -78,7 +80,7 @@ _GROUP_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one entry has in one column.
+    """One entry's cell in one column.
 
     Attributes:
         text: As shown, without interval and note.
@@ -114,7 +116,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class BoardContext:
-    """What the cells of one target's board are computed from.
+    """Data from which the cells of one target's board are computed.
 
     Attributes:
         spec: The cohort's spec.
@@ -139,7 +141,7 @@ class BoardContext:
         return Row(self, entry, standing, score)
 
     def verdict(self, row: Row) -> Verdict:
-        """How sure it is that the leader is higher than an entry; boards without pairs know ties only."""
+        """Return the verdict on the leader against an entry; without stored pairs, only ties are known."""
         pairs, leader = self.board.pairs, self.board.leader
         if pairs is not None and leader in pairs.slugs and row.slug in pairs.slugs:
             return pair_verdict(pairs.pair(leader, row.slug))
@@ -318,7 +320,7 @@ def _p_value(value: float | None) -> Cell:
 
 
 def _verdict(row: Row) -> Cell:
-    """How sure it is that the leader is higher."""
+    """Return the verdict on the leader against the entry."""
     if row.leader:
         return Cell("leads", "leads")
     if row.standing.rank is None or row.context.board.leader is None:
@@ -699,7 +701,7 @@ def board_columns(context: BoardContext) -> tuple[Column, ...]:
     """The columns of one target's board, group by group.
 
     Raises:
-        BenchError: The column of another package cannot be used (``column-invalid``).
+        BenchError: The column of another package cannot be used (``plugin-broken``).
     """
     found: list[Column] = []
     for declared in (*BUILT_IN, *plugin_columns()):
@@ -707,7 +709,8 @@ def board_columns(context: BoardContext) -> tuple[Column, ...]:
         found += (column for column in family if column.applies(context))
     keys = [column.key for column in found]
     if double := sorted({key for key in keys if keys.count(key) > 1}):
-        raise _invalid(f"Two columns have the key {double[0]!r}.")
+        message = f"Two columns have the key {double[0]!r}."
+        raise BenchError(Problem("plugin-broken", message), EXIT_ENVIRONMENT)
     order = list(Group)
     return tuple(sorted(found, key=lambda column: order.index(column.group)))
 
@@ -717,14 +720,16 @@ def plugin_columns() -> tuple[Column, ...]:
     """The columns that installed packages declare by entry points of the group ``bench.columns``.
 
     Raises:
-        BenchError: One cannot be loaded, or names something else (``column-invalid``).
+        BenchError: One cannot be loaded, or names something else (``plugin-broken``).
     """
-    return tuple(map(_load, _plugins()))
+    return tuple(map(_load, plugin_points(ENTRY_POINTS)))
 
 
 def plugin_fingerprint() -> tuple[str, ...]:
-    """What changes whenever the columns of other packages may: their names and source files."""
-    return tuple(f"{point.name}={point.value} {_source_digest(point)}" for point in _plugins())
+    """Return names and source hashes of plug-in columns, which change whenever the columns may."""
+    return tuple(
+        f"{point.name}={point.value} {_source_digest(point)}" for point in plugin_points(ENTRY_POINTS)
+    )
 
 
 def _source_digest(point: EntryPoint) -> str:
@@ -733,36 +738,25 @@ def _source_digest(point: EntryPoint) -> str:
     return sha256_bytes(path.read_bytes()) if path and path.is_file() else ""
 
 
-def _plugins() -> list[EntryPoint]:
-    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value))
-
-
 def _load(point: EntryPoint) -> Column:
-    where = f"entry point {point.name} = {point.value}"
-    try:
-        column = point.load()
-    except Exception as error:  # whatever the module of another package raises
-        raise _invalid(f"It cannot be loaded: {type(error).__name__}: {error}.", where) from error
+    column = load_plugin(point, "column")
     if not isinstance(column, Column):
-        raise _invalid(f"It names a {type(column).__name__}, not a bench.board.columns.Column.", where)
-    return replace(column, cell=_guarded(column, where))
+        reason = f"names a {type(column).__name__}, not a bench.board.columns.Column"
+        raise broken_plugin(point, "column", reason)
+    return replace(column, cell=_guarded(column, point))
 
 
-def _guarded(column: Column, where: str) -> Callable[[Row], Cell]:
-    """The column's cell function; whatever it raises becomes a problem that names the package."""
+def _guarded(column: Column, point: EntryPoint) -> Callable[[Row], Cell]:
+    """Return the column's cell function; whatever it raises becomes a problem that names the package."""
 
     def cell(row: Row) -> Cell:
         try:
-            found = column.cell(row)
+            result = column.cell(row)
         except Exception as error:
-            message = f"Column {column.key!r} failed for entry {row.slug!r}: {type(error).__name__}: {error}."
-            raise _invalid(message, where) from error
-        if not isinstance(found, Cell):
-            raise _invalid(f"Column {column.key!r} gave a {type(found).__name__}, not a Cell.", where)
-        return found
+            reason = f"failed for entry {row.slug!r}: {type(error).__name__}: {error}"
+            raise broken_plugin(point, "column", reason) from error
+        if not isinstance(result, Cell):
+            raise broken_plugin(point, "column", f"gave a {type(result).__name__}, not a Cell")
+        return result
 
     return cell
-
-
-def _invalid(message: str, where: str = "") -> BenchError:
-    return BenchError(Problem("column-invalid", message, where=where), exit_code=EXIT_ENVIRONMENT)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from bench.metrics import registry
-from bench.scoring.scorecard import Estimate
+from bench.metrics.results import Estimate
 
 NOT_AVAILABLE = "n/a"
 

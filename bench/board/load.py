@@ -10,15 +10,14 @@ from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import by_team, read_ledger, team_key
-from bench.scoring.scorecard import RankInputs, Scorecard
-from bench.scoring.stored import hashed_scorecard
+from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 from bench.workspace import board_file
 
 
 def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecard) -> LoadedBoard:
-    """Everything that is stored about a cohort's entries; those not scored yet are left out.
+    """Load all stored data of a cohort's entries; entries not scored yet are left out.
 
     Args:
         spec: The cohort's spec.

@@ -32,7 +32,7 @@ class TestSet(Document):
 
 
 class Standing(Document):
-    """Where one entry stands for one target."""
+    """Rank and comparisons of one entry for one target."""
 
     slug: str
     auroc: float | None

@@ -1,4 +1,4 @@
-"""Speed beside AUROC: one column for each device, backend and precision, and the front that nothing beats."""
+"""Speed and AUROC of entries: one column for each device, backend and precision, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.board.model import Entry
-from bench.scoring.scorecard import Estimate
+from bench.metrics.results import Estimate
 from bench.timing.record import BatchTiming, TimingRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What must be equal for two latencies to stand in one column.
+    """Conditions that two latencies in one column share.
 
     Attributes:
         backend: As shown.
@@ -97,14 +97,14 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
 
 
 def why_unranked(row: BatchTiming) -> str:
-    """Why a row is not ranked; empty where it is."""
+    """Return why a row is not ranked, or an empty text."""
     return ": ".join(part for part in verdict(row) if part)
 
 
 def verdict(row: BatchTiming) -> tuple[str, str]:
-    """Why a row is not ranked, as a word and in words; both empty where it is ranked.
+    """Return why a row is not ranked as (keyword, explanation); both are empty if it is ranked.
 
-    It ended otherwise, was unstable, or did not give the predictions.
+    Reasons: the run did not finish, its times were unstable, or its outputs did not match the predictions.
     """
     if row.ranked:
         return "", ""
@@ -131,7 +131,7 @@ def pareto_front(points: Iterable[tuple[str, float, float]]) -> tuple[str, ...]:
 
 
 def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None:
-    """The entry's, or that of the record's own predictions where its precision is scored by itself."""
+    """Return the AUROC of the entry, or of the record's own predictions if its precision is scored alone."""
     if scored_alone(record):
         own = record.own_auroc.get(target)
         return None if own is None else Estimate(value=own)
@@ -140,7 +140,7 @@ def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None
 
 
 def scored_alone(record: TimingRecord) -> bool:
-    """Whether the record's precision makes another model of it: int8 has no gate of parity."""
+    """Whether the record's precision is scored as a model of its own: int8 outputs need not match."""
     return record.precision == "int8"
 
 

@@ -145,7 +145,7 @@ def target_board(
 
 
 def _doubt(contender: RankedEntry, target: str) -> str | None:
-    """Why an entry cannot be ranked: empty where its scorecard says why there is no AUROC; None if it can."""
+    """Return why an entry cannot be ranked; empty if its scorecard gives the reason, None if it can be."""
     if contender.value(target) is None:
         return ""
     drawn = contender.computed.replicates[target]

@@ -17,7 +17,7 @@ from bench.board.table import BoardTable
 Field = str | int | float | bool | None
 
 INERT = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""First characters that make a spreadsheet read a cell as a formula."""
 
 _BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from bench.board.columns import BoardContext, Cell, Column, Row, board_columns
 from bench.board.matrix import PairMatrix
-from bench.board.model import LoadedBoard
+from bench.board.model import LoadedBoard, TargetBoard
 from bench.board.pareto import Setting
-from bench.board.sentence import board_sentence, leader_sentence
 from bench.board.speed_words import column_setting
 from bench.choices import Track
 from bench.errors import BenchError, Problem, did_you_mean
@@ -92,7 +91,7 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
     Raises:
         ValueError: The cohort has no board.
         StopIteration: No entry is of the track.
-        BenchError: The column of another package cannot be used (``column-invalid``).
+        BenchError: The column of another package cannot be used (``plugin-broken``).
     """
     if loaded.board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
@@ -121,3 +120,35 @@ def _unknown(key: str, known: dict[str, Column]) -> Problem:
     near = did_you_mean(key, known)
     remedy = near.strip() or f"The columns of this board are {', '.join(known)}."
     return Problem("column-unknown", f"There is no column {key!r}.", remedy=remedy)
+
+
+def board_sentence(board: TargetBoard, level: float) -> str:
+    """State how many entries may be first.
+
+    Args:
+        board: One target's board.
+        level: Confidence of all statements about pairs together.
+    """
+    ranked = sum(standing.rank is not None for standing in board.standings)
+    number, confidence = board.others_may_be_first, f"{100 * level:g}% confidence, adjusted for all pairs"
+    if ranked == 0:
+        return "No entry is ranked."
+    if ranked == 1:
+        return "One entry is ranked, so there is nothing to compare it with."
+    if number == 0:
+        return f"No other entry may be first ({confidence})."
+    if number == 1:
+        return f"1 other entry may be first ({confidence})."
+    every = "All " if number == ranked - 1 else ""
+    return f"{every}{number:,} other entries may be first ({confidence})."
+
+
+def leader_sentence(board: TargetBoard) -> str:
+    """State the leader's AUROC corrected for its selection as the highest; empty with one ranked entry."""
+    ranked = [standing for standing in board.standings if standing.rank is not None]
+    if len(ranked) < 2 or board.shrunken_auroc is None or ranked[0].auroc is None:
+        return ""
+    return (
+        f"The leader's AUROC of {ranked[0].auroc:.3f} is the highest of {len(ranked):,} and so expected "
+        f"to be too high; corrected for this choice it is {board.shrunken_auroc:.3f}."
+    )

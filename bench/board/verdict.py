@@ -1,4 +1,4 @@
-"""What a pairwise comparison of a board says, in the words that every page uses."""
+"""Verdicts on the pairwise comparisons of a board, and their statistical power."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUGGESTIVE_P = 0.05
 
 
 class Verdict(StrEnum):
-    """How sure it is that one entry of a pair is higher."""
+    """Evidence that one entry of a pair is higher."""
 
     SEPARATED = "separated"
     SUGGESTIVE = "suggestive"
@@ -67,7 +67,7 @@ def lead_of_power(wanted: float, half: float, critical: float) -> float:
 
 
 def times_the_patients(pair: PairComparison) -> float | None:
-    """How many times the patients would separate a pair whose difference stays the same; None without."""
+    """Return the factor by which more patients would separate a pair with the same difference, or None."""
     width = half_width(pair)
     if width is None or pair.difference == 0:
         return None

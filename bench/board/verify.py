@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.board.build import build_board
 from bench.board.model import Board
@@ -18,14 +18,11 @@ from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import read_ledger
 from bench.scoring.run import compute_all, make_plans
-from bench.scoring.scorecard import Scorecard
-from bench.scoring.stored import read_scorecard
+from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
 from bench.timing.record import BatchTiming, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
 from bench.workspace import attempts_folder
-
-D = TypeVar("D", Scorecard, Board)
 
 
 def verify_entries(
@@ -37,7 +34,7 @@ def verify_entries(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """Scores entries again with their stored settings and compares; the board too, given all its entries.
+    """Score entries again with their stored settings and compare; also the board, given all its entries.
 
     Args:
         cohort: The cohort.
@@ -74,7 +71,7 @@ def verify_entries(
                 message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
                 problems.append(Problem("entry-changed", message, str(entry.folder)))
             else:
-                problems += differences(cards[entry.slug], found.card)
+                problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
             if progress:
                 progress(done, len(chosen))
     problems += _ledger_problems(entries, cards)
@@ -116,7 +113,7 @@ def timing_problems(entry: Submission) -> list[Problem]:
     The quantiles must be in order and within their intervals, the throughput must follow from the latency,
     and neither may be better than the device's measured ceilings allow.
     """
-    problems = []
+    problems: list[Problem] = []
     for path in sorted(entry.timings.glob("*.json")):
         try:
             record, _ = read_document(TimingRecord, path, "timing-invalid")
@@ -168,45 +165,62 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
         return [Problem("board-stale", message, str(board_file))]
     with tempfile.TemporaryDirectory() as fresh:
         computed = build_board(cohort, entries, Path(fresh))
-    return document_differences("board", stored, computed)
+    return document_differences("board", _stored_fields(stored), computed)
+
+
+def _stored_fields(document: Scorecard | Board) -> dict[str, Any]:
+    """Return the fields that the file of a document sets, as plain data."""
+    return {**document.model_dump(mode="json", by_alias=True, exclude_unset=True), "schema": document.schema_}
 
 
 MOST_NAMED = 5
 
 
-def differences(stored: Scorecard, computed: Scorecard) -> list[Problem]:
-    """What differs between a stored scorecard and one computed now, after rounding to 9 digits."""
-    return document_differences(stored.slug, stored, computed)
+def document_differences(name: str, stored: dict[str, Any], computed: Scorecard | Board) -> list[Problem]:
+    """Compare a stored document with one computed now, after rounding to 9 significant digits.
 
+    A field that one of the two versions of the schema does not have is not compared, nor is a metric of
+    another package that was not installed.
 
-def document_differences(name: str, stored: D, computed: D) -> list[Problem]:
-    """What differs between two documents of one kind; `name` stands in the messages.
+    Args:
+        name: The document in messages.
+        stored: Content of the stored file.
+        computed: The document computed now.
 
-    A value that the stored one cannot hold is no difference: a field that its minor version of the schema
-    does not have, or a metric of another package that was not installed.
+    Returns:
+        One problem (``verify-drift``) for each of the first differences, and one that counts the others.
     """
-    older = minor_version(stored.schema_) < minor_version(computed.schema_)
-    old = stored.model_dump(mode="json", by_alias=True, exclude_unset=older)
-    found = list(_walk("", old, computed.plain(), older))
+    newer_minor = minor_version(computed.schema_) - minor_version(stored["schema"])
+    differing = list(_differences("", stored, computed.plain(), newer_minor))
     problems = [
         Problem("verify-drift", f"{name}: {path} is {_shown(old)} as stored, {_shown(new)} now.")
-        for path, old, new in found[:MOST_NAMED]
+        for path, old, new in differing[:MOST_NAMED]
     ]
-    if len(found) > MOST_NAMED:
-        message = f"{name}: {len(found) - MOST_NAMED} more numbers differ."
+    if len(differing) > MOST_NAMED:
+        message = f"{name}: {len(differing) - MOST_NAMED} more numbers differ."
         problems.append(Problem("verify-drift", message))
     return problems
 
 
-def _walk(path: str, old: Any, new: Any, older: bool) -> Iterator[tuple[str, Any, Any]]:
+def _differences(path: str, old: Any, new: Any, newer_minor: int) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, old and new value of every difference.
+
+    Args:
+        path: Where in the document.
+        old: Stored value.
+        new: Computed value.
+        newer_minor: Minor version of the computed document's schema minus that of the stored one's.
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             named = f"{path}.{key}" if path else key
-            if named not in UNCOMPARED and not (key not in old and _may_lack(path, key, older)):
-                yield from _walk(named, old.get(key), new.get(key), older)
+            added = key not in old and (newer_minor > 0 or _of_another_package(path, key))
+            dropped = key not in new and newer_minor < 0
+            if named not in UNCOMPARED and not added and not dropped:
+                yield from _differences(named, old.get(key), new.get(key), newer_minor)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from _walk(f"{path}[{_name(a, i)}]", a, b, older)
+            yield from _differences(f"{path}[{_name(a, i)}]", a, b, newer_minor)
     elif not _same(old, new):
         yield path, old, new
 
@@ -215,9 +229,9 @@ UNCOMPARED = ("harness_version", "schema")
 """Fields that say what wrote a document."""
 
 
-def _may_lack(path: str, key: str, older: bool) -> bool:
-    """Whether a stored document may lack a key: it is older, or the key is a metric of another package."""
-    return older or (path.endswith((".metrics", ".gaps")) and key not in _BUILT_IN)
+def _of_another_package(path: str, key: str) -> bool:
+    """Whether a key is a metric of another package."""
+    return path.endswith((".metrics", ".gaps")) and key not in _BUILT_IN
 
 
 _BUILT_IN = frozenset(metric.key for metric in registry.BUILT_IN)

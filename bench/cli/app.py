@@ -51,7 +51,7 @@ SYNONYMS: Final = {
     "preview": "site serve",
     "checksum": "sums",
 }
-"""What other tools call a command, or call what one does → the command."""
+"""Name or task of a command in other tools → the command."""
 OPTION_SYNONYMS: Final = {
     "--top": "`bench board | head -n 12` shows the first ten entries",
     "--limit": "`bench board | head -n 12` shows the first ten entries",
@@ -71,7 +71,7 @@ OPTION_SYNONYMS: Final = {
     "--check": "--dry-run",
     "--onnx": "--model",
 }
-"""What other tools call an option → this tool's, or another way."""
+"""Name of an option in other tools → this tool's option, or another way."""
 
 
 class Command(TyperCommand):

@@ -1,4 +1,4 @@
-"""What a command says: results on stdout, messages on stderr, one JSON object with ``--json``."""
+"""Output of commands: results on stdout, messages on stderr, one JSON object with ``--json``."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from bench.errors import (
 from bench.files import PART
 
 if TYPE_CHECKING:
+    from bench.metrics.results import Estimate
     from bench.progress import StageProgress
-    from bench.scoring.scorecard import Estimate
 
 
 SCHEMA = "bench-output/1"
@@ -68,14 +68,14 @@ class Report:
             emit(json.dumps(body, allow_nan=False))
 
     def fail(self, problems: Iterable[Problem]) -> None:
-        """Shows the problems of a command that failed, and its JSON object."""
-        found = [p for p in problems if p not in self._remarks]
-        _show_problems(found)
+        """Show the problems of a command that failed, and its JSON object."""
+        new = [p for p in problems if p not in self._remarks]
+        _show_problems(new)
         if self.as_json:
-            body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *found])}
+            body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *new])}
             if self._result:
                 body["result"] = self._result
-            with suppress(OSError):  # the disk is full: what is said stands on stderr
+            with suppress(OSError):  # the disk is full: the problems are on stderr
                 emit(json.dumps(body, allow_nan=False))
 
 
@@ -112,7 +112,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
         from bench.metrics.registry import PluginError
 
         if isinstance(error, PluginError):
-            report.fail([Problem("metric-plugin", f"{error}.")])
+            report.fail([Problem("plugin-broken", f"{error}.")])
             raise typer.Exit(EXIT_ENVIRONMENT) from None
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
@@ -171,7 +171,7 @@ def memory_problem(error: BaseException | None = None) -> Problem | None:
 
 
 def file_problem(error: OSError) -> Problem:
-    """What the system said of a file."""
+    """Return the problem for an error of the operating system about a file."""
     reason = error.strerror or type(error).__name__
     return Problem("file-error", f"{reason}.", where=_place(error))
 
@@ -213,21 +213,21 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
 
 
 def stderr_is_terminal() -> bool:
-    """Whether messages go to a terminal, where bars can be drawn."""
+    """Whether stderr is a terminal, so that progress bars can be shown."""
     return sys.stderr.isatty()
 
 
 @contextmanager
 def stages(title: str = "") -> Iterator[StageProgress]:
-    """As `progress` for work in stages: the callback is told the stage too, (stage, done, total).
+    """Show progress of work in stages; the callback takes (stage, done, total).
 
-    What follows a semicolon in the stage is news of it, shown beside it.
+    Text after a semicolon in the stage is shown beside its bar.
     """
     with ExitStack() as open_stage:
         current: list[str] = []
         step: list[Callable[..., None]] = []
 
-        def told(stage: str, done: int, total: int, /) -> None:
+        def report(stage: str, done: int, total: int, /) -> None:
             name, _, news = stage.partition("; ")
             if current != [name]:
                 open_stage.close()
@@ -235,7 +235,7 @@ def stages(title: str = "") -> Iterator[StageProgress]:
                 step[:] = [open_stage.enter_context(progress(f"{title}: {name}" if title else name))]
             step[0](done, total, news)
 
-        yield told
+        yield report
 
 
 @contextmanager

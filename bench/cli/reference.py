@@ -110,7 +110,7 @@ def init(
 
 
 def _next(made: Workspace, spec: CohortSpec) -> str:
-    """What comes after `bench init`: the data, unless it is synthetic and made when it is needed."""
+    """Tell what to do after `bench init`: provide the data, unless the cohort is synthetic."""
     data = made.data(spec.id)
     first = (
         "" if spec.synthetic else f"put the cohort's files into {data}, or name their folder in bench.toml; "

@@ -26,48 +26,12 @@ import pyarrow.parquet
 
 from bench.cohort.patient_ids import LARGEST_EXACT
 from bench.errors import BenchError, Problem
+from bench.file_kinds import FileKind, other_kind, utf8_remedy
 
 UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-_EXPORT = "Export the table as CSV (UTF-8) or Parquet, and name that file in the spec's `files.table`."
-_UTF8 = "Save it as UTF-8; spreadsheet programs call it CSV UTF-8. By command: iconv -f {} -t UTF-8."
-_UNPACK = "Unpack it and name the file in it in the spec's `files.table`."
-_KINDS: dict[bytes, tuple[str, str]] = {
-    b"\xff\xfe\x00\x00": ("UTF-32 text", _UTF8.format("UTF-32")),
-    b"\x00\x00\xfe\xff": ("UTF-32 text", _UTF8.format("UTF-32")),
-    b"\xff\xfe": ("UTF-16 text", _UTF8.format("UTF-16")),
-    b"\xfe\xff": ("UTF-16 text", _UTF8.format("UTF-16")),
-    b"PK\x03\x04": ("a zip archive or spreadsheet", _EXPORT),
-    b"\xd0\xcf\x11\xe0": ("an old spreadsheet (xls)", _EXPORT),
-    b"BZh": ("a bzip2 file", _UNPACK),
-    b"\xfd7zX": ("an xz file", _UNPACK),
-    b"\x28\xb5\x2f\xfd": ("a zstd file", _UNPACK),
-    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
-    b"ARROW1": ("a Feather (Arrow) file", _EXPORT),
-    b"FEA1": ("a Feather file", _EXPORT),
-    b"ORC": ("an ORC file", _EXPORT),
-    b"\x89HDF": ("an HDF5 file", _EXPORT),
-    b"\x93NUMPY": ("a numpy file", _EXPORT),
-    b"SQLite format 3": ("an SQLite database", _EXPORT),
-    b"\x80\x02": ("a Python pickle", _EXPORT),
-    b"\x80\x03": ("a Python pickle", _EXPORT),
-    b"\x80\x04": ("a Python pickle", _EXPORT),
-    b"\x80\x05": ("a Python pickle", _EXPORT),
-    b"%PDF": ("a PDF", _EXPORT),
-    b"RDX": ("an R data file", _EXPORT),
-    b"version https://git-lfs": (
-        "a Git LFS pointer: the table itself was not downloaded",
-        "Run `git lfs pull` in the folder of the data.",
-    ),
-    b"{": ("JSON", _EXPORT),
-    b"[": ("JSON", _EXPORT),
-    b"<stata_dta": ("a Stata file", _EXPORT),
-    b"$FL2": ("an SPSS file", _EXPORT),
-    b"Rar!": ("a rar archive", _UNPACK),
-    b"<": ("HTML or XML, perhaps the page of a login", "Download the file again, logged in."),
-}
-"""First bytes of other file formats → (kind, remedy); a longer prefix comes before a shorter one."""
+_IN_SPEC = "The spec's `files.table` names the file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +61,7 @@ def read_text_table(path: Path) -> TextTable:
             data = gzip.decompress(data)
         if data.startswith(_PARQUET):
             columns = _parquet(data)
-        elif path.suffix == ".parquet" and not _kind(data):
+        elif path.suffix == ".parquet" and not other_kind(data):
             raise _refused(path, "Not a Parquet file: it does not begin with PAR1.")
         else:
             columns = _csv(data, path)
@@ -130,10 +94,9 @@ Column = tuple[str, pa.ChunkedArray]
 
 
 def _csv(data: bytes, path: Path) -> list[Column]:
-    if data.startswith(_GZIP):
-        raise _refused(path, "It is compressed twice (gzip in gzip).", "Unpack it once.")
-    if kind := _kind(data):
-        raise _refused(path, f"It is {kind[0]}, not CSV or Parquet.", kind[1])
+    kind = other_kind(data) or (FileKind("a binary file") if 0 in data[:4096] else None)
+    if kind:
+        raise _refused(path, f"It is {kind.name}, not CSV or Parquet.", f"{kind.remedy} {_IN_SPEC}")
     text = _utf8(data, path)
     if text.startswith("sep="):
         raise _refused(
@@ -154,22 +117,6 @@ def _csv(data: bytes, path: Path) -> list[Column]:
     return [(name, column) for name, column in zip(header, table.columns, strict=True) if name.strip()]
 
 
-def _kind(data: bytes) -> tuple[str, str] | None:
-    """Identify a file that is not CSV, gzip or Parquet: (kind, remedy); None if it may be CSV."""
-    start, sample = data[:64].removeprefix(b"\xef\xbb\xbf"), data[:4096]
-    binary = any(byte < 9 for byte in sample) or not sample.isascii()
-    for magic, kind in _KINDS.items():
-        if start.startswith(magic) and (binary or not magic.isalnum()):  # ORC may be the name of a column
-            return kind
-    if data[257:262] == b"ustar":
-        return "a tar archive", _UNPACK
-    first, second = sample[::2].count(0), sample[1::2].count(0)
-    for low, high, encoding in ((first, second, "UTF-16LE"), (second, first, "UTF-16BE")):
-        if low < len(sample) // 20 and high > len(sample) // 4:
-            return "UTF-16 text without a byte order mark", _UTF8.format(encoding)
-    return ("a binary file", _EXPORT) if 0 in sample else None
-
-
 def _utf8(data: bytes, path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
@@ -177,9 +124,10 @@ def _utf8(data: bytes, path: Path) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         message = f"Line {line:,} is not UTF-8 text: {error.reason}."
         if any(byte < 9 for byte in data):
-            raise _refused(path, f"{message} It is a binary file.", _EXPORT) from error
+            remedy = f"{FileKind('a binary file').remedy} {_IN_SPEC}"
+            raise _refused(path, f"{message} It is a binary file.", remedy) from error
         message += " It looks like Windows-1252 (Latin-1) or another old encoding of spreadsheet programs."
-        raise _refused(path, message, _UTF8.format("WINDOWS-1252")) from error
+        raise _refused(path, message, utf8_remedy("WINDOWS-1252")) from error
 
 
 def _header(text: str) -> tuple[list[str], int]:

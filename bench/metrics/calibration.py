@@ -1,4 +1,4 @@
-"""Whether predicted probabilities mean what they say. Never rank entries by a binned calibration error."""
+"""Calibration of predicted probabilities. Never rank entries by a binned calibration error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics.results import BrierParts
 from bench.metrics.validation import Bools, Floats, Ints, inner, predicted
 
 CLIP = 1e-6
@@ -135,9 +136,9 @@ class Bins:
     @property
     def error(self) -> float:
         """Weighted mean distance of observed and predicted."""
-        held = self.weight > 0
-        gap = np.abs(self.observed[held] - self.predicted[held])
-        return inner(gap, self.weight[held]) / float(np.sum(self.weight))
+        filled = self.weight > 0
+        gap = np.abs(self.observed[filled] - self.predicted[filled])
+        return inner(gap, self.weight[filled]) / float(np.sum(self.weight))
 
 
 def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = None) -> Floats:
@@ -180,11 +181,11 @@ def reliability(
     edges = bin_edges(probability, bins, strategy, row)
     index = bin_index(probability, edges)
     unit = np.ones(len(positive)) if row is None else row
-    held = np.bincount(index, unit, minlength=len(edges) - 1).astype(np.float64)
+    bin_weight = np.bincount(index, unit, minlength=len(edges) - 1).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, unit * probability, minlength=len(held)) / held
-        hit = np.bincount(index, unit * positive, minlength=len(held)) / held
-    return Bins(edges, held, mean, hit)
+        mean = np.bincount(index, unit * probability, minlength=len(bin_weight)) / bin_weight
+        hit = np.bincount(index, unit * positive, minlength=len(bin_weight)) / bin_weight
+    return Bins(edges, bin_weight, mean, hit)
 
 
 def calibration_error(
@@ -210,21 +211,6 @@ def calibration_error(
     """
     curve = reliability(y, p, bins, strategy, weight)
     return None if curve is None else curve.error
-
-
-@dataclass(frozen=True, slots=True)
-class BrierParts:
-    """Brier score = miscalibration - discrimination + uncertainty (the CORP decomposition).
-
-    Attributes:
-        miscalibration: What isotonic recalibration would gain; 0 is best.
-        discrimination: What the recalibrated score gains over a constant; larger is better.
-        uncertainty: Brier score of the constant prevalence.
-    """
-
-    miscalibration: float
-    discrimination: float
-    uncertainty: float
 
 
 def brier_parts(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> BrierParts | None:
@@ -257,37 +243,9 @@ def isotonic(outcome: Floats, score: Floats, weight: Floats | None = None) -> Fl
 
     _, place = np.unique(score, return_inverse=True)
     unit = np.ones_like(outcome) if weight is None else weight
-    held = np.bincount(place, unit)
-    mean = np.bincount(place, unit * outcome) / held
-    return np.asarray(isotonic_regression(mean, weights=held).x)[place]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreHistogram:
-    """How the scores of each class are spread.
-
-    Attributes:
-        edges: (bins + 1,) equal-width bins over the range of the scores, the last one closed.
-        positive: (bins,) rows (weight) with label 1.
-        negative: (bins,) rows (weight) with label 0.
-    """
-
-    edges: Floats
-    positive: Floats
-    negative: Floats
-
-
-def score_histogram(y: ArrayLike, p: ArrayLike, bins: int = 50) -> ScoreHistogram:
-    """Distribution of probabilities within each class over `bins` equal-width bins of [0, 1].
-
-    Raises:
-        ValueError: As `brier`, or fewer than one bin.
-    """
-    positive, probability, _ = predicted(y, p)
-    edges = bin_edges(probability, bins, "uniform")
-    index = bin_index(probability, edges)
-    count = [np.bincount(index[side], minlength=bins).astype(np.float64) for side in (positive, ~positive)]
-    return ScoreHistogram(edges, count[0], count[1])
+    tie_weight = np.bincount(place, unit)
+    mean = np.bincount(place, unit * outcome) / tie_weight
+    return np.asarray(isotonic_regression(mean, weights=tie_weight).x)[place]
 
 
 MESH = 2000

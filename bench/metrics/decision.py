@@ -1,4 +1,4 @@
-"""What a threshold on the probability does: four shares of right decisions, and net benefit."""
+"""Decisions at a threshold: sensitivity, specificity, predictive values and net benefit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.metrics.validation import Floats, check_level, finite_vector, predict
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What calling rows with score >= threshold positive does; None where the denominator is empty.
+    """Shares of correct decisions when rows with score >= threshold are called positive; None if undefined.
 
     Attributes:
         sensitivity: Share of the positive rows that are called.
@@ -69,31 +69,25 @@ class DecisionCurve:
 PERCENT_1_TO_50 = tuple(k / 100 for k in range(1, 51))
 
 
-def net_benefit(
-    y: ArrayLike, p: ArrayLike, threshold: float, weight: ArrayLike | None = None
-) -> float | None:
-    """TP/n - FP/n · t/(1-t) where rows with p >= t are called positive (Vickers & Elkin 2006).
-
-    Returns:
-        The benefit, or None without rows.
-
-    Raises:
-        ValueError: As `decision_at`, probabilities outside [0, 1], or a threshold outside (0, 1).
-    """
-    curve = decision_curve(y, p, (threshold,), weight)
-    return None if curve is None else float(curve.net_benefit[0])
-
-
 def decision_curve(
     y: ArrayLike,
     p: ArrayLike,
     thresholds: ArrayLike = PERCENT_1_TO_50,
     weight: ArrayLike | None = None,
 ) -> DecisionCurve | None:
-    """Net benefit at many thresholds, with treating everybody beside it; None without rows.
+    """Net benefit TP/n - FP/n · t/(1-t) of acting from each threshold t (Vickers & Elkin 2006).
+
+    Args:
+        y: (n,) 0/1 labels.
+        p: (n,) probabilities; rows with p >= t are called positive.
+        thresholds: (k,) probabilities from which one would act.
+        weight: (n,) non-negative row weights.
+
+    Returns:
+        The curve, with the net benefit of treating everybody; None without rows.
 
     Raises:
-        ValueError: As `net_benefit`.
+        ValueError: As `decision_at`, probabilities outside [0, 1], or a threshold outside (0, 1).
     """
     positive, probability, row = predicted(y, p, weight)
     cut = finite_vector(thresholds, "thresholds")
@@ -136,7 +130,7 @@ def prior_shift(prevalence: float, target: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ShiftedDecision:
-    """What a threshold does at another prevalence; None where nobody is called, or nobody spared.
+    """Decisions at another prevalence; a value is None if no image is called positive, or none negative.
 
     Attributes:
         prevalence: Share of positives.
@@ -169,34 +163,3 @@ def decision_at_prevalence(sensitivity: float, specificity: float, prevalence: f
         hits / called if called > 0 else None,
         specificity * (1 - prevalence) / spared if spared > 0 else None,
     )
-
-
-def decision_curve_at_prevalence(
-    y: ArrayLike,
-    p: ArrayLike,
-    prevalence: float,
-    thresholds: ArrayLike = PERCENT_1_TO_50,
-    weight: ArrayLike | None = None,
-) -> DecisionCurve | None:
-    """Net benefit at a stated prevalence, of probabilities whose log odds are shifted to it.
-
-    Rows of either class are weighted so that positives make up `prevalence`, and the probabilities are
-    recalibrated by `prior_shift` from the prevalence of these rows.
-
-    Returns:
-        The curve; None with one class only.
-
-    Raises:
-        ValueError: As `decision_curve`, or a prevalence outside (0, 1).
-    """
-    positive, probability, row = predicted(y, p, weight)
-    check_level(prevalence, "prevalence")
-    unit = np.ones(len(positive)) if row is None else row
-    hits, misses = float(unit[positive].sum()), float(unit[~positive].sum())
-    if not hits or not misses:
-        return None
-    moved = prior_shift(hits / (hits + misses), prevalence)
-    odds = np.exp(moved)
-    shifted = odds * probability / (odds * probability + 1 - probability)
-    share = np.where(positive, prevalence / hits, (1 - prevalence) / misses)
-    return decision_curve(positive, shifted, thresholds, unit * share)

@@ -1,4 +1,4 @@
-"""How well a score orders positive images before negative ones."""
+"""Discrimination: how well a score ranks positive images above negative ones."""
 
 from __future__ import annotations
 
@@ -215,61 +215,6 @@ def specificity_at_sensitivity(
     """
     point = operating_point(y, score, sensitivity=sensitivity, weight=weight)
     return None if point is None else point.specificity
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Points of a curve in the order of falling thresholds.
-
-    Attributes:
-        threshold: (k,) a row is called positive when its score is at least this.
-        x: (k,) false positive rate, or recall.
-        y: (k,) true positive rate, or precision.
-    """
-
-    threshold: Floats
-    x: Floats
-    y: Floats
-
-
-def roc_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> Curve | None:
-    """False against true positive rate at every distinct score, from (0, 0) to (1, 1); None with one class.
-
-    Raises:
-        ValueError: As `auroc`.
-    """
-    ranking = ScoreRanking.of(*scored(y, score, weight))
-    if not ranking.both:
-        return None
-    threshold, sensitivity, _ = _steps(ranking)
-    return Curve(threshold, np.append(0.0, ranking.false_positives / ranking.negatives), sensitivity)
-
-
-def precision_recall_curve(y: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> Curve | None:
-    """Recall against precision at every distinct score, except where nobody is called; None with one class.
-
-    Raises:
-        ValueError: As `auroc`.
-    """
-    ranking = ScoreRanking.of(*scored(y, score, weight))
-    if not ranking.both:
-        return None
-    return Curve(
-        ranking.threshold,
-        ranking.true_positives / ranking.positives,
-        ranking.true_positives / (ranking.true_positives + ranking.false_positives),
-    )
-
-
-def rank_correlation(first: Floats, second: Floats) -> float | None:
-    """Spearman correlation of two scores, ties at their mean rank; None where one is constant.
-
-    1 (to rounding) marks scores with the same ranking: equal up to a monotone map.
-    """
-    ranks = [mean_rank(values) for values in (first, second)]
-    centred = [rank - rank.mean() for rank in ranks]
-    size = (inner(centred[0], centred[0]) * inner(centred[1], centred[1])) ** 0.5
-    return None if size == 0 else inner(centred[0], centred[1]) / size
 
 
 def mean_rank(values: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""How much each image pulls on a metric: the derivative by the image's weight, times that weight.
+"""Influence functions: the derivative of a metric by each image's weight, times that weight.
 
 Summed over a patient's images it is the patient's influence. Influences of all images add up to zero, the sum
 of squares over patients estimates the metric's variance, and their kurtosis tells how many patients the

@@ -1,4 +1,4 @@
-"""What a calibration error would be if the model were calibrated: the noise floor.
+"""Noise floor of calibration errors: their expected value for a calibrated model.
 
 A binned or smoothed calibration error is never negative, so it is above 0 for a calibrated model too, by an
 amount that depends on the number of patients and on the predictions. The residuals of each patient, y - p,

@@ -6,9 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.metrics import deletions, influence
+from bench.metrics import influence
 from bench.metrics.calibration import logit
-from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift
+from bench.metrics.recalibration_line import IDEAL, Line, fit_line, fit_shift, line_deletions, shift_deletions
 from bench.metrics.regression import Agreement, agreement
 from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints
@@ -97,12 +97,12 @@ class LabelledScores:
             patient: (n,) whole numbers from 0 without gaps.
         """
         assert self.line is not None
-        return deletions.line_deletions(self.positive, self.log_odds, self.line, patient, self.weight)
+        return line_deletions(self.positive, self.log_odds, self.line, patient, self.weight)
 
     def shift_deletions(self, patient: Ints) -> Floats:
         """(P,) changes of the calibration in the large without each patient, where it is defined."""
         assert self.shift is not None
-        return deletions.shift_deletions(self.positive, self.log_odds, self.shift, patient, self.weight)
+        return shift_deletions(self.positive, self.log_odds, self.shift, patient, self.weight)
 
 
 class MeasuredPairs:

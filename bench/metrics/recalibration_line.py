@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.calibration import logit
-from bench.metrics.validation import Bools, Floats, inner, predicted
+from bench.metrics.validation import Bools, Floats, Ints, inner, predicted
 
 CLOSE = 1e-6
 """Newton stops after a step this small relative to 1 + the coefficient, which leaves about its square."""
@@ -42,7 +42,7 @@ def expit(x: Floats) -> Floats:
 
 
 def separated(positive: Bools, x: Floats) -> bool:
-    """Whether some threshold on x parts the classes, so that no finite slope is the most likely one."""
+    """Whether a threshold on x separates the classes, so that no finite maximum-likelihood slope exists."""
     low, high = x[positive], x[~positive]
     return bool(low.min() >= high.max() or low.max() <= high.min())
 
@@ -135,3 +135,49 @@ def recalibrated(p: ArrayLike, line: Line) -> Floats:
     """(n,) probabilities moved along a line that was fitted elsewhere, for example on val."""
     x = logit(np.asarray(p, dtype=np.float64))
     return expit(line.intercept + line.slope * x)
+
+
+def line_deletions(
+    positive: Bools, x: Floats, line: Line, patient: Ints, weight: Floats | None = None
+) -> Floats:
+    """Calibration line without each patient, as changes from the line of all images.
+
+    One Newton step from the line of all images, with the information of the images that are left.
+
+    Args:
+        positive: (n,) labels.
+        x: (n,) log odds of the probabilities.
+        line: The line of all images.
+        patient: (n,) whole numbers from 0 without gaps.
+        weight: (n,) row weights, ones where None.
+
+    Returns:
+        (2, P) changes of slope and intercept; nan where the remaining images fix no line.
+    """
+    unit = np.ones(len(x)) if weight is None else weight
+    centre = float(np.average(x, weights=unit))
+    far = x - centre
+    guess = expit(line.intercept + line.slope * x)
+    hold = unit * guess * (1 - guess)
+    residual = unit * (positive - guess)
+    columns = (residual, residual * far, hold, hold * far, hold * far**2)
+    g0, g1, h00, h01, h11 = (np.bincount(patient, column) for column in columns)
+    a00, a01, a11 = h00.sum() - h00, h01.sum() - h01, h11.sum() - h11
+    with np.errstate(divide="ignore", invalid="ignore"):
+        determinant = a00 * a11 - a01**2
+        turn = -(a00 * g1 - a01 * g0) / determinant
+        step = -(a11 * g0 - a01 * g1) / determinant
+    return np.stack([turn, step - turn * centre])
+
+
+def shift_deletions(
+    positive: Bools, x: Floats, shift: float, patient: Ints, weight: Floats | None = None
+) -> Floats:
+    """(P,) changes of the calibration in the large without each patient; see `line_deletions`."""
+    unit = np.ones(len(x)) if weight is None else weight
+    guess = expit(shift + x)
+    gradient = np.bincount(patient, unit * (positive - guess))
+    hold = np.bincount(patient, unit * guess * (1 - guess))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        changes: Floats = -gradient / (hold.sum() - hold)
+    return changes

@@ -30,7 +30,7 @@ Scale = Literal["logit", "log", "identity"]
 
 
 class Needs(StrEnum):
-    """What a metric is computed from."""
+    """Data from which a metric is computed."""
 
     RANKING = "ranking"
     """Any finite scores: only their order counts."""
@@ -43,7 +43,7 @@ class Needs(StrEnum):
 
     @property
     def words(self) -> str:
-        """What a metric is computed from, in words."""
+        """The data from which a metric is computed, in words."""
         return {
             Needs.RANKING: "the order of the scores",
             Needs.PROBABILITIES: "probabilities",
@@ -66,7 +66,7 @@ class Direction(StrEnum):
 
 
 class Engine(StrEnum):
-    """What computes a metric in every bootstrap replicate (`bench.uncertainty.replicates`).
+    """Engine that computes a metric in every bootstrap replicate (`bench.uncertainty.replicates`).
 
     All but the loop are compiled for the metrics of this package.
     """
@@ -88,7 +88,7 @@ class Engine(StrEnum):
 
 
 class Interval(StrEnum):
-    """How the confidence interval is made (`bench.uncertainty.estimates`)."""
+    """Method of the confidence interval (`bench.uncertainty.estimates`)."""
 
     T = "t"
     """Standard deviation of the replicates on `Metric.scale`, t quantile."""
@@ -193,7 +193,7 @@ class Metric:
 
     @property
     def interval_method(self) -> Interval:
-        """How the interval is made, with the default filled in."""
+        """Method of the interval, with the default filled in."""
         if self.interval is not None:
             return self.interval
         return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
@@ -205,7 +205,7 @@ class Metric:
 
     @property
     def interval_words(self) -> str:
-        """How the confidence interval is made, in words."""
+        """Method of the confidence interval, in words."""
         method = self.interval_method
         alone = {
             Interval.NONE: "none",
@@ -226,7 +226,7 @@ class Metric:
         }.get(method, "")
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the metric, as a JSON object."""
+        """The metric's declaration as a JSON object."""
         return {
             "key": self.key,
             "label": self.label,
@@ -242,7 +242,7 @@ class Metric:
         }
 
     def explanation(self) -> list[str]:
-        """What is known of the metric, in lines of text."""
+        """The metric's declaration as lines of text."""
         uses = {"bench compare": self.comparable, "subgroup gaps": self.subgroup_gap}
         also = ", ".join(words for words, used in uses.items() if used)
         return [
@@ -268,7 +268,7 @@ WITH_INFLUENCE = (Interval.SANDWICH, Interval.T_OR_SANDWICH, Interval.SHARE)
 
 
 def _fault(metric: Metric) -> str:
-    """What is wrong with a declaration, or nothing."""
+    """Return what is wrong with a declaration, or an empty text."""
     if not metric.key.isidentifier() or metric.key.startswith("_") or metric.key in RESERVED:
         return "the key must be an identifier without leading underscore, and not a field of an evaluation"
     if not (metric.label and metric.short_label and metric.definition):
@@ -305,11 +305,11 @@ class View:
     definition: str
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the view, as a JSON object."""
+        """The view's declaration as a JSON object."""
         return asdict(self)
 
     def explanation(self) -> list[str]:
-        """What is known of the view, in lines of text."""
+        """The view's declaration as lines of text."""
         return [f"{self.key}: {self.label}", "", self.definition]
 
 

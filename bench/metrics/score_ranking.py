@@ -76,7 +76,7 @@ class ScoreRanking:
 
     @property
     def both(self) -> bool:
-        """Whether both classes are there."""
+        """Whether both classes are present."""
         return bool(self.positive.any() and not self.positive.all())
 
     @cached_property

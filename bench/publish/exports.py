@@ -16,6 +16,7 @@ from bench.board.speed_words import BATCH
 from bench.board.table import BoardTable
 from bench.cohort.spec import CohortSpec
 from bench.files import canonical_json
+from bench.metrics.results import Estimate
 from bench.publish.schemas import (
     PUBLISHED,
     ColumnSummary,
@@ -26,7 +27,7 @@ from bench.publish.schemas import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.scoring.scorecard import BoardInputs, Estimate, Scorecard, SubgroupScore
+from bench.scoring.scorecard import BoardInputs, Scorecard, SubgroupScore
 from bench.submission.manifest import Reported, ReportedValue
 
 

@@ -8,9 +8,10 @@ from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
+from bench.metrics.results import Estimate
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
-from bench.scoring.scorecard import Estimate, Scorecard, Stamp
+from bench.scoring.scorecard import Scorecard, Stamp
 from bench.submission.manifest import Manifest, Reported
 from bench.timing.record import TimingRecord
 

@@ -14,9 +14,9 @@ from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
 from bench.metrics.registry import Needs
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
-from bench.scoring.scorecard import Estimate, stored
 from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
 from bench.submission.manifest import SLUG_PATTERN
 from bench.submission.packed import unpack
@@ -117,8 +117,9 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
-    said = entry.manifest
-    return Side(unpack(entry.predictions, cohort, said.track), said.track, said.scores == "probability")
+    manifest = entry.manifest
+    values = unpack(entry.predictions, cohort, manifest.track)
+    return Side(values, manifest.track, manifest.scores == "probability")
 
 
 def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
@@ -140,7 +141,7 @@ def _side(found: Predictions, cohort: Cohort, sha256: str) -> Side:
 def compare_predictions(
     cohort: Cohort, a: Side, b: Side, *, replicates: int = 2000, seed: int = 0
 ) -> list[TargetComparison]:
-    """Compares two sides on every binary target that both predict.
+    """Compare two sides on every binary target that both predict.
 
     Raises:
         BenchError: The sides are of different tracks, or share no target (``compare-impossible``).
@@ -164,13 +165,13 @@ def compare_predictions(
 def _compare(
     target: TargetPlan, p_a: Floats, p_b: Floats, probabilities: bool, averaged: bool
 ) -> TargetComparison:
-    """One target; out-of-fold scores share no scale, so that only their fold-averaged AUROC is compared."""
+    """Compare one target; of out-of-fold scores, which share no scale, only the fold-averaged AUROC."""
     y, boot = target.labels, target.bootstrap
     shown = {key: m for key, m in registry.metrics(*registry.BINARY).items() if m.summary}
     both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities, metrics=shown) for p in (p_a, p_b)]
     metrics = [_fold_averaged(target, p_a, p_b)] if averaged else []
     for name, declared in shown.items():
-        line = MetricComparison(metric=name, a=stored(both[0][name]), b=stored(both[1][name]))
+        line = MetricComparison(metric=name, a=both[0][name], b=both[1][name])
         defined = probabilities or declared.needs is not Needs.PROBABILITIES
         if declared.comparable and defined and not averaged:
             pair = compare(y, p_a, p_b, metric=name, bootstrap=boot)
@@ -199,18 +200,10 @@ SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 
 def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitComparison, ...]:
-    found = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
-    if found is None:
-        return ()
-    limits = np.stack([found.band.low, found.band.high], axis=1)
+    differences = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
     return tuple(
-        BenefitComparison(
-            threshold=float(threshold),
-            difference=float(difference),
-            low=float(low) if np.isfinite(low) else None,
-            high=float(high) if np.isfinite(high) else None,
-        )
-        for threshold, difference, (low, high) in zip(found.threshold, found.difference, limits, strict=True)
+        BenefitComparison(threshold=threshold, difference=found.value or 0.0, low=found.low, high=found.high)
+        for threshold, found in zip(SHOWN_THRESHOLDS, differences, strict=False)
     )
 
 
@@ -221,8 +214,8 @@ def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricCompar
     same = pair.se is not None and pair.se < SE_TOLERANCE
     return MetricComparison(
         metric="fold_averaged",
-        a=stored(a),
-        b=stored(b),
+        a=a,
+        b=b,
         difference=pair.value,
         low=pair.value if same else pair.low,
         high=pair.value if same else pair.high,

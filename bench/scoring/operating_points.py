@@ -1,4 +1,4 @@
-"""What is chosen on val and used on test: thresholds and a recalibration.
+"""Thresholds and recalibration that are chosen on val and used on test.
 
 Without val predictions thresholds are chosen on the test images themselves, and say so.
 """
@@ -18,10 +18,10 @@ from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
 from bench.metrics.recalibration_line import fit_line, recalibrated
 from bench.metrics.registry import OPERATING_POINT, Needs
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
-from bench.scoring.scorecard import Estimate, OperatingPoint, Recalibration, stored
-from bench.uncertainty import intervals
+from bench.scoring.scorecard import OperatingPoint, Recalibration
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.curves import DecisionEstimates, decision_estimates
 from bench.uncertainty.evaluate import evaluate
@@ -39,7 +39,7 @@ class Val:
 
     @property
     def both(self) -> bool:
-        """Whether both classes are there."""
+        """Whether both classes are present."""
         return bool((self.labels == 1).any() and (self.labels == 0).any())
 
 
@@ -110,17 +110,15 @@ def decisions_at(
 
 
 def _stated(threshold: float) -> float:
-    """The threshold as it will be stored, 9 digits, rounded down: what is published makes the same calls."""
+    """Round a threshold down to the 9 stored digits, so that it calls the same images positive."""
     return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))
 
 
-def _share(found: intervals.Estimate | float | None) -> Estimate:
-    """An estimate, or a bare share at a threshold that was chosen on the same images."""
-    if isinstance(found, intervals.Estimate):
-        return stored(found)
-    return stored(
-        intervals.Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
-    )
+def _share(found: Estimate | float | None) -> Estimate:
+    """Return an estimate; without interval where the threshold was chosen on the same images."""
+    if isinstance(found, Estimate):
+        return found
+    return Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
 
 
 def recalibration(
@@ -139,5 +137,5 @@ def recalibration(
     return Recalibration(
         slope=line.slope,
         intercept=line.intercept,
-        metrics={name: stored(found[name]) for name in changed},
+        metrics={name: found[name] for name in changed},
     )

@@ -1,8 +1,8 @@
-"""A plan and an entry's predictions give a scorecard, and the replicates that boards compare."""
+"""Computation of a scorecard, and of the replicates that boards compare, from a plan and predictions."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,20 +10,12 @@ import numpy as np
 import bench
 from bench.metrics import calibration
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
-from bench.scoring.scorecard import (
-    SCORING_VERSION,
-    BrierParts,
-    ContinuousScore,
-    Estimate,
-    Flag,
-    Scorecard,
-    TargetScore,
-    stored,
-)
+from bench.scoring.scorecard import SCORING_VERSION, ContinuousScore, Flag, Scorecard, TargetScore
 from bench.scoring.subgroups import score_subgroups
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
@@ -43,7 +35,7 @@ class RankedAuroc:
         influence: (patients with rows,) influence of every patient on it, nan where it is undefined.
     """
 
-    estimate: intervals.Estimate
+    estimate: Estimate
     replicates: Floats
     influence: Floats
 
@@ -66,7 +58,7 @@ def score(
     val: dict[str, Floats] | None = None,
     val_sha256: str = "",
 ) -> Scored:
-    """Scores one entry.
+    """Score one entry.
 
     Args:
         plan: The cohort, prepared.
@@ -185,17 +177,17 @@ def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
 def _target(
     plan: Plan,
     target: TargetPlan,
-    mine: Floats,
+    predicted: Floats,
     found: Evaluation,
     probabilities: bool,
     val: Val | None,
     ranked: RankedAuroc,
 ) -> TargetScore:
     both = 0 < found.positives < found.images
-    cuts = curves.Cuts(target.labels, mine, plan.spec.smallest_cell) if both else None
+    cuts = curves.Cuts(target.labels, predicted, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
     sample = target.bootstrap.sample(target.labels)
-    points = operating_points(cuts, target.labels, mine, target.bootstrap, val, LEVEL) if cuts else ()
+    points = operating_points(cuts, target.labels, predicted, target.bootstrap, val, LEVEL) if cuts else ()
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
@@ -205,15 +197,17 @@ def _target(
         positives=found.positives,
         positive_patients=found.positive_patients,
         prevalence=found.prevalence,
-        metrics={name: stored(e) for name, e in found.items()},
-        estimands=_estimands(target, mine)
-        | ({"fold_averaged": stored(ranked.estimate)} if plan.track == "cv5" else {}),
+        metrics=dict(found.items()),
+        estimands=_estimands(target, predicted)
+        | ({"fold_averaged": ranked.estimate} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
-        reliability=curves.reliability(calibrated, target.labels, mine, sample, LEVEL) if calibrated else (),
+        reliability=curves.reliability(calibrated, target.labels, predicted, sample, LEVEL)
+        if calibrated
+        else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
-        brier_parts=_brier_parts(target, mine) if probabilities else None,
+        brier_parts=calibration.brier_parts(target.labels, predicted) if probabilities else None,
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),
         prevalence_shifts=tuple(
@@ -222,24 +216,19 @@ def _target(
         )
         if found.prevalence and points
         else (),
-        smooth_calibration=tables.smooth_curve(target.labels, mine) if probabilities else None,
-        brier_skill=tables.brier_skill(target, mine, LEVEL) if probabilities else None,
-        recalibrated=recalibration(target.labels, mine, target.bootstrap, val, LEVEL)
+        smooth_calibration=tables.smooth_curve(target.labels, predicted) if probabilities else None,
+        brier_skill=tables.brier_skill(target, predicted, LEVEL) if probabilities else None,
+        recalibrated=recalibration(target.labels, predicted, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,
     )
 
 
-def _brier_parts(target: TargetPlan, mine: Floats) -> BrierParts | None:
-    parts = calibration.brier_parts(target.labels, mine)
-    return None if parts is None else BrierParts(**asdict(parts))
-
-
-def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
+def _estimands(target: TargetPlan, predicted: Floats) -> dict[str, Estimate]:
     """The AUROC of the two other views: every patient weighing the same, and first images only."""
     weighted = evaluate(
         target.labels,
-        mine,
+        predicted,
         bootstrap=target.bootstrap,
         weight=target.patient_weight,
         probabilities=False,
@@ -248,13 +237,13 @@ def _estimands(target: TargetPlan, mine: Floats) -> dict[str, Estimate]:
     )
     first = evaluate(
         target.labels[target.first],
-        mine[target.first],
+        predicted[target.first],
         bootstrap=target.first_bootstrap,
         probabilities=False,
         level=LEVEL,
         metrics=("auroc",),
     )
-    return {"patient_weighted": stored(weighted.auroc), "first_image": stored(first.auroc)}
+    return {"patient_weighted": weighted.auroc, "first_image": first.auroc}
 
 
 def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
@@ -275,7 +264,7 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAur
     interval = intervals.t_interval(
         mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
     )
-    return stored(intervals.with_warnings(interval, few))
+    return intervals.with_warnings(interval, few)
 
 
 def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
@@ -287,7 +276,7 @@ def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
         images=found.images,
         excluded=len(values) - found.images,
         patients=found.patients,
-        metrics={name: stored(e) for name, e in found.items()},
+        metrics=dict(found.items()),
     )
 
 

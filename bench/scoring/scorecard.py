@@ -1,51 +1,22 @@
-"""The scorecard: every number that is known of an entry's predictions, as it is stored and published."""
+"""Scorecard: every number computed from an entry's predictions, as it is stored, read and published."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from bench.choices import Track
 from bench.documents import Document, schema_field
-from bench.errors import catalogue
-
-if TYPE_CHECKING:
-    from bench.uncertainty import intervals
+from bench.errors import BenchError, Problem, catalogue
+from bench.files import sha256_file
+from bench.metrics.results import BrierParts, Estimate
+from bench.sandbox.reader import read_document
+from bench.submission.store import Submission
 
 SCORING_VERSION = 3
 """Goes up whenever a number can change for the same predictions and cohort."""
-
-
-class Estimate(Document):
-    """A metric with its interval; null with a reason where it is undefined.
-
-    `low` and `high` are the interval to quote, by `method`; percentile limits of the same replicates stand
-    beside it. `df` are the degrees of freedom that the interval used. `noise_floor` is what a calibrated
-    model would show; calibration errors have it in place of an interval.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-    df: float | None = None
-    percentile_low: float | None = None
-    percentile_high: float | None = None
-    noise_floor: float | None = None
-    obuchowski_se: float | None = None
-    undefined: int = Field(default=0, description="Replicates in which the metric is undefined.")
-    method: str = ""
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-_KEPT = tuple(Estimate.model_fields)
-
-
-def stored(found: intervals.Estimate) -> Estimate:
-    """An estimate as it is stored."""
-    return Estimate(**{name: getattr(found, name) for name in _KEPT})
 
 
 class Point(Document):
@@ -107,7 +78,7 @@ class ShiftedPoint(Document):
 
 
 class PrevalenceShift(Document):
-    """What the operating points would do at a stated prevalence."""
+    """Operating points at a stated prevalence."""
 
     prevalence: float
     intercept: float = Field(description="To be added to all log odds, so that probabilities fit again.")
@@ -122,14 +93,6 @@ class SmoothCalibration(Document):
     e90: float
     emax: float
     points: tuple[Point, ...]
-
-
-class BrierParts(Document):
-    """Brier = miscalibration - discrimination + uncertainty, by isotonic regression (CORP)."""
-
-    miscalibration: float
-    discrimination: float
-    uncertainty: float
 
 
 class OperatingPoint(Document):
@@ -158,7 +121,7 @@ class Recalibration(Document):
 
 
 class TargetInputs(Document):
-    """What boards read of one binary target on the test images; the rest is passed over.
+    """Fields of one binary target that boards read; other fields are ignored.
 
     `metrics` holds every metric of `bench.metrics.registry` for a binary target. `estimands` holds the AUROC
     of the other two views: ``patient_weighted`` and ``first_image``; on the cv5 track also
@@ -284,7 +247,7 @@ class Stamp(Document):
 
 
 class RankInputs(Document):
-    """What ranks and the columns of a board read of ``scorecard.json``; the rest is passed over.
+    """Fields of ``scorecard.json`` that ranks and columns of a board read; other fields are ignored.
 
     Curves and subgroups, which are most of the file, are not read: a board of a thousand entries takes a
     third of the time and an eighth of the memory.
@@ -314,7 +277,7 @@ class RankInputs(Document):
 
 
 class BoardInputs(RankInputs):
-    """What all pages of a board but those of entries read: ranks, subgroups, measurements, flags."""
+    """Fields of ``scorecard.json`` that a board and its pages read; only pages of entries read more."""
 
     continuous: tuple[ContinuousScore, ...] = ()
     subgroups: tuple[SubgroupScore, ...] = ()
@@ -332,3 +295,45 @@ class Scorecard(BoardInputs):
     def target(self, name: str) -> TargetScore | None:
         """The scores of one target, None where the entry has none."""
         return next((t for t in self.targets if t.target == name), None)
+
+
+C = TypeVar("C", bound=RankInputs)
+
+
+def read_scorecard(submission: Submission) -> Scorecard:
+    """Read the stored scorecard of an entry; errors as `hashed_scorecard`."""
+    return hashed_scorecard(submission, Scorecard)[0]
+
+
+def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
+    """Read the stored scorecard of an entry and the SHA-256 of its file in one pass.
+
+    Args:
+        submission: The entry.
+        model: `Scorecard`, or a model with a part of its fields.
+
+    Raises:
+        BenchError: Not scored yet (``not-scored``), damaged (``scorecard-invalid``), or computed from other
+            predictions or by another scoring version (``scorecard-stale``).
+    """
+    path = submission.scorecard
+    if not path.exists():
+        raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
+    card, sha256 = read_document(model, path, "scorecard-invalid")
+    manifest = submission.manifest
+    if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
+        message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    stored_hashes = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
+    if (card.predictions_sha256, card.val_predictions_sha256) != stored_hashes:
+        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    if card.scoring_version != SCORING_VERSION:
+        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
+        raise BenchError(Problem("scorecard-stale", message, str(path)))
+    return card, sha256
+
+
+def sha256_or_empty(path: Path) -> str:
+    """Return the SHA-256 of a file; empty if it does not exist."""
+    return sha256_file(path) if path.exists() else ""

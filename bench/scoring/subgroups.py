@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bench.metrics.recalibration_line import IDEAL, Line
+from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.operating_points import decisions_at
 from bench.scoring.plan import Cell, Rows, TargetPlan
-from bench.scoring.scorecard import Estimate, OperatingPoint, SubgroupScore, stored
-from bench.uncertainty import intervals
+from bench.scoring.scorecard import OperatingPoint, SubgroupScore
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
@@ -98,14 +98,14 @@ def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, l
         images=found.images,
         patients=found.patients,
         positives=found.positives,
-        metrics={name: stored(found[name]) for name in gap_metrics()},
+        metrics={name: found[name] for name in gap_metrics()},
         gaps=_gaps(cell, cell.bootstrap, parts, level),
     )
 
 
 def _gaps(cell: Cell, bootstrap: PatientBootstrap, parts: _Parts, level: float) -> dict[str, Estimate]:
     if cell.rest_bootstrap is None:
-        nothing = stored(intervals.Estimate(None, reason=f"the rest: {cell.rest_reason}"))
+        nothing = Estimate(None, reason=f"the rest: {cell.rest_reason}")
         return dict.fromkeys(parts.gaps, nothing)
     inside, outside = parts.prepared(cell.inside, bootstrap), parts.prepared(cell.rest, cell.rest_bootstrap)
-    return {name: stored(subgroup_gap(inside, outside, name, level)) for name in parts.gaps}
+    return {name: subgroup_gap(inside, outside, name, level) for name in parts.gaps}

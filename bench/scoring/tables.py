@@ -9,12 +9,11 @@ import numpy.typing as npt
 
 from bench.metrics import calibration, influence
 from bench.metrics.decision import decision_at_prevalence, prior_shift
-from bench.metrics.detection_yield import CAPACITIES
+from bench.metrics.results import Estimate
 from bench.metrics.smooth_calibration import smooth_calibration
 from bench.scoring.curves import Cuts
 from bench.scoring.plan import FEWEST_PATIENTS, SlidingPlan, TargetPlan
 from bench.scoring.scorecard import (
-    Estimate,
     OperatingPoint,
     Point,
     PrevalenceShift,
@@ -23,7 +22,6 @@ from bench.scoring.scorecard import (
     SlidingThreshold,
     SmoothCalibration,
     YieldPoint,
-    stored,
 )
 from bench.uncertainty import intervals
 from bench.uncertainty.sliding import sliding_auroc
@@ -32,6 +30,9 @@ Floats = npt.NDArray[np.float64]
 
 PREVALENCES = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Prevalences at which scorecards show what the operating points would do."""
+
+CAPACITIES = (0.01, 0.02, 0.05, 0.10, 0.20, 0.30, 0.50)
+"""Shares of the images whose patient gets an echocardiogram."""
 
 CURVE_POINTS = 50
 """Points of the smooth calibration curve."""
@@ -100,15 +101,15 @@ def smooth_curve(labels: Floats, p: Floats) -> SmoothCalibration | None:
 def brier_skill(target: TargetPlan, p: Floats, level: float) -> Estimate:
     """Brier skill against the constant that the other images suggest."""
     if target.reference is None:
-        return stored(intervals.Estimate(None, reason="no other images to take a reference from"))
+        return Estimate(None, reason="no other images to take a reference from")
     value = calibration.brier_skill(target.labels, p, target.reference)
     if value is None:
-        return stored(intervals.Estimate(None, reason="no images, or a reference that is never wrong"))
+        return Estimate(None, reason="no images, or a reference that is never wrong")
     sample = target.bootstrap.sample(target.labels)
     constant = np.full(len(p), target.reference)
     phi = sample.by_patient(influence.brier_skill(sample.positive, p, constant))[sample.present]
     found = intervals.sandwich_interval(value, phi, level, (-np.inf, 1.0))
-    return stored(intervals.with_warnings(found, sample.positive_patients))
+    return intervals.with_warnings(found, sample.positive_patients)
 
 
 def sliding(plan: SlidingPlan, label: str, score: Floats, level: float) -> SlidingThreshold:
@@ -125,12 +126,12 @@ def sliding(plan: SlidingPlan, label: str, score: Floats, level: float) -> Slidi
     points = []
     for point in found:
         small = min(point.positive_patients, point.negative_patients) < FEWEST_PATIENTS
-        hidden = intervals.Estimate(None, reason=f"fewer than {FEWEST_PATIENTS} patients in one class")
+        hidden = Estimate(None, reason=f"fewer than {FEWEST_PATIENTS} patients in one class")
         points.append(
             SlidingPoint(
                 threshold=point.threshold,
                 positives=None if small else point.positives,
-                auroc=stored(hidden if small else point.auroc),
+                auroc=hidden if small else point.auroc,
             )
         )
     return SlidingThreshold(

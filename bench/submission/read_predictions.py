@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from bench.errors import BenchError, Problem
+from bench.file_kinds import other_kind
 from bench.sandbox.reader import read_in_sandbox
 from bench.submission.read_parquet import MOST_COLUMNS, TooLargeError, read_parquet
 
@@ -30,73 +31,7 @@ MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
 _NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
-_NOT_PREDICTIONS = {
-    b"PK\x03\x04": "a zip archive or spreadsheet",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls)",
-    b"\x80\x02": "a Python pickle",
-    b"\x80\x03": "a Python pickle",
-    b"\x80\x04": "a Python pickle",
-    b"\x80\x05": "a Python pickle",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUM": "a numpy file",
-    b"ARROW1": "a Feather (Arrow) file",
-    b"FEA1": "a Feather file",
-    b"\xff\xff\xff\xff": "an Arrow stream",
-    b"ORC": "an ORC file",
-    b"Obj\x01": "an Avro file",
-    b"SQLite format 3\0": "an SQLite database",
-    b"MATLAB ": "a MATLAB file",
-    b"RDX": "an R data file",
-    b"version https://git-lfs": "a Git LFS pointer instead of the file that it stands for",
-    b"\x1f\x8b": "a gzip file within a gzip file",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zX": "an xz file",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a rar archive",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"\x04\x22\x4d\x18": "an lz4 file",
-    b"%PDF": "a PDF",
-    b"{\\rtf": "a text document (RTF)",
-    b"\xff\xfe\0\0": "UTF-32 text",
-    b"\0\0\xfe\xff": "UTF-32 text",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
-    b"{": "JSON",
-    b"[": "JSON",
-    b"<": "HTML or XML",
-}
-"""How files of other kinds begin; where one beginning begins with another, the longer stands first."""
-_REMEDIES = {
-    "a gzip file within a gzip file": "Unpack it once: `gunzip FILE`.",
-    "a Git LFS pointer instead of the file that it stands for": "Fetch the file itself: `git lfs pull`.",
-    "UTF-16 text": "Save it as UTF-8; spreadsheet programs call it CSV UTF-8.",
-    "UTF-32 text": "Save it as UTF-8; spreadsheet programs call it CSV UTF-8.",
-}
 _MARK = b"\xef\xbb\xbf"
-
-
-def _other_kind(data: bytes) -> str:
-    """What a file is that is neither CSV nor Parquet, by how it begins; empty where that is not known."""
-    start = data[:4096].removeprefix(_MARK)
-    for magic, name in _NOT_PREDICTIONS.items():
-        if (start.lstrip() if magic in (b"{", b"[", b"<") else start).startswith(magic):
-            return name
-    if data[257:262] == b"ustar":
-        return "a tar archive"
-    return _wide_text(start)
-
-
-def _wide_text(start: bytes) -> str:
-    """Text of two or four bytes a character without a mark: Latin letters leave the other bytes zero."""
-    zero = np.frombuffer(start, np.uint8)[: len(start) // 4 * 4].reshape(-1, 4) == 0
-    if not zero.size:
-        return ""
-    shares = zero.mean(axis=0)
-    for name, empty in (("UTF-32", (1, 2, 3)), ("UTF-32", (0, 1, 2)), ("UTF-16", (1, 3)), ("UTF-16", (0, 2))):
-        filled = [k for k in range(4) if k not in empty]
-        if shares[list(empty)].min() > 0.9 and shares[filled].max() < 0.1:
-            return f"{name} text"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -285,9 +220,9 @@ def parse_predictions(data: bytes, path: Path, text_columns: tuple[str, ...]) ->
     """
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
-    if kind := _other_kind(data):
-        message = f"It is {kind}, not CSV or Parquet."
-        raise BenchError(Problem("predictions-format", message, str(path), _REMEDIES.get(kind, "")))
+    if kind := other_kind(data):
+        message = f"It is {kind.name}, not CSV or Parquet."
+        raise BenchError(Problem("predictions-format", message, str(path), kind.remedy))
     if data[:4] == b"PAR1":
         table, nested = _parquet(data, path, text_columns)
         return RawPredictions(table, None, nested)

@@ -283,11 +283,6 @@ class TimingRecord(Document):
         """The row of one batch size, None where it was not tried."""
         return next((row for row in self.batches if row.batch == batch), None)
 
-    def headline_latency_ms(self, batch: int = 1) -> float | None:
-        """Median end-to-end latency at a batch size; None where it was not measured."""
-        row = self.row(batch)
-        return None if row is None else row.end_to_end.p50.value_ms
-
 
 def device_slug(device: str) -> str:
     """A device's name as part of a file name: lower-case letters, digits and hyphens."""

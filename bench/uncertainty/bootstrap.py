@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -30,6 +31,17 @@ class PatientBootstrap(Draws):
     >>> boot.counts.shape, bool((boot.counts.sum(axis=1) == 3).all())
     ((500, 3), True)
     """
+
+    @classmethod
+    def of_patients(cls, patient_id: Any, replicates: int, seed: int) -> Self:
+        """Draw a bootstrap, as the constructor does, where a caller gave no other.
+
+        Raises:
+            ValueError: `patient_id` is None; else as the constructor.
+        """
+        if patient_id is None:
+            raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
+        return cls(patient_id, replicates, seed)
 
     @cached_property
     def _samples(self) -> dict[tuple[bytes, ...], Sample]:

@@ -110,10 +110,7 @@ def compare(
     """
     declared = registry.metric(metric, comparable())
     same_rows(y=y, p_a=p_a, p_b=p_b, patient_id=patient_id, weight=weight)
-    if bootstrap is None:
-        if patient_id is None:
-            raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
-        bootstrap = PatientBootstrap(patient_id, replicates, seed)
+    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
     drawn = bootstrap.replicates_count
     read = sample.probabilities if declared.needs is Needs.PROBABILITIES else sample.scores

@@ -74,10 +74,7 @@ def evaluate_continuous(
     0.225
     """
     same_rows(truth=truth, prediction=prediction, patient_id=patient_id, weight=weight)
-    if bootstrap is None:
-        if patient_id is None:
-            raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
-        bootstrap = PatientBootstrap(patient_id, replicates, seed)
+    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
     rows = Rows.of(bootstrap, weight)
     measured, guessed = rows.scores(truth, "truth"), rows.scores(prediction, "prediction")
     pairs = MeasuredPairs(measured, guessed, rows.weight)

@@ -1,4 +1,4 @@
-"""Curves and thresholds with pointwise intervals: reliability, net benefit, decisions at a threshold."""
+"""Pointwise intervals of curves: observed shares of bins, net benefit, decisions at a threshold."""
 
 from __future__ import annotations
 
@@ -8,33 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import influence
-from bench.metrics.calibration import Bins, Strategy, bin_index, reliability
-from bench.metrics.decision import PERCENT_1_TO_50, DecisionCurve, decision_curve
+from bench.metrics.decision import PERCENT_1_TO_50, decision_curve
 from bench.metrics.validation import Bools, Floats, Ints, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, sandwich_interval, with_warnings
 from bench.uncertainty.sample import Sample
 from bench.uncertainty.wilson import clustered_share
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Pointwise limits of a curve.
-
-    Attributes:
-        low: (k,) lower limits; nan where there is no interval.
-        high: (k,) upper limits.
-    """
-
-    low: Floats
-    high: Floats
-
-    @classmethod
-    def of(cls, estimates: list[Estimate]) -> Band:
-        """The limits of (k,) estimates."""
-        limits = np.array([[found.low, found.high] for found in estimates], dtype=np.float64)
-        low, high = limits.reshape(-1, 2).T
-        return cls(low, high)
 
 
 def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> list[Estimate]:
@@ -55,98 +34,11 @@ def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> l
     return found
 
 
-def reliability_band(
-    y: ArrayLike,
-    p: ArrayLike,
-    bootstrap: PatientBootstrap,
-    bins: int = 15,
-    strategy: Strategy = "uniform",
-    *,
-    level: float = 0.95,
-    weight: ArrayLike | None = None,
-) -> tuple[Bins, Band] | None:
-    """The reliability curve with an interval of the observed share in every bin.
-
-    Args:
-        y: (n,) 0/1 labels, rows as in the bootstrap.
-        p: (n,) probabilities.
-        bootstrap: The patients.
-        bins: Number of bins.
-        strategy: Equal width or equal number of images.
-        level: Nominal coverage at each bin.
-        weight: (n,) non-negative row weights.
-
-    Returns:
-        Curve and band, or None without rows. An empty bin has no limits, nor has one of one patient.
-
-    Raises:
-        ValueError: As `bench.metrics.calibration.reliability`, or a level outside (0, 1).
-    """
-    check_level(level, "level")
-    sample = bootstrap.sample(y, weight)
-    probability = sample.probabilities(p)
-    curve = reliability(sample.positive, probability, bins, strategy, sample.weight)
-    if curve is None:
-        return None
-    index = bin_index(probability, curve.edges)
-    return curve, Band.of(bin_shares(sample, index, len(curve.weight), level))
-
-
 def benefit_influence(sample: Sample, called: Bools, threshold: float) -> Floats:
     """(P,) influence of each patient with rows on the net benefit of calling these (n,) rows positive."""
     odds = threshold / (1 - threshold)
     worth = np.where(called, np.where(sample.positive, 1.0, -odds), 0.0)
     return sample.by_patient(influence.mean(worth, sample.weight))[sample.present]
-
-
-def decision_band(
-    y: ArrayLike,
-    p: ArrayLike,
-    bootstrap: PatientBootstrap,
-    thresholds: ArrayLike = PERCENT_1_TO_50,
-    *,
-    level: float = 0.95,
-    weight: ArrayLike | None = None,
-) -> tuple[DecisionCurve, Band] | None:
-    """Net benefit over thresholds with intervals `value ± t · sandwich`; None without rows.
-
-    Args:
-        y: (n,) 0/1 labels, rows as in the bootstrap.
-        p: (n,) probabilities.
-        bootstrap: The patients.
-        thresholds: (k,) probabilities from which one would act.
-        level: Nominal coverage at each threshold.
-        weight: (n,) non-negative row weights.
-
-    Raises:
-        ValueError: As `bench.metrics.decision.decision_curve`, or a level outside (0, 1).
-    """
-    check_level(level, "level")
-    sample = bootstrap.sample(y, weight)
-    probability = sample.probabilities(p)
-    curve = decision_curve(sample.positive, probability, thresholds, sample.weight)
-    if curve is None:
-        return None
-    found = [
-        sandwich_interval(float(value), benefit_influence(sample, probability >= cut, float(cut)), level)
-        for cut, value in zip(curve.threshold, curve.net_benefit, strict=True)
-    ]
-    return curve, Band.of(found)
-
-
-@dataclass(frozen=True, slots=True)
-class BenefitDifference:
-    """Net benefit of acting on a minus that of acting on b, on the same images.
-
-    Attributes:
-        threshold: (k,) probability from which one would act.
-        difference: (k,) in true positives per image.
-        band: Its pointwise limits; nan where both act on the same images.
-    """
-
-    threshold: Floats
-    difference: Floats
-    band: Band
 
 
 def net_benefit_difference(
@@ -158,30 +50,39 @@ def net_benefit_difference(
     *,
     level: float = 0.95,
     weight: ArrayLike | None = None,
-) -> BenefitDifference | None:
-    """The paired difference of net benefit between two entries over thresholds, with intervals.
+) -> list[Estimate]:
+    """Estimate the paired difference of net benefit, a - b, at each threshold.
 
-    Arguments and errors are those of `decision_band`; `p_a` and `p_b` are the probabilities of a and b.
+    Args:
+        y: (n,) 0/1 labels, rows as in the bootstrap.
+        p_a: (n,) probabilities of a.
+        p_b: (n,) probabilities of b.
+        bootstrap: The patients.
+        thresholds: (k,) probabilities from which one would act.
+        level: Nominal coverage at each threshold.
+        weight: (n,) non-negative row weights.
 
     Returns:
-        The difference, or None without rows.
+        k differences in true positives per image, by the clustered standard error, without limits where both
+        act on the same images; empty without rows.
+
+    Raises:
+        ValueError: As `bench.metrics.decision.decision_curve`, or a level outside (0, 1).
     """
     check_level(level, "level")
     sample = bootstrap.sample(y, weight)
     a, b = sample.probabilities(p_a, "p_a"), sample.probabilities(p_b, "p_b")
     first, second = (decision_curve(sample.positive, p, thresholds, sample.weight) for p in (a, b))
     if first is None or second is None:
-        return None
-    difference = first.net_benefit - second.net_benefit
-    found = [
+        return []
+    return [
         sandwich_interval(
             float(value),
             benefit_influence(sample, a >= cut, float(cut)) - benefit_influence(sample, b >= cut, float(cut)),
             level,
         )
-        for cut, value in zip(first.threshold, difference, strict=True)
+        for cut, value in zip(first.threshold, first.net_benefit - second.net_benefit, strict=True)
     ]
-    return BenefitDifference(first.threshold, difference, Band.of(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,10 +100,7 @@ def evaluate(
     (0.833333, 4, 2)
     """
     same_rows(y=y, p=p, patient_id=patient_id, weight=weight)
-    if bootstrap is None:
-        if patient_id is None:
-            raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
-        bootstrap = PatientBootstrap(patient_id, replicates, seed)
+    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
     scored = prepare(y, p, bootstrap, probabilities, weight, level, refit_lines, metrics)
     return summarise(scored, probabilities, metrics)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.registry import Scale
+from bench.metrics.results import Estimate as Estimate
 from bench.metrics.validation import Floats
 
 MOST_UNDEFINED = 0.01
@@ -17,45 +18,6 @@ FEW_POSITIVE_PATIENTS = 20
 FEW_DF = 10.0
 
 METHOD: dict[Scale, str] = {"logit": "logit-t", "log": "log-t", "identity": "t"}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A metric with its uncertainty; None where something is undefined, with the reason.
-
-    Attributes:
-        value: The metric on all rows.
-        low: Lower limit of the interval.
-        high: Upper limit.
-        se: Standard error: standard deviation of the replicates, or of the influences (``"sandwich-t"``).
-        percentile_low: Percentile limit of the replicates, for comparison.
-        percentile_high: The other one.
-        df: Degrees of freedom of the t quantile.
-        noise_floor: What a calibrated model would show (calibration errors only).
-        obuchowski_se: Clustered standard error in closed form (AUROC only).
-        undefined: Replicates in which the metric is undefined.
-        replicates: Replicates drawn.
-        method: ``"logit-t"``, ``"log-t"``, ``"t"``, ``"wilson-t"``, ``"sandwich-t"``, ``"cr3-t"``,
-            ``"mover-t"``, ``"fisher-z-t"``, ``"logit-t or percentile"`` (the wider limit), or empty without
-            an interval.
-        reason: Why value or interval is missing, else empty.
-        warnings: What to know before trusting the interval, with numbers.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-    percentile_low: float | None = None
-    percentile_high: float | None = None
-    df: float | None = None
-    noise_floor: float | None = None
-    obuchowski_se: float | None = None
-    undefined: int = 0
-    replicates: int = 0
-    method: str = ""
-    reason: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 def satterthwaite(influence: Floats) -> float:
@@ -161,7 +123,7 @@ def defined_replicates(value: float, replicates: Floats) -> tuple[Floats, Estima
         reason = f"undefined in {undefined} of {drawn} replicates (more than 1%)"
     elif len(held) < 2:
         reason = "fewer than two replicates"
-    return held, Estimate(value, undefined=undefined, replicates=drawn, reason=reason)
+    return held, Estimate(value, undefined=undefined, reason=reason)
 
 
 def t_interval(

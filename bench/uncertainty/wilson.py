@@ -147,5 +147,4 @@ def sensitivity_interval(
         percentile_low=low,
         percentile_high=high,
         undefined=nothing.undefined,
-        replicates=nothing.replicates,
     )

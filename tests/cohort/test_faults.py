@@ -922,7 +922,7 @@ def test_a_gzip_or_parquet_file_of_another_name_is_read_by_its_content(tmp_path:
         assert load_cohort(spec(), tmp_path).split.fingerprint == wanted
     (tmp_path / "t.csv").write_bytes(gzip.compress(gzip.compress(csv(good()))))
     (problem,) = check(tmp_path, (tmp_path / "t.csv").read_bytes())
-    assert problem.message == "It is compressed twice (gzip in gzip)."
+    assert problem.message == "It is a gzip file within a gzip file, not CSV or Parquet."
 
 
 def parquet_bytes(table: pd.DataFrame) -> bytes:

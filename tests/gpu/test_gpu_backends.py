@@ -99,8 +99,6 @@ def test_with_and_without_a_graph_the_answers_are_equal(
     plain = backend.prepare(model, "fp32", 32)
     assert plain.options["cuda_graph"] is False
     np.testing.assert_allclose(plain.infer(IMAGES)["scores"], answers["scores"], atol=1e-5)
-    captured.close()
-    plain.close()
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx", "torch-eager", "torch-cudagraph"])

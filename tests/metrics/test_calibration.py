@@ -240,12 +240,6 @@ def test_brier_parts_add_up_and_equal_isotonic_regression(sample):
     assert parts.discrimination >= -1e-12
 
 
-def test_score_histogram_counts_each_class():
-    found = calibration.score_histogram([0, 1, 1, 0], [0.05, 0.95, 1.0, 0.5], bins=10)
-    assert found.negative.tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
-    assert found.positive.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]
-
-
 def test_skill_is_the_gain_over_a_reference():
     y, p, _ = slow.cohort(np.random.default_rng(9), 60)
     weight = np.random.default_rng(9).integers(1, 4, len(y)).astype(float)

@@ -7,8 +7,6 @@ from bench.metrics.decision import (
     decision_at,
     decision_at_prevalence,
     decision_curve,
-    decision_curve_at_prevalence,
-    net_benefit,
     prior_shift,
 )
 from bench.metrics.recalibration_line import calibration_in_the_large
@@ -41,10 +39,10 @@ def test_net_benefit_is_its_definition(seed):
 def test_thresholds_run_from_one_to_fifty_percent():
     curve = decision_curve([0, 1], [0.2, 0.3])
     assert curve.threshold.tolist() == [k / 100 for k in range(1, 51)]
-    assert net_benefit([0, 1], [0.2, 0.3], 0.25) == 0.5
-    assert net_benefit([], [], 0.25) is None
+    assert decision_curve([0, 1], [0.2, 0.3], [0.25]).net_benefit.tolist() == [0.5]
+    assert decision_curve([], [], [0.25]) is None
     with pytest.raises(ValueError, match="threshold"):
-        net_benefit([0, 1], [0.2, 0.3], 1.0)
+        decision_curve([0, 1], [0.2, 0.3], [1.0])
 
 
 def repeated_to(y, p, prevalence):
@@ -78,16 +76,3 @@ def test_shifted_probabilities_are_calibrated_at_the_new_prevalence():
     assert shift == pytest.approx(np.log(0.05 / 0.95) - np.log(0.25), abs=5e-3)
     p = 1 / (1 + np.exp(-(moved[::500] + shift)))
     assert calibration_in_the_large(many[::500], p) == pytest.approx(0, abs=0.03)
-
-
-def test_net_benefit_at_another_prevalence_is_that_of_repeated_positives():
-    y, p, _ = slow.cohort(np.random.default_rng(2), 30, tied=False)
-    many, scores = repeated_to(y, p, 0.05)
-    odds = np.exp(prior_shift(y.mean(), many.mean())) * scores / (1 - scores)
-    found = decision_curve_at_prevalence(y, p, many.mean(), [0.03, 0.1])
-    for k, cut in enumerate([0.03, 0.1]):
-        assert found.net_benefit[k] == pytest.approx(net_benefit(many, odds / (1 + odds), cut))
-        assert found.treat_all[k] == pytest.approx(many.mean() - (1 - many.mean()) * cut / (1 - cut))
-    same = decision_curve_at_prevalence(y, p, y.mean())
-    assert same.net_benefit == pytest.approx(decision_curve(y, p).net_benefit)
-    assert decision_curve_at_prevalence([1, 1], [0.1, 0.2], 0.1) is None

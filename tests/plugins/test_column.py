@@ -161,7 +161,7 @@ def test_a_package_with_a_fault_is_a_problem(install: Install, source: str, modu
     with pytest.raises(BenchError) as caught:
         board_table(loaded_board(2), "slvh")
     (problem,) = caught.value.problems
-    assert problem.code == "column-invalid"
+    assert problem.code == "plugin-broken"
     assert caught.value.exit_code == 3
     assert words in problem.message
 

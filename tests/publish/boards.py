@@ -10,12 +10,11 @@ from bench.board.matrix import PairMatrix
 from bench.board.model import Board, Entry, LoadedBoard, SameRanking, Standing, TargetBoard, TestSet
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import TargetResolution
+from bench.metrics.results import BrierParts, Estimate
 from bench.scoring.scorecard import (
     SCORING_VERSION,
-    BrierParts,
     ContinuousScore,
     DecisionPoint,
-    Estimate,
     Flag,
     OperatingPoint,
     Point,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.board.pareto import pareto_front
+from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability
 from bench.publish.charts.cells import RankRow, rank_chart
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc, simplified
@@ -15,7 +16,7 @@ from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.rows import row_axis, row_marks
 from bench.publish.charts.scales import Linear
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
-from bench.scoring.scorecard import DecisionPoint, Estimate, ReliabilityBin, ScoreDistribution
+from bench.scoring.scorecard import DecisionPoint, ReliabilityBin, ScoreDistribution
 from tests.publish.boards import HOSTILE
 
 EVIL = HOSTILE[2] + "\x07]]>&"

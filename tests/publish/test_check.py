@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
+from bench.metrics.results import Estimate
 from bench.publish.build import build_site
 from bench.publish.checks import check_site
-from bench.scoring.scorecard import Estimate
 from tests.publish.boards import loaded_board
 
 

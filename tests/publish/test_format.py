@@ -13,9 +13,9 @@ from bench.board.format import (
     shortened,
     significant,
 )
+from bench.metrics.results import Estimate
 from bench.publish.exports import bibtex
 from bench.publish.templates import code_spans, environment, http_only, site_sources
-from bench.scoring.scorecard import Estimate
 from tests.publish.boards import HOSTILE, loaded_board
 
 

@@ -15,10 +15,11 @@ from bench.board.verdict import (
     power,
     times_the_patients,
 )
+from bench.metrics.results import Estimate
 from bench.publish.charts.icons import icon_array
 from bench.publish.exports import as_printed, published_doi, published_year
 from bench.publish.views.patients import false_positive_rate, frequencies
-from bench.scoring.scorecard import Estimate, OperatingPoint, Point, TargetScore
+from bench.scoring.scorecard import OperatingPoint, Point, TargetScore
 from bench.submission.manifest import Reported, ReportedValue
 from tests.publish.boards import loaded_board
 

@@ -203,7 +203,6 @@ def whole_life(real: Any, modules: dict[str, ModuleType], *, captures: bool) -> 
     if state.uses_runtime_config:
         assert len({address for address, _ in state.workspaces}) == 2
         assert all(size == WORKSPACE_BYTES for _, size in state.workspaces)
-    session.close()
 
 
 def failures(real: Any, modules: dict[str, ModuleType]) -> None:

@@ -96,7 +96,6 @@ def test_a_session_answers_records_its_settings_and_serves_two_threads(tmp_path:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda lane: lane.infer({"image": images})["scores"], session.lanes(2)))
     np.testing.assert_array_equal(answers[0], answers[1])
-    session.close()
     assert not backend.device().is_gpu
 
 

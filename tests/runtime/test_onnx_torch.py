@@ -165,7 +165,6 @@ def test_a_network_answers_as_onnx_runtime_does(
     assert not np.allclose(second, expected)
     assert session.options == {"converter": "onnx-to-torch/1", "tf32": False, "execution": execution}
     assert session.run_block(3) is None
-    session.close()
 
 
 @pytest.mark.parametrize(("precision", "floor"), [("fp16", 5e-3), ("bf16", 4e-2)])

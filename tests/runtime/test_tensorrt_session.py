@@ -214,7 +214,6 @@ def test_answers_come_from_the_buffers_that_the_engine_was_given(device: Any, ca
     np.testing.assert_allclose(
         first, IMAGES @ WEIGHTS, rtol=1e-6
     )  # an answer is not a buffer that is used again
-    made.close()
 
 
 def test_device_time_is_taken_run_by_run(device: Any) -> None:

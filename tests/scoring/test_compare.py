@@ -9,7 +9,6 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 import bench
 from bench.choices import Track
 from bench.errors import BenchError
-from bench.metrics.decision import net_benefit
 from bench.scoring.compare import Side, compare_predictions
 from tests.scoring.conftest import noisy
 
@@ -79,7 +78,9 @@ def test_net_benefit_is_compared_between_probabilities(cohort, sides):
     y = cohort.targets[HEADLINE][cohort.rows("test")]
     p_a, p_b = (side.values[HEADLINE] for side in sides)
     for point in found.net_benefit:
-        expected = net_benefit(y, p_a, point.threshold) - net_benefit(y, p_b, point.threshold)
+        odds = point.threshold / (1 - point.threshold)
+        worth = np.where(y == 1, 1.0, -odds)
+        expected = np.mean(worth * (p_a >= point.threshold)) - np.mean(worth * (p_b >= point.threshold))
         assert point.difference == pytest.approx(expected)
         assert point.low < point.difference < point.high
     other = Side({HEADLINE: 3 * p_b - 1}, Track.HOLDOUT, False)

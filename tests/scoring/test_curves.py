@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from bench.scoring.curves import (
@@ -18,8 +19,8 @@ from bench.scoring.curves import (
     roc,
 )
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.curves import decision_band
 from bench.uncertainty.wilson import clustered_share
+from tests.uncertainty.test_curves import clustered_mean
 
 
 def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
@@ -76,16 +77,15 @@ def test_decision_curve_by_its_definition():
     y, p = sample(1, 400)
     patient = np.arange(400) // 2
     found = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
-    curve, band = decision_band(y, p, PatientBootstrap(patient, 2), THRESHOLDS)
-    assert [point.net_benefit for point in found] == pytest.approx(curve.net_benefit)
-    assert [point.low for point in found] == pytest.approx(band.low)
-    assert [point.high for point in found] == pytest.approx(band.high)
     assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
     for point in found:
         called = p >= point.threshold
         odds = point.threshold / (1 - point.threshold)
         tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
         assert point.net_benefit == pytest.approx((tp - fp * odds) / 400)
+        mean, se, df = clustered_mean(called * np.where(y == 1, 1.0, -odds), patient)
+        reach = student.ppf(0.975, df) * se
+        assert (point.low, point.high) == pytest.approx((mean - reach, mean + reach))
         assert point.treat_all == pytest.approx((y.sum() - (1 - y).sum() * odds) / 400)
 
 

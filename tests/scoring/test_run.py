@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.board.verify import differences
+from bench.board.verify import document_differences
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
-from bench.scoring.stored import read_scorecard
+from bench.scoring.scorecard import read_scorecard
 from bench.submission.packed import read_packed
 from tests.scoring.conftest import noisy, store_entry
 
@@ -113,13 +113,13 @@ def test_verify_names_entry_metric_old_and_new(cohort, tmp_path):
     score_all(plans, [entry], tmp_path / "cache", finished=cards.append)
     (card,) = cards
     stored = read_scorecard(entry)
-    assert differences(stored, card) == []
+    assert document_differences(card.slug, stored.plain(), card) == []
 
     text = json.loads(entry.scorecard.read_text())
     true = text["targets"][1]["metrics"]["auroc"]["value"]
     text["targets"][1]["metrics"]["auroc"]["value"] = true + 1e-8
     entry.scorecard.write_text(json.dumps(text))
-    (problem,) = differences(read_scorecard(entry), card)
+    (problem,) = document_differences(card.slug, read_scorecard(entry).plain(), card)
     assert problem.code == "verify-drift"
     for part in ("e: targets[slvh].metrics.auroc.value", f"{true + 1e-8:.9g}", f"{true:.9g}"):
         assert part in problem.message

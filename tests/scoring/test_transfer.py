@@ -16,7 +16,7 @@ from bench.files import round_significant, sha256_file
 from bench.scoring.plan import make_plan
 from bench.scoring.run import entry_replicates, make_plans, score_all
 from bench.scoring.score import score
-from bench.scoring.stored import read_scorecard
+from bench.scoring.scorecard import read_scorecard
 from tests.scoring.conftest import noisy, store_entry
 
 HEADLINE = "composite_slvh_dlv"

@@ -20,19 +20,19 @@ from scipy.special import expit, logit, stdtrit
 import bench
 from bench.metrics import registry
 from bench.metrics.calibration import bin_edges, bin_index
-from bench.metrics.decision import decision_at
+from bench.metrics.decision import decision_at, decision_curve
 from bench.metrics.influence import obuchowski_se
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.curves import (
-    decision_band,
+    benefit_influence,
+    bin_shares,
     decision_estimates,
     net_benefit_difference,
-    reliability_band,
 )
 from bench.uncertainty.estimates import gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare
-from bench.uncertainty.intervals import FEW_POSITIVE_PATIENTS
+from bench.uncertainty.intervals import FEW_POSITIVE_PATIENTS, sandwich_interval
 from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
@@ -171,24 +171,21 @@ def _judge_curves(
     decided = decision_estimates(y, first, truth["threshold"], boot)
     for name in SHARES:
         tally.add_estimate(f"{name} at a threshold", getattr(decided, name), truth[name])
-    banded = decision_band(y, first, boot, CUTS)
-    paired = net_benefit_difference(y, first, second, boot, CUTS)
-    assert banded is not None
-    assert paired is not None
+    sample = boot.sample(y)
+    benefits = decision_curve(y, first, CUTS)
+    assert benefits is not None
     few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
-    for k, cut in enumerate(CUTS):
-        tally.add("net benefit", banded[1].low[k], banded[1].high[k], truth[f"net benefit {cut}"], few)
-        tally.add(
-            "Δ net benefit", paired.band.low[k], paired.band.high[k], truth[f"Δ net benefit {cut}"], few
-        )
-    curve = reliability_band(y, first, boot, BINS)
-    assert curve is not None
-    held = np.flatnonzero(curve[0].weight > 0)
-    for b in held:
-        limits = curve[1].low[b], curve[1].high[b]
-        tally.add("reliability, all bins", *limits, truth.get(f"bin {b}"))
-        if b == held[-1]:
-            tally.add("reliability, last bin", *limits, truth.get(f"bin {b}"))
+    paired = net_benefit_difference(y, first, second, boot, CUTS)
+    for cut, benefit, difference in zip(CUTS, benefits.net_benefit, paired, strict=True):
+        found = sandwich_interval(float(benefit), benefit_influence(sample, first >= cut, cut))
+        tally.add("net benefit", found.low, found.high, truth[f"net benefit {cut}"], few)
+        tally.add("Δ net benefit", difference.low, difference.high, truth[f"Δ net benefit {cut}"], few)
+    index = bin_index(first, bin_edges(first, BINS, "uniform"))
+    last = int(index.max())
+    for b, share in enumerate(bin_shares(sample, index, BINS)):
+        tally.add("reliability, all bins", share.low, share.high, truth.get(f"bin {b}"))
+        if b == last:
+            tally.add("reliability, last bin", share.low, share.high, truth.get(f"bin {b}"))
 
 
 def _judge_gaps(cohort: Cohort, tally: Tally, boot: bench.PatientBootstrap) -> None:

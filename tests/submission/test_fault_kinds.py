@@ -126,10 +126,10 @@ KINDS = [
     kind("Git LFS pointer in gzip", lambda _: gzip.compress(LFS), "a Git LFS pointer", "git lfs pull"),
     kind("JSON behind a mark", lambda f: MARK + f.to_json().encode(), "JSON"),
     kind("JSON behind blanks", lambda f: b"\n  " + f.to_json().encode(), "JSON"),
-    kind("HTML behind a mark", lambda _: MARK + b"<!DOCTYPE html>", "HTML or XML"),
+    kind("HTML behind a mark", lambda _: MARK + b"<!DOCTYPE html>", "HTML or XML", "logged in"),
     kind("old spreadsheet", lambda _: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), "an old spreadsheet"),
     kind("SQLite", lambda _: b"SQLite format 3\0" + bytes(100), "an SQLite database"),
-    kind("tar", lambda _: b"p.csv" + bytes(252) + b"ustar\0" + bytes(300), "a tar archive"),
+    kind("tar", lambda _: b"p.csv" + bytes(252) + b"ustar\0" + bytes(300), "a tar archive", "Unpack it"),
 ]
 
 

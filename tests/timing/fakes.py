@@ -68,9 +68,6 @@ class FakeSession:
     def lanes(self, count: int) -> Sequence[FakeSession]:
         return [self] * count
 
-    def close(self) -> None:
-        self.runs = -1
-
 
 class QueueingSession(FakeSession):
     """Answers at once and works later: the run after the timed ones waits for the queue."""

@@ -17,7 +17,7 @@ from bench.errors import BenchError
 from bench.files import sha256_bytes, sha256_file
 from bench.publish.deploy import publish_folder
 from bench.publish.releases import check_release_name
-from bench.submission import accept
+from bench.submission import accept, check_predictions
 from bench.submission.packed import read_stamp
 from bench.submission.read_predictions import read_predictions_file
 from bench.submission.store import list_submissions, read_manifest, store
@@ -156,7 +156,7 @@ def test_the_hash_of_predictions_is_of_what_was_read(
     path = tmp_path / "p.csv"
     good.to_csv(path, index=False)
     expected = sha256_file(path)
-    original = accept.load_predictions
+    original = check_predictions.load_predictions
 
     def swapped(*words: Any, **named: Any) -> Any:
         found = original(*words, **named)

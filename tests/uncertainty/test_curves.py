@@ -3,13 +3,8 @@ import pytest
 from scipy.stats import t as student
 
 import bench
-from bench.metrics.decision import decision_at, net_benefit
-from bench.uncertainty.curves import (
-    decision_band,
-    decision_estimates,
-    net_benefit_difference,
-    reliability_band,
-)
+from bench.metrics.decision import decision_at
+from bench.uncertainty.curves import bin_shares, decision_estimates, net_benefit_difference
 from tests.metrics import slow
 
 
@@ -29,55 +24,40 @@ def clustered_mean(values, patient):
     return mean, se, min(2 * (phi**2).sum() ** 2 / spread, len(names) - 1)
 
 
-def test_reliability_band_is_wilsons_interval_of_each_bin(sample):
+def test_share_of_a_bin_has_wilsons_interval(sample):
     y, p, boot = sample
-    curve, band = reliability_band(y, p, boot, bins=5)
     inside = (p >= 0.2) & (p < 0.4)
+    (found,) = bin_shares(boot.sample(y), np.where(inside, 0, 1), 1)
     share, se, df = clustered_mean(y[inside].astype(float), boot.patient_code[inside])
     size, z = share * (1 - share) / se**2, student.ppf(0.975, df)
     assert size < inside.sum()
     # Wilson: the shares whose own standard error reaches exactly to the observed one.
-    for limit in (band.low[1], band.high[1]):
+    for limit in (found.low, found.high):
         assert abs(share - limit) == pytest.approx(z * np.sqrt(limit * (1 - limit) / size), rel=1e-9)
-    assert band.low[1] < curve.observed[1] < band.high[1]
+    assert found.low < found.value < found.high
 
 
 def test_a_bin_of_one_patient_has_no_limits_and_one_of_negatives_has_some(sample):
-    y, p, boot = sample
-    p, lowest = 0.3 + 0.4 * p, y == 0
-    p[0] = 1.0
-    p[lowest] = 0.05
-    curve, band = reliability_band(y, p, boot, bins=10)
-    assert np.isnan(band.low[-1])
-    assert curve.observed[0] == 0
-    assert band.low[0] == 0 < band.high[0] < 0.1
-    assert reliability_band([], [], boot.select(np.zeros(len(y), bool))) is None
-
-
-def test_net_benefit_has_the_interval_of_a_clustered_mean(sample):
-    y, p, boot = sample
-    curve, band = decision_band(y, p, boot)
-    worth = (p >= 0.3) * np.where(y == 1, 1.0, -0.3 / 0.7)
-    mean, se, df = clustered_mean(worth, boot.patient_code)
-    k = curve.threshold.tolist().index(0.3)
-    assert curve.net_benefit[k] == pytest.approx(mean) == pytest.approx(net_benefit(y, p, 0.3))
-    reach = student.ppf(0.975, df) * se
-    assert (band.low[k], band.high[k]) == pytest.approx((mean - reach, mean + reach), rel=1e-9)
+    y, _, boot = sample
+    alone = np.arange(len(y)) == 0
+    one, negative, empty = bin_shares(boot.sample(y), np.where(alone, 0, np.where(y == 0, 1, 3)), 3)
+    assert one.low is None
+    assert negative.value == negative.low == 0 < negative.high < 0.1
+    assert empty.value is None
 
 
 def test_difference_of_net_benefit_is_paired(sample):
     y, p, boot = sample
     other = np.clip(p + 0.1 * np.random.default_rng(1).normal(size=len(p)), 0, 1)
-    found = net_benefit_difference(y, p, other, boot, [0.2, 0.4])
-    for k, cut in enumerate([0.2, 0.4]):
+    for cut, found in zip([0.2, 0.4], net_benefit_difference(y, p, other, boot, [0.2, 0.4]), strict=True):
         gain = ((p >= cut).astype(float) - (other >= cut)) * np.where(y == 1, 1.0, -cut / (1 - cut))
         mean, se, df = clustered_mean(gain, boot.patient_code)
         reach = student.ppf(0.975, df) * se
-        assert found.difference[k] == pytest.approx(mean)
-        assert (found.band.low[k], found.band.high[k]) == pytest.approx((mean - reach, mean + reach))
-    same = net_benefit_difference(y, p, p, boot, [0.2])
-    assert same.difference.tolist() == [0.0]
-    assert np.isnan(same.band.low).all()
+        assert found.value == pytest.approx(mean)
+        assert (found.low, found.high) == pytest.approx((mean - reach, mean + reach))
+    (same,) = net_benefit_difference(y, p, p, boot, [0.2])
+    assert (same.value, same.low) == (0.0, None)
+    assert net_benefit_difference([], [], [], boot.select(np.zeros(len(y), bool))) == []
     with pytest.raises(ValueError, match="p_b has"):
         net_benefit_difference(y, p, p[1:], boot)
 

@@ -4,8 +4,7 @@ from scipy.special import expit, logit
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
-from bench.metrics.deletions import line_deletions, shift_deletions
-from bench.metrics.recalibration_line import fit_line, fit_shift
+from bench.metrics.recalibration_line import fit_line, fit_shift, line_deletions, shift_deletions
 from bench.metrics.regression import moments
 from bench.uncertainty.jackknife import (
     agreement_limits,

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+from bench.metrics.results import Estimate
 from bench.publish.charts.scales import Linear, domain, tick_texts
-from bench.scoring.scorecard import Estimate
 
 TICKS = 4
 START, END = 3.0, 97.0

@@ -21,26 +21,18 @@ FROZEN = "v/"
 def check_agreement(folder: Path, pages: Mapping[str, PageFacts]) -> Iterator[Problem]:
     """Every leaderboard and entry validates; rows of boards and names of entries equal the JSON."""
     boards: dict[str, Leaderboard] = {}
-    for path in sorted(folder.rglob("leaderboard.json")):
-        name = path.relative_to(folder).as_posix()
-        if name.startswith(FROZEN):
-            continue
-        found = _valid(Leaderboard, path)
-        if isinstance(found, str):
-            yield Problem("site-json", found, where=name)
+    for name, board in _documents(Leaderboard, folder, "leaderboard.json"):
+        if isinstance(board, Problem):
+            yield board
         else:
-            boards[PurePosixPath(name).parent.as_posix()] = found
-            yield from _empty_columns(found, name)
+            boards[PurePosixPath(name).parent.as_posix()] = board
+            yield from _empty_columns(board, name)
     for page in pages.values():
         if page.target and not page.path.startswith(FROZEN):
             yield from _board(page, boards)
-    for path in sorted(folder.rglob("entry.json")):
-        name = path.relative_to(folder).as_posix()
-        if name.startswith(FROZEN):
-            continue
-        entry = _valid(PublishedEntry, path)
-        if isinstance(entry, str):
-            yield Problem("site-json", entry, where=name)
+    for name, entry in _documents(PublishedEntry, folder, "entry.json"):
+        if isinstance(entry, Problem):
+            yield entry
             continue
         yield from _stamp(entry, name, boards)
         page_path = name.replace("entry.json", "index.html")
@@ -58,13 +50,19 @@ def _stamp(entry: PublishedEntry, name: str, boards: Mapping[str, Leaderboard]) 
         yield Problem("site-json", "The entry was scored on another split than its board.", where=name)
 
 
-def _valid(model: type[D], path: Path) -> D | str:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        return f"{error.error_count()} faults against its model; the first is {where}: {first['msg']}."
+def _documents(model: type[D], folder: Path, file_name: str) -> Iterator[tuple[str, D | Problem]]:
+    """Yield the path in the site and the document, or what is wrong with it, of each file of this name."""
+    for path in sorted(folder.rglob(file_name)):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(FROZEN):
+            continue
+        try:
+            yield name, model.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            message = f"{error.error_count()} faults against its model; the first is {where}: {first['msg']}."
+            yield name, Problem("site-json", message, where=name)
 
 
 def _board(page: PageFacts, boards: Mapping[str, Leaderboard]) -> Iterator[Problem]:

@@ -12,10 +12,11 @@ from bench.board.columns import rank_text
 from bench.board.format import decimal, difference_interval, estimate, interval, plural, sentence, signed
 from bench.board.model import Entry, LoadedBoard, Standing, TargetBoard
 from bench.board.verdict import pair_verdict
+from bench.metrics.results import Estimate
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks
 from bench.publish.charts.scales import Linear, domain
 from bench.publish.views.board import identical_entries
-from bench.scoring.scorecard import Estimate, Scorecard, TargetScore
+from bench.scoring.scorecard import Scorecard, TargetScore
 
 OTHERS = 10
 """Entries in the pairwise table; all pairs are in the board's JSON."""

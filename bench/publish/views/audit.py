@@ -10,7 +10,8 @@ from bench.board.format import decimal, difference_interval, estimate, p_text, p
 from bench.board.model import Board, Standing
 from bench.metrics import registry
 from bench.metrics.registry import Metric, Needs
-from bench.scoring.scorecard import Estimate, OperatingPoint, Scorecard, TargetScore
+from bench.metrics.results import Estimate
+from bench.scoring.scorecard import OperatingPoint, Scorecard, TargetScore
 
 
 @dataclass(frozen=True, slots=True)

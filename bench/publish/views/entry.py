@@ -13,6 +13,7 @@ from bench.board.format import decimal, estimate, interval, metric_label, percen
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry
+from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability, small_reliability
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
@@ -23,7 +24,7 @@ from bench.publish.views.audit import audit_view, reference_rows
 from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
 from bench.publish.views.patients import CHOSEN, frequencies
-from bench.scoring.scorecard import Estimate, Point, Scorecard, SubgroupScore, TargetScore
+from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
 
 CHART_TARGETS = 6

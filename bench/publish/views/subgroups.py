@@ -10,10 +10,11 @@ from markupsafe import Markup
 from bench.board.columns import Row
 from bench.board.format import NOT_AVAILABLE, decimal, interval, sentence
 from bench.board.table import BoardTable
+from bench.metrics.results import Estimate
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks
 from bench.publish.charts.scales import Linear
 from bench.publish.urls import Place
-from bench.scoring.scorecard import BoardInputs, Estimate, SubgroupScore
+from bench.scoring.scorecard import BoardInputs, SubgroupScore
 
 Key = tuple[str, str]
 NO_DRAWING = Markup("")

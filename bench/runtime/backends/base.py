@@ -74,9 +74,6 @@ class Session(Protocol):
     def lanes(self, count: int) -> Sequence[Session]:
         """Sessions of the same model that `count` threads may use at the same time, one each."""
 
-    def close(self) -> None:
-        """Lets go of everything."""
-
 
 class Backend(Protocol):
     """Something that can run ONNX models."""

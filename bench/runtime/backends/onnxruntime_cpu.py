@@ -95,7 +95,3 @@ class OnnxRuntimeSession:
     def lanes(self, count: int) -> Sequence[OnnxRuntimeSession]:
         """The session itself: it may be called from several threads."""
         return [self] * count
-
-    def close(self) -> None:
-        """Lets go of the session."""
-        self._session = None

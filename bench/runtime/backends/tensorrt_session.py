@@ -257,10 +257,3 @@ class TensorRtSession:
         """This session, and more contexts of the same engine with their own buffers and streams."""
         more = [TensorRtSession(self._trt, self._loaded, self._batch) for _ in range(count - 1)]
         return [self, *more]
-
-    def close(self) -> None:
-        """Lets go of the graph, the context and the buffers."""
-        self._stream.synchronize()
-        self._graph = self._context = self._workspace = None
-        self._device.clear()
-        self._host.clear()

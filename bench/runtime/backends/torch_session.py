@@ -100,14 +100,6 @@ class TorchSession:
         """This session, and more with their own buffers and streams."""
         return [self, *(prepared(*self._made_of) for _ in range(count - 1))]
 
-    def close(self) -> None:
-        """Lets go of the graph, the module and the buffers."""
-        self._wait()
-        self._graph = self._module = None
-        self._kept = ()
-        self._inputs.clear()
-        self._host.clear()
-
 
 @torch.inference_mode()
 def prepared(

@@ -36,9 +36,6 @@ class ReferenceSession:
         """The session itself: it keeps no state."""
         return [self] * count
 
-    def close(self) -> None:
-        """Nothing is held."""
-
 
 class Reference:
     """ONNX's reference implementation, in numpy."""
