@@ -22,6 +22,7 @@ from bench.cohort.cohort import Cohort
 from bench.documents import parse
 from bench.errors import Problem
 from bench.progress import Progress
+from bench.sandbox.reader import start_reader
 from bench.submission.accept import (
     Accepted,
     FoundManifest,
@@ -121,6 +122,7 @@ def submit(
     file = _file(model if model is not None else predictions)
     if file:
         require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
+        start_reader()
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
     described = _described(manifest, file, slug or "dry-run")

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,14 @@ from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.environment import usable_cores
-from bench.errors import BenchError, Problem, catalogue, raise_errors
+from bench.errors import BenchError, Problem, raise_errors
 from bench.metrics.validation import Floats
 from bench.onnx.file import MODEL_LIMIT_BYTES, refuse_folder_or_large, require_onnx, unreadable
 from bench.progress import Progress
 from bench.runtime.predict import Limits, predict
 from bench.sandbox.bounded_read import private_copy
 from bench.sandbox.launch import SandboxLimits
-from bench.sandbox.worker_process import Failing, Worker, WorkerFailure
+from bench.sandbox.worker_process import Failing, Worker, WorkerFailure, problem_of
 from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs, worth_telling
 from bench.submission.check_predictions import covered_rows, judge
 from bench.submission.manifest import Manifest
@@ -110,7 +110,6 @@ def default_limit_s(cohort: Cohort, images: int) -> float:
 WORKER = "bench.runtime.workers.check"
 CHECK_LIMIT_S = 40.0
 MEMORY_MB = 12_288  # a file of 2 GiB is held about four times while it is checked
-_SEVERITIES = ("error", "warning", "notice")
 _ENDS: dict[Failing, str] = {
     "crashed": "crashed while it was checked",
     "timeout": "was not checked in time",
@@ -169,7 +168,10 @@ def checked_model(
             with Worker(WORKER, limit_s, limits) as worker:
                 worker.send(request)
                 header, _ = worker.receive()
-                problems = [_problem(item, copy, path) for item in header["problems"]]
+                problems = [
+                    replace(found, where=found.where.replace(str(copy), str(path)))
+                    for found in map(problem_of, header["problems"])
+                ]
                 if size := int(header["inlined_bytes"]):
                     if not 0 < size <= MODEL_LIMIT_BYTES:
                         raise WorkerFailure("crashed", "It gave no valid answer.")
@@ -182,13 +184,3 @@ def checked_model(
             raise BenchError(Problem("model-check", message, str(path))) from error
         raise_errors(problems)
         yield CheckedModel(copy, runnable, sha256, tuple(problems))
-
-
-def _problem(item: dict[str, str], copy: Path, path: Path) -> Problem:
-    """Convert a problem as the worker reports it; the copy's path becomes that of the submitted file."""
-    code = str(item["code"])
-    if code not in catalogue() or item["severity"] not in _SEVERITIES:
-        raise TypeError("not a problem")
-    where = str(item["where"]).replace(str(copy), str(path))
-    severity = next(s for s in _SEVERITIES if s == item["severity"])
-    return Problem(code, str(item["message"])[:2000], where, str(item["remedy"])[:2000], severity)  # type: ignore[arg-type]

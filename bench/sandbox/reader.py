@@ -17,11 +17,11 @@ from typing import Any, Final, TypeVar
 
 from bench.documents import MAX_BYTES as MAX_DOCUMENT_BYTES
 from bench.documents import Document, parse_json
-from bench.errors import BenchError, Problem, catalogue
+from bench.errors import BenchError, Problem
 from bench.sandbox.bounded_read import open_bounded
 from bench.sandbox.launch import SandboxLimits
 from bench.sandbox.messages import ArrayDict, Header
-from bench.sandbox.worker_process import MAX_ANSWER_BYTES, Worker, WorkerFailure
+from bench.sandbox.worker_process import MAX_ANSWER_BYTES, Worker, WorkerFailure, problem_of
 
 WORKER: Final = "bench.sandbox.read_worker"
 LIMITS: Final = SandboxLimits(memory_mb=6144)
@@ -177,22 +177,10 @@ def _exactly(read: Callable[[int], bytes], size: int, fault: Fault) -> Iterator[
 
 
 def _error(problems: Any, exit_code: Any, fault: Fault) -> BenchError:
-    """The error that the worker reports; anything that is none of our problems is a fault of the file."""
+    """Return the error that the worker reports; an answer that is not one of ours is a fault of the file."""
     try:
-        valid = [
-            Problem(
-                p["code"],
-                str(p["message"])[:5000],
-                str(p["where"])[:1000],
-                str(p["remedy"])[:2000],
-                p["severity"],
-            )
-            for p in problems[:MOST_PROBLEMS]
-            if p["code"] in catalogue() and p["severity"] in ("error", "warning", "notice")
-        ]
+        valid = [problem_of(item) for item in problems[:MOST_PROBLEMS]]
     except (TypeError, KeyError, AttributeError):
-        valid = []
-    if not valid:
         return fault("The process that read it gave no valid answer.", "")
     return BenchError(valid, 3 if exit_code == 3 else 1)
 

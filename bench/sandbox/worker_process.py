@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, Severity, catalogue
 from bench.sandbox.launch import UNCONFINED_EXIT, SandboxLimits, minimal_environment
 from bench.sandbox.messages import ArrayDict, Header, names_memory, read_exactly, read_message, write_message
 
@@ -217,6 +217,25 @@ def _said(header: Header) -> WorkerFailure:
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])
+
+
+def problem_of(item: Mapping[str, Any]) -> Problem:
+    """Convert a problem as a worker reports it, which is not believed to be one of ours.
+
+    Raises:
+        KeyError: It lacks a key.
+        TypeError: It has a code or severity that no problem has.
+    """
+    code = str(item["code"])
+    severity = next((known for known in get_args(Severity) if known == item["severity"]), None)
+    if code not in catalogue() or severity is None:
+        raise TypeError("not a problem")
+    message, where, remedy = (
+        str(item["message"])[:2000],
+        str(item["where"])[:1000],
+        str(item["remedy"])[:2000],
+    )
+    return Problem(code, message, where, remedy, severity)
 
 
 def scrubbed(message: str, path: Path) -> str:
