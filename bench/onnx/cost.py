@@ -1,4 +1,4 @@
-"""How much an ONNX file may hold and unfold to, worked out from the file alone."""
+"""Limits on what an ONNX file holds and unfolds to, and its cost, from the file alone."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Cost:
 
 
 def model_cost(model: onnx.ModelProto, inputs: Mapping[str, tuple[int, ...]]) -> Cost:
-    """Counts a model's work.
+    """Count a model's work.
 
     Args:
         model: Without external data; it is not changed.

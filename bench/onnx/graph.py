@@ -1,4 +1,4 @@
-"""What an ONNX graph holds, checked without running it: one file, standard operators, bounded loops."""
+"""Checks of an ONNX graph without running it: one file, standard operators, bounded loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks a submitted ONNX model against its manifest and the cohort, without running it."""
+"""Check a submitted ONNX model against its manifest and the cohort, without running it."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Pr
 
 
 def _column_remedy(target: str, name: str, columns: int | None) -> str:
-    """Which column to name; of two, the second is the positive class of a softmax."""
+    """Advise which column to name; of two, the second is the positive class of a softmax."""
     if columns == 2:
         return (
             f'Write `{target} = "{name}:1"` where the columns are the negative and the positive class of a '

@@ -1,4 +1,4 @@
-"""Checks that a model is a function of one image: run alone, among others, in another order, and twice."""
+"""Check that a model is a function of one image: run alone, among others, in another order, and twice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """What beside its own image a prediction depends on.
+    """Dependence of a prediction on more than its own image.
 
     Attributes:
         problem: The problem, without the operator's name.
@@ -71,7 +71,7 @@ def probed_rows(rows: int) -> npt.NDArray[np.intp]:
 
 
 def run_probes(ask: Callable[[Inputs], Answer], inputs: Inputs, stored: Answer, image: str) -> Probes:
-    """Runs the probed images again.
+    """Run the probed images again.
 
     Args:
         ask: Runs the model on one batch.
@@ -108,7 +108,7 @@ def tolerances(probes: Probes, ranges: Mapping[str, float]) -> dict[str, float]:
 
 
 def dependence(probes: Probes, ranges: Mapping[str, float], where: str) -> Dependence | None:
-    """What beside its own image a prediction depends on; None where differences are rounding.
+    """Find what beside its own image a prediction depends on; None where differences are rounding.
 
     Args:
         probes: The predictions.

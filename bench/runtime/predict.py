@@ -47,7 +47,7 @@ _CODES: dict[Failing, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may use.
+    """Limits of a model.
 
     Attributes:
         memory_mb: Address space of its process; None for no limit (GPU drivers reserve more than there is).
@@ -170,7 +170,7 @@ def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, 
 
 
 def _of_other_batches(failure: WorkerFailure, batch: int, where: str) -> BenchError:
-    """How a model failed that had answered batches of one size and was then given others."""
+    """Describe how a model failed that had answered batches of one size and was then given others."""
     if failure.kind != "failed":
         return BenchError(Problem(_CODES[failure.kind], failure.message, where))
     message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"

@@ -61,7 +61,7 @@ _SOCKETS_AND_SIGNALS = 0b11  # to processes outside, version 6
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """What a worker may use.
+    """Limits of a worker.
 
     Attributes:
         memory_mb: Address space; None for no limit.

@@ -139,13 +139,13 @@ _MEMORY_WORDS = (
 
 
 def names_memory(text: str) -> bool:
-    """Whether an error's text says that memory ran out."""
+    """Return whether an error's text says that memory ran out."""
     lowered = text.lower()
     return any(word in lowered for word in _MEMORY_WORDS)
 
 
 def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
-    """Runs `work(requests, answers)`; an exception becomes a message, then the process ends.
+    """Run `work(requests, answers)`; an exception becomes a message, then the process ends.
 
     What libraries print goes to the error stream, so that it cannot disturb the answers.
     """
@@ -169,7 +169,7 @@ def _say(answers: BinaryIO, failure: str, message: str) -> None:
 
 
 def limit_memory(megabytes: int | None) -> None:
-    """Lets the process use no more than so much address space, where the system can enforce it."""
+    """Let the process use no more than so much address space, where the system can enforce it."""
     if megabytes is None:
         return
     with suppress(ImportError, OSError, ValueError):

@@ -33,12 +33,12 @@ MAX_DOCUMENT_ANSWER: Final = 64 * 2**20
 
 D = TypeVar("D", bound=Document)
 Fault = Callable[[str, str], BenchError]
-"""Makes the error out of what is wrong with a file and what to do about it."""
+"""Make the error out of what is wrong with a file and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the worker made of a file.
+    """Answer of the worker about a file.
 
     Attributes:
         header: Plain data.

@@ -27,7 +27,7 @@ Failing = Literal["crashed", "timeout", "out-of-memory", "failed"]
 
 
 class WorkerFailure(Exception):  # noqa: N818
-    """How a worker ended instead of answering.
+    """End of a worker that did not answer.
 
     Attributes:
         kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (said why).
@@ -86,7 +86,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Return whether the process runs."""
         return self._process.poll() is None
 
     def close(self) -> None:

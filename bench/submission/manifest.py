@@ -84,7 +84,7 @@ Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
 
 
 class ImageInput(Document):
-    """How an image becomes the model's input: resize, divide by `scale`, subtract `mean`, divide by `std`.
+    """Preprocessing of an image: resize, divide by `scale`, subtract `mean`, divide by `std`.
 
     The pixels are 8-bit grey values; with three channels each holds the same image.
     """

@@ -25,7 +25,7 @@ _KEY = b"chexchobench"
 
 
 class PackStamp(Document):
-    """What stored predictions belong to; kept in the Parquet file's metadata."""
+    """Cohort, split and origin of stored predictions; kept in the Parquet file's metadata."""
 
     schema_version: Literal["predictions/1"] = "predictions/1"
     cohort: str

@@ -1,4 +1,4 @@
-"""Reads a predictions file, CSV (optionally gzip) or Parquet, told apart by content, sizes bounded."""
+"""Read a predictions file, CSV (optionally gzip) or Parquet, recognised by content, sizes bounded."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ class _Ragged(NamedTuple):
 
 
 def _may_break(data: bytes) -> bool:
-    """Whether a text in quotes may hold line breaks that a reader by blocks must be told of."""
+    """Return whether a text in quotes may hold line breaks that a reader by blocks must be told of."""
     return len(data) > BLOCK and b'"' in data
 
 
@@ -337,7 +337,7 @@ def _noting(rows: list[_Ragged], most: int, *, broken: bool) -> pyarrow.csv.Pars
 
 
 def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
-    """What is said of ragged rows; their lines are looked for in a second reading by one thread."""
+    """Describe ragged rows; their lines are looked for in a second reading by one thread."""
     found: list[_Ragged] = []
     with suppress(pa.ArrowException):
         blocks = pyarrow.csv.open_csv(

@@ -80,12 +80,12 @@ class Submission:
 
     @property
     def waiting(self) -> bool:
-        """Whether it holds predictions that were not scored yet."""
+        """Return whether it holds predictions that were not scored yet."""
         return self.manifest.kind != "reported" and not self.scorecard.exists()
 
 
 def check_slug(slug: str) -> None:
-    """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
+    """Refuse a slug that could not be a folder and part of an address (``slug-invalid``)."""
     if is_device_name(slug):
         raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
     if not re.fullmatch(SLUG_PATTERN, slug):
@@ -94,14 +94,14 @@ def check_slug(slug: str) -> None:
 
 
 def _nearest_slug(text: str) -> str:
-    """What to do, where a slug can be made of the text; other letters than ASCII's are left to its author."""
+    """Suggest a remedy, where a slug can be made of the text; other letters than ASCII's are left to its author."""
     near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
     fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not is_device_name(near)
     return f"Choose for example `{near}`." if fits else ""
 
 
 def check_free(folder: Path, slug: str) -> None:
-    """Refuses a slug that an entry has already (``slug-taken``)."""
+    """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
         raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
 
@@ -183,7 +183,7 @@ def store(
 def unchanged(
     entry: Submission, predictions_sha256: str, val_predictions_sha256: str | None = None
 ) -> Iterator[None]:
-    """Holds the store's lock while a result of an entry is written beside its predictions.
+    """Hold the store's lock while a result of an entry is written beside its predictions.
 
     Args:
         entry: The entry.
@@ -203,7 +203,7 @@ def unchanged(
 
 
 def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
-    """Refuses an entry that holds other predictions (``entry-changed``); hold the store's lock.
+    """Refuse an entry that holds other predictions (``entry-changed``); hold the store's lock.
 
     What commands that died left in its folder is cleared away.
     """
@@ -219,7 +219,7 @@ def _changed(entry: Submission) -> BenchError:
 
 
 def keep_model(source: Path, target: Path) -> None:
-    """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
+    """Keep a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
     with locked(target.parent / STORE_LOCK):
         clear_parts(target.parent)
         if not target.exists():

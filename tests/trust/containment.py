@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bench.actions.context import open_cohort
+from bench.cohort.synthetic.write import write_demo
 from bench.workspace import create_workspace
 
 MOST_MB = 300
@@ -164,8 +166,8 @@ def entries() -> Iterator[Attack]:
 
 def run(attack: Attack) -> tuple[int, float, float, str]:
     """Exit code, seconds, MiB of the main process, and the last words of one attack."""
-    with tempfile.TemporaryDirectory() as name:
-        space = create_workspace(Path(name) / "w").root
+    with emptied_folder() as folder:
+        space = create_workspace(folder / "w").root
         words = attack.write(space)
         begun = time.perf_counter()
         with tempfile.TemporaryFile() as said:
@@ -183,6 +185,16 @@ def run(attack: Attack) -> tuple[int, float, float, str]:
     return child.returncode, seconds, peak_kib / 1024, code
 
 
+@contextmanager
+def emptied_folder() -> Iterator[Path]:
+    """A temporary folder, removed by a program that does not recurse, whatever lies in it."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)
+
+
 def _peak_kib(pid: int) -> int:
     """Largest resident memory of a process so far, without its parent's, which `getrusage` inherits."""
     try:
@@ -194,17 +206,20 @@ def _peak_kib(pid: int) -> int:
 
 def main() -> None:
     """Print the table; exit code 1 where an attack was not contained."""
-    cohort = open_cohort("demo", workspace=create_workspace(Path(tempfile.mkdtemp()) / "w").root)
+    data = Path(tempfile.mkdtemp()) / "demo"
+    write_demo(data)
+    os.environ["BENCH_DATA"] = str(data)
+    cohort = open_cohort("demo")
     rows, head = cohort.rows("test"), cohort.spec.columns.image
     target = cohort.spec.headline
     scores = np.random.default_rng(0).random(len(rows))
     lines = [f"{head},{target}", *(f"{i},{p}" for i, p in zip(cohort.images[rows], scores, strict=True))]
     good = ("\n".join(lines) + "\n").encode()
-    chosen = sys.argv[1:]
+    chosen = sys.argv[1:]  # kinds, or names of attacks
     attacks = [*manifests(good), *predictions(good, head, target), *models(target), *entries()]
     open_ended = 0
     for attack in attacks:
-        if chosen and attack.kind not in chosen:
+        if chosen and not {attack.kind, attack.name} & {*chosen}:
             continue
         code, seconds, memory, said = run(attack)
         contained = code in ((0,) if "good file" in attack.name else (1,)) and memory <= MOST_MB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_an_entry_holds_its_own_files_alone(name: str, tmp_path: Path) -> None:
     make(entry)
     with pytest.raises(BenchError) as caught:
         list_submissions(tmp_path / "store")
+    subprocess.run(["rm", "-rf", entry], check=True)  # Python's own removal recurses
     (problem,) = caught.value.problems
     assert problem.code == code
     assert str(entry) in problem.where  # the entry is named

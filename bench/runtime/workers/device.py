@@ -9,7 +9,7 @@ from bench.sandbox.messages import read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request."""
+    """Answer one request."""
     request, _ = read_message(requests)
     device = find_backend(request["backend"]).device()
     write_message(answers, {"name": device.name, "is_gpu": device.is_gpu, "facts": device.facts})

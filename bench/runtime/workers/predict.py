@@ -16,7 +16,7 @@ from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers each message of inputs with one of predictions, until there are no more."""
+    """Answer each message of inputs with one of predictions, until there are no more."""
     request, _ = read_message(requests)
     path = Path(request["model"])
     picks = [OutputSelector(**pick) for pick in request["picks"]]

@@ -12,7 +12,7 @@ from bench.timing.measure import IN_FLIGHT
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request."""
+    """Answer one request."""
     request, inputs = read_message(requests)
     limit_memory(request["memory_mb"])
     backend = require_backend(request["backend"], request["precision"])

@@ -17,7 +17,7 @@ from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request."""
+    """Answer one request."""
     request, _ = read_message(requests)
     path = Path(request["model"])
     try:
