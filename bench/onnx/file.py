@@ -97,7 +97,7 @@ def _not_onnx(data: bytes, path: Path) -> Problem | None:
 
 
 def _walk(data: bytes) -> int | None:
-    """Return where the last first-level field ends; beyond the data if it is cut off, None if it is not ONNX."""
+    """Return the end of the last first-level field; beyond the data if cut off, None if not ONNX."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

@@ -88,7 +88,7 @@ def _results(model: onnx.ModelProto, names: list[str], runs: list[Arrays]) -> li
 
 
 def _differs(one: Any, other: Any, *, random: bool) -> bool:
-    """Return whether a result of the batch, cut to the middle image, is another than that of the image alone."""
+    """Return whether a result of the batch, cut to the middle image, differs from that image's own."""
     if not all(isinstance(found, np.ndarray) and found.dtype.kind in "biuf" for found in (one, other)):
         return False
     cut = one if random else _middle(one, other.shape)
