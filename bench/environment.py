@@ -11,7 +11,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import Final, Literal
 
 import bench
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
@@ -196,8 +197,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-LEAST_ADDRESS_SPACE_MB = 1280
-"""Below it the numerical libraries cannot be loaded, or wait for memory without end."""
+Libraries = Literal["none", "tables", "statistics"]
+LEAST_ADDRESS_SPACE_MB: Final[Mapping[Libraries, int]] = {"none": 0, "tables": 640, "statistics": 1280}
+"""Least address space in MiB: below it numpy, pandas and pyarrow (``tables``), or also scipy and numba
+(``statistics``), cannot be loaded, or wait for memory without end."""
 
 
 def address_space_limit_mb() -> int | None:

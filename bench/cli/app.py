@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from bench.cli.output import memory_problem, show_problem
-from bench.errors import EXIT_ENVIRONMENT, nearest
+from bench.cli.output import Report, failures, require_address_space
+from bench.errors import nearest
 from bench.sandbox.launch import UNCONFINED
+
+if TYPE_CHECKING:
+    from bench.environment import Libraries
 
 SYNONYMS: Final = {
     "version": "--version",
@@ -50,8 +54,36 @@ SYNONYMS: Final = {
     "deploy": "site publish",
     "preview": "site serve",
     "checksum": "sums",
+    "view": "board",
+    "top": "board",
+    "summary": "board",
+    "stats": "board",
+    "report": "site build",
+    "plot": "site build",
+    "web": "site serve",
+    "ui": "site serve",
+    "dashboard": "site serve",
+    "test": "verify",
+    "update": "submit --replace",
+    "edit": "submit --replace",
+    "rename": "submit --replace",
+    "push": "site publish",
+    "completion": "--install-completion",
+    "cohort list": "doctor",
+    "cohort ls": "doctor",
+    "cohort info": "cohort check",
+    "cohort show": "cohort check",
+    "cohort validate": "cohort check",
+    "cohort verify": "cohort check",
+    "cohort create": "init",
+    "cohort generate": "cohort demo",
+    "site start": "site serve",
+    "site run": "site serve",
+    "site validate": "site check",
+    "baseline ls": "baseline list",
+    "baseline show": "baseline list",
 }
-"""Name or task of a command in other tools → the command."""
+"""Name or task of a command in other tools → the command; of a group with its name in front."""
 OPTION_SYNONYMS: Final = {
     "--top": "`bench board | head -n 12` shows the first ten entries",
     "--limit": "`bench board | head -n 12` shows the first ten entries",
@@ -70,12 +102,25 @@ OPTION_SYNONYMS: Final = {
     "--data-dir": "--data",
     "--check": "--dry-run",
     "--onnx": "--model",
+    "--n-boot": "--replicates",
+    "--sort": "`bench board --csv` has every column to sort by",
+    "--sort-by": "`bench board --csv` has every column to sort by",
+    "--metric": "`bench board --csv` has every metric",
+    "--gpu": "--backend",
+    "--device": "--backend",
+    "--fp16": "--precision",
 }
 """Name of an option in other tools → this tool's option, or another way."""
 
 
 class Command(TyperCommand):
-    """A command whose help names kinds of values in plain words."""
+    """A command whose help names kinds of values in plain words.
+
+    Attributes:
+        libraries: What it loads, for which the address space must suffice.
+    """
+
+    libraries: Libraries = "statistics"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of the command; `--unconfined`, which all commands have, sets a variable.
@@ -87,17 +132,10 @@ class Command(TyperCommand):
         return super().parse_args(ctx, [word for word in args if word != "--unconfined"])
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command, unless memory is too small for the libraries that it loads."""
-        problem = memory_problem()
-        if problem is None:
-            try:
-                return super().invoke(ctx)
-            except (ImportError, MemoryError) as error:  # of a library, before the command reports
-                problem = memory_problem(error)
-                if problem is None:
-                    raise
-        show_problem(problem)
-        raise typer.Exit(EXIT_ENVIRONMENT)
+        """Run the command; errors before it reports, such as of a library, are reported too."""
+        with failures(Report(bool(ctx.params.get("as_json")))):
+            require_address_space(self.libraries)
+            return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments and options."""
@@ -115,6 +153,21 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
 
+class TableCommand(Command):
+    """A command that loads the libraries of tables alone."""
+
+    libraries = "tables"
+
+
+class PlainCommand(Command):
+    """A command that loads no numerical library."""
+
+    libraries = "none"
+
+
+_COMMANDS: Final = {"none": PlainCommand, "tables": TableCommand, "statistics": Command}
+
+
 _KIND: Final = re.compile(r" <(?:list\[)?([^<>\[\]]*)\]?>")
 _KIND_NAMES: Final = {"int": "N", "int range": "N", "float": "X", "str": "TEXT", "path": "PATH"}
 
@@ -126,6 +179,20 @@ def _plain_kind(name: str, *, named: bool) -> str:
 
 class CommandGroup(TyperGroup):
     """A group that shows whole summaries and suggests commands, of other groups too."""
+
+    def main(self, args: Sequence[str] | None = None, *names: Any, **settings: Any) -> Any:
+        """Run the command line; with ``--json`` a usage error is a JSON object on stdout too."""
+        words = sys.argv[1:] if args is None else list(args)
+        if "--json" not in words or not settings.get("standalone_mode", True):
+            return super().main(args, *names, **settings)
+        try:
+            sys.exit(super().main(args, *names, **{**settings, "standalone_mode": False}))
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # click's exceptions, which typer does not export
+                raise
+            error.show()  # type: ignore[attr-defined]
+            Report(as_json=True).fail_usage(error.format_message())
+            sys.exit(error.exit_code)  # type: ignore[attr-defined]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Writes each command with the first sentence of its help, over several lines where it is long."""
@@ -181,11 +248,12 @@ def suggestions(name: str, group: TyperGroup, root: Any) -> list[str]:
     tool = root.info_name if str(root.info_name).startswith("bench") else "bench"
     paths = list(_paths(root.command, ()))
     word = name.lower()
+    meant = [SYNONYMS[key] for key in (f"{group.name} {word}", word) if key in SYNONYMS]
     same = [path for path in paths if path[-1] == word]
+    if meant and (not same or len(meant) == 2):
+        return [f"{tool} {meant[0]}"]
     if same:
-        return [" ".join([tool, *path]) for path in same][:3]
-    if word in SYNONYMS:
-        return [f"{tool} {SYNONYMS[word]}"]
+        return [*(f"{tool} {command}" for command in meant), *(" ".join([tool, *path]) for path in same)][:3]
     own = [path for path in paths if group.commands.get(path[-1]) is not None]
     near = nearest(word, {path[-1]: path for path in own}) or nearest(word, {p[-1]: p for p in paths})
     return [" ".join([tool, *path]) for wanted in near for path in paths if path[-1] == wanted][:3]
@@ -204,6 +272,8 @@ class App(typer.Typer):
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=CommandGroup, **settings)
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
-        """Registers a command, as `typer.Typer.command` does."""
-        return super().command(name, **{"cls": Command, **settings})
+    def command(
+        self, name: str | None = None, *, libraries: Libraries = "statistics", **settings: Any
+    ) -> Callable[[Any], Any]:
+        """Register a command, as `typer.Typer.command` does, with the libraries that it loads."""
+        return super().command(name, **{"cls": _COMMANDS[libraries], **settings})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 app = App(help="Train the baselines and submit what they predict.", no_args_is_help=True)
 
 
-@app.command(name="list")
+@app.command(name="list", libraries="tables")
 def list_baselines(as_json: JsonOption = False) -> None:
     """List the baselines.
 

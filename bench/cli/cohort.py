@@ -143,6 +143,7 @@ def _write_list(path: Path, found: ImageAudit) -> None:
     kinds = {
         "missing": found.missing,
         **{fault: [name for name, kind in found.faults.items() if kind == fault] for fault in FAULTS},
+        "ends in zeros": found.zero_tails,
         "unlisted": found.unlisted,
         "changed": found.changed,
         "listed, not there": found.listed_missing,

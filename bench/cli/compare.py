@@ -58,6 +58,8 @@ def compare(
                     for point in line.net_benefit
                 )
                 report.show(f"Net benefit, A − B, by threshold: {'; '.join(words)}.")
+            if line.net_benefit_warning:
+                report.show(f"warning, net benefit: {line.net_benefit_warning}")
             apart = line.disagreement
             report.show(
                 f"At as many calls as positives, A and B differ on {apart.images:,} images: A alone "

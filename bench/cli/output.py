@@ -26,6 +26,7 @@ from bench.errors import (
 from bench.files import PART
 
 if TYPE_CHECKING:
+    from bench.environment import Libraries
     from bench.metrics.results import Estimate
     from bench.progress import StageProgress
 
@@ -71,8 +72,18 @@ class Report:
         """Show the problems of a command that failed, and its JSON object."""
         new = [p for p in problems if p not in self._remarks]
         _show_problems(new)
+        self._remarks += new
+        self._print_failure()
+
+    def fail_usage(self, message: str) -> None:
+        """Print the JSON object of a wrong command line, whose message is already on stderr."""
+        self._remarks.append(Problem("command-usage", message))
+        self._print_failure()
+
+    def _print_failure(self) -> None:
+        """Print the JSON object of a command that failed."""
         if self.as_json:
-            body = {"schema": SCHEMA, "ok": False, "problems": _plain([*self._remarks, *new])}
+            body = {"schema": SCHEMA, "ok": False, "problems": _plain(self._remarks)}
             if self._result:
                 body["result"] = self._result
             with suppress(OSError):  # the disk is full: the problems are on stderr
@@ -85,12 +96,19 @@ def _plain(problems: Iterable[Problem]) -> list[dict[str, str]]:
 
 @contextmanager
 def reporting(as_json: bool) -> Iterator[Report]:
-    """Runs a command's body: a `BenchError` becomes its problems and exit code, never a traceback."""
+    """Run a command's body: a `BenchError` becomes its problems and exit code, never a traceback."""
     report = Report(as_json)
-    try:
+    with failures(report):
         yield report
         report.remark(_uncached())
         report.finish()
+
+
+@contextmanager
+def failures(report: Report) -> Iterator[None]:
+    """Report every exception of a command as problems and an exit code."""
+    try:
+        yield
     except BenchError as error:
         report.fail(error.problems)
         raise typer.Exit(error.exit_code) from None
@@ -98,7 +116,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
         message = "Interrupted; what was stored is whole, and the command can be run again."
         report.fail([Problem("command-interrupted", message, severity="notice")])
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except (typer.Exit, typer.BadParameter):
+    except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:
         if problem := memory_problem(error):
@@ -151,19 +169,35 @@ def emit(text: str, *, err: bool = False) -> None:
 _MEMORY_WORDS = ("cannot allocate", "failed to map segment", "out of memory", "can't start new thread")
 
 
-def memory_problem(error: BaseException | None = None) -> Problem | None:
-    """A problem where an error is one of memory, or there is a limit that is too low for any work.
+def require_address_space(libraries: Libraries) -> None:
+    """Refuse a limit of address space under which libraries cannot be loaded.
 
-    Args:
-        error: What ended a command; None before it begins.
+    Raises:
+        BenchError: The limit is too low (``memory-limit``, exit 3).
     """
     from bench.environment import LEAST_ADDRESS_SPACE_MB, address_space_limit_mb
 
     limit = address_space_limit_mb()
-    small = limit is not None and limit < LEAST_ADDRESS_SPACE_MB
+    if limit is not None and limit < LEAST_ADDRESS_SPACE_MB[libraries]:
+        raise BenchError(_memory_limit(limit), EXIT_ENVIRONMENT)
+
+
+def memory_problem(error: BaseException) -> Problem | None:
+    """Build the problem of an error for lack of memory; None for other errors.
+
+    Under a small limit of address space every error of a library is one, whatever the library makes of it.
+    """
+    from bench.environment import LEAST_ADDRESS_SPACE_MB, address_space_limit_mb
+
+    limit = address_space_limit_mb()
+    small = limit is not None and limit < LEAST_ADDRESS_SPACE_MB["statistics"]
     text = str(error).lower()
-    if not small and not isinstance(error, MemoryError) and not any(word in text for word in _MEMORY_WORDS):
-        return None
+    named = isinstance(error, MemoryError) or any(word in text for word in _MEMORY_WORDS)
+    of_library = small and (not isinstance(error, OSError) or "shared object" in text)
+    return _memory_limit(limit) if named or of_library else None
+
+
+def _memory_limit(limit: int | None) -> Problem:
     allowed = (
         "The machine has no more" if limit is None else f"The process may use {limit:,} MiB of address space"
     )

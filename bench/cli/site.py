@@ -27,7 +27,7 @@ CohortsOption = Annotated[
 BaseOption = Annotated[str, typer.Option(help="Path or URL under which the site will stand.")]
 
 
-@app.command()
+@app.command(libraries="none")
 def build(
     out: OutOption = None,
     cohort: CohortsOption = None,
@@ -70,7 +70,7 @@ def open_pages(out: OutOption = None, as_json: JsonOption = False) -> None:
         report.show(str(page) if opened else f"No web browser could be started. Open {page}")
 
 
-@app.command()
+@app.command(libraries="none")
 def check(out: OutOption = None, as_json: JsonOption = False) -> None:
     """Check a built site: links, HTML, budgets of size, and that the pages say what the data files say.
 
@@ -88,7 +88,7 @@ def check(out: OutOption = None, as_json: JsonOption = False) -> None:
         report.show("The site is in order.")
 
 
-@app.command()
+@app.command(libraries="none")
 def serve(
     out: OutOption = None,
     cohort: CohortsOption = None,
@@ -140,7 +140,7 @@ def serve(
                 report.say("Stopped.")
 
 
-@app.command()
+@app.command(libraries="none")
 def freeze(
     release: Annotated[str, typer.Argument(help="Name of the release, such as 2026.1.")],
     cohort: CohortsOption = None,
@@ -158,7 +158,7 @@ def freeze(
         report.show(f"Release {release} is kept in {kept.archive}; commit that file.")
 
 
-@app.command()
+@app.command(libraries="none")
 def publish(
     cohort: CohortsOption = None,
     base: BaseOption = "/",

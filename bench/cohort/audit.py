@@ -16,13 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 import bench
-from bench.cohort.audit_images import (
-    CUT_SHORT,
-    NOT_FINITE,
-    UNDECODABLE,
-    ImageAudit,
-    audit_images,
-)
+from bench.cohort.audit_images import FAULTS, TOO_LARGE, ImageAudit, audit_images
 from bench.cohort.audit_table import audit_labels, audit_patients
 from bench.cohort.cohort import Cohort
 from bench.cohort.decode import MOST_PIXELS
@@ -112,21 +106,29 @@ def _label_problems(labels: tuple[LabelAgreement, ...]) -> list[Problem]:
     return problems
 
 
+_LIST_FILE = "`bench cohort check --list FILE` writes their names."
+_COPY_AGAIN = f"Copy them again; {_LIST_FILE}"
+
+
 def _image_problems(cohort: Cohort, report: ImageAudit) -> list[Problem]:
     total, where = f"{len(cohort):,}", str(cohort.folder)
     problems = []
     if report.missing:
         problems.append(Problem("images-missing", f"{len(report.missing):,} of {total} images.", where))
     if report.damaged:
-        counts = Counter(report.faults.values())
-        kinds = {
-            "cannot be decoded": counts[UNDECODABLE],
-            "end before the image does": counts[CUT_SHORT],
-            "hold NaN or infinite values": counts[NOT_FINITE],
-        }
-        named = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+        counts = Counter(fault for fault in report.faults.values() if fault != TOO_LARGE)
+        named = ", ".join(
+            f"{counts[fault]:,} {phrase}" for fault, (phrase, _) in FAULTS.items() if counts[fault]
+        )
+        remedies = [remedy for fault, (_, remedy) in FAULTS.items() if counts[fault]]
+        remedy = " ".join([*filter(None, remedies), _COPY_AGAIN if "" in remedies else _LIST_FILE])
         message = f"{len(report.damaged):,} of {total} images: {named}."
-        problems.append(Problem("images-damaged", message, where))
+        problems.append(Problem("images-damaged", message, where, remedy))
+    if report.zero_tails:
+        message = (
+            f"{len(report.zero_tails):,} of {total} image files end in zeros, a quarter of the file or more."
+        )
+        problems.append(Problem("images-zero-tail", message, where, severity="warning"))
     if report.too_large:
         message = (
             f"{len(report.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels, the largest "

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import ImageCutShortError, ImageNotFiniteError, ImageTooLargeError, grey_values
+from bench.cohort.decode import (
+    ImageCutShortError,
+    ImageNotFiniteError,
+    ImageTooLargeError,
+    grey_values,
+    has_zero_tail,
+    kind_of_other_file,
+)
 from bench.cohort.images import ImageFolders
 from bench.files import read_sums, sha256_file
 from bench.progress import Progress
@@ -21,7 +29,21 @@ UNDECODABLE = "cannot be decoded"
 CUT_SHORT = "cut short"
 NOT_FINITE = "not finite"
 TOO_LARGE = "too large"
-FAULTS = (UNDECODABLE, CUT_SHORT, NOT_FINITE, TOO_LARGE)
+_AGAIN = ""  # the remedy of the catalogue: copy them again
+FAULTS: Final[Mapping[str, tuple[str, str]]] = {
+    UNDECODABLE: ("cannot be decoded", _AGAIN),
+    CUT_SHORT: ("end before the image does", _AGAIN),
+    NOT_FINITE: ("hold NaN or infinite values", _AGAIN),
+    TOO_LARGE: ("have too many pixels", _AGAIN),
+    "empty": ("are empty files", _AGAIN),
+    "zeros": ("hold only zero bytes", _AGAIN),
+    "web page": ("are web pages, perhaps of a login", "Download them again, logged in."),
+    "Git LFS pointer": ("are Git LFS pointers", "Run `git lfs pull` in the folder of the images."),
+    "DICOM": ("are DICOM files", "Convert the DICOM files to PNG, and name these in the table."),
+    "archive": ("are archives", "Unpack the archives."),
+    "PDF": ("are PDF files", "Export the images of the PDF files as PNG."),
+}
+"""Fault of an image file → (how a message counts such files, a remedy of its own)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +53,8 @@ class ImageAudit:
     Attributes:
         looked_at: Number of files read.
         missing: Image ids without a file.
-        faults: Image → one of `FAULTS`, for files that cannot be decoded.
+        faults: Image → key of `FAULTS`, for files that cannot be used.
+        zero_tails: Images whose file ends in zero bytes, as after a copy that was not finished.
         largest: Pixels of the largest image that exceeds the size limit.
         unlisted: Image files that no row of the table names.
         changed: Files whose SHA-256 differs from the listed one.
@@ -46,6 +69,7 @@ class ImageAudit:
     looked_at: int
     missing: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    zero_tails: list[str] = field(default_factory=list)
     largest: int = 0
     unlisted: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -73,6 +97,7 @@ class _ImageFinding:
     pixels: str = ""  # digest of size and pixels, empty where the file cannot be decoded
     fault: str = ""
     size: int = 0  # pixels of an image that is too large
+    zero_tail: bool = False
 
 
 def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = None) -> ImageAudit:
@@ -104,6 +129,7 @@ def audit_images(cohort: Cohort, *, jobs: int = 1, progress: Progress | None = N
         looked_at=len(files),
         missing=[image for image, path in paths.items() if path is None],
         faults={image: finding.fault for image, finding in findings.items() if finding.fault},
+        zero_tails=[image for image, finding in findings.items() if finding.zero_tail],
         largest=max((finding.size for finding in findings.values()), default=0),
         unlisted=[path.name for path in _image_files(folders) if path.resolve() not in listed_paths],
         changed=[image for image, sha256 in sums.items() if findings[image].sha256 != sha256]
@@ -128,10 +154,11 @@ def _read_image(path: Path) -> _ImageFinding:
         return _ImageFinding(sha256, fault=NOT_FINITE)
     except (OSError, SyntaxError, ValueError) as error:
         short = isinstance(error, ImageCutShortError) or "truncated" in str(error)
-        return _ImageFinding(sha256, fault=CUT_SHORT if short else UNDECODABLE)
+        kind = kind_of_other_file(data)
+        return _ImageFinding(sha256, fault=kind or (CUT_SHORT if short else UNDECODABLE))
     digest = hashlib.sha256(f"{values.dtype} {values.shape}".encode())
     digest.update(np.ascontiguousarray(values).data)
-    return _ImageFinding(sha256, digest.hexdigest())
+    return _ImageFinding(sha256, digest.hexdigest(), zero_tail=has_zero_tail(data))
 
 
 def _duplicates(findings: dict[str, _ImageFinding]) -> list[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from bench.cohort.load import (
     patient_column,
     patient_texts,
 )
-from bench.cohort.patient_ids import is_blank, is_rounded, similar_ids
+from bench.cohort.patient_ids import is_blank, is_date, is_rounded, prefixed_ids, similar_ids
 from bench.cohort.spec import BinaryTarget, Contains, ContinuousTarget, ValueSubgroups
 from bench.cohort.split import straddling_patients
 from bench.errors import Problem, nearest
@@ -39,6 +39,9 @@ def audit_patients(cohort: Cohort) -> list[Problem]:
         *_similar(cohort),
         *_several_forms(cohort),
         *_rounded(cohort),
+        *_prefixed(cohort),
+        *_dates(cohort),
+        *_many_images(cohort),
         *_one_image_each(cohort),
     ]
 
@@ -136,6 +139,48 @@ def _rounded(cohort: Cohort) -> list[Problem]:
     return [Problem("patient-ids-rounded", message, _where(cohort))]
 
 
+def _prefixed(cohort: Cohort) -> list[Problem]:
+    if cohort.spec.columns.similar_patients == "distinct" or not (count := prefixed_ids(cohort.patients)):
+        return []
+    numbers = "1 number is" if count == 1 else f"{count:,} numbers are"
+    message = (
+        f"{numbers} a patient id alone and another id with letters before or behind, such as 7 and PT7. If "
+        "these are one person, models are tested on people they were trained on."
+    )
+    return [Problem("patient-ids-prefix", message, _where(cohort), severity="warning")]
+
+
+def _dates(cohort: Cohort) -> list[Problem]:
+    patients = set(cohort.patients.tolist())
+    dates = sum(map(is_date, patients))
+    if dates < max(len(patients) / 2, 1):
+        return []
+    message = (
+        f"{dates:,} of {len(patients):,} patient ids are dates: people with one date are one patient, and a "
+        "person with images of several dates is several."
+    )
+    return [Problem("patient-ids-dates", message, _where(cohort), severity="warning")]
+
+
+MANY_IMAGES, MANY_SHARE, MANY_TIMES = 20, 0.05, 5
+"""A patient has suspiciously many images with at least so many, this share of the cohort, and so many times
+the number of the patient with the next most."""
+
+
+def _many_images(cohort: Cohort) -> list[Problem]:
+    counts = Counter(cohort.patients.tolist()).most_common(2)
+    if len(counts) < 2:
+        return []
+    most, following = (count for _, count in counts)
+    if most < max(MANY_IMAGES, MANY_SHARE * len(cohort), MANY_TIMES * following):
+        return []
+    message = (
+        f"One patient id has {most:,} of {len(cohort):,} images, the next {following:,}: it may stand for "
+        "many people whose id is not known."
+    )
+    return [Problem("patient-many-images", message, _where(cohort), severity="warning")]
+
+
 def _one_image_each(cohort: Cohort) -> list[Problem]:
     patients = len(set(cohort.patients))
     if patients == 1 < len(cohort):
@@ -221,6 +266,11 @@ def _word_remedy(cohort: Cohort, source: Contains) -> str:
         for word in _split_by_any(text):
             words[word] += count
     near = [source.word] if source.word in words else nearest(source.word, words)
+    listed = {word for text in lists if source.separator in text for word in list_words(text, source)}
+    phrases = sorted(word for word in listed if _holds(word, source.word) and word not in near)
+    if phrases:
+        named = " or ".join(repr(phrase[:40]) for phrase in phrases[:2])
+        return f"Did you mean {named}? Write the word as the lists do, all of it."
     separators = _separators(lists, near[0]) if near else ""
     behind = near and not any(near[0] in list_words(text, source) for text in lists)
     remedy = "" if source.word in near else f"Did you mean {' or '.join(map(repr, near))}? "
@@ -233,6 +283,12 @@ def _word_remedy(cohort: Cohort, source: Contains) -> str:
         return f"{remedy}Write the word as the lists do."
     most_frequent = ", ".join(repr(word[:40]) for word, _ in words.most_common(MOST_WORDS))
     return f"Write the word as the lists do. Their most frequent words are {most_frequent or 'none'}."
+
+
+def _holds(phrase: str, word: str) -> bool:
+    """Return whether a phrase of several words has the word among them, in any case."""
+    words = re.findall(r"\w+", phrase.casefold())
+    return len(words) > 1 and word.casefold() in words and words[0] not in {"no", "not", "without"}
 
 
 def _split_by_any(text: str) -> set[str]:

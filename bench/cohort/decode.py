@@ -6,10 +6,11 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -110,6 +111,7 @@ MOST_PIXELS = 89_478_485
 """Size limit of an image in pixels: Pillow's limit for decompression bombs."""
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused below
+warnings.filterwarnings("ignore", module=r"PIL\.")  # on damaged metadata, on a line without the file's name
 
 _WHITE_IS_ZERO = 0
 _PHOTOMETRIC = 262
@@ -139,7 +141,7 @@ def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
 
     Raises:
         ImageTooLargeError: More than `MOST_PIXELS`.
-        ImageCutShortError: A JPEG without end marker, which decoders complete silently.
+        ImageCutShortError: A JPEG, PNG or WebP without its end, which decoders complete silently.
         ImageNotFiniteError: NaN or infinite values.
         OSError: Damaged or not an image.
         SyntaxError: Damaged.
@@ -153,8 +155,9 @@ def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
     with opened as image:
         if image.width * image.height > MOST_PIXELS:
             raise ImageTooLargeError(image.width * image.height)
-        if image.format in {"JPEG", "MPO"} and not _has_jpeg_end(data):
-            raise ImageCutShortError("a JPEG without its end marker")
+        has_end = _END_TESTS.get(image.format or "")
+        if has_end and not has_end(data):
+            raise ImageCutShortError(f"{image.format} without its end")
         if not image.mode.startswith(("I", "F")):
             return np.asarray(image if image.mode == "L" else image.convert("L"))
         values = np.asarray(image, dtype=np.float64)
@@ -190,6 +193,57 @@ def _has_jpeg_end(data: bytes) -> bool:
                 return False
             position = following.start()
     return False
+
+
+def _has_png_end(data: bytes) -> bool:
+    """Walk the chunks of a PNG and return whether it has its last one, IEND; trailing bytes are ignored."""
+    position = len(_PNG)
+    while position + 12 <= len(data):
+        if data[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return False
+
+
+def _has_webp_end(data: bytes) -> bool:
+    return not data.endswith(bytes(64))  # no end marker; compressed pixels are not zeros
+
+
+_END_TESTS: Final[Mapping[str, Callable[[bytes], bool]]] = {
+    "JPEG": _has_jpeg_end,
+    "MPO": _has_jpeg_end,
+    "PNG": _has_png_end,
+    "WEBP": _has_webp_end,
+}
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+
+def has_zero_tail(data: bytes) -> bool:
+    """Return whether the last quarter of an image file without end marker, such as TIFF or BMP, is zeros.
+
+    An uncompressed image that is black there looks the same as a copy that was not finished.
+    """
+    marked = data.startswith((b"\xff\xd8", _PNG, b"GIF8"))
+    return not marked and len(data) > 0 and data.endswith(bytes(len(data) // 4))
+
+
+_OTHER_KINDS: Final = {
+    b"version https://git-lfs": "Git LFS pointer",
+    b"<": "web page",
+    b"PK\x03\x04": "archive",
+    b"\x1f\x8b": "archive",
+    b"Rar!": "archive",
+    b"%PDF": "PDF",
+}
+
+
+def kind_of_other_file(data: bytes) -> str:
+    """Name what a file holds that is not an image; "" if its first bytes do not tell."""
+    if not data.strip(b"\0"):
+        return "empty" if not data else "zeros"
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    return next((kind for magic, kind in _OTHER_KINDS.items() if data.lstrip().startswith(magic)), "")
 
 
 def _as_bytes(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> Pixels:

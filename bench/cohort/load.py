@@ -65,7 +65,8 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
     images, patients = images[order], patients[order]
     targets = {t.name: _target(t, table, path, problems) for t in spec.targets}
     time = _time(spec, table, path, problems)
-    subgroups = tuple(_subgroups(s, table, path, problems) for s in spec.subgroups)
+    ages = age_columns(spec)
+    subgroups = tuple(_subgroups(s, table, path, problems, ages) for s in spec.subgroups)
     raise_errors(problems)
     return Cohort(
         spec=spec,
@@ -136,7 +137,7 @@ def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[
         message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
         notices.append(Problem("cohort-column-case", message, str(path), severity="warning"))
     if table.empty:
-        remedy = "Export the table again: it holds its header alone."
+        remedy = "Export the table again: it holds only its header."
         raise BenchError(Problem("cohort-table", "The table has no rows.", str(path), remedy))
     return table.rename(columns=taken)
 
@@ -158,8 +159,10 @@ def _missing_columns(
             named.append(f"{name} (is it {' or '.join(map(repr, near))}?)" if near else name)
     message = f"{len(missing)} columns of cohort {spec.id} are missing: {', '.join(named)}."
     remedy = ""
-    if len(columns) == 1 and {";", "\t", "|"} & set(columns[0]):
+    if len(columns) == 1 and sum(name in columns[0] for name in missing) > 1:
         remedy = "Save the table with commas between columns."
+    elif any(name.strip("'`\u2018\u2019\u201c\u201d") in missing for name in columns if name not in missing):
+        remedy = 'Save the table with double quotes (") around text, or without quotes.'
     elif set(missing) & set(read.left_out):
         remedy = "Write these columns as text or numbers; a list of words as text with | between them."
     elif any(UNNAMED_INDEX.fullmatch(name) for name in columns):
@@ -229,7 +232,15 @@ def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
 def _numbers(
     column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
-    """Convert a text column to numbers (n,); blank cells are NaN, other text adds a problem."""
+    """Convert a text column to numbers (n,); blank cells are NaN, other text adds a problem.
+
+    Args:
+        column: Its cells.
+        what: Name for messages.
+        path: Of the table, for messages.
+        problems: Gets the problem.
+        remedy: What to do; by default that of the catalogue.
+    """
     codes, words = pd.factorize(column.str.strip())  # blanks of few distinct texts, not of every row
     text = pd.Series(np.array(["" if is_blank(word) else word for word in words], object)[codes], dtype=str)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -255,6 +266,10 @@ def age_columns(spec: CohortSpec) -> list[str]:
     return sorted({*bands, *([spec.columns.inputs["age"]] if "age" in spec.columns.inputs else [])})
 
 
+_AGE_REMEDY = (
+    "Write ages as numbers of years, such as 45 or 0.5, or in the DICOM form (045Y, 006M); of an open or "
+    "closed range (90+, 40-49) its lower limit. Leave unknown ages blank."
+)
 _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])", re.ASCII | re.IGNORECASE)
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
@@ -278,14 +293,26 @@ def _target(
     words = table[target.source].str.strip().str.lower()
     labels = table[target.source].mask(words == "true", "1").mask(words == "false", "0")
     before = len(problems)
-    values = _numbers(labels, target.name, path, problems, _LABEL_WORDS)
+    values = _numbers(labels, target.name, path, problems, _label_remedy(target.source, labels))
     return values if len(problems) > before else _binary(target, values, path, problems)
 
 
-_LABEL_WORDS = (
-    "Write labels as 0 and 1, or True and False. Where the column holds words, name that of the positive "
-    'images: `source = { column = "...", word = "..." }`.'
+_POSITIVE_WORDS = frozenset(
+    {"yes", "y", "t", "positive", "pos", "+", "present", "abnormal", "case", "on", "ja", "oui", "x"}
 )
+
+
+def _label_remedy(column: str, labels: pd.Series[str]) -> str:
+    """Describe how to name the word of the positive images, where a column has few words."""
+    counts = Counter(word for word in labels.str.strip().tolist() if not is_blank(word))
+    named = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common())
+    positive = [word for word in counts if word.lower() in _POSITIVE_WORDS]
+    word = positive[0] if len(positive) == 1 else "..."
+    held = f"The column holds {named}. " if len(counts) <= MOST_WORDS else ""
+    return (
+        f"{held}Write labels as 0 and 1, or True and False; or name the word of the positive images in the "
+        f'spec: `source = {{ column = "{column}", word = "{word}" }}`.'
+    )
 
 
 def _contains(source: Contains, column: pd.Series[str]) -> npt.NDArray[np.float64]:
@@ -317,7 +344,16 @@ def _binary(
             f"({int(uncertain.sum())} are -1, {int(blank.sum())} blank)."
         )
         column = target.source.column if isinstance(target.source, Contains) else target.source
-        problems.append(Problem("cohort-label", message, where=f"{path}, column {column}"))
+        others = np.unique(values[~np.isnan(values) & (values != 0) & (values != 1) & (values != -1)])
+        remedy = ""
+        if len(others):
+            named = ", ".join(f"{value:g}" for value in others[:MOST_WORDS])
+            remedy = (
+                f"The column holds {named}{' and more' if len(others) > MOST_WORDS else ''}. Write labels as "
+                "0 and 1, or name the value of the positive images in the spec: "
+                f'`source = {{ column = "{column}", word = "{others[-1]:g}" }}`.'
+            )
+        problems.append(Problem("cohort-label", message, f"{path}, column {column}", remedy))
     return values
 
 
@@ -337,13 +373,18 @@ def _time(
 
 
 def _subgroups(
-    spec: ValueSubgroups | BandSubgroups, table: pd.DataFrame, path: Path, problems: list[Problem]
+    spec: ValueSubgroups | BandSubgroups,
+    table: pd.DataFrame,
+    path: Path,
+    problems: list[Problem],
+    ages: Sequence[str],
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
         levels = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
         return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
-    numbers = _numbers(column, spec.name, path, problems)
+    remedy = _AGE_REMEDY if spec.column in ages else ""
+    numbers = _numbers(column, spec.name, path, problems, remedy)
     if spec.name == "age" and spec.unit in {"", "years"}:
         numbers = np.where((numbers >= 0) & (numbers <= OLDEST), numbers, np.nan)
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1

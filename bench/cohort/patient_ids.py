@@ -30,7 +30,10 @@ BLANK_WORDS = frozenset(
 LARGEST_EXACT = 2**53
 """Largest whole number up to which a float64 holds every whole number."""
 
-NO_IDS = BLANK_WORDS | {"unknown", "undefined", "anonymous", "anonymized", "anonymised"}
+NO_IDS = BLANK_WORDS | {
+    *("unknown", "unk", "undefined", "anonymous", "anonymized", "anonymised", "deidentified"),
+    *("de-identified", "redacted", "withheld", "not available", "not known"),
+}
 """Words for a missing id, in lower case; rows with such a word may belong to many people."""
 
 QUOTES = frozenset("'\"`\u2018\u2019\u201c\u201d")
@@ -39,6 +42,13 @@ _PRINTED_BYTES = re.compile(r"""b(['"])(.*)\1""", re.DOTALL)
 _WHOLE_NUMBER = re.compile(r"(-?\d{1,400})\.0*", re.ASCII)
 _ROUNDED = re.compile(r"-?\d(\.\d+)?[eE]\+\d+", re.ASCII)
 _FINAL_ZEROS = re.compile(r"(?<=\d)[.,]0{1,2}$", re.ASCII)
+_ASCII_OMITTED = re.compile(r"[\s\x00-\x1f\x7f'\"`]+", re.ASCII)
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+", re.ASCII)
+_PUNCTUATION = re.compile(r"[\W_]+")
+_BETWEEN_KINDS = re.compile(r"(?<=[^\W\d_])-(?=\d)|(?<=\d)-(?=[^\W\d_])")
+_HEXADECIMAL = re.compile(r"(?:urn-uuid-)?([0-9a-fA-F-]+)")
+_NUMBER_WITH_LETTERS = re.compile(r"([^\W\d_]*)(\d+)([^\W\d_]*)")
+_DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})( 00:00:00)?", re.ASCII)
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)", re.ASCII)
 
 
@@ -100,7 +110,7 @@ class SimilarIds:
         groups: Ids of each group, at least two.
         case: Groups whose ids differ by upper and lower case.
         zeros: Groups whose ids differ by leading zeros.
-        writing: Groups whose ids differ by blanks, quotes, a final ``.0`` or Unicode compatibility forms.
+        writing: Groups whose ids differ by blanks, punctuation, accents, a final ``.0`` or Unicode forms.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -113,13 +123,13 @@ class SimilarIds:
         kinds = {
             "upper and lower case": self.case,
             "leading zeros": self.zeros,
-            "blanks, quotes, final .0 or Unicode forms": self.writing,
+            "blanks, punctuation, accents, final .0 or Unicode forms": self.writing,
         }
         return ", ".join(f"{kind} ({count:,})" for kind, count in kinds.items() if count)
 
 
 def similar_ids(patients: Strings) -> SimilarIds:
-    """Find canonical ids that differ by case, leading zeros, blanks, quotes, a final .0 or Unicode form.
+    """Find canonical ids that differ by case, leading zeros, punctuation, accents or Unicode form.
 
     Zeros before the digits of a number count as leading wherever the number stands: ``p007`` and ``p7``. Ids
     of one length that differ by zeros are not similar: padding changes the length.
@@ -144,11 +154,48 @@ def similar_ids(patients: Strings) -> SimilarIds:
 
 
 def _plain(patient: str) -> str:
-    """An id in compatibility form, without blanks, invisible characters, quotes and a final ``.0``."""
-    if not patient.isalnum() or not patient.isascii():
-        text = unicodedata.normalize("NFKC", patient)
-        patient = "".join(c for c in text if c not in QUOTES and not _is_invisible(c))
-    return _FINAL_ZEROS.sub("", patient)
+    """Return an id in compatibility form with ASCII digits, without accents, blanks and final ``.0``.
+
+    Punctuation at the ends and between a letter and a digit is removed, other punctuation becomes a hyphen:
+    ``PT_7`` is ``PT7``, and ``1.23`` stays different from ``12.3``. A UUID is its 32 hexadecimal digits.
+    """
+    if patient.isascii() and patient.isalnum():
+        return patient
+    if patient.isascii():
+        text = _ASCII_OMITTED.sub("", patient)
+    else:
+        text = "".join(
+            str(digit) if (digit := unicodedata.decimal(c, None)) is not None else c
+            for c in unicodedata.normalize("NFKD", patient)
+            if c not in QUOTES and not _is_invisible(c) and not unicodedata.combining(c)
+        )
+    text = _FINAL_ZEROS.sub("", text)
+    text = text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
+    text = _BETWEEN_KINDS.sub("", _PUNCTUATION.sub("-", text).strip("-"))
+    hexadecimal = _HEXADECIMAL.fullmatch(text)
+    digits = hexadecimal[1].replace("-", "") if hexadecimal else ""
+    return digits if len(digits) == 32 else text
+
+
+def prefixed_ids(patients: Strings) -> int:
+    """Count numbers that are an id alone and also with letters before or behind them: ``7`` and ``PT7``.
+
+    Args:
+        patients: (n,) canonical ids.
+    """
+    plain = {_plain(patient) for patient in set(patients.tolist())}
+    numbers = {text for text in plain if text.isdigit()}
+    lettered = {
+        match[2]
+        for text in plain - numbers
+        if (match := _NUMBER_WITH_LETTERS.fullmatch(text)) and not (match[1] and match[3])
+    }
+    return len(numbers & lettered)
+
+
+def is_date(patient: str) -> bool:
+    """Return whether an id is a date, such as ``1950-01-31`` or ``31.01.1950``."""
+    return _DATE.fullmatch(patient) is not None
 
 
 def _padded_or_equal(group: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -101,13 +102,18 @@ def _csv(data: bytes, path: Path) -> list[Column]:
     if text.startswith("sep="):
         raise _refused(
             path,
-            "Its first line is `sep=`, which spreadsheet programs alone read.",
+            "Its first line is `sep=`, which only spreadsheet programs understand.",
             "Remove this line, and save the table with commas between columns.",
         )
     header, skipped = _header(text)
     if not header:
         raise _refused(path, "It is empty.")
     table, ragged = _parse_csv(data, header, skipped)
+    table, repeated = _without_blank_rows(table, header)
+    if repeated:
+        rows = "1 row repeats" if repeated == 1 else f"{repeated:,} rows repeat"
+        remedy = "Tables were joined with their headers: remove the headers within the table."
+        raise _refused(path, f"{rows} the header.", remedy)
     if ragged:
         message = f"{ragged:,} of {ragged + len(table):,} rows are longer or shorter than the header."
         remedy = "Write the table again: text that holds a comma or a line break stands in double quotes."
@@ -165,6 +171,18 @@ def _parse_csv(data: bytes, header: list[str], skipped: int) -> tuple[pa.Table, 
         return parse(None), len(ragged)
     except pa.ArrowInvalid:  # a row may be longer than Arrow's block
         return parse(min(len(data) + 1, 2**31 - 1)), len(ragged)
+
+
+def _without_blank_rows(table: pa.Table, header: list[str]) -> tuple[pa.Table, int]:
+    """Drop rows of blank cells alone, as spreadsheets write them, and count rows that repeat the header."""
+    blank = pa.array(np.ones(len(table), bool))
+    repeated = blank
+    for column, name in zip(table.columns, header, strict=True):
+        text = pc.utf8_trim_whitespace(column)
+        blank = pc.and_(blank, pc.equal(text, ""))
+        repeated = pc.and_(repeated, pc.equal(text, name.strip()))
+    kept = table.filter(pc.invert(blank)) if pc.any(blank).as_py() else table
+    return kept, pc.sum(repeated).as_py() or 0
 
 
 # Parquet

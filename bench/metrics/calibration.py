@@ -248,6 +248,9 @@ def isotonic(outcome: Floats, score: Floats, weight: Floats | None = None) -> Fl
     return np.asarray(isotonic_regression(mean, weights=tie_weight).x)[place]
 
 
+SMALLEST_ERROR = 1e-9
+"""Smooth calibration errors below this one are given as 0."""
+
 MESH = 2000
 """Intervals of the mesh on [0, 1] on which residuals are smoothed."""
 
@@ -282,12 +285,14 @@ def smooth_calibration_error(y: ArrayLike, p: ArrayLike, weight: ArrayLike | Non
     mass += np.bincount(left + 1, residual * right_share, minlength=MESH + 1)
     spectrum = _spectra(mass[None])
 
-    def excess(sigma: float) -> float:
-        return float(_errors_at(np.array([sigma]), spectrum)[0]) - sigma
+    def excess(log_sigma: float) -> float:  # nearly a straight line, so that few steps suffice
+        error = float(_errors_at(np.exp([log_sigma]), spectrum)[0])
+        return float(np.log(max(error, SMALLEST_ERROR))) - log_sigma
 
-    if excess(1.0) >= 0:
+    if excess(0.0) >= 0:
         return 1.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-9)) if excess(0.0) > 0 else 0.0
+    least = np.log(SMALLEST_ERROR)
+    return float(np.exp(brentq(excess, least, 0.0, xtol=1e-10))) if excess(least) > 0 else 0.0
 
 
 def mesh_shares(p: Floats, mesh: int) -> tuple[Ints, Floats]:

@@ -9,6 +9,8 @@ over random signs is stored beside the error; it is no p-value.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,7 @@ SMOOTH_MESH = 256
 """Intervals of the mesh for the smooth error's floor."""
 
 
+@lru_cache(maxsize=4)  # all entries and targets of a board share their patients
 def sign_blocks(patients: int, draws: int, seed: int) -> NDArray[np.uint8]:
     """(k, patients, LANES) random bits, 1 for the sign +: the same on any machine.
 
@@ -53,11 +56,9 @@ def _signed_sums(
     blocks: NDArray[np.uint8], patient: Ints, values: Floats, group: Ints, groups: int
 ) -> Floats:
     """(groups, lanes) sums of values over each group with the signs of their patients."""
-    patients = blocks.shape[1]
-    worth = np.bincount(group * patients + patient, values, minlength=groups * patients)
-    held = np.flatnonzero(worth)
-    start = np.searchsorted(held, np.arange(groups + 1) * patients)
-    positive = scan.group_sums(blocks, start, held % patients, worth[held])
+    order = np.argsort(group * blocks.shape[1] + patient)
+    start = np.searchsorted(group[order], np.arange(groups + 1))
+    positive = scan.group_sums(blocks, start, patient[order], values[order])
     whole = np.bincount(group, values, minlength=groups)
     return np.asarray(2 * positive - whole[:, None])
 

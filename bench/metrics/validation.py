@@ -167,9 +167,12 @@ def same_rows(**arrays: Any) -> None:
         **arrays: What the caller passed, by the name of the argument; None is skipped.
 
     Raises:
+        TypeError: A set, a mapping, text or bytes.
         ValueError: Another number of rows than the first, or pandas objects whose indexes differ.
     """
     given = {name: values for name, values in arrays.items() if values is not None}
+    for name, values in given.items():
+        refuse_unordered(values, name)
     counted = {name: rows for name, values in given.items() if (rows := row_count(values)) is not None}
     for name, rows in list(counted.items())[1:]:
         first = next(iter(counted))
@@ -249,12 +252,12 @@ def weights(weight: ArrayLike | None, rows: int, reference: str = "y") -> Floats
     return np.ldexp(vector, -int(np.frexp(largest)[1]))
 
 
-def whole_number(value: object, name: str, least: int) -> int:
-    """Return a whole number of at least `least`; 2000.0 counts, 2.5 and True do not.
+def whole_number(value: object, name: str, least: int, most: int | None = None) -> int:
+    """Return a whole number from `least` to `most`; 2000.0 counts, 2.5 and True do not.
 
     Raises:
         TypeError: Not a whole number.
-        ValueError: Below `least`.
+        ValueError: Below `least` or above `most`.
     """
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
@@ -266,6 +269,8 @@ def whole_number(value: object, name: str, least: int) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from error
     if number < least:
         raise ValueError(f"{name} must be at least {least}, not {number}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most}, not {number}")
     return number
 
 
@@ -283,7 +288,11 @@ def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
         raise ValueError(f"{name} must have one dimension, not {len(shape)}")
     if not isinstance(ids, Iterable):
         raise TypeError(f"{name} must be a list or an array with one id per row, not {type(ids).__name__}")
-    values: list[Any] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    values: list[Any]
+    if isinstance(ids, np.ndarray):
+        values = ids.tolist()
+    else:  # elements of a pyarrow array are objects of pyarrow, also where they are null
+        values = ids.to_pylist() if hasattr(ids, "to_pylist") else list(ids)
     kinds = set(map(type, values))
     missing = 0 if kinds <= {int, str} else sum(map(is_missing, values))
     if missing:
@@ -331,11 +340,14 @@ def _rows_that_count(
 
 
 def check_level(level: float, name: str) -> float:
-    """`level` if it lies strictly between 0 and 1.
+    """Return `level` as a float if it lies strictly between 0 and 1.
 
     Raises:
-        ValueError: It does not.
+        TypeError: Not a number.
+        ValueError: Outside (0, 1).
     """
+    if not isinstance(level, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number between 0 and 1, not {level!r}")
     if not 0 < level < 1:
         raise ValueError(f"{name} must lie between 0 and 1, not {level}")
     return float(level)

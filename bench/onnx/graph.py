@@ -290,19 +290,37 @@ def _training_dropouts(model: Any) -> int:
 
 
 def _batch_statistics(model: Any, where: str) -> list[Problem]:
-    """Normalisation in training mode, which computes mean and variance from the images of the batch."""
+    """Operators that compute statistics over all images of a batch, whatever the axes of their input.
+
+    These are batch normalisation in training mode, and dynamic quantisation, whose scale is one number for
+    the whole tensor.
+    """
     version = next((e.version for e in model.opset_import if _domain(e.domain) == ""), 0)
-    training = 0
+    training = dynamic = 0
     for node in _live_nodes(model):
-        if node.op_type == "BatchNormalization" and _domain(node.domain) == "":
+        if _domain(node.domain) != "":
+            continue
+        dynamic += node.op_type == "DynamicQuantizeLinear"
+        if node.op_type == "BatchNormalization":
             mode = next((a.i for a in node.attribute if a.name == "training_mode"), 0)
             # before operator set 14 the mode was training where a running mean was asked for
             training += bool(mode) if version >= 14 else sum(map(bool, node.output)) > 1
-    if not training:
-        return []
-    operators = "1 operator normalises" if training == 1 else f"{training} operators normalise"
-    message = f"{operators} by the mean of the batch: BatchNormalization in training mode ({training})."
-    return [Problem("model-batch-dependent", message, where)]
+    problems = []
+    if training:
+        operators = "1 operator normalises" if training == 1 else f"{training} operators normalise"
+        message = f"{operators} by the mean of the batch: BatchNormalization in training mode ({training})."
+        problems.append(Problem("model-batch-dependent", message, where))
+    if dynamic:
+        operators = "1 operator scales" if dynamic == 1 else f"{dynamic} operators scale"
+        message = f"{operators} by the largest value of the batch: DynamicQuantizeLinear ({dynamic})."
+        problems.append(Problem("model-batch-dependent", message, where, _STATIC_QUANTISATION))
+    return problems
+
+
+_STATIC_QUANTISATION = (
+    "Quantise with fixed scales: `quantize_static` of onnxruntime.quantization with images to calibrate on, "
+    "instead of `quantize_dynamic`; or submit the model in fp32."
+)
 
 
 def _live_nodes(model: Any) -> Iterator[Any]:

@@ -75,6 +75,7 @@ class TargetComparison(Document):
     label: str
     metrics: tuple[MetricComparison, ...]
     net_benefit: tuple[BenefitComparison, ...] = ()
+    net_benefit_warning: str = ""
     disagreement: Disagreement
 
     def metric(self, name: str) -> MetricComparison:
@@ -186,11 +187,13 @@ def _compare(
                 }
             )
         metrics.append(line)
+    benefit, caution = _net_benefit(target, p_a, p_b) if probabilities and not averaged else ((), "")
     return TargetComparison(
         target=target.target.name,
         label=target.target.label,
         metrics=tuple(metrics),
-        net_benefit=_net_benefit(target, p_a, p_b) if probabilities and not averaged else (),
+        net_benefit=benefit,
+        net_benefit_warning=caution,
         disagreement=_disagreement(y, p_a, p_b),
     )
 
@@ -199,12 +202,14 @@ SHOWN_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Thresholds at which net benefit is compared."""
 
 
-def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[BenefitComparison, ...]:
+def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[tuple[BenefitComparison, ...], str]:
+    """Net benefit of a minus that of b at the shown thresholds, and the warnings of its intervals."""
     differences = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
-    return tuple(
+    points = tuple(
         BenefitComparison(threshold=threshold, difference=found.value or 0.0, low=found.low, high=found.high)
         for threshold, found in zip(SHOWN_THRESHOLDS, differences, strict=False)
     )
+    return points, "; ".join(dict.fromkeys(warning for found in differences for warning in found.warnings))
 
 
 def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:

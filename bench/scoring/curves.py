@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
-from bench.uncertainty.curves import benefit_influence, bin_shares
-from bench.uncertainty.intervals import sandwich_interval
+from bench.uncertainty.curves import benefit_interval, bin_shares
 from bench.uncertainty.sample import Sample
 
 Places = npt.NDArray[np.intp]
@@ -98,8 +97,8 @@ def precision_recall(cuts: Cuts) -> tuple[Point, ...]:
 def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, ...]:
     """Compute net benefit at thresholds from 1% to 50%, with positives interpolated between cuts.
 
-    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n. The CI uses the standard error of acting on the
-    images above the nearest allowed cut.
+    Vickers & Elkin 2006: (TP - FP · t / (1 - t)) / n. The limits of the CI are as far from the net benefit
+    as those of acting on the images above the nearest allowed cut.
     """
     n, m = len(cuts.score), int(cuts.hits[-1])
     points = []
@@ -108,7 +107,7 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
         tp, odds = float(cuts.positives_above(k)), threshold / (1 - threshold)
         benefit = float((tp - (k - tp) * odds) / n)
         called = cuts.rank < allowed
-        found = sandwich_interval(benefit, benefit_influence(sample, called, float(threshold)), level)
+        found = benefit_interval(sample, called, float(threshold), benefit, level)
         points.append(
             DecisionPoint(
                 threshold=float(threshold),

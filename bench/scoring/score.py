@@ -19,6 +19,7 @@ from bench.scoring.scorecard import SCORING_VERSION, ContinuousScore, Flag, Scor
 from bench.scoring.subgroups import score_subgroups
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
+from bench.uncertainty.curves import few_positives_warning
 from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
 
@@ -207,6 +208,7 @@ def _target(
         else (),
         distribution=curves.distribution(cuts) if cuts else None,
         decision=curves.decision(calibrated, sample, LEVEL) if calibrated else (),
+        decision_warning=few_positives_warning(sample) if calibrated else "",
         brier_parts=calibration.brier_parts(target.labels, predicted) if probabilities else None,
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),

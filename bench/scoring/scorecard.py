@@ -15,7 +15,7 @@ from bench.metrics.results import BrierParts, Estimate
 from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
@@ -157,6 +157,7 @@ class TargetScore(TargetInputs):
     reliability: tuple[ReliabilityBin, ...] = ()
     distribution: ScoreDistribution | None = None
     decision: tuple[DecisionPoint, ...] = ()
+    decision_warning: str = Field(default="", description="What to know before trusting its intervals.")
     brier_parts: BrierParts | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     detection_yield: tuple[YieldPoint, ...] = ()

@@ -1,8 +1,9 @@
-"""Checks a predictions file against a cohort: joined by id, every fault found in one pass."""
+"""Checks of a predictions file against a cohort: joined by id, every fault in one pass."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -24,12 +25,17 @@ from bench.submission.read_predictions import RawPredictions, read_predictions_f
 
 GENERIC_ID = "image_id"
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__", "index")
-"""What pandas calls the index of a table that is written with it."""
+"""Names that pandas gives to the index of a table that is written with it."""
 FEW_DISTINCT = 10
 FEWEST_OF_TRUTH = 50
 """Images that it takes to say that predictions are the truth itself."""
 TRUTH_SHARE = 0.9
 """Share of predictions equal to the measured values that no model reaches."""
+TRUTH_CORRELATION = 0.999
+"""Correlation with the measured values, or of the ranks, that no model reaches: two readers of one
+echocardiogram differ by more."""
+LABEL_SPREAD = 0.1
+"""Largest spread of the values of one class, in gaps between the classes, at which values are the labels."""
 _UNIT_FACTORS = (1.0, 10.0, 0.1, 100.0, 0.01)
 _ENDINGS = re.compile(r"(\.[a-z][a-z0-9]*)+$")
 ImageSet = Track | Literal["holdout", "cv5", "val"]
@@ -78,7 +84,7 @@ def load_predictions(
     scores: Literal["probability", "uncalibrated"] = "probability",
     covered: ImageSet = Track.HOLDOUT,
 ) -> Predictions:
-    """Reads and checks a predictions file.
+    """Read and check a predictions file.
 
     Args:
         path: CSV (optionally gzip) or Parquet, one row per image.
@@ -135,15 +141,16 @@ def check_predictions(
             problems += judge(label, values[label.name], cohort.targets[label.name][rows], str(path))
     for measure in cohort.spec.continuous_targets:
         if measure.name in values:
-            measured = cohort.targets[measure.name][rows]
-            problems += _judge_truth(measure, values[measure.name], measured, str(path))
             problems += _judge_units(measure, values[measure.name], str(path))
+    for any_target in cohort.spec.targets:
+        if any_target.name in values:
+            problems += _judge_truth(any_target, values[any_target.name], cohort, rows, str(path))
     raise_errors(problems)
     return Predictions(values, tuple(problems))
 
 
 def _no_ids(names: list[str], cohort: Cohort, path: Path) -> Problem:
-    """What is said where no column holds the ids; never quotes an id from a file without a header."""
+    """Build the problem of a file without a column of ids; an id of a file without a header is not quoted."""
     column = cohort.spec.columns.image
     expected = f"where {column!r}, {cohort.spec.headline!r} and other targets are expected"
     known = set(map(_plain_id, (*cohort.images, *cohort.patients)))
@@ -176,7 +183,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _rename(wanted: list[str], names: list[str]) -> str:
-    """What to do about a missing column where another has nearly its name."""
+    """Suggest to rename a column that has nearly the name of a missing one."""
     for column in wanted:
         if near := nearest(column, names):
             blank = "; remove the blanks around the names" if near[0] != near[0].strip() else ""
@@ -192,7 +199,7 @@ class _Columns:
 
 
 def _refuse_nested(nested: Mapping[str, str], cohort: Cohort, path: Path) -> None:
-    """Refuses lists or records where ids or predictions are expected; others are not read."""
+    """Refuse lists or records where ids or predictions are expected; others are not read."""
     spec = cohort.spec
     read = {spec.columns.image, GENERIC_ID, *spec.prediction_aliases, *(t.name for t in spec.targets)}
     if wrong := {name: kind for name, kind in nested.items() if name in read}:
@@ -214,7 +221,7 @@ def _index_of_ids(raw: RawPredictions, cohort: Cohort) -> str | None:
 
 
 def _choose_columns(raw: RawPredictions, cohort: Cohort, path: Path) -> _Columns:
-    """Which column is the id and which are targets; aliases of known formats go before plain names.
+    """Find the columns of the ids and the targets; aliases of known formats go before plain names.
 
     A file in the authors' format also holds the true labels under the plain names: where the headline has an
     alias, plain names are not read.
@@ -292,7 +299,7 @@ def _join(
 
 
 def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
-    """What to do about unknown ids, where a change of form, or two, would make them known."""
+    """Name the change of form, or the two, that would make unknown ids known; "" if there is none."""
     sample = [str(value) for value in unknown.slice(0, 500).to_pylist()]
     forms = _id_forms(cohort)
     known = frozenset(cohort.images)
@@ -310,11 +317,16 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
         for second, other in forms.items():
             if first != second and enough(one, other):
                 return f"{first} {second}"
+    if all(value.isdecimal() and int(value) <= len(cohort) for value in sample):
+        return "These are row numbers: write the image column of the table beside the predictions."
+    patients = frozenset(cohort.patients)
+    if sum(value in patients for value in sample) > len(sample) / 2:
+        return "These are ids of patients: write one row for each image, with the id of the image."
     return ""
 
 
 def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
-    """What to do about ids of another form → how such an id becomes one of the cohort's."""
+    """Remedies for ids of another form → conversion of such an id to the cohort's form."""
     images = [str(image) for image in cohort.images]
     endings = sorted({PurePosixPath(image).suffix for image in images[:1000]} - {""})
     cases = {image.casefold(): image for image in images}
@@ -322,7 +334,12 @@ def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
     forms: dict[str, Callable[[str], str]] = {
         "Remove the folders from the ids.": lambda s: PurePosixPath(s.replace("\\", "/")).name,
         "Remove the blanks around the ids.": str.strip,
-        "Remove the quotes around the ids.": lambda s: s.strip().strip("\"'`"),
+        "Remove the invisible characters from the ids.": _without_invisible,
+        "Remove the quotes around the ids.": lambda s: s.strip().strip(_QUOTES),
+        "Write the ids alone, without the brackets of a list, tuple or path.": lambda s: _BRACKETS.sub(
+            "", s
+        ).strip(_QUOTES),
+        "Write the ids in the cohort's Unicode form.": lambda s: unicodedata.normalize("NFKC", s),
         "Decode the ids: they are written as Python's bytes, b'…'.": lambda s: (
             s[2:-1] if s[:2] in ("b'", 'b"') and s[-1:] in ("'", '"') else s
         ),
@@ -337,6 +354,14 @@ def _id_forms(cohort: Cohort) -> dict[str, Callable[[str], str]]:
         advice = "Keep the zeros in front of the ids: read and write them as text, `dtype=str` in pandas."
         forms[advice] = lambda s: zeros.get(s.lstrip("0"), s)
     return forms
+
+
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_BRACKETS = re.compile(r"^(?:\w*Path)?[\[({]|,?[\])}]$")
+
+
+def _without_invisible(text: str) -> str:
+    return "".join(c for c in text if unicodedata.category(c) not in {"Cf", "Cc"})
 
 
 def _with_ending(end: str) -> Callable[[str], str]:
@@ -397,7 +422,7 @@ ROUNDING_REMEDY = "They lie outside by rounding alone: clip them, `numpy.clip(va
 
 
 def rounding_alone(values: Floats) -> bool:
-    """Whether values outside [0, 1] are that by rounding of single precision alone."""
+    """Return whether values lie outside [0, 1] by rounding of single precision alone."""
     return bool(((values > -1e-6) & (values < 1 + 1e-6)).all())
 
 
@@ -415,7 +440,9 @@ _KNOWN_WORDS |= {
     "mm",
     "percent",
 }
-_KNOWN_WORDS |= {"true", "false", "yes", "no"}
+_CLASSES = {"true", "false", "yes", "no", "positive", "negative", "high", "low", "normal", "abnormal"}
+_KNOWN_WORDS |= {*_CLASSES, "tf", "jax", "shape", "none", "b", "e", "d", "j", "div", "value", "ref", "nan"}
+_NOT_CLASSES = "Write the probability of the positive class, a number such as 0.125, instead of the class."
 _FORM_REMEDIES = (
     ("%", "Divide percentages by 100 and write plain decimal numbers such as 0.125."),
     ("tensor", "Write the number of each tensor: `value.item()`; plain decimal numbers such as 0.125."),
@@ -433,7 +460,10 @@ def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
     """
     kind = cells.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return f"of type {str(kind)[:60]}", "Write the predictions as floating-point numbers."
+        remedy = (
+            _NOT_CLASSES if pa.types.is_boolean(kind) else "Write the predictions as floating-point numbers."
+        )
+        return f"of type {str(kind)[:60]}", remedy
     for cell in cells.to_pylist():
         text = str(cell).strip()
         form = _NUMBER.sub("…", text)
@@ -442,6 +472,12 @@ def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
             continue
         if form == "…" and "," in text:
             return "with a decimal comma", "Write a decimal point instead of the comma, such as 0.125."
+        if not text.isascii() and any(c.isdecimal() and not c.isascii() for c in text):
+            return "with digits that are not ASCII", "Write the digits 0 to 9, such as 0.125."
+        if form == "… …":
+            return f"of the form `{form}`", "Write one number in each cell: that of the positive class."
+        if words and words <= _CLASSES:
+            return f"of the form `{form}`", _NOT_CLASSES
         remedy = next((advice for sign, advice in _FORM_REMEDIES if sign in form.lower()), "")
         return f"of the form `{form}`", remedy
     return "", ""
@@ -513,26 +549,77 @@ def chance_margin(labels: Floats) -> float:
 
 
 def _are_labels(values: Floats, labels: Floats) -> bool:
-    """Whether values are the labels, or two numbers in their place, such as 0.001 and 0.999."""
+    """Return whether values are the labels, or two numbers in their place, with a little noise or without.
+
+    The values of each class then lie together, in a span of at most `LABEL_SPREAD` of the gap between the
+    classes; 1 − label is found too.
+    """
     positive, negative = values[labels == 1], values[labels == 0]
-    return bool(np.ptp(positive) == 0 and np.ptp(negative) == 0 and positive[0] > negative[0])
+    gap = max(positive.min() - negative.max(), negative.min() - positive.max())
+    return bool(gap > 0 and max(np.ptp(positive), np.ptp(negative)) <= LABEL_SPREAD * gap)
 
 
-def _judge_truth(target: ContinuousTarget, values: Floats, measured: Floats, where: str) -> list[Problem]:
-    """Refuses measured values that are handed in as predictions, in whatever unit and however rounded."""
-    known = np.isfinite(measured)
-    y, v = measured[known], values[known]
-    if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0 or np.corrcoef(y, v)[0, 1] < 0.9:
-        return []
+def _judge_truth(
+    target: Target, values: Floats, cohort: Cohort, rows: npt.NDArray[np.intp], where: str
+) -> list[Problem]:
+    """Refuse true values of any target that are handed in as predictions of this one.
+
+    The labels of a binary target itself are left to `judge`.
+
+    Args:
+        target: The target that is predicted.
+        values: (n,) its predictions.
+        cohort: The cohort.
+        rows: (n,) rows of the cohort that are predicted.
+        where: Named in the problem.
+    """
+    inputs = set(cohort.spec.columns.inputs.values())
+    for other in sorted(cohort.spec.targets, key=lambda t: t.name != target.name):
+        own = other.name == target.name
+        column = other.source if isinstance(other.source, str) else other.source.column
+        if own and isinstance(target, BinaryTarget):
+            continue
+        if not own and column in inputs:
+            continue  # what a model may see
+        truth = cohort.targets[other.name][rows]
+        known = np.isfinite(truth)
+        y, v = truth[known], values[known]
+        if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0:
+            continue
+        found = _labels_found(v, y) if isinstance(other, BinaryTarget) else _measurements_found(v, y)
+        if found:
+            of_other = "" if own else f" of {other.name}"
+            message = f"{found}{of_other}."
+            return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
+    return []
+
+
+def _labels_found(values: Floats, labels: Floats) -> str:
+    return f"All {len(labels):,} values equal the labels" if _are_labels(values, labels) else ""
+
+
+def _measurements_found(values: Floats, measured: Floats) -> str:
+    """Say how many values equal measured ones, in any unit and however rounded, or follow closely."""
+    correlation = abs(float(np.corrcoef(measured, values)[0, 1]))
+    if correlation >= 0.9:
+        equal = max(_equal_in_unit(values, measured * factor) for factor in _UNIT_FACTORS)
+        if equal >= TRUTH_SHARE * len(measured):
+            return f"{equal:,} of {len(measured):,} values equal the measured ones"
+    ranks = abs(float(np.corrcoef(pd.Series(measured).rank(), pd.Series(values).rank())[0, 1]))
+    if max(correlation, ranks) < TRUTH_CORRELATION:
+        return ""
+    return (
+        f"{len(measured):,} values have a correlation of {max(correlation, ranks):.4f} with the measured ones"
+    )
+
+
+def _equal_in_unit(values: Floats, measured: Floats) -> int:
+    """Count values equal to measured ones, which may be rounded to 0 to 4 digits."""
     equal = 0
-    for factor in _UNIT_FACTORS:
-        for truth in (y * factor, *(np.round(y * factor, digits) for digits in range(5))):
-            if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
-                equal = max(equal, int(np.isclose(v, truth, rtol=1e-6, atol=1e-9).sum()))
-    if equal < TRUTH_SHARE * len(y):
-        return []
-    message = f"{equal:,} of {len(y):,} values equal the measured ones."
-    return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
+    for truth in (measured, *(np.round(measured, digits) for digits in range(5))):
+        if len(np.unique(truth[:1000])) >= FEW_DISTINCT:  # few values are hit by chance
+            equal = max(equal, int(np.isclose(values, truth, rtol=1e-6, atol=1e-9).sum()))
+    return equal
 
 
 def _judge_units(target: ContinuousTarget, values: Floats, where: str) -> list[Problem]:

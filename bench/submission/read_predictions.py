@@ -228,6 +228,8 @@ def parse_predictions(data: bytes, path: Path, text_columns: tuple[str, ...]) ->
         return RawPredictions(table, None, nested)
     if not data or data.isspace():
         raise _unreadable(path, "It is empty.")
+    if not data.strip(b"\0"):
+        raise _unreadable(path, "It holds only zero bytes, as a copy that was not finished does.")
     table = _csv(data, path, text_columns)
     lines = row_lines(data)[1 : len(table) + 1]
     # stray quotes can give rows that `row_lines` does not see: they get the last line known

@@ -94,7 +94,7 @@ def check_slug(slug: str) -> None:
 
 
 def _nearest_slug(text: str) -> str:
-    """Suggest a slug, where one can be made of the text; other letters than ASCII's are left to its author."""
+    """Suggest a slug, where the text gives one; other letters than ASCII's are left to its author."""
     near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
     fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not is_device_name(near)
     return f"Choose for example `{near}`." if fits else ""

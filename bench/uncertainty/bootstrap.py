@@ -1,4 +1,4 @@
-"""The patient-cluster bootstrap: patients are drawn with replacement, and all their images come along."""
+"""Patient-cluster bootstrap: patients are drawn with replacement, each with all its images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.uncertainty.sample import Sample
 
 
 class PatientBootstrap(Draws):
-    """Replicates of a set of patients, shared by everything that is measured on their images.
+    """Bootstrap draws of a set of patients, shared by all scores and metrics on their images.
 
     The draws depend on the set of patients, `replicates` and `seed` alone, never on the order of the rows, so
     two submissions scored with one bootstrap are compared replicate by replicate.
@@ -48,14 +48,14 @@ class PatientBootstrap(Draws):
         return {}
 
     def sample(self, y: ArrayLike, weight: ArrayLike | None = None) -> Sample:
-        """Everything that depends on labels and draws alone, worked out once per set of labels."""
+        """Return what depends on labels and draws alone, computed once for each set of labels."""
         sample = Sample.labelled(self, y, weight)
         return self._samples.setdefault(sample.key, sample)
 
     def replicates(
         self, y: ArrayLike, score: ArrayLike, metric: str = "auroc", weight: ArrayLike | None = None
     ) -> Floats:
-        """One metric in every replicate.
+        """Compute one metric in every replicate.
 
         Args:
             y: (n,) 0/1 labels, rows as in `patient_id`.

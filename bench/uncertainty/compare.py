@@ -1,4 +1,4 @@
-"""Two scores on the same images: the paired difference with its interval."""
+"""Paired difference of one metric between two scores of the same images, with its interval."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Comparison:
 
 
 def comparable() -> tuple[str, ...]:
-    """Keys of the metrics that `compare` knows. A binned calibration error is not among them."""
+    """Return the keys of the metrics that `compare` accepts; calibration errors are not among them."""
     return tuple(key for key, metric in registry.metrics(*registry.BINARY).items() if metric.comparable)
 
 
@@ -86,7 +86,7 @@ def compare(
     weight: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Comparison:
-    """The difference of one metric between two scores of the same images, replicate by replicate.
+    """Compute the paired difference of one metric between two scores of the same images.
 
     Args:
         y: (n,) 0/1 labels.
@@ -146,7 +146,7 @@ def compare(
 
 
 def p_value(difference: Estimate) -> float | None:
-    """Two-sided t p-value of a difference that was estimated; None without interval."""
+    """Compute the two-sided t p-value of an estimated difference; None without an interval."""
     if difference.value is None or not difference.se or difference.df is None:
         return None
     return float(t_p_value(difference.value, difference.se, difference.df))
@@ -163,7 +163,7 @@ def _warnings(
 def _difference(
     metric: Metric, sample: Sample, a: LabelledScores, b: LabelledScores, value: float, level: float
 ) -> Estimate:
-    """The difference a - b with its interval, from influences, replicates or both, as the metric has them."""
+    """Difference a - b with its interval, from influences, replicates or both, as the metric declares."""
     if metric.deletions is not None:
         patient = sample.dense_patient
         changes = metric.deletions(a, patient) - metric.deletions(b, patient)

@@ -1,4 +1,4 @@
-"""Agreement with a continuous measurement, with patient-clustered intervals."""
+"""Agreement of predicted and measured values, with patient-clustered intervals."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def evaluate_continuous(
     weight: ArrayLike | None = None,
     level: float = 0.95,
 ) -> ContinuousEvaluation:
-    """Every figure of agreement with its interval.
+    """Compute every metric of agreement with its interval.
 
     Args:
         truth: (n,) measured values.
@@ -122,7 +122,7 @@ class _Work:
         return {"loa_low": low, "loa_high": high}
 
     def estimate(self, metric: Metric) -> Estimate:
-        """The metric with its interval, by the method that it declares."""
+        """Estimate a metric with its interval by the method that it declares."""
         rows, pairs = self._rows, self._pairs
         if pairs.missing:
             return Estimate(None, reason=pairs.missing)

@@ -1,4 +1,4 @@
-"""Draws of patients with replacement: how often each patient is in each replicate."""
+"""Draws of patients with replacement, as the multiplicity of each patient in each replicate."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from bench.metrics.kernels import scan
 from bench.metrics.validation import Ints, id_list, whole_number
 
 Blocks = NDArray[np.uint8] | NDArray[np.uint16]
+
+MOST_REPLICATES = 10_000_000
+"""Larger numbers of replicates are refused as a mistake; they would not fit in memory."""
 
 
 def canonical_ids(patient_id: Any, name: str = "patient_id") -> list[str]:
@@ -29,13 +32,13 @@ def canonical_ids(patient_id: Any, name: str = "patient_id") -> list[str]:
 
 
 def _places(ids: Sequence[str], patients: Sequence[str]) -> Ints:
-    """(n,) the place of every row's patient in `patients`."""
+    """Return (n,) the index of every row's patient in `patients`."""
     place = {patient: index for index, patient in enumerate(patients)}
     return np.fromiter((place[value] for value in ids), np.int64, len(ids))
 
 
 def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
-    """(k, patients, LANES) multiplicities of `replicates` draws of `patients` out of `patients`.
+    """Draw `patients` out of `patients` with replacement: (k, patients, LANES) multiplicities.
 
     The raw stream of PCG64DXSM is specified bit by bit, and two draws are taken from each 64-bit word by
     multiply and shift, so draws are the same on any machine and with any version of numpy; replicate b does
@@ -48,9 +51,9 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     blocks = np.zeros((-(-replicates // lanes), patients, lanes), np.uint8)
     for index, block in enumerate(blocks):
         held = min(lanes, replicates - index * lanes)
-        counts = np.zeros((held, patients), np.uint8)
+        counts = np.zeros((lanes, patients), np.uint8)
         scan.tally(generator.random_raw((held, words)), patients, counts)
-        scan.interleave(counts, block)
+        scan.interleave(counts, block.view("<u8"))
     return blocks
 
 
@@ -58,7 +61,7 @@ class Draws:
     """Multiplicities of a set of patients in every replicate, and the patient of every row."""
 
     def __init__(self, patient_id: Any, replicates: int = 2000, seed: int = 0) -> None:
-        replicates = whole_number(replicates, "replicates", 1)
+        replicates = whole_number(replicates, "replicates", 1, MOST_REPLICATES)
         seed = whole_number(seed, "seed", 0)
         ids = canonical_ids(patient_id)
         if not ids:
@@ -69,7 +72,7 @@ class Draws:
 
     @classmethod
     def from_counts(cls, patient_id: Any, counts: ArrayLike, patients: Any) -> Self:
-        """A bootstrap with given multiplicities, for example an exact enumeration.
+        """Make a bootstrap with given multiplicities, for example an exact enumeration.
 
         Args:
             patient_id: (n,) the patient of every image.
@@ -124,7 +127,7 @@ class Draws:
         return flat[: self.replicates_count]
 
     def select(self, rows: ArrayLike) -> Self:
-        """The same draws restricted to some rows, for a subgroup; patients without rows contribute nothing.
+        """Restrict the draws to some rows, for a subgroup; patients without rows contribute nothing.
 
         Args:
             rows: Boolean mask (n,) or row numbers, in the order in which y and scores will be given.

@@ -1,4 +1,4 @@
-"""Every metric of one target with its interval, from three arrays."""
+"""Evaluation of one score on one target: every metric with its interval."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def evaluate(
     refit_lines: bool = False,
     metrics: Collection[str] | None = None,
 ) -> Evaluation:
-    """Every metric of one target with its patient-clustered interval.
+    """Compute every metric of one target with its patient-clustered interval.
 
     Args:
         y: (n,) 0/1 labels.
@@ -116,22 +116,24 @@ def prepare(
     metrics: Collection[str] | None = None,
     start: Line = IDEAL,
 ) -> Scored:
-    """Checked arrays on a bootstrap, for estimates to be computed.
+    """Check arrays and combine them with a bootstrap, before metrics are estimated.
 
     Arguments are those of `evaluate`; `start` is a line near that of these images, where one is known.
     """
     chosen = _chosen(metrics).values()
     sample = bootstrap.sample(y, weight)
     read = sample.probabilities if probabilities else sample.scores
-    scores = LabelledScores(sample.positive, read(p), sample.weight, start)
+    scores = LabelledScores(sample.positive, read(p, "p"), sample.weight, start)
     return Scored(sample, scores, check_level(level, "level"), refit_lines, scan_depth(chosen))
 
 
 def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
-    """The metrics that are wanted, by key."""
+    """Return the requested metrics by key."""
     known = registry.metrics(*registry.BINARY)
     if metrics is None:
         return known
+    if isinstance(metrics, str) or not all(isinstance(key, str) for key in metrics):
+        raise TypeError(f"metrics must be a list of keys, not {metrics!r}")
     unknown = set(metrics) - set(known)
     if unknown:
         raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(known)}")
@@ -141,7 +143,7 @@ def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
 def summarise(
     scored: Scored, probabilities: bool = True, metrics: Collection[str] | None = None
 ) -> Evaluation:
-    """The evaluation of what was prepared."""
+    """Estimate the metrics of a prepared score."""
     sample, scores, chosen = scored.sample, scored.scores, _chosen(metrics)
     return Evaluation(
         images=len(scores),

@@ -1,4 +1,4 @@
-"""All entries of a board compared with each other as one family: intervals, p-values and ranks that agree.
+"""Comparison of all entries of a board as one family, with intervals, p-values and ranks that agree.
 
 The critical value comes from the largest standardised difference over all pairs in each bootstrap replicate
 (single-step max-T: Westfall & Young 1993, "Resampling-Based Multiple Testing"). Each pair is referred to its
@@ -60,6 +60,7 @@ class EntryComparisons:
         values: (S,) the metric of every entry.
         separated: (S, S) whether entry i is significantly higher than entry j, adjusted for all pairs.
         critical: Critical value of the normal scores; infinite where the replicates are too few for it.
+        most_df: Most degrees of freedom of a pair in adjusted intervals and p-values; see `pooled_df`.
         p_best: (S,) share of replicates in which the entry is first, ties shared: stability, not confidence.
         percentile_rank_low: (S,) best rank within the middle `level` of the replicates: stability too.
         percentile_rank_high: (S,) worst rank within them.
@@ -73,6 +74,7 @@ class EntryComparisons:
     values: Floats
     separated: Bools = field(repr=False)
     critical: float
+    most_df: float
     p_best: Floats
     percentile_rank_low: Ints
     percentile_rank_high: Ints
@@ -115,11 +117,6 @@ class EntryComparisons:
     def high(self) -> Floats:
         """(S, S) upper limit of the interval adjusted for all pairs."""
         return self._square(self.pairs.high, 0.0 - self.pairs.low, 0)
-
-    @property
-    def z(self) -> Floats:
-        """(S, S) normal score -Φ⁻¹(p / 2) of the unadjusted p-value."""
-        return _normal_score(self.p)
 
     def _square(self, above: Floats, below: Floats, diagonal: float) -> Floats:
         """(S, S) array from its elements above the diagonal, and those of the same pairs below it."""
@@ -183,7 +180,9 @@ def compare_all_pairs(
     1. The difference d of a pair has the standard error se = s·√(P / (P - 1)) with s the standard deviation
        of the difference over the replicates. Below 1e-12 the rankings are identical: p = 1, never separated.
     2. Its degrees of freedom come from the difference of the two entries' patient influences (Satterthwaite).
-    3. Its normal score z = -Φ⁻¹(p / 2), with p the two-sided p-value of d / se by t.
+    3. Its normal score z = -Φ⁻¹(p / 2), with p the two-sided p-value of d / se by t. Here and in step 6 the
+       degrees of freedom are at most those of `pooled_df`: among many pairs the standard errors of some are
+       too small by chance, and the degrees of freedom of the same pairs are too many.
     4. In every replicate the largest |replicate of the difference - d| / s over all pairs; the critical value
        c is the ⌈level·(B + 1)⌉-th smallest of these B, and at least Φ⁻¹((1 + level) / 2).
     5. A pair is separated if z > c.
@@ -228,7 +227,9 @@ def compare_all_pairs(
     del spread, squares, fourths
     difference = point[upper[0]] - point[upper[1]]
     p = t_p_value(difference, se, df)
-    z = _normal_score(p)
+    most_df = pooled_df(df, se)
+    family_df = np.minimum(df, most_df)
+    z = _normal_score(t_p_value(difference, se, family_df))
     apart = z > critical
     at_least = total - np.searchsorted(maxima, z, side="left")
     adjusted = np.maximum((1 + at_least) / (total + 1), p)
@@ -236,7 +237,9 @@ def compare_all_pairs(
     above = limit * (1 + SIDE_MARGIN)
     adjusted = np.where(apart, np.minimum(adjusted, limit), np.maximum(adjusted, above))
     adjusted[same] = 1
-    half_width = np.multiply(np.abs(stdtrit(df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same)
+    half_width = np.multiply(
+        np.abs(stdtrit(family_df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same
+    )
     low, high = difference - half_width, difference + half_width
     higher, lower = apart & (difference > 0), apart & (difference < 0)
     low = np.where(higher, np.maximum(low, TINY), np.where(lower, low, np.minimum(low, 0)))
@@ -249,6 +252,7 @@ def compare_all_pairs(
         values=point,
         separated=separated,
         critical=critical,
+        most_df=most_df,
         p_best=_best_share(drawn),
         percentile_rank_low=rank_low,
         percentile_rank_high=rank_high,
@@ -290,6 +294,23 @@ def _checked(
     if drawn.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
     return point, drawn, np.ascontiguousarray(influence)
+
+
+def pooled_df(df: Floats, se: Floats) -> float:
+    """Degrees of freedom of a typical pair: the harmonic mean over all pairs, weighted by standard error.
+
+    The relative variance of a variance with ν degrees of freedom is 2/ν, so the mean is taken of 1/ν. The
+    weights keep pairs of nearly identical entries, which differ on few patients, from lowering it.
+
+    Args:
+        df: Degrees of freedom of each pair.
+        se: Standard errors of the same shape, 0 for identical rankings.
+
+    Returns:
+        The mean; infinite where all standard errors are 0.
+    """
+    total = float(se.sum())
+    return total / float((se / df).sum()) if total > 0 else float("inf")
 
 
 def critical_value(maxima: Floats, level: float) -> float:

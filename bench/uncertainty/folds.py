@@ -1,4 +1,4 @@
-"""The AUROC of out-of-fold predictions: the mean over folds, since five models' scores share no scale."""
+"""Fold-averaged AUROC of out-of-fold predictions; the scores of five models share no scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.uncertainty.replicates import auroc_replicates
 
 @dataclass(frozen=True, slots=True)
 class FoldAverage:
-    """A fold-averaged AUROC with what entries are compared by.
+    """A fold-averaged AUROC with the replicates and influences by which entries are compared.
 
     Attributes:
         estimate: The mean over folds, with its interval.
@@ -34,7 +34,7 @@ class FoldAverage:
 def fold_averaged_auroc(
     y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: PatientBootstrap, *, level: float = 0.95
 ) -> FoldAverage:
-    """Mean of the AUROC within each fold, every fold counting the same, with its logit-t interval.
+    """Estimate the mean of the AUROCs within folds, each fold with equal weight, with its logit-t interval.
 
     A patient is in one fold, so the patient's influence on the mean over K folds is the influence on the
     AUROC of that fold divided by K. Folds stay as they are in every replicate.
@@ -77,7 +77,7 @@ def compare_fold_averaged(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """The paired difference a - b of two fold-averaged AUROCs; arguments as in `fold_averaged_auroc`."""
+    """Estimate the paired difference a - b of two fold-averaged AUROCs; see `fold_averaged_auroc`."""
     first, second = (_by_fold(y, score, fold, bootstrap) for score in (a, b))
     if first.value is None or second.value is None:
         return Estimate(None, reason=first.reason or second.reason)

@@ -1,4 +1,4 @@
-"""From replicates and influences to an interval, or to the reason why there is none."""
+"""Confidence intervals from replicates and influences, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHOD: dict[Scale, str] = {"logit": "logit-t", "log": "log-t", "identity": "t"}
 
 
 def satterthwaite(influence: Floats) -> float:
-    """Degrees of freedom that a variance estimated from patient influences really has.
+    """Compute Satterthwaite's degrees of freedom of a variance estimated from patient influences.
 
     Args:
         influence: (P,) patient influences.
@@ -152,7 +152,7 @@ def t_interval(
         level: Nominal coverage.
         clusters: The number of patients k on which the error rests; None leaves factor and df out.
         least_se: Standard error on the metric's own scale, such as a sandwich's before its factor, below
-            which the spread of the replicates is not believed.
+            which the standard deviation of the replicates is replaced by it.
         bounds: Range of the metric; limits are clipped to it.
 
     Returns:
@@ -199,7 +199,7 @@ def _steepness(value: float, scale: Scale, margin: float) -> float:
 
 
 def clipped_to(estimate: Estimate, bounds: tuple[float, float]) -> Estimate:
-    """Moves limits, percentile limits too, into the range of the metric."""
+    """Clip limits, percentile limits too, to the range of the metric."""
 
     def inside(limit: float | None) -> float | None:
         return None if limit is None else min(max(limit, bounds[0]), bounds[1])
@@ -288,7 +288,7 @@ def fisher_z_interval(
 
 
 def widened(estimate: Estimate) -> Estimate:
-    """Moves a limit outwards to the percentile limit where that lies further out.
+    """Widen an interval to the percentile limits where they lie further out.
 
     For estimates whose replicates lean to the side that a symmetric interval misses.
     """
@@ -303,7 +303,7 @@ def widened(estimate: Estimate) -> Estimate:
 
 
 def with_warnings(estimate: Estimate, positive_patients: int) -> Estimate:
-    """Adds what makes an interval doubtful: few patients with a positive image, few degrees of freedom."""
+    """Add warnings of few patients with a positive image and of few degrees of freedom."""
     if estimate.low is None:
         return estimate
     found = list(estimate.warnings)

@@ -1,4 +1,4 @@
-"""Errors from leaving out one patient at a time.
+"""Jackknife standard errors and intervals, leaving out one patient at a time.
 
 Recalibration lines and limits of agreement rest on few patients with large leverage; the sandwich of their
 influences then comes out too small. Leaving each patient out sees the leverage. For regressions the squared
@@ -48,7 +48,7 @@ def deletion_interval(
 
 
 def agreement_limits(sums: Floats, of_patient: Floats, level: float = 0.95) -> tuple[Estimate, Estimate]:
-    """Lower and upper limit of agreement, with intervals recovered from those of bias and spread.
+    """Compute both limits of agreement, with intervals recovered from those of bias and standard deviation.
 
     MOVER (Zou 2013, "Confidence interval estimation for the Bland-Altman limits of agreement with multiple
     observations per individual"): the intervals of the bias and of the standard deviation of the

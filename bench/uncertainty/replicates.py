@@ -1,4 +1,4 @@
-"""Metrics in every replicate of a patient bootstrap at once."""
+"""Metrics in every replicate of a patient bootstrap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.uncertainty.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class SortedOrder:
-    """Images by falling score, as the kernels walk them; see `scan.scan_auroc`.
+    """Images by decreasing score, in the order in which the kernels read them; see `scan.scan_auroc`.
 
     `misses` and `hits` are the places of the negative and of the positive images among the rows.
     """
@@ -37,7 +37,7 @@ class SortedOrder:
 
     @classmethod
     def of(cls, sample: Sample, order: ScoreRanking) -> SortedOrder:
-        """The walk over a ladder; equal scores go by patient and weight, so that row order never matters."""
+        """Order the images; equal scores go by patient and weight, so that row order never matters."""
         row = order.order
         if sample.weight is not None:
             row = np.lexsort((sample.weight, sample.patient, order.tie_group))
@@ -63,9 +63,9 @@ class SortedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Metrics of order in every replicate, (B,) each; nan where a replicate holds one class only.
+    """Metrics of the ranking in every replicate, (B,) each; nan where a replicate holds one class only.
 
-    Those beyond the depth that was asked for are 0.
+    Those beyond the requested depth are 0.
     """
 
     auroc: Floats
@@ -76,12 +76,18 @@ class Ranking:
 
 
 def auroc_replicates(sample: Sample, order: ScoreRanking) -> Floats:
-    """(B,) AUROC by the scan that counts nothing else; exact where there are no weights."""
-    walk = SortedOrder.of(sample, order)
-    if not sample.uses_integer_counts or len(walk.negative) * sample.largest**2 >= 2**31:
+    """Compute (B,) AUROCs by the scan that counts nothing else; exact without weights."""
+    images = SortedOrder.of(sample, order)
+    if not sample.uses_integer_counts or len(images.negative) * sample.largest**2 >= 2**31:
         return ranking_replicates(sample, order, scan.PAIRS).auroc
     doubled = scan.scan_auroc(
-        sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level, sample.largest
+        sample.blocks,
+        images.negative,
+        images.positive,
+        images.first,
+        images.above,
+        images.level,
+        sample.largest,
     )
     return _area(sample.trimmed(doubled), sample)
 
@@ -93,21 +99,21 @@ def _area(doubled: Floats, sample: Sample) -> Floats:
 
 
 def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.POINTS) -> Ranking:
-    """AUROC, then AUPRC, then both operating points from one walk over the sorted images.
+    """Compute AUROC, AUPRC and both operating points in one pass over the sorted images.
 
     Args:
         sample: Labels and draws.
         order: The images by score.
         depth: How much is counted, as `scan.scan_joint` says.
     """
-    walk = SortedOrder.of(sample, order)
+    images = SortedOrder.of(sample, order)
     hit, miss = sample.classes
     most, least = sample.limits
-    path = (sample.blocks, walk.negative, walk.positive, walk.first, walk.above, walk.level)
+    path = (sample.blocks, images.negative, images.positive, images.first, images.above, images.level)
     if sample.uses_integer_counts:
         found = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
     else:
-        weights_of = order.unit[walk.misses], order.unit[walk.hits]
+        weights_of = order.unit[images.misses], order.unit[images.hits]
         found = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
     doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
     auprc = _ratio(precision, hit, sample.defined)
@@ -127,8 +133,8 @@ def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
 class Fit:
     """Metrics of probabilities in every replicate, (B,) each; nan where undefined.
 
-    Sums over images fix them all: products of the multiplicities with per-patient sums, each made when it is
-    first asked for.
+    All follow from sums over images: products of the multiplicities with per-patient sums, each computed when
+    first needed.
     """
 
     def __init__(self, sample: Sample, p: Floats) -> None:
@@ -163,7 +169,7 @@ class Fit:
 
     @property
     def log_loss(self) -> Floats:
-        """Mean -log probability of what came true."""
+        """Mean -log of the probability of the true label."""
         return _ratio(self._nats, self._rows, self._rows > 0)
 
     @property
@@ -206,11 +212,11 @@ class Refit:
 
 
 DEPTH = {Engine.PAIRS: scan.PAIRS, Engine.PRECISION: scan.PRECISION, Engine.POINTS: scan.POINTS}
-"""How much of a ranking the pass over the sorted images counts for an engine."""
+"""What the pass over the sorted images counts for an engine."""
 
 
 def scan_depth(metrics: Iterable[Metric]) -> int:
-    """How much the pass over the sorted images must count for these metrics."""
+    """Return what the pass over the sorted images must count for these metrics."""
     return max((DEPTH[m.replicates] for m in metrics if m.replicates in DEPTH), default=scan.PAIRS)
 
 
@@ -222,7 +228,7 @@ class Replicates:
     Args:
         sample: Labels and draws.
         scores: The same rows as the metrics take them.
-        depth: The `scan_depth` of the metrics that will be asked for.
+        depth: The `scan_depth` of the metrics that will be requested.
     """
 
     def __init__(self, sample: Sample, scores: LabelledScores, depth: int = scan.POINTS) -> None:
@@ -277,7 +283,7 @@ class Replicates:
 
 
 def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
-    """(B,) one metric in every replicate; nan where undefined.
+    """Compute (B,) one metric in every replicate; nan where undefined.
 
     Raises:
         ValueError: An unknown metric, or scores that do not fit.
@@ -297,7 +303,7 @@ class Lines:
 
 
 def line_replicates(sample: Sample, p: Floats) -> Lines:
-    """Joint fits of y on logit(p), each started from the line of all images."""
+    """Fit y on logit(p) in every replicate, each started from the line of all images."""
     x = logit(p)
     nothing = np.full(sample.replicates, np.nan)
     line = fit_line(sample.positive, x, sample.weight)

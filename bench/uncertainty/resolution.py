@@ -31,7 +31,7 @@ class Resolution:
         auroc: The AUROC assumed.
         half_width_low: Half the width of its interval, if images of a patient are scored half alike.
         half_width_high: The same, if they are scored all alike.
-        paired_difference_low: Smallest difference of two models that the power asked for finds, if half
+        paired_difference_low: Smallest difference of two models that the requested power finds, if half
             alike.
         paired_difference_high: The same, if all alike.
     """

@@ -157,7 +157,7 @@ class Sample(Rows):
 
     @property
     def key(self) -> tuple[bytes, bytes, bytes]:
-        """What tells samples of one bootstrap apart: rows, labels and weights."""
+        """Rows, labels and weights, by which samples of one bootstrap differ."""
         weight = b"" if self.weight is None else self.weight.tobytes()
         return self.keep.tobytes(), self.positive.tobytes(), weight
 

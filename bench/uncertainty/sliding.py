@@ -1,4 +1,4 @@
-"""The AUROC of one score when the threshold on the echocardiographic measurement slides."""
+"""AUROC of one score over a sliding threshold on the echocardiographic measurement."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sliding_auroc(
     weight: ArrayLike | None = None,
     level: float = 0.95,
 ) -> tuple[SlidingPoint, ...]:
-    """The AUROC with its interval at every threshold on the measurement that defines the label.
+    """Estimate the AUROC at every threshold on the measurement that defines the label.
 
     Measurements near the threshold change sides by measurement error alone. An AUROC that rises with the
     threshold shows how much of the error of a score is such label noise.

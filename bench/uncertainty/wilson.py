@@ -1,4 +1,4 @@
-"""Wilson intervals of shares of images, with the number of images that clustered patients are worth.
+"""Wilson intervals of shares of images, at their effective sample size.
 
 Images of one patient are alike, so n images tell less than n independent ones. The effective sample size is
 the number of independent images with the same standard error. Score intervals with it keep their coverage
@@ -28,7 +28,7 @@ WILSON = "wilson-t"
 
 
 def wilson_limits(share: float, size: float, quantile: float) -> tuple[float, float]:
-    """Limits of Wilson's score interval.
+    """Compute the limits of Wilson's score interval.
 
     Args:
         share: Observed share.
@@ -42,12 +42,12 @@ def wilson_limits(share: float, size: float, quantile: float) -> tuple[float, fl
 
 
 def kish_size(weight: Floats) -> float:
-    """Kish's effective number of clusters `(Σw)² / Σw²` of (k,) cluster weights."""
+    """Compute Kish's effective number of clusters `(Σw)² / Σw²` of (k,) cluster weights."""
     return float(weight.sum()) ** 2 / inner(weight, weight)
 
 
 def effective_size(share: float, se: float, of_patient: Floats, images: float) -> float:
-    """Number of independent images that give the same standard error.
+    """Compute the number of independent images that give the same standard error.
 
     Args:
         share: Observed share v.
@@ -62,7 +62,7 @@ def effective_size(share: float, se: float, of_patient: Floats, images: float) -
 def share_interval(
     share: float, se: float, df: float, of_patient: Floats, images: float, level: float = 0.95
 ) -> Estimate:
-    """A share with Wilson's interval at its effective sample size and Student's quantile.
+    """Estimate a share with Wilson's interval at its effective sample size and Student's quantile.
 
     Args:
         share: Observed share.
@@ -80,7 +80,7 @@ def share_interval(
 def clustered_share(
     part: Bools, unit: Floats, patient: Ints, level: float = 0.95, clusters: int | None = None
 ) -> Estimate:
-    """The share of images that have a property, from one row per image of the whole.
+    """Estimate the share of images that have a property, from one row per image.
 
     Args:
         part: (n,) whether the image has the property.
@@ -115,7 +115,7 @@ def sensitivity_interval(
     clusters: int,
     level: float = 0.95,
 ) -> Estimate:
-    """A share whose threshold is estimated too, such as the sensitivity at 90% specificity.
+    """Estimate a share whose threshold is estimated too, such as the sensitivity at 90% specificity.
 
     The standard error is the larger one of the bootstrap's and the influences'.
 

@@ -7,8 +7,11 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+import bench
 from bench.board.format import p_text
 from bench.board.load import load_board
 from bench.board.model import Board, LoadedBoard, Standing, TargetBoard
@@ -16,6 +19,7 @@ from bench.cohort.spec import CohortSpec
 from bench.publish.build import build_site
 from tests.conftest import Cli
 from tests.publish.pages import read
+from tests.uncertainty.test_family import slow_family
 
 LIMIT = 0.05
 
@@ -97,6 +101,57 @@ def check_target(target: TargetBoard) -> None:
         )
         assert standing.p_value == pytest.approx(pair.p_adjusted, rel=1e-5)
     assert target.others_may_be_first == sum(s.may_be_first for s in rows) - 1
+
+
+def check_recomputed(
+    target: TargetBoard,
+    scores: dict[str, np.ndarray],
+    y: np.ndarray,
+    patient: np.ndarray,
+    replicates: int,
+    seed: int,
+) -> None:
+    """A stored board is what its definition gives, from predictions, labels and draws alone.
+
+    Args:
+        target: The board.
+        scores: Slug → (n,) predictions.
+        y: (n,) labels.
+        patient: (n,) patients.
+        replicates: Number of draws.
+        seed: Their seed.
+    """
+    boot = bench.PatientBootstrap(patient, replicates, seed)
+    counts = boot.counts
+    rows = ranked(target)
+    drawn, values, influences = [], [], []
+    for standing in rows:
+        score = scores[standing.slug]
+        drawn.append([roc_auc_score(y, score, sample_weight=draw[boot.patient_code]) for draw in counts])
+        values.append(roc_auc_score(y, score))
+        order = np.sign(score[y == 1][:, None] - score[y == 0]) / 2 + 0.5
+        phi = np.empty(len(y))
+        phi[y == 1] = (order.mean(axis=1) - order.mean()) / (y == 1).sum()
+        phi[y == 0] = (order.mean(axis=0) - order.mean()) / (y == 0).sum()
+        influences.append(np.bincount(boot.patient_code, phi))
+    assert [s.auroc for s in rows] == pytest.approx(values, rel=1e-8)
+    assert values == sorted(values, reverse=True)
+    critical, _, _, intervals, adjusted, low, high = slow_family(
+        np.array(drawn), np.array(values), np.array(influences), 1 - LIMIT
+    )
+    assert target.critical == pytest.approx(critical, rel=1e-6)
+    assert [(s.rank_low, s.rank_high) for s in rows] == list(zip(low, high, strict=True))
+    assert [s.may_be_first for s in rows] == [first == 1 for first in low]
+    assert target.others_may_be_first == low.count(1) - 1
+    assert target.pairs is not None
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        pair = target.pairs.pair(rows[i].slug, rows[j].slug)
+        assert pair.difference == pytest.approx(values[i] - values[j], abs=1e-6)
+        assert (pair.low, pair.high) == pytest.approx(intervals[i, j], rel=1e-5, abs=1e-6)
+        if adjusted[i, j] < 1:
+            assert pair.p_adjusted == pytest.approx(adjusted[i, j], rel=1e-4)
+    for i, standing in enumerate(rows[1:], 1):
+        assert standing.tied_with_leader == (intervals[0, i][0] <= 0)
 
 
 def check_json(target: TargetBoard, found: dict) -> None:

@@ -137,7 +137,7 @@ def test_boards_read_fields_of_the_scorecard_and_no_others():
 
     assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard)
     assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "sliding", "flags"}
-    curves = {"roc", "precision_recall", "reliability", "distribution", "decision"}
+    curves = {"roc", "precision_recall", "reliability", "distribution", "decision", "decision_warning"}
     inputs = RankInputs.model_fields["targets"].annotation.__args__[0]
     assert fields(TargetScore) - fields(inputs) == curves | {
         "brier_parts",

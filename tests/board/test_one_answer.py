@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from bench.board.load import load_board
 from bench.workspace import DATA_VARIABLE, create_workspace
-from tests.board.one_answer import check_everywhere
+from tests.board.one_answer import check_everywhere, check_recomputed
 from tests.scoring.conftest import noisy, store_entry
 
 HEADLINE = "composite_slvh_dlv"
@@ -44,6 +46,24 @@ def test_a_demo_board_of_both_tracks(cohort, space, cli, tmp_path):
     out_of_fold = board.target(HEADLINE, "cv5").pairs
     assert out_of_fold is not None
     assert len(out_of_fold.slugs) == 3
+
+
+def test_a_board_of_twenty_entries_from_stored_predictions_alone(cohort, space, cli):
+    folder, rng = space.submissions("demo"), np.random.default_rng(0)
+    for number, strength in enumerate(rng.uniform(0.5, 3.5, 19)):
+        store_entry(cohort, folder, f"e{number}", noisy(cohort, strength, seed=number))
+    store_entry(cohort, folder, "copy", noisy(cohort, 2.0, seed=3))
+    ran = cli("score", "--all", "--replicates", "100", "--seed", "4", "--jobs", "1", *WORDS)
+    assert ran.exit_code == 0, ran.stderr
+    board = load_board(cohort.spec, folder).board
+    assert board is not None
+    test = cohort.rows("test")
+    y = cohort.targets[HEADLINE][test]
+    shown = ~np.isnan(y)
+    stored = {path.parent.name: pq.read_table(path) for path in folder.glob("*/predictions.parquet")}
+    scores = {slug: table[HEADLINE].to_numpy()[shown] for slug, table in stored.items()}
+    patient = cohort.patients[test][shown].astype(str)
+    check_recomputed(board.target(HEADLINE), scores, y[shown].astype(int), patient, 100, 4)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -104,9 +104,9 @@ def test_missing_images_are_counted(folder: Path) -> None:
     [
         (lambda d: d[: len(d) // 2], "1 end before the image does"),
         (lambda d: d[: len(d) - 40], "1 end before the image does"),
-        (lambda d: b"", "1 cannot be decoded"),
+        (lambda d: b"", "1 are empty files"),
         (lambda d: b"no image at all", "1 cannot be decoded"),
-        (lambda d: bytes(len(d)), "1 cannot be decoded"),
+        (lambda d: bytes(len(d)), "1 hold only zero bytes"),
     ],
     ids=["half", "end", "empty", "text", "zeros"],
 )
@@ -131,7 +131,7 @@ def test_files_that_no_row_names_are_counted(folder: Path) -> None:
     assert [p.severity for p in found.problems] == ["warning"]
 
 
-def test_duplicates_within_a_patient_are_told_from_those_across(folder: Path) -> None:
+def test_duplicates_within_a_patient_and_across_patients_are_counted_apart(folder: Path) -> None:
     a, b = siblings(folder)
     shutil.copyfile(folder / "images" / a, folder / "images" / b)
     found = look(folder)
@@ -156,7 +156,7 @@ def test_duplicates_in_train_and_test_are_an_error(folder: Path) -> None:
     }
 
 
-def test_duplicates_are_found_by_pixels_whatever_the_file(folder: Path) -> None:
+def test_duplicates_are_found_by_their_pixels_in_other_file_formats(folder: Path) -> None:
     """The same picture as another file format, and in colour, is the same picture; one pixel off is not."""
     a, b = pick(folder, "train", "train")
     with Image.open(folder / "images" / a) as image:

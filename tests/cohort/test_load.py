@@ -18,6 +18,7 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.cohort.split import straddling_patients
 from bench.errors import EXIT_ENVIRONMENT, BenchError
+from tests.faulty import assert_problem, only
 from tests.tiny import SIDE, cohort_table, write_cohort
 
 SPEC = load_spec("chexchonet")
@@ -59,7 +60,7 @@ def small_spec(*tables: str) -> CohortSpec:
 # The traps of the release
 
 
-def test_images_lie_in_images_whatever_the_table_says(cohort: Cohort) -> None:
+def test_images_are_read_from_the_folder_of_the_spec(cohort: Cohort) -> None:
     assert cohort.table["cxr_path"].str.startswith("./cxrs/").all()
     folders = ImageFolders(cohort)
     for image in cohort.images:
@@ -304,36 +305,118 @@ def drop(text: str) -> bytes:
 
 
 GOOD = "image,patient,y\na,1,0\nb,2,1\nc,3,1\n"
-FAULTS: dict[str, tuple[bytes, str]] = {
-    "missing column": (drop(GOOD), "cohort-columns: 1 columns of cohort small are missing: y"),
-    "no rows": (b"image,patient,y\n", "cohort-table: The table has no rows"),
-    "empty": (b"", "cohort-table: It is empty"),
-    "not UTF-8": (GOOD.encode().replace(b"b,", b"\xff,"), "cohort-table: Line 3 is not UTF-8 text"),
-    "header not UTF-8": (b"image,patient,y,\xff\na,1,0,1\n", "cohort-table: Line 1 is not UTF-8 text"),
-    "short row": (GOOD.encode()[:-3], "cohort-table: 1 of 3 rows are longer or shorter"),
-    "long row": (GOOD.encode() + b"d,4,1,1\n", "cohort-table: 1 of 4 rows are longer or shorter"),
-    "long rows": (b"image,patient,y\na,1,0,7\nb,2,1,7\n", "cohort-table: 2 of 2 rows are longer"),
-    "repeated image": (GOOD.encode() + b"a,4,1\n a,5,0\n", "cohort-duplicate-id: 2 rows repeat"),
-    "blank image": (GOOD.encode() + b" ,4,1\n", "cohort-blank-id: 1 rows have no image id"),
-    "blank patient": (GOOD.encode() + b"d,,1\n", "cohort-blank-id: 1 rows have no patient id"),
-    "label 2": (GOOD.encode() + b"d,4,2\n", "cohort-label: 1 of 4 labels of y are not 0 or 1"),
-    "label as text": (GOOD.encode() + b"d,4,yes\n", "cohort-value: 1 of 4 values of y are not numbers"),
-    "infinite label": (GOOD.encode() + b"d,4,inf\n", "cohort-value: 1 of 4 values of y are not numbers"),
-    "semicolons": (GOOD.encode().replace(b",", b";"), "cohort-columns: 3 columns"),
+Told = tuple[bytes, str, str, str, str]
+TABLE, WHOLE, KEEP_LENGTH = r"t\.csv$", "Export the table again", "in double quotes"
+FAULTS: dict[str, Told] = {
+    "missing column": (
+        drop(GOOD),
+        "cohort-columns",
+        "^1 columns of cohort small are missing: y",
+        TABLE,
+        "name its columns in its spec",
+    ),
+    "no rows": (b"image,patient,y\n", "cohort-table", "The table has no rows", TABLE, WHOLE),
+    "empty": (b"", "cohort-table", "It is empty", TABLE, "compare it with its source"),
+    "not UTF-8": (
+        GOOD.encode().replace(b"b,", b"\xff,"),
+        "cohort-table",
+        "Line 3 is not UTF-8 text",
+        TABLE,
+        "iconv",
+    ),
+    "header not UTF-8": (
+        b"image,patient,y,\xff\na,1,0,1\n",
+        "cohort-table",
+        "Line 1 is not UTF-8 text",
+        TABLE,
+        "iconv",
+    ),
+    "short row": (
+        GOOD.encode()[:-3],
+        "cohort-table",
+        "^1 of 3 rows are longer or shorter",
+        TABLE,
+        KEEP_LENGTH,
+    ),
+    "long row": (
+        GOOD.encode() + b"d,4,1,1\n",
+        "cohort-table",
+        "^1 of 4 rows are longer or shorter",
+        TABLE,
+        KEEP_LENGTH,
+    ),
+    "long rows": (
+        b"image,patient,y\na,1,0,7\nb,2,1,7\n",
+        "cohort-table",
+        "^2 of 2 rows are longer",
+        TABLE,
+        KEEP_LENGTH,
+    ),
+    "repeated image": (
+        GOOD.encode() + b"a,4,1\n a,5,0\n",
+        "cohort-duplicate-id",
+        "^2 rows repeat",
+        r"t\.csv, column image$",
+        "Remove the repeated rows",
+    ),
+    "blank image": (
+        GOOD.encode() + b" ,4,1\n",
+        "cohort-blank-id",
+        "^1 rows have no image id",
+        r"t\.csv, column image$",
+        "Fill in or remove",
+    ),
+    "blank patient": (
+        GOOD.encode() + b"d,,1\n",
+        "cohort-blank-id",
+        "^1 rows have no patient id",
+        r"t\.csv, column patient$",
+        "Fill in or remove",
+    ),
+    "label 2": (
+        GOOD.encode() + b"d,4,2\n",
+        "cohort-label",
+        "^1 of 4 labels of y are not 0 or 1",
+        r"t\.csv, column y$",
+        'word = "2"',
+    ),
+    "label as text": (
+        GOOD.encode() + b"d,4,yes\n",
+        "cohort-value",
+        "^1 of 4 values of y are not numbers",
+        r"t\.csv, column y$",
+        "Write labels as 0 and 1",
+    ),
+    "infinite label": (
+        GOOD.encode() + b"d,4,inf\n",
+        "cohort-value",
+        "^1 of 4 values of y are not numbers",
+        r"t\.csv, column y$",
+        "Write labels as 0 and 1",
+    ),
+    "semicolons": (
+        GOOD.encode().replace(b",", b";"),
+        "cohort-columns",
+        "^3 columns",
+        TABLE,
+        "commas between columns",
+    ),
 }
 
 
-@pytest.mark.parametrize(("table", "says"), FAULTS.values(), ids=FAULTS)
-def test_each_fault_of_a_table_is_named(table: bytes, says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", FAULTS.values(), ids=FAULTS)
+def test_each_fault_of_a_table_is_named(told: Told, tmp_path: Path) -> None:
+    table, code, message, where, remedy = told
     small(GOOD, tmp_path)
     (tmp_path / "t.csv").write_bytes(table)
     spec = small_spec()
-    with pytest.raises(BenchError, match=says):
+    with pytest.raises(BenchError) as caught:
         load_cohort(spec, tmp_path)
+    assert_problem(only(caught.value, code), code, message=message, where=where, remedy=remedy)
 
 
 @pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_a_table_with_another_separator_is_told_so(mark: str, tmp_path: Path) -> None:
+def test_the_remedy_names_the_separator(mark: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="3 columns") as caught:
         small(GOOD.replace(",", mark), tmp_path)
     assert caught.value.problems[0].remedy == "Save the table with commas between columns."
@@ -346,7 +429,7 @@ def test_a_misspelt_column_is_asked_about_and_others_are_not_quoted(tmp_path: Pa
     assert problem.message == "1 columns of cohort small are missing: patient (is it 'Pateint'?)."
 
 
-def test_a_table_that_may_not_be_read_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise PermissionError(13, "Permission denied")
 

@@ -10,7 +10,8 @@ import pytest
 
 from bench.cohort.spec import CohortSpec, ContinuousTarget, HashSplit, ListSplit, builtin_specs, load_spec
 from bench.documents import parse_toml
-from bench.errors import BenchError
+from bench.errors import BenchError, Problem
+from tests.faulty import assert_problem
 
 SPEC = """\
 schema = "cohort-spec/1"
@@ -58,12 +59,12 @@ any_of = [{ column = "width", male = 6, female = 5 }]
 """
 
 
-def faults(text: str) -> list[str]:
+def faults(text: str) -> list[Problem]:
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "own.toml")
     assert {p.code for p in caught.value.problems} == {"cohort-spec"}
     assert all(p.where.startswith("own.toml") for p in caught.value.problems)
-    return [p.message for p in caught.value.problems]
+    return list(caught.value.problems)
 
 
 def test_the_built_in_specs_load() -> None:
@@ -111,7 +112,7 @@ def test_a_spec_of_ones_own_loads(tmp_path: Path) -> None:
     assert spec.targets[0].kind == "binary"
 
 
-def test_an_unknown_cohort_is_told_which_there_are(tmp_path: Path) -> None:
+def test_an_unknown_cohort_is_answered_with_the_built_in_ones(tmp_path: Path) -> None:
     for name in ("mimic", str(tmp_path), str(tmp_path / "absent.toml")):
         with pytest.raises(BenchError, match=r"cohort-unknown.*chestxray14, chexchonet, chexpert, demo"):
             load_spec(name)
@@ -175,18 +176,20 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
 
 @pytest.mark.parametrize(("change", "says"), FAULTS.values(), ids=FAULTS)
 def test_each_fault_of_a_spec_is_named(change: Callable[[str], str], says: str) -> None:
-    assert any(re.search(says, message) for message in faults(change(SPEC)))
+    meant = [p for p in faults(change(SPEC)) if re.search(says, p.message)]
+    assert meant
+    assert_problem(meant[0], "cohort-spec", message=says, where=r"^own\.toml", remedy="Correct the key")
 
 
 def test_the_spec_that_the_faults_are_made_from_is_right() -> None:
     assert parse_toml(CohortSpec, SPEC, "cohort-spec", "own.toml").id == "own"
 
 
-def test_all_faults_of_a_spec_are_told_at_once() -> None:
+def test_all_faults_of_a_spec_are_reported_at_once() -> None:
     assert len(faults('schema = "x"\nid = "UPPER"\nextra = 1\n')) >= 7
 
 
-def test_a_folder_or_binary_file_is_no_spec(tmp_path: Path) -> None:
+def test_a_folder_or_binary_file_is_refused_as_a_spec(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BenchError, match="cohort-spec: Not UTF-8"):
         load_spec(str(tmp_path / "s.toml"))

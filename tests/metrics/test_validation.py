@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -168,6 +169,8 @@ def test_draws_refuse_a_part_of_a_replicate():
         PatientBootstrap(["a", "b"], 2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="replicates must be at least 1, not 0"):
         PatientBootstrap(["a", "b"], 0)
+    with pytest.raises(ValueError, match="replicates must be at most 10000000"):
+        PatientBootstrap(["a", "b"], 1e30)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seed must be at least 0"):
         PatientBootstrap(["a", "b"], 10, -1)
     with pytest.raises(TypeError, match="seed must be a whole number, not None"):
@@ -184,6 +187,7 @@ def test_draws_refuse_a_part_of_a_replicate():
         ([["a"], ["b"]], TypeError, "one id per row, not lists"),
         (pd.array(["a", None, "b"], "string"), ValueError, "patient_id holds 1 missing values"),
         (pd.Series([1, pd.NA], dtype="Int64"), ValueError, "patient_id holds 1 missing values"),
+        (pa.array(["a", None]), ValueError, "patient_id holds 1 missing values"),
         (pd.Series([pd.NaT, pd.Timestamp(0)]), ValueError, "patient_id holds 1 missing values"),
         (masked([1, 2, 3], [0, 1, 1]), ValueError, "patient_id holds 2 masked values"),
         ([1.0, np.nan], ValueError, "patient_id holds 1 missing values"),
@@ -196,7 +200,15 @@ def test_ids_that_are_refused(ids, error, message):
 
 
 @pytest.mark.parametrize(
-    "ids", [["a", "b"], ("a", "b"), np.array(["a", "b"]), pd.Categorical(["a", "b"]), iter("ab")]
+    "ids",
+    [
+        ["a", "b"],
+        ("a", "b"),
+        np.array(["a", "b"]),
+        pd.Categorical(["a", "b"]),
+        pa.array(["a", "b"]).dictionary_encode(),
+        iter("ab"),
+    ],
 )
 def test_kinds_of_ids_that_are_read(ids):
     assert id_list(ids) == ["a", "b"]
@@ -218,6 +230,10 @@ def test_rows_are_counted_under_the_names_of_the_caller():
         same_rows(y=[0, 1, 1], p_a=[1, 2, 3], p_b=np.ones(2), weight=None)
     with pytest.raises(ValueError, match="patient_id has 1 rows, y has 2"):
         same_rows(y=np.ones(2), patient_id=pd.Series(["a"]))
+    with pytest.raises(
+        TypeError, match="patient_id must be a list or an array with one value per row, not set"
+    ):
+        same_rows(y=np.ones(2), patient_id={"a"})
     same_rows(y=[0, 1], patient_id=iter("ab"), weight=None)
 
 

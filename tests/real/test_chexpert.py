@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.cohort.spec import load_spec
 from bench.workspace import Workspace
-from tests.board.one_answer import check_everywhere
+from tests.board.one_answer import check_everywhere, check_recomputed
 from tests.conftest import Cli
 
 pytestmark = pytest.mark.real
@@ -83,6 +83,18 @@ def test_every_place_that_shows_their_board_gives_the_same_answers(
     for target in shown.targets:
         assert target.pairs is not None
         assert len(target.pairs.slugs) == 5
+    labels = pd.read_csv(real / "chexpert-test" / "groundtruth.csv").sort_values("Study")
+    patient = labels["Study"].str.extract(r"(patient\d+)", expand=False).to_numpy()
+    for target in shown.targets[:2]:
+        column = TARGETS[target.target]
+        scores = {
+            team: pd.read_csv(predictions(real, team))
+            .set_index("Study")
+            .loc[labels["Study"], column]
+            .to_numpy()
+            for team in (*ACCEPTED, *REFUSED)
+        }
+        check_recomputed(target, scores, labels[column].to_numpy().astype(int), patient, 1000, 0)
 
 
 def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(

@@ -19,6 +19,7 @@ from bench.runtime.independence import OF_RANGE, Probes, dependence, probed_rows
 from bench.runtime.workers.locate import first_dependent
 from bench.runtime.workers.precision import quantise
 from bench.submission.manifest import Manifest
+from tests.faulty import assert_problem
 from tests.runtime.models import SIZE, build, cnn_model, linear_weights, manifest, save, tiny_cohort, value
 from tests.runtime.torch_models import FAMILIES, export, network
 
@@ -112,6 +113,14 @@ STATIC = {
         "model-random",
         r"RandomNormal \(1\)",
     ),
+    "dynamic quantisation": (
+        after(
+            node("DynamicQuantizeLinear", ["linear"], ["q", "s", "z"]),
+            node("DequantizeLinear", ["q", "s", "z"], ["scores"]),
+        ),
+        "model-batch-dependent",
+        r"^1 operator scales by the largest value of the batch: DynamicQuantizeLinear \(1\)\.$",
+    ),
     "Bernoulli twice": (
         after(
             node("Sigmoid", ["linear"], ["p"]),
@@ -131,8 +140,23 @@ def test_training_mode_and_random_operators_are_named_without_running(
 ) -> None:
     model, code, says = STATIC[name]
     problem = refusal(model, cohort, tmp_path)
-    assert problem.code == code
-    assert re.search(says, problem.message)
+    assert_problem(problem, code, message=says, where=r"/m\.onnx$", remedy=r"model\.eval|quantize_static")
+
+
+def test_dynamic_quantisation_by_onnx_runtime_is_refused_and_static_is_not(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    from onnxruntime.quantization import quantize_dynamic
+
+    plain = save(after(node("Identity", ["linear"], ["scores"])), tmp_path / "plain.onnx")
+    quantize_dynamic(plain, tmp_path / "dynamic.onnx")
+    problem = refusal(onnx.load(tmp_path / "dynamic.onnx"), cohort, tmp_path)
+    assert problem.code == "model-batch-dependent"
+    assert problem.message.endswith("DynamicQuantizeLinear (1).")
+    assert "`quantize_static`" in problem.remedy
+    images = np.random.default_rng(0).random((8, 1, SIZE, SIZE)).astype("f4")
+    quantise(onnx.load(plain), tmp_path / "static.onnx", {"image": images})
+    accept_model(tmp_path / "static.onnx", cohort, manifest())
 
 
 def test_a_random_operator_that_no_output_needs_is_no_fault(cohort: Cohort, tmp_path: Path) -> None:
@@ -183,13 +207,6 @@ MIXING = {
         ),
         "TopK",
     ),
-    "dynamic quantisation": (
-        after(
-            node("DynamicQuantizeLinear", ["linear"], ["q", "s", "z"]),
-            node("DequantizeLinear", ["q", "s", "z"], ["scores"]),
-        ),
-        "DynamicQuantizeLinear",
-    ),
     "the batch as one image": (
         after(
             node("Transpose", ["linear"], ["t"], perm=[1, 0]),
@@ -206,6 +223,37 @@ MIXING = {
         ),
         "Div",
     ),
+    "instance normalisation over the batch": (
+        after(
+            node("Transpose", ["linear"], ["t"], perm=[1, 0]),
+            node("Unsqueeze", ["t", "z"], ["u"]),
+            node("InstanceNormalization", ["u", "s", "b"], ["v"]),
+            node("Squeeze", ["v", "z"], ["x"]),
+            node("Transpose", ["x"], ["scores"], perm=[1, 0]),
+            z=AXIS0,
+            s=np.ones(2, "f4"),
+            b=np.zeros(2, "f4"),
+        ),
+        "InstanceNormalization",
+    ),
+    "layer normalisation over the batch": (
+        after(node("LayerNormalization", ["linear", "g"], ["scores"], axis=0), g=np.ones((1, 2), "f4")),
+        "LayerNormalization",
+    ),
+    "mean of everything": (
+        after(node("ReduceMean", ["linear"], ["m"]), node("Sub", ["linear", "m"], ["scores"])),
+        "ReduceMean",
+    ),
+    "the first image": (
+        after(
+            node("Gather", ["linear", "a"], ["f"], axis=0), node("Sub", ["linear", "f"], ["scores"]), a=AXIS0
+        ),
+        "Gather",
+    ),
+    "sums by einsum": (
+        after(node("Einsum", ["linear", "linear"], ["scores"], equation="ij,kj->ij")),
+        "Einsum",
+    ),
     "in a function": (centred_in_a_function(), "ReduceMean"),
 }
 
@@ -216,17 +264,27 @@ def test_an_operator_that_mixes_images_is_found_by_running_and_named(
 ) -> None:
     model, operator = MIXING[name]
     problem = refusal(model, cohort, tmp_path, NONE.model_copy(update={"scores": "uncalibrated"}))
-    assert problem.code == "model-batch-dependent"
-    assert re.match(r"Run alone instead of in a batch, \d+ of 16 images get another ", problem.message)
-    assert problem.message.endswith(f"The first operator that mixes images is {operator}.")
+    assert_problem(
+        problem,
+        "model-batch-dependent",
+        message=r"^Run alone instead of in a batch, \d+ of 16 images get another .*"
+        rf"The first operator that mixes images is {re.escape(operator)}\.$",
+        where=r"/m\.onnx$",
+        remedy="never over the first axis",
+    )
 
 
 def test_a_batch_size_that_is_fixed_within_the_graph_is_found(tmp_path: Path) -> None:
     small = tiny_cohort(tmp_path / "c", 20)  # one batch, whose size a constant of the file has too
     model = after(node("Add", ["linear", "c"], ["scores"]), c=np.zeros((20, 2), "f4"))
     problem = refusal(model, small, tmp_path)
-    assert problem.code == "model-batch"
-    assert problem.message.startswith("It answers batches of 20 images and fails at other sizes: ")
+    assert_problem(
+        problem,
+        "model-batch",
+        message="^It answers batches of 20 images and fails at other sizes: ",
+        where=r"/m\.onnx$",
+        remedy="dynamic batch dimension",
+    )
 
 
 # Honest models

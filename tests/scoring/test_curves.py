@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import t as student
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from bench.scoring.curves import (
@@ -20,7 +19,7 @@ from bench.scoring.curves import (
 )
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.wilson import clustered_share
-from tests.uncertainty.test_curves import clustered_mean
+from tests.uncertainty.test_curves import net_benefit_limits
 
 
 def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
@@ -83,9 +82,8 @@ def test_decision_curve_by_its_definition():
         odds = point.threshold / (1 - point.threshold)
         tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
         assert point.net_benefit == pytest.approx((tp - fp * odds) / 400)
-        mean, se, df = clustered_mean(called * np.where(y == 1, 1.0, -odds), patient)
-        reach = student.ppf(0.975, df) * se
-        assert (point.low, point.high) == pytest.approx((mean - reach, mean + reach))
+        limits = net_benefit_limits(y, called, point.threshold, patient)
+        assert (point.low, point.high) == pytest.approx(limits)
         assert point.treat_all == pytest.approx((y.sum() - (1 - y).sum() * odds) / 400)
 
 

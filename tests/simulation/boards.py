@@ -28,6 +28,7 @@ COHORTS = (
     Setting("300 × 3, 19 positive patients", 300, 3, label_alike=1.0, score_alike=0.5, prevalence=0.065),
     Setting("400 × geometric(2.9), 75 positive patients", 400, 2.9, True, 0.9, 0.6),
 )
+LONG = Setting("300 × 3, 48 positive patients", 300, 3, label_alike=1.0, score_alike=0.5, prevalence=0.16)
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,26 @@ class BoardSetting:
     Attributes:
         cohort: Its images.
         entries: Number of entries.
-        spread: Difference of the best and the worst true AUROC; the middle is 0.80.
+        spread: Difference of the best and the worst true AUROC.
+        middle: The AUROC in the middle of them.
     """
 
     cohort: Setting
     entries: int
     spread: float
+    middle: float = 0.8
 
     @property
     def name(self) -> str:
         """As printed."""
-        return f"{self.entries} entries {'spread' if self.spread else 'equal'}, {self.cohort.name}"
+        half = self.spread / 2
+        range_ = f"AUROC {self.middle - half:.2f} to {self.middle + half:.2f}" if self.spread else "equal"
+        return f"{self.entries} entries, {range_}, {self.cohort.name}"
 
     @property
     def areas(self) -> np.ndarray:
         """(S,) true AUROCs."""
-        return 0.8 + self.spread * np.linspace(0.5, -0.5, self.entries)
+        return self.middle + self.spread * np.linspace(0.5, -0.5, self.entries)
 
 
 BOARDS = tuple(
@@ -60,6 +65,8 @@ BOARDS = tuple(
     for cohort in COHORTS
     for entries in (2, 4, 20, 200)
     for spread in (0.0, 0.1)
+) + tuple(
+    BoardSetting(LONG, 200, spread, middle) for spread, middle in ((0.0, 0.8), (0.35, 0.775), (0.09, 0.945))
 )
 
 

@@ -25,14 +25,14 @@ from bench.metrics.influence import obuchowski_se
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.curves import (
-    benefit_influence,
+    benefit_interval,
     bin_shares,
     decision_estimates,
     net_benefit_difference,
 )
 from bench.uncertainty.estimates import gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare
-from bench.uncertainty.intervals import FEW_POSITIVE_PATIENTS, sandwich_interval
+from bench.uncertainty.intervals import FEW_POSITIVE_PATIENTS
 from tests.simulation.cohorts import SETTINGS, Cohort, Setting, draw
 
 POPULATION = 400_000
@@ -177,7 +177,7 @@ def _judge_curves(
     few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
     paired = net_benefit_difference(y, first, second, boot, CUTS)
     for cut, benefit, difference in zip(CUTS, benefits.net_benefit, paired, strict=True):
-        found = sandwich_interval(float(benefit), benefit_influence(sample, first >= cut, cut))
+        found = benefit_interval(sample, first >= cut, cut, float(benefit))
         tally.add("net benefit", found.low, found.high, truth[f"net benefit {cut}"], few)
         tally.add("Δ net benefit", difference.low, difference.high, truth[f"Δ net benefit {cut}"], few)
     index = bin_index(first, bin_edges(first, BINS, "uniform"))

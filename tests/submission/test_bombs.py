@@ -34,7 +34,7 @@ def said(path: Path) -> str:
 
 
 def grown(path: Path) -> tuple[str, float]:
-    """What is said, and by how many MiB the memory of this process grew."""
+    """Return the message, and by how many MiB the memory of this process grew."""
     before = psutil.Process().memory_info().rss
     message = said(path)
     return message, (psutil.Process().memory_info().rss - before) / 2**20

@@ -1,4 +1,4 @@
-"""Whatever bytes are handed in, the answer is numbers or a problem of the catalogue, never a crash."""
+"""Damaged files of every kind: the result is numbers or a problem of the catalogue, never a crash."""
 
 from __future__ import annotations
 

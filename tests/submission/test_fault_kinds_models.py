@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -14,6 +15,7 @@ from bench.onnx.interface import check_model
 from bench.runtime.accept import accept_model
 from bench.submission.manifest import Manifest
 from bench.submission.store import read_manifest
+from tests.faulty import assert_problem
 from tests.runtime.models import (
     SIZE,
     SPEC,
@@ -124,12 +126,38 @@ def test_a_sigmoid_on_probabilities_is_warned_about(tmp_path: Path) -> None:
     cohort = tiny_cohort(tmp_path / "c", 40)
     path = save(model, tmp_path / "m.onnx")
     twice = [p for p in accept_model(path, cohort, manifest()).remarks if p.code == "model-sigmoid-twice"]
-    assert [p.where.rpartition(" ")[2] for p in twice] == ["a", "b"]
-    assert twice[0].message == "All 40 outputs lay in [0, 1] before the sigmoid, as probabilities do."
-    assert '`activation = "none"`' in twice[0].as_dict()["remedy"]
+    for problem, target in zip(twice, ("a", "b"), strict=True):
+        assert_problem(
+            problem,
+            "model-sigmoid-twice",
+            message=r"^All 40 outputs lay in \[0, 1\] before the sigmoid, as probabilities do\.$",
+            where=rf"/m\.onnx, target {target}$",
+            remedy='`activation = "none"`.*If the outputs are logits',
+            severity="warning",
+        )
     once = accept_model(path, cohort, manifest(activation="none")).remarks
     logits = accept_model(save(linear_model(), path), cohort, manifest()).remarks
     assert not [p for p in (*once, *logits) if p.code == "model-sigmoid-twice"]
+
+
+def test_logits_in_the_unit_interval_are_accepted_with_the_warning_alone(tmp_path: Path) -> None:
+    """Such logits and probabilities cannot be told from each other by their values."""
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+        helper.make_node("Clip", ["logits", "low", "high"], ["scores"]),
+    ]
+    model = build(
+        nodes,
+        [value("image", ["N", 1, SIZE, SIZE])],
+        [value("scores", ["N", 2])],
+        {"w": linear_weights(), "low": np.array(0, "f4"), "high": np.array(1, "f4")},
+    )
+    accepted = accept_model(save(model, tmp_path / "m.onnx"), tiny_cohort(tmp_path / "c", 40), manifest())
+    assert len(accepted.values["a"]) == 40
+    codes = {p.code: p.severity for p in accepted.remarks}
+    assert codes["model-sigmoid-twice"] == "warning"
+    assert "error" not in codes.values()
 
 
 # Texts of a manifest that show nothing
@@ -157,9 +185,13 @@ def test_a_heading_that_shows_nothing_is_refused(key: str, text: str, tmp_path: 
     with pytest.raises(BenchError) as caught:
         read_manifest(tmp_path / "m.toml")
     (problem,) = caught.value.problems
-    assert (problem.code, problem.where) == ("manifest-invalid", str(tmp_path / "m.toml"))
-    assert problem.message.startswith(f"{key}: this text shows nothing: ")
-    assert f"U+{ord(text[0]):04X}" in problem.message
+    assert_problem(
+        problem,
+        "manifest-invalid",
+        message=rf"^{key}: this text shows nothing: .*U\+{ord(text[0]):04X}",
+        where=r"/m\.toml$",
+        remedy="Correct the key",
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +210,13 @@ def test_every_other_text_that_is_shown_is_looked_at_too(text: str, key: str, tm
     with pytest.raises(BenchError) as caught:
         read_manifest(tmp_path / "m.toml")
     (problem,) = caught.value.problems
-    assert problem.message.startswith(f"{key}: this text shows nothing: ")
+    assert_problem(
+        problem,
+        "manifest-invalid",
+        message=f"^{re.escape(key)}: this text shows nothing: ",
+        where=r"/m\.toml$",
+        remedy="Correct the key",
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +261,13 @@ def test_no_contradiction_is_made_by_a_faulty_key(key: str, tmp_path: Path) -> N
     with pytest.raises(BenchError) as caught:
         read_manifest(tmp_path / "m.toml")
     (problem,) = caught.value.problems
-    assert problem.message.startswith(("kind: ", "licence: "))
+    assert_problem(
+        problem,
+        "manifest-invalid",
+        message="^(kind|licence): ",
+        where=r"/m\.toml$",
+        remedy="Correct the key",
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,5 +286,11 @@ def test_inputs_that_the_cohort_does_not_have(inputs: tuple[str, ...], says: str
     stated = manifest().model_copy(update={"inputs": inputs})
     remarks = accept_model(save(linear_model(), tmp_path / "m.onnx"), cohort, stated, manifest_file="x.toml")
     (remark,) = [p for p in remarks.remarks if p.code == "manifest-inputs"]
-    assert (remark.severity, remark.where) == ("warning", "x.toml")
-    assert re.search(says, remark.message)
+    assert_problem(
+        remark,
+        "manifest-inputs",
+        message=says,
+        where=r"^x\.toml$",
+        remedy="Use the cohort's words",
+        severity="warning",
+    )

@@ -1,4 +1,4 @@
-"""What a submitter is told: where in the file, which name was meant, which file, and what to type."""
+"""Messages to a submitter: the line in the file, the name that was meant, the file, and what to type."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bench.submission.read_predictions import BLOCK, parse_predictions, row_line
 from bench.submission.store import check_slug
 from bench.workspace import Workspace
 from tests.conftest import Cli
+from tests.faulty import assert_problem
 from tests.runtime.models import linear_model, save
 from tests.tiny import MANIFEST
 
@@ -71,7 +72,7 @@ def test_blank_lines_move_the_lines_that_are_named(
     text = ends.join([*lines[:2], "", *lines[2:]])
     (tmp_path / "p.csv").write_bytes(text.encode())
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert problem.message.endswith("first at line 6.")
+    assert "; first at line 6, " in problem.message
     assert text.split(ends)[6 - 1].endswith(",high")
 
 
@@ -111,7 +112,7 @@ def test_a_file_of_ragged_rows_ends_early(tmp_path: Path) -> None:
     assert "line 2 (with 1), 3, 4, 5, 6." in caught.value.problems[0].message
 
 
-def test_a_row_that_is_both_ragged_and_beyond_what_arrow_reads_is_no_traceback(tmp_path: Path) -> None:
+def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b'i,a\nx\n"' + b"y\n" * 3_000_000)
     with pytest.raises(BenchError) as caught:
         parse_predictions((tmp_path / "p.csv").read_bytes(), tmp_path / "p.csv", ("i",))
@@ -119,28 +120,34 @@ def test_a_row_that_is_both_ragged_and_beyond_what_arrow_reads_is_no_traceback(t
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "says"),
+    ("change", "code", "message", "says"),
     [
-        (lambda t: "# my model\n" + t, "predictions-ragged", "remove what stands above it"),
-        (lambda t: t.replace(",", ", "), "predictions-header", "remove the blanks around the names"),
-        (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "Save it as UTF-8"),
-        (lambda t: '{"a": [1, 2]}', "predictions-format", "plain CSV"),
-        (lambda t: "<!DOCTYPE html>", "predictions-format", "plain CSV"),
-        (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "Fill in the column"),
+        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove what stands above it"),
+        (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
+        (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
+        (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),
+        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "plain CSV"),
+        (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "^102 of 102", "Fill in the column"),
         (
             lambda t: re.sub(r",0\.(\d\d)\d*\n", r",\1.5\n", t),
             "predictions-out-of-range",
+            r"^\d+ of 102 values",
             "divide percentages by 100",
         ),
     ],
 )
 def test_the_remedy_fits_the_fault(
-    change: Callable[[str], str], code: str, says: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
+    change: Callable[[str], str],
+    code: str,
+    message: str,
+    says: str,
+    good: pd.DataFrame,
+    cohort: Cohort,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "p.csv").write_bytes(change(good.to_csv(index=False)).encode("latin-1"))
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert problem.code == code
-    assert says in problem.as_dict()["remedy"]
+    assert_problem(problem, code, message=message, where=r"/p\.csv(, column|$)", remedy=re.escape(says))
 
 
 def test_ids_that_are_all_unknown_are_one_fault(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
@@ -176,8 +183,8 @@ def test_a_misspelt_header_is_shown_with_the_name_that_was_meant(
 ) -> None:
     good.rename(columns=change).to_csv(tmp_path / "p.csv", index=False)
     (problem,) = refused(tmp_path / "p.csv", cohort)
-    assert (problem.code, problem.remedy) == ("predictions-header", remedy)
-    assert f"the header is {header}." in problem.message
+    message = re.escape(f"the header is {header}.")
+    assert_problem(problem, "predictions-header", message=message, where="/p.csv$", remedy=re.escape(remedy))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +199,7 @@ def test_a_misspelt_header_is_shown_with_the_name_that_was_meant(
     ],
 )
 @pytest.mark.parametrize("value", ["0.5", "high"])
-def test_an_id_is_not_quoted_where_there_is_no_header(
+def test_an_id_is_not_quoted_from_a_file_without_a_header(
     form: str, value: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     stem = good.cxr_filename[0].removesuffix(".jpg")
@@ -220,7 +227,7 @@ def test_a_misspelt_target_beside_the_headline_is_asked_about(
     assert remark.message == "1 column is not read: 'slhv'. Did you mean 'slvh'?"
 
 
-def test_labels_beside_the_authors_columns_are_no_misspellings(
+def test_labels_beside_the_authors_columns_get_no_suggestion(
     good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     authors = good.rename(columns={HEAD: "composite_preds"}).assign(ivsd=1.0, **{HEAD: 0})
@@ -269,7 +276,7 @@ def test_an_unknown_name_gets_the_nearest(
         ("../..", ""),
     ],
 )
-def test_a_refused_slug_is_told_the_rule_and_gets_a_free_form(slug: str, remedy: str) -> None:
+def test_the_message_about_a_slug_gives_the_rule_and_a_suggestion(slug: str, remedy: str) -> None:
     with pytest.raises(BenchError, match="1 to 64 lower-case letters, digits and hyphens") as caught:
         check_slug(slug)
     assert caught.value.problems[0].remedy == remedy
@@ -277,7 +284,7 @@ def test_a_refused_slug_is_told_the_rule_and_gets_a_free_form(slug: str, remedy:
         check_slug(remedy.split("`")[1])
 
 
-def test_a_device_of_windows_is_told_as_such() -> None:
+def test_a_device_name_of_windows_is_refused_as_a_slug() -> None:
     with pytest.raises(BenchError, match="'nul' is a name that Windows keeps"):
         check_slug("nul")
 
@@ -354,7 +361,7 @@ def test_a_fault_of_a_manifest_names_the_file_that_was_given(
     assert {p["where"] for p in ran.object["problems"]} == {f"{said}{where}"}
 
 
-def test_a_model_without_a_manifest_is_told_where_one_would_be_found(
+def test_a_missing_manifest_of_a_model_is_named_with_its_path(
     space: Workspace, cli: Cli, tmp_path: Path
 ) -> None:
     model = save(linear_model(), tmp_path / "m.onnx")
@@ -369,9 +376,7 @@ def test_a_model_without_a_manifest_is_told_where_one_would_be_found(
 @pytest.mark.parametrize(
     "words", [["a/p.csv"], ["--model", "a/m.onnx"], ["p.csv", "--manifest", "a/m.toml"]], ids=" ".join
 )
-def test_a_missing_file_is_said_to_be_missing(
-    words: list[str], space: Workspace, cli: Cli, good: pd.DataFrame
-) -> None:
+def test_a_missing_file_is_reported(words: list[str], space: Workspace, cli: Cli, good: pd.DataFrame) -> None:
     good.to_csv("p.csv", index=False)
     ran = cli("submit", *words, "--slug", "a", "--json")
     found = [p for p in ran.object["problems"] if p["where"] == words[-1]]
@@ -401,7 +406,7 @@ def test_other_commands_say_what_is_missing(words: list[str], says: str, space: 
 
 
 @pytest.mark.parametrize("cohort", ["demo", "chexpert"])
-def test_a_new_workspace_is_told_the_next_step(
+def test_a_new_workspace_shows_the_next_step(
     cohort: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,8 +3,14 @@ import pytest
 from scipy.stats import t as student
 
 import bench
-from bench.metrics.decision import decision_at
-from bench.uncertainty.curves import bin_shares, decision_estimates, net_benefit_difference
+from bench.metrics.decision import decision_at, decision_curve
+from bench.uncertainty.curves import (
+    benefit_interval,
+    bin_shares,
+    decision_estimates,
+    few_positives_warning,
+    net_benefit_difference,
+)
 from tests.metrics import slow
 
 
@@ -21,7 +27,8 @@ def clustered_mean(values, patient):
     phi = np.array([sum(values[patient == name] - mean) for name in names]) / len(values)
     se = np.sqrt(len(names) / (len(names) - 1) * (phi**2).sum())
     spread = (phi**4).sum() - (phi**2).sum() ** 2 / len(names)
-    return mean, se, min(2 * (phi**2).sum() ** 2 / spread, len(names) - 1)
+    df = 2 * (phi**2).sum() ** 2 / spread if spread > 0 else np.inf
+    return mean, se, min(df, len(names) - 1)
 
 
 def test_share_of_a_bin_has_wilsons_interval(sample):
@@ -44,6 +51,56 @@ def test_a_bin_of_one_patient_has_no_limits_and_one_of_negatives_has_some(sample
     assert one.low is None
     assert negative.value == negative.low == 0 < negative.high < 0.1
     assert empty.value is None
+
+
+def wilson(share, se, df, patient):
+    """Wilson's limits as roots of the equation that defines them."""
+    images = np.bincount(patient)
+    inside = 0 < share < 1
+    size = share * (1 - share) / se**2 if inside else images.sum() ** 2 / (images**2).sum()
+    size, z = min(size, len(patient)), student.ppf(0.975, df)
+    coefficients = [1 + z**2 / size, -(2 * share + z**2 / size), share**2]
+    return sorted(np.clip(np.real(np.roots(coefficients)), 0, 1))
+
+
+def net_benefit_limits(y, called, cut, patient):
+    """Limits of a net benefit by MOVER, step by step."""
+    odds = cut / (1 - cut)
+    parts = (called & (y == 1)).astype(float), (called & (y == 0)).astype(float)
+    means = [clustered_mean(part, patient) for part in parts]
+    found = [wilson(share, se, df, patient) for share, se, df in means]
+    sums = [np.bincount(patient, part - part.mean()) for part in parts]
+    size = np.sqrt((sums[0] @ sums[0]) * (sums[1] @ sums[1]))
+    r = sums[0] @ sums[1] / size if size > 0 else 0.0
+    distances = np.abs(np.array(found) - [[parts[0].mean()], [parts[1].mean()]])
+    (hits_down, hits_up), (alarms_down, alarms_up) = distances * [[1], [odds]]
+    value = parts[0].mean() - odds * parts[1].mean()
+    down = np.sqrt(hits_down**2 + alarms_up**2 - 2 * r * hits_down * alarms_up)
+    up = np.sqrt(hits_up**2 + alarms_down**2 - 2 * r * hits_up * alarms_down)
+    return value - down, value + up
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.95])
+def test_net_benefit_has_limits_by_mover(sample, cut):
+    y, p, boot = sample
+    (value,) = decision_curve(y, p, [cut]).net_benefit
+    found = benefit_interval(boot.sample(y), p >= cut, cut, value)
+    expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-7)
+    assert found.low < value < found.high
+
+
+def test_net_benefit_of_few_positive_patients_is_warned_about():
+    patient = np.arange(200) // 2
+    y, p = (patient < 3).astype(int), np.linspace(0.9, 0.1, 200)
+    boot = bench.PatientBootstrap(patient, 20)
+    warning = few_positives_warning(boot.sample(y))
+    assert warning.startswith("3 patients with a positive image (fewer than 20)")
+    assert few_positives_warning(boot.sample(patient < 20)) == ""
+    rare = (np.arange(200) < 3).astype(int)
+    (warning,) = net_benefit_difference(rare, p, p[::-1], boot, [0.2])[0].warnings
+    assert warning.startswith("1.5% of the images are positive (fewer than 2%)")
+    assert net_benefit_difference(y, p, p[::-1], boot, [0.2])[0].warnings == ()
 
 
 def test_difference_of_net_benefit_is_paired(sample):

@@ -294,5 +294,13 @@ def test_what_was_passed_is_named_in_errors():
     y, p = pd.Series([0, 1, 1, 0]), pd.Series([0.1, 0.9, 0.8, 0.2], index=[3, 2, 1, 0])
     with pytest.raises(ValueError, match="p and y have different pandas indexes"):
         bench.evaluate(y, p, list("abcd"), 20)
+    with pytest.raises(ValueError, match=r"^p holds 1 whole numbers beyond"):
+        bench.evaluate([0, 1], [2**53 + 1, 1], list("ab"), 20, probabilities=False)
+    with pytest.raises(TypeError, match=r"level must be a number between 0 and 1, not '0.95'"):
+        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, level="0.95")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="metrics must be a list of keys, not 'auroc'"):
+        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics="auroc")
+    with pytest.raises(TypeError, match="metric must be the key of a metric as text, not None"):
+        bench.compare([0, 1], [0.2, 0.7], [0.1, 0.7], list("ab"), metric=None)
     with pytest.raises(ValueError, match="prediction has 3 rows, truth has 4"):
         bench.evaluate_continuous([1, 2, 3, 4], [1, 2, 3], list("abcd"))

@@ -42,6 +42,15 @@ def test_a_gap_is_the_difference_with_the_error_of_the_bootstrap(metric):
     assert found.low < found.value < found.high
 
 
+def test_a_patient_with_many_images_is_warned_about():
+    y, p, patient, member = cohort(3, 100)
+    ordinary = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 50), member), "auroc")
+    assert not any("one patient has" in warning for warning in ordinary.warnings)
+    patient[: len(y) // 5] = patient[0]
+    heavy = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 50), member), "auroc")
+    assert any(warning.startswith("one patient has 20% of the images") for warning in heavy.warnings)
+
+
 def test_sides_that_share_patients_are_not_taken_as_independent():
     """Every image doubled, one on either side: the subgroup_gap is zero and certain."""
     y, p, patient, _ = cohort(2, 60)

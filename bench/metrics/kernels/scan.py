@@ -43,13 +43,21 @@ def tally(words, draws, counts):  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def interleave(counts, block):  # type: ignore[no-untyped-def]
-    """Transposes (lanes, patients) into (patients, LANES), in tiles that fit the cache."""
-    lanes, patients = counts.shape
+    """Transpose (LANES, patients) uint8 into (patients, LANES), eight lanes in one 64-bit word.
+
+    Args:
+        counts: (LANES, patients) multiplicities.
+        block: (patients, LANES / 8) uint64 view of the block, little-endian.
+    """
+    patients = counts.shape[1]
     for start in range(0, patients, 64):
         stop = min(start + 64, patients)
-        for lane in range(lanes):
+        for word in range(LANES // 8):
             for patient in range(start, stop):
-                block[patient, lane] = counts[lane, patient]
+                packed = np.uint64(0)
+                for byte in range(8):
+                    packed |= np.uint64(counts[8 * word + byte, patient]) << np.uint64(8 * byte)
+                block[patient, word] = packed
 
 
 @compiled_loop()
@@ -131,7 +139,7 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
 def scan_joint(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, largest, most_false, least_true, depth
 ):
-    """One descending walk for AUROC, average precision and both operating points.
+    """Count AUROC, average precision and both operating points in one pass by decreasing score.
 
     Many short loops instead of one, because each then runs over neighbouring lanes at full width.
 
@@ -225,7 +233,7 @@ def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no
 def scan_weighted(  # type: ignore[no-untyped-def]
     blocks, negative, positive, first, above, level, negative_weight, positive_weight, limits, depth
 ):
-    """`scan_joint` with a weight per image: the same walk in float64.
+    """`scan_joint` with a weight for each image: the same pass in float64.
 
     Args:
         blocks: As in `scan_joint`, like the next five.

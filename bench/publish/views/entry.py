@@ -260,12 +260,10 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
         if score.distribution:
             charts.append((f"{score.label}: scores by class", distribution(score.distribution, score.label)))
     if shown and shown[0].decision:
-        charts.append(
-            (
-                f"{shown[0].label}: decision curve with 95% intervals",
-                decision(shown[0].decision, shown[0].label),
-            )
-        )
+        caption = f"{shown[0].label}: decision curve with 95% intervals"
+        if shown[0].decision_warning:
+            caption += f"; warning: {shown[0].decision_warning}"
+        charts.append((caption, decision(shown[0].decision, shown[0].label)))
     return charts
 
 

@@ -51,10 +51,20 @@ FAULTS = [
         "cohort-columns",
         "^2 columns of cohort chexchonet are missing: dlv, slvh",
     ),
-    Fault("half a table", folder_with(half_copied), "cohort-table", r"^1 of \d+ rows are .* shorter"),
+    Fault(
+        "half a table",
+        folder_with(half_copied),
+        "cohort-table",
+        r"^1 of \d+ rows are .* shorter",
+        remedy="double quotes",
+    ),
     Fault("empty table", folder_with(lambda t: ""), "cohort-table", "It is empty."),
     Fault(
-        "table without rows", folder_with(lambda t: t.head(0).to_csv(index=False)), "cohort-table", "no rows"
+        "table without rows",
+        folder_with(lambda t: t.head(0).to_csv(index=False)),
+        "cohort-table",
+        "no rows",
+        remedy="Export the table again",
     ),
     Fault(
         "repeated images",

@@ -74,6 +74,8 @@ FAULTS = [
         lambda s: [*manifest(MANIFEST)(s)[:-1], s.folder / "no.toml"],
         "manifest-invalid",
         "no such file",
+        where=r"/no\.toml$",
+        remedy="looked for in",
     ),
     Fault("reported with predictions", manifest(REPORTED), "manifest-invalid", '"reported"'),
     Fault(

@@ -55,16 +55,22 @@ FAULTS = [
         changed(lambda f: f.assign(**{ID: "./cxrs/" + f[ID]})),
         "predictions-unknown-id",
         f"^{N} of {N} ids",
+        remedy="Remove the folders",
     ),
     Fault(
         "ids without ending",
         changed(lambda f: f.assign(**{ID: f[ID].str.removesuffix(".jpg")})),
         "predictions-unknown-id",
         f"^{N} of {N} ids",
+        remedy=r"Add the file ending \.jpg",
     ),
     Fault("empty id", changed(lambda f: f.loc.__setitem__((0, ID), "")), "predictions-unknown-id", "^1 of"),
     Fault(
-        "ids of patients", changed(lambda f: f.assign(**{ID: f[ID].str[:32]})), "predictions-unknown-id", "^"
+        "ids of patients",
+        changed(lambda f: f.assign(**{ID: f[ID].str[:32]})),
+        "predictions-unknown-id",
+        f"^{N} of {N} ids",
+        remedy="ids of patients",
     ),
     # cells
     Fault("NaN", cell(float("nan")), "predictions-nan", rf"^1 of {N} values .* line 4"),
@@ -73,14 +79,34 @@ FAULTS = [
     Fault("inf", cell("inf"), "predictions-infinite", rf"^1 of {N} values .* line 4"),
     Fault("-inf", cell("-inf", 2), "predictions-infinite", rf"^2 of {N} values .* line 4, 5"),
     Fault("overflow", cell("1e999"), "predictions-infinite", rf"^1 of {N} values"),
-    Fault("text", cell("high"), "predictions-not-a-number", rf"^1 of {N} values .* line 4"),
-    Fault("per cent", cell("45%", 2), "predictions-not-a-number", rf"^2 of {N} values .* line 4, 5"),
-    Fault("decimal comma in quotes", cell("0,45", 4), "predictions-not-a-number", rf"^4 of {N} values"),
     Fault(
-        "truth values", changed(lambda f: f.assign(slvh=f.slvh > 0.5)), "predictions-not-a-number", f"^{N} of"
+        "text",
+        cell("high"),
+        "predictions-not-a-number",
+        rf"^1 of {N} values .* line 4",
+        remedy="positive class",
+    ),
+    Fault("per cent", cell("45%", 2), "predictions-not-a-number", rf"^2 of {N} values .* line 4, 5"),
+    Fault(
+        "decimal comma in quotes",
+        cell("0,45", 4),
+        "predictions-not-a-number",
+        rf"^4 of {N} values",
+        remedy="decimal point",
     ),
     Fault(
-        "dates", changed(lambda f: f.assign(slvh="2026-01-01")), "predictions-not-a-number", f"^{N} of {N}"
+        "truth values",
+        changed(lambda f: f.assign(slvh=f.slvh > 0.5)),
+        "predictions-not-a-number",
+        f"^{N} of",
+        remedy="the probability of the positive class",
+    ),
+    Fault(
+        "dates",
+        changed(lambda f: f.assign(slvh="2026-01-01")),
+        "predictions-not-a-number",
+        f"^{N} of {N}",
+        remedy="floating-point",
     ),
     Fault(
         "out of range",
@@ -88,7 +114,7 @@ FAULTS = [
         "predictions-out-of-range",
         rf"^2 of {N} values lie outside \[0, 1\], from 2\.81 to 2\.81; first at line 4, 5",
     ),
-    Fault("below range", cell(-1e-9), "predictions-out-of-range", r"^1 of"),
+    Fault("below range", cell(-1e-9), "predictions-out-of-range", r"^1 of", remedy=r"numpy\.clip"),
     Fault(
         "logits",
         changed(lambda f: f.assign(dlv=np.linspace(-4, 4, N))),
