@@ -86,11 +86,11 @@ class Submission:
 
 def check_slug(slug: str) -> None:
     """Refuse a slug that could not be a folder and part of an address (``slug-invalid``)."""
-    if is_device_name(slug):
-        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
     if not re.fullmatch(SLUG_PATTERN, slug):
         message = f"{slug[:80]!r} cannot be a slug, which has {SLUG_RULE}."
         raise BenchError(Problem("slug-invalid", message, remedy=_nearest_slug(slug)))
+    if is_device_name(slug):
+        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
 
 
 def _nearest_slug(text: str) -> str:
