@@ -213,11 +213,19 @@ def _tables(annotation: Any) -> set[type[Any]]:
 
 def parse_toml(model: type[D], text: str, code: str, where: str) -> D:
     """Parse and validate a TOML text; errors as `parse`."""
+    return parse(model, toml_data(text, code, where), code, where, strict=True)
+
+
+def toml_data(text: str, code: str, where: str) -> dict[str, Any]:
+    """Parse a TOML text without validating it; lists are tuples, as the models hold them.
+
+    Raises:
+        BenchError: Not valid TOML, or nested too deeply; one problem with code `code`.
+    """
     try:
-        data = _tuples(read_table(text, code, where))
+        return {key: _tuples(value) for key, value in read_table(text, code, where).items()}
     except RecursionError as error:
         raise BenchError(Problem(code, "The document is nested too deeply.", where=where)) from error
-    return parse(model, data, code, where, strict=True)
 
 
 def _tuples(data: Any) -> Any:

@@ -13,6 +13,7 @@ from bench.board.ranking import RankedEntry, target_board, unranked
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
+from bench.cohort.studies import unit_cohort
 from bench.cohort.summary import test_resolution
 from bench.documents import Document
 from bench.environment import usable_cores
@@ -23,7 +24,7 @@ from bench.sandbox.reader import read_document
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
-from bench.submission.packed import unpack
+from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
 
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
@@ -82,7 +83,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
     _require_computed(card, computed)
 
     def scores(target: str) -> Floats:
-        return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
+        return unpack_units(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
     return RankedEntry(card, computed, scores)
 
@@ -167,7 +168,8 @@ def _settings(cards: dict[str, RankInputs]) -> tuple[int, int]:
     return settings[0]
 
 
-def _test_set(cohort: Cohort) -> TestSet:
+def _test_set(images: Cohort) -> TestSet:
+    cohort = unit_cohort(images)
     test = cohort.rows("test")
     return TestSet(
         images=len(test),

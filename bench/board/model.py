@@ -115,7 +115,7 @@ class TargetBoard(Document):
 class Board(Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: str = schema_field("board", 2)
+    schema_: str = schema_field("board", 2, 1)
     stamp: Stamp
     title: str
     headline: str

@@ -158,7 +158,7 @@ def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
 
 def _data_found() -> list[list[str]]:
     from bench.cli.options import workspace
-    from bench.cohort.load import find_table
+    from bench.cohort.load import find_tables
     from bench.cohort.spec import builtin_specs, load_spec
     from bench.errors import BenchError
 
@@ -166,7 +166,7 @@ def _data_found() -> list[list[str]]:
     rows = []
     for name in builtin_specs():
         try:
-            find_table(load_spec(name), space.data(name))
+            find_tables(load_spec(name), space.data(name))
             rows.append([name, "found"])
         except BenchError as error:
             rows.append([name, error.problems[0].message])

@@ -52,6 +52,7 @@ class Cohort:
         split: Part and fold of each image.
         table: The table as text, rows in canonical order; DICOM ages are converted to years.
         notices: Warnings from reading the table.
+        studies: (n,) study ids; None where every image is scored by itself.
     """
 
     spec: CohortSpec
@@ -65,6 +66,7 @@ class Cohort:
     split: Split
     table: pd.DataFrame
     notices: tuple[Problem, ...] = ()
+    studies: Strings | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -24,7 +24,13 @@ class ImageFolders:
 
     def __init__(self, cohort: Cohort) -> None:
         self.root = cohort.folder
-        self.suffix = cohort.spec.columns.image_suffix
+        columns = cohort.spec.columns
+        self._suffix = columns.image_suffix
+        self._names: dict[str, str] = (
+            dict(zip(cohort.images, cohort.table[columns.image_file].str.strip(), strict=True))
+            if columns.image_file
+            else {}
+        )
         self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
         if not self.folders:
             names = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
@@ -33,9 +39,13 @@ class ImageFolders:
                 Problem("images-folder-missing", message, where=str(cohort.folder)), EXIT_ENVIRONMENT
             )
 
+    def name(self, image: str) -> str:
+        """Return the name of an image's file, relative to its folder."""
+        return self._names.get(image, image) + self._suffix
+
     def path(self, image: str) -> Path | None:
         """Return the file of an image, None if no folder has it."""
-        name = image + self.suffix
+        name = self.name(image)
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.studies import combine_views
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
@@ -17,9 +18,14 @@ from bench.metrics.registry import Needs
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
-from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
+from bench.submission.check_predictions import (
+    Predictions,
+    check_predictions,
+    covered_rows,
+    load_predictions,
+)
 from bench.submission.manifest import SLUG_PATTERN
-from bench.submission.packed import unpack
+from bench.submission.packed import unpack_units
 from bench.submission.store import find_submission
 from bench.submission.tables import PredictionTable
 from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
@@ -119,7 +125,7 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
     manifest = entry.manifest
-    values = unpack(entry.predictions, cohort, manifest.track)
+    values = unpack_units(entry.predictions, cohort, manifest.track)
     return Side(values, manifest.track, manifest.scores == "probability")
 
 
@@ -135,8 +141,9 @@ def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
 def _side(found: Predictions, cohort: Cohort, sha256: str) -> Side:
     """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
     binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
+    values = combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values)
     probabilities = all((v.min() >= 0) and (v.max() <= 1) for v in binary)
-    return Side(found.values, Track.HOLDOUT, probabilities, sha256)
+    return Side(values, Track.HOLDOUT, probabilities, sha256)
 
 
 def compare_predictions(

@@ -21,7 +21,7 @@ from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.submission.packed import read_packed, unpack
+from bench.submission.packed import read_units, unpack_units
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -107,9 +107,9 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    predicted = read_packed(submission.predictions, plans.cohort, submission.manifest.track)
+    predicted = read_units(submission.predictions, plans.cohort, submission.manifest.track)
     on_val = submission.val_predictions
-    val = read_packed(on_val, plans.cohort, "val") if on_val.exists() else None
+    val = read_units(on_val, plans.cohort, "val") if on_val.exists() else None
     _require_scores(submission, plans.of(submission), predicted.values)
     return score(
         plans.of(submission),
@@ -203,8 +203,9 @@ def _score_or_error(plans: Plans, entry: Submission) -> Finished | BenchError:
 
 def replicates_key(plan: Plan, predictions_sha256: str) -> str:
     """Compute the cache key from everything that an entry's replicates depend on."""
-    parts = (predictions_sha256, plan.stamp.fingerprint, plan.labels_sha256, plan.seed, plan.replicates)
-    return sha256_bytes("\n".join(map(str, (*parts, SCORING_VERSION))).encode())
+    stamp = (plan.stamp.fingerprint, plan.stamp.study_views, plan.labels_sha256)
+    parts = (predictions_sha256, *stamp, plan.seed, plan.replicates, SCORING_VERSION)
+    return sha256_bytes("\n".join(map(str, parts)).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,7 @@ def entry_replicates(
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
     table = _cached_table(path)
     if table is None or table.shape != _table_shape(plan):
-        predicted = unpack(submission.predictions, plans.cohort, submission.manifest.track)
+        predicted = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
         ranked = {
             t.target.name: ranked_auroc(plan, t, predicted[t.target.name][t.rows])
             for t in plan.targets

@@ -245,6 +245,12 @@ class Stamp(Document):
     version: str
     fingerprint: str
     synthetic: bool
+    study_views: Literal["mean", "maximum"] | None = Field(
+        default=None,
+        exclude_if=lambda views: views is None,
+        description="Predictions of a study's views are combined so, and every count of images is a count of "
+        "studies; left out where each image is scored.",
+    )
 
 
 class RankInputs(Document):
@@ -256,7 +262,7 @@ class RankInputs(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    schema_: str = schema_field("scorecard", 1, 1)
+    schema_: str = schema_field("scorecard", 1, 2)
     slug: str
     stamp: Stamp
     harness_version: str

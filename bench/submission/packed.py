@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import pyarrow.parquet
 from pydantic import Field
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.studies import combine_views
 from bench.documents import Document, parse_json
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
@@ -147,6 +148,21 @@ def packed_values(
     if any(not np.isfinite(column).all() for column in columns.values()):
         raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=where))
     return {}, columns, stamp.model_dump_json().encode()
+
+
+def unpack_units(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
+    """Read stored predictions by unit of evaluation: one for each study, where a cohort is scored by study.
+
+    Raises:
+        BenchError: As `read_packed`.
+    """
+    return read_units(path, cohort, covered).values
+
+
+def read_units(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
+    """Read stored predictions as `unpack_units`, with their hash and stamp; errors as `read_packed`."""
+    found = read_packed(path, cohort, covered)
+    return replace(found, values=combine_views(cohort, covered_rows(cohort, covered), found.values))
 
 
 def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: Path) -> None:
