@@ -65,7 +65,7 @@ def compare_entries(
             share no target (``compare-impossible``).
     """
     opened = open_cohort(cohort, data, workspace)
-    folder = open_workspace(workspace).submissions(opened.spec.id)
+    folder = open_workspace(workspace, cohort).submissions(opened.spec.id)
     first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
     for side in (first, second):
         if side.unrecorded:

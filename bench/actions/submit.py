@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from bench.submission.accept import (
 )
 from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
-from bench.submission.store import check_free, check_slug, keep_model, store
+from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
 from bench.workspace import Workspace
 
@@ -73,6 +74,7 @@ class SubmitResult:
 def submit(
     predictions: PredictionsChoice | None = None,
     *,
+    name: str = "",
     slug: str = "",
     model: str | Path | None = None,
     manifest: ManifestChoice | None = None,
@@ -90,7 +92,9 @@ def submit(
     Args:
         predictions: Predictions of the test images (all images for the cv5 track): one row an image, a column
             of image ids and a column for each target; binary targets as probabilities in [0, 1].
-        slug: Name of the entry: lower-case letters, digits, hyphens. Not needed in a dry run.
+        name: Name shown on the board, in place of the manifest's.
+        slug: Name of the entry in the store: lower-case letters, digits, hyphens; default: made from `name`.
+            Not needed in a dry run.
         model: An ONNX file, instead of predictions.
         manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
         val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
@@ -105,18 +109,19 @@ def submit(
 
     Raises:
         ValueError: Not exactly one of `predictions` and `model` is given, `val` is given with a model, or
-            `slug` is missing.
+            both `slug` and `name` are missing.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
     if (predictions is None) == (model is None):
         raise ValueError("give either predictions or a model")
     if val is not None and model is not None:
         raise ValueError("a model is run on the val images by itself: leave val out")
+    slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
-        raise ValueError("an entry needs a slug, such as slug='my-model'")
+        raise ValueError("an entry needs a name or a slug, such as slug='my-model'")
     if slug:
         check_slug(slug)
-    space = open_workspace_or_none(workspace) if dry_run else open_workspace(workspace)
+    space = open_workspace_or_none(workspace, cohort) if dry_run else open_workspace(workspace, cohort)
     if space and not (dry_run or replace):
         check_free(space.submissions(choose_spec(cohort, workspace).id), slug)
     file = _file(model if model is not None else predictions)
@@ -126,6 +131,8 @@ def submit(
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
     described = _described(manifest, file, slug or "dry-run")
+    if name:
+        described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
     notices = list(described.remarks)
     # A model is refused where no manifest describes it, so that the error comes with that warning.
@@ -176,6 +183,12 @@ def _described(manifest: ManifestChoice | None, file: Path | None, slug: str) ->
         return FoundManifest(parse(Manifest, dict(manifest), "manifest-invalid", where), where)
     chosen = None if manifest is None else Path(manifest)
     return find_manifest(file, chosen, slug)
+
+
+def _named(described: FoundManifest, name: str) -> FoundManifest:
+    """The manifest with another name, which is checked like every name."""
+    keys = described.manifest.model_dump(by_alias=True) | {"name": name}
+    return replace_fields(described, manifest=parse(Manifest, keys, "manifest-invalid", described.file))
 
 
 def _table(source: PredictionsChoice, cohort: Cohort, where: str) -> Path | PredictionTable:

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from bench.choices import Track
 from bench.documents import Document, schema_field
-from bench.files import write_json
+from bench.files import locked, write_json
 from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
-from bench.workspace import attempts_folder
+from bench.workspace import STORE_LOCK, attempts_folder
 
 
 class Attempt(Document):
@@ -53,6 +53,57 @@ def record_compared(
     _record(folder, COMPARED, "not an entry", track, predictions_sha256, today)
 
 
+class LabelReading(Document):
+    """One day on which the test labels were read in Python."""
+
+    date: datetime.date
+    fingerprint: str = Field(description="Of the split whose test labels were read.")
+    images: int
+
+
+class LabelReadings(Document):
+    """``_attempts/_test_labels.json``; no slug begins with an underscore."""
+
+    schema_: str = schema_field("label-readings", 1)
+    readings: tuple[LabelReading, ...]
+
+
+LABEL_READINGS = "_test_labels.json"
+
+
+def record_label_reading(
+    submissions: Path, fingerprint: str, images: int, today: datetime.date | None = None
+) -> None:
+    """Record that the test labels of a cohort were read, once a day; takes the store's lock.
+
+    Args:
+        submissions: The cohort's folder of submissions; created where absent.
+        fingerprint: Fingerprint of the split.
+        images: Number of test images.
+        today: Day of the reading; default: today in UTC.
+
+    Raises:
+        BenchError: The ledger cannot be read (``ledger-invalid``).
+    """
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    reading = LabelReading(date=day, fingerprint=fingerprint, images=images)
+    path = attempts_folder(submissions) / LABEL_READINGS
+    with locked(submissions / STORE_LOCK):
+        before = read_label_readings(submissions)
+        if reading not in before:
+            write_json(path, LabelReadings(readings=(*before, reading)).plain())
+
+
+def read_label_readings(submissions: Path) -> tuple[LabelReading, ...]:
+    """Read on which days the test labels were read.
+
+    Raises:
+        BenchError: The ledger is damaged (``ledger-invalid``).
+    """
+    path = attempts_folder(submissions) / LABEL_READINGS
+    return read_document(LabelReadings, path, "ledger-invalid")[0].readings if path.exists() else ()
+
+
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
     """Record an entry's predictions as scored, once; hold the store's lock.
 
@@ -84,7 +135,7 @@ def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
     Raises:
         BenchError: A ledger is damaged (``ledger-invalid``).
     """
-    return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!.]*.json"))}
+    return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!._]*.json"))}
 
 
 def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, ...]]:

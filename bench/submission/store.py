@@ -88,16 +88,18 @@ def check_slug(slug: str) -> None:
     """Refuse a slug that could not be a folder and part of an address (``slug-invalid``)."""
     if not re.fullmatch(SLUG_PATTERN, slug):
         message = f"{slug[:80]!r} cannot be a slug, which has {SLUG_RULE}."
-        raise BenchError(Problem("slug-invalid", message, remedy=_nearest_slug(slug)))
+        near = slug_of_name(slug)
+        remedy = f"Choose for example `{near}`." if near else ""
+        raise BenchError(Problem("slug-invalid", message, remedy=remedy))
     if is_device_name(slug):
         raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
 
 
-def _nearest_slug(text: str) -> str:
-    """Suggest a slug, where the text gives one; other letters than ASCII's are left to its author."""
+def slug_of_name(text: str) -> str:
+    """Return the slug that a name gives; empty where it has letters other than ASCII's, or none."""
     near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
     fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not is_device_name(near)
-    return f"Choose for example `{near}`." if fits else ""
+    return near if fits else ""
 
 
 def check_free(folder: Path, slug: str) -> None:

@@ -1,4 +1,4 @@
-"""Times entries of a board, one configuration after the other; what is finished is not run again."""
+"""Time entries of a board, one configuration after the other; what is finished is not run again."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def time_entries(
     stage: StageProgress | None = None,
     told: Callable[[Timed], None] | None = None,
 ) -> tuple[Timed, ...]:
-    """Times configurations; one that cannot be timed says why, and the others go on.
+    """Time configurations; one that cannot be timed says why, and the others go on.
 
     Args:
         configurations: In this order.
@@ -152,7 +152,7 @@ def time_entries(
 
 
 def _time(configuration: Configuration, setup: Setup, device: Device, progress: Progress) -> Timed:
-    """Measures what is left of a configuration, and keeps every row as soon as it is there."""
+    """Measure what is left of a configuration, and keep every row as soon as it is there."""
     submission, spec = configuration.submission, setup.cohort.spec
     predicted = read_packed(submission.predictions, setup.cohort, submission.manifest.track)
     with checked_model(configuration.model, submission.manifest, spec) as model:

@@ -1,4 +1,4 @@
-"""Times a model: every block in a process of its own, every outcome a row of the record."""
+"""Time a model: every block in a process of its own, every outcome a row of the record."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, ColdStart, Roofline, TimingRecord, Trial
 from bench.timing.roofline import MEMORY_MB, measure_roofline, with_limit
 from bench.timing.rows import BUILD_FACTS, BlockAnswer, Circumstances, ended_row, measured_row
+from bench.timing.service import FILE
 from bench.timing.verdict import advice
 
 Keep = Callable[[TimingRecord], object]
@@ -54,12 +55,12 @@ class ModelFacts:
     """What a file says of its own speed.
 
     Attributes:
-        control_flow: Operators that choose what is computed.
-        stored_precision: Precision → convolutions and matrix products in it.
+        control_flow: Operators that choose what is computed; None where the file could not be read.
+        stored_precision: Precision → convolutions and matrix products in it; None likewise.
     """
 
-    control_flow: tuple[str, ...] = ()
-    stored_precision: dict[str, int] = field(default_factory=dict)
+    control_flow: tuple[str, ...] | None = None
+    stored_precision: dict[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -145,6 +146,7 @@ def time_model(
             "precision": precision,
             "protocol": asdict(protocol),
             "picks": [pick.plain() for pick in picks_of(manifest.model, cohort.spec)],
+            "image": manifest.model.image.model_dump(),
             # a GPU's driver reserves far more addresses than it uses memory
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
@@ -219,7 +221,7 @@ def _stepper(
 
 
 def check_batches(batches: Sequence[int]) -> None:
-    """Refuses batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
+    """Refuse batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
     raise_errors(_batch_problems(batches))
 
 
@@ -236,9 +238,12 @@ def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTimi
     Noise of a busy machine comes and goes: nvbench and perf_analyzer, too, measure until figures agree.
     """
     rows: list[BatchTiming] = []
+    left_s = job.protocol.limit_s
     for _ in range(job.protocol.trials):
-        rows.append(_trial(job, batch, step))
-        if not _worth_repeating(rows[-1]):
+        row, taken_s = _trial(job, batch, left_s, step)
+        rows.append(row)
+        left_s -= taken_s
+        if not _worth_repeating(row) or left_s < taken_s:
             break
     best = min(rows, key=_doubt)
     trials = tuple(_as_trial(row, used=row is best) for row in rows)
@@ -281,13 +286,16 @@ def _as_trial(row: BatchTiming, *, used: bool) -> Trial:
     )
 
 
-def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
-    """One trial: its blocks one after the other. Blocks that ended before a failure are kept."""
+def _trial(job: _Job, batch: int, limit_s: float, step: Callable[[int], None]) -> tuple[BatchTiming, float]:
+    """One trial and the seconds that its blocks took, one after the other.
+
+    Blocks that ended before a failure are kept.
+    """
     protocol = job.protocol
     precision = job.request["precision"]
-    fault = precision_fault(job.facts.stored_precision, precision)
+    fault = precision_fault(job.facts.stored_precision or {}, precision)
     around = Circumstances(precision, job.backend.is_gpu, load_average(), fault)
-    left_s = protocol.limit_s
+    left_s = limit_s
     blocks: list[BlockAnswer] = []
     try:
         for number in range(protocol.blocks):
@@ -300,9 +308,10 @@ def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
         if not blocks:
-            return ended_row(batch, failure.kind, message, 0, around.load)
-        return measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
-    return measured_row(batch, blocks, job.inputs, around)
+            return ended_row(batch, failure.kind, message, 0, around.load), limit_s
+        row = measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
+        return row, limit_s
+    return measured_row(batch, blocks, job.inputs, around), limit_s - left_s
 
 
 def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[BlockAnswer, float]:
@@ -311,8 +320,15 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
     checked = 0 if job.inputs.stored is None else min(job.inputs.images, wanted)
     with Worker(WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
         check_s = job.protocol.longest_s if number == 0 else 0.0
-        request = {**job.request, "batch": batch, "parity_images": checked, "check_s": check_s}
-        worker.send(request, job.inputs.arrays)
+        request = {
+            **job.request,
+            "batch": batch,
+            "parity_images": checked,
+            "check_s": check_s,
+            "service": number == 0,
+        }
+        files = {f"{FILE}{k}": data for k, data in enumerate(job.inputs.files if number == 0 else ())}
+        worker.send(request, {**job.inputs.arrays, **files})
         job.device, _ = worker.receive()
         worker.receive()  # the session is there: a build does not count
         start = time.monotonic()

@@ -16,6 +16,7 @@ from bench.metrics import registry
 from bench.metrics.registry import Needs
 from bench.publish.exports import schema
 from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
+from bench.publish.reference import python_reference
 from bench.publish.releases import Release, release_pages
 from bench.publish.schemas import PUBLISHED
 from bench.publish.templates import document, environment, metrics_table
@@ -152,6 +153,11 @@ class Site:
                 ),
             )
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))
+        yield Page(
+            "reference/index.html",
+            self.key,
+            lambda: self._document("reference", {}, {"reference": python_reference()}),
+        )
         for name in ("python", "submit"):
             yield Page(f"{name}/index.html", self.key, lambda name=name: self._document(name, {}))  # type: ignore[misc]
         yield from self._codes()

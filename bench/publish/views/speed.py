@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.board.columns import Cell, estimate_cell
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of
-from bench.board.speed_words import BATCH, setting_words, share_of_limit, verdict, work_cells
+from bench.board.speed_words import BATCH, service_cells, setting_words, share_of_limit, verdict, work_cells
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.timing.record import BatchTiming, TimingRecord
 
@@ -32,6 +32,14 @@ class MeasuredRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """One entry at one batch size in service, as `service_cells` gives it."""
+
+    entry: Entry
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkRow:
     """What an image costs one entry, and what the device was seen to do; without figures `why` says why."""
 
@@ -47,6 +55,7 @@ class SpeedSection:
     setting: Setting
     rows: tuple[MeasuredRow, ...]
     work: tuple[WorkRow, ...]
+    service: tuple[ServiceRow, ...]
     chart: Markup | str
 
 
@@ -120,7 +129,9 @@ def _section(headline: str, setting: Setting, rows: list[MeasuredRow], home: str
     chart = tradeoff(points, setting_words(setting)) if len(points) > 1 else ""
     records = {row.entry.slug: (row.entry, row.record.roofline) for row in rows}
     work = tuple(WorkRow(e, work_cells(r), r.reason) for e, r in records.values())
-    return SpeedSection(setting, tuple(ordered), work, chart)
+    by_entry = sorted(rows, key=lambda row: (row.entry.slug, row.timing.batch))
+    service = tuple(ServiceRow(row.entry, service_cells(row.timing)) for row in by_entry)
+    return SpeedSection(setting, tuple(ordered), work, service, chart)
 
 
 def _latency(row: MeasuredRow) -> float:
