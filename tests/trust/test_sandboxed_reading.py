@@ -64,7 +64,10 @@ PARSERS = {
         "bench/submission/read_parquet.py",
         "bench/cohort/read_table.py",  # the holder's own table
     },
-    "GzipFile": {"bench/submission/read_predictions.py"},
+    "GzipFile": {
+        "bench/submission/read_predictions.py",
+        "bench/cohort/synthetic/mimic.py",  # writes
+    },
 }
 
 
