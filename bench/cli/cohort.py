@@ -164,7 +164,10 @@ def split(
     cohort: CohortOption = None,
     data: DataOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write image, patient, part and fold as CSV.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write ids, paths, split, fold, and labels of train and val as CSV."
+        ),
     ] = None,
     lock: Annotated[
         bool, typer.Option("--lock", help="Write the split's lock instead of comparing.")
@@ -190,7 +193,7 @@ def split(
         report.result(split=found.plain())
         if out:
             _write_split(out, opened)
-            report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
+            report.say(f"Wrote the split to {out}. It holds patients and labels: do not publish it.")
         problems = audit_split(opened)
         report.remark(problems)
         raise_errors(problems)
@@ -208,20 +211,11 @@ def split(
 
 
 def _write_split(path: Path, cohort: Cohort) -> None:
-    import pandas as pd
-
+    from bench.cohort.frames import split_table
     from bench.files import atomic_path
 
-    frame = pd.DataFrame(
-        {
-            "image_id": cohort.images,
-            "patient_id": cohort.patients,
-            "split": cohort.split.parts,
-            "fold": cohort.split.folds,
-        }
-    )
     with atomic_path(path) as part:
-        frame.to_csv(part, index=False)
+        split_table(cohort).to_csv(part, index=False)
 
 
 @app.command()

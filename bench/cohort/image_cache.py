@@ -134,15 +134,8 @@ def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path,
 
 def _image_files(cohort: Cohort) -> list[Path]:
     """Return the file of each image; each folder is listed once."""
-    folders = ImageFolders(cohort)
-    names = [folders.name(image) for image in cohort.images]
-    listed: dict[str, Path] = {}
-    for inner in sorted({os.path.dirname(name) for name in names}):  # noqa: PTH120 (names, 370,000 of them)
-        for folder in reversed(folders.folders):
-            if (folder / inner).is_dir():
-                with os.scandir(folder / inner) as entries:
-                    listed.update({os.path.join(inner, e.name): Path(e.path) for e in entries})  # noqa: PTH118
-    files = [listed.get(os.path.normpath(name)) for name in names]
+    listed = ImageFolders(cohort).listed()
+    files = [listed.get(image) for image in cohort.images]
     if missing := sum(file is None for file in files):
         message = f"{missing} of {len(files)} images are missing; `bench cohort check` lists them."
         raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)

@@ -76,7 +76,7 @@ class DemoSummary:
 
 
 def write_demo(
-    folder: Path,
+    folder: str | Path,
     *,
     patients: int = DEFAULT_PATIENTS,
     seed: int = DEFAULT_SEED,
@@ -100,6 +100,7 @@ def write_demo(
         BenchError: The number of patients or jobs is out of range (``demo-argument``), `folder` holds other
             files (``demo-folder``), or cannot be written to (``demo-write``, exit code 3).
     """
+    folder = Path(folder)
     _check_arguments(patients, seed, jobs)
     check_folder(folder)
     cohort = invent_patients(patients, seed)
