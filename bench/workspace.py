@@ -126,6 +126,11 @@ class Workspace:
         return self.root / SITE_KEYS
 
     @property
+    def hospitals(self) -> Path:
+        """Folder of the signed aggregates of hospitals, one file each."""
+        return self.root / "hospitals"
+
+    @property
     def releases(self) -> Path:
         """Folder of archives of frozen releases of the site."""
         return self.root / "releases"

@@ -8,6 +8,9 @@ from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
+from bench.federation.aggregate import SiteAggregate
+from bench.federation.pooled import SitesBoard
+from bench.federation.transfer import TransferBoard
 from bench.metrics.results import Estimate
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
@@ -142,6 +145,9 @@ PUBLISHED: dict[str, type[Document]] = {
     "submission": Manifest,
     "timing": TimingRecord,
     "release": ReleaseRecord,
+    "site-aggregate": SiteAggregate,
+    "sites-board": SitesBoard,
+    "transfer": TransferBoard,
 }
 """Name of a schema file → its model."""
 
