@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
-from bench.actions.sites import sites_board
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.environment import commit, paused_garbage_collection
 from bench.errors import Problem, raise_errors
-from bench.federation.pooled import SitesBoard
+from bench.federation.model import SitesBoard
 from bench.publish.build import build_site as build_pages
 from bench.publish.build import freeze as freeze_boards
 from bench.publish.checks.site import check_site as check_pages
@@ -191,6 +190,8 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
 
 def _hospitals(space: Workspace) -> SitesBoard | None:
     """The board over the hospitals whose files lie in the workspace; None without files."""
+    from bench.actions.sites import sites_board  # boards and pages are read without numpy
+
     files = sorted(space.hospitals.glob("*.json"))
     return sites_board(files, workspace=space) if files else None
 

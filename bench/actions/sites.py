@@ -20,8 +20,9 @@ from bench.actions.context import (
 from bench.choices import Track
 from bench.documents import Document, read_toml
 from bench.errors import BenchError, Problem, raise_errors
-from bench.federation.aggregate import PREDICATE, SITE_PATTERN, SiteAggregate, site_aggregate
-from bench.federation.pooled import ReadAggregate, SitesBoard, check_sites, pooled_board
+from bench.federation.aggregate import PREDICATE, site_aggregate
+from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
+from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
 from bench.federation.signature import (
     PublicKey,
     new_key,
@@ -30,10 +31,10 @@ from bench.federation.signature import (
     read_statement,
     write_statement,
 )
-from bench.federation.transfer import TransferBoard, transfer
+from bench.federation.transfer import transfer
 from bench.scoring.run import entry_replicates, make_plans
 from bench.scoring.scorecard import Scorecard, hashed_scorecard
-from bench.submission.manifest import SLUG_RULE
+from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
 from bench.submission.packed import read_stamp
 
 
@@ -45,7 +46,7 @@ class SiteKeys(Document):
 
 def check_site_name(site: str) -> None:
     """Refuse a name that no hospital can have (``site-name``)."""
-    if not re.fullmatch(SITE_PATTERN, site):
+    if not re.fullmatch(SLUG_PATTERN, site):
         message = f"{site[:80]!r} cannot be the name of a site, which has {SLUG_RULE}."
         raise BenchError(Problem("site-name", message))
 

@@ -12,11 +12,8 @@ from bench.cli.options import JsonOption
 from bench.cli.output import Report, difference, reporting, table
 
 if TYPE_CHECKING:
-    from bench.federation.aggregate import Figure
-    from bench.federation.pooled import PooledEntry, PooledTarget
-    from bench.federation.transfer import TransferTarget
-    from bench.metrics.results import Estimate
-    from bench.uncertainty.meta_analysis import PooledEstimate
+    from bench.federation.model import Figure, PooledEntry, PooledTarget, TransferTarget
+    from bench.metrics.results import Estimate, PooledEstimate
 
 
 def keygen(

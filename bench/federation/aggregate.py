@@ -1,9 +1,11 @@
 """What a hospital publishes of its test set: aggregates of all entries, rounded, and nothing of any patient.
 
-Every figure is an equation in the hidden labels, for whoever knows the predictions. Three rules keep the
-equations from being solved: predictions do not leave the hospital; figures are rounded to a quarter of their
-standard error, which adds half a percent to their variance; and there is at most one figure for every two
-patients of the smaller class.
+Every figure is an equation in the hidden labels, for whoever knows the predictions. Predictions do not leave
+the hospital; where somebody has them all the same, there are too few equations: at most one figure, points of
+curves included, for every two patients of the smaller class. Figures are rounded to a quarter of their
+standard error, which adds half a percent to their variance. Rounding alone protects nothing: linear programming
+finds every label of 240 images from the rounded figures of 40 entries, and no more than chance from those of 5,
+the most that are allowed there (`tests/federation/test_label_recovery.py`).
 """
 
 from __future__ import annotations
@@ -12,25 +14,20 @@ from collections.abc import Mapping, Sequence
 from math import floor, log10
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from bench.choices import Track
 from bench.cohort.spec import AllTest, CohortSpec, HashSplit
-from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
+from bench.federation.model import FIGURES, ROC_PLACES, Figure, SiteAggregate, SiteEntry, SiteTarget
 from bench.files import canonical_json, round_significant
 from bench.metrics.kernels.pairs import pair_moments
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import FEWEST_PATIENTS, Plan, TargetPlan
 from bench.scoring.scorecard import SCORING_VERSION, Point, Scorecard, TargetScore
-from bench.submission.manifest import SLUG_PATTERN
 
 PREDICATE = "https://chexchobench.org/site-aggregate/v1"
 """Name of the kind of statement; nothing needs to lie at the address."""
-
-FIGURES = ("auroc", "calibration_in_the_large", "oe_ratio", "calibration_slope")
-"""Metrics that a hospital publishes, keys of the registry."""
 
 PATIENTS_PER_FIGURE = 2
 """Patients of the smaller class for every figure of a target."""
@@ -45,104 +42,6 @@ SE_DIGITS = 2
 """Significant digits of a standard error."""
 
 CURVE_DIGITS = 2
-ROC_PLACES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""False positive rates at which the ROC curve is given."""
-
-SITE_PATTERN = SLUG_PATTERN
-
-
-class Figure(Document):
-    """A metric of one entry, rounded; null with a reason where there is none."""
-
-    value: float | None
-    se: float | None = Field(default=None, ge=0)
-    df: float | None = Field(default=None, gt=0)
-    reason: str = ""
-
-
-class SiteEntry(Document):
-    """One entry at one hospital.
-
-    Attributes:
-        slug: Its name.
-        model_sha256: Hash of its ONNX file; empty where predictions were submitted.
-        figures: Metric → figure, the keys `FIGURES`; without probabilities the AUROC alone.
-        roc: Sensitivity at the false positive rates `ROC_PLACES`, with two decimals.
-    """
-
-    slug: str = Field(pattern=SLUG_PATTERN)
-    model_sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
-    figures: dict[str, Figure]
-    roc: tuple[Point, ...] = Field(default=(), max_length=len(ROC_PLACES))
-
-    @model_validator(mode="after")
-    def _known(self) -> SiteEntry:
-        if not {"auroc"} <= set(self.figures) <= set(FIGURES):
-            raise ValueError("figures must hold auroc, and metrics of a site aggregate only")
-        return self
-
-
-class SiteTarget(Document):
-    """All entries of one hospital for one target.
-
-    Attributes:
-        target: Its name.
-        label: Its name as shown.
-        images: Test images with a label, rounded to ten, as all counts.
-        patients: Their patients.
-        positives: Positive images.
-        positive_patients: Patients with one.
-        entries: The entries, ascending by slug; those without AUROC are left out.
-        difference_se: Standard error of the difference in AUROC of entry i + 1 and entry j ≤ i, row i. With
-            the variances it gives the covariance (vᵢ + vⱼ - d²) / 2 of two entries on the same patients.
-        withheld: Why nothing is given, else empty.
-    """
-
-    target: str
-    label: str
-    images: int | None = Field(default=None, ge=0)
-    patients: int | None = Field(default=None, ge=0)
-    positives: int | None = Field(default=None, ge=0)
-    positive_patients: int | None = Field(default=None, ge=0)
-    entries: tuple[SiteEntry, ...] = ()
-    difference_se: tuple[tuple[float, ...], ...] = ()
-    withheld: str = ""
-
-    @model_validator(mode="after")
-    def _triangle(self) -> SiteTarget:
-        slugs = [entry.slug for entry in self.entries]
-        if slugs != sorted(set(slugs)):
-            raise ValueError("entries must be ascending by slug, each once")
-        if [len(row) for row in self.difference_se] != list(range(1, len(slugs))):
-            raise ValueError("difference_se must have one row for each entry but the first")
-        if any(not 0 <= se < 1 for row in self.difference_se for se in row):
-            raise ValueError("difference_se must lie in [0, 1)")
-        return self
-
-    def entry(self, slug: str) -> SiteEntry | None:
-        """One entry; None where the hospital has none of this name."""
-        return next((entry for entry in self.entries if entry.slug == slug), None)
-
-
-class SiteAggregate(Document):
-    """What one hospital publishes: the predicate of its signed statement."""
-
-    schema_: str = schema_field("site-aggregate", 1)
-    site: str = Field(pattern=SITE_PATTERN, description="Name of the hospital.")
-    cohort: str
-    cohort_version: str
-    synthetic: bool
-    split: str = Field(description="Rule by which test patients were chosen, without its salt.")
-    split_salt: str = Field(default="", description="Salt of a hash rule: the same for one cohort.")
-    harness_version: str
-    scoring_version: int
-    replicates: int
-    headline: str
-    targets: tuple[SiteTarget, ...]
-
-    def target(self, name: str) -> SiteTarget | None:
-        """One target; None where the hospital has none of this name."""
-        return next((target for target in self.targets if target.target == name), None)
 
 
 def split_words(spec: CohortSpec) -> tuple[str, str]:
@@ -175,7 +74,7 @@ def round_to_error(value: float, se: float) -> float:
 
 def most_entries(smaller_class: int) -> int:
     """Entries whose figures may be published, given the patients of the smaller class."""
-    return smaller_class // (PATIENTS_PER_FIGURE * len(FIGURES))
+    return smaller_class // (PATIENTS_PER_FIGURE * (len(FIGURES) + len(ROC_PLACES)))
 
 
 def site_aggregate(
@@ -235,7 +134,7 @@ def _target(
     if len(found) > most_entries(smaller):
         message = (
             f"{len(found)} entries, while the patients of the smaller class suffice for "
-            f"{most_entries(smaller)} with {len(FIGURES)} figures each"
+            f"{most_entries(smaller)}"
         )
         if headline:
             raise BenchError(Problem("aggregate-too-many", f"{label}: {message}."))

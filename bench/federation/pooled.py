@@ -12,14 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import Field
 
-from bench.documents import Document, schema_field
-from bench.errors import BenchError, Problem, raise_errors
-from bench.federation.aggregate import EXTERNAL, FIGURES, Figure, SiteAggregate, SiteEntry, SiteTarget
+from bench.errors import Problem, raise_errors
+from bench.federation.aggregate import EXTERNAL
+from bench.federation.model import (
+    FIGURES,
+    LEVEL,
+    Figure,
+    PooledEntry,
+    PooledTarget,
+    SiteAggregate,
+    SiteCounts,
+    SiteEntry,
+    SitesBoard,
+    SiteSummary,
+    SiteTarget,
+)
+from bench.metrics.results import PooledEstimate
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import SCORING_VERSION
-from bench.uncertainty.meta_analysis import PooledEstimate, Scale, pool
+from bench.uncertainty.meta_analysis import Scale, pool
 from bench.uncertainty.site_means import compare_site_means
 
 SCALES: dict[str, Scale] = {
@@ -29,8 +41,6 @@ SCALES: dict[str, Scale] = {
     "calibration_in_the_large": "identity",
 }
 """Metric → scale on which it is pooled."""
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,84 +58,6 @@ class ReadAggregate:
     where: str
     signer: str
     subjects: dict[str, str]
-
-
-class SiteSummary(Document):
-    """One hospital of the board."""
-
-    site: str
-    cohort: str
-    cohort_version: str
-    synthetic: bool
-    split: str
-
-
-class SiteCounts(Document):
-    """Test set of one hospital for one target; null where it withholds the target."""
-
-    site: str
-    images: int | None
-    patients: int | None
-    positives: int | None
-    withheld: str = ""
-
-
-class PooledEntry(Document):
-    """One entry over all hospitals of a target.
-
-    Attributes:
-        slug: Its name.
-        mean_auroc: Mean of its AUROCs, each hospital counting the same; null where it is not ranked.
-        rank: 1 = highest mean AUROC of the ranked entries.
-        rank_low: 1 + entries that are significantly higher, adjusted for all pairs.
-        rank_high: Ranked entries minus those significantly lower.
-        may_be_first: No entry is significantly higher.
-        pooled: Metric → random-effects estimate with prediction interval.
-        sites: Hospital → metric → the hospital's own figure.
-        unranked_reason: Why it has no rank, else empty.
-    """
-
-    slug: str
-    mean_auroc: float | None = None
-    rank: int | None = None
-    rank_low: int | None = None
-    rank_high: int | None = None
-    may_be_first: bool = False
-    pooled: dict[str, PooledEstimate]
-    sites: dict[str, dict[str, Figure]]
-    unranked_reason: str = ""
-
-
-class PooledTarget(Document):
-    """All entries for one target: ranked ones first, by rank, then the others by name."""
-
-    target: str
-    label: str
-    counts: tuple[SiteCounts, ...]
-    critical: float | None = Field(description="Critical value of the standardised differences of all pairs.")
-    entries: tuple[PooledEntry, ...]
-
-
-class SitesBoard(Document):
-    """Board over several hospitals, as ``bench board --sites`` computes it."""
-
-    schema_: str = schema_field("sites-board", 1)
-    scoring_version: int
-    level: float
-    headline: str
-    sites: tuple[SiteSummary, ...]
-    targets: tuple[PooledTarget, ...]
-
-    def target(self, name: str) -> PooledTarget:
-        """One target.
-
-        Raises:
-            BenchError: No hospital has it (``target-unknown``).
-        """
-        names = [target.target for target in self.targets]
-        if name not in names:
-            raise BenchError(Problem("target-unknown", f"{name!r} is none of {', '.join(names)}."))
-        return self.targets[names.index(name)]
 
 
 def check_sites(read: Sequence[ReadAggregate]) -> None:

@@ -7,74 +7,12 @@ and its degrees of freedom are those of Welch and Satterthwaite.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
-from pydantic import Field
+from math import exp, log, sqrt
 
 from bench.choices import Track
-from bench.documents import Document, schema_field
-from bench.errors import BenchError, Problem
+from bench.federation.model import LEVEL, TransferBoard, TransferEntry, TransferSite, TransferTarget
 from bench.metrics.results import Estimate
 from bench.scoring.scorecard import RankInputs, TargetInputs
-
-LEVEL = 0.95
-
-
-class TransferSite(Document):
-    """One entry on one cohort; the changes are null on the home cohort and where a figure is missing."""
-
-    cohort: str
-    images: int
-    auroc: Estimate
-    calibration_in_the_large: Estimate | None = None
-    oe_ratio: Estimate | None = None
-    change_auroc: Estimate | None = Field(default=None, description="AUROC minus that at home.")
-    change_calibration_in_the_large: Estimate | None = Field(
-        default=None, description="Calibration in the large minus that at home, in log odds."
-    )
-    change_oe_ratio: Estimate | None = Field(
-        default=None, description="Observed / expected, divided by that at home."
-    )
-
-
-class TransferEntry(Document):
-    """One entry on every cohort that it was scored on, home first."""
-
-    slug: str
-    sites: tuple[TransferSite, ...]
-
-
-class TransferTarget(Document):
-    """Entries of one target that were scored at home and on another cohort, by AUROC at home."""
-
-    target: str
-    label: str
-    entries: tuple[TransferEntry, ...]
-
-
-class TransferBoard(Document):
-    """Entries of several cohorts beside each other (``transfer.json``)."""
-
-    schema_: str = schema_field("transfer", 1)
-    home: str
-    cohorts: tuple[str, ...] = Field(description="All cohorts, home first.")
-    headline: str
-    targets: tuple[TransferTarget, ...]
-
-    def target(self, name: str) -> TransferTarget:
-        """One target.
-
-        Raises:
-            BenchError: No entry was scored for it on two cohorts (``target-unknown``).
-        """
-        for target in self.targets:
-            if target.target == name:
-                return target
-        known = ", ".join(target.target for target in self.targets) or "none"
-        message = (
-            f"No entry was scored for {name!r} at home and elsewhere; targets with such entries: {known}."
-        )
-        raise BenchError(Problem("target-unknown", message))
 
 
 def transfer(cards: Mapping[str, Sequence[RankInputs]], headline: str) -> TransferBoard:
@@ -142,9 +80,9 @@ def ratio(here: Estimate | None, home: Estimate | None) -> Estimate | None:
 
     def logarithm(estimate: Estimate) -> tuple[float, float]:
         value = estimate.value or 1.0
-        return float(np.log(value)), (estimate.se or 0.0) / value
+        return log(value), (estimate.se or 0.0) / value
 
-    return _contrast(here, home, logarithm, lambda x: float(np.exp(x)))
+    return _contrast(here, home, logarithm, exp)
 
 
 def _contrast(
@@ -160,12 +98,12 @@ def _contrast(
     (a, sa), (b, sb) = scaled(here), scaled(home)
     variance = sa**2 + sb**2
     df = variance**2 / (sa**4 / (here.df or 1.0) + sb**4 / (home.df or 1.0))
-    half = float(stdtrit(df, (1 + LEVEL) / 2)) * float(np.sqrt(variance))
+    half = float(stdtrit(df, (1 + LEVEL) / 2)) * sqrt(variance)
     return Estimate(
         value=back(a - b),
         low=back(a - b - half),
         high=back(a - b + half),
-        se=float(np.sqrt(variance)),
+        se=sqrt(variance),
         df=df,
         method="welch-t",
     )

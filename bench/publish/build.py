@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.board.model import LoadedBoard
 from bench.errors import EXIT_USAGE, BenchError, Problem, raise_errors
-from bench.federation.pooled import SitesBoard
+from bench.federation.model import SitesBoard
 from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of

@@ -8,9 +8,7 @@ from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
-from bench.federation.aggregate import SiteAggregate
-from bench.federation.pooled import SitesBoard
-from bench.federation.transfer import TransferBoard
+from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
 from bench.metrics.results import Estimate
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt

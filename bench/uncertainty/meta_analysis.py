@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.results import STORED
+from bench.metrics.results import PooledEstimate
 from bench.metrics.validation import Floats, check_level
 
 FEWEST_HOSPITALS = 3
@@ -26,37 +26,6 @@ MOST_STEPS = 10_000
 """Steps of Fisher scoring; it needs fewer than a hundred where it converges."""
 
 Scale = Literal["logit", "log", "identity"]
-
-
-@dataclass(frozen=True, slots=True)
-class PooledEstimate:
-    """A metric over hospitals, on its own scale where not stated otherwise; None where not estimable.
-
-    Attributes:
-        value: Mean of the hospitals' values, by random effects.
-        low: Lower limit of its interval.
-        high: Upper limit.
-        prediction_low: Lower limit of the interval for the value of a new hospital.
-        prediction_high: Upper limit.
-        se: Standard error of the mean on the scale of pooling.
-        tau: Standard deviation between hospitals on the scale of pooling.
-        i2: Share of the variance that lies between hospitals rather than within them (I²).
-        hospitals: Hospitals that were pooled.
-        reason: Why nothing is estimable, else empty.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    prediction_low: float | None = None
-    prediction_high: float | None = None
-    se: float | None = None
-    tau: float | None = None
-    i2: float | None = None
-    hospitals: int = 0
-    reason: str = ""
-
-    __pydantic_config__: ClassVar[Any] = STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +138,10 @@ def pool(
     tail = (1 + level) / 2
     margin = float(stdtrit(k - 1, tail)) * found.se
     reach = float(stdtrit(k - 2, tail) * np.sqrt(found.tau2 + found.se**2))
-    back = {"logit": _expit, "log": np.exp, "identity": float}[scale]
     limits = [found.mean - margin, found.mean + margin, found.mean - reach, found.mean + reach]
-    low, high, prediction_low, prediction_high = (float(back(limit)) for limit in limits)
+    low, high, prediction_low, prediction_high = (_from_scale(limit, scale) for limit in limits)
     return PooledEstimate(
-        value=float(back(found.mean)),
+        value=_from_scale(found.mean, scale),
         low=low,
         high=high,
         prediction_low=prediction_low,
@@ -199,5 +167,8 @@ def _on_scale(value: float, se: float, scale: Scale) -> tuple[float, float]:
     return value, se
 
 
-def _expit(x: float) -> float:
-    return float(1 / (1 + np.exp(-x)))
+def _from_scale(x: float, scale: Scale) -> float:
+    """A number on the scale of pooling, on the metric's own scale."""
+    if scale == "logit":
+        return float(1 / (1 + np.exp(-x)))
+    return float(np.exp(x)) if scale == "log" else x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import expit, stdtrit
@@ -47,7 +49,7 @@ METAFOR = {
         *(0.934546416672, 1.032040957528, 0.917387602266, 1.049199771934),
     ),
 }
-CASES = {
+CASES: dict[str, Any] = {
     "auroc": (AREAS, AREA_SE, "logit", expit),
     "ratio": (RATIOS, RATIO_SE, "log", np.exp),
     "slope": (SLOPES, SLOPE_SE, "identity", float),

@@ -1,4 +1,4 @@
-"""What the two pages about several hospitals show: the board over their aggregates, and transfer of entries."""
+"""What the pages about several hospitals show: the board over their aggregates, and transfer of entries."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from bench.board.format import estimate as interval_words
 from bench.board.format import sentence
-from bench.federation.pooled import PooledEntry, PooledTarget, SitesBoard
-from bench.federation.transfer import TransferBoard, TransferSite, transfer
-from bench.metrics.results import Estimate
+from bench.federation.model import PooledEntry, PooledTarget, SitesBoard, TransferBoard, TransferSite
+from bench.federation.transfer import transfer
+from bench.metrics.results import Estimate, PooledEstimate
 from bench.publish.urls import Place
-from bench.uncertainty.meta_analysis import PooledEstimate
 
 MISSING = "n/a"
 
@@ -39,10 +38,10 @@ def hospitals_view(board: SitesBoard, links: Mapping[str, str]) -> dict[str, Any
     names = [site.site for site in board.sites]
     targets = sorted(board.targets, key=lambda target: target.target != board.headline)
     return {
-        "lead": f"Entries on the aggregates of {len(names)} hospitals. No prediction and no label left any of "
-        "them; each signed what it published.",
-        "about": "Ranks compare the mean AUROC over these hospitals, each counting the same, adjusted for all "
-        "pairs. Pooled figures are of random effects with their 95% intervals. “New hospital” is the 95% "
+        "lead": f"Entries on the aggregates of {len(names)} hospitals. No prediction and no label left any "
+        "of them; each signed what it published.",
+        "about": "Ranks compare the mean AUROC over these hospitals, each counting the same, adjusted for "
+        "all pairs. Pooled figures are of random effects with their 95% intervals. “New hospital” is the 95% "
         "prediction interval of the AUROC at a hospital that is not among these.",
         "tables": tuple(_hospitals_table(target, names, links) for target in targets),
         "synthetic": any(site.synthetic for site in board.sites),

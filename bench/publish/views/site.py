@@ -12,7 +12,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from bench import __version__
 from bench.documents import Document
 from bench.errors import BenchError, Problem, catalogue
-from bench.federation.pooled import SitesBoard
+from bench.federation.model import SitesBoard
 from bench.files import canonical_json
 from bench.metrics import registry
 from bench.metrics.registry import Needs
