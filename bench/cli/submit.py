@@ -126,6 +126,7 @@ def submit(
                     data=data if chosen is cohort else None,
                     dry_run=dry_run,
                     replace=replace,
+                    time_limit_s=time_limit,
                     progress=step,
                 )
             report.remark(done.notices)

@@ -3,9 +3,9 @@
 Every figure is an equation in the hidden labels, for whoever knows the predictions. Predictions do not leave
 the hospital; where somebody has them all the same, there are too few equations: at most one figure, points of
 curves included, for every two patients of the smaller class. Figures are rounded to a quarter of their
-standard error, which adds half a percent to their variance. Rounding alone protects nothing: linear programming
-finds every label of 240 images from the rounded figures of 40 entries, and no more than chance from those of 5,
-the most that are allowed there (`tests/federation/test_label_recovery.py`).
+standard error, which adds half a percent to their variance. Rounding alone protects nothing: linear
+programming finds every label of 240 images from the rounded figures of 40 entries, and no more than chance
+from those of 5, the most that are allowed there (`tests/federation/test_label_recovery.py`).
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_every_flipped_bit_is_found(hospitals: list[Hospital], keys: Path, tmp_p
             assert set(codes(caught)) <= {"statement-invalid", "signature-invalid", "signer-unknown"}
 
 
-def _same_content(flipped: bytes, data: bytes) -> bool:
+def _same_content(flipped: bytearray, data: bytearray) -> bool:
     """Whether only blanks of the envelope differ, which nothing depends on."""
     try:
         return bool(json.loads(flipped) == json.loads(data))
