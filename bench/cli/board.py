@@ -35,7 +35,7 @@ def board(
     sites: Annotated[
         bool, typer.Option("--sites", help="Rank across hospitals, from the signed file of each.")
     ] = False,
-    keys: Annotated[
+    site_keys: Annotated[
         Path | None,
         typer.Option("--keys", metavar="FILE", help="The hospitals' public keys; default: sites.toml."),
     ] = None,
@@ -83,7 +83,7 @@ def board(
         raise typer.BadParameter("names at least two cohorts, without --sites", param_hint="--transfer")
     with reporting(as_json) as report:
         if files:
-            show_sites(report, files, keys, target)
+            show_sites(report, files, site_keys, target)
             return
         if transfer:
             show_transfer(report, [name.strip() for name in transfer.split(",")], target)

@@ -77,7 +77,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> list[Hospital]:
     root = tmp_path_factory.mktemp("hospitals")
     write_demo(root / "whole", patients=2400, seed=11, images=False)
     table = pd.read_csv(root / "whole" / TABLE, dtype=str, keep_default_na=False)
-    column = load_spec("demo").columns.patient
+    column = "patient_id"
     names = np.sort(table[column].unique())
     place = dict(zip(names, np.arange(len(names)) % len(SITES), strict=True))
     of_site = table[column].map(place)
