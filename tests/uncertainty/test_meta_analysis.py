@@ -104,9 +104,9 @@ def test_bad_values_are_refused() -> None:
             random_effects(values, variances)
 
 
-def test_the_prediction_interval_covers_a_new_hospital() -> None:
-    random = np.random.default_rng(20)
-    trials, hospitals, tau = 400, 10, 0.4
+def coverage(hospitals: int, tau: float, trials: int, seed: int) -> float:
+    """Share of prediction intervals that hold the value of a new hospital; errors within are 0.05 to 0.25."""
+    random = np.random.default_rng(seed)
     covered = 0
     for _ in range(trials):
         v = random.uniform(0.05, 0.25, hospitals) ** 2
@@ -114,4 +114,17 @@ def test_the_prediction_interval_covers_a_new_hospital() -> None:
         found = random_effects(y, v)
         reach = stdtrit(hospitals - 2, 0.975) * np.sqrt(found.tau2 + found.se**2)
         covered += abs(random.normal(0, tau) - found.mean) <= reach
-    assert 0.91 < covered / trials < 0.98
+    return covered / trials
+
+
+def test_the_prediction_interval_covers_a_new_hospital() -> None:
+    assert 0.91 < coverage(hospitals=10, tau=0.4, trials=400, seed=20) < 0.98
+
+
+@pytest.mark.perf
+@pytest.mark.parametrize(("hospitals", "least"), [(3, 0.96), (5, 0.85), (10, 0.82), (20, 0.82)])
+@pytest.mark.parametrize("tau", [0.0, 0.1, 0.2, 0.4])
+def test_what_the_prediction_interval_covers(hospitals: int, least: float, tau: float) -> None:
+    found = coverage(hospitals, tau, trials=1500, seed=hospitals)
+    print(f"{hospitals} hospitals, spread {tau:g}: {100 * found:.1f}%")
+    assert found > least
