@@ -17,7 +17,7 @@ browser:  ## what the browser tests need, where it can be had; they are skipped 
 	.ci/browser
 
 test: .venv/installed $(TRT)/bindings
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 $(TRT)/bindings: .venv/installed  ## 1.3 MB each; the tests that need them are skipped where they cannot be installed
 	-$(BIN)/python -m pip install --quiet --target $(TRT)/10 --upgrade --no-deps tensorrt-cu12-bindings==10.16.1.11
@@ -49,7 +49,7 @@ fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where 
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html
 
 simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.simulation
@@ -70,7 +70,7 @@ lint: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml bench/__init__.py  ## everything, for the tests
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@ .venv/core
 

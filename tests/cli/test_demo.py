@@ -57,6 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 STEP = re.compile(r" *\d+\.\d s  \$ bench (.*?)  # (.*)")
 
 
+@pytest.mark.slow
 def test_the_log_has_one_line_a_step_in_order_and_no_warning(whole: tuple[Path, str]) -> None:
     _, log = whole
     before, board = log.split("Done in ")

@@ -1,6 +1,7 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--every N] [--only NAME]`` prints as JSON the points tried and what was wrong.
+``python -m tests.faults [--every N] [--only NAME] [--rush N]`` prints as JSON the points tried and what was wrong,
+and what was found out about a command that writes as none may; ``--rush`` starts N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from tests.faults.durable import not_durable
 from tests.faults.repositories import stale_locks
+from tests.faults.rush import rush
 from tests.faults.scenarios import CARELESS, SCENARIOS, Scenario, command, leftovers, prepare, restore, state
 
 COUNT, KILL, HALF, FULL, DENIED, BROKEN = range(6)
@@ -208,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--every", type=int, default=1, help="try only each N-th point")
     parser.add_argument("--only", default="", help="only the scenario of this name")
+    parser.add_argument("--rush", type=int, default=0, help="start so many commands at once besides")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
@@ -230,17 +233,25 @@ def main() -> None:
         os.chdir(here)
         kept = folder / "kept"
         root.rename(kept)
-        findings = Findings()
-        for scenario in (*SCENARIOS, CARELESS):
-            if chosen.only == scenario.name or (not chosen.only and scenario != CARELESS):
+        findings, careless = Findings(), Findings()
+        for scenario in SCENARIOS:
+            if chosen.only in ("", scenario.name):
                 try_scenario(scenario, kept, root, chosen.every, findings)
                 print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
-        found = {
+        try_scenario(CARELESS, kept, root, 1, careless)
+        findings.check(bool(careless.wrong), "the careless command was not found out")
+        found: dict[str, Any] = {
             "points": findings.points,
             "total": findings.points.total(),
             "locks of git to remove by hand": findings.by_hand,
+            "found out about the careless command": careless.wrong,
             "wrong": findings.wrong,
         }
+        if chosen.rush:
+            restore(kept, root)
+            os.chdir(root)
+            found["rush"] = rush(root, chosen.rush)
+            findings.wrong += found["rush"]["wrong"]
         os.write(said, json.dumps(found, indent=1).encode() + b"\n")
     sys.exit(bool(findings.wrong))
 
