@@ -24,7 +24,7 @@ settings.load_profile("bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files with slow tests first: begun last, one of them would keep one worker busy and the others idle."""
+    """Puts files with slow tests first: begun last, such a file would leave the other workers idle."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
