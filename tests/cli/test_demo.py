@@ -26,7 +26,10 @@ def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 NO_TORCH = """
 import sys
+from dataclasses import replace
 from bench.cli.main import main
+from bench.timing import protocol
+protocol.QUICK = replace(protocol.QUICK, blocks=1, measure_s=0.05, throughput_s=0.05)
 sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
 try:
     main()
