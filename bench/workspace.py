@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
+ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD)
+"""Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
 BOARD = "board.json"
@@ -153,7 +156,10 @@ def is_workspace(folder: Path) -> bool:
 
 
 def create_workspace(
-    root: Path, cohort: str = "demo", data: dict[str, Path] | None = None, site: Path | None = None
+    root: str | Path,
+    cohort: str = "demo",
+    data: Mapping[str, str | Path] | None = None,
+    site: str | Path | None = None,
 ) -> Workspace:
     """Create an empty workspace in `root`, which may exist but must not be a workspace.
 
@@ -166,6 +172,7 @@ def create_workspace(
     Raises:
         BenchError: `root` is a workspace already (``workspace-exists``).
     """
+    root = Path(root)
     marker = root / MARKER
     if marker.exists():
         raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))

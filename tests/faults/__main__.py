@@ -1,7 +1,8 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--points N] [--only NAME] [--rush N]`` prints as JSON the points tried, what was wrong
-and what was found out about a command that writes as none may; ``--rush`` starts N commands at once too.
+``python -m tests.faults [--sample N --seed S] [--only NAME] [--rush N]`` prints as JSON the points
+tried, what was wrong, and what was found out about a command that writes as none may; ``--rush`` starts
+N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.
 """
@@ -13,7 +14,6 @@ import contextlib
 import ctypes
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tests.faults.durable import not_durable
@@ -143,10 +144,16 @@ def same_end(scenario: Scenario, new: dict[str, bytes], end: dict[str, bytes]) -
     return kept(new) == kept(end)
 
 
+def chosen_points(calls: int, sample: int, seed: str) -> list[tuple[int, int]]:
+    """(fault, call) of every point, in order; or of a sample of them without replacement."""
+    points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
+    return sorted(Random(seed).sample(points, sample)) if 0 < sample < len(points) else points
+
+
 def try_scenario(
-    scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int | None = None
+    scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int = 0, seed: int = 1
 ) -> None:
-    """Runs one command undisturbed, then with each fault at each call, or with a sample of these points."""
+    """Runs one command undisturbed, then with a fault at each of the chosen calls."""
     restore(kept, root, with_git=scenario.with_git)
     old = state(root)
     log = root.with_name("calls")
@@ -155,10 +162,7 @@ def try_scenario(
         findings.check(False, f"{scenario.name}: {fault}")
     findings.check(code == 0 and calls > 0, f"{scenario.name}: undisturbed it ends with {code}: {said}")
     new = state(root)
-    points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
-    if sample is not None and sample < len(points):
-        points = random.Random(scenario.name).sample(points, sample)
-    for mode, at in points:
+    for mode, at in chosen_points(calls, sample, f"{seed} {scenario.name}"):
         name = f"{scenario.name}, {MODES[mode]} call {at}"
         try_point(scenario, (mode, at), kept, root, old, new, findings, name)
 
@@ -208,7 +212,8 @@ def adopt_orphans() -> None:
 def main() -> None:
     """Prints the findings; exit code 1 where something was wrong."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--points", type=int, help="try only so many points of each command")
+    parser.add_argument("--sample", type=int, default=0, help="points of each command; 0 for all")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
     parser.add_argument("--only", default="", help="only the scenario of this name")
     parser.add_argument("--rush", type=int, default=0, help="start so many commands at once besides")
     chosen = parser.parse_args()
@@ -236,7 +241,7 @@ def main() -> None:
         findings, careless = Findings(), Findings()
         for scenario in SCENARIOS:
             if chosen.only in ("", scenario.name):
-                try_scenario(scenario, kept, root, findings, chosen.points)
+                try_scenario(scenario, kept, root, findings, chosen.sample, chosen.seed)
                 print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
         try_scenario(CARELESS, kept, root, careless)
         findings.check(bool(careless.wrong), "the careless command was not found out")
