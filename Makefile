@@ -6,7 +6,7 @@ POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -35,6 +35,9 @@ $(TRT)/bindings: .venv/installed  ## 1.3 MB each; the tests that need them are s
 test-tensorrt: $(TRT)/bindings  ## builds engines with TensorRT-RTX, runs the runner on strict fakes; no GPU
 	$(BIN)/python -m pip install --quiet --target $(TRT)/rtx --upgrade tensorrt_rtx==1.7.1.116
 	PYTHONPATH=$(TRT)/rtx $(BIN)/python -m pytest tests/runtime/test_tensorrt.py tests/runtime/test_strict_tensorrt.py -p no:xdist
+
+test-full-size: .venv/installed  ## networks of full depth, exported, timed and trained: minutes each
+	$(BIN)/python -m pytest -m full_size -p no:xdist
 
 perf: .venv/installed  ## the figures of speed, as tables
 	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s

@@ -107,10 +107,10 @@ def test_every_command_is_in_the_documents(words: Words) -> None:
 
 def check_line(words: list[str], where: str) -> None:
     """Every command, option and schema of a printed line exists."""
-    path = tuple(words[:2]) if tuple(words[:2]) in TREE else tuple(words[:1])
-    if path[0].startswith("-"):
+    if words[0].startswith("-"):
         return
-    assert path in TREE, where
+    path = next((path for n in (3, 2, 1) if (path := tuple(words[:n])) in TREE), None)
+    assert path is not None, where
     assert {w.split("=")[0] for w in words if w.startswith("--")} <= options(path) | {"--help"}, where
     if path == ("schema",):
         assert set(words[1:]) <= {*SCHEMAS, "NAME"}, where
