@@ -31,7 +31,7 @@ import sys
 from dataclasses import replace
 from bench.cli.main import main
 from bench.timing import protocol
-protocol.QUICK = replace(protocol.QUICK, blocks=1, measure_s=0.05, throughput_s=0.05)
+protocol.QUICK = replace(protocol.QUICK, blocks=1, measure_s=0.05, throughput_s=0.05, longest_s=0.5)
 sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
 try:
     main()
