@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from markupsafe import Markup
 
@@ -109,20 +109,16 @@ def _share(row: Row) -> str:
     return "–" if row.standing.p_best is None else percent(row.standing.p_best, 0)
 
 
-NO_TWO: Final[dict[str, Any]] = {"against": [], "against_axis": "", "first_two": []}
-"""What stands for the first two where no two entries can be compared."""
-
-
 def _first_two(loaded: LoadedBoard, tables: Sequence[BoardTable]) -> dict[str, Any]:
     """The leader against the next entry that ranks the images otherwise, on every target."""
     pairs = tables[0].pairs if tables else None
     board = loaded.board
     if pairs is None or board is None:
-        return NO_TWO
+        return {"against": [], "against_axis": ""}
     repeated = identical_entries(board.target(tables[0].target))
     slugs = [slug for slug in pairs.slugs if slug not in repeated][:2]
     if len(slugs) < 2:
-        return NO_TWO
+        return {"against": [], "against_axis": ""}
     a, b = slugs
     found = [(t.label, t.pairs.pair(a, b)) for t in tables if t.pairs and {a, b} <= set(t.pairs.slugs)]
     axis = Linear(*_symmetric(pair for _, pair in found), START, END)
