@@ -36,6 +36,11 @@ NOT_RUN: Final = {
     "submit predictions.csv --cohort mimic-echo": "needs the files that are linked",
     "demo --site mimic": "draws and scores a second cohort for minutes",
     "cohort link mimic": "needs credentialed files; tests/cohort/test_link.py makes some",
+    "init board --cohort hospital.toml": "needs a hospital's cohort; tests/federation/test_sites.py has some",
+    "keygen": "writes a key beside the workspace; tests/federation/test_sites.py makes some",
+    "board --sites": "needs aggregates of hospitals; tests/federation/test_sites.py makes some",
+    "board --transfer": "needs an entry on two cohorts; tests/federation/test_sites.py has one",
+    "score model-a": "needs an entry on two cohorts; tests/federation/test_sites.py has one",
     "init our-board": "needs a cohort of the reader's; tests/cli/test_workspaces.py has one",
 }
 """Beginning of a command (without ``bench``) -> why the test of printed commands leaves it out.
