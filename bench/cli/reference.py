@@ -27,6 +27,7 @@ SCHEMAS = {
     "split-lock": ("bench.cohort.summary", "SplitLock"),
     "recipe": ("baselines.networks.recipe", "Recipe"),
     "encoder": ("baselines.probe.encoder", "EncoderFile"),
+    "site-aggregate": ("bench.federation.model", "SiteAggregate"),
 }
 
 
