@@ -144,6 +144,21 @@ class Reported(Document):
     metrics: dict[str, ReportedValue] = Field(min_length=1, description="Target or `macro` → AUROC.")
 
 
+class EmbeddingRecord(Document):
+    """Embeddings that an entry's predictions were computed from; `bench submit --embeddings` fills it in."""
+
+    dimension: int = Field(gt=0, description="Features of an image.")
+    dtype: Literal["float16", "float32"]
+    sha256: dict[Literal["train", "val", "test"], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        description="Part → SHA-256 of the file of its embeddings."
+    )
+    strength: dict[Text, float] = Field(
+        default_factory=dict,
+        description="Target → inverse penalty of its logistic regression, or penalty of its ridge "
+        "regression, chosen on val; left out where the training labels have one value.",
+    )
+
+
 class Manifest(Document):
     """``submission.toml``."""
 
@@ -168,6 +183,7 @@ class Manifest(Document):
         default=None, description="How the probabilities were fitted anew on val, where they were."
     )
     model: ModelInputs | None = None
+    embeddings: EmbeddingRecord | None = None
     reported: Reported | None = None
 
     @model_validator(mode="after")
