@@ -97,7 +97,7 @@ def submit(
         slug: Name of the entry in the store: lower-case letters, digits, hyphens; default: made from `name`.
             Not needed in a dry run.
         model: An ONNX file, instead of predictions.
-        embeddings: A folder with the embeddings of all images by an encoder, instead of predictions:
+        embeddings: A folder with an encoder's embeddings of all images, instead of predictions:
             for each of train, val and test ``PART.parquet``, or ``PART.npy`` and ``PART_ids.txt``. A logistic
             regression is fitted on train for each binary target, a ridge regression for each measurement.
         manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
