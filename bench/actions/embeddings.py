@@ -8,15 +8,26 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
 
+import numpy as np
+
 from baselines.probe.head import fit_probe, fit_ridge
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.frames import few_shot_rows
 from bench.cohort.split import PARTS, Part
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
 from bench.progress import Progress
-from bench.submission.accept import Accepted, FoundManifest, accept_predictions, refuse_reported, with_val
+from bench.submission.accept import (
+    Accepted,
+    FoundManifest,
+    accept_predictions,
+    refuse_reported,
+    stamp,
+    with_val,
+)
 from bench.submission.manifest import EmbeddingRecord
+from bench.submission.packed import DRAWS, FRACTIONS, draw_column, pack
 from bench.submission.read_embeddings import Embeddings, Matrix, read_embeddings
 from bench.submission.tables import PredictionTable, prediction_table
 
@@ -66,6 +77,32 @@ def fit_heads(embeddings: Embeddings, cohort: Cohort, progress: Progress | None 
     return found
 
 
+def label_efficiency(
+    embeddings: Embeddings, cohort: Cohort, progress: Progress | None = None
+) -> dict[str, Floats]:
+    """Fit the logistic regressions on nested shares of the train patients, three draws each.
+
+    The penalty is chosen on all val images, as for the whole. Patients are chosen by `few_shot_rows`.
+
+    Returns:
+        `draw_column` → (test images,) predictions in canonical order.
+    """
+    rows = cohort.rows("train")
+    val, test = embeddings.parts["val"], embeddings.parts["test"]
+    found = {}
+    subsets = [(fraction, draw) for fraction in FRACTIONS for draw in range(DRAWS)]
+    for done, (fraction, draw) in enumerate(subsets):
+        chosen = few_shot_rows(cohort, rows, fraction=fraction, seed=draw)
+        train = embeddings.parts["train"][np.searchsorted(rows, chosen)]
+        for target in cohort.spec.binary_targets:
+            labels = cohort.targets[target.name]
+            predict, _ = _fit_head(False, train, labels[chosen], val, labels[cohort.rows("val")])
+            found[draw_column(target.name, fraction, draw)] = predict(test)
+        if progress:
+            progress(done + 1, len(subsets))
+    return found
+
+
 def _fit_head(
     measured: bool, train: Matrix, labels: Floats, val: Matrix, val_labels: Floats
 ) -> tuple[Callable[[Matrix], Floats], float | None]:
@@ -96,7 +133,15 @@ def accept_embeddings(
     manifest = described.manifest.model_copy(update={"embeddings": record, "scores": "probability"})
     table = _tables(folder, cohort, record)
     accepted = accept_predictions(table("test", heads.test), cohort, manifest, manifest_file=described.file)
+    fewer = label_efficiency(embeddings, cohort)
+    packed = pack(fewer, stamp(cohort, Track.HOLDOUT, _source(record)))
+    accepted = replace_fields(accepted, packed_efficiency=packed)
     return with_val(accepted, table("val", heads.val), cohort) if len(cohort.rows("val")) else accepted
+
+
+def _source(record: EmbeddingRecord) -> str:
+    """Return the hash of the hashes of all parts."""
+    return hashlib.sha256("".join(record.sha256[part] for part in PARTS).encode()).hexdigest()
 
 
 def _tables(
@@ -104,7 +149,7 @@ def _tables(
 ) -> Callable[[Part, dict[str, Floats]], PredictionTable]:
     """Make tables of predictions, whose source is the embeddings of all parts."""
     column = cohort.spec.columns.image
-    source = hashlib.sha256("".join(record.sha256[part] for part in PARTS).encode()).hexdigest()
+    source = _source(record)
 
     def table(part: Part, values: dict[str, Floats]) -> PredictionTable:
         columns = {column: cohort.images[cohort.rows(part)], **values}

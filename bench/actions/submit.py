@@ -113,8 +113,8 @@ def submit(
             in total) while heads are fitted on embeddings.
 
     Raises:
-        ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given without
-            predictions, or both `slug` and `name` are missing.
+        ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
+            without predictions, or both `slug` and `name` are missing.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
     if sum(source is not None for source in (predictions, model, embeddings)) != 1:
@@ -174,6 +174,7 @@ def submit(
                 accepted.manifest,
                 accepted.packed,
                 val_predictions=accepted.packed_val,
+                label_efficiency=accepted.packed_efficiency,
                 replace=replace,
             ).folder
     return SubmitResult(

@@ -11,16 +11,22 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 import bench
 from baselines.probe.head import fit_probe, fit_ridge
+from bench.actions.embeddings import label_efficiency
 from bench.cohort.cohort import Cohort
+from bench.cohort.frames import few_shot_rows
 from bench.cohort.split import PARTS, Part
 from bench.errors import BenchError
-from bench.submission.packed import unpack
-from bench.submission.read_embeddings import MOST_FEATURES, read_embeddings
+from bench.submission.manifest import EmbeddingRecord
+from bench.submission.packed import DRAWS, FRACTIONS, draw_column, unpack
+from bench.submission.read_embeddings import MOST_FEATURES, Embeddings, read_embeddings
 from bench.submission.store import find_submission
+from bench.uncertainty.bootstrap import PatientBootstrap
+from bench.uncertainty.runs import evaluate_runs
 from bench.workspace import Workspace
 from tests.conftest import Cli
 
@@ -218,3 +224,47 @@ def test_lists_of_different_lengths_and_missing_values_are_refused(cohort: Cohor
         with pytest.raises(BenchError) as raised:
             read_embeddings(tmp_path, cohort)
         assert raised.value.problems[0].code == f"embeddings-{code}"
+
+
+def test_the_curve_of_label_efficiency_is_scored_and_shown(
+    cohort: Cohort, space: Workspace, tmp_path: Path
+) -> None:
+    write_npy(tmp_path / "embeddings", cohort, embeddings_of(cohort))
+    bench.submit(embeddings=tmp_path / "embeddings", slug="encoder")
+    card = bench.score("encoder", replicates=50, jobs=1).scorecards[0]
+    curve = {(p.target, p.fraction): p for p in card.label_efficiency}
+    assert set(curve) == {
+        (t.name, fraction) for t in cohort.spec.binary_targets for fraction in (0.01, 0.05, 0.1, 0.25, 1)
+    }
+    slvh = card.target("slvh")
+    assert slvh
+    assert curve["slvh", 1].auroc == slvh.metrics["auroc"]
+    rows, labels = cohort.rows("train"), cohort.targets["slvh"]
+    test = cohort.rows("test")[~np.isnan(labels[cohort.rows("test")])]
+    features, areas = embeddings_of(cohort), []
+    for draw in range(3):
+        chosen = few_shot_rows(cohort, rows, fraction=0.25, seed=draw)
+        val = cohort.rows("val")
+        probe = fit_probe(features[chosen], labels[chosen], features[val], labels[val])
+        areas.append(roc_auc_score(labels[test], probe.probabilities(features[test])))
+    assert curve["slvh", 0.25].draws == 3
+    assert curve["slvh", 0.25].auroc.value == pytest.approx(np.mean(areas), abs=1e-4)
+    bench.build_site()
+    (page,) = space.site.rglob("encoder/index.html")
+    assert "Label efficiency" in page.read_text()
+    assert bench.verify("encoder").entries
+
+
+def test_noise_gives_a_flat_curve(cohort: Cohort) -> None:
+    """Features that know nothing: at no share of the patients does the AUROC leave 0.5."""
+    features = np.random.default_rng(5).normal(size=(len(cohort), WIDTH)).astype(np.float32)
+    record = EmbeddingRecord(dimension=WIDTH, dtype="float32", sha256={})
+    found = label_efficiency(Embeddings({p: features[cohort.rows(p)] for p in PARTS}, record), cohort)
+    rows = cohort.rows("test")
+    labels = cohort.targets["slvh"][rows]
+    known = ~np.isnan(labels)
+    bootstrap = PatientBootstrap.of_patients(cohort.patients[rows][known], 200, 0)
+    for fraction in FRACTIONS:
+        runs = [found[draw_column("slvh", fraction, draw)][known] for draw in range(DRAWS)]
+        auroc = evaluate_runs(labels[known], runs, bootstrap, level=0.999).estimate
+        assert auroc.value == 0.5 or auroc.low < 0.5 < auroc.high  # equal for all: labels of one class
