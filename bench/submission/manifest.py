@@ -174,6 +174,19 @@ class Manifest(Document):
     training_data: Text = "not stated"
     external_data: Text = "not stated"
     pretrained_weights: Text = "not stated"
+    image_size: int | None = Field(
+        default=None,
+        gt=0,
+        le=4096,
+        description="Pixels of the shorter side of the image that the model gets.",
+    )
+    upsampled_from: int | None = Field(
+        default=None, gt=0, le=4096, description="Pixels of that side before it was enlarged to `image_size`."
+    )
+    zero_shot: bool | None = Field(
+        default=None,
+        description="Whether no image of the cohort was trained or tuned on; left out: not stated.",
+    )
     parameters: int | None = Field(default=None, ge=0, le=10**15)
     licence: Text = "not stated"
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
@@ -185,6 +198,12 @@ class Manifest(Document):
     model: ModelInputs | None = None
     embeddings: EmbeddingRecord | None = None
     reported: Reported | None = None
+
+    @model_validator(mode="after")
+    def _upsampled_is_larger(self) -> Manifest:
+        if self.upsampled_from is not None and self.upsampled_from >= (self.image_size or 0):
+            raise ValueError("upsampled_from must be less than image_size, which belongs to it")
+        return self
 
     @model_validator(mode="after")
     def _reported_has_numbers(self) -> Manifest:

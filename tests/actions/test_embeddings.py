@@ -252,6 +252,7 @@ def test_the_curve_of_label_efficiency_is_scored_and_shown(
     bench.build_site()
     (page,) = space.site.rglob("encoder/index.html")
     assert "Label efficiency" in page.read_text()
+    assert f"{WIDTH} features, float16; head fitted here" in page.read_text()
     assert bench.verify("encoder").entries
 
 
