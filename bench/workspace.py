@@ -23,10 +23,11 @@ DATA_VARIABLE = "BENCH_DATA"
 MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
+LABEL_EFFICIENCY = "label_efficiency.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
-ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD)
+ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD)
 """Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"

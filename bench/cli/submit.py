@@ -62,6 +62,16 @@ def submit(
             "--model", metavar="MODEL.onnx", help="Run this model on the test images.", readable=False
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            metavar="DIR",
+            readable=False,
+            help="Folder with an encoder's embeddings of the train, val and test images: PART.parquet, or "
+            "PART.npy and PART_ids.txt. The same regression is fitted on every encoder's.",
+        ),
+    ] = None,
     val: Annotated[
         Path | None,
         typer.Option(
@@ -90,22 +100,25 @@ def submit(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check, pack and store predictions, or run an ONNX model and store what it predicts.
+    """Check, pack and store predictions, or compute them first by an ONNX model or from embeddings.
 
     Example: bench submit predictions.csv --val val-predictions.csv --slug my-model
 
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
 
     Example: bench submit --model model.onnx --slug my-model --also mimic-echo
+
+    Example: bench submit --embeddings embeddings/ --slug my-encoder
     """
-    if bool(predictions) == bool(model):
-        raise typer.BadParameter("give either a predictions file or --model", param_hint="PREDICTIONS")
-    if val and model:
-        raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
+    if sum(map(bool, (predictions, model, embeddings))) != 1:
+        message = "give either a predictions file, --model or --embeddings"
+        raise typer.BadParameter(message, param_hint="PREDICTIONS")
+    if val and not predictions:
+        message = "a model and embeddings give the predictions of the val images by themselves"
+        raise typer.BadParameter(message, param_hint="--val")
     if also and not model:
-        raise typer.BadParameter(
-            "a predictions file is of one cohort: goes with --model", param_hint="--also"
-        )
+        message = "predictions and embeddings are of one cohort: goes with --model"
+        raise typer.BadParameter(message, param_hint="--also")
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
     from bench.actions.submit import submit as submit_entry
@@ -114,12 +127,14 @@ def submit(
         # All are opened before the first is stored, so that a missing folder is told at once.
         others = [open_cohort(name, None) for name in also or ()]
         stored = []
+        title = "Running the model" if model else "Fitting the heads" if embeddings else ""
         for chosen in (open_cohort(cohort, data) if others else cohort, *others):
-            with progress("Running the model") if model else nullcontext() as step:
+            with progress(title) if title else nullcontext() as step:
                 done = submit_entry(
                     predictions,
                     slug=slug,
                     model=model,
+                    embeddings=embeddings,
                     manifest=manifest,
                     val=val,
                     cohort=chosen,

@@ -21,7 +21,7 @@ from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.submission.packed import read_units, unpack_units
+from bench.submission.packed import read_efficiency, read_units, unpack_units
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -111,6 +111,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     on_val = submission.val_predictions
     val = read_units(on_val, plans.cohort, "val") if on_val.exists() else None
     _require_scores(submission, plans.of(submission), predicted.values)
+    fewer = submission.label_efficiency
+    efficiency = read_efficiency(fewer, plans.cohort) if fewer.exists() else None
     return score(
         plans.of(submission),
         submission.slug,
@@ -119,6 +121,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         predictions_sha256=predicted.sha256,
         val=val.values if val else None,
         val_sha256=val.sha256 if val else "",
+        efficiency=efficiency.values if efficiency else None,
+        efficiency_sha256=efficiency.sha256 if efficiency else "",
     )
 
 

@@ -144,6 +144,21 @@ class Reported(Document):
     metrics: dict[str, ReportedValue] = Field(min_length=1, description="Target or `macro` → AUROC.")
 
 
+class EmbeddingRecord(Document):
+    """Embeddings that an entry's predictions were computed from; `bench submit --embeddings` fills it in."""
+
+    dimension: int = Field(gt=0, description="Features of an image.")
+    dtype: Literal["float16", "float32"]
+    sha256: dict[Literal["train", "val", "test"], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        description="Part → SHA-256 of the file of its embeddings."
+    )
+    strength: dict[Text, float] = Field(
+        default_factory=dict,
+        description="Target → inverse penalty of its logistic regression, or penalty of its ridge "
+        "regression, chosen on val; left out where the training labels have one value.",
+    )
+
+
 class Manifest(Document):
     """``submission.toml``."""
 
@@ -159,6 +174,19 @@ class Manifest(Document):
     training_data: Text = "not stated"
     external_data: Text = "not stated"
     pretrained_weights: Text = "not stated"
+    image_size: int | None = Field(
+        default=None,
+        gt=0,
+        le=4096,
+        description="Pixels of the shorter side of the image that the model gets.",
+    )
+    upsampled_from: int | None = Field(
+        default=None, gt=0, le=4096, description="Pixels of that side before it was enlarged to `image_size`."
+    )
+    zero_shot: bool | None = Field(
+        default=None,
+        description="Whether no image of the cohort was trained or tuned on; left out: not stated.",
+    )
     parameters: int | None = Field(default=None, ge=0, le=10**15)
     licence: Text = "not stated"
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
@@ -168,7 +196,14 @@ class Manifest(Document):
         default=None, description="How the probabilities were fitted anew on val, where they were."
     )
     model: ModelInputs | None = None
+    embeddings: EmbeddingRecord | None = None
     reported: Reported | None = None
+
+    @model_validator(mode="after")
+    def _upsampled_is_larger(self) -> Manifest:
+        if self.upsampled_from is not None and self.upsampled_from >= (self.image_size or 0):
+            raise ValueError("upsampled_from must be less than image_size, which belongs to it")
+        return self
 
     @model_validator(mode="after")
     def _reported_has_numbers(self) -> Manifest:

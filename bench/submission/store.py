@@ -28,6 +28,7 @@ from bench.sandbox.reader import read_document
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
 from bench.workspace import (
     ENTRY_FILES,
+    LABEL_EFFICIENCY,
     MANIFEST,
     PREDICTIONS,
     SCORECARD,
@@ -67,6 +68,11 @@ class Submission:
     def val_predictions(self) -> Path:
         """Packed predictions of the val images, if submitted."""
         return self.folder / VAL_PREDICTIONS
+
+    @property
+    def label_efficiency(self) -> Path:
+        """Packed test predictions of heads fitted on fewer patients; only entries of embeddings have them."""
+        return self.folder / LABEL_EFFICIENCY
 
     @property
     def scorecard(self) -> Path:
@@ -151,6 +157,7 @@ def store(
     predictions: bytes | None,
     *,
     val_predictions: bytes | None = None,
+    label_efficiency: bytes | None = None,
     replace: bool = False,
 ) -> Submission:
     """Stores a submission as `folder`/`slug`.
@@ -161,6 +168,7 @@ def store(
         manifest: Checked manifest.
         predictions: The packed predictions; None for a reported entry.
         val_predictions: Those of the val images, if submitted.
+        label_efficiency: Those of heads fitted on fewer patients, for embeddings.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
@@ -178,6 +186,8 @@ def store(
                 write_atomic(part / PREDICTIONS, predictions)
             if val_predictions is not None:
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
+            if label_efficiency is not None:
+                write_atomic(part / LABEL_EFFICIENCY, label_efficiency)
     return Submission(slug, target, manifest)
 
 
