@@ -124,7 +124,7 @@ def test_service_figures_are_on_the_page_and_old_records_say_that_they_are_not_r
 def curve_marks(drawing):
     """(latency in ms, images/s) of every circle, read off the axes by the words at their ticks."""
     tree = ElementTree.fromstring(str(drawing))
-    ticks = {"tick mid": {}, "tick end": {}}
+    ticks: dict[str, dict[float, float]] = {"tick mid": {}, "tick end": {}}
     for tick in tree.findall("text"):
         place = "x" if tick.get("class") == "tick mid" else "y"
         if tick.get("class") in ticks:
