@@ -23,12 +23,14 @@ MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
+RETRACTION = "retraction.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
-ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD)
+ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD, RETRACTION)
 """Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
+RENAMING = ".renaming.json"
 BOARD = "board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import clear_parts, locked, recover_folders
-from bench.submission.store import Submission, find_submission, list_submissions
+from bench.submission.store import Submission, find_submission, list_submissions, refuse_renaming
 from bench.workspace import DATA_VARIABLE, STORE_LOCK, Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -195,9 +195,13 @@ def recover_store(folder: Path, *leftovers: Path) -> None:
     Args:
         folder: The cohort's folder of submissions; nothing happens where it is absent.
         leftovers: Folders in it whose unfinished files are removed.
+
+    Raises:
+        BenchError: A rename was interrupted (``rename-unfinished``).
     """
     if folder.is_dir():
         with locked(folder / STORE_LOCK):
             recover_folders(folder)
+            refuse_renaming(folder)
             for place in leftovers:
                 clear_parts(place)

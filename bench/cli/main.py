@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, timing
+from bench.cli import baseline, board, cohort, compare, demo, maintain, reference, score, site, submit, timing
 from bench.cli.app import App
 
 app = App(
@@ -32,6 +32,8 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")
 app.command(name="open", libraries="none")(site.open_pages)
 app.command()(score.verify)
+app.command()(maintain.retract)
+app.command()(maintain.rename)
 app.command(libraries="none")(reference.sums)
 app.command(libraries="none")(reference.explain)
 app.command(libraries="none")(reference.schema)
