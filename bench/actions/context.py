@@ -76,7 +76,38 @@ def choose_spec(cohort: CohortChoice | None = None, workspace: WorkspaceChoice |
     if cohort is not None:
         return cohort.spec
     space = open_workspace(workspace)
-    return load_spec(space.cohort if space.cohort in builtin_specs() else str(space.root / space.cohort))
+    return _named_spec(space, space.cohort)
+
+
+def _named_spec(space: Workspace, name: str) -> CohortSpec:
+    """Load a spec that ``bench.toml`` names."""
+    return load_spec(name if name in builtin_specs() else str(space.root / name))
+
+
+def workspace_specs(space: Workspace, names: Sequence[str] = ()) -> list[CohortSpec]:
+    """Load the specs of the cohorts that have boards: the default one, those of ``bench.toml``, built-in ones.
+
+    Args:
+        space: The workspace.
+        names: Cohorts of ``bench.toml`` to load instead of all that have entries.
+
+    Raises:
+        BenchError: A folder of submissions belongs to no cohort (``cohort-unlisted``), or a spec is not valid.
+    """
+    specs = {spec.id: spec for name in (space.cohort, *space.cohorts) for spec in [_named_spec(space, name)]}
+    listed = set(specs)
+    stored = sorted(
+        path.name
+        for path in (space.store.iterdir() if space.store.is_dir() else ())
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    specs |= {name: load_spec(name) for name in builtin_specs() if name in stored and name not in specs}
+    if strange := [name for name in stored if name not in specs]:
+        message = f"{len(strange)} folders of submissions belong to no cohort: {', '.join(strange[:5])}."
+        raise BenchError(Problem("cohort-unlisted", message, str(space.store)))
+    if names:
+        return [_named_spec(space, name) for name in names]
+    return [spec for spec in specs.values() if spec.id in stored or spec.id in listed]
 
 
 def open_cohort(

@@ -6,7 +6,6 @@ import datetime
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_cohort, open_workspace
 from bench.board.build import build_board, rank_again
@@ -59,8 +58,8 @@ def retract(
 ) -> MaintenanceResult:
     """Take an entry out of the ranking; it stays on the board, struck out, with date and reason.
 
-    The others are ranked again from their cached replicates; only where these are not there, the cohort's data
-    are read. A retraction that was interrupted is finished when it is asked for again.
+    The others are ranked again from their cached replicates; only where these are not there, the
+    cohort's data are read. A retraction that was interrupted is finished when it is asked for again.
 
     Args:
         slug: The entry.

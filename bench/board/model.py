@@ -137,7 +137,7 @@ class Board(Displayed, Document):
     retracted: dict[str, Retraction] = Field(
         default_factory=dict,
         exclude_if=lambda entries: not entries,
-        description="Slug → when and why the entry was taken out of the ranking; left out where there is none.",
+        description="Slug → when and why the entry is not ranked any more; left out where there is none.",
     )
 
     def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:

@@ -14,6 +14,7 @@ import pyarrow.parquet
 from pydantic import Field
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import CohortSpec
 from bench.cohort.studies import combine_views
 from bench.documents import Document, parse_json
 from bench.errors import BenchError, Problem
@@ -92,14 +93,22 @@ def read_packed(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
         BenchError: The file is damaged or covers other images (``stored-predictions``), or belongs to another
             cohort or split (``stored-split``).
     """
-    rows = len(covered_rows(cohort, covered))
-    targets = [target.name for target in cohort.spec.targets]
+    return read_packed_rows(
+        path, cohort.spec, cohort.split.fingerprint, covered, len(covered_rows(cohort, covered))
+    )
+
+
+def read_packed_rows(
+    path: Path, spec: CohortSpec, fingerprint: str, covered: ImageSet, rows: int
+) -> Unpacked:
+    """Read stored predictions as `read_packed`, given the split's fingerprint and number of images."""
+    targets = [target.name for target in spec.targets]
     arguments = {
         "where": str(path),
         "covered": str(covered),
-        "cohort": cohort.spec.id,
-        "version": cohort.spec.version,
-        "fingerprint": cohort.split.fingerprint,
+        "cohort": spec.id,
+        "version": spec.version,
+        "fingerprint": fingerprint,
         "rows": rows,
         "targets": targets,
     }
