@@ -85,14 +85,14 @@ def _named_spec(space: Workspace, name: str) -> CohortSpec:
 
 
 def workspace_specs(space: Workspace, names: Sequence[str] = ()) -> list[CohortSpec]:
-    """Load the specs of the cohorts that have boards: the default one, those of ``bench.toml``, built-in ones.
+    """Load the specs of all cohorts that have boards: those of ``bench.toml``, then built-in ones.
 
     Args:
         space: The workspace.
         names: Cohorts of ``bench.toml`` to load instead of all that have entries.
 
     Raises:
-        BenchError: A folder of submissions belongs to no cohort (``cohort-unlisted``), or a spec is not valid.
+        BenchError: A folder of submissions is of no cohort (``cohort-unlisted``), or a spec is not valid.
     """
     specs = {spec.id: spec for name in (space.cohort, *space.cohorts) for spec in [_named_spec(space, name)]}
     listed = set(specs)

@@ -1,4 +1,4 @@
-"""Maintain: retract and rename entries of a board, without the cohort's data."""
+"""Maintain a board without the cohort's data: start its workspace, retract and rename entries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import datetime
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_cohort, open_workspace
 from bench.board.build import build_board, rank_again
 from bench.board.load import read_board
 from bench.board.model import Board
-from bench.cohort.spec import CohortSpec
+from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import BenchError, Problem
-from bench.files import atomic_folder, canonical_json, locked, recover_folders, write_json
+from bench.files import (
+    atomic_folder,
+    canonical_json,
+    clear_parts,
+    locked,
+    recover_folders,
+    write_atomic,
+    write_json,
+)
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import move_attempts
 from bench.scoring.run import cached_replicates
@@ -29,7 +39,18 @@ from bench.submission.store import (
     refuse_renaming,
 )
 from bench.timing.record import TimingRecord
-from bench.workspace import RENAMING, RETRACTION, SCORECARD, STORE_LOCK, TIMINGS, Workspace
+from bench.workspace import (
+    MARKER,
+    RENAMING,
+    RETRACTION,
+    SCORECARD,
+    STORE_LOCK,
+    TIMINGS,
+    Workspace,
+    attempts_folder,
+    create_workspace,
+    is_workspace,
+)
 
 Rerank = Callable[[Mapping[str, str]], Board]
 """Rank the entries as they are stored; the argument maps slugs of the stored board to those of today."""
@@ -46,6 +67,53 @@ class MaintenanceResult:
 
     slug: str
     board: Board | None
+
+
+STARTER = {
+    "submission.yml": ".github/workflows/submission.yml",
+    "comment.yml": ".github/workflows/comment.yml",
+    "pull_request_template.md": ".github/PULL_REQUEST_TEMPLATE.md",
+    "issue_form.yml": ".github/ISSUE_TEMPLATE/submission.yml",
+}
+"""File of ``bench/starter`` → where a new workspace has it."""
+
+
+def init_workspace(folder: str | Path, cohort: str = "demo") -> tuple[Workspace, CohortSpec]:
+    """Make a workspace that can be handed on: spec copied, paths relative, ready for pull requests.
+
+    Files that are there already are kept; lines that its ``.gitignore`` lacks are added. ``bench.toml`` comes
+    last, so that an interrupted start can be repeated.
+
+    Args:
+        folder: Its folder, which must not be a workspace yet.
+        cohort: Default cohort: a built-in id or the path of a spec, which is copied.
+
+    Raises:
+        BenchError: The folder is a workspace (``workspace-exists``), the spec is not valid, or another
+            file has the name of its copy (``file-exists``).
+    """
+    spec, root = load_spec(cohort), Path(folder)
+    if is_workspace(root):
+        raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", str(root / MARKER)))
+    default = cohort
+    if cohort not in builtin_specs():
+        default = f"{spec.id}.toml"
+        text = Path(cohort).read_bytes()
+        if (root / default).exists() and (root / default).read_bytes() != text:
+            raise BenchError(Problem("file-exists", "Another file has this name.", str(root / default)))
+        write_atomic(root / default, text)
+    starter = resources.files("bench").joinpath("starter")
+    for name, place in STARTER.items():
+        if not (root / place).exists():
+            write_atomic(root / place, starter.joinpath(name).read_bytes())
+    ignore = root / ".gitignore"
+    before = ignore.read_text("utf-8") if ignore.exists() else ""
+    wanted = starter.joinpath("gitignore").read_text("utf-8").splitlines()
+    missing = [line for line in wanted if line not in before.splitlines()]
+    if missing:
+        ending = "\n" if before and not before.endswith("\n") else ""
+        write_atomic(ignore, (before + ending + "\n".join(missing) + "\n").encode())
+    return create_workspace(root, default), spec
 
 
 def retract(
@@ -78,7 +146,7 @@ def retract(
     made = _retraction(reason, today or datetime.datetime.now(datetime.UTC).date())
     find_submission(folder, slug)
     with locked(folder / STORE_LOCK):
-        recover_folders(folder)
+        _clear(folder, slug)
         refuse_renaming(folder)
         entry = find_submission(folder, slug)
         board = _stored_board(space, spec)
@@ -123,9 +191,9 @@ def rename(
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
-        BenchError: The entry is unknown (``entry-unknown``), the new slug is in use (``slug-taken``) or cannot
-            be one (``slug-invalid``), another rename was interrupted (``rename-unfinished``), the board is
-            older than a scorecard (``board-stale``), or neither replicates nor data are here
+        BenchError: The entry is unknown (``entry-unknown``), the new slug is in use (``slug-taken``) or none
+            (``slug-invalid``), another rename was interrupted (``rename-unfinished``), the board is older
+            than a scorecard (``board-stale``), or neither replicates nor data are here
             (``replicates-missing``).
     """
     space, spec = open_workspace(workspace, cohort), choose_spec(cohort, workspace)
@@ -134,7 +202,7 @@ def rename(
     if not folder.is_dir():
         find_submission(folder, old)
     with locked(folder / STORE_LOCK):
-        recover_folders(folder)
+        _clear(folder, old)
         journal, step = folder / RENAMING, Renaming(old=old, new=new)
         resumed = refuse_renaming(folder, step)
         if not resumed:
@@ -155,6 +223,13 @@ def rename(
             write_json(board_file, now.plain())
         journal.unlink()
     return MaintenanceResult(new, now)
+
+
+def _clear(folder: Path, slug: str) -> None:
+    """Finish or undo what an interrupted command left of the store, its ledger and one entry."""
+    recover_folders(folder)
+    for place in (folder, attempts_folder(folder), folder / slug):
+        clear_parts(place)
 
 
 def _copy_renamed(entry: Submission, new: str) -> None:

@@ -86,7 +86,7 @@ def build_site(
 
     Args:
         out: Folder of the pages; default: the workspace's, ``site/public``.
-        cohorts: The cohorts, the first at ``/``; default: those that ``bench.toml`` names, else all with entries.
+        cohorts: The cohorts, the first at ``/``; default: those of ``bench.toml``.
         base: Path or URL under which the site will be served; default: what ``bench.toml`` says, else ``/``.
         workspace: The workspace; default: the one that holds the current folder.
 
@@ -99,7 +99,9 @@ def build_site(
     with paused_garbage_collection():
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
-        found = build_pages(boards, folder, base=base or space.pages.base, built_from=commit() or "", releases=releases)
+        found = build_pages(
+            boards, folder, base=base or space.pages.base, built_from=commit() or "", releases=releases
+        )
     return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
 
 
@@ -128,7 +130,7 @@ def freeze_site(
 
     Args:
         release: Its name, such as ``2026.1``.
-        cohorts: The cohorts, the first at the root of the release; default: those that ``bench.toml`` names, else all with entries.
+        cohorts: The cohorts, the first at the root of the release; default: those of ``bench.toml``.
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
@@ -153,7 +155,7 @@ def publish_site(
     """Build the site anew, check it, and push it as one commit to a branch.
 
     Args:
-        cohorts: The cohorts, the first at ``/``; default: those that ``bench.toml`` names, else all with entries.
+        cohorts: The cohorts, the first at ``/``; default: those of ``bench.toml``.
         base: Path or URL under which the site will be served; default: what ``bench.toml`` says, else ``/``.
         remote: Remote, by name or address.
         branch: Branch that holds the pages; made where it is absent.
@@ -179,5 +181,7 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
 
 
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:
-    specs = [choose_spec(c, space) for c in cohorts] if cohorts else workspace_specs(space, space.pages.cohorts)
+    specs = (
+        [choose_spec(c, space) for c in cohorts] if cohorts else workspace_specs(space, space.pages.cohorts)
+    )
     return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]

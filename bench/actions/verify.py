@@ -12,8 +12,8 @@ from bench.actions.context import (
     WorkspaceChoice,
     open_cohort,
     open_workspace,
-    workspace_specs,
     scored_entries,
+    workspace_specs,
 )
 from bench.board.verify import UNVERIFIED, check_stored, verify_entries
 from bench.environment import usable_cores
@@ -121,9 +121,7 @@ class StoredResult:
     problems: tuple[Problem, ...]
 
 
-def verify_stored(
-    *, since: str | None = None, workspace: WorkspaceChoice | None = None
-) -> StoredResult:
+def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None = None) -> StoredResult:
     """Check every stored entry of every cohort of a workspace without data; no number is computed again.
 
     Args:

@@ -86,9 +86,7 @@ def verify_entries(
     return problems
 
 
-def check_stored(
-    spec: CohortSpec, folder: Path, lock_file: Path
-) -> tuple[list[Submission], list[Problem]]:
+def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[Submission], list[Problem]]:
     """Check the stored entries of a cohort without its data: nothing is computed again.
 
     Manifests, packed predictions against the counts of the split lock, scorecards against their predictions,

@@ -25,7 +25,8 @@ CohortsOption = Annotated[
     ),
 ]
 BaseOption = Annotated[
-    str | None, typer.Option(help="Path or URL under which the site will stand; default from bench.toml, or /.")
+    str | None,
+    typer.Option(help="Path or URL under which the site will stand; default from bench.toml, or /."),
 ]
 
 

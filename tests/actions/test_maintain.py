@@ -1,21 +1,27 @@
-"""`bench retract` and `bench rename`: without the data, whole or not at all, as a board scored anew would be."""
+"""Maintaining a board without the data: whole or not at all, and as a board scored anew would be."""
 
 from __future__ import annotations
 
 import datetime
 import shutil
+import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 import bench
 from bench.actions.maintain import MaintenanceResult, rename, retract
-from bench.cohort.cohort import Cohort
-from bench.errors import BenchError
-from bench.files import canonical_json
 from bench.actions.site import check_site
+from bench.actions.verify import verify_stored
+from bench.cohort.cohort import Cohort
+from bench.cohort.summary import summarise
+from bench.errors import BenchError
+from bench.files import canonical_json, write_json
 from bench.workspace import RENAMING, Workspace, find_workspace
+from tests.conftest import Cli
 from tests.tiny import REPORTED, predictions
 
 DAY = datetime.date(2026, 2, 3)
@@ -34,6 +40,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort, cohort_fold
     paper.mkdir()
     (paper / "submission.toml").write_text(REPORTED)
     bench.score(cohort=cohort, workspace=space, **QUICK)
+    write_json(space.split_lock("chexchonet"), summarise(cohort).plain())
     return root
 
 
@@ -144,7 +151,9 @@ def test_without_replicates_the_data_serve(space: Workspace, cohort: Cohort) -> 
     other = rename("one", "zero", workspace=space)
     shutil.rmtree(space.replicates)
     again = rename("zero", "one", cohort=cohort, workspace=space)
-    assert expected.board is not None and again.board is not None and other.board is not None
+    assert expected.board is not None
+    assert again.board is not None
+    assert other.board is not None
     assert canonical_json(again.board.plain()) == canonical_json(expected.board.plain())
 
 
@@ -190,3 +199,134 @@ def test_two_maintainers_at_once_end_with_a_board_of_both_changes(space: Workspa
     assert list(loaded.board.retracted) == ["same"]
     assert sorted(loaded.entries) == ["paper", "same", "two", "zero"]
     assert canonical_json(loaded.board.plain()) == scored_anew(space, cohort)
+
+
+def test_a_store_is_checked_without_data_and_what_changed_is_listed(space: Workspace) -> None:
+    git = ("git", "-C", str(space.root), "-c", "user.name=A", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "submissions"), ("commit", "-qm", "Board")):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    folder = space.submissions("chexchonet")
+    new = folder / "new"
+    new.mkdir()
+    for name in ("submission.toml", "predictions.parquet"):
+        shutil.copy(folder / "two" / name, new)
+    subprocess.run([*git, "add", "submissions"], check=True)
+    found = verify_stored(since="HEAD", workspace=space)
+    assert found.problems == ()
+    assert {e.entry.slug for e in found.entries} == {"one", "two", "same", "paper", "new"}
+    assert [(e.entry.slug, e.state) for e in found.entries if e.changed] == [("new", "not scored yet")]
+    with pytest.raises(BenchError) as error:
+        verify_stored(since="--output=x", workspace=space)
+    assert codes(error) == ["git-reference"]
+
+
+def _other_split(space: Workspace, cohort: Cohort) -> None:
+    lock = summarise(cohort)
+    other = lock.model_copy(update={"fingerprint": "0" * 64})
+    write_json(space.split_lock("chexchonet"), other.plain())
+
+
+def _fewer_images(space: Workspace, cohort: Cohort) -> None:
+    lock = summarise(cohort)
+    parts = tuple(part.model_copy(update={"images": part.images - 1}) for part in lock.parts)
+    write_json(space.split_lock("chexchonet"), lock.model_copy(update={"parts": parts}).plain())
+
+
+def _change(name: str, old: bytes, new: bytes) -> Callable[[Workspace, Cohort], None]:
+    def change(space: Workspace, _cohort: Cohort) -> None:
+        path = space.submission("chexchonet", "one") / name
+        path.write_bytes(path.read_bytes().replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "count"),
+    [
+        (_other_split, "stored-split", 3),
+        (_fewer_images, "stored-predictions", 3),
+        (lambda space, _: space.split_lock("chexchonet").unlink(), "split-lock-missing", 3),
+        (_change("submission.toml", b"team", b"teem"), "manifest-invalid", 2),
+        (_change("scorecard.json", b'"slug": "one"', b'"slug": "two"'), "scorecard-stale", 1),
+        (_change("predictions.parquet", b"PAR1", b"PAR2"), "stored-predictions", 1),
+        (lambda space, _: (space.submissions("chexchonet") / "empty").mkdir(), "entry-incomplete", 1),
+        (
+            lambda space, _: (space.submission("chexchonet", "one") / "scorecard.json").unlink(),
+            "board-stale",
+            1,
+        ),
+        (lambda space, _: shutil.rmtree(space.submissions("chexchonet") / "_attempts"), "ledger-missing", 1),
+    ],
+)
+def test_each_fault_of_a_stored_entry_is_found_without_data(
+    space: Workspace, cohort: Cohort, spoil: Callable[[Workspace, Cohort], None], code: str, count: int
+) -> None:
+    spoil(space, cohort)
+    assert [problem.code for problem in verify_stored(workspace=space).problems] == [code] * count
+
+
+def test_a_folder_of_submissions_without_a_cohort_is_an_error_and_a_listed_one_is_read(
+    space: Workspace,
+) -> None:
+    spec = resources.files("bench").joinpath("cohort/specs/demo.toml").read_text("utf-8")
+    (space.root / "ours.toml").write_text(spec.replace('id = "demo"', 'id = "ours"', 1))
+    paper = space.submissions("ours") / "paper"
+    paper.mkdir(parents=True)
+    (paper / "submission.toml").write_text(REPORTED)
+    for act in (verify_stored, bench.build_site):
+        with pytest.raises(BenchError) as error:
+            act(workspace=space)
+        assert codes(error) == ["cohort-unlisted"]
+    marker = space.root / "bench.toml"
+    marker.write_text(marker.read_text().replace("[data]", 'cohorts = ["ours.toml"]\n[data]'))
+    listed = find_workspace(space.root)
+    assert {e.cohort for e in verify_stored(workspace=listed).entries} == {"chexchonet", "ours"}
+    assert bench.build_site(workspace=listed).cohorts == ("chexchonet", "ours")
+
+
+def test_the_command_prints_a_table_for_a_comment_that_notifies_nobody(
+    space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(space.root)
+    path = space.submission("chexchonet", "paper") / "submission.toml"
+    path.write_text(path.read_text().replace("A model", "@all | <b>x</b>"))
+    ran = cli("verify", "--no-data", "--markdown")
+    assert ran.exit_code == 0
+    assert "&#64;all \\| &lt;b&gt;x&lt;/b&gt;" in ran.stdout
+    assert "@" not in ran.stdout
+
+
+def test_a_new_workspace_can_be_handed_on(tmp_path: Path, cli: Cli) -> None:
+    spec = tmp_path / "elsewhere" / "any.toml"
+    spec.parent.mkdir()
+    spec.write_text('extends = "demo"\nid = "ours"\n')
+    root = tmp_path / "board"
+    root.mkdir()
+    (root / ".gitignore").write_text("/data/\nmine")
+    assert cli("init", root, "--cohort", spec).exit_code == 0
+    spec.unlink()
+    moved = root.rename(tmp_path / "moved")
+    found = find_workspace(moved)
+    assert (found.cohort, (moved / "ours.toml").read_text()) == (
+        "ours.toml",
+        'extends = "demo"\nid = "ours"\n',
+    )
+    lines = (moved / ".gitignore").read_text().splitlines()
+    assert lines[:2] == ["/data/", "mine"]
+    assert {"/models/", "/runs/", "/.bench/", "/site/public/", "predictions.csv"} <= set(lines)
+    assert lines.count("/data/") == 1
+    assert (moved / ".github" / "workflows" / "submission.yml").is_file()
+    assert str(tmp_path) not in (moved / "bench.toml").read_text()
+    assert verify_stored(workspace=found).problems == ()
+    assert cli("init", moved, "--json").codes == ["workspace-exists"]
+
+
+def test_a_new_workspace_overwrites_no_file(tmp_path: Path, cli: Cli) -> None:
+    spec = tmp_path / "any.toml"
+    spec.write_text('extends = "demo"\nid = "ours"\n')
+    root = tmp_path / "board"
+    root.mkdir()
+    (root / "ours.toml").write_text("other")
+    assert cli("init", root, "--cohort", spec, "--json").codes == ["file-exists"]
+    assert (root / "ours.toml").read_text() == "other"
+    assert not (root / "bench.toml").exists()

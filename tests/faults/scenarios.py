@@ -167,8 +167,13 @@ def state(root: Path) -> dict[str, bytes]:
 
 
 def _passing(path: Path) -> bool:
-    return belongs(path) or path.name == RENAMING or any(
-        part.startswith(".") and part.endswith((".part", ".old", ".lock", ".holder")) for part in path.parts
+    return (
+        belongs(path)
+        or path.name == RENAMING
+        or any(
+            part.startswith(".") and part.endswith((".part", ".old", ".lock", ".holder"))
+            for part in path.parts
+        )
     )
 
 
