@@ -55,10 +55,12 @@ class SiteSettings:
     Attributes:
         cohorts: Cohorts that the pages show, the first at the root; empty for all that have entries.
         base: Path or address under which the pages stand.
+        announcement: What every page says at its top, such as a deadline; plain text.
     """
 
     cohorts: tuple[str, ...] = ()
     base: str = "/"
+    announcement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +243,14 @@ def _site_settings(found: Any, where: Path) -> tuple[SiteSettings, str]:
     """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
     if not isinstance(found, dict):
         return SiteSettings(), found
-    known = ["folder", "cohorts", "base"]
+    known = ["folder", "cohorts", "base", "announcement"]
     if unknown := sorted(set(found) - set(known)):
         raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
-    base = found.get("base", "/")
-    if not isinstance(base, str):
-        raise _config_error("[site] base must be text.", where)
+    base, announcement = found.get("base", "/"), found.get("announcement", "")
+    if not isinstance(base, str) or not isinstance(announcement, str):
+        raise _config_error("[site] base and announcement must be text.", where)
     cohorts = _texts(found.get("cohorts", []), "[site] cohorts", where)
-    return SiteSettings(cohorts, base), found.get("folder", DEFAULTS["site"])
+    return SiteSettings(cohorts, base, announcement), found.get("folder", DEFAULTS["site"])
 
 
 def _texts(found: Any, name: str, where: Path) -> tuple[str, ...]:

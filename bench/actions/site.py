@@ -100,7 +100,12 @@ def build_site(
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
         found = build_pages(
-            boards, folder, base=base or space.pages.base, built_from=commit() or "", releases=releases
+            boards,
+            folder,
+            base=base or space.pages.base,
+            built_from=commit() or "",
+            releases=releases,
+            announcement=space.pages.announcement,
         )
     return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
 

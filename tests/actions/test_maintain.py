@@ -17,6 +17,7 @@ from bench.actions.maintain import MaintenanceResult, rename, retract
 from bench.actions.site import check_site
 from bench.actions.verify import verify_stored
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import load_spec
 from bench.cohort.summary import summarise
 from bench.errors import BenchError
 from bench.files import canonical_json, write_json
@@ -82,6 +83,7 @@ def test_a_retracted_entry_stays_and_the_others_are_ranked_as_if_scored_anew(
 
 
 def test_pages_strike_a_retracted_entry_out_with_date_and_reason(space: Workspace) -> None:
+    bench.build_site(workspace=space)
     retract("same", "Trained on test images.", workspace=space, today=DAY)
     retract("paper", "The paper was withdrawn.", workspace=space, today=DAY)
     site = bench.build_site(workspace=space)
@@ -278,10 +280,15 @@ def test_a_folder_of_submissions_without_a_cohort_is_an_error_and_a_listed_one_i
             act(workspace=space)
         assert codes(error) == ["cohort-unlisted"]
     marker = space.root / "bench.toml"
-    marker.write_text(marker.read_text().replace("[data]", 'cohorts = ["ours.toml"]\n[data]'))
+    said = '[site]\nannouncement = "Closes <soon>."\nbase = "/b/"\n'
+    marker.write_text(marker.read_text().replace("[data]", f'cohorts = ["ours.toml"]\n{said}[data]'))
     listed = find_workspace(space.root)
     assert {e.cohort for e in verify_stored(workspace=listed).entries} == {"chexchonet", "ours"}
-    assert bench.build_site(workspace=listed).cohorts == ("chexchonet", "ours")
+    site = bench.build_site(workspace=listed)
+    assert site.cohorts == ("chexchonet", "ours")
+    assert "Closes &lt;soon&gt;." in (site.folder / "ours" / "index.html").read_text()
+    assert "/b/" in (site.folder / "404.html").read_text()
+    assert check_site(workspace=listed) == ()
 
 
 def test_the_command_prints_a_table_for_a_comment_that_notifies_nobody(
@@ -330,3 +337,10 @@ def test_a_new_workspace_overwrites_no_file(tmp_path: Path, cli: Cli) -> None:
     assert cli("init", root, "--cohort", spec, "--json").codes == ["file-exists"]
     assert (root / "ours.toml").read_text() == "other"
     assert not (root / "bench.toml").exists()
+
+
+def test_a_built_in_spec_is_printed_as_a_file_that_loads(tmp_path: Path, cli: Cli) -> None:
+    copy = tmp_path / "copy.toml"
+    copy.write_text(cli("cohort", "specs", "chexpert").stdout)
+    assert load_spec(str(copy)) == load_spec("chexpert")
+    assert cli("cohort", "specs", "chexprt", "--json").codes == ["cohort-unknown"]

@@ -80,6 +80,7 @@ class Site:
         built_from: str,
         releases: Sequence[Release] = (),
         release: str = "",
+        announcement: str = "",
     ) -> None:
         self.places = tuple(found)
         self.sources = sources
@@ -87,8 +88,13 @@ class Site:
         self.base_address = base if base.startswith(("https://", "http://")) else ""
         self.built_from = built_from
         self.environment = environment(sources)
-        self.releases, self.release = tuple(releases), release
-        shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        self.releases, self.release, self.announcement = tuple(releases), release, announcement
+        shared = [
+            release,
+            announcement,
+            str(bool(releases)),
+            *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
+        ]
         shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), self.base_address, *shared)
@@ -112,6 +118,7 @@ class Site:
             "built_from": self.built_from,
             "navigation": links,
             "release": self.release,
+            "announcement": self.announcement,
             "address": self._address(path),
             "site_address": self.base_address,
             "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
