@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from tests.conftest import Cli
 from tests.tiny import REPORTED, predictions
 
 DAY = datetime.date(2026, 2, 3)
-QUICK = {"replicates": 100, "jobs": 1}
+QUICK: dict[str, Any] = {"replicates": 100, "jobs": 1}
 MANIFEST = {"name": "A model", "team": "A group", "date": "2026-01-01", "inputs": ["image"]}
 
 
