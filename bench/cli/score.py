@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,6 +175,16 @@ def verify(
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Check the files of all cohorts' entries; compute nothing.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="COMMIT", help="With --no-data: show entries changed after it."),
+    ] = None,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --no-data: print a Markdown report.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score stored entries again and compare every number with what is stored.
@@ -182,6 +193,14 @@ def verify(
     """
     from bench.actions.verify import verify as verify_entries
     from bench.errors import raise_errors
+
+    if no_data and (slugs or cohort or data or jobs or scheduler):
+        raise typer.BadParameter("checks all entries; it goes with --since alone", param_hint="--no-data")
+    if not no_data and (since or as_markdown):
+        raise typer.BadParameter("go with --no-data", param_hint="--since, --markdown")
+    if no_data:
+        _verify_stored(since, as_markdown=as_markdown, as_json=as_json)
+        return
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -195,3 +214,42 @@ def verify(
         raise_errors(found.problems)
         report.show(f"{len(found.entries)} entries verified: scorecards and board were computed again.")
         report.show(f"Not verified: {'; '.join(found.unverified)}.")
+
+
+def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> None:
+    from bench.actions.verify import verify_stored
+    from bench.board.render import markdown
+    from bench.errors import raise_errors
+
+    def inert(text: str) -> str:
+        """A stranger's text in a comment: one line, no markup, and nobody is notified."""
+        return markdown(" ".join(text.split())).replace("@", "&#64;")
+
+    headings = ["cohort", "entry", "name", "team", "kind", "track", "state"]
+    with reporting(as_json) as report:
+        found = verify_stored(since=since)
+        rows = [
+            [e.cohort, e.entry.slug, m.name, m.team, m.kind, str(m.track), e.state]
+            for e in found.entries
+            if e.changed
+            for m in [e.entry.manifest]
+        ]
+        report.result(
+            checked=len(found.entries),
+            changed=[dict(zip(headings, row, strict=True)) for row in rows],
+            problems_found=len(found.problems),
+        )
+        summary = f"{len(found.entries)} entries were checked without data, {len(found.problems)} problems."
+        if as_markdown:
+            lines = [headings, ["---"] * len(headings), *(list(map(inert, row)) for row in rows)]
+            body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            faults = "\n".join(
+                f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))})"
+                for p in found.problems[:50]
+            )
+            report.show("\n\n".join(part for part in (summary, body if rows else "", faults) if part))
+        elif rows:
+            report.show(table(headings, rows))
+        raise_errors(found.problems)
+        if not as_markdown:
+            report.show(summary)

@@ -54,6 +54,7 @@ def build_site(
     built_from: str = "",
     releases: Sequence[Release] = (),
     release: str = "",
+    announcement: str = "",
     hospitals: SitesBoard | None = None,
 ) -> SiteSummary:
     """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
@@ -66,6 +67,7 @@ def build_site(
         built_from: What the boards were built from, such as a commit; shown on the board pages.
         releases: Frozen releases, which stand below ``v/``.
         release: Name of the release that these pages will be; they say so, and link to the current board.
+        announcement: What every page says at its top.
         hospitals: Board over hospitals that publish aggregates only.
 
     Raises:
@@ -73,7 +75,16 @@ def build_site(
             (``site-folder``).
     """
     found = places(boards)
-    site = Site(found, site_sources(), _with_slash(base), built_from, tuple(releases), release, hospitals)
+    site = Site(
+        found,
+        site_sources(),
+        _with_slash(base),
+        built_from,
+        tuple(releases),
+        release,
+        announcement,
+        hospitals,
+    )
     with locked(out.parent / f".{out.name}.lock"):
         recover_folders(out.parent, out.name)
         return _write_site(site, out)

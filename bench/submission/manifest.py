@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from bench.choices import Recalibration, Track
-from bench.documents import Document
+from bench.documents import Document, schema_field
 
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
@@ -157,6 +157,19 @@ class EmbeddingRecord(Document):
         description="Target → inverse penalty of its logistic regression, or penalty of its ridge "
         "regression, chosen on val; left out where the training labels have one value.",
     )
+
+
+class Retraction(Document):
+    """``retraction.json``: why the maintainers of a board took an entry out of the ranking."""
+
+    schema_: str = schema_field("retraction", 1)
+    date: datetime.date
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
+
+    @property
+    def sentence(self) -> str:
+        """The retraction as boards say it."""
+        return f"retracted on {self.date}: {self.reason}"
 
 
 class Manifest(Document):

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import CohortSpec
 from bench.cohort.studies import combine_views
 from bench.documents import Document, parse_json
 from bench.errors import BenchError, Problem
@@ -128,13 +129,25 @@ def read_packed(
             cohort or split (``stored-split``).
     """
     rows = len(covered_rows(cohort, covered))
-    targets = [target.name for target in cohort.spec.targets] if columns is None else list(columns)
+    return read_packed_rows(path, cohort.spec, cohort.split.fingerprint, covered, rows, columns)
+
+
+def read_packed_rows(
+    path: Path,
+    spec: CohortSpec,
+    fingerprint: str,
+    covered: ImageSet,
+    rows: int,
+    columns: Sequence[str] | None = None,
+) -> Unpacked:
+    """Read stored predictions as `read_packed`, given the split's fingerprint and number of images."""
+    targets = [target.name for target in spec.targets] if columns is None else list(columns)
     arguments = {
         "where": str(path),
         "covered": str(covered),
-        "cohort": cohort.spec.id,
-        "version": cohort.spec.version,
-        "fingerprint": cohort.split.fingerprint,
+        "cohort": spec.id,
+        "version": spec.version,
+        "fingerprint": fingerprint,
         "rows": rows,
         "targets": targets,
     }

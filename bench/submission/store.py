@@ -13,6 +13,7 @@ from typing import Any
 
 import tomlkit
 
+from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 from bench.files import (
     PART,
@@ -25,12 +26,14 @@ from bench.files import (
     write_atomic,
 )
 from bench.sandbox.reader import read_document
-from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
+from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest, Retraction
 from bench.workspace import (
     ENTRY_FILES,
     LABEL_EFFICIENCY,
     MANIFEST,
     PREDICTIONS,
+    RENAMING,
+    RETRACTION,
     SCORECARD,
     STORE_LOCK,
     TIMINGS,
@@ -58,6 +61,7 @@ class Submission:
     slug: str
     folder: Path
     manifest: Manifest
+    retraction: Retraction | None = None
 
     @property
     def predictions(self) -> Path:
@@ -112,6 +116,29 @@ def check_free(folder: Path, slug: str) -> None:
     """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
         raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
+
+
+class Renaming(Document):
+    """``.renaming.json``: a rename that is under way; it is finished when it is asked for again."""
+
+    old: str
+    new: str
+
+
+def refuse_renaming(folder: Path, wanted: Renaming | None = None) -> bool:
+    """Return whether the rename that is wanted was interrupted; hold the store's lock.
+
+    Raises:
+        BenchError: Another rename was interrupted (``rename-unfinished``).
+    """
+    if not (folder / RENAMING).exists():
+        return False
+    found = read_json(Renaming, folder / RENAMING, "rename-unfinished")
+    if found == wanted:
+        return True
+    message = f"A rename of {found.old!r} to {found.new!r} was interrupted."
+    remedy = f"Finish it first: `bench rename {found.old} {found.new}`."
+    raise BenchError(Problem("rename-unfinished", message, str(folder), remedy))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -271,7 +298,9 @@ def _stored(folder: Path) -> Submission:
             shown = ", ".join(repr(name[:60]) for name in names[:5])
             verb = "in a stored entry" if code == "store-link" else "that an entry does not have"
             raise BenchError(Problem(code, f"{len(names)} {what} {verb}: {shown}.", where=str(folder)))
-    return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
+    note = folder / RETRACTION
+    retraction = read_document(Retraction, note, "retraction-invalid")[0] if note.exists() else None
+    return Submission(folder.name, folder, read_manifest(folder / MANIFEST), retraction)
 
 
 def _strange(folder: Path) -> tuple[list[str], list[str]]:

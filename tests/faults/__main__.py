@@ -38,7 +38,7 @@ MODES = {
     BROKEN: "I/O error",
 }
 CLEAN_ENDS = (0, 1, 3)
-DONE_ALREADY = ("slug-taken", "file-exists", "release-name")
+DONE_ALREADY = ("slug-taken", "file-exists", "release-name", "entry-retracted", "entry-unknown")
 """Refusals by which the next run says that nothing is left to do."""
 KILLED = -9
 

@@ -61,6 +61,7 @@ def entry_view(
     return {
         "slug": entry.slug,
         "manifest": entry.manifest,
+        "retraction": entry.retraction,
         "card": card,
         "stamp": card.stamp if card else None,
         "cohort_id": loaded.spec.id,

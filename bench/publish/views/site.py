@@ -83,6 +83,7 @@ class Site:
         built_from: str,
         releases: Sequence[Release] = (),
         release: str = "",
+        announcement: str = "",
         hospitals: SitesBoard | None = None,
     ) -> None:
         self.places = tuple(found)
@@ -91,10 +92,11 @@ class Site:
         self.base_address = base if base.startswith(("https://", "http://")) else ""
         self.built_from = built_from
         self.environment = environment(sources)
-        self.releases, self.release = tuple(releases), release
+        self.releases, self.release, self.announcement = tuple(releases), release, announcement
         self.hospitals, self.transfer = hospitals, transfer_of(self.places)
         shared = [
             release,
+            announcement,
             str(bool(releases)),
             str(hospitals is None),
             str(self.transfer is None),
@@ -123,6 +125,7 @@ class Site:
             "built_from": self.built_from,
             "navigation": links,
             "release": self.release,
+            "announcement": self.announcement,
             "address": self._address(path),
             "site_address": self.base_address,
             "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
