@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.choices import LabelMode
 from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
-DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}
+DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public", "key": ""}
 DATA_VARIABLE = "BENCH_DATA"
 
 MANIFEST = "submission.toml"
@@ -25,8 +26,15 @@ SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
 
+SEALED_PREDICTIONS = "predictions.age"
+SEALED_VAL_PREDICTIONS = "val_predictions.age"
+SEAL = "seal.json"
+PUBLISHED = "published.json"
+"""Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
+
 STORE_LOCK = ".lock"
 BOARD = "board.json"
+PUBLISHED_BOARD = "published_board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"
 """Files and the folder beside a cohort's submissions; no slug can have these names."""
@@ -51,6 +59,7 @@ class Workspace:
         root: Folder that holds ``bench.toml``.
         cohort: Default cohort: a built-in id or the path of a spec.
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
+        key: Public key that predictions are encrypted to where labels are shared; empty without one.
         store: Folder of stored submissions, one folder per cohort.
         site: Folder the site is built into.
     """
@@ -60,6 +69,7 @@ class Workspace:
     store: Path
     site: Path
     data_folders: dict[str, Path] = field(default_factory=dict)
+    key: str = ""
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
         """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
@@ -122,9 +132,54 @@ class Workspace:
         return self.root / "releases"
 
 
-def board_file(submissions: Path) -> Path:
-    """The stored board beside a cohort's submissions."""
-    return submissions / BOARD
+def board_file(submissions: Path, labels: LabelMode = LabelMode.PUBLIC) -> Path:
+    """The board beside a cohort's submissions; its published part where labels are not public."""
+    return submissions / (BOARD if labels is LabelMode.PUBLIC else PUBLISHED_BOARD)
+
+
+KEPT_BACK = {
+    LabelMode.PUBLIC: (),
+    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, SCORECARD, BOARD),
+    LabelMode.PRIVATE: (
+        PREDICTIONS,
+        VAL_PREDICTIONS,
+        SEALED_PREDICTIONS,
+        SEALED_VAL_PREDICTIONS,
+        SEAL,
+        SCORECARD,
+        BOARD,
+        TIMINGS,
+    ),
+}
+"""Files of a cohort's submissions that are never published, by who has the labels."""
+
+
+def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
+    """Files in a cohort's folder of submissions that must not be published."""
+    names = KEPT_BACK[labels]
+    paths = (path for path in submissions.rglob("*") if path.is_file())
+    return sorted(p for p in paths if set(p.relative_to(submissions).parts) & set(names))
+
+
+def unpublishable_files(folder: Path) -> list[Path]:
+    """Files in any folder that must not be published: their published form stands beside them."""
+    named = [(name, (SEAL, PUBLISHED)) for name in (PREDICTIONS, VAL_PREDICTIONS, SCORECARD)]
+    return sorted(
+        path
+        for name, siblings in (*named, (BOARD, (PUBLISHED_BOARD,)))
+        for path in folder.rglob(name)
+        if any((path.parent / sibling).exists() for sibling in siblings)
+    )
+
+
+LOCAL_FILES = ("/data/", "/models/", "/runs/", "/.bench/", "/site/public/", "*.part", "*.old", ".lock")
+"""What the .gitignore of a workspace names besides files that are kept back."""
+
+
+def ignored_files(space: Workspace, cohort_id: str, labels: LabelMode) -> tuple[str, ...]:
+    """Lines of a .gitignore that keep back what must not be published of a cohort."""
+    place = space.submissions(cohort_id).relative_to(space.root).as_posix()
+    return tuple(f"/{place}/**/{name}" for name in KEPT_BACK[labels])
 
 
 def attempts_folder(submissions: Path) -> Path:
@@ -203,6 +258,7 @@ def _read_workspace(root: Path) -> Workspace:
         store=root / config_with_defaults["submissions"],
         site=root / config_with_defaults["site"],
         data_folders={name: root / folder for name, folder in folders.items()},
+        key=config_with_defaults["key"],
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
@@ -73,8 +74,9 @@ def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cohort(cohort_folder: Path) -> Cohort:
-    """That cohort, loaded by the built-in spec."""
-    return load_cohort(load_spec("chexchonet"), cohort_folder)
+    """That cohort, loaded by the built-in spec; its labels are synthetic and public."""
+    spec = load_spec("chexchonet").model_copy(update={"labels": LabelMode.PUBLIC})
+    return load_cohort(spec, cohort_folder)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, op
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
-from bench.environment import commit, paused_garbage_collection
+from bench.environment import commit, paused_garbage_collection, tracked_files
 from bench.errors import Problem, raise_errors
 from bench.publish.build import build_site as build_pages
 from bench.publish.build import freeze as freeze_boards
@@ -21,7 +21,7 @@ from bench.publish.deploy import publish_folder
 from bench.publish.releases import read_releases
 from bench.scoring.scorecard import BoardInputs
 from bench.submission.store import list_submissions
-from bench.workspace import Workspace
+from bench.workspace import Workspace, kept_back_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,22 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
 
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:
     specs = [choose_spec(c, space) for c in cohorts] if cohorts else _specs_with_entries(space)
+    raise_errors(problem for spec in specs for problem in _tracked_files(space, spec))
     return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]
+
+
+def _tracked_files(space: Workspace, spec: CohortSpec) -> list[Problem]:
+    """A problem where git tracks files of a cohort that its labels' mode keeps back."""
+    folder = space.submissions(spec.id)
+    kept = kept_back_files(folder, spec.labels)
+    tracked = tracked_files(folder) if kept else set()
+    if not (published := [path for path in kept if path.resolve() in tracked]):
+        return []
+    message = (
+        f"The labels of {spec.id} are {spec.labels}, and git tracks {len(published)} files to be kept "
+        f"back, such as {published[0].relative_to(folder).as_posix()}."
+    )
+    return [Problem("labels-kept-back", message, str(folder))]
 
 
 def _specs_with_entries(space: Workspace) -> list[CohortSpec]:

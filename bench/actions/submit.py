@@ -18,11 +18,13 @@ from bench.actions.context import (
     open_workspace_or_none,
     with_problems,
 )
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
 from bench.errors import Problem
-from bench.files import sha256_file
+from bench.files import sha256_bytes, sha256_file
 from bench.progress import Progress
+from bench.scoring.attempts import count_attempt
 from bench.submission.accept import (
     Accepted,
     FoundManifest,
@@ -34,8 +36,10 @@ from bench.submission.accept import (
 )
 from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
+from bench.submission.sealed import seal
 from bench.submission.store import check_free, check_slug, keep_model, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
+from bench.workspace import PREDICTIONS, VAL_PREDICTIONS, Workspace
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -135,6 +139,8 @@ def submit(
         if space:
             entries = space.submissions(opened.spec.id)
             notices += equal_entries(accepted, entries, opened, slug)
+        if opened.spec.labels is LabelMode.PRIVATE:
+            _count_attempt(accepted, opened, space or open_workspace(workspace), slug)
         if space and not dry_run:
             if model is not None:
                 keep_model(Path(model), space.model(sha256_file(Path(model))))
@@ -144,6 +150,7 @@ def submit(
                 accepted.manifest,
                 accepted.packed,
                 val_predictions=accepted.packed_val,
+                sealed=_sealed(accepted, space) if opened.spec.labels is LabelMode.SHARED else {},
                 replace=replace,
             ).folder
     return SubmitResult(
@@ -156,6 +163,20 @@ def submit(
         folder=folder,
         notices=tuple(notices),
     )
+
+
+def _count_attempt(accepted: Accepted, cohort: Cohort, space: Workspace, slug: str) -> None:
+    """Record a set of predictions, also of a dry run, and refuse it where the team has used its attempts."""
+    manifest, sha256 = accepted.manifest, sha256_bytes(accepted.packed)
+    count_attempt(space.submissions(cohort.spec.id), slug, manifest, sha256, cohort.spec.attempts_per_team)
+
+
+def _sealed(accepted: Accepted, space: Workspace) -> dict[str, bytes]:
+    """The encrypted predictions; nothing where the workspace has no public key."""
+    if not space.key:
+        return {}
+    plain = {PREDICTIONS: accepted.packed, VAL_PREDICTIONS: accepted.packed_val}
+    return seal({name: data for name, data in plain.items() if data is not None}, space.key)
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:

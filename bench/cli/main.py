@@ -36,6 +36,7 @@ app.command(libraries="none")(reference.sums)
 app.command(libraries="none")(reference.explain)
 app.command(libraries="none")(reference.schema)
 app.command(libraries="none")(reference.init)
+app.add_typer(reference.keys, name="key")
 
 
 def _version(wanted: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 from bench.files import sha256_file
@@ -186,6 +188,7 @@ def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Probl
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:
     """What is written into stored predictions about their origin."""
     return PackStamp(
+        salt=secrets.token_hex(16) if cohort.spec.labels is LabelMode.SHARED else "",
         cohort=cohort.spec.id,
         version=cohort.spec.version,
         fingerprint=cohort.split.fingerprint,

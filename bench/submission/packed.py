@@ -26,6 +26,7 @@ class PackStamp(Document):
     """What stored predictions belong to; kept in the Parquet file's metadata."""
 
     schema_version: Literal["predictions/1"] = "predictions/1"
+    salt: str = ""  # random where labels are shared, so that hashes of the file tell nothing
     cohort: str
     version: str
     fingerprint: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomlkit
@@ -133,6 +134,7 @@ def store(
     predictions: bytes | None,
     *,
     val_predictions: bytes | None = None,
+    sealed: Mapping[str, bytes] = MappingProxyType({}),
     replace: bool = False,
 ) -> Submission:
     """Stores a submission as `folder`/`slug`.
@@ -143,6 +145,7 @@ def store(
         manifest: Checked manifest.
         predictions: The packed predictions; None for a reported entry.
         val_predictions: Those of the val images, if submitted.
+        sealed: Name → content of the files of their encrypted form, see `bench.submission.sealed.seal`.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
@@ -160,6 +163,8 @@ def store(
                 write_atomic(part / PREDICTIONS, predictions)
             if val_predictions is not None:
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
+            for name, data in sealed.items():
+                write_atomic(part / name, data)
     return Submission(slug, target, manifest)
 
 
