@@ -16,7 +16,13 @@ from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
-DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public", "key": ""}
+DEFAULTS = {
+    "cohort": "demo",
+    "submissions": "submissions",
+    "site": "site/public",
+    "key": "",
+    "team_entries": "all",
+}
 DATA_VARIABLE = "BENCH_DATA"
 
 MANIFEST = "submission.toml"
@@ -60,6 +66,7 @@ class Workspace:
         cohort: Default cohort: a built-in id or the path of a spec.
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
         key: Public key that predictions are encrypted to where labels are shared; empty without one.
+        one_per_team: Whether a board ranks only the highest entry of each team.
         store: Folder of stored submissions, one folder per cohort.
         site: Folder the site is built into.
     """
@@ -70,6 +77,7 @@ class Workspace:
     site: Path
     data_folders: dict[str, Path] = field(default_factory=dict)
     key: str = ""
+    one_per_team: bool = False
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
         """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
@@ -252,6 +260,8 @@ def _read_workspace(root: Path) -> Workspace:
     config_with_defaults: dict[str, Any] = {**DEFAULTS, **config}
     if wrong := [key for key, value in config_with_defaults.items() if not isinstance(value, str)]:
         raise _config_error(f"{' and '.join(wrong)} must be text.", where)
+    if config_with_defaults["team_entries"] not in ("one", "all"):
+        raise _config_error('team_entries must be "one" or "all".', where)
     return Workspace(
         root=root,
         cohort=config_with_defaults["cohort"],
@@ -259,6 +269,7 @@ def _read_workspace(root: Path) -> Workspace:
         site=root / config_with_defaults["site"],
         data_folders={name: root / folder for name, folder in folders.items()},
         key=config_with_defaults["key"],
+        one_per_team=config_with_defaults["team_entries"] == "one",
     )
 
 

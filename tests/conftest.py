@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,12 @@ def good(cohort: Cohort) -> pd.DataFrame:
 
 @pytest.fixture
 def space(tmp_path: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace on that cohort, which is the current folder."""
-    made = create_workspace(tmp_path / "space", "chexchonet", {"chexchonet": cohort_folder})
+    """An empty workspace on that cohort with public labels, which is the current folder."""
+    text = resources.files("bench.cohort").joinpath("specs", "chexchonet.toml").read_text("utf-8")
+    spec = tmp_path / "spec" / "chexchonet.toml"
+    spec.parent.mkdir()
+    spec.write_text(text.replace('labels = "shared"', 'labels = "public"'), "utf-8")
+    made = create_workspace(tmp_path / "space", str(spec), {"chexchonet": cohort_folder})
     monkeypatch.chdir(made.root)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return made

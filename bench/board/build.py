@@ -19,9 +19,11 @@ from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
+from bench.scoring.attempts import team_key
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
+from bench.submission.accept import NOT_STATED
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
 
@@ -29,7 +31,12 @@ ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
 def build_board(
-    cohort: Cohort, entries: Sequence[Submission], cache: Path, made: Plans | None = None
+    cohort: Cohort,
+    entries: Sequence[Submission],
+    cache: Path,
+    made: Plans | None = None,
+    *,
+    one_per_team: bool = False,
 ) -> Board:
     """The board of all entries that hold predictions.
 
@@ -38,6 +45,7 @@ def build_board(
         entries: Stored submissions; reported ones and those not scored yet are left out.
         cache: Folder of replicates.
         made: Plans that were made already, for scoring.
+        one_per_team: Whether only the highest entry of each team is ranked; baselines are not counted.
 
     Raises:
         BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
@@ -58,7 +66,7 @@ def build_board(
 
         def holdout_board(target: BinaryTarget) -> TargetBoard:
             others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
-            return target_board(target, holdout, others, LEVEL)
+            return target_board(target, holdout, others, LEVEL, one_per_team=one_per_team)
 
         boards = tuple(pool.map(holdout_board, targets))
     return Board(
@@ -71,7 +79,8 @@ def build_board(
         level=LEVEL,
         test_set=_test_set(cohort),
         targets=boards,
-        cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
+        cv5=tuple(target_board(t, cv5, (), LEVEL, one_per_team=one_per_team) for t in targets) if cv5 else (),
+        one_per_team=one_per_team,
         scorecards={card.slug: sha256 for card, sha256 in read},
     )
 
@@ -83,7 +92,8 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
     def scores(target: str) -> Floats:
         return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
-    return RankedEntry(card, computed, scores)
+    counted = entry.manifest.kind != "baseline" and entry.manifest.team != NOT_STATED
+    return RankedEntry(card, computed, scores, team_key(entry.manifest.team) if counted else "")
 
 
 class _Draws(Document):

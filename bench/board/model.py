@@ -115,7 +115,7 @@ class TargetBoard(Document):
 class Board(Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: str = schema_field("board", 2)
+    schema_: str = schema_field("board", 2, 1)
     stamp: Stamp
     title: str
     headline: str
@@ -129,6 +129,7 @@ class Board(Document):
         default=(),
         description="Entries of the cv5 track, ranked by their fold-averaged AUROC on all patients.",
     )
+    one_per_team: bool = Field(default=False, description="Only the highest entry of each team is ranked.")
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
 
     def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:

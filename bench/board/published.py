@@ -11,7 +11,7 @@ from bench.board.model import Board, Standing, TargetBoard
 from bench.board.verify import document_differences
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.documents import read_bytes
+from bench.documents import read_bytes, read_json
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_file
 from bench.progress import Progress
@@ -109,7 +109,7 @@ def verify_published(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> list[Problem]:
-    """Score entries again and compare what is published of them, byte for byte, and whole scorecards if present.
+    """Score entries again and compare what is published of them, byte for byte, and whole scorecards.
 
     Args:
         cohort: The cohort.
@@ -171,8 +171,9 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Pr
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(path))]
     if not all(entry.scorecard.exists() for entry in entries):
         return []
+    stored = read_json(Board, path, "board-invalid")
     with tempfile.TemporaryDirectory() as fresh:
-        board = build_board(cohort, entries, Path(fresh))
+        board = build_board(cohort, entries, Path(fresh), one_per_team=stored.one_per_team)
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
         return [Problem("verify-drift", "The published board is not what the entries give now.", str(path))]

@@ -1,8 +1,8 @@
 """Published part of a scorecard where the labels of a cohort are not public.
 
-Every figure is an equation in the labels, so that figures of many entries can be solved for them. Where labels
-are shared, a fixed set of figures is published with few digits; where they are private, the AUROC to three decimals.
-``make label-recovery`` measures how many entries an attacker needs in each case.
+Every figure is an equation in the labels, so that figures of many entries can be solved for them. Where
+labels are shared, a fixed set of figures is published with few digits; where they are private, the AUROC to
+three decimals. ``make label-recovery`` measures how many entries an attacker needs in each case.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sealed predictions: encrypted in the age format to a board's public key, so that they can stand in public.
 
-Whoever holds the private key can decrypt them, also with the tool ``age``, and score them again. Others see the
-hash of the encrypted file, and that of the predictions, which contain a random salt.
+Whoever holds the private key can decrypt them, also with the tool ``age``, and score them again. Others see
+the hash of the encrypted file, and that of the predictions, which contain a random salt.
 """
 
 from __future__ import annotations
