@@ -22,6 +22,7 @@ DEFAULTS = {
     "site": "site/public",
     "key": "",
     "team_entries": "all",
+    "ladder": "off",
 }
 DATA_VARIABLE = "BENCH_DATA"
 
@@ -43,6 +44,7 @@ BOARD = "board.json"
 PUBLISHED_BOARD = "published_board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"
+REGISTERED = "_registered"
 """Files and the folder beside a cohort's submissions; no slug can have these names."""
 
 PREDICTIONS_CSV = "predictions.csv"
@@ -67,6 +69,7 @@ class Workspace:
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
         key: Public key that predictions are encrypted to where labels are shared; empty without one.
         one_per_team: Whether a board ranks only the highest entry of each team.
+        ladder: Whether a team's new entry is shown only if it beats its best by more than noise.
         store: Folder of stored submissions, one folder per cohort.
         site: Folder the site is built into.
     """
@@ -78,6 +81,7 @@ class Workspace:
     data_folders: dict[str, Path] = field(default_factory=dict)
     key: str = ""
     one_per_team: bool = False
+    ladder: bool = False
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
         """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
@@ -262,6 +266,8 @@ def _read_workspace(root: Path) -> Workspace:
         raise _config_error(f"{' and '.join(wrong)} must be text.", where)
     if config_with_defaults["team_entries"] not in ("one", "all"):
         raise _config_error('team_entries must be "one" or "all".', where)
+    if config_with_defaults["ladder"] not in ("on", "off"):
+        raise _config_error('ladder must be "on" or "off".', where)
     return Workspace(
         root=root,
         cohort=config_with_defaults["cohort"],
@@ -270,6 +276,7 @@ def _read_workspace(root: Path) -> Workspace:
         data_folders={name: root / folder for name, folder in folders.items()},
         key=config_with_defaults["key"],
         one_per_team=config_with_defaults["team_entries"] == "one",
+        ladder=config_with_defaults["ladder"] == "on",
     )
 
 

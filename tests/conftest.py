@@ -86,14 +86,21 @@ def good(cohort: Cohort) -> pd.DataFrame:
     return predictions(cohort)
 
 
-@pytest.fixture
-def space(tmp_path: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace on that cohort with public labels, which is the current folder."""
+@pytest.fixture(scope="session")
+def public_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in spec of that cohort, with public labels."""
     text = resources.files("bench.cohort").joinpath("specs", "chexchonet.toml").read_text("utf-8")
-    spec = tmp_path / "spec" / "chexchonet.toml"
-    spec.parent.mkdir()
-    spec.write_text(text.replace('labels = "shared"', 'labels = "public"'), "utf-8")
-    made = create_workspace(tmp_path / "space", str(spec), {"chexchonet": cohort_folder})
+    path = tmp_path_factory.mktemp("spec") / "chexchonet.toml"
+    path.write_text(text.replace('labels = "shared"', 'labels = "public"'), "utf-8")
+    return path
+
+
+@pytest.fixture
+def space(
+    tmp_path: Path, cohort_folder: Path, public_spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    """An empty workspace on that cohort with public labels, which is the current folder."""
+    made = create_workspace(tmp_path / "space", str(public_spec), {"chexchonet": cohort_folder})
     monkeypatch.chdir(made.root)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return made

@@ -103,7 +103,9 @@ def score(
     with locked(folder / STORE_LOCK), paused_garbage_collection():
         clear_parts(folder)
         stored = list_submissions(folder)
-        board = build_board(opened, stored, space.replicates, plans, one_per_team=space.one_per_team)
+        board = build_board(
+            opened, stored, space.replicates, plans, one_per_team=space.one_per_team, ladder=space.ladder
+        )
         write_json(board_file, board.plain())
         if (labels := opened.spec.labels) is not LabelMode.PUBLIC:
             reduced = published_board(board, labels, published_hashes(stored, list(board.scorecards)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from bench.submission.accept import (
 )
 from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
+from bench.submission.registration import Registration, refuse_other_model
+from bench.submission.registration import register as store_registration
 from bench.submission.sealed import seal
 from bench.submission.store import check_free, check_slug, keep_model, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
@@ -124,6 +127,9 @@ def submit(
         require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
+    if space and slug:
+        entries = space.submissions(choose_spec(cohort, workspace).id)
+        refuse_other_model(entries, slug, sha256_file(Path(model)) if model is not None else "")
     described = _described(manifest, file, slug or "dry-run")
     opened = open_cohort(cohort, data, workspace)
     notices = list(described.remarks)
@@ -163,6 +169,39 @@ def submit(
         folder=folder,
         notices=tuple(notices),
     )
+
+
+def register(
+    slug: str,
+    model: str | Path,
+    plan: str | Path,
+    *,
+    cohort: CohortChoice | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> Registration:
+    """Register a model and a plan before they are scored; another model is refused from then on.
+
+    Args:
+        slug: Name of the entry to come.
+        model: The ONNX file.
+        plan: Text that states what will be evaluated and how; only its hash is stored.
+        cohort: The cohort; default: the workspace's.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: A file is missing, or the slug is in use, registered or was scored (``registration-late``).
+    """
+    for path in (model, plan):
+        require_file(Path(path), "model-unreadable")
+    space = open_workspace(workspace)
+    made = Registration(
+        slug=slug,
+        date=datetime.datetime.now(datetime.UTC).date(),
+        model_sha256=sha256_file(Path(model)),
+        plan_sha256=sha256_file(Path(plan)),
+    )
+    store_registration(space.submissions(choose_spec(cohort, space).id), made)
+    return made
 
 
 def _count_attempt(accepted: Accepted, cohort: Cohort, space: Workspace, slug: str) -> None:

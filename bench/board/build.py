@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ConfigDict
 
 from bench.board.model import Board, TargetBoard, TestSet
@@ -19,13 +22,15 @@ from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
-from bench.scoring.attempts import team_key
+from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
 from bench.submission.accept import NOT_STATED
 from bench.submission.packed import unpack
 from bench.submission.store import Submission
+from bench.uncertainty.reuse import expected_optimism
+from bench.uncertainty.reuse import ladder as published_by_ladder
 
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
@@ -37,6 +42,7 @@ def build_board(
     made: Plans | None = None,
     *,
     one_per_team: bool = False,
+    ladder: bool = False,
 ) -> Board:
     """The board of all entries that hold predictions.
 
@@ -46,6 +52,7 @@ def build_board(
         cache: Folder of replicates.
         made: Plans that were made already, for scoring.
         one_per_team: Whether only the highest entry of each team is ranked; baselines are not counted.
+        ladder: Whether a team's new entry is shown only if it beats its best by more than noise.
 
     Raises:
         BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
@@ -62,11 +69,15 @@ def build_board(
         ranked_entries = list(
             pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
         )
+        attempts = _Attempts.of(scored)
+        withheld = _withheld(ranked_entries, attempts, cohort.spec.headline) if ladder else ()
+        ranked_entries = [c for c in ranked_entries if c.card.slug not in withheld]
         holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in Track)
 
         def holdout_board(target: BinaryTarget) -> TargetBoard:
             others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
-            return target_board(target, holdout, others, LEVEL, one_per_team=one_per_team)
+            board = target_board(target, holdout, others, LEVEL, one_per_team=one_per_team)
+            return _with_attempts(board, holdout, attempts)
 
         boards = tuple(pool.map(holdout_board, targets))
     return Board(
@@ -81,8 +92,71 @@ def build_board(
         targets=boards,
         cv5=tuple(target_board(t, cv5, (), LEVEL, one_per_team=one_per_team) for t in targets) if cv5 else (),
         one_per_team=one_per_team,
+        ladder=ladder,
+        withheld=withheld,
         scorecards={card.slug: sha256 for card, sha256 in read},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The ledger as boards use it.
+
+    Attributes:
+        of_team: Team → number of sets of predictions of the holdout track that were scored.
+        first: Slug → day of its first attempt.
+    """
+
+    of_team: dict[str, int]
+    first: dict[str, datetime.date]
+
+    @classmethod
+    def of(cls, entries: Sequence[Submission]) -> _Attempts:
+        ledger = read_ledger(entries[0].folder.parent) if entries else {}
+        teams = by_team(ledger.values())
+        counts = {
+            t: len({a.predictions_sha256 for a in found if a.track == "holdout"})
+            for t, found in teams.items()
+        }
+        return cls(counts, {slug: min(a.date for a in found) for slug, found in ledger.items() if found})
+
+
+def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: _Attempts) -> TargetBoard:
+    """Add each team's attempts to the standings, with what so many can gain by chance."""
+    teams = {c.card.slug: c.team for c in ranked}
+    shown = {s.slug for s in board.standings if s.rank is not None}
+    replicates = [c.computed.replicates[board.target] for c in ranked if c.card.slug in shown]
+    counts = {
+        s.slug: attempts.of_team.get(teams.get(s.slug, ""), 0) for s in board.standings if s.slug in shown
+    }
+    gains = {k: expected_optimism(np.stack(replicates), k) for k in set(counts.values()) if k}
+    standings = tuple(
+        s.model_copy(
+            update={"attempts": k, "chance_gain": gains[k].best_of, "adaptive_gain": gains[k].adaptive}
+        )
+        if (k := counts.get(s.slug, 0)) and teams[s.slug]
+        else s
+        for s in board.standings
+    )
+    return board.model_copy(update={"standings": standings})
+
+
+def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str) -> tuple[str, ...]:
+    """Slugs of entries that do not beat the best earlier entry of their team by more than noise."""
+    by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
+    for entry in entries:
+        if entry.team and entry.value(headline) is not None:
+            by_team_and_track.setdefault((entry.team, entry.card.track), []).append(entry)
+    withheld: list[str] = []
+    for group in by_team_and_track.values():
+        last = datetime.date.max
+        group.sort(key=lambda c: (attempts.first.get(c.card.slug, last), c.card.slug))
+        computed = [c.computed for c in group]
+        published = published_by_ladder(
+            [c.values[headline] for c in computed], np.stack([c.replicates[headline] for c in computed])
+        )
+        withheld += [c.card.slug for c, keep in zip(group, published, strict=True) if not keep]
+    return tuple(sorted(withheld))
 
 
 def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:

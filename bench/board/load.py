@@ -14,6 +14,7 @@ from bench.files import sha256_bytes
 from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.published import read_published
 from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
+from bench.submission.registration import find_registration
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
 from bench.workspace import PUBLISHED, board_file
@@ -44,11 +45,18 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     for submission in submissions:
         slug, team = submission.slug, team_key(submission.manifest.team)
         entry, sha256 = _entry(submission, card, spec.labels)
-        entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
+        registration = find_registration(folder, slug)
+        entries[slug] = replace(
+            entry,
+            attempts=ledger.get(slug, ()),
+            team_attempts=teams.get(team, ()),
+            registered=registration.date if registration else None,
+        )
         if sha256:
             current[slug] = sha256
     board = _read_board(board_file(folder, spec.labels), spec, current)
-    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
+    shown = {slug: e for slug, e in entries.items() if board is None or slug not in board.withheld}
+    return LoadedBoard(spec=spec, board=board, entries=shown, waiting=tuple(waiting))
 
 
 def _scorecard_file(submission: Submission, labels: LabelMode) -> Path:

@@ -28,6 +28,8 @@ _FIGURES = (
     "difference_low",
     "difference_high",
     "p_value",
+    "chance_gain",
+    "adaptive_gain",
     "reference_difference",
     "reference_difference_low",
     "reference_difference_high",
@@ -173,7 +175,9 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Pr
         return []
     stored = read_json(Board, path, "board-invalid")
     with tempfile.TemporaryDirectory() as fresh:
-        board = build_board(cohort, entries, Path(fresh), one_per_team=stored.one_per_team)
+        board = build_board(
+            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
+        )
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
         return [Problem("verify-drift", "The published board is not what the entries give now.", str(path))]

@@ -121,7 +121,7 @@ def test_the_cv5_track_has_a_board_of_its_own(cohort, tmp_path):
 
 
 def test_every_entry_is_compared_with_age_and_sex_alone(cohort, tmp_path):
-    strength = {"demographics": 1.0, "better": 3.0, "worse": 0.2}
+    strength = {"demographics": 3.0, "better": 6.0, "worse": 1.5}
     for seed, (slug, times) in enumerate(strength.items()):
         store_entry(cohort, tmp_path, slug, noisy(cohort, times, seed))
     entries = list_submissions(tmp_path)

@@ -1,4 +1,4 @@
-"""Attempts to game a board: random entries, copies, near copies, several entries of a team, labels with noise."""
+"""Attempts to game a board: random entries, copies, near copies, many entries of a team, noisy labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _board(cohort: Cohort, folder: Path, *, one_per_team: bool = False) -> Targe
 def honest(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("honest")
     for i in range(HONEST):
-        values = {HEADLINE: noisy(cohort, 1 + 0.15 * i, seed=i)[HEADLINE]}
+        values = {HEADLINE: noisy(cohort, 2 + 0.15 * i, seed=i)[HEADLINE]}
         store_entry(cohort, folder, f"honest-{i}", values, team=f"Team {i}")
     return folder
 
@@ -59,7 +59,7 @@ def test_random_entries_and_copies_change_no_other_entry(
     rows = len(cohort.rows("test"))
     for i in range(10):
         store_entry(cohort, attacked, f"random-{i}", {HEADLINE: random.random(rows)}, team=f"Sybil {i}")
-    worst = noisy(cohort, 1, seed=0)[HEADLINE]
+    worst = noisy(cohort, 2, seed=0)[HEADLINE]
     for i, values in enumerate((worst, worst**2, worst / 2)):  # monotone maps keep the ranking
         store_entry(cohort, attacked, f"copy-{i}", {HEADLINE: values}, team=f"Copier {i}")
     after = _board(cohort, attacked)
@@ -75,7 +75,7 @@ def test_random_entries_and_copies_change_no_other_entry(
 def test_a_near_copy_is_marked(cohort: Cohort, honest: Path, tmp_path: Path) -> None:
     attacked = _copy(honest, tmp_path / "store")
     random = np.random.default_rng(4)
-    leader = noisy(cohort, 1 + 0.15 * (HONEST - 1), seed=HONEST - 1)[HEADLINE]
+    leader = noisy(cohort, 2 + 0.15 * (HONEST - 1), seed=HONEST - 1)[HEADLINE]
     near = 0.99 * leader + 0.01 * random.random(len(leader))
     store_entry(cohort, attacked, "near", {HEADLINE: near}, team="Thief")
     labels = cohort.targets[HEADLINE][cohort.rows("test")]

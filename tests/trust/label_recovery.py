@@ -1,8 +1,7 @@
 """Attack on published figures: how many entries reveal labels, as a table (`make label-recovery`).
 
-The attacker knows the number of positive images, and solves for the labels by linear programming (HiGHS): every
-published figure is a linear equation in the labels, within its rounding. The labels found are the positives
-with the largest values of the solution. With few entries the normal approximation of the labels given the
+The attacker knows the number of positive images, and solves for the labels by linear programming (HiGHS):
+every published figure is a linear equation in the labels, within its rounding. The labels found are those with the largest values of the solution. With few entries the normal approximation of the labels given the
 figures is better; the better of the two attacks counts.
 
 Three cases are measured: `public` as such boards publish (predictions, AUROC, Brier score and calibration

@@ -116,7 +116,8 @@ def test_published_figures_are_few_and_short(submitted: Path) -> None:
         for e in (*t["metrics"].values(), *t["roc"], *t["precision_recall"])
     ]
     digits = [v for e in numbers for v in e.values() if isinstance(v, float)]
-    assert digits and all(float(f"{v:.4g}") == v for v in digits)
+    assert digits
+    assert all(float(f"{v:.4g}") == v for v in digits)
     assert all(
         not (t.reliability or t.decision or t.operating_points or t.distribution) for t in card.targets
     )
@@ -176,7 +177,8 @@ def test_no_key_is_shown_or_stored(
     monkeypatch.setenv(KEY_VARIABLE, secret + "x")
     (submitted / "submissions/chexchonet/one/predictions.parquet").unlink()
     ran = cli("verify", "--json")
-    assert ran.codes == ["key-file"] and secret not in ran.stdout + ran.stderr
+    assert ran.codes == ["key-file"]
+    assert secret not in ran.stdout + ran.stderr
 
 
 @pytest.fixture
@@ -224,9 +226,12 @@ def test_private_labels_have_a_budget_and_three_decimals(
     stated = {
         k: e["value"] for t in card["targets"] for k, e in t["metrics"].items() if e["value"] is not None
     }
-    assert set(stated) == {"auroc"} and round(stated["auroc"], 3) == stated["auroc"]
+    assert set(stated) == {"auroc"}
+    assert round(stated["auroc"], 3) == stated["auroc"]
     assert all(e["low"] is None and e["se"] is None for t in card["targets"] for e in t["metrics"].values())
-    assert not any(t["roc"] for t in card["targets"]) and not card["subgroups"] and not card["continuous"]
+    assert not any(t["roc"] for t in card["targets"])
+    assert not card["subgroups"]
+    assert not card["continuous"]
     assert cli("verify", "--jobs", "1").exit_code == 0
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
