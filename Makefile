@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
+POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
+SEED ?= 1
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -12,6 +14,12 @@ demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, 
 
 demo-entries: .venv/core  ## scores, times and stores submissions/demo anew
 	$(BIN)/python -m tests.demo_entries
+
+demo-densenet: .venv/installed  ## predicts with, scores and times the DenseNet-121 of submissions/demo anew
+	$(BIN)/python -m tests.demo_entries densenet121
+
+gpu-day: .venv/installed  ## on a machine with a GPU: all that only it can show, within half an hour; resumable
+	$(BIN)/python -m tests.gpu.day
 
 browser:  ## what the browser tests need, where it can be had; they are skipped where not
 	.ci/browser
@@ -40,12 +48,15 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
-faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
-	$(BIN)/python -m tests.faults
+faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights
+	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED)
 	$(BIN)/python -m tests.faults.rush
 
+attacks: .venv/installed  ## hands hostile files to the commands: how they end, seconds, memory, as a table
+	$(BIN)/python -m tests.trust.containment
+
 fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
-	for target in csv parquet stored manifest onnx scorecard wire; do \
+	for target in csv parquet stored manifest spec onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
@@ -78,12 +89,12 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[baselines,dask]' --group dev
+	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 
-lock-core:  ## the hashed requirements of the core, from requirements.lock; needs uv
-	uv pip compile pyproject.toml --extra onnx --extra dask --generate-hashes --universal --python-version 3.11 \
+lock-core:  ## the hashed requirements of the extra `onnx`, from requirements.lock; needs uv
+	uv pip compile pyproject.toml --extra onnx --generate-hashes --universal --python-version 3.11 \
 		-c requirements.lock --no-header --no-emit-index-url --no-annotate -o requirements-core.lock
 
 licences: .venv/installed  ## docs/licences.md

@@ -1,6 +1,8 @@
-"""The public names of `bench`; `lazy_loader` reads this file and imports each name on first use."""
+"""The public names of `bench`; `bench/__init__.py` reads this file and imports each name on first use."""
 
+from . import plot as plot
 from .actions.board import read_board
+from .actions.cohort import Fold, LoadedCohort, load_cohort
 from .actions.compare import CompareResult, compare_entries
 from .actions.score import ScoreResult, score
 from .actions.site import SiteResult, build_site
@@ -8,6 +10,7 @@ from .actions.submit import SubmitResult, submit
 from .actions.time import TimeResult, time_entries
 from .actions.train import TrainOptions, TrainResult, train_baseline, train_baselines
 from .actions.verify import VerifyResult, verify
+from .cohort.synthetic.write import write_demo
 from .errors import BenchError, Problem
 from .metrics.calibration import brier, calibration_error
 from .metrics.discrimination import (
@@ -24,6 +27,7 @@ from .uncertainty.continuous import ContinuousEvaluation, evaluate_continuous
 from .uncertainty.evaluate import Evaluation, evaluate
 from .uncertainty.family import EntryComparisons, compare_all_pairs
 from .uncertainty.resolution import Resolution, split_resolution
+from .workspace import create_workspace
 
 __all__ = [
     "BenchError",
@@ -33,6 +37,8 @@ __all__ = [
     "EntryComparisons",
     "Estimate",
     "Evaluation",
+    "Fold",
+    "LoadedCohort",
     "PatientBootstrap",
     "Problem",
     "Resolution",
@@ -53,8 +59,11 @@ __all__ = [
     "compare",
     "compare_all_pairs",
     "compare_entries",
+    "create_workspace",
     "evaluate",
     "evaluate_continuous",
+    "load_cohort",
+    "plot",
     "read_board",
     "score",
     "sensitivity_at_specificity",
@@ -65,6 +74,7 @@ __all__ = [
     "train_baseline",
     "train_baselines",
     "verify",
+    "write_demo",
 ]
 
 __version__: str

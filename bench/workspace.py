@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,22 @@ VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
-
 SEALED_PREDICTIONS = "predictions.age"
 SEALED_VAL_PREDICTIONS = "val_predictions.age"
 SEAL = "seal.json"
 PUBLISHED = "published.json"
 """Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
+ENTRY_FILES = (
+    MANIFEST,
+    PREDICTIONS,
+    VAL_PREDICTIONS,
+    SCORECARD,
+    SEALED_PREDICTIONS,
+    SEALED_VAL_PREDICTIONS,
+    SEAL,
+    PUBLISHED,
+)
+"""Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
 BOARD = "board.json"
@@ -220,7 +231,10 @@ def is_workspace(folder: Path) -> bool:
 
 
 def create_workspace(
-    root: Path, cohort: str = "demo", data: dict[str, Path] | None = None, site: Path | None = None
+    root: str | Path,
+    cohort: str = "demo",
+    data: Mapping[str, str | Path] | None = None,
+    site: str | Path | None = None,
 ) -> Workspace:
     """Create an empty workspace in `root`, which may exist but must not be a workspace.
 
@@ -233,6 +247,7 @@ def create_workspace(
     Raises:
         BenchError: `root` is a workspace already (``workspace-exists``).
     """
+    root = Path(root)
     marker = root / MARKER
     if marker.exists():
         raise BenchError(Problem("workspace-exists", f"{MARKER} is there already.", where=str(marker)))

@@ -37,6 +37,9 @@ class Recipe(Document):
     inputs: tuple[Literal["image", "age", "sex"], ...] = ("image",)
     size: int = Field(ge=32, le=1024, description="Side of the square input in pixels.")
     epochs: int = Field(gt=0)
+    steps_per_epoch: int | None = Field(
+        default=None, gt=0, description="Batches of an epoch, for a trial; default: all training images."
+    )
     patience: int = Field(gt=0, description="Epochs without a better val loss before it stops.")
     batch: int = Field(gt=1)
     learning_rate: float = Field(gt=0)

@@ -62,6 +62,7 @@ def fit(
             sync_batchnorm=recipe.processes > 1 and torch.cuda.is_available() and recipe.accelerator != "cpu",
             precision=recipe.precision,
             max_epochs=recipe.epochs,
+            limit_train_batches=recipe.steps_per_epoch or 1.0,
             callbacks=[
                 stopper,
                 recorder,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.environment import paused_garbage_collection
 from bench.errors import BenchError, Problem
 from bench.scoring.scorecard import RankInputs, Scorecard
+from bench.workspace import board_file
 
 
 def read_board(
@@ -19,7 +22,8 @@ def read_board(
     """Read the board of a cohort as `bench.score` stored it; needs no data.
 
     Args:
-        cohort: The cohort; default: the workspace's.
+        cohort: The cohort, or the folder of its entries, such as ``submissions/demo``; default: the
+            workspace's cohort.
         workspace: The workspace; default: the one that holds the current folder.
         whole: Read curves, operating points and subgroups of the scorecards too, at five times the time.
 
@@ -27,8 +31,13 @@ def read_board(
         BenchError: No entry was scored (``board-empty``), or the board is older than a scorecard
             (``board-stale``).
     """
-    space = open_workspace(workspace)
-    spec = choose_spec(cohort, space)
+    if isinstance(cohort, str | Path) and board_file(folder := Path(cohort).resolve()).is_file():
+        space = open_workspace(workspace or folder)
+        default = choose_spec(None, space)
+        spec = default if default.id == folder.name else choose_spec(folder.name)
+    else:
+        space = open_workspace(workspace, cohort)
+        spec = choose_spec(cohort, space)
     with paused_garbage_collection():
         loaded = load_board(spec, space.submissions(spec.id), Scorecard if whole else RankInputs)
     if loaded.board is None:

@@ -26,28 +26,33 @@ WorkspaceChoice = Path | str | Workspace
 DEMO = "demo"
 
 
-def open_workspace(workspace: WorkspaceChoice | None = None) -> Workspace:
+def open_workspace(workspace: WorkspaceChoice | None = None, cohort: CohortChoice | None = None) -> Workspace:
     """Find the workspace.
 
     Args:
-        workspace: The workspace or a folder in it; default: the one that holds the current folder.
+        workspace: The workspace or a folder in it; default: the one that `cohort` was loaded in, else the one
+            that holds the current folder.
+        cohort: The cohort of the action.
 
     Raises:
         BenchError: There is none (``workspace-missing``), or its ``bench.toml`` is not valid.
     """
+    workspace = workspace or getattr(cohort, "workspace", None)
     if isinstance(workspace, Workspace):
         return workspace
     return find_workspace(Path(workspace) if workspace is not None else None)
 
 
-def open_workspace_or_none(workspace: WorkspaceChoice | None = None) -> Workspace | None:
+def open_workspace_or_none(
+    workspace: WorkspaceChoice | None = None, cohort: CohortChoice | None = None
+) -> Workspace | None:
     """Find the workspace, or None where the current folder is in none.
 
     Raises:
         BenchError: A workspace was named and is not one.
     """
     try:
-        return open_workspace(workspace)
+        return open_workspace(workspace, cohort)
     except BenchError:
         if workspace is not None:
             raise

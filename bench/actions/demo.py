@@ -18,7 +18,9 @@ from bench.actions.time import time_entries
 from bench.actions.train import TrainOptions, train_baselines
 from bench.choices import Recalibration
 from bench.cohort.audit import audit, store_checked_images
+from bench.cohort.link.mimic import link_mimic
 from bench.cohort.summary import summarise
+from bench.cohort.synthetic.mimic import write_mimic
 from bench.cohort.synthetic.write import write_demo
 from bench.environment import usable_cores
 from bench.errors import Problem, raise_errors
@@ -26,6 +28,7 @@ from bench.files import locked, write_json
 from bench.progress import StageProgress, of_stage
 from bench.workspace import STORE_LOCK, Workspace
 
+SECOND_SITE: Final = "demo-mimic"
 RECALIBRATED: Final = {"random-convolutions-echo": Recalibration.ISOTONIC}
 """Baselines of the demo of which a recalibrated entry is stored too."""
 
@@ -53,7 +56,8 @@ class Demo:
     """Plan of the demo.
 
     Attributes:
-        space: The workspace of its cohort and entries.
+        space: The workspace of its cohort and entries; its cohort is `DEMO`, or `SECOND_SITE`, which is
+            linked from synthetic files in MIMIC's layout.
         patients: Number of synthetic patients.
         torch: Whether baselines that need torch are trained, where it is installed.
         warned: Called with problems of entries.
@@ -75,8 +79,11 @@ class Demo:
         Args:
             pages: Folder of the pages.
         """
-        data = str(self.space.data(DEMO))
-        yield DemoStep(("cohort", "demo", "--out", data, "--patients", str(self.patients)), self._draw)
+        if self.cohort == SECOND_SITE:
+            yield from self._second_site()
+        else:
+            data = str(self.space.data(DEMO))
+            yield DemoStep(("cohort", "demo", "--out", data, "--patients", str(self.patients)), self._draw)
         yield DemoStep(("cohort", "check"), self._check)
         yield DemoStep(("cohort", "split", "--lock"), self._lock)
         plain = [name for name in self.baselines() if name not in RECALIBRATED]
@@ -92,6 +99,43 @@ class Demo:
             lambda _: f"{build_site(pages, workspace=self.space).pages} pages",
         )
 
+    @property
+    def cohort(self) -> str:
+        """The cohort whose board it makes."""
+        return self.space.cohort
+
+    def _second_site(self) -> Iterator[DemoStep]:
+        """The steps that write the releases of a synthetic second site and link them."""
+        out = self.space.data(SECOND_SITE)
+        releases = out.with_name(f"{out.name}-releases")
+        folders = {name: releases / name for name in ("cxr", "echo", "iv")}
+
+        def make(progress: StageProgress | None) -> str:
+            made = write_mimic(
+                releases,
+                patients=self.patients,
+                images=True,
+                jobs=usable_cores(),
+                progress=of_stage(progress, "drawing images"),
+            )
+            return f"{self.patients:,} invented patients, {len(made.images):,} images in three releases"
+
+        def link(progress: StageProgress | None) -> str:
+            done = link_mimic(
+                folders["cxr"],
+                folders["echo"],
+                folders["iv"],
+                out,
+                progress=of_stage(progress, "reading measurements"),
+            )
+            first, *_, last = done.report.flow
+            return f"{last.images:,} of {first.images:,} images linked"
+
+        words = ("cohort", "demo", "--site", "mimic", "--out", str(releases))
+        yield DemoStep((*words, "--patients", str(self.patients)), make)
+        options = [word for name, folder in folders.items() for word in (f"--{name}", str(folder))]
+        yield DemoStep(("cohort", "link", "mimic", *options, "--out", str(out)), link)
+
     def _draw(self, progress: StageProgress | None) -> str:
         done = write_demo(
             self.space.data(DEMO),
@@ -103,14 +147,14 @@ class Demo:
         return f"{done.patients:,} invented patients, {done.drawn:,} images drawn{kept}"
 
     def _check(self, progress: StageProgress | None) -> str:
-        opened = open_cohort(DEMO, workspace=self.space)
+        opened = open_cohort(self.cohort, workspace=self.space)
         found = audit(opened, jobs=usable_cores(), progress=of_stage(progress, "reading images"))
         store_checked_images(opened, found, self.space.cache)
         raise_errors(found.problems)
         return f"{len(opened):,} images, table and checksums are in order"
 
     def _lock(self, _: StageProgress | None) -> str:
-        opened = open_cohort(DEMO, workspace=self.space)
+        opened = open_cohort(self.cohort, workspace=self.space)
         found = summarise(opened)
         lock_file = self.space.split_lock(opened.spec.id)
         lock_file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +174,7 @@ class Demo:
             done = train_baselines(
                 [name],
                 options,
-                cohort=open_cohort(DEMO, workspace=self.space),
+                cohort=open_cohort(self.cohort, workspace=self.space),
                 workspace=self.space,
                 progress=progress,
                 submitted=submitted,
@@ -143,12 +187,12 @@ class Demo:
         return DemoStep((*words, "--replace"), run)
 
     def _score(self, progress: StageProgress | None) -> str:
-        cohort = open_cohort(DEMO, workspace=self.space)
+        cohort = open_cohort(self.cohort, workspace=self.space)
         done = score(cohort=cohort, workspace=self.space, progress=of_stage(progress, "scoring"))
         return f"{len(done.board.scorecards)} entries on the board"
 
     def _time(self, progress: StageProgress | None) -> str:
-        cohort = open_cohort(DEMO, workspace=self.space)
+        cohort = open_cohort(self.cohort, workspace=self.space)
         done = time_entries(quick=True, cohort=cohort, workspace=self.space, progress=progress)
         raise_errors(done.problems)
         return f"{len(done.timed)} models timed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.actions.context import (
     CohortChoice,
@@ -19,6 +20,7 @@ from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
 from bench.board.published import published_board, published_hashes
 from bench.choices import LabelMode
+from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
 from bench.files import clear_parts, locked, write_json
 from bench.progress import Progress
@@ -31,8 +33,8 @@ from bench.workspace import STORE_LOCK, attempts_folder
 from bench.workspace import board_file as published_file
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScoreResult(Displayed):
     """Scored entries and the board that they are on.
 
     Attributes:
@@ -49,6 +51,17 @@ class ScoreResult:
     scorecards: tuple[Scorecard, ...]
     board: Board
     waiting: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<ScoreResult: {', '.join(map(repr, self.scorecards))}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of every scorecard."""
+        return [record for card in self.scorecards for record in card.records()]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the table of every scorecard."""
+        return tuple(table for card in self.scorecards for table in card.tables())
 
 
 def score(
@@ -82,7 +95,7 @@ def score(
         BenchError: Entries that are unknown or cannot be scored (the others are scored and stored), or other
             entries were scored with another seed or number of replicates (``board-mixed``).
     """
-    space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
+    space, opened = open_workspace(workspace, cohort), open_cohort(cohort, data, workspace)
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
     chosen = scored_entries(folder, entries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bench.documents import parse
 from bench.errors import Problem
 from bench.files import sha256_bytes, sha256_file
 from bench.progress import Progress
+from bench.sandbox.reader import start_reader
 from bench.scoring.attempts import count_attempt
 from bench.submission.accept import (
     Accepted,
@@ -40,7 +42,7 @@ from bench.submission.manifest import Manifest
 from bench.submission.registration import Registration, refuse_other_model
 from bench.submission.registration import register as store_registration
 from bench.submission.sealed import seal
-from bench.submission.store import check_free, check_slug, keep_model, store
+from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
 from bench.workspace import PREDICTIONS, VAL_PREDICTIONS, Workspace
 
@@ -79,6 +81,7 @@ class SubmitResult:
 def submit(
     predictions: PredictionsChoice | None = None,
     *,
+    name: str = "",
     slug: str = "",
     model: str | Path | None = None,
     manifest: ManifestChoice | None = None,
@@ -88,6 +91,7 @@ def submit(
     workspace: WorkspaceChoice | None = None,
     dry_run: bool = False,
     replace: bool = False,
+    time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> SubmitResult:
     """Check and store an entry: its predictions, or a model that is run on the test and val images.
@@ -95,7 +99,9 @@ def submit(
     Args:
         predictions: Predictions of the test images (all images for the cv5 track): one row an image, a column
             of image ids and a column for each target; binary targets as probabilities in [0, 1].
-        slug: Name of the entry: lower-case letters, digits, hyphens. Not needed in a dry run.
+        name: Name shown on the board, in place of the manifest's.
+        slug: Name of the entry in the store: lower-case letters, digits, hyphens; default: made from `name`.
+            Not needed in a dry run.
         model: An ONNX file, instead of predictions.
         manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
         val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
@@ -104,39 +110,46 @@ def submit(
         workspace: The workspace; default: the one that holds the current folder.
         dry_run: Only check; store nothing.
         replace: Replace a stored entry of this slug, with its scorecard and timings.
+        time_limit_s: Seconds that a model may run in all; by default 35, and 0.1 for each
+            image; fewer on a synthetic cohort.
         progress: Called with (images done, images in total) while a model runs.
 
     Raises:
         ValueError: Not exactly one of `predictions` and `model` is given, `val` is given with a model, or
-            `slug` is missing.
+            both `slug` and `name` are missing.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
     if (predictions is None) == (model is None):
         raise ValueError("give either predictions or a model")
     if val is not None and model is not None:
         raise ValueError("a model is run on the val images by itself: leave val out")
+    slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
-        raise ValueError("an entry needs a slug, such as slug='my-model'")
+        raise ValueError("an entry needs a name or a slug, such as slug='my-model'")
     if slug:
         check_slug(slug)
-    space = open_workspace_or_none(workspace) if dry_run else open_workspace(workspace)
+    space = open_workspace_or_none(workspace, cohort) if dry_run else open_workspace(workspace, cohort)
     if space and not (dry_run or replace):
         check_free(space.submissions(choose_spec(cohort, workspace).id), slug)
     file = _file(model if model is not None else predictions)
     if file:
         require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
+        start_reader()
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
     if space and slug:
         entries = space.submissions(choose_spec(cohort, workspace).id)
         refuse_other_model(entries, slug, sha256_file(Path(model)) if model is not None else "")
     described = _described(manifest, file, slug or "dry-run")
+    if name:
+        described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
     notices = list(described.remarks)
     # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:
-            accepted = _run_model(Path(model), opened, described, progress)
+            kept = None if dry_run else space
+            accepted = _run_model(Path(model), opened, described, progress, kept, time_limit_s)
         else:
             assert predictions is not None
             accepted = _accept(predictions, val, opened, described)
@@ -146,10 +159,8 @@ def submit(
             entries = space.submissions(opened.spec.id)
             notices += equal_entries(accepted, entries, opened, slug)
         if opened.spec.labels is LabelMode.PRIVATE:
-            _count_attempt(accepted, opened, space or open_workspace(workspace), slug)
+            _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
         if space and not dry_run:
-            if model is not None:
-                keep_model(Path(model), space.model(sha256_file(Path(model))))
             folder = store(
                 entries,
                 slug,
@@ -189,11 +200,11 @@ def register(
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
-        BenchError: A file is missing, or the slug is in use, registered or was scored (``registration-late``).
+        BenchError: A file is missing, or the slug is in use or was scored (``registration-late``).
     """
     for path in (model, plan):
         require_file(Path(path), "model-unreadable")
-    space = open_workspace(workspace)
+    space = open_workspace(workspace, cohort)
     made = Registration(
         slug=slug,
         date=datetime.datetime.now(datetime.UTC).date(),
@@ -234,6 +245,12 @@ def _described(manifest: ManifestChoice | None, file: Path | None, slug: str) ->
     return find_manifest(file, chosen, slug)
 
 
+def _named(described: FoundManifest, name: str) -> FoundManifest:
+    """The manifest with another name, which is checked like every name."""
+    keys = described.manifest.model_dump(by_alias=True) | {"name": name}
+    return replace_fields(described, manifest=parse(Manifest, keys, "manifest-invalid", described.file))
+
+
 def _table(source: PredictionsChoice, cohort: Cohort, where: str) -> Path | PredictionTable:
     if isinstance(source, pd.DataFrame | Mapping):
         return prediction_table(source, id_columns(cohort), where)
@@ -256,7 +273,17 @@ def _run_model(
     cohort: Cohort,
     described: FoundManifest,
     progress: Progress | None,
+    space: Workspace | None,
+    time_limit_s: float | None,
 ) -> Accepted:
     from bench.runtime.accept import accept_model
 
-    return accept_model(model, cohort, described.manifest, manifest_file=described.file, progress=progress)
+    return accept_model(
+        model,
+        cohort,
+        described.manifest,
+        manifest_file=described.file,
+        keep=(lambda copy, sha256: keep_model(copy, space.model(sha256))) if space else None,
+        limit_s=time_limit_s,
+        progress=progress,
+    )

@@ -18,6 +18,7 @@ from bench.choices import Precision
 from bench.errors import BenchError, Problem, missing_file_hint
 from bench.files import sha256_file
 from bench.progress import StageProgress
+from bench.runtime.backends.gpu import only_gpu
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.submission.packed import read_stamp
 from bench.submission.store import Submission, find_submission, list_submissions
@@ -59,6 +60,7 @@ def time_entries(
     largest: bool = False,
     quick: bool = False,
     again: bool = False,
+    device: str | None = None,
     cohort: CohortChoice | None = None,
     data: str | Path | None = None,
     workspace: WorkspaceChoice | None = None,
@@ -77,18 +79,21 @@ def time_entries(
         largest: Also the largest batch that fits, found by doubling.
         quick: A short protocol for a trial, marked as such.
         again: Measure also what is finished.
+        device: The GPU, such as ``cuda:1``; default: the first. Only for backends on a GPU.
         cohort: The cohort; default: the workspace's.
         data: Folder with the cohort's files; default: what the workspace says.
         workspace: The workspace; default: the one that holds the current folder.
         progress: Called with (configuration, blocks done, blocks in total).
 
     Raises:
-        BenchError: A backend, precision, batch size or entry cannot be used. What fails later, at one
+        BenchError: A backend, precision, device, batch size or entry cannot be used. What fails later, at one
             configuration, is a problem of the result.
     """
     chosen = [(name, _precision(word)) for name in backends for word in precisions]
     for name, precision in chosen:
-        require_backend(name, precision)
+        if not require_backend(name, precision).is_gpu and device is not None:
+            message = f"{name} computes on the CPU, and {device} was requested."
+            raise BenchError(Problem("device-unknown", message, "--device"))
     check_batches(tuple(batches))
     space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
     folder = space.submissions(opened.spec.id)
@@ -97,7 +102,9 @@ def time_entries(
     configurations = [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
     protocol = QUICK if quick else FULL
     setup = Setup(opened, tuple(batches), protocol, folder / STORE_LOCK, again, largest)
-    return TimeResult(time_configurations(configurations, setup, stage=progress), tuple(without))
+    with only_gpu(device):
+        timed = time_configurations(configurations, setup, stage=progress)
+    return TimeResult(timed, tuple(without))
 
 
 def _precision(word: Precision | str) -> Precision:

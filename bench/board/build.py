@@ -16,18 +16,20 @@ from bench.board.ranking import RankedEntry, target_board, unranked
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
+from bench.cohort.studies import unit_cohort
 from bench.cohort.summary import test_resolution
-from bench.documents import Document, read_json
+from bench.documents import Document
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
+from bench.sandbox.reader import read_document
 from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
 from bench.submission.accept import NOT_STATED
-from bench.submission.packed import unpack
+from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
 from bench.uncertainty.reuse import expected_optimism
 from bench.uncertainty.reuse import ladder as published_by_ladder
@@ -164,7 +166,7 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
     _require_computed(card, computed)
 
     def scores(target: str) -> Floats:
-        return unpack(entry.predictions, plans.cohort, entry.manifest.track)[target]
+        return unpack_units(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
     counted = entry.manifest.kind != "baseline" and entry.manifest.team != NOT_STATED
     return RankedEntry(card, computed, scores, team_key(entry.manifest.team) if counted else "")
@@ -215,13 +217,13 @@ def refuse_mixed(
 
 
 def _draws(entry: Submission) -> _Draws:
-    return read_json(_Draws, entry.scorecard, "scorecard-invalid")
+    return read_document(_Draws, entry.scorecard, "scorecard-invalid")[0]
 
 
 def _known_draws(board: Path) -> dict[str, _Draws]:
     """SHA-256 of a scorecard → its draws, by the stored board; empty where there is none to be read."""
     try:
-        stored = read_json(Board, board, "board-invalid")
+        stored, _ = read_document(Board, board, "board-invalid")
     except BenchError:
         return {}
     draws = _Draws(replicates=stored.replicates, seed=stored.seed)
@@ -250,7 +252,8 @@ def _settings(cards: dict[str, RankInputs]) -> tuple[int, int]:
     return settings[0]
 
 
-def _test_set(cohort: Cohort) -> TestSet:
+def _test_set(images: Cohort) -> TestSet:
+    cohort = unit_cohort(images)
     test = cohort.rows("test")
     return TestSet(
         images=len(test),

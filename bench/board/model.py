@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
@@ -13,11 +13,15 @@ from bench.board.matrix import PairMatrix
 from bench.choices import Track
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import TargetResolution
+from bench.display import Displayed, Table, estimate_text
 from bench.documents import Document, schema_field
 from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Flag, RankInputs, Stamp
 from bench.submission.manifest import Manifest
 from bench.timing.record import TimingRecord
+
+if TYPE_CHECKING:
+    from bench.board.table import BoardTable
 
 C = TypeVar("C", bound=RankInputs)
 
@@ -123,7 +127,7 @@ class TargetBoard(Document):
     )
 
 
-class Board(Document):
+class Board(Displayed, Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
     schema_: str = schema_field("board", 2, 1)
@@ -154,6 +158,38 @@ class Board(Document):
             StopIteration: No entry is of the track.
         """
         return next(t for t in (self.cv5 if track == "cv5" else self.targets) if t.target == name)
+
+    def __repr__(self) -> str:
+        return f"<Board of {self.stamp.cohort}; entries: {len(self.scorecards)}; headline: {self.headline}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each track, target and entry: every field of its `Standing`."""
+        tracks = ((Track.HOLDOUT, self.targets), (Track.CV5, self.cv5))
+        return [
+            {"track": str(track), "target": board.target, **standing.model_dump(exclude={"flags"})}
+            for track, boards in tracks
+            for board in boards
+            for standing in board.standings
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return a table for each target: rank interval, AUROC and difference to the leader."""
+        columns = ("entry", "rank", "AUROC", "difference to the leader", "may be first")
+        return tuple(
+            Table(f"{self.title}: {board.label}", columns, tuple(map(_standing_texts, board.standings)))
+            for board in self.targets
+        )
+
+
+def _standing_texts(standing: Standing) -> tuple[str, ...]:
+    ranked = standing.rank is not None
+    return (
+        standing.slug,
+        f"{standing.rank_low} to {standing.rank_high}" if ranked else standing.unranked_reason,
+        estimate_text(standing.auroc, None, None),
+        estimate_text(standing.difference, standing.difference_low, standing.difference_high),
+        "yes" if standing.may_be_first else "no",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +227,8 @@ class Entry:
         return self.scorecard
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedBoard:
+@dataclass(frozen=True, slots=True, repr=False)
+class LoadedBoard(Displayed):
     """All that a page shows: the cohort's spec, the comparisons, and the entries by slug.
 
     `board` is None where the cohort has reported entries only. `waiting` are entries not scored yet.
@@ -202,3 +238,43 @@ class LoadedBoard:
     board: Board | None
     entries: dict[str, Entry]
     waiting: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<LoadedBoard of {self.spec.id}; entries: {len(self.entries)}; headline: {self.spec.headline}>"
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each target and entry, with the columns of ``leaderboard.csv``."""
+        return [
+            {
+                "target": table.target,
+                **{
+                    name: value
+                    for column in table.columns
+                    for name, value in zip(
+                        column.csv_fields, column.csv_values(table.cell(row, column)), strict=True
+                    )
+                },
+            }
+            for table in self._by_target()
+            for row in table.rows
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return a table for each target, as the page of the board shows it."""
+        from bench.board.render import texts
+
+        return tuple(
+            Table(
+                f"{self.spec.title}: {table.label}",
+                tuple(column.label for column in table.page_columns),
+                tuple(map(tuple, texts(table, table.page_columns)[0])),
+            )
+            for table in self._by_target()
+        )
+
+    def _by_target(self) -> list[BoardTable]:
+        from bench.board.table import board_table  # which reads this module
+
+        return [board_table(self, board.target) for board in self.board.targets] if self.board else []

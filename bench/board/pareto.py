@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.board.model import Entry
 from bench.metrics.results import Estimate
@@ -44,6 +44,7 @@ class SpeedRow:
     Attributes:
         slug: The entry.
         auroc: Of the target.
+        record: All its batch sizes.
         timing: Its row at the batch size.
         why: In words, why it is not ranked; empty where it is.
         on_front: Whether no ranked entry is both at least as fast and at least as good.
@@ -51,6 +52,7 @@ class SpeedRow:
 
     slug: str
     auroc: float | None
+    record: TimingRecord
     timing: BatchTiming
     why: str
     on_front: bool = False
@@ -89,7 +91,7 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
             if timing is not None:
                 auroc = auroc_of(entry, record, target)
                 value = None if auroc is None else auroc.value
-                row = SpeedRow(entry.slug, value, timing, why_unranked(timing))
+                row = SpeedRow(entry.slug, value, record, timing, why_unranked(timing))
                 found.setdefault(setting_of(record), []).append(row)
     return tuple(
         SpeedColumn(setting, _ordered(found[setting])) for setting in sorted(found, key=lambda s: s.place)
@@ -149,6 +151,4 @@ def _ordered(rows: Sequence[SpeedRow]) -> tuple[SpeedRow, ...]:
     front = set(pareto_front((r.slug, ms, r.auroc) for r, ms in ranked if r.auroc is not None))
     fast = [r for r, _ in sorted(ranked, key=lambda pair: (pair[1], pair[0].slug))]
     others = sorted((r for r in rows if r.why or r.latency_ms is None), key=lambda r: r.slug)
-    return tuple(
-        SpeedRow(r.slug, r.auroc, r.timing, r.why, on_front=r.slug in front) for r in (*fast, *others)
-    )
+    return tuple(replace(row, on_front=row.slug in front) for row in (*fast, *others))

@@ -11,10 +11,11 @@ from bench.board.model import Board, Standing, TargetBoard
 from bench.board.verify import document_differences
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.documents import read_bytes, read_json
+from bench.documents import read_bytes
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, sha256_file
 from bench.progress import Progress
+from bench.sandbox.reader import read_document
 from bench.scoring.published import DECIMALS, published_file, read_published, rounded_numbers
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard, read_scorecard
@@ -173,7 +174,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Pr
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(path))]
     if not all(entry.scorecard.exists() for entry in entries):
         return []
-    stored = read_json(Board, path, "board-invalid")
+    stored, _ = read_document(Board, path, "board-invalid")
     with tempfile.TemporaryDirectory() as fresh:
         board = build_board(
             cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder

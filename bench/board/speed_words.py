@@ -9,7 +9,7 @@ from bench.board import pareto
 from bench.board.format import NOT_AVAILABLE, percent, printable, sentence, significant
 from bench.board.model import Entry
 from bench.board.pareto import Setting, setting_of
-from bench.timing.record import BatchTiming, Roofline, TimingRecord
+from bench.timing.record import BatchTiming, LoadPoint, Roofline, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
 
 BATCH = 1
@@ -66,6 +66,43 @@ def share_of_limit(record: TimingRecord, row: BatchTiming) -> tuple[str, str]:
     if least is None or least <= taken:  # the limit may be known from other rows of the record alone
         return NOT_AVAILABLE, sentence(record.roofline.reason or "The limit was not measured")
     return NOT_AVAILABLE, BELOW_LIMIT
+
+
+NOT_RECORDED = "not recorded"
+
+
+def service_cells(row: BatchTiming) -> tuple[str, ...]:
+    """Batch, images/s at p50 ms with 1, 2 and 4 in flight, files to predictions, cold start, request rate."""
+    points = {point.in_flight: point for point in row.load_curve or ()}
+    return (
+        str(row.batch),
+        *(NOT_RECORDED if row.load_curve is None else _load_cell(points.get(k)) for k in (1, 2, 4)),
+        NOT_RECORDED if row.pipeline is None else significant(row.pipeline.latency.p50.value_ms),
+        _cold_start_s(row),
+        _request_rate(row),
+    )
+
+
+def _load_cell(point: LoadPoint | None) -> str:
+    if point is None:
+        return NOT_AVAILABLE
+    return f"{significant(point.images_per_s)} at {significant(point.latency.p50.value_ms)} ms"
+
+
+def _cold_start_s(row: BatchTiming) -> str:
+    """Seconds from the start of a fresh process to its first answer."""
+    total_ms = row.cold_start.total_ms
+    return NOT_RECORDED if total_ms is None else significant(total_ms / 1000)
+
+
+def _request_rate(row: BatchTiming) -> str:
+    """Largest rate of random arrivals within the bound on p99; requests are of one image."""
+    if row.batch != 1:
+        return ""
+    if row.server is None:
+        return NOT_RECORDED
+    rate = row.server.requests_per_s
+    return NOT_AVAILABLE if rate is None else f"{significant(rate)} (p99 ≤ {row.server.bound_ms:g} ms)"
 
 
 def work_cells(roofline: Roofline) -> tuple[str, ...]:

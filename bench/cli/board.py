@@ -207,12 +207,23 @@ def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:
         )
 
 
-HEADINGS = ["entry", "AUROC", "p50 ms", "images/s", "of limit", "front", "remark"]
+HEADINGS = ["entry", "AUROC", "p50 ms", "images/s", "of limit", "front", "note"]
+SERVICE_HEADINGS = [
+    "entry",
+    "batch",
+    "1 in flight",
+    "2 in flight",
+    "4 in flight",
+    "from files ms",
+    "cold start s",
+    "requests/s",
+]
 
 
 def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
     """Shows every setting in which entries were timed, at batch 1; ranked entries first."""
     from bench.board.pareto import speed_columns
+    from bench.board.speed_words import service_cells
 
     columns = speed_columns(loaded.entries.values(), target)
     report.result(target=target, batch=1, speed=[_plain(column) for column in columns])
@@ -223,6 +234,11 @@ def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
         kind = "GPU" if setting.is_gpu else "CPU"
         report.show(f"{setting.backend}, {setting.precision}, {setting.device} ({kind}), batch 1")
         report.show(table(HEADINGS, [_cells(row) for row in column.rows], right=frozenset({1, 2, 3, 4})))
+        report.show("images/s at p50 ms, with 1, 2 and 4 batches in flight; image files to predictions, p50;")
+        report.show("fresh process to first answer; arrivals at random with p99 within the bound:")
+        timed = [(row.slug, timing) for row in column.rows for timing in row.record.batches]
+        cells = [[slug, *service_cells(timing)] for slug, timing in timed]
+        report.show(table(SERVICE_HEADINGS, cells, right=frozenset(range(1, len(SERVICE_HEADINGS)))))
         report.show("")
     if columns:
         report.show("front: no ranked entry of the table is both at least as fast and at least as good.")
@@ -257,6 +273,12 @@ def _plain(column: SpeedColumn) -> dict[str, Any]:
                 "ranked": not row.why,
                 "on_front": row.on_front,
                 "why": row.why,
+                "service": [
+                    timing.model_dump(
+                        mode="json", include={"batch", "load_curve", "server", "pipeline", "cold_start"}
+                    )
+                    for timing in row.record.batches
+                ],
             }
             for row in column.rows
         ],

@@ -1,9 +1,9 @@
-"""`bench cohort`: check, split, cache, demo."""
+"""`bench cohort`: check, split, cache, demo, link."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ from bench.cli.options import (
     workspace_or_none,
 )
 from bench.cli.output import Report, progress, reporting, table
+
+EchoRule = Literal["nearest", "maximum"]
+DemoSite = Literal["chexchonet", "mimic"]
 
 if TYPE_CHECKING:
     from bench.cohort.audit import Audit
@@ -161,7 +164,10 @@ def split(
     cohort: CohortOption = None,
     data: DataOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write image, patient, part and fold as CSV.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write ids, paths, split, fold, and labels of train and val as CSV."
+        ),
     ] = None,
     lock: Annotated[
         bool, typer.Option("--lock", help="Write the split's lock instead of comparing.")
@@ -187,7 +193,7 @@ def split(
         report.result(split=found.plain())
         if out:
             _write_split(out, opened)
-            report.say(f"Wrote the split to {out}. It names patients: do not publish it.")
+            report.say(f"Wrote the split to {out}. It holds patients and labels: do not publish it.")
         problems = audit_split(opened)
         report.remark(problems)
         raise_errors(problems)
@@ -205,20 +211,11 @@ def split(
 
 
 def _write_split(path: Path, cohort: Cohort) -> None:
-    import pandas as pd
-
+    from bench.cohort.frames import split_table
     from bench.files import atomic_path
 
-    frame = pd.DataFrame(
-        {
-            "image_id": cohort.images,
-            "patient_id": cohort.patients,
-            "split": cohort.split.parts,
-            "fold": cohort.split.folds,
-        }
-    )
     with atomic_path(path) as part:
-        frame.to_csv(part, index=False)
+        split_table(cohort).to_csv(part, index=False)
 
 
 @app.command()
@@ -278,19 +275,36 @@ def demo(
     ] = 3_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed.")] = 20240320,
     images: Annotated[bool, typer.Option(help="Draw the images too.")] = True,
+    site: Annotated[
+        DemoSite, typer.Option("--site", help="chexchonet: the cohort; mimic: files for `bench cohort link`.")
+    ] = "chexchonet",
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the synthetic cohort: CheXchoNet's layout and traps, no real patient.
+    """Write the synthetic cohort: CheXchoNet's or MIMIC's layout and traps, no real patient.
 
     Example: bench cohort demo --out data/demo
     """
     from dataclasses import asdict
 
+    from bench.cohort.synthetic.mimic import write_mimic
     from bench.cohort.synthetic.write import write_demo
     from bench.environment import usable_cores
 
     with reporting(as_json) as report:
+        if site == "mimic":
+            with progress("Drawing images") as step:
+                made = write_mimic(
+                    out,
+                    patients=patients,
+                    seed=seed,
+                    images=images,
+                    jobs=jobs or usable_cores(),
+                    progress=step,
+                )
+            report.result(synthetic=True, folder=str(out), patients=patients, images=len(made.images))
+            report.show(f"Wrote synthetic files of {patients:,} patients in MIMIC's layout to {out}.")
+            return
         with progress("Drawing images") as step:
             summary = write_demo(
                 out, patients=patients, seed=seed, images=images, jobs=jobs or usable_cores(), progress=step
@@ -311,3 +325,50 @@ def specs(as_json: JsonOption = False) -> None:
         found = [choose_spec(name) for name in builtin_specs()]
         report.result(cohorts=[{"id": s.id, "version": s.version, "title": s.title} for s in found])
         report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in found]))
+
+
+link = App(help="Link public datasets to a cohort with echocardiogram labels.", no_args_is_help=True)
+app.add_typer(link, name="link")
+
+
+@link.command()
+def mimic(
+    cxr: Annotated[Path, typer.Option("--cxr", metavar="DIR", help="Folder of MIMIC-CXR-JPG 2.x.")],
+    echo: Annotated[Path, typer.Option("--echo", metavar="DIR", help="Folder of MIMIC-IV-ECHO 1.x.")],
+    iv: Annotated[Path, typer.Option("--iv", metavar="DIR", help="Folder of MIMIC-IV 2.0 or later.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the linked cohort.")],
+    rule: Annotated[
+        EchoRule,
+        typer.Option("--echo-rule", help="Nearest echocardiogram, or maximum in the window, as CheXchoNet."),
+    ] = "nearest",
+    window: Annotated[
+        int, typer.Option("--window", min=0, max=3650, metavar="DAYS", help="Most days before or after.")
+    ] = 365,
+    as_json: JsonOption = False,
+) -> None:
+    """Link MIMIC-CXR-JPG with the echocardiograms of MIMIC-IV-ECHO; write table, report and flow chart.
+
+    No other folder gets identifiers of MIMIC. An earlier link is replaced when the new one is complete.
+
+    Example: bench cohort link mimic --cxr CXR --echo ECHO --iv IV --out data/mimic-echo
+    """
+    from bench.cohort.link.flow import counted
+    from bench.cohort.link.mimic import FLOW_HTML, link_mimic
+
+    with reporting(as_json) as report:
+        with progress("Reading measurements") as step:
+            done = link_mimic(cxr, echo, iv, out, rule=rule, window_days=window, progress=step)
+        report.remark(done.problems)
+        report.result(folder=str(out), **done.report.plain())
+        report.show(done.report.rule + "\n")
+        for box in done.report.flow:
+            report.show(f"{box.label}: {counted(box)}")
+            for excluded in box.excluded:
+                report.show(f"    excluded, {excluded.reason}: {counted(excluded)}")
+        rows = [
+            [line.target, f"{line.labelled:,}", f"{line.positives:,}", f"{line.undecided:,}"]
+            for line in done.report.labels
+        ]
+        headings = ["target", "labelled", "positive", "one measurement alone would decide"]
+        report.show("\n" + table(headings, rows, right=frozenset({1, 2, 3})))
+        report.say(f"Wrote the linked cohort to {out}; the flow chart is {out / FLOW_HTML}.")

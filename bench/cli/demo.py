@@ -8,7 +8,7 @@ import time
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.workspace import Workspace
 
 PATIENTS = 3_000
+DemoSite = Literal["chexchonet", "mimic"]
+DEMO_COHORTS: dict[DemoSite, str] = {"chexchonet": "demo", "mimic": "demo-mimic"}
 COLUMNS = ("rank", "slug", "auroc", "auroc:slvh", "auroc:dlv", "ece", "calibration_slope")
 
 
@@ -29,6 +31,9 @@ def demo(
     patients: Annotated[
         int, typer.Option("--patients", min=60, max=24_689, help="Number of patients.")
     ] = PATIENTS,
+    site: Annotated[
+        DemoSite, typer.Option("--site", help="The site of the synthetic patients: chexchonet or mimic.")
+    ] = "chexchonet",
     torch: Annotated[
         bool, typer.Option(help="Train the small convolutional network too, where torch is installed.")
     ] = True,
@@ -41,6 +46,8 @@ def demo(
 
     The entries go to a workspace of their own, data/demo-board; what is stored in submissions is not touched.
 
+    With `--site mimic` the patients are in the files of MIMIC, which are linked first.
+
     Example: bench demo
     """
     from bench.actions.board import read_board
@@ -52,7 +59,7 @@ def demo(
         started = time.monotonic()
         os.environ.pop(DATA_VARIABLE, None)  # the demo writes and reads a cohort of its own
         outer = _outer_workspace()
-        inner = _demo_workspace(outer, patients)
+        inner = _demo_workspace(outer, patients, site)
         pages = (out or outer.site).resolve()
         report.say(
             f"A synthetic cohort of {patients:,} patients: no patient is real, no image shows a person."
@@ -64,7 +71,7 @@ def demo(
         for step in steps:
             _run_step(report, step)
         duration = time.monotonic() - started
-        loaded = read_board("demo", workspace=inner)
+        loaded = read_board(inner.cohort, workspace=inner)
         shown = board_table(loaded, loaded.spec.headline)
         report.result(
             synthetic=True,
@@ -77,13 +84,14 @@ def demo(
         if not as_json:
             report.say(f"Done in {duration:.0f} s.\n")
             show_table(report, shown, shown.choose(list(COLUMNS)), fit=False)
-            _last_screen(report, pages, inner.root)
+            _last_screen(report, pages, inner.root, site)
 
 
-def _last_screen(report: Report, pages: Path, root: Path) -> None:
+def _last_screen(report: Report, pages: Path, root: Path, site: DemoSite) -> None:
+    subgroups = "patients with a pacemaker: a planted shortcut" if site == "chexchonet" else "view and race"
     report.show(
         f"\nOpen {pages / 'index.html'} (synthetic), or type `bench open` here.\n"
-        "Look at Subgroups (patients with a pacemaker: a planted shortcut), at the calibration of\n"
+        f"Look at Subgroups ({subgroups}), at the calibration of\n"
         "random-convolutions-echo beside its recalibrated form, and at Speed.\n\n"
         "Next:\n"
         f"  cd {shlex.quote(str(root))}\n"
@@ -111,13 +119,16 @@ def _outer_workspace() -> Workspace:
         return find_workspace(folder) if folder.exists() else create_workspace(folder)
 
 
-def _demo_workspace(outer: Workspace, patients: int) -> Workspace:
+def _demo_workspace(outer: Workspace, patients: int, site: DemoSite) -> Workspace:
     """The demo's own workspace; it has the outer one's pages, and its cohort if that has the usual size."""
     from bench.workspace import create_workspace, find_workspace, is_workspace
 
+    cohort = DEMO_COHORTS[site]
     size = "" if patients == PATIENTS else f"-{patients}"
+    if site != "chexchonet":
+        size = f"-{site}{size}"
     root = outer.demo(size)
     if is_workspace(root):
         return find_workspace(root)
-    data = outer.data("demo") if patients == PATIENTS else outer.demo_data(size)
-    return create_workspace(root, data={"demo": data}, site=outer.site)
+    data = outer.demo_data(size) if size else outer.data(cohort)
+    return create_workspace(root, cohort, data={cohort: data}, site=outer.site)

@@ -191,6 +191,7 @@ def doctor(as_json: JsonOption = False) -> None:
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             report.show(f"{key}: {'none' if shown is None else shown}")
         report.show("")
+        _show_driver(report)
         show_backends(report, backends)
         try:
             data = _data_found()
@@ -200,6 +201,26 @@ def doctor(as_json: JsonOption = False) -> None:
         if data:
             report.show("\n" + table(["cohort", "data"], data))
         report.result(environment=facts, data=dict(data))
+
+
+def _show_driver(report: Report) -> None:
+    """The NVIDIA driver, its GPUs, and the CUDA versions of driver and packages side by side."""
+    from bench.runtime.backends.gpu import read_driver, tensorrt_packages, torch_cuda
+
+    driver = read_driver()
+    if driver is None:
+        report.show("NVIDIA driver: none that answers")
+        report.result(driver=None)
+        return
+    versions = {"driver": ".".join(map(str, driver.cuda)) if driver.cuda else None, "torch": torch_cuda()}
+    versions |= {f"tensorrt {version}": cuda for cuda, version in tensorrt_packages().items()}
+    shown = ", ".join(f"{name} {version or 'none'}" for name, version in versions.items())
+    report.show(f"NVIDIA driver: {driver.version}; CUDA versions: {shown}")
+    for number, gpu in enumerate(driver.gpus):
+        capability = ".".join(map(str, gpu.capability)) if gpu.capability else "not reported"
+        report.show(f"cuda:{number}: {gpu.name}, compute capability {capability}")
+    gpus = [{"device": f"cuda:{k}", "name": gpu.name} for k, gpu in enumerate(driver.gpus)]
+    report.result(driver={"version": driver.version, "cuda": versions, "gpus": gpus})
 
 
 def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
@@ -215,7 +236,7 @@ def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
 
 def _data_found() -> list[list[str]]:
     from bench.cli.options import workspace
-    from bench.cohort.load import find_table
+    from bench.cohort.load import find_tables
     from bench.cohort.spec import builtin_specs, load_spec
     from bench.errors import BenchError
 
@@ -223,7 +244,7 @@ def _data_found() -> list[list[str]]:
     rows = []
     for name in builtin_specs():
         try:
-            find_table(load_spec(name), space.data(name))
+            find_tables(load_spec(name), space.data(name))
             rows.append([name, "found"])
         except BenchError as error:
             rows.append([name, error.problems[0].message])

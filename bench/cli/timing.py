@@ -43,6 +43,9 @@ def time(
         bool, typer.Option("--quick", help="A short protocol for a trial, marked as such.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure also what is finished.")] = False,
+    device: Annotated[
+        str | None, typer.Option(help="GPU, such as cuda:1; `bench doctor` lists them. Default: the first.")
+    ] = None,
     list_backends: Annotated[bool, typer.Option("--list", help="Show which backends are ready.")] = False,
     cohort: CohortOption = None,
     data: DataOption = None,
@@ -78,6 +81,7 @@ def time(
                 largest=largest,
                 quick=quick,
                 again=again,
+                device=device,
                 cohort=open_cohort(cohort, data),
                 progress=stage,
             )

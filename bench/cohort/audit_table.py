@@ -11,13 +11,13 @@ import pandas as pd
 
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import (
-    MOST_WORDS,
     OLDEST,
     age_columns,
     list_words,
     patient_column,
     patient_texts,
 )
+from bench.cohort.parts import MOST_WORDS, straddling_problems
 from bench.cohort.patient_ids import is_blank, is_date, is_rounded, prefixed_ids, similar_ids
 from bench.cohort.spec import BinaryTarget, Contains, ContinuousTarget, ValueSubgroups
 from bench.cohort.split import straddling_patients
@@ -56,12 +56,7 @@ def _where(cohort: Cohort) -> str:
 
 
 def _straddling(cohort: Cohort) -> list[Problem]:
-    problems = []
-    for a, b in (("train", "test"), ("val", "test"), ("train", "val")):
-        if count := straddling_patients(cohort.patients, cohort.split.parts, a, b):
-            message = f"{count} patients have images in {a} and in {b}."
-            problems.append(Problem("patients-straddle", message, f"split {cohort.spec.split.rule}"))
-    return problems
+    return straddling_problems(cohort.patients, cohort.split.parts, f"split {cohort.spec.split.rule}")
 
 
 def _published_split(cohort: Cohort) -> list[Problem]:

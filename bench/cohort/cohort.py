@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,7 @@ class Cohort:
         split: Part and fold of each image.
         table: The table as text, rows in canonical order; DICOM ages are converted to years.
         notices: Warnings from reading the table.
+        studies: (n,) study ids; None where every image is scored by itself.
     """
 
     spec: CohortSpec
@@ -65,6 +67,7 @@ class Cohort:
     split: Split
     table: pd.DataFrame
     notices: tuple[Problem, ...] = ()
+    studies: Strings | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -81,6 +84,21 @@ class Cohort:
         words = self.table[self.spec.columns.inputs["sex"]].str.strip().str.lower()
         return np.asarray(words.map(SEXES), np.float64)
 
+    def input(self, name: str) -> npt.NDArray[Any]:
+        """Return a model input of every image (n,).
+
+        Args:
+            name: A key of the spec's ``columns.inputs``.
+
+        Returns:
+            float64 for ``age`` (years) and ``sex`` (male 1, female 0), NaN where blank or of another form;
+            the text of the table for other inputs.
+        """
+        if name == "sex":
+            return self.male
+        words = self.table[self.spec.columns.inputs[name]].to_numpy(dtype=object)
+        return np.array([_finite_number(word) for word in words]) if name == "age" else words
+
     @cached_property
     def image_ids(self) -> pa.StringArray:
         """Image ids as an Arrow array, cached for joining many files."""
@@ -94,3 +112,12 @@ class Cohort:
         mask = np.zeros(len(self), bool)
         mask[order[first]] = True
         return mask
+
+
+def _finite_number(word: str) -> float:
+    """Return the number that a text states, NaN where it is none or infinite."""
+    try:
+        number = float(word)
+    except ValueError:
+        return np.nan
+    return number if np.isfinite(number) else np.nan

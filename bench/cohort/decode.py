@@ -95,7 +95,11 @@ def read_grey(path: Path | str, height: int, width: int) -> Pixels:
         OSError: The file is damaged or not an image; the message names no path.
         BenchError: It has more than `MOST_PIXELS` (``images-too-large``, exit 3).
     """
-    data = Path(path).read_bytes()
+    return decode_grey(Path(path).read_bytes(), height, width)
+
+
+def decode_grey(data: bytes, height: int, width: int) -> Pixels:
+    """Decode the bytes of an image file as `read_grey` does; same errors."""
     try:
         values = grey_values(data)
     except ImageTooLargeError as error:

@@ -132,25 +132,21 @@ def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path,
     return folder / f"{stem}.u8", folder / f"{stem}.json"
 
 
-def _image_files(cohort: Cohort) -> list[os.DirEntry[str]]:
+def _image_files(cohort: Cohort) -> list[Path]:
     """Return the file of each image; each folder is listed once."""
-    folders = ImageFolders(cohort)
-    listed: dict[str, os.DirEntry[str]] = {}
-    for folder in reversed(folders.folders):
-        with os.scandir(folder) as entries:
-            listed.update({entry.name: entry for entry in entries})
-    entries_by_image = [listed.get(image + folders.suffix) for image in cohort.images]
-    if missing := sum(entry is None for entry in entries_by_image):
-        message = f"{missing} of {len(entries_by_image)} images are missing; `bench cohort check` lists them."
+    listed = ImageFolders(cohort).listed()
+    files = [listed.get(image) for image in cohort.images]
+    if missing := sum(file is None for file in files):
+        message = f"{missing} of {len(files)} images are missing; `bench cohort check` lists them."
         raise BenchError(Problem("images-unreadable", message, where=str(cohort.folder)), EXIT_ENVIRONMENT)
-    return [entry for entry in entries_by_image if entry is not None]
+    return [file for file in files if file is not None]
 
 
-def _empty_index(cohort: Cohort, files: list[os.DirEntry[str]], height: int, width: int) -> CacheIndex:
+def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int) -> CacheIndex:
     digest = hashlib.sha256()
-    for entry in files:
-        state = entry.stat()
-        digest.update(f"{entry.name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+    for file in files:
+        state = file.stat()
+        digest.update(f"{file.name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
     return CacheIndex(
         cohort=cohort.spec.id,
         version=cohort.spec.version,
@@ -192,19 +188,19 @@ def _same_source(stored: CacheIndex, expected: CacheIndex) -> bool:
     return stored.model_copy(update={"chunks": expected.chunks}) == expected
 
 
-def _files_of_chunk(k: int, files: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+def _files_of_chunk(k: int, files: list[Path]) -> list[Path]:
     return files[k * CHUNK : (k + 1) * CHUNK]
 
 
 def _decode_missing(
-    data: Path, files: list[os.DirEntry[str]], chunks: list[str | None], template: CacheIndex, jobs: int
+    data: Path, files: list[Path], chunks: list[str | None], template: CacheIndex, jobs: int
 ) -> Iterator[tuple[int, str]]:
     """Decode the missing chunks in `jobs` processes; yield number and hash of each when finished."""
     tasks = [
         (
             k,
             PixelSlot(data, template.height, template.width, k * CHUNK),
-            [file.path for file in _files_of_chunk(k, files)],
+            [str(file) for file in _files_of_chunk(k, files)],
         )
         for k, digest in enumerate(chunks)
         if digest is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,14 @@ class ImageFolders:
 
     def __init__(self, cohort: Cohort) -> None:
         self.root = cohort.folder
-        self.suffix = cohort.spec.columns.image_suffix
+        self._images = cohort.images
+        columns = cohort.spec.columns
+        self._suffix = columns.image_suffix
+        self._names: dict[str, str] = (
+            dict(zip(cohort.images, cohort.table[columns.image_file].str.strip(), strict=True))
+            if columns.image_file
+            else {}
+        )
         self.folders = [f for f in (cohort.folder / n for n in cohort.spec.files.images) if f.is_dir()]
         if not self.folders:
             names = ", ".join(cohort.spec.files.images) or "no folder (its spec names none)"
@@ -33,10 +41,25 @@ class ImageFolders:
                 Problem("images-folder-missing", message, where=str(cohort.folder)), EXIT_ENVIRONMENT
             )
 
+    def name(self, image: str) -> str:
+        """Return the name of an image's file, relative to its folder."""
+        return self._names.get(image, image) + self._suffix
+
     def path(self, image: str) -> Path | None:
         """Return the file of an image, None if no folder has it."""
-        name = image + self.suffix
+        name = self.name(image)
         return next((folder / name for folder in self.folders if (folder / name).is_file()), None)
+
+    def listed(self) -> dict[str, Path]:
+        """Return the file of each image that exists, by image id; each folder is listed once."""
+        names = {image: os.path.normpath(self.name(image)) for image in self._images}
+        files: dict[str, Path] = {}
+        for inner in sorted({os.path.dirname(name) for name in names.values()}):  # noqa: PTH120 (370,000 names)
+            for folder in reversed(self.folders):
+                if (folder / inner).is_dir():
+                    with os.scandir(folder / inner) as entries:
+                        files.update({os.path.join(inner, e.name): Path(e.path) for e in entries})  # noqa: PTH118
+        return {image: files[name] for image, name in names.items() if name in files}
 
 
 def has_images(cohort: Cohort) -> bool:

@@ -14,48 +14,47 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.cohort.cohort import Cohort, Subgroups
+from bench.cohort.parts import MOST_WORDS, assign_parts
 from bench.cohort.patient_ids import canonical_id, canonical_value, is_blank
 from bench.cohort.read_table import UNNAMED_INDEX, TextTable, read_text_table
 from bench.cohort.spec import (
-    AllTest,
     BandSubgroups,
     BinaryTarget,
     CohortSpec,
     ColumnSplit,
     Contains,
     ContinuousTarget,
-    HashSplit,
-    ListSplit,
     PatientColumn,
+    TableSplit,
     Target,
     ValueSubgroups,
 )
-from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform
+from bench.cohort.split import Part, Strings
+from bench.cohort.studies import study_problems
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_errors
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 OLDEST = 120
 """Upper limit of plausible ages in years; other ages are in no subgroup."""
-MOST_WORDS = 5
-"""Number of distinct words of a column that a message may name."""
 
 
 def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
-    """Read a cohort's table and derive ids, targets, subgroups and split; images are not read.
+    """Read a cohort's table or tables and derive ids, targets, subgroups and split; images are not read.
 
     Raises:
-        BenchError: The folder or table is missing (exit 3), or the table does not fit the spec; every fault
+        BenchError: The folder or a table is missing (exit 3), or a table does not fit the spec; every fault
             is listed.
     """
-    path = find_table(spec, folder)
     problems: list[Problem] = []
     notices: list[Problem] = []
-    table = _named_by_spec(spec, read_text_table(path), path, notices)
-    images = _image_ids(table[spec.columns.image], path, problems)
-    patients = _patients(spec, table, path, problems)
-    if repeated := len(images) - len(set(images)):
-        message = f"{repeated} rows repeat an image id of another row ({len(images)} rows)."
-        problems.append(Problem("cohort-duplicate-id", message, where=f"{path}, column {spec.columns.image}"))
+    paths = find_tables(spec, folder)
+    where = ", ".join(map(str, paths.values()))
+    table, by_table = _read_tables(spec, paths, notices)
+    table, by_table, left_out = _filtered(spec, table, by_table, where, notices)
+    images = _image_ids(table[spec.columns.image], where, problems)
+    patients = _patients(spec, table, where, problems)
+    studies = _studies(spec, table, where, problems)
+    _require_distinct(spec, images, by_table, where, problems)
     raise_errors(problems)
 
     order = np.argsort(images.astype(str), kind="stable")
@@ -63,31 +62,42 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
     for column in age_columns(spec):
         table[column] = table[column].map(_age_in_years)
     images, patients = images[order], patients[order]
-    targets = {t.name: _target(t, table, path, problems) for t in spec.targets}
-    time = _time(spec, table, path, problems)
+    targets = {t.name: _target(t, table, where, problems) for t in spec.targets}
+    time = _time(spec, table, where, problems)
     ages = age_columns(spec)
-    subgroups = tuple(_subgroups(s, table, path, problems, ages) for s in spec.subgroups)
+    subgroups = tuple(_subgroups(s, table, where, problems, ages) for s in spec.subgroups)
     raise_errors(problems)
+    split = assign_parts(
+        spec, table, folder, images, patients, by_table=by_table[order], left_out=left_out, notices=notices
+    )
+    if studies is not None and spec.study is not None:
+        studies = studies[order]
+        column = f"{where}, column {spec.study.column}"
+        raise_errors(study_problems(studies, patients, split.parts, targets, column))
     return Cohort(
         spec=spec,
         folder=folder,
         synthetic=spec.synthetic or (folder / SYNTHETIC_MARKER).is_file(),
         images=images,
         patients=patients,
+        studies=studies,
         time=time,
         targets=targets,
         subgroups=subgroups,
-        split=_split(spec, table, folder, images, patients),
+        split=split,
         table=table,
         notices=tuple(notices),
     )
 
 
-def find_table(spec: CohortSpec, folder: Path) -> Path:
-    """Return the path of the cohort's table: the first of the spec's names that exists.
+def find_tables(spec: CohortSpec, folder: Path) -> dict[Part | None, Path]:
+    """Return the cohort's tables: one for each part of the split, or one (key None) for all.
+
+    Of several names of a table the first that exists is taken.
 
     Raises:
-        BenchError: No folder (``cohort-missing``) or no table in it (``cohort-table-missing``); exit code 3.
+        BenchError: No folder (``cohort-missing``) or a table is not in it (``cohort-table-missing``); exit
+            code 3.
     """
     if folder.is_file():
         message = f"This is a file; cohort {spec.id} is looked for in a folder."
@@ -96,18 +106,94 @@ def find_table(spec: CohortSpec, folder: Path) -> Path:
     if not folder.is_dir():
         message = f"The folder of cohort {spec.id} is not there."
         raise BenchError(Problem("cohort-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
-    for name in spec.files.table:
-        if (folder / name).is_file():
-            return folder / name
-    message = f"There is no {' or '.join(spec.files.table)} in the folder of cohort {spec.id}."
-    raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
+    names: dict[Part | None, tuple[str, ...]] = {None: spec.files.table}
+    if isinstance(spec.split, TableSplit):
+        names = dict(spec.split.tables.items())
+    found = {
+        part: folder / name
+        for part, of_part in names.items()
+        for name in [next((name for name in of_part if (folder / name).is_file()), None)]
+        if name
+    }
+    if absent := [" or ".join(names[part]) for part in names if part not in found]:
+        message = f"There is no {' and no '.join(absent)} in the folder of cohort {spec.id}."
+        raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
+    return found
+
+
+def _read_tables(
+    spec: CohortSpec, paths: dict[Part | None, Path], notices: list[Problem]
+) -> tuple[pd.DataFrame, npt.NDArray[np.str_]]:
+    """Read the tables as one, and the part (n,) whose table holds each row, empty for a single table."""
+    read = {part: read_text_table(path) for part, path in paths.items()}
+    frames, parts = [], []
+    for part, path in paths.items():
+        elsewhere = {
+            _folded(c) for other, table in read.items() if other != part for c in table.frame.columns
+        }
+        frames.append(_named_by_spec(spec, read[part], path, notices, elsewhere))
+        parts += [part or ""] * len(frames[-1])
+    table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).fillna("")
+    return table, np.array(parts, dtype="U5")
+
+
+def _filtered(
+    spec: CohortSpec,
+    table: pd.DataFrame,
+    by_table: npt.NDArray[np.str_],
+    where: str,
+    notices: list[Problem],
+) -> tuple[pd.DataFrame, npt.NDArray[np.str_], frozenset[str]]:
+    """Keep the rows that the spec's filters admit; return them, their parts and the other rows' image ids."""
+    kept = np.ones(len(table), bool)
+    for rule in spec.rows:
+        codes, cells = pd.factorize(table[rule.column].str.strip())
+        pattern = re.compile(rule.pattern)
+        words = {canonical_value(word) for word in rule.values}
+        admitted = [bool(pattern.search(c)) if rule.pattern else canonical_value(c) in words for c in cells]
+        inside = np.array(admitted, dtype=bool)[codes]
+        place = f"{where}, column {rule.column}"
+        if not (kept & inside).any():
+            message = f"None of {len(table):,} rows is among the {rule.label}."
+            raise BenchError(Problem("cohort-rows", message, place))
+        if dropped := int((kept & ~inside).sum()):
+            message = f"{dropped:,} of {len(table):,} rows are not {rule.label} and not part of the cohort."
+            notices.append(Problem("cohort-rows", message, place, severity="notice"))
+        kept &= inside
+    if kept.all():
+        return table, by_table, frozenset()
+    left_out = frozenset(table[spec.columns.image][~kept].str.strip())
+    return table[kept].reset_index(drop=True), by_table[kept], left_out
+
+
+def _require_distinct(
+    spec: CohortSpec,
+    images: Strings,
+    by_table: npt.NDArray[np.str_],
+    where: str,
+    problems: list[Problem],
+) -> None:
+    if not (repeated := len(images) - len(set(images))):
+        return
+    message = f"{repeated} rows repeat an image id of another row ({len(images)} rows)."
+    across = pd.Series(by_table).groupby(images).nunique()
+    if shared := int((across > 1).sum()):
+        message += f" {shared:,} images are in the tables of several parts."
+    problems.append(Problem("cohort-duplicate-id", message, where=f"{where}, column {spec.columns.image}"))
+
+
+def _descriptive_columns(spec: CohortSpec) -> set[str]:
+    """Return the columns that the table of a part may lack: inputs and subgroups."""
+    return set(spec.columns.inputs.values()) | {s.column for s in spec.subgroups}
 
 
 def _needed_columns(spec: CohortSpec) -> set[str]:
     patient = spec.columns.patient
     needed = {spec.columns.image, patient.column if isinstance(patient, PatientColumn) else patient}
     needed |= {spec.columns.time} if spec.columns.time else set()
-    needed |= set(spec.columns.inputs.values()) | {s.column for s in spec.subgroups}
+    needed |= {spec.columns.image_file} if spec.columns.image_file else set()
+    needed |= {spec.study.column} if spec.study else set()
+    needed |= {rule.column for rule in spec.rows} | _descriptive_columns(spec)
     for target in spec.targets:
         needed.add(target.source.column if isinstance(target.source, Contains) else target.source)
     needed |= {threshold.column for rule in spec.label_rules for threshold in rule.any_of}
@@ -116,11 +202,14 @@ def _needed_columns(spec: CohortSpec) -> set[str]:
     return needed
 
 
-def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[Problem]) -> pd.DataFrame:
+def _named_by_spec(
+    spec: CohortSpec, read: TextTable, path: Path, notices: list[Problem], elsewhere: set[str]
+) -> pd.DataFrame:
     """Rename the table's columns to the names in the spec.
 
     A column whose name differs only by case, blanks or Unicode form is accepted with a warning if it is the
-    only such column.
+    only such column. The table of a part may lack columns of inputs and subgroups that the table of another
+    part has (`elsewhere`): its cells are blank.
     """
     table = read.frame
     candidates: dict[str, list[str]] = {}
@@ -130,8 +219,16 @@ def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[
     absent = sorted(needed - set(table.columns))
     similar = {name: candidates.get(_folded(name), []) for name in absent}
     taken = {names[0]: name for name, names in similar.items() if len(names) == 1 and names[0] not in needed}
-    if missing := [name for name in absent if name not in taken.values()]:
-        raise BenchError(_missing_columns(spec, read, path, missing, similar))
+    missing = [name for name in absent if name not in taken.values()]
+    blank = [n for n in missing if n in _descriptive_columns(spec) and _folded(n) in elsewhere]
+    if lacking := [name for name in missing if name not in blank]:
+        raise BenchError(_missing_columns(spec, read, path, lacking, similar))
+    if blank:
+        message = (
+            f"{_count(len(blank), 'column')} of other parts' tables missing here: {', '.join(blank)}. These "
+            f"{len(table):,} images have no such input and are in no such subgroup."
+        )
+        notices.append(Problem("cohort-part-columns", message, str(path), severity="warning"))
     if taken:
         pairs = ", ".join(f"{table_name!r} for {spec_name!r}" for table_name, spec_name in taken.items())
         message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
@@ -139,7 +236,7 @@ def _named_by_spec(spec: CohortSpec, read: TextTable, path: Path, notices: list[
     if table.empty:
         remedy = "Export the table again: it holds only its header."
         raise BenchError(Problem("cohort-table", "The table has no rows.", str(path), remedy))
-    return table.rename(columns=taken)
+    return table.rename(columns=taken).assign(**dict.fromkeys(blank, ""))
 
 
 def _folded(name: str) -> str:
@@ -177,10 +274,10 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _image_ids(column: pd.Series[str], path: Path, problems: list[Problem]) -> Strings:
+def _image_ids(column: pd.Series[str], where: str, problems: list[Problem]) -> Strings:
     values = column.str.strip().to_numpy(dtype=object)
     ids = ["" if is_blank(value) else value for value in values]
-    _require_ids(ids, values.tolist(), "image", f"{path}, column {column.name}", problems)
+    _require_ids(ids, values.tolist(), "image", f"{where}, column {column.name}", problems)
     return values
 
 
@@ -195,9 +292,9 @@ def _require_ids(
         problems.append(Problem("cohort-blank-id", message, where))
 
 
-def _patients(spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[Problem]) -> Strings:
+def _patients(spec: CohortSpec, table: pd.DataFrame, where: str, problems: list[Problem]) -> Strings:
     column = table[patient_column(spec)]
-    where = f"{path}, column {column.name}"
+    where = f"{where}, column {column.name}"
     texts = patient_texts(spec, column)
     if isinstance(spec.columns.patient, PatientColumn) and (failed := texts.count(None)):
         pattern = spec.columns.patient.pattern
@@ -207,6 +304,21 @@ def _patients(spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[
     ids = [canonical[text] for text in texts]
     matched = [k for k, text in enumerate(texts) if text is not None]
     _require_ids([ids[k] for k in matched], [texts[k] or "" for k in matched], "patient", where, problems)
+    return np.array(ids, dtype=object)
+
+
+def _studies(spec: CohortSpec, table: pd.DataFrame, where: str, problems: list[Problem]) -> Strings | None:
+    """Return the study id of each row; None where the spec evaluates by image."""
+    if spec.study is None:
+        return None
+    where = f"{where}, column {spec.study.column}"
+    texts = id_texts(table[spec.study.column], spec.study.pattern)
+    if failed := texts.count(None):
+        message = f"{failed} of {len(texts)} rows do not match the study pattern {spec.study.pattern!r}."
+        problems.append(Problem("cohort-patient-pattern", message, where))
+    ids = [canonical_id(text or "") for text in texts]
+    matched = [k for k, text in enumerate(texts) if text is not None]
+    _require_ids([ids[k] for k in matched], [texts[k] or "" for k in matched], "study", where, problems)
     return np.array(ids, dtype=object)
 
 
@@ -222,22 +334,28 @@ def patient_texts(spec: CohortSpec, column: pd.Series[str]) -> list[str | None]:
     If the pattern has a group, the id is the text of the group.
     """
     patient = spec.columns.patient
-    if isinstance(patient, str):
-        return list(column.to_numpy(dtype=object))
-    pattern = re.compile(patient.pattern)
-    matches = [pattern.search(text) for text in column.to_numpy(dtype=object)]
-    return [match.group(pattern.groups) or None if match else None for match in matches]
+    return id_texts(column, "" if isinstance(patient, str) else patient.pattern)
+
+
+def id_texts(column: pd.Series[str], pattern: str) -> list[str | None]:
+    """Extract the id in each cell by a pattern, see `PatientColumn`; the whole cell without a pattern."""
+    cells = list(column.to_numpy(dtype=object))
+    if not pattern:
+        return cells
+    compiled = re.compile(pattern)
+    matches = map(compiled.search, cells)
+    return [match.group(compiled.groups) or None if match else None for match in matches]
 
 
 def _numbers(
-    column: pd.Series[str], what: str, path: Path, problems: list[Problem], remedy: str = ""
+    column: pd.Series[str], what: str, where: str, problems: list[Problem], remedy: str = ""
 ) -> npt.NDArray[np.float64]:
     """Convert a text column to numbers (n,); blank cells are NaN, other text adds a problem.
 
     Args:
         column: Its cells.
         what: Name for messages.
-        path: Of the table, for messages.
+        where: Of the table, for messages.
         problems: Gets the problem.
         remedy: What to do; by default that of the catalogue.
     """
@@ -247,7 +365,7 @@ def _numbers(
     wrong = ~np.isfinite(values) & (text != "").to_numpy()
     if bad := int(wrong.sum()):
         message = f"{bad} of {len(values)} values of {what} are not numbers; {_frequent_forms(text[wrong])}."
-        problems.append(Problem("cohort-value", message, f"{path}, column {column.name}", remedy))
+        problems.append(Problem("cohort-value", message, f"{where}, column {column.name}", remedy))
     return values
 
 
@@ -281,20 +399,20 @@ def _age_in_years(text: str) -> str:
 
 
 def _target(
-    target: Target, table: pd.DataFrame, path: Path, problems: list[Problem]
+    target: Target, table: pd.DataFrame, where: str, problems: list[Problem]
 ) -> npt.NDArray[np.float64]:
     if isinstance(target, ContinuousTarget):
-        values = _numbers(table[target.source], target.name, path, problems)
+        values = _numbers(table[target.source], target.name, where, problems)
         low, high = target.plausible
         return np.where((values >= low) & (values <= high), values, np.nan)
     if isinstance(target.source, Contains):
         column = table[target.source.column]
-        return _binary(target, _contains(target.source, column), path, problems)
+        return _binary(target, _contains(target.source, column), where, problems)
     words = table[target.source].str.strip().str.lower()
     labels = table[target.source].mask(words == "true", "1").mask(words == "false", "0")
     before = len(problems)
-    values = _numbers(labels, target.name, path, problems, _label_remedy(target.source, labels))
-    return values if len(problems) > before else _binary(target, values, path, problems)
+    values = _numbers(labels, target.name, where, problems, _label_remedy(target.source, labels))
+    return values if len(problems) > before else _binary(target, values, where, problems)
 
 
 _POSITIVE_WORDS = frozenset(
@@ -332,7 +450,7 @@ def list_words(text: str, source: Contains) -> set[str]:
 
 
 def _binary(
-    target: BinaryTarget, values: npt.NDArray[np.float64], path: Path, problems: list[Problem]
+    target: BinaryTarget, values: npt.NDArray[np.float64], where: str, problems: list[Problem]
 ) -> npt.NDArray[np.float64]:
     stated = {"exclude": np.nan, "positive": 1.0, "negative": 0.0, "error": -1.0}
     blank, uncertain = np.isnan(values), values == -1
@@ -353,29 +471,29 @@ def _binary(
                 "0 and 1, or name the value of the positive images in the spec: "
                 f'`source = {{ column = "{column}", word = "{others[-1]:g}" }}`.'
             )
-        problems.append(Problem("cohort-label", message, f"{path}, column {column}", remedy))
+        problems.append(Problem("cohort-label", message, f"{where}, column {column}", remedy))
     return values
 
 
 def _time(
-    spec: CohortSpec, table: pd.DataFrame, path: Path, problems: list[Problem]
+    spec: CohortSpec, table: pd.DataFrame, where: str, problems: list[Problem]
 ) -> npt.NDArray[np.float64]:
     column = spec.columns.time
     if column is None:
         return np.full(len(table), np.nan)
     if spec.columns.time_kind == "number":
-        return _numbers(table[column], "time", path, problems)
+        return _numbers(table[column], "time", where, problems)
     deltas = pd.to_timedelta(table[column], errors="coerce")
     if bad := int(deltas.isna().sum()):
         message = f"{bad} of {len(table)} time offsets are not of the form '12 days 09:20:05.3'."
-        problems.append(Problem("cohort-value", message, where=f"{path}, column {column}"))
+        problems.append(Problem("cohort-value", message, where=f"{where}, column {column}"))
     return np.asarray(deltas / pd.Timedelta(days=1), dtype=np.float64)
 
 
 def _subgroups(
     spec: ValueSubgroups | BandSubgroups,
     table: pd.DataFrame,
-    path: Path,
+    where: str,
     problems: list[Problem],
     ages: Sequence[str],
 ) -> Subgroups:
@@ -384,7 +502,7 @@ def _subgroups(
         levels = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
         return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
     remedy = _AGE_REMEDY if spec.column in ages else ""
-    numbers = _numbers(column, spec.name, path, problems, remedy)
+    numbers = _numbers(column, spec.name, where, problems, remedy)
     if spec.name == "age" and spec.unit in {"", "years"}:
         numbers = np.where((numbers >= 0) & (numbers <= OLDEST), numbers, np.nan)
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1
@@ -413,50 +531,3 @@ def _band_names(spec: BandSubgroups) -> tuple[str, ...]:
         for low, high in zip(limits, (f"{h:g}" for h in spec.bands[1:]), strict=False)
     ]
     return (*closed, f"{limits[-1]}+{unit}")
-
-
-def _split(spec: CohortSpec, table: pd.DataFrame, folder: Path, images: Strings, patients: Strings) -> Split:
-    rule = spec.split
-    salt = rule.salt if isinstance(rule, HashSplit) else f"{spec.id}-folds"
-    if isinstance(rule, HashSplit):
-        parts = hash_parts(rule, patient_uniform(rule.salt, patients))
-    elif isinstance(rule, AllTest):
-        parts = np.full(len(images), "test")
-    elif isinstance(rule, ColumnSplit):
-        parts = _column_parts(rule, table)
-    else:
-        salt = rule.otherwise.salt
-        parts = _list_parts(rule, folder, images, patients)
-    return make_split(f"{spec.id} {spec.version}", images, patients, parts, salt)
-
-
-def _column_parts(rule: ColumnSplit, table: pd.DataFrame) -> npt.NDArray[np.str_]:
-    words = {rule.train: "train", rule.test: "test"} | ({rule.val: "val"} if rule.val else {})
-    parts = np.array(_lookup(table[rule.column], words, ""), dtype="U5")
-    if unassigned := int((parts == "").sum()):
-        frequent = Counter(table[rule.column][parts == ""].str.strip()).most_common(MOST_WORDS + 1)
-        named = ", ".join(f"{word!r} ({count:,})" for word, count in frequent)
-        others = f"; they hold {named}" if len(frequent) <= MOST_WORDS else ""
-        message = f"{unassigned} of {len(parts)} rows are in none of {', '.join(words)}{others}."
-        raise BenchError(Problem("cohort-split-column", message, where=f"column {rule.column}"))
-    return parts
-
-
-def _list_parts(rule: ListSplit, folder: Path, images: Strings, patients: Strings) -> npt.NDArray[np.str_]:
-    path = folder / rule.test_file
-    u = patient_uniform(rule.otherwise.salt, patients)
-    if not path.is_file():
-        return hash_parts(rule.otherwise, u)
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BenchError(
-            Problem("cohort-split-list", f"Not UTF-8 text: {error.reason}.", str(path))
-        ) from error
-    listed = {line.strip() for line in text.splitlines() if line.strip()}
-    test = np.array([image in listed for image in images])
-    if absent := len(listed) - int(test.sum()):
-        message = f"{absent} of {len(listed)} listed test images are not in the table."
-        raise BenchError(Problem("cohort-split-list", message, where=str(path)))
-    val_share = rule.otherwise.val / (1 - rule.otherwise.test)
-    return np.where(test, "test", np.where(u < val_share, "val", "train"))

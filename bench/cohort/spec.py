@@ -5,52 +5,90 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bench.choices import LabelMode
-from bench.documents import Document, parse_toml, read_toml
+from bench.documents import Document, parse, read_text, toml_data
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
 class Files(Document):
     """Files of the release, relative to its folder."""
 
-    table: tuple[str, ...] = Field(min_length=1, description="First of these that exists is read.")
+    table: tuple[str, ...] = Field(
+        default=(), description="First of these that exists is read. Left out where `split.rule` is `tables`."
+    )
     images: tuple[str, ...] = Field(default=(), description="Folders, tried in this order for each image.")
     checksums: str = Field(default="SHA256SUMS.txt", description="sha256sum list, verified where present.")
 
     @field_validator("table", "images", mode="before")
     @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    def _several(cls, value: object) -> object:
+        return _one_or_many(value)
+
+
+def _id_pattern(value: str) -> str:
+    """Refuse a pattern that does not compile, or whose id could be any of several groups."""
+    groups = re.compile(_regex(value)).groups
+    if groups > 1:
+        raise ValueError(
+            f"it has {groups} groups, so that the id could be any of them: keep one pair of brackets "
+            "around the id, and write (?:...) for the others"
+        )
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return value
 
 
 class PatientColumn(Document):
     """Patient id as part of a column's text."""
 
     column: str
-    pattern: str = Field(
+    pattern: Annotated[str, AfterValidator(_id_pattern)] = Field(
         description="Regular expression, searched in each cell: its one group is the id, without a group the "
         "whole match."
     )
 
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if groups > 1:
-            raise ValueError(
-                f"it has {groups} groups, so that the id could be any of them: keep one pair of brackets "
-                "around the id, and write (?:...) for the others"
-            )
-        return value
+
+class Study(Document):
+    """Evaluation by study: the views of a study share one label and are scored as one."""
+
+    column: str = Field(description="Column with the study id.")
+    pattern: Annotated[str, AfterValidator(_id_pattern)] = Field(
+        default="", description="The id as part of the column's text, as for the patient; empty: all of it."
+    )
+    views: Literal["mean", "maximum"] = Field(
+        description="How the predictions of a study's views are combined."
+    )
+
+
+class RowFilter(Document):
+    """Rows that belong to the cohort: those whose cell is one of `values`, or in which `pattern` is found."""
+
+    column: str
+    label: str = Field(min_length=1, description="What the rows are, as messages name them: frontal views.")
+    values: tuple[str, ...] = ()
+    pattern: Annotated[str, AfterValidator(_regex)] = ""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> RowFilter:
+        if bool(self.values) == bool(self.pattern):
+            raise ValueError("name either values or a pattern")
+        return self
 
 
 class Columns(Document):
@@ -68,6 +106,9 @@ class Columns(Document):
     time: str | None = Field(default=None, description="Smallest = the patient's first image.")
     time_kind: Literal["number", "timedelta"] = "number"
     image_suffix: str = ""
+    image_file: str | None = Field(
+        default=None, description="Column with the image's file in a folder of images; default the image id."
+    )
     inputs: dict[str, str] = Field(
         default_factory=dict,
         description="Model input name → column. `age` in years and `sex` (M or F) have fixed meaning.",
@@ -170,11 +211,63 @@ class ColumnSplit(Document):
 
 
 class ListSplit(Document):
-    """Test images from a file with one id a line; val by the hash rule among the other patients."""
+    """Split by files with one image id a line, which the release publishes beside its table.
+
+    Images in no list are val or train by the hash rule among their patients where `test_file` is the only
+    list. Where there are others, every image is in exactly one of the lists.
+    """
 
     rule: Literal["list"]
     test_file: str
-    otherwise: HashSplit = Field(description="Rule used for val, and for all where the file is absent.")
+    train_file: str = ""
+    val_file: str = ""
+    train_val_file: str = Field(
+        default="", description="List of train and val together; val by the hash rule among its patients."
+    )
+    otherwise: HashSplit = Field(
+        description="Rule used for val where no list names it, and for all where no list is in the folder."
+    )
+
+    @model_validator(mode="after")
+    def _lists_cover_all(self) -> ListSplit:
+        if self.train_val_file and (self.train_file or self.val_file):
+            raise ValueError("train_val_file: remove it, or train_file and val_file")
+        if self.val_file and not self.train_file:
+            raise ValueError("val_file: name the train_file too")
+        return self
+
+    @property
+    def files(self) -> dict[Literal["train", "val", "test", "train or val"], str]:
+        """Part → file of its list, of those that the spec names."""
+        return {
+            "test": self.test_file,
+            **({"train": self.train_file} if self.train_file else {}),
+            **({"val": self.val_file} if self.val_file else {}),
+            **({"train or val": self.train_val_file} if self.train_val_file else {}),
+        }
+
+
+class TableSplit(Document):
+    """Split by table: the release has one table for each part. Of several names the first that exists."""
+
+    rule: Literal["tables"]
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("train", "val", "test", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return _one_or_many(value)
+
+    @property
+    def tables(self) -> dict[Literal["train", "val", "test"], tuple[str, ...]]:
+        """Part → names of its table, of those that the spec names."""
+        return {
+            **({"train": self.train} if self.train else {}),
+            **({"val": self.val} if self.val else {}),
+            "test": self.test,
+        }
 
 
 class AllTest(Document):
@@ -200,7 +293,7 @@ class LabelRule(Document):
 
 
 Target = Annotated[BinaryTarget | ContinuousTarget, Field(discriminator="kind")]
-Split = Annotated[HashSplit | ColumnSplit | ListSplit | AllTest, Field(discriminator="rule")]
+Split = Annotated[HashSplit | ColumnSplit | ListSplit | TableSplit | AllTest, Field(discriminator="rule")]
 
 
 class CohortSpec(Document):
@@ -217,6 +310,10 @@ class CohortSpec(Document):
     synthetic: bool = False
     files: Files
     columns: Columns
+    rows: tuple[RowFilter, ...] = Field(
+        default=(), description="Rows of the table that belong to the cohort; all where there is no filter."
+    )
+    study: Study | None = Field(default=None, description="Evaluation by study; left out: by image.")
     targets: tuple[Target, ...] = Field(min_length=1)
     headline: Name
     macro: tuple[Name, ...] = ()
@@ -265,6 +362,12 @@ class CohortSpec(Document):
             raise ValueError(f"label_rules: no binary target is named {', '.join(missing)}")
         if any(rule.any_of for rule in self.label_rules) and "sex" not in self.columns.inputs:
             raise ValueError("label_rules: thresholds need the input sex under columns.inputs")
+        if bool(self.files.table) == isinstance(self.split, TableSplit):
+            raise ValueError(
+                "files.table: remove it, since split names the tables"
+                if self.files.table
+                else "files.table: name the table"
+            )
         if missing := sorted(set(self.prediction_aliases.values()) - set(names)):
             raise ValueError(f"prediction_aliases: no target is named {', '.join(missing)}")
         return self
@@ -289,18 +392,43 @@ def builtin_specs() -> tuple[str, ...]:
 def load_spec(cohort: str) -> CohortSpec:
     """Read a spec by built-in id, or from a TOML file.
 
+    A spec with ``extends = "<built-in id>"`` has all keys of that spec except those that it gives itself:
+    tables are merged key by key, lists and a split of another rule are replaced.
+
     Raises:
         BenchError: No such spec (``cohort-unknown``), or an invalid one (``cohort-spec``), all faults listed.
     """
     if cohort in builtin_specs():
-        text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
-        return parse_toml(CohortSpec, text, "cohort-spec", f"{cohort} (built in)")
+        return parse(CohortSpec, _builtin(cohort), "cohort-spec", f"{cohort} (built in)", strict=True)
     path = Path(cohort)
+    built_in = builtin_specs()
     if not path.is_file():
-        built_in = builtin_specs()
         message = f"{cohort!r} is neither a built-in cohort ({', '.join(built_in)}) nor a file."
         remedy = (
             missing_file_hint(path)[1] if path.suffix == ".toml" else did_you_mean(cohort, built_in).strip()
         )
         raise BenchError(Problem("cohort-unknown", message, remedy=remedy))
-    return read_toml(CohortSpec, path, "cohort-spec")
+    data = toml_data(read_text(path, "cohort-spec"), "cohort-spec", str(path))
+    if (base := data.pop("extends", None)) is not None:
+        if base not in built_in:
+            message = f"extends: {base!r} is none of the built-in cohorts ({', '.join(built_in)})."
+            raise BenchError(Problem("cohort-spec", message, str(path)))
+        data = _merged(_builtin(base), data)
+    return parse(CohortSpec, data, "cohort-spec", str(path), strict=True)
+
+
+def _builtin(cohort: str) -> dict[str, Any]:
+    text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
+    data = toml_data(text, "cohort-spec", f"{cohort} (built in)")
+    return _merged(_builtin(data.pop("extends")), data) if "extends" in data else data
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes`: tables of the same rule are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        merged[key] = value
+        if isinstance(value, dict) and isinstance(old := base.get(key), dict):
+            same_rule = value.get("rule") in (None, old.get("rule"))
+            merged[key] = _merged(old, value) if same_rule else value
+    return merged

@@ -101,7 +101,7 @@ class ReportedEntry(Document):
 class Leaderboard(Document):
     """``leaderboard.json``: all of a cohort's board pages. `stamp` is null where nothing was scored."""
 
-    schema_: str = schema_field("leaderboard", 2)
+    schema_: str = schema_field("leaderboard", 2, 1)
     cohort: str
     version: str
     title: str

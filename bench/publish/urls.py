@@ -12,7 +12,7 @@ from bench.errors import BenchError, Problem
 from bench.submission.manifest import SLUG_PATTERN
 
 COHORT_FOLDERS = ("all", "badge", "compare", "cv5", "data", "e", "reported", "speed", "subgroups")
-SITE_FOLDERS = ("changes", "codes", "methods", "python", "schemas", "static", "submit", "v")
+SITE_FOLDERS = ("changes", "codes", "methods", "python", "reference", "schemas", "static", "submit", "v")
 
 
 def up(path: str) -> str:
@@ -41,6 +41,10 @@ class Place:
     def board_path(self, target: str) -> str:
         """Path of a target's board page."""
         return f"{self.prefix}{self.folders[target]}index.html"
+
+    def picture_path(self, target: str) -> str:
+        """Path of the picture of a target's board."""
+        return f"{self.prefix}{self.folders[target]}board.png"
 
     def entry_folder(self, slug: str) -> str:
         """Folder of an entry's pages, with a slash at its end."""

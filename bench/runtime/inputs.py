@@ -51,11 +51,7 @@ def table_inputs(cohort: Cohort, rows: npt.NDArray[np.intp], model: ModelInputs)
             message = f"The model takes {field}, which cohort {cohort.spec.id} does not have."
             raise BenchError(Problem("model-manifest", message, f"submission.toml, model.{field}"))
         column = cohort.spec.columns.inputs[field]
-        if field == "age":
-            ages = cohort.table[column].to_numpy(dtype=object)[rows]
-            values = np.array([_age(word) for word in ages], np.float32)
-        else:
-            values = cohort.male[rows].astype(np.float32)
+        values = cohort.input(field)[rows].astype(np.float32)
         if bad := int(np.isnan(values).sum()):
             wanted = "ages in years" if field == "age" else "M or F"
             message = f"{bad:,} of {len(values):,} values are not {wanted}."
@@ -63,11 +59,3 @@ def table_inputs(cohort: Cohort, rows: npt.NDArray[np.intp], model: ModelInputs)
         inputs[name] = values[:, None]
     raise_errors(problems)
     return inputs
-
-
-def _age(word: str) -> float:
-    try:
-        age = float(word)
-    except ValueError:
-        return np.nan
-    return age if np.isfinite(age) else np.nan

@@ -7,15 +7,17 @@ It stays when an entry is replaced or removed, so that model selection on the te
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
 
 from bench.choices import Track
-from bench.documents import Document, read_json, schema_field
+from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import locked, write_json
+from bench.sandbox.reader import read_document
 from bench.submission.manifest import Manifest
 from bench.submission.store import Submission
 from bench.workspace import STORE_LOCK, attempts_folder
@@ -38,6 +40,72 @@ class Attempts(Document):
     attempts: tuple[Attempt, ...]
 
 
+COMPARED = "_compared"
+"""Name in the ledger of predictions that `bench compare` evaluated without an entry; no slug can have it."""
+
+
+def record_compared(
+    folder: Path, predictions_sha256: str, track: Track, today: datetime.date | None = None
+) -> None:
+    """Record that predictions which are no entry were compared on the test labels; hold the store's lock.
+
+    Raises:
+        BenchError: The ledger cannot be read (``ledger-invalid``).
+    """
+    _record(folder, COMPARED, "not an entry", track, predictions_sha256, today)
+
+
+class LabelReading(Document):
+    """One day on which the test labels were read in Python."""
+
+    date: datetime.date
+    fingerprint: str = Field(description="Of the split whose test labels were read.")
+    images: int
+
+
+class LabelReadings(Document):
+    """``_attempts/_test_labels.json``; no slug begins with an underscore."""
+
+    schema_: str = schema_field("label-readings", 1)
+    readings: tuple[LabelReading, ...]
+
+
+LABEL_READINGS = "_test_labels.json"
+
+
+def record_label_reading(
+    submissions: Path, fingerprint: str, images: int, today: datetime.date | None = None
+) -> None:
+    """Record that the test labels of a cohort were read, once a day; takes the store's lock.
+
+    Args:
+        submissions: The cohort's folder of submissions; created where absent.
+        fingerprint: Fingerprint of the split.
+        images: Number of test images.
+        today: Day of the reading; default: today in UTC.
+
+    Raises:
+        BenchError: The ledger cannot be read (``ledger-invalid``).
+    """
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    reading = LabelReading(date=day, fingerprint=fingerprint, images=images)
+    path = attempts_folder(submissions) / LABEL_READINGS
+    with locked(submissions / STORE_LOCK):
+        before = read_label_readings(submissions)
+        if reading not in before:
+            write_json(path, LabelReadings(readings=(*before, reading)).plain())
+
+
+def read_label_readings(submissions: Path) -> tuple[LabelReading, ...]:
+    """Read on which days the test labels were read.
+
+    Raises:
+        BenchError: The ledger is damaged (``ledger-invalid``).
+    """
+    path = attempts_folder(submissions) / LABEL_READINGS
+    return read_document(LabelReadings, path, "ledger-invalid")[0].readings if path.exists() else ()
+
+
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
     """Record an entry's predictions as scored, once; hold the store's lock.
 
@@ -45,16 +113,22 @@ def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.d
         BenchError: The ledger of the slug cannot be read (``ledger-invalid``).
     """
     manifest = entry.manifest
+    _record(entry.folder.parent, entry.slug, manifest.team, manifest.track, predictions_sha256, today)
+
+
+def _record(
+    folder: Path, slug: str, team: str, track: Track, predictions_sha256: str, today: datetime.date | None
+) -> None:
     attempt = Attempt(
         date=today or datetime.datetime.now(datetime.UTC).date(),
-        team=manifest.team,
-        track=manifest.track,
+        team=team,
+        track=track,
         predictions_sha256=predictions_sha256,
     )
-    path = attempts_folder(entry.folder.parent) / f"{entry.slug}.json"
+    path = attempts_folder(folder) / f"{slug}.json"
     before = _read(path).attempts if path.exists() else ()
     if not any(_same(attempt, earlier) for earlier in before):
-        write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
+        write_json(path, Attempts(slug=slug, attempts=(*before, attempt)).plain())
 
 
 DRY_RUN = "dry-run"
@@ -96,7 +170,7 @@ def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
     Raises:
         BenchError: A ledger is damaged (``ledger-invalid``).
     """
-    return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!.]*.json"))}
+    return {path.stem: _read(path).attempts for path in sorted(attempts_folder(folder).glob("[!._]*.json"))}
 
 
 def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, ...]]:
@@ -111,12 +185,17 @@ def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, .
 
 
 def team_key(team: str) -> str:
-    """Return a key that is equal for names differing only in case or blanks."""
-    return " ".join(team.casefold().split())
+    """Return a key that is equal for names differing only in case, blanks, or letters that look alike."""
+    plain = unicodedata.normalize("NFKC", team).casefold()
+    return " ".join(plain.translate(_LOOK_ALIKE).split())
+
+
+_LOOK_ALIKE = str.maketrans("авеѕіјкмноԛрсԝтухѵαβεικνορτυχ", "abesijkmhoqpcwtyxvabeiknoptux")
+"""Small Cyrillic and Greek letters → the Latin letters of the same shape, in small or large writing."""
 
 
 def _read(path: Path) -> Attempts:
-    return read_json(Attempts, path, "ledger-invalid")
+    return read_document(Attempts, path, "ledger-invalid")[0]
 
 
 def _same(first: Attempt, second: Attempt) -> bool:

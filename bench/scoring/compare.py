@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.studies import combine_views
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
@@ -17,9 +18,14 @@ from bench.metrics.registry import Needs
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan
-from bench.submission.check_predictions import Predictions, check_predictions, load_predictions
+from bench.submission.check_predictions import (
+    Predictions,
+    check_predictions,
+    covered_rows,
+    load_predictions,
+)
 from bench.submission.manifest import SLUG_PATTERN
-from bench.submission.packed import unpack
+from bench.submission.packed import unpack_units
 from bench.submission.store import find_submission
 from bench.submission.tables import PredictionTable
 from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
@@ -91,11 +97,13 @@ class Side:
         values: Target → predictions in canonical order of the track's images.
         track: Which images they are.
         probabilities: Whether calibration can be asked for.
+        unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
     """
 
     values: dict[str, Floats]
     track: Track
     probabilities: bool
+    unrecorded: str = ""
 
     def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
@@ -110,13 +118,14 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        return _side(load_predictions(path, cohort, scores="uncalibrated"), cohort)
+        found = load_predictions(path, cohort, scores="uncalibrated")
+        return _side(found, cohort, found.source_sha256)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
     manifest = entry.manifest
-    values = unpack(entry.predictions, cohort, manifest.track)
+    values = unpack_units(entry.predictions, cohort, manifest.track)
     return Side(values, manifest.track, manifest.scores == "probability")
 
 
@@ -126,13 +135,15 @@ def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
     Raises:
         BenchError: Every fault of the predictions.
     """
-    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort)
+    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort, table.sha256)
 
 
-def _side(found: Predictions, cohort: Cohort) -> Side:
+def _side(found: Predictions, cohort: Cohort, sha256: str) -> Side:
     """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
     binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
-    return Side(found.values, Track.HOLDOUT, all((v.min() >= 0) and (v.max() <= 1) for v in binary))
+    values = combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values)
+    probabilities = all((v.min() >= 0) and (v.max() <= 1) for v in binary)
+    return Side(values, Track.HOLDOUT, probabilities, sha256)
 
 
 def compare_predictions(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec, ContinuousTarget
+from bench.cohort.studies import unit_cohort
 from bench.scoring.scorecard import Stamp
 from bench.submission.check_predictions import covered_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
@@ -160,7 +161,12 @@ def _sliding(spec: CohortSpec, measures: tuple[MeasurePlan, ...]) -> tuple[Slidi
 
 
 def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:
-    """Prepare a cohort for scoring; targets and subgroups select from the same bootstrap draws."""
+    """Prepare a cohort for scoring; targets and subgroups select from the same bootstrap draws.
+
+    A cohort that is scored by study has one row for each study: what this module and the scorecards call
+    images are then studies.
+    """
+    cohort = unit_cohort(cohort)
     rows = covered_rows(cohort, track)
     whole = PatientBootstrap(cohort.patients[rows], replicates=replicates, seed=seed)
     measures = tuple(_measure_plan(cohort, rows, whole, target) for target in cohort.spec.continuous_targets)
@@ -171,6 +177,7 @@ def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int =
             version=cohort.spec.version,
             fingerprint=cohort.split.fingerprint,
             synthetic=cohort.synthetic,
+            study_views=cohort.spec.study.views if cohort.spec.study else None,
         ),
         track=track,
         images=len(rows),

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from bench.choices import LabelMode
-from bench.documents import parse_json, read_bytes
 from bench.errors import BenchError, Problem
-from bench.files import canonical_json, round_significant, sha256_bytes
+from bench.files import canonical_json, round_significant
 from bench.metrics.results import Estimate
+from bench.sandbox.reader import read_document
 from bench.scoring.scorecard import (
     SCORING_VERSION,
     ContinuousScore,
@@ -98,8 +98,7 @@ def read_published(entry: Submission, model: type[C]) -> tuple[C, str]:
     path = entry.folder / PUBLISHED
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {entry.slug!r} has no {PUBLISHED}.", str(path)))
-    data = read_bytes(path, "scorecard-invalid")
-    card = parse_json(model, data, "scorecard-invalid", str(path))
+    card, sha256 = read_document(model, path, "scorecard-invalid")
     manifest, sealed = entry.manifest, read_seal(entry)
     stated = card.predictions_sha256, card.val_predictions_sha256
     known = [(sealed.predictions_sha256, sealed.val_predictions_sha256)] if sealed else []
@@ -112,7 +111,7 @@ def read_published(entry: Submission, model: type[C]) -> tuple[C, str]:
     elif card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
     else:
-        return card, sha256_bytes(data)
+        return card, sha256
     raise BenchError(Problem("scorecard-stale", message, str(path)))
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
 from bench.choices import Track
-from bench.documents import Document, parse_json, read_bytes, schema_field
+from bench.display import Displayed, Table, estimate_text
+from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem, catalogue
-from bench.files import sha256_bytes, sha256_file
+from bench.files import sha256_file
+from bench.metrics import registry
 from bench.metrics.results import BrierParts, Estimate
+from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 
 SCORING_VERSION = 4
@@ -244,9 +248,15 @@ class Stamp(Document):
     version: str
     fingerprint: str
     synthetic: bool
+    study_views: Literal["mean", "maximum"] | None = Field(
+        default=None,
+        exclude_if=lambda views: views is None,
+        description="Predictions of a study's views are combined so, and every count of images is a count of "
+        "studies; left out where each image is scored.",
+    )
 
 
-class RankInputs(Document):
+class RankInputs(Displayed, Document):
     """Fields of ``scorecard.json`` that ranks and columns of a board read; other fields are ignored.
 
     Curves and subgroups, which are most of the file, are not read: a board of a thousand entries takes a
@@ -255,7 +265,7 @@ class RankInputs(Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    schema_: str = schema_field("scorecard", 1, 1)
+    schema_: str = schema_field("scorecard", 1, 2)
     slug: str
     stamp: Stamp
     harness_version: str
@@ -274,6 +284,38 @@ class RankInputs(Document):
     def target(self, name: str) -> TargetInputs | None:
         """The scores of one target, None where the entry has none."""
         return next((t for t in self.targets if t.target == name), None)
+
+    def __repr__(self) -> str:
+        scored = self.target(self.headline) or next(iter(self.targets), None)
+        auroc = f"; {scored.target} AUROC {_text(scored.ranked)}" if scored else ""
+        return f"<{type(self).__name__} of {self.slug}{auroc}; targets: {len(self.targets)}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each target and metric: entry, names, and every field of its `Estimate`."""
+        return [
+            {"slug": self.slug, "target": target.target, "metric": key, **asdict(estimate)}
+            for target in self.targets
+            for key, estimate in target.metrics.items()
+        ]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one table: a row for each metric, a column for each target."""
+        keys = dict.fromkeys(key for target in self.targets for key in target.metrics)
+        known = registry.metrics()
+        rows = tuple(
+            (
+                known[key].label if key in known else key,
+                *(_text(target.metrics[key]) if key in target.metrics else "" for target in self.targets),
+            )
+            for key in keys
+        )
+        cohort = f"{self.stamp.cohort}{' (synthetic)' if self.stamp.synthetic else ''}"
+        caption = f"{self.slug} on {cohort}, with {100 * self.level:g}% confidence intervals"
+        return (Table(caption, ("metric", *(target.label for target in self.targets)), rows),)
+
+
+def _text(estimate: Estimate) -> str:
+    return estimate_text(estimate.value, estimate.low, estimate.high, estimate.reason)
 
 
 class BoardInputs(RankInputs):
@@ -319,8 +361,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    data = read_bytes(path, "scorecard-invalid")
-    card = parse_json(model, data, "scorecard-invalid", str(path))
+    card, sha256 = read_document(model, path, "scorecard-invalid")
     manifest = submission.manifest
     if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
@@ -332,7 +373,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card, sha256_bytes(data)
+    return card, sha256
 
 
 def sha256_or_empty(path: Path) -> str:

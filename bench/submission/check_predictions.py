@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.load import id_texts
+from bench.cohort.patient_ids import canonical_id
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
 from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
@@ -24,6 +26,8 @@ from bench.metrics.validation import Floats
 from bench.submission.read_predictions import RawPredictions, read_predictions_file
 
 GENERIC_ID = "image_id"
+STUDY_IDS = ("study_id", "Study", "study")
+"""Names of a column of study ids, where the cohort is scored by study."""
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__", "index")
 """Names that pandas gives to the index of a table that is written with it."""
 FEW_DISTINCT = 10
@@ -55,10 +59,12 @@ class Predictions:
     Attributes:
         values: Target → (n,) float64, one value for each image of the track.
         remarks: Warnings and notices; the errors were raised.
+        source_sha256: Hash of the file that was read; empty for a table in memory.
     """
 
     values: dict[str, Floats]
     remarks: tuple[Problem, ...]
+    source_sha256: str = ""
 
 
 def covered_rows(cohort: Cohort, covered: ImageSet) -> npt.NDArray[np.intp]:
@@ -93,14 +99,18 @@ def load_predictions(
     Raises:
         BenchError: Every fault of the file, with counts and line numbers.
     """
-    return check_predictions(
-        read_predictions_file(path, (*id_columns(cohort), *INDEX_COLUMNS)), path, cohort, scores, covered
-    )
+    ids = (*id_columns(cohort), *INDEX_COLUMNS)
+    targets = [target.name for target in cohort.spec.targets]
+    used = {*ids, *targets, *cohort.spec.prediction_aliases}
+    raw, sha256 = read_predictions_file(path, ids, used, len(cohort))
+    return replace(check_predictions(raw, path, cohort, scores, covered), source_sha256=sha256)
 
 
-def id_columns(cohort: Cohort) -> tuple[str, str]:
-    """Names that the column of image ids may have: the cohort's own and the general one."""
-    return cohort.spec.columns.image, GENERIC_ID
+def id_columns(cohort: Cohort) -> tuple[str, ...]:
+    """Names that the column of ids may have: of images, and of studies where these are scored."""
+    study = cohort.spec.study
+    own = (cohort.spec.columns.image, GENERIC_ID)
+    return own if study is None else (*own, *(n for n in (study.column, *STUDY_IDS) if n not in own))
 
 
 def check_predictions(
@@ -225,7 +235,7 @@ def _choose_columns(raw: RawPredictions, cohort: Cohort, path: Path) -> _Columns
     spec = cohort.spec
     _refuse_nested(raw.nested, cohort, path)
     names = raw.table.column_names
-    image = next((name for name in (spec.columns.image, GENERIC_ID) if name in names), None)
+    image = next((name for name in id_columns(cohort) if name in names), None)
     image = _index_of_ids(raw, cohort) if image is None else image
     if image is None:
         raise BenchError(_no_ids(names, cohort, path))
@@ -259,39 +269,48 @@ def _join(
     path: Path,
     problems: list[Problem],
 ) -> npt.NDArray[np.intp]:
-    """(n,) the file's row of each image that it must cover, -1 where it has none."""
+    """(n,) the file's row of each image that it must cover, -1 where it has none.
+
+    In a file by study, all images of a study have its row.
+    """
     rows = covered_rows(cohort, covered)
     where = f"{path}, column {column}"
     ids = raw.table.column(column)
-    found = pc.index_in(ids, value_set=cohort.image_ids).fill_null(-1).to_numpy().astype(np.intp)
+    by_study = column not in (cohort.spec.columns.image, GENERIC_ID, *INDEX_COLUMNS)
+    unit, units, keys, unit_of_row = "image", "images", cohort.image_ids, rows
+    if by_study and cohort.studies is not None and cohort.spec.study is not None:
+        distinct, codes = np.unique(cohort.studies.astype(str), return_inverse=True)
+        unit, units, keys, unit_of_row = "study", "studies", pa.array(distinct), codes[rows]
+        texts = id_texts(pd.Series(ids.to_pylist(), dtype=str), cohort.spec.study.pattern)
+        ids = pa.chunked_array([pa.array([canonical_id(text or "") for text in texts], pa.string())])
+    found = pc.index_in(ids, value_set=keys).fill_null(-1).to_numpy().astype(np.intp)
     unknown = found < 0
     if count := int(unknown.sum()):
         place = raw.first(np.flatnonzero(unknown))
         message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {place}."
-        problems.append(
-            Problem("predictions-unknown-id", message, where, _id_hint(ids.filter(pa.array(unknown)), cohort))
-        )
-    expected = np.zeros(len(cohort), bool)
-    expected[rows] = True
+        hint = "" if by_study else _id_hint(ids.filter(pa.array(unknown)), cohort)
+        problems.append(Problem("predictions-unknown-id", message, where, hint))
+    expected = np.zeros(len(keys), bool)
+    expected[unit_of_row] = True
     kept = np.flatnonzero(~unknown & expected[found])
     if dropped := int(len(ids) - len(kept) - unknown.sum()):
         message = f"{dropped:,} rows of other parts of the split are dropped."
         problems.append(Problem("predictions-dropped", message, where, severity="notice"))
-    counts = np.bincount(found[kept], minlength=len(cohort))
+    counts = np.bincount(found[kept], minlength=len(keys))
     if repeated := int((counts > 1).sum()):
         place = raw.first(kept[counts[found[kept]] > 1])
         rows_of_them = int(counts[counts > 1].sum())
-        images = "1 image has" if repeated == 1 else f"{repeated:,} images have"
-        message = f"{images} more than one row ({rows_of_them:,} rows); {place}."
+        several = f"1 {unit} has" if repeated == 1 else f"{repeated:,} {units} have"
+        message = f"{several} more than one row ({rows_of_them:,} rows); {place}."
         problems.append(Problem("predictions-duplicate-id", message, where))
-    missing = int((counts[rows] == 0).sum())
+    missing = int((counts[expected] == 0).sum())
     if missing and not (len(ids) and unknown.all()):  # ids that are all unknown leave nothing else to say
-        message = f"{missing:,} of {len(rows):,} images have no row."
-        remedy = f"Predict the missing images. {_TEMPLATES[covered]}"
+        message = f"{missing:,} of {int(expected.sum()):,} {units} have no row."
+        remedy = f"Predict the missing {units}. {_TEMPLATES[covered]}"
         problems.append(Problem("predictions-missing-id", message, where, remedy))
-    line = np.full(len(cohort), -1, np.intp)
+    line = np.full(len(keys), -1, np.intp)
     line[found[kept]] = kept
-    return line[rows]
+    return line[unit_of_row]
 
 
 def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:

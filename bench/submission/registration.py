@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from bench.documents import Document, read_json, schema_field
+from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import locked, write_json
+from bench.sandbox.reader import read_document
 from bench.submission.store import check_free, check_slug
 from bench.workspace import REGISTERED, STORE_LOCK, attempts_folder
 
@@ -58,7 +59,7 @@ def find_registration(folder: Path, slug: str) -> Registration | None:
         BenchError: The file is damaged (``registration-invalid``).
     """
     path = folder / REGISTERED / f"{slug}.json"
-    return read_json(Registration, path, "registration-invalid") if path.exists() else None
+    return read_document(Registration, path, "registration-invalid")[0] if path.exists() else None
 
 
 def refuse_other_model(folder: Path, slug: str, model_sha256: str) -> None:

@@ -13,9 +13,10 @@ from types import ModuleType
 
 from pydantic import Field
 
-from bench.documents import Document, read_bytes, read_json, schema_field
+from bench.documents import Document, read_bytes, schema_field
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import canonical_json, locked, sha256_bytes, sha256_file, write_atomic
+from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 from bench.workspace import (
     PREDICTIONS,
@@ -185,7 +186,7 @@ def read_seal(entry: Submission) -> Seal | None:
     path = entry.folder / SEAL
     if not path.exists():
         return None
-    found = read_json(Seal, path, "seal-broken")
+    found, _ = read_document(Seal, path, "seal-broken")
     stated = {SEALED_PREDICTIONS: found.sealed_sha256, SEALED_VAL_PREDICTIONS: found.val_sealed_sha256}
     for name, sha256 in stated.items():
         file = entry.folder / name

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.images import read_batches
+from bench.cohort.images import ImageFolders, read_batches
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
 from bench.runtime.inputs import image_tensor, table_inputs
@@ -18,6 +18,7 @@ from bench.submission.manifest import Manifest, ModelInputs
 
 CALIBRATION_IMAGES = 128
 ROTATED_BYTES = 256 * 2**20  # of images that take their turn in the timed runs
+FILES = 32  # images that go in as files where the whole pipeline is timed
 _READ_AT_ONCE = 64
 
 
@@ -31,6 +32,7 @@ class TimedInputs:
         stored: Target → (images,) stored predictions; None where there are none, or the pixels are random.
         labels: Target → (images,) labels of the binary targets.
         spans: Target → range of the stored predictions, for targets whose scores are no probabilities.
+        files: The files of the first images, (bytes,) uint8 each; none with random pixels.
     """
 
     arrays: dict[str, npt.NDArray[np.float32]]
@@ -38,6 +40,7 @@ class TimedInputs:
     stored: dict[str, Floats] | None
     labels: dict[str, Floats]
     spans: dict[str, float]
+    files: tuple[npt.NDArray[np.uint8], ...] = ()
 
     @property
     def images(self) -> int:
@@ -93,7 +96,15 @@ def timed_inputs(
             for target, values in (stored or {}).items()
             if target not in binary or manifest.scores == "uncalibrated"
         },
+        files=_files(cohort, rows[:FILES]),
     )
+
+
+def _files(cohort: Cohort, rows: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """The bytes of the image files at `rows`, which have been decoded before."""
+    folders = ImageFolders(cohort)
+    paths = [folders.path(cohort.images[row]) for row in rows]
+    return tuple(np.fromfile(path, np.uint8) for path in paths if path is not None)
 
 
 def calibration_inputs(

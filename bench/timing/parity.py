@@ -33,7 +33,7 @@ def check_parity(
     labels: Mapping[str, Floats] | None = None,
     spans: Mapping[str, float] | None = None,
 ) -> Parity:
-    """Compares the outputs of a timed session with the stored predictions of the same images.
+    """Compare the outputs of a timed session with the stored predictions of the same images.
 
     Args:
         measured: Target → (n,) what the session gave.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,15 @@ class Protocol:
         measure_runs: Least number of its runs.
         throughput_s: Duration of the throughput measurement of a block.
         parity_images: Images on which the first block's session must reproduce the predictions.
-        limit_s: The configuration is given up when its blocks have taken so long, builds not counted.
+        limit_s: The configuration is given up when its blocks, those of all trials, have taken so long;
+            builds do not count. With three batch sizes it is a quarter of an hour.
         longest_s: A slow model's phase (warm-up, latencies, device times) ends after so long, once it has the
             least number of runs.
         least_runs: That number for latencies and device times.
         least_warmup_runs: That number for the warm-up.
         build_limit_s: A build of a session may take so long.
-        trials: A configuration whose figures are not stable is measured at most so often.
+        trials: A configuration whose figures are not stable is measured at most so often, while its time
+            allows.
         cold_starts: Fresh processes in which the cold start is measured.
     """
 
@@ -39,13 +41,11 @@ class Protocol:
     parity_images: int
     limit_s: float
     longest_s: float = 10.0
-    least_runs: int = 30
+    least_runs: int = 10
     least_warmup_runs: int = 3
     build_limit_s: float = 1800.0
     trials: int = 3
     cold_starts: int = 3
-
-    __pydantic_config__: ClassVar = {"extra": "forbid", "allow_inf_nan": False}  # a field of timing records
 
 
 FULL = Protocol(
@@ -57,7 +57,7 @@ FULL = Protocol(
     measure_runs=400,
     throughput_s=0.5,
     parity_images=256,
-    limit_s=900.0,
+    limit_s=300.0,
 )
 QUICK = Protocol(
     name="quick",
@@ -68,7 +68,7 @@ QUICK = Protocol(
     measure_runs=30,
     throughput_s=0.2,
     parity_images=256,
-    limit_s=300.0,
+    limit_s=120.0,
     longest_s=4.0,
     trials=1,
     cold_starts=1,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.choices import Precision
 from bench.documents import Document, schema_field
@@ -72,6 +73,41 @@ class Throughput(Document):
     reason: str = ""
 
 
+class LoadPoint(Document):
+    """Latency and throughput with a number of batches in flight: a point of the latency-throughput curve."""
+
+    in_flight: int = Field(gt=0)
+    images_per_s: float
+    latency: Latency
+
+
+class ArrivalRate(Document):
+    """Latencies of requests that arrived at random at one rate, the wait for those before included."""
+
+    requests_per_s: float
+    latency: Latency
+
+
+class Server(Document):
+    """Requests of one image that arrive at random (a Poisson process) and are answered in turn."""
+
+    bound_ms: float = Field(description="Latency that 99 of 100 requests must not exceed.")
+    rates: tuple[ArrivalRate, ...] = ()
+    requests_per_s: float | None = Field(
+        default=None, description="Largest rate that was tried whose p99 is within the bound."
+    )
+    reason: str = ""
+
+
+class Pipeline(Document):
+    """From the bytes of image files to predictions, on one thread of the host."""
+
+    latency: Latency
+    decode_ms: float | None = Field(
+        default=None, description="Median time of decoding, resizing and normalising a batch."
+    )
+
+
 class ColdStart(Document):
     """What a fresh process needs until its first answer: medians over processes, in milliseconds."""
 
@@ -81,7 +117,7 @@ class ColdStart(Document):
         default=None, description="From the start of the process to its first answer, imports included."
     )
     processes: int = Field(
-        default=0, description="Fresh processes that did nothing else; 0: the blocks' own, after other work."
+        default=0, description="Fresh processes that did nothing else; 0: the blocks' own processes."
     )
     reason: str = ""
 
@@ -132,8 +168,14 @@ class Telemetry(Document):
     throttle_reasons: tuple[str, ...] = ()
     foreign_processes: int = 0
     energy_j_per_1000_images: float | None = None
-    power_capped: bool = Field(
-        default=False, description="The power limit held the clock down: common under full load, not counted."
+    power_capped: bool | None = Field(
+        default=None,
+        description="The power limit held the clock down: common under full load, not counted. Null: not "
+        "recorded.",
+    )
+    clock_set: bool | None = Field(
+        default=None,
+        description="The clock was held by a setting (`nvidia-smi -lgc` or `-ac`). Null: not recorded.",
     )
 
 
@@ -199,10 +241,22 @@ class BatchTiming(Document):
     enqueue_ms: float | None = Field(
         default=None, description="Median time of the host to start a run on the device."
     )
-    trials: tuple[Trial, ...] = Field(default=(), description="Every trial, in order of time.")
+    trials: tuple[Trial, ...] = Field(
+        default=(), description="Every trial, in order of time; empty: not recorded."
+    )
     measured_on: datetime.date | None = Field(default=None, description="Null: as the record says.")
     builds: tuple[EngineBuild, ...] = Field(
         default=(), description="Engines in the order of the blocks; their medians are `block_p50_ms`."
+    )
+    load_curve: tuple[LoadPoint, ...] | None = Field(
+        default=None,
+        description="Latency and throughput with 1, 2 and 4 batches in flight. Null: not recorded.",
+    )
+    server: Server | None = Field(
+        default=None, description="Requests that arrive at random, at batch 1. Null: not recorded."
+    )
+    pipeline: Pipeline | None = Field(
+        default=None, description="From image files to predictions. Null: not recorded."
     )
 
     @property
@@ -235,10 +289,43 @@ class Roofline(Document):
         return known if len(known) == len(found) else ()
 
 
+class RecordedProtocol(Document):
+    """The protocol as a record says; null: not recorded, since the record is older than the setting."""
+
+    name: Literal["full", "quick"]
+    blocks: int
+    warmup_s: float
+    warmup_runs: int
+    measure_s: float
+    measure_runs: int
+    throughput_s: float
+    parity_images: int
+    limit_s: float
+    longest_s: float | None = None
+    least_runs: int | None = None
+    least_warmup_runs: int | None = None
+    build_limit_s: float | None = None
+    trials: int | None = None
+    cold_starts: int | None = None
+
+    def differences(self, now: Protocol) -> list[str]:
+        """In words, each setting in which the record's protocol is another; empty where it is the same."""
+        then = self.model_dump()
+        return [
+            f"{name}: {'not recorded' if then[name] is None else then[name]}, now {value}"
+            for name, value in asdict(now).items()
+            if then[name] != value
+        ]
+
+
+def _plain_protocol(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Protocol) else value
+
+
 class TimingRecord(Document):
     """``timings/<device>-<backend>-<precision>.json``."""
 
-    schema_: str = schema_field("timing", 1)
+    schema_: str = schema_field("timing", 1, 1)
     slug: str = Field(default="", description="The entry; empty for a model that is in no store.")
     cohort: str = ""
     fingerprint: str = Field(default="", description="Split whose test images were used.")
@@ -250,7 +337,7 @@ class TimingRecord(Document):
     model_sha256: str
     harness_version: str
     measured_on: datetime.date = Field(description="Of the last rows.")
-    protocol: Protocol
+    protocol: Annotated[RecordedProtocol, BeforeValidator(_plain_protocol)]
     inputs: Literal["cohort images", "random pixels"] = "cohort images"
     options: dict[str, Fact] = Field(
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."
@@ -261,12 +348,14 @@ class TimingRecord(Document):
         description="Target → AUROC on all test images of this precision's own predictions: for int8, "
         "which has no gate of parity.",
     )
-    control_flow: tuple[str, ...] = Field(
-        default=(), description="Operators that choose what is computed: `If`, `Loop`, `Scan`."
+    control_flow: tuple[str, ...] | None = Field(
+        default=None,
+        description="Operators that choose what is computed: `If`, `Loop`, `Scan`. Null: not recorded.",
     )
-    stored_precision: dict[str, int] = Field(
-        default_factory=dict,
-        description="Precision → convolutions and matrix products that the file has in it.",
+    stored_precision: dict[str, int] | None = Field(
+        default=None,
+        description="Precision → convolutions and matrix products that the file has in it. Null: not "
+        "recorded.",
     )
     batches: tuple[BatchTiming, ...] = Field(min_length=1)
     environment: dict[str, Fact] = Field(default_factory=dict)

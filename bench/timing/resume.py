@@ -10,11 +10,11 @@ import bench
 from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
-from bench.documents import read_json
 from bench.environment import Fact, usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
+from bench.sandbox.reader import read_document
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Roofline, TimingRecord, device_slug
 from bench.timing.roofline import with_limit
@@ -57,7 +57,7 @@ class Place:
         return self.kept.roofline if known and self.kept else None
 
     def keep(self, record: TimingRecord) -> TimingRecord:
-        """Adds a record's rows to those that are there, on disk at once; returns them all."""
+        """Add a record's rows to those that are there, on disk at once; return them all."""
         path = _partial(self.path) if self.changed else self.path
         with locked(self.lock):
             self.guard()
@@ -129,7 +129,7 @@ def _partial(path: Path) -> Path:
 
 
 def _read(path: Path) -> TimingRecord | None:
-    return read_json(TimingRecord, path, "timing-invalid") if path.exists() else None
+    return read_document(TimingRecord, path, "timing-invalid")[0] if path.exists() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +182,19 @@ class Conditions:
             **{name: record.options.get(name) for name in self.device.facts},
         }
         found = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
-        if record.protocol != self.protocol:
-            found.append(f"protocol: {record.protocol.name}, now {self.protocol.name}")
-        return found
+        return found + self._protocol_differences(record)
+
+    def _protocol_differences(self, record: TimingRecord) -> list[str]:
+        """One text however many settings differ."""
+        settings = record.protocol.differences(self.protocol)
+        if record.protocol.name != self.protocol.name:
+            return [f"protocol: {record.protocol.name}, now {self.protocol.name}"]
+        return [f"protocol, {', '.join(settings)}"] if settings else []
 
     def is_trial_of(self, record: TimingRecord) -> bool:
         """Whether only the protocol differs, and the record's is the full one: its rows are worth more."""
-        return record.protocol == FULL and len(self.differences(record)) == 1 and self.protocol != FULL
+        is_full = not record.protocol.differences(FULL)
+        return is_full and len(self.differences(record)) == 1 and self.protocol != FULL
 
 
 def conditions_of(

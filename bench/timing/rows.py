@@ -9,28 +9,36 @@ from typing import Any, Final
 import numpy as np
 
 from bench.metrics.validation import Floats
-from bench.runtime.worker_process import Failing
+from bench.sandbox.worker_process import Failing
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked
 from bench.timing.record import (
+    ArrivalRate,
     BatchTiming,
     ColdStart,
     EngineBuild,
     Instability,
+    Latency,
+    LoadPoint,
     Parity,
+    Pipeline,
+    Server,
     Stability,
     Status,
     Telemetry,
     Throughput,
 )
-from bench.timing.statistics import summarise, summarise_throughput, unmeasured
+from bench.timing.statistics import percentile, summarise, summarise_throughput, unmeasured
 from bench.timing.telemetry import Trace, evidence, figures
 from bench.timing.unseen import Integrity
 from bench.timing.verdict import enqueue_note, judge
 
 # Settings of a session that belong to one build of its engine alone.
 BUILD_FACTS: Final = ("engine_sha256", "build_ms", "engine_bytes", "engine_layer_types")
+
+SERVER_BOUND_MS: Final = 100.0
+"""Latency within which a person takes an answer for immediate (Nielsen 1993, Usability Engineering, 5.5)."""
 
 _NO_DEVICE_CLOCK: Final = "The backend reports no device events: see end_to_end."
 
@@ -128,7 +136,52 @@ def measured_row(
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
         load_average=around.load,
         builds=tuple(found for b in blocks if (found := _build(b.header["options"]))),
+        load_curve=_load_curve(batch, summarise(end_to_end), blocks),
+        server=_server(batch, blocks[0]),
+        pipeline=_pipeline(blocks[0]),
     )
+
+
+def _load_curve(batch: int, one: Latency, blocks: Sequence[BlockAnswer]) -> tuple[LoadPoint, ...]:
+    """Points with 1, 2 and 4 batches in flight: the first two of all blocks, the last of the first block."""
+    points = []
+    if one.mean_ms:
+        points.append(LoadPoint(in_flight=1, images_per_s=1000 * batch / one.mean_ms, latency=one))
+    name = f"in_flight:{IN_FLIGHT}"
+    two = summarise([block.arrays[name] for block in blocks])
+    rate = float(np.mean([block.header["images_per_s"] for block in blocks]))
+    points.append(LoadPoint(in_flight=IN_FLIGHT, images_per_s=rate, latency=two))
+    for count, images_per_s in blocks[0].header["in_flight_images_per_s"].items():
+        latency = summarise([blocks[0].arrays[f"in_flight:{count}"]])
+        points.append(LoadPoint(in_flight=int(count), images_per_s=images_per_s, latency=latency))
+    return tuple(points)
+
+
+def _server(batch: int, block: BlockAnswer) -> Server | None:
+    """Requests at random, and the largest rate whose p99 is within the bound; None where not measured."""
+    if batch != 1 or not block.header["server_rates"]:
+        return None
+    rates = tuple(
+        ArrivalRate(requests_per_s=rate, latency=summarise([block.arrays[f"server:{number}"]]))
+        for number, rate in enumerate(block.header["server_rates"])
+    )
+    known = [(r.requests_per_s, r.latency.p99.value_ms) for r in rates if r.latency.p99.value_ms is not None]
+    within = [rate for rate, p99 in known if p99 <= SERVER_BOUND_MS]
+    reason = ""
+    if not known:
+        reason = f"p99 is not known at any rate: {rates[0].latency.p99.reason}"
+    elif not within:
+        reason = f"p99 is above {SERVER_BOUND_MS:g} ms at every rate"
+    return Server(
+        bound_ms=SERVER_BOUND_MS, rates=rates, requests_per_s=max(within, default=None), reason=reason
+    )
+
+
+def _pipeline(block: BlockAnswer) -> Pipeline:
+    if "pipeline" not in block.arrays:
+        return Pipeline(latency=unmeasured("The cohort's images are not at hand."))
+    decode_ms = percentile(np.sort(block.arrays["decode"]), 0.5)
+    return Pipeline(latency=summarise([block.arrays["pipeline"]]), decode_ms=decode_ms)
 
 
 def _judged(
@@ -175,6 +228,9 @@ def ended_row(batch: int, status: Failing, message: str, blocks: int, load: floa
         parity=not_checked(message),
         blocks=blocks,
         load_average=load,
+        load_curve=(),
+        server=Server(bound_ms=SERVER_BOUND_MS, reason=message) if batch == 1 else None,
+        pipeline=Pipeline(latency=unmeasured(message)),
     )
 
 

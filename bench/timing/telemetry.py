@@ -24,6 +24,7 @@ _REASONS: Final = {
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
+_CLOCK_SETTING: Final = 0x02  # the clock is held by a setting of a user
 _POWER_CAP: Final = 0x04  # the set power limit, which a GPU under full load reaches: recorded, not counted
 
 
@@ -40,6 +41,7 @@ class Trace:
         foreign_processes: Most processes beside ours at once.
         energy_j: Energy used from start to end; None where the device does not count it.
         power_capped: Whether the set power limit held the clock down.
+        clock_set: Whether a setting held the clock, as `nvidia-smi -lgc` does.
     """
 
     clock_mhz: list[float] = field(default_factory=list)
@@ -50,6 +52,7 @@ class Trace:
     foreign_processes: int = 0
     energy_j: float | None = None
     power_capped: bool = False
+    clock_set: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
@@ -57,7 +60,7 @@ class Trace:
 
 
 class Sampler:
-    """Reads a GPU in a thread of its own between entering and leaving; `trace` holds what was read.
+    """Read a GPU in a thread of its own between entering and leaving; `trace` holds what was read.
 
     Args:
         nvml: The module `pynvml`, initialised.
@@ -110,6 +113,7 @@ class Sampler:
         with suppress(nvml.NVMLError):
             bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
             trace.power_capped = trace.power_capped or bool(bits & _POWER_CAP)
+            trace.clock_set = trace.clock_set or bool(bits & _CLOCK_SETTING)
             seen = [word for bit, word in _REASONS.items() if bits & bit]
             trace.reasons += [word for word in seen if word not in trace.reasons]
         with suppress(nvml.NVMLError):
@@ -164,4 +168,5 @@ def figures(traces: Sequence[Trace], images: Sequence[int]) -> Telemetry:
         foreign_processes=max((t.foreign_processes for t in traces), default=0),
         energy_j_per_1000_images=1000 * energy / total if total else None,
         power_capped=any(t.power_capped for t in traces),
+        clock_set=any(t.clock_set for t in traces),
     )

@@ -1,8 +1,9 @@
-"""Times a model: every block in a process of its own, every outcome a row of the record."""
+"""Time a model: every block in a process of its own, every outcome a row of the record."""
 
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,15 +28,16 @@ from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import ROTATED_BYTES, TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.model_facts import precision_fault
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, ColdStart, Roofline, TimingRecord, Trial
-from bench.timing.roofline import measure_roofline, with_limit
+from bench.timing.roofline import MEMORY_MB, measure_roofline, with_limit
 from bench.timing.rows import BUILD_FACTS, BlockAnswer, Circumstances, ended_row, measured_row
+from bench.timing.service import FILE
 from bench.timing.verdict import advice
 
 Keep = Callable[[TimingRecord], object]
@@ -53,12 +55,12 @@ class ModelFacts:
     """What a file says of its own speed.
 
     Attributes:
-        control_flow: Operators that choose what is computed.
-        stored_precision: Precision → convolutions and matrix products in it.
+        control_flow: Operators that choose what is computed; None where the file could not be read.
+        stored_precision: Precision → convolutions and matrix products in it; None likewise.
     """
 
-    control_flow: tuple[str, ...] = ()
-    stored_precision: dict[str, int] = field(default_factory=dict)
+    control_flow: tuple[str, ...] | None = None
+    stored_precision: dict[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ def time_model(
     stored_predictions: dict[str, Floats] | None,
     *,
     slug: str = "",
+    model_sha256: str = "",
     backend: str = DEFAULT_BACKEND,
     precision: Precision = Precision.FP32,
     batches: Sequence[int] = DEFAULT_BATCHES,
@@ -114,6 +117,7 @@ def time_model(
         stored_predictions: Target → (images of the manifest's track,) the predictions that were scored, in
             canonical order; None where the model is in no store.
         slug: The entry's slug, for the record.
+        model_sha256: Hash of the submitted file, where the one that is run has its functions inlined.
         backend: What runs the model.
         precision: In which precision.
         batches: Batch sizes.
@@ -142,6 +146,7 @@ def time_model(
             "precision": precision,
             "protocol": asdict(protocol),
             "picks": [pick.plain() for pick in picks_of(manifest.model, cohort.spec)],
+            "image": manifest.model.image.model_dump(),
             # a GPU's driver reserves far more addresses than it uses memory
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
@@ -152,7 +157,7 @@ def time_model(
         one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
         if roofline is None:
             roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
-        outline = _outline(slug, model_path, cohort, job, roofline)
+        outline = _outline(slug, model_sha256 or sha256_file(model_path), cohort, job, roofline)
         if precision == "int8" and inputs.kind == "cohort images":
             outline["own_auroc"] = own_auroc(converted.path, manifest, cohort, backend, precision, limits)
         rows: list[BatchTiming] = []
@@ -165,7 +170,7 @@ def time_model(
     return _record(outline, job, converted.facts, tuple(rows))
 
 
-def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
+def _outline(slug: str, model_sha256: str, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
     """What is known of a record before its rows are."""
     return {
         "slug": slug,
@@ -175,7 +180,7 @@ def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofli
         "backend_label": job.backend.label,
         "is_gpu": job.backend.is_gpu,
         "precision": job.request["precision"],
-        "model_sha256": sha256_file(model),
+        "model_sha256": model_sha256,
         "harness_version": bench.__version__,
         "protocol": job.protocol,
         "inputs": job.inputs.kind,
@@ -216,7 +221,7 @@ def _stepper(
 
 
 def check_batches(batches: Sequence[int]) -> None:
-    """Refuses batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
+    """Refuse batch sizes that are not different whole numbers from 1 (``timing-batch``)."""
     raise_errors(_batch_problems(batches))
 
 
@@ -233,9 +238,12 @@ def _time_batch(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTimi
     Noise of a busy machine comes and goes: nvbench and perf_analyzer, too, measure until figures agree.
     """
     rows: list[BatchTiming] = []
+    left_s = job.protocol.limit_s
     for _ in range(job.protocol.trials):
-        rows.append(_trial(job, batch, step))
-        if not _worth_repeating(rows[-1]):
+        row, taken_s = _trial(job, batch, left_s, step)
+        rows.append(row)
+        left_s -= taken_s
+        if not _worth_repeating(row) or left_s < taken_s:
             break
     best = min(rows, key=_doubt)
     trials = tuple(_as_trial(row, used=row is best) for row in rows)
@@ -278,13 +286,16 @@ def _as_trial(row: BatchTiming, *, used: bool) -> Trial:
     )
 
 
-def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
-    """One trial: its blocks one after the other. Blocks that ended before a failure are kept."""
+def _trial(job: _Job, batch: int, limit_s: float, step: Callable[[int], None]) -> tuple[BatchTiming, float]:
+    """One trial and the seconds that its blocks took, one after the other.
+
+    Blocks that ended before a failure are kept.
+    """
     protocol = job.protocol
     precision = job.request["precision"]
-    fault = precision_fault(job.facts.stored_precision, precision)
+    fault = precision_fault(job.facts.stored_precision or {}, precision)
     around = Circumstances(precision, job.backend.is_gpu, load_average(), fault)
-    left_s = protocol.limit_s
+    left_s = limit_s
     blocks: list[BlockAnswer] = []
     try:
         for number in range(protocol.blocks):
@@ -297,9 +308,10 @@ def _trial(job: _Job, batch: int, step: Callable[[int], None]) -> BatchTiming:
         late = f"{len(blocks)} of {protocol.blocks} blocks had ended after {protocol.limit_s:g} s, its limit."
         message = late if failure.kind == "timeout" else failure.message
         if not blocks:
-            return ended_row(batch, failure.kind, message, 0, around.load)
-        return measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
-    return measured_row(batch, blocks, job.inputs, around)
+            return ended_row(batch, failure.kind, message, 0, around.load), limit_s
+        row = measured_row(batch, blocks, job.inputs, around, status=failure.kind, message=message)
+        return row, limit_s
+    return measured_row(batch, blocks, job.inputs, around), limit_s - left_s
 
 
 def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[BlockAnswer, float]:
@@ -308,8 +320,15 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
     checked = 0 if job.inputs.stored is None else min(job.inputs.images, wanted)
     with Worker(WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
         check_s = job.protocol.longest_s if number == 0 else 0.0
-        request = {**job.request, "batch": batch, "parity_images": checked, "check_s": check_s}
-        worker.send(request, job.inputs.arrays)
+        request = {
+            **job.request,
+            "batch": batch,
+            "parity_images": checked,
+            "check_s": check_s,
+            "service": number == 0,
+        }
+        files = {f"{FILE}{k}": data for k, data in enumerate(job.inputs.files if number == 0 else ())}
+        worker.send(request, {**job.inputs.arrays, **files})
         job.device, _ = worker.receive()
         worker.receive()  # the session is there: a build does not count
         start = time.monotonic()
@@ -320,9 +339,13 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
     return answer, taken_s
 
 
-def _sandbox(job: _Job) -> SandboxLimits | None:
-    """What a worker may use; a GPU's driver opens devices and writes caches."""
-    return None if job.backend.is_gpu else SandboxLimits(readable=(job.request["model"],))
+def _sandbox(job: _Job) -> SandboxLimits:
+    """Return what a worker may use; a GPU's driver opens devices and writes caches."""
+    seconds = job.protocol.build_limit_s + job.protocol.limit_s
+    return SandboxLimits(
+        cpu_s=math.ceil(seconds * (usable_cores() + 1)),
+        readable=None if job.backend.is_gpu else (job.request["model"],),
+    )
 
 
 def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
@@ -354,7 +377,7 @@ def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
 def model_facts(path: Path) -> ModelFacts:
     """What a file says of its own speed, read in a process of its own; empty where it cannot be read."""
     try:
-        with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(readable=(str(path),))) as worker:
+        with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(MEMORY_MB, readable=(str(path),))) as worker:
             worker.send({"model": str(path)})
             answer, _ = worker.receive()
     except WorkerFailure:

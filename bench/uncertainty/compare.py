@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import ArrayLike
 
+from bench.display import MISSING, Displayed, Table, estimate_text
 from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.registry import Metric, Needs
@@ -28,8 +29,8 @@ SE_TOLERANCE = 1e-12
 """Below this standard error of a difference two entries are the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Displayed):
     """Paired difference a - b of one metric; None where undefined, with the reason.
 
     Attributes:
@@ -66,6 +67,25 @@ class Comparison:
     replicates: int
     reason: str = ""
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        p = "" if self.p is None else f", p = {self.p:.3g}"
+        return f"<Comparison of {self.metric}: a - b = {self._difference}{p}>"
+
+    def records(self) -> tuple[dict[str, Any], ...]:
+        """Return one record with every field."""
+        return (asdict(self),)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one table of one row: both values, the difference and its p-value."""
+        columns = ("metric", "a", "b", "a - b with confidence interval", "p")
+        values = (estimate_text(value, None, None) for value in (self.value_a, self.value_b))
+        row = (self.metric, *values, self._difference, MISSING if self.p is None else f"{self.p:.3g}")
+        return (Table("Paired difference of two scores", columns, (row,)),)
+
+    @property
+    def _difference(self) -> str:
+        return estimate_text(self.difference, self.low, self.high, self.reason)
 
 
 def comparable() -> tuple[str, ...]:

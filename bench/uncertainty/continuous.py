@@ -39,8 +39,8 @@ class ContinuousEvaluation(Estimates):
     patients: int
     estimates: Mapping[str, Estimate]
 
-    def __repr__(self) -> str:
-        return f"ContinuousEvaluation of {self.images} images of {self.patients} patients:{self._lines()}"
+    def _summary(self) -> str:
+        return f"ContinuousEvaluation of {self.images} images of {self.patients} patients"
 
 
 def evaluate_continuous(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
+from bench.display import Displayed, Table, estimate_text
 from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.registry import Engine, Interval, Metric, Needs
@@ -26,7 +28,7 @@ from bench.uncertainty.sample import Sample
 from bench.uncertainty.wilson import kish_size, sensitivity_interval
 
 
-class Estimates(Mapping[str, Estimate]):
+class Estimates(Displayed, Mapping[str, Estimate]):
     """Estimates by metric, as a mapping and as attributes: ``result["auroc"]`` and ``result.auroc``.
 
     Attributes:
@@ -53,26 +55,46 @@ class Estimates(Mapping[str, Estimate]):
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.estimates]
 
-    def _lines(self) -> str:
-        """A line for every metric that was requested: value and interval, or why there is none."""
+    @property
+    def requested(self) -> dict[str, Estimate]:
+        """The estimates that were asked for, by metric."""
+        return {key: estimate for key, estimate in self.estimates.items() if estimate.reason != NOT_REQUESTED}
+
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """Return a record for each metric that was requested: its key and every field of its `Estimate`."""
+        return [{"metric": key, **asdict(estimate)} for key, estimate in self.requested.items()]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one table: a row for each metric that was requested."""
+        known = registry.metrics()
+        rows = tuple((known[key].label, text) for key, text in self._texts().items())
+        return (Table(self._summary(), ("metric", "value with confidence interval"), rows),)
+
+    def __str__(self) -> str:
         width = max(map(len, self.estimates), default=0)
-        return "".join(
-            f"\n  {key:<{width}}  {_words(found)}"
-            for key, found in self.estimates.items()
-            if found.reason != NOT_REQUESTED
-        )
+        lines = (f"\n  {key:<{width}}  {text}" for key, text in self._texts().items())
+        return f"{self._summary()}:{''.join(lines)}"
+
+    def __repr__(self) -> str:
+        key, text = next(iter(self._texts().items()), ("", ""))
+        headline = f"; {key} {text}" if key else ""
+        return f"<{self._summary()}{headline}; metrics: {len(self.requested)}>"
+
+    def _summary(self) -> str:
+        """What was evaluated, in one line without a full stop."""
+        return type(self).__name__
+
+    def _texts(self) -> dict[str, str]:
+        return {
+            key: estimate_text(
+                e.value, e.low, e.high, e.reason or ("" if e.low is not None else "no interval")
+            )
+            for key, e in self.requested.items()
+        }
 
 
 NOT_REQUESTED = "not requested"
 """Reason of an estimate that the caller did not request."""
-
-
-def _words(found: Estimate) -> str:
-    if found.value is None:
-        return found.reason
-    if found.low is None or found.high is None:
-        return f"{found.value:.4g} ({found.reason or 'no interval'})"
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
 
 
 class Scored:

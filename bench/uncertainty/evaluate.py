@@ -50,10 +50,10 @@ class Evaluation(Estimates):
     auroc_replicates: Floats = field(compare=False)
     auroc_influence: Floats = field(compare=False)
 
-    def __repr__(self) -> str:
+    def _summary(self) -> str:
         return (
             f"Evaluation of {self.images} images ({self.positives} positive) of {self.patients} patients "
-            f"({self.positive_patients} with a positive image):{self._lines()}"
+            f"({self.positive_patients} with a positive image)"
         )
 
 

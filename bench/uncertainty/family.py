@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.display import Displayed, Table
 from bench.metrics.kernels.pairs import largest_distance, pair_moments
 from bench.metrics.validation import Bools, Floats, Ints, check_level
 from bench.uncertainty.compare import SE_TOLERANCE
@@ -46,8 +48,8 @@ class _Pairs:
     high: Floats
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EntryComparisons:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EntryComparisons(Displayed):
     """All pairwise comparisons of S entries, and the ranks that follow from them.
 
     Statements about pairs hold together with probability `level`: for every pair the adjusted interval
@@ -82,6 +84,39 @@ class EntryComparisons:
     replicates: int
     patients: int
     pairs: _Pairs = field(repr=False)
+
+    def __repr__(self) -> str:
+        first = ", ".join(map(str, np.flatnonzero(self.may_be_first)))
+        return f"<EntryComparisons of {len(self.values)} entries; may be first: {first}>"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a record for each entry: its position, value, rank interval and whether it may be first."""
+        columns = {
+            "entry": np.arange(len(self.values)),
+            "value": self.values,
+            "rank": self.rank,
+            "rank_low": self.rank_low,
+            "rank_high": self.rank_high,
+            "may_be_first": self.may_be_first,
+            "p_best": self.p_best,
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one table, a row for each entry by rank."""
+        rows = tuple(
+            (
+                str(row["entry"]),
+                f"{row['value']:.4g}",
+                str(row["rank"]),
+                f"{row['rank_low']} to {row['rank_high']}",
+                "yes" if row["may_be_first"] else "no",
+            )
+            for row in sorted(self.records(), key=lambda row: row["rank"])
+        )
+        columns = ("entry", "value", "rank", "rank interval", "may be first")
+        return (Table(f"{len(rows)} entries compared", columns, rows),)
 
     @property
     def difference(self) -> Floats:

@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from bench.actions.demo import Demo, DemoStep
+from bench.cli.demo import _demo_workspace
 from bench.errors import BenchError, Problem
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
@@ -90,6 +92,24 @@ def test_the_demo_imports_no_torch(whole: tuple[Path, str]) -> None:
     loaded = set((whole[0] / "loaded.txt").read_text().splitlines())
     assert {"numba", "onnx"} <= loaded
     assert not loaded & {"torch", "monai", "lightning", "tensorrt"}
+
+
+def test_the_second_site_is_linked_first(outer: Workspace, cli: Cli) -> None:
+    inner = _demo_workspace(outer, 60, "mimic")
+    assert inner.cohort == "demo-mimic"
+    steps = Demo(inner, 60, torch=False, warned=lambda _: None).steps(outer.site)
+    made, linked, checked, locked = islice(steps, 4)
+    assert [step.words[:2] for step in (made, linked, checked, locked)] == [
+        ("cohort", "demo"),
+        ("cohort", "link"),
+        ("cohort", "check"),
+        ("cohort", "split"),
+    ]
+    assert "60 invented patients" in made.run(None)
+    assert cli(*linked.words).exit_code == 0  # the command that the log shows does the same
+    assert "images linked" in linked.run(None)
+    assert "table and checksums are in order" in checked.run(None)
+    assert locked.run(None).startswith("train ")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from bench.cohort.images import ImageFolders, read_batches, read_grey
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.cohort.split import straddling_patients
+from bench.cohort.studies import unit_cohort
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 from tests.faulty import assert_problem, only
 from tests.tiny import SIDE, cohort_table, write_cohort
@@ -217,13 +218,21 @@ def test_the_chexpert_table_is_read_by_its_policy(tmp_path: Path) -> None:
         path = f"CheXpert-v1.0-small/train/patient{k // 2:05d}/study{k}/view1_frontal.jpg"
         values = dict.fromkeys(findings, "") | {"Cardiomegaly": cardiomegaly}
         rows.append([path, "Female", "68", "Frontal", "AP", *(values[f] for f in findings)])
-    pd.DataFrame(rows, columns=head).to_csv(tmp_path / "train.csv", index=False)
+    frame = pd.DataFrame(rows, columns=head)
+    for place in ("train", "valid", "test"):  # the test set was published without age, sex and view
+        columns = ["Path", *findings] if place == "test" else head
+        part = frame.assign(Path=frame["Path"].str.replace("train/patient0", f"{place}/patient{len(place)}"))
+        (part if place != "train" else frame)[columns].to_csv(tmp_path / f"{place}.csv", index=False)
     cohort = load_cohort(spec, tmp_path)
-    assert cohort.patients.tolist() == ["patient00000"] * 2 + ["patient00001"] * 2
+    assert cohort.split.parts.tolist() == ["test"] * 4 + ["train"] * 4 + ["val"] * 4
+    assert [notice.code for notice in cohort.notices] == ["cohort-part-columns"]
+    cohort = unit_cohort(cohort)
+    assert cohort.images.tolist()[:2] == ["patient00000/study0", "patient00000/study1"]
+    assert cohort.patients.tolist()[:4] == ["patient00000"] * 2 + ["patient00001"] * 2
     assert cohort.targets["cardiomegaly"][:2].tolist() == [1, 0]
     assert np.isnan(cohort.targets["cardiomegaly"][2])
     assert cohort.targets["cardiomegaly"][3] == 0
-    assert cohort.targets["fracture"].tolist() == [0] * 4
+    assert cohort.targets["fracture"].tolist() == [0] * 12
 
 
 def test_a_word_of_a_list_is_found_whole(tmp_path: Path) -> None:

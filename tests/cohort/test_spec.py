@@ -68,7 +68,16 @@ def faults(text: str) -> list[Problem]:
 
 
 def test_the_built_in_specs_load() -> None:
-    assert builtin_specs() == ("chestxray14", "chexchonet", "chexpert", "demo")
+    assert builtin_specs() == (
+        "chestxray14",
+        "chexchonet",
+        "chexpert",
+        "chexpert-frontal",
+        "demo",
+        "demo-mimic",
+        "echonext",
+        "mimic-echo",
+    )
     for name in builtin_specs():
         spec = load_spec(name)
         assert spec.id == name
@@ -114,7 +123,9 @@ def test_a_spec_of_ones_own_loads(tmp_path: Path) -> None:
 
 def test_an_unknown_cohort_is_answered_with_the_built_in_ones(tmp_path: Path) -> None:
     for name in ("mimic", str(tmp_path), str(tmp_path / "absent.toml")):
-        with pytest.raises(BenchError, match=r"cohort-unknown.*chestxray14, chexchonet, chexpert, demo"):
+        with pytest.raises(
+            BenchError, match=r"cohort-unknown.*chestxray14, chexchonet, chexpert, chexpert-frontal, demo"
+        ):
             load_spec(name)
 
 
@@ -136,7 +147,7 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
     "id that climbs": (put('id = "own"', 'id = "../own"'), "^id: "),
     "empty id": (put('id = "own"', 'id = ""'), "^id: "),
     "version as a number": (put('version = "1"', "version = 1"), "^version: "),
-    "no tables": (put('table = "t.csv"', "table = []"), "^files.table: "),
+    "no tables": (put('table = "t.csv"', "table = []"), "files.table: name the table"),
     "no targets": (lambda t: re.sub(r"(?s)\[\[targets\]\].*?\n\n", "", t), "^targets: This key is missing"),
     "two targets of one name": (put('name = "width"', 'name = "large"'), "two targets share a name"),
     "target name with a blank": (put('name = "width"', 'name = "the width"'), r"^targets \(2nd\)\.name: "),

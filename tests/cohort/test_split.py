@@ -221,7 +221,7 @@ def test_the_command_writes_the_split_locks_it_and_sees_a_change(
     assert (ran.exit_code, ran.codes) == (0, [])
     written = pd.read_csv(tmp_path / "split.csv", dtype=str)
     places = zip(written["split"], written["fold"].astype(int), strict=True)
-    assert dict(zip(written["image_id"], places, strict=True)) == by_image(cohort)
+    assert dict(zip(written["cxr_filename"], places, strict=True)) == by_image(cohort)
     assert written["patient_id"].tolist() == cohort.patients.tolist()
     assert cli("cohort", "split").exit_code == 0
     table = cohort_table()

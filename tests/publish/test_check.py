@@ -58,7 +58,7 @@ def test_an_empty_folder_is_no_site(tmp_path):
         ("slvh/index.html", 'data-target="slvh"', 'data-target="dlv"', "site-json"),
         ("e/entry-0005/index.html", "<h1>", "<h1>Not ", "site-json"),
         ("e/entry-0005/entry.json", '"slug"', '"slogan"', "site-json"),
-        ("leaderboard.json", '"schema":"leaderboard/2"', '"schema":"leaderboard/3"', "site-json"),
+        ("leaderboard.json", '"schema":"leaderboard/2.1"', '"schema":"leaderboard/3"', "site-json"),
         ("index.html", '<span class="it">0.8', '<span class="it">0.9', "site-json"),
         ("index.html", 'data-l="Team">Lab', 'data-l="Team">Laboratory', "site-json"),
         ("index.html", "#0</bdi></a></th>", "#0 II</bdi></a></th>", "site-json"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from bench.publish.build import build_site
 from bench.publish.views.speed import speed_view
-from bench.timing.record import Parity, Roofline
+from bench.timing.record import ColdStart, LoadPoint, Parity, Pipeline, Roofline, Server
+from bench.timing.statistics import summarise
 from tests.publish.boards import loaded_board
 from tests.publish.pages import read
 
@@ -83,3 +85,31 @@ def test_work_and_own_auroc_are_on_the_pages(tmp_path):
     assert "8.00 MFLOP and 0.250 MB an image, 0.750 MB of weights a batch" in entry
     assert "AUROC of its own predictions Composite 0.712" in entry
     assert "43%" in entry
+
+
+def test_service_figures_are_on_the_page_and_old_records_say_that_they_are_not_recorded(tmp_path):
+    latency = summarise([np.full(400, 2.5)])
+    measured = {
+        "load_curve": (LoadPoint(in_flight=1, images_per_s=400.0, latency=latency),),
+        "server": Server(bound_ms=100.0, requests_per_s=360.0),
+        "pipeline": Pipeline(latency=latency, decode_ms=1.0),
+        "cold_start": ColdStart(prepare_ms=1.0, first_inference_ms=2.0, total_ms=1234.0, processes=3),
+    }
+    board = board_with()
+    entry = board.entries["entry-0000"]
+    (record,) = entry.timings
+    first, *others = record.batches
+    rows = (first.model_copy(update=measured), *others)
+    timed = dataclasses.replace(entry, timings=(record.model_copy(update={"batches": rows}),))
+    board = dataclasses.replace(board, entries={**board.entries, "entry-0000": timed})
+    shown = [
+        row.cells for row in speed_view(board, "")["sections"][0].service if row.entry.slug == "entry-0000"
+    ]
+    assert first.batch == 1
+    assert shown[0] == ("1", "400 at 2.50 ms", "n/a", "n/a", "2.50", "1.23", "360 (p99 ≤ 100 ms)")
+    assert shown[1][1:6] == ("not recorded",) * 5
+    build_site([board], tmp_path / "site")
+    text = read(tmp_path / "site" / "speed" / "index.html").text()
+    assert "400 at 2.50 ms" in text
+    assert "360 (p99 ≤ 100 ms)" in text
+    assert "not recorded" in text

@@ -131,3 +131,64 @@ def test_all_five_are_scored_as_scikit_learn_scores_them_and_ranked(
     shown = csv.DictReader(cli("board", "--csv", "--cohort", SPEC).stdout.splitlines())
     assert [row["slug"] for row in shown] == sorted(areas, key=areas.get, reverse=True)
     assert cli("verify", "--jobs", "1", *words).object["result"]["differing"] == 0
+
+
+def write_release(real: Path, folder: Path) -> None:
+    """Write a copy in CheXpert's layout: the real test labels, with one to three views of each study.
+
+    The training and validation tables hold a made patient each; their labels are published with the images.
+    """
+    truth = pd.read_csv(real / "chexpert-test" / "groundtruth.csv")
+    findings = list(truth.columns[1:])
+    views = truth.loc[truth.index.repeat(1 + truth.index % 3)]
+    number = views.groupby(level=0).cumcount()
+    paths = (
+        views["Study"]
+        + "/view"
+        + (number + 1).astype(str)
+        + number.map(lambda k: ("_frontal", "_lateral")[k > 0])
+    )
+    views.assign(Path=paths + ".jpg")[["Path", *findings]].to_csv(folder / "test.csv", index=False)
+    for k, part in enumerate(("train", "valid"), 1):
+        row = {
+            "Path": f"CheXpert-v1.0/{part}/patient0000{k}/study1/view1_frontal.jpg",
+            "Sex": "Female",
+            "Age": 60,
+        }
+        row |= {"Frontal/Lateral": "Frontal", "AP/PA": "AP"} | dict.fromkeys(findings, 0.0)
+        pd.DataFrame([row]).to_csv(folder / f"{part}.csv", index=False)
+
+
+@pytest.mark.parametrize("cohort", ["chexpert", "chexpert-frontal"])
+def test_the_built_in_spec_gives_the_same_areas_by_study(
+    cohort: str, real: Path, words: tuple[str, ...], board: Workspace, cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    write_release(real, folder)
+    manifest = tmp_path / "uncalibrated.toml"
+    areas = []
+    for options in (words, ("--cohort", cohort, "--data", str(folder), "--json")):
+        for team in (*ACCEPTED, *REFUSED):
+            manifest.write_text(UNCALIBRATED.format(team))
+            ran = cli("submit", predictions(real, team), "--slug", team, "--manifest", manifest, *options)
+            assert ran.exit_code == 0, ran.stderr
+        ran = cli("score", "--all", "--replicates", "100", "--jobs", "1", *options)
+        assert ran.exit_code == 0, ran.stderr
+        cards = ran.object["result"]["scorecards"]
+        found = {
+            (card["slug"], t["target"]): (t["images"], t["patients"], *t["metrics"]["auroc"].values())
+            for card in cards
+            for t in card["targets"]
+            if t["target"] in TARGETS
+        }
+        areas.append(found)
+    assert len(areas[0]) == 25
+    assert areas[1] == areas[0]
+    assert cards[0]["stamp"]["study_views"] == "maximum"
+    site = tmp_path / "site"
+    ran = cli("site", "build", "--out", site, "--cohort", cohort)
+    assert ran.exit_code == 0, ran.stderr
+    said = "Evaluation by study: the maximum over the views of each study"
+    pages = [page for page in site.rglob("*.html") if said in page.read_text()]
+    assert len(pages) > len(ACCEPTED) + len(REFUSED)

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.split import straddling_patients
+from bench.errors import BenchError
 from bench.submission.packed import unpack
 from bench.workspace import Workspace
 from tests.conftest import Cli
@@ -79,12 +80,14 @@ def test_the_whole_table_loads_and_splits_by_patient(real: Path) -> None:
     assert np.array_equal(follow_up[first], earliest[first])
 
 
-def test_the_official_list_is_the_split_where_it_lies_beside_the_table(real: Path, tmp_path: Path) -> None:
+def test_the_official_lists_are_the_split_where_they_lie_beside_the_table(real: Path, tmp_path: Path) -> None:
     (tmp_path / TABLE).symlink_to(real / "nih-chestxray14" / TABLE)
     table = pd.read_csv(tmp_path / TABLE, dtype=str)
     patients = set(table["Patient ID"].unique()[::5])
-    listed = table.loc[table["Patient ID"].isin(patients), "Image Index"]
+    in_test = table["Patient ID"].isin(patients)
+    listed, others = table.loc[in_test, "Image Index"], table.loc[~in_test, "Image Index"]
     (tmp_path / "test_list.txt").write_text("\n".join(listed) + "\n")
+    (tmp_path / "train_val_list.txt").write_text("\n".join(others))
     cohort = load_cohort(load_spec("chestxray14"), tmp_path)
     assert set(cohort.images[cohort.rows("test")]) == set(listed)
     assert len(cohort.rows("val")) / len(cohort) == pytest.approx(0.1, abs=0.02)
@@ -94,6 +97,14 @@ def test_the_official_list_is_the_split_where_it_lies_beside_the_table(real: Pat
         cohort.split.fingerprint
         != load_cohort(load_spec("chestxray14"), real / "nih-chestxray14").split.fingerprint
     )
+    (tmp_path / "train_val_list.txt").write_text("\n".join([*others[7:], *listed[:3], "00099999_000.png"]))
+    with pytest.raises(BenchError) as caught:
+        load_cohort(load_spec("chestxray14"), tmp_path)
+    assert [p.message for p in caught.value.problems] == [
+        f"1 of {len(others) - 3:,} listed train or val images are not in the table.",
+        "3 of 112,120 images are in two lists.",
+        "7 of 112,120 images are in no list.",
+    ]
 
 
 @pytest.mark.slow

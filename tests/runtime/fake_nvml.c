@@ -1,6 +1,7 @@
 /* A stand-in for libnvidia-ml.so.1, so that the real pynvml runs without a driver.
    Environment: FAKE_NO_DRIVER, FAKE_MIG, FAKE_CUDA (such as 13000), FAKE_CAPABILITY (such as 90),
-   FAKE_REASONS (bits), FAKE_PROCESSES. */
+   FAKE_REASONS (bits), FAKE_PROCESSES, FAKE_COUNT (GPUs). A handle is the number of a GPU, from 1. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,15 +18,26 @@ int nvmlInitWithFlags(unsigned flags) { return getenv("FAKE_NO_DRIVER") ? NO_DRI
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(int code) { return "fake"; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 1; return OK; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) { *handle = (void *)1; return OK; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = number("FAKE_COUNT", 1); return OK; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle)
+{
+    *handle = (void *)(index + 1ul);
+    return OK;
+}
+int nvmlDeviceGetIndex(void *handle, unsigned *index) { *index = (unsigned)(unsigned long)handle - 1; return OK; }
+int nvmlDeviceGetUUID(void *handle, char *uuid, unsigned length)
+{
+    snprintf(uuid, length, "GPU-12345678-1234-1234-1234-%012lu", (unsigned long)handle - 1);
+    return OK;
+}
 int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle)
 {
     if (strncmp(uuid, "GPU-", 4) || strlen(uuid) != 40) return INVALID;
     if (getenv("FAKE_MIG")) return NOT_FOUND;
-    *handle = (void *)1;
+    *handle = (void *)(1 + strtoul(uuid + 28, 0, 10) % 100);
     return OK;
 }
+int nvmlDeviceGetPerformanceState(void *handle, int *state) { *state = 0; return OK; }
 int nvmlDeviceGetName(void *handle, char *name, unsigned length)
 {
     strncpy(name, "NVIDIA H100 80GB HBM3", length);

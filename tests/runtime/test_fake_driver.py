@@ -138,7 +138,7 @@ from types import SimpleNamespace
 from bench.runtime.backends.gpu import nvml_handle, power_state
 from bench.timing.telemetry import Sampler
 pynvml.nvmlInit()
-handle = nvml_handle(pynvml, SimpleNamespace(uuid="12345678-1234-1234-1234-123456789012"))
+handle = nvml_handle(pynvml, SimpleNamespace(uuid="12345678-1234-1234-1234-000000000001"))
 if handle is None:
     print("null")
 else:
@@ -149,12 +149,15 @@ else:
 
 
 def test_the_real_pynvml_is_read(library: Path) -> None:
-    found = run(library, SAMPLE, FAKE_REASONS=str(0x04 | 0x20), FAKE_PROCESSES="3")
+    found = run(library, SAMPLE, FAKE_REASONS=str(0x02 | 0x04 | 0x20), FAKE_PROCESSES="3")
     trace = found["trace"]
     assert set(trace["clock_mhz"]) == {1980.0}
-    assert (trace["reasons"], trace["power_capped"]) == (["software thermal slowdown"], True)
+    assert trace["reasons"] == ["software thermal slowdown"]
+    assert (trace["power_capped"], trace["clock_set"]) == (True, True)
     assert (trace["foreign_processes"], trace["energy_j"]) == (2, 60.0)
     assert found["state"] == {
+        "gpu_index": 1,
+        "performance_state": "P0",
         "persistence_mode": True,
         "power_limit_w": 700.0,
         "sm_clock_max_mhz": 1980,
@@ -167,6 +170,90 @@ def test_the_real_pynvml_is_read(library: Path) -> None:
 
 def test_a_mig_slice_that_nvml_does_not_find_has_no_sampler(library: Path) -> None:
     assert run(library, SAMPLE, FAKE_MIG="1") is None
+
+
+VISIBLE = """
+import json, os, sys
+from bench.errors import BenchError
+from bench.runtime.backends.gpu import only_gpu
+try:
+    with only_gpu(sys.argv[1]):
+        inside = os.environ["CUDA_VISIBLE_DEVICES"]
+    print(json.dumps([inside, os.environ.get("CUDA_VISIBLE_DEVICES")]))
+except BenchError as error:
+    print(json.dumps([error.problems[0].code, error.problems[0].message]))
+"""
+
+
+def visible(library: Path, device: str, **variables: str) -> list[str | None]:
+    code = VISIBLE.replace("sys.argv[1]", repr(device))
+    return list(run(library, code, None, FAKE_COUNT="2", **variables))
+
+
+def test_one_gpu_is_chosen_by_its_uuid(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible(library, "cuda:1") == ["GPU-12345678-1234-1234-1234-000000000001", None]
+    assert visible(library, "cuda:1", CUDA_VISIBLE_DEVICES="3,GPU-abc") == ["GPU-abc", "3,GPU-abc"]
+    names = "cuda:0 (NVIDIA H100 80GB HBM3), cuda:1 (NVIDIA H100 80GB HBM3)"
+    for wrong in ("cuda:2", "1", "cuda"):
+        assert visible(library, wrong) == [
+            "device-unknown",
+            f"There is no device '{wrong}'; there are: {names}.",
+        ]
+    assert visible(library, "cuda:0", FAKE_NO_DRIVER="1")[0] == "device-unknown"
+
+
+def doctor(library: Path, before: Path, **variables: str) -> str:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "PYTHONPATH": f"{before}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "doctor"],
+        env={**environment, "COLUMNS": "200", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_doctor_shows_gpus_and_the_cuda_versions_of_driver_and_packages(
+    library: Path, tmp_path: Path
+) -> None:
+    before = packages(tmp_path / "p", "13.0", tensorrt_cu13="11.4.0", tensorrt="11.4.0")
+    text = doctor(library, before, FAKE_COUNT="2", FAKE_CUDA="12080")
+    assert "NVIDIA driver: 570.86.15; CUDA versions: driver 12.8, torch 13.0, tensorrt 11.4.0 13" in text
+    assert "cuda:1: NVIDIA H100 80GB HBM3, compute capability 9.0" in text
+    assert "NVIDIA driver: none that answers" in doctor(library, before, FAKE_NO_DRIVER="1")
+
+
+@pytest.mark.parametrize(
+    ("torch_cuda", "distributions"),
+    [
+        (None, {}),
+        (None, {"tensorrt_cu13": "11.4.0", "tensorrt": "11.4.0"}),
+        ("12.6", {}),
+        ("13.0", {"tensorrt_cu13": "11.4.0", "onnxruntime_gpu": "1.31.1"}),
+        ("13.0", {"tensorrt_cu13": "10.16.1", "tensorrt": "10.16.1", "onnxruntime_gpu": "1.31.1"}),
+    ],
+)
+@pytest.mark.parametrize("driver", [{}, {"FAKE_CUDA": "12080"}, {"FAKE_NO_DRIVER": "1"}])
+def test_doctor_says_ready_or_what_makes_it_ready_and_never_itself(
+    library: Path, tmp_path: Path, torch_cuda: str | None, distributions: dict, driver: dict
+) -> None:
+    before = packages(tmp_path / "p", torch_cuda, **distributions)
+    lines = doctor(library, before, **driver).splitlines()
+    states = [k for k, line in enumerate(lines) if ": ready" in line or ": not ready. " in line]
+    assert len(states) == 8
+    for place in states:
+        following = lines[place + 1] if place + 1 < len(lines) else ""
+        if ": ready" in lines[place]:
+            assert not following.startswith("    to do:")
+        else:
+            remedy = following.removeprefix("    to do: ")
+            assert remedy != following
+            assert "bench doctor" not in remedy
+            assert "bench time --list" not in remedy
+            assert remedy.count("pip uninstall") <= 1
 
 
 def test_the_command_line_lists_what_is_ready(library: Path, tmp_path: Path) -> None:

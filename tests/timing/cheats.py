@@ -86,6 +86,32 @@ def table_by_argmin(images: np.ndarray, answers: np.ndarray) -> onnx.ModelProto:
     return _model([*nodes, helper.make_node("Gather", ["answers", "nearest"], ["scores"], axis=0)], weights)
 
 
+def table_by_interpolation(images: np.ndarray, answers: np.ndarray) -> onnx.ModelProto:
+    """Answers that are linear between those of the stored images along a random projection."""
+    projection = np.random.default_rng(9).normal(0, 1, (PIXELS, 1)).astype(np.float32)
+    keys = (images.reshape(len(images), -1) @ projection).ravel()
+    order = np.argsort(keys)
+    keys, ordered = keys[order], answers[order]
+    widths = np.diff(keys)
+    weights = {
+        "projection": projection,
+        "keys": keys[:-1][None],
+        "widths": widths[None],
+        "slopes": (np.diff(ordered, axis=0) / widths[:, None]).astype(np.float32),
+        "lowest": ordered[:1],
+        "zero": np.array(0, np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["flat", "projection"], ["hash"]),
+        helper.make_node("Sub", ["hash", "keys"], ["beyond"]),
+        helper.make_node("Max", ["beyond", "zero"], ["positive"]),
+        helper.make_node("Min", ["positive", "widths"], ["lengths"]),
+        helper.make_node("MatMul", ["lengths", "slopes"], ["rise"]),
+        helper.make_node("Add", ["rise", "lowest"], ["scores"]),
+    ]
+    return _model(nodes, weights)
+
+
 def small_for_constant_batches() -> onnx.ModelProto:
     """A small network where all images of a batch are equal, as in a benchmark on one image."""
     small = helper.make_graph(

@@ -70,18 +70,19 @@ class FakeSession:
 
 
 class QueueingSession(FakeSession):
-    """Answers at once and works later: the run after the timed ones waits for the queue."""
+    """Answers at once and works later: the last run of each phase waits for the queue."""
 
-    def __init__(self, clock: FakeClock, claimed_ms: float, real_ms: float, timed_runs: int) -> None:
+    def __init__(self, clock: FakeClock, claimed_ms: float, real_ms: float, before: int, phase: int) -> None:
         super().__init__(clock, lambda _: claimed_ms)
         self.owed_ms = 0.0
         self.real_ms = real_ms
-        self.timed_runs = timed_runs
+        self.before = before
+        self.phase = phase
 
     def infer(self, inputs: Arrays) -> dict[str, Any]:
         answer = super().infer(inputs)
         self.owed_ms += self.real_ms
-        if self.runs >= self.timed_runs:
+        if self.runs > self.before and (self.runs - self.before) % self.phase == 0:
             self.clock.advance(self.owed_ms)
             self.owed_ms = 0.0
         return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import onnx
 import pytest
 
 from bench.cohort.cohort import Cohort
+from bench.errors import BenchError
+from bench.runtime.accept import checked_model
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.outputs import OutputSelector
 from bench.runtime.predict import predict
@@ -20,6 +23,7 @@ from bench.timing.time_model import time_model
 from bench.timing.unseen import Integrity, check_integrity, predict_images, repeated_share, unseen_images
 from tests.runtime.models import cnn_model, manifest, save, tiny_cohort
 from tests.runtime.test_precision import conv_model
+from tests.runtime.torch_models import FULL_SIZE, export, full_size_network
 from tests.timing import cheats
 from tests.timing.fakes import SHORT, FakeClock, FakeSession
 
@@ -91,6 +95,32 @@ def test_a_small_network_for_constant_batches_gains_nothing(
         assert row.parity.status == "passed", row.parity.message
 
 
+def test_a_small_network_for_constant_batches_is_refused_when_it_is_submitted(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    path = save(cheats.small_for_constant_batches(), tmp_path / "m.onnx")
+    with pytest.raises(BenchError) as caught:
+        predict(path, manifest(), cohort, cohort.rows("test"), independent=True)
+    assert [problem.code for problem in caught.value.problems] == ["model-batch-dependent"]
+
+
+def test_a_table_that_interpolates_is_a_known_limit(
+    cohort: Cohort, truth: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """It is a small model of its own that fits the predictions of another: nothing in it is told apart.
+
+    docs/measurements/timing.md says so; a check that finds it changes this test and that page.
+    """
+    model = cheats.table_by_interpolation(*truth)
+    path = save(model, tmp_path / "honest-looking.onnx")
+    images, answers = truth
+    found = OnnxRuntimeCpu().prepare(path, "fp32", 40).infer({"image": images})["scores"]
+    np.testing.assert_allclose(found, answers, atol=1e-3)
+    (row,) = timed(model, cohort, tmp_path, 8).batches
+    assert row.parity.status == "passed", row.parity.message
+    assert row.parity.unseen_repeats == 0.0
+
+
 @pytest.mark.parametrize("batch", [1, 8])
 def test_outputs_that_depend_on_the_batch_fail(batch: int, cohort: Cohort, tmp_path: Path) -> None:
     (row,) = timed(cheats.relative_to_the_batch(), cohort, tmp_path, batch).batches
@@ -145,6 +175,28 @@ def test_another_program_that_slows_down_one_pass_is_no_cheat() -> None:
     found = check_integrity(session, inputs, 2, PICKS, checked, np.full(400, 1.0), clock)
     assert found.pass_ratio == pytest.approx(1)
     assert found.faults == ()
+
+
+@pytest.mark.parametrize("family", list(FULL_SIZE))
+@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+@pytest.mark.full_size
+def test_honest_networks_of_full_depth_pass(
+    family: str, dynamo: bool, cohort: Cohort, tmp_path: Path
+) -> None:
+    side = 64
+    export(full_size_network(family, side), tmp_path / "m.onnx", dynamo=dynamo, side=side)
+    said = manifest(image={"height": side, "width": side})
+    with checked_model(tmp_path / "m.onnx", said, cohort.spec) as model:  # refuses one with errors
+        assert model.sha256
+    rows = cohort.rows("test")
+    stored = predict(tmp_path / "m.onnx", said, cohort, rows, independent=True)
+    patient = replace(SHORT, limit_s=900.0, measure_runs=5, longest_s=0.1, least_runs=5)
+    record = time_model(tmp_path / "m.onnx", said, cohort, stored, batches=(8,), protocol=patient)
+    (row,) = record.batches
+    assert (row.status, row.message) == ("ok", "")
+    assert row.parity.status == "passed", row.parity.message
+    assert row.parity.unseen_repeats == 0.0
+    assert (record.control_flow, set(record.stored_precision or {})) == ((), {"fp32"})
 
 
 @pytest.mark.parametrize("make", [cheats.honest, cnn_model, conv_model])

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.files import sha256_file, write_json
 from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import KEPT_VARIABLES
+from bench.sandbox.launch import KEPT_VARIABLES
 from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.time_model import time_model
 from tests.runtime.models import (
@@ -99,6 +99,24 @@ def test_each_row_has_every_figure(record: TimingRecord) -> None:
         assert row.cold_start.prepare_ms > 0
         assert row.stability.stable is not None
         assert row.peak_memory_mb > 10
+        assert row.load_curve is not None
+        assert [point.in_flight for point in row.load_curve] == [1, 2, 4]
+        assert row.load_curve[1].images_per_s == pytest.approx(row.throughput.images_per_s)
+        assert all(point.latency.p50.value_ms > 0 for point in row.load_curve)
+        assert row.pipeline is not None
+        assert 0 < row.pipeline.decode_ms < row.pipeline.latency.p50.value_ms
+
+
+def test_requests_of_one_image_arrive_at_random(record: TimingRecord) -> None:
+    one, three = record.batches
+    assert three.server is None
+    assert one.server is not None
+    rates = [rate.requests_per_s for rate in one.server.rates]
+    assert rates == sorted(rates)
+    assert len(rates) == 4
+    assert one.server.bound_ms == 100
+    within = [r.requests_per_s for r in one.server.rates if (r.latency.p99.value_ms or np.inf) <= 100]
+    assert one.server.requests_per_s == max(within, default=None)
 
 
 def test_p99_is_null_where_there_are_too_few_runs(cohort: Cohort, model: Path) -> None:
@@ -126,7 +144,7 @@ def test_a_record_is_stored_and_read_back_without_ids_and_paths(record: TimingRe
     assert again.row(64) is None
     text = path.read_text()
     assert not [word for word in ("i000", "p0", "/home", "/tmp", "secret", "NaN") if word in text]
-    assert json.loads(text)["schema"] == "timing/1"
+    assert json.loads(text)["schema"] == "timing/1.1"
 
 
 def test_only_stable_rows_with_parity_are_ranked(record: TimingRecord) -> None:
@@ -243,7 +261,7 @@ def test_a_backend_that_answers_early_is_a_failed_row(
     monkeypatch.setattr("bench.timing.time_model.WORKER", "tests.timing.early")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("EARLY_KIND", kind)
-    monkeypatch.setattr("bench.runtime.sandbox.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
+    monkeypatch.setattr("bench.sandbox.launch.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "failed"
     assert "handed over before" in message or "before its work is done" in message

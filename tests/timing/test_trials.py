@@ -10,7 +10,7 @@ import pytest
 
 from bench.cohort.cohort import Cohort
 from bench.runtime.predict import predict
-from bench.runtime.worker_process import WorkerFailure
+from bench.sandbox.worker_process import WorkerFailure
 from bench.timing import time_model as subject
 from bench.timing.record import BatchTiming, Instability, InstabilityCode, Roofline, Stability
 from bench.timing.resume import Place, merged
@@ -46,11 +46,15 @@ def trial(ms: float, known: float, *codes: InstabilityCode, **changes: Any) -> B
 
 
 def result(
-    trials: list[BatchTiming], cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
+    trials: list[BatchTiming],
+    cohort: Cohort,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    taken_s: float = 1.0,
 ) -> BatchTiming:
-    """The row that comes of these trials, of at most three."""
+    """The row that comes of these trials, of at most three, each of which takes so long."""
     left = iter(trials)
-    monkeypatch.setattr(subject, "_trial", lambda *_: next(left))
+    monkeypatch.setattr(subject, "_trial", lambda *_: (next(left), taken_s))
     protocol = replace(SHORT, trials=3, cold_starts=0)
     (found,) = time_model(model, manifest(), cohort, None, batches=(1,), protocol=protocol).batches
     return found
@@ -73,6 +77,14 @@ def test_after_three_noisy_trials_the_best_known_counts(
     assert [t.used for t in found.trials] == [False, True, False]
     assert "p50 is known to ±6%" in found.stability.message
     assert "bench time m.onnx --backend onnxruntime-cpu --precision fp32 --again" in found.stability.message
+
+
+def test_no_trial_begins_that_would_not_end_within_the_limit(
+    cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = [trial(3.0, 0.2, "p50-interval"), trial(2.0, 0.1, "p50-interval"), trial(1.0, 0.01)]
+    assert len(result(noisy, cohort, model, monkeypatch, taken_s=0.4 * SHORT.limit_s).trials) == 2
+    assert len(result(noisy, cohort, model, monkeypatch, taken_s=0.6 * SHORT.limit_s).trials) == 1
 
 
 @pytest.mark.parametrize("code", ["telemetry", "precision"])

@@ -1,8 +1,9 @@
 """Attack on published figures: how many entries reveal labels, as a table (`make label-recovery`).
 
 The attacker knows the number of positive images, and solves for the labels by linear programming (HiGHS):
-every published figure is a linear equation in the labels, within its rounding. The labels found are those with the largest values of the solution. With few entries the normal approximation of the labels given the
-figures is better; the better of the two attacks counts.
+every published figure is a linear equation in the labels, within its rounding. The positives found are the
+images with the largest values of the solution. With few entries the normal approximation of the labels given
+the figures is better; the better of the two attacks counts.
 
 Three cases are measured: `public` as such boards publish (predictions, AUROC, Brier score and calibration
 with 9 digits, no curves: one whole ROC curve alone would tell all labels); `shared` if predictions became
@@ -135,7 +136,7 @@ def attack(n: int, entries: int, mode: str, seed: int = 0) -> tuple[float, float
     )
     expected = np.full(n, PREVALENCE) if mode == "private" else prior
     base = max(1 - PREVALENCE, float(((expected > 0.5) == y).mean()))
-    # The mean of y given all figures, if labels were normal and roundings too; better than LP with few entries.
+    # The mean of y given all figures, if labels and roundings were normal.
     spread = expected * (1 - expected)
     width = np.maximum((high - low) / np.sqrt(12), 1e-9)
     gain = np.linalg.solve((rows * spread) @ rows.T + np.diag(width**2), (high + low) / 2 - rows @ expected)

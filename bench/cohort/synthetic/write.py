@@ -76,7 +76,7 @@ class DemoSummary:
 
 
 def write_demo(
-    folder: Path,
+    folder: str | Path,
     *,
     patients: int = DEFAULT_PATIENTS,
     seed: int = DEFAULT_SEED,
@@ -100,8 +100,9 @@ def write_demo(
         BenchError: The number of patients or jobs is out of range (``demo-argument``), `folder` holds other
             files (``demo-folder``), or cannot be written to (``demo-write``, exit code 3).
     """
+    folder = Path(folder)
     _check_arguments(patients, seed, jobs)
-    _check_folder(folder)
+    check_folder(folder)
     cohort = invent_patients(patients, seed)
     table = table_of(cohort, seed)
     try:
@@ -128,7 +129,7 @@ def _check_arguments(patients: int, seed: int, jobs: int) -> None:
         raise BenchError(Problem("demo-argument", fault) for fault in faults)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Refuse a folder with other files, which may be a real cohort."""
     if folder.exists() and not folder.is_dir():
         raise BenchError(Problem("demo-folder", "There is a file of this name.", where=str(folder)))
@@ -153,7 +154,7 @@ def _write(
     drawn = 0
     if images:
         (folder / IMAGES).mkdir(exist_ok=True)
-        sums, drawn = _draw_all(folder / IMAGES, subjects_of(cohort, table), seed, jobs, progress)
+        sums, drawn = draw_all(folder / IMAGES, subjects_of(cohort, table), seed, jobs, progress)
     csv = table.to_csv(index=False, lineterminator="\n").encode()
     lines = [f"{sha256_bytes(csv)}  {TABLE}"]
     lines += [f"{sums[name]}  {IMAGES}/{name}" for name in sorted(sums)]
@@ -181,6 +182,7 @@ def _identity(marker: bytes) -> list[bytes]:
 
 
 def subjects_of(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
+    """Return what the drawings need of each image, in the order of the table."""
     columns = zip(
         table["patient_id"],
         table["cxr_filename"],
@@ -200,7 +202,7 @@ def subjects_of(cohort: Patients, table: pd.DataFrame) -> list[Subject]:
     ]
 
 
-def _draw_all(
+def draw_all(
     folder: Path, subjects: list[Subject], seed: int, jobs: int, progress: Progress | None
 ) -> tuple[dict[str, str], int]:
     """Draw missing images; return name → hash of every image, and the number drawn."""

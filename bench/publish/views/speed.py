@@ -11,9 +11,12 @@ from markupsafe import Markup
 from bench.board.columns import Cell, estimate_cell
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of
-from bench.board.speed_words import BATCH, setting_words, share_of_limit, verdict, work_cells
+from bench.board.speed_words import BATCH, service_cells, setting_words, share_of_limit, verdict, work_cells
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.timing.record import BatchTiming, TimingRecord
+
+MOST_ENTRIES = 40
+"""Entries on the page, each with rows in several tables: a page stays below 6,000 elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,14 @@ class MeasuredRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """One entry at one batch size in service, as `service_cells` gives it."""
+
+    entry: Entry
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkRow:
     """What an image costs one entry, and what the device was seen to do; without figures `why` says why."""
 
@@ -47,6 +58,7 @@ class SpeedSection:
     setting: Setting
     rows: tuple[MeasuredRow, ...]
     work: tuple[WorkRow, ...]
+    service: tuple[ServiceRow, ...]
     chart: Markup | str
 
 
@@ -64,8 +76,8 @@ def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
     """The template's values of the speed page."""
     headline = loaded.spec.headline
     settings: dict[Setting, list[MeasuredRow]] = {}
-    for slug in sorted(loaded.entries):
-        entry = loaded.entries[slug]
+    timed = _by_rank(loaded)
+    for entry in timed[:MOST_ENTRIES]:
         for record in entry.timings:
             settings.setdefault(setting_of(record), []).extend(_rows(entry, record, headline))
     return {
@@ -74,7 +86,16 @@ def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
             _section(headline, setting, settings[setting], home)
             for setting in sorted(settings, key=lambda s: s.place)
         ],
+        "left_out": len(timed) - len(timed[:MOST_ENTRIES]),
     }
+
+
+def _by_rank(loaded: LoadedBoard) -> list[Entry]:
+    """The entries that were timed, in the order of the headline's board."""
+    board = loaded.board.target(loaded.spec.headline) if loaded.board else None
+    places = {standing.slug: place for place, standing in enumerate(board.standings)} if board else {}
+    timed = [entry for entry in loaded.entries.values() if entry.timings]
+    return sorted(timed, key=lambda entry: (places.get(entry.slug, len(places)), entry.slug))
 
 
 def speed_points(timed: Sequence[Timed], target: str, home: str) -> list[SpeedPoint]:
@@ -120,7 +141,9 @@ def _section(headline: str, setting: Setting, rows: list[MeasuredRow], home: str
     chart = tradeoff(points, setting_words(setting)) if len(points) > 1 else ""
     records = {row.entry.slug: (row.entry, row.record.roofline) for row in rows}
     work = tuple(WorkRow(e, work_cells(r), r.reason) for e, r in records.values())
-    return SpeedSection(setting, tuple(ordered), work, chart)
+    by_entry = sorted(rows, key=lambda row: (row.entry.slug, row.timing.batch))
+    service = tuple(ServiceRow(row.entry, service_cells(row.timing)) for row in by_entry)
+    return SpeedSection(setting, tuple(ordered), work, service, chart)
 
 
 def _latency(row: MeasuredRow) -> float:

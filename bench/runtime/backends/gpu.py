@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.environment import Fact, package_versions
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.runtime.backends.base import Availability, Device, DeviceTimes
 
 # Oldest driver of each CUDA version (CUDA Toolkit Release Notes, table "CUDA Toolkit and Minimum Driver").
@@ -30,10 +32,12 @@ class Gpu:
     Attributes:
         name: Such as ``NVIDIA H200``.
         capability: Compute capability, such as (9, 0); None where the driver does not report it.
+        uuid: Such as ``GPU-12345678-…``; empty where the driver does not report it.
     """
 
     name: str
     capability: tuple[int, int] | None
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,59 @@ def _gpu(nvml: Any, handle: Any) -> Gpu:
     with suppress(nvml.NVMLError):
         major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
         capability = (int(major), int(minor))
-    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), capability)
+    uuid = ""
+    with suppress(nvml.NVMLError):
+        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+    return Gpu(_text(nvml.nvmlDeviceGetName(handle)), capability, uuid)
 
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+VISIBLE_DEVICES: Final = "CUDA_VISIBLE_DEVICES"
+
+
+@contextmanager
+def only_gpu(device: str | None) -> Iterator[None]:
+    """Let processes that are started within see one GPU only, so that every library computes on it.
+
+    Args:
+        device: ``cuda:N``, in the order of `nvidia-smi`, or of the environment variable
+            ``CUDA_VISIBLE_DEVICES`` where that is set; None changes nothing.
+
+    Raises:
+        BenchError: There is no such device (``device-unknown``, exit 3).
+    """
+    if device is None:
+        yield
+        return
+    before = os.environ.get(VISIBLE_DEVICES)
+    os.environ[VISIBLE_DEVICES] = _visible(device, before)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VISIBLE_DEVICES]
+        else:
+            os.environ[VISIBLE_DEVICES] = before
+
+
+def _visible(device: str, visible: str | None) -> str:
+    """Value of ``CUDA_VISIBLE_DEVICES`` that leaves one device of those that are visible."""
+    driver = read_driver()
+    uuids = [gpu.uuid for gpu in driver.gpus] if driver else []
+    known = [name.strip() for name in visible.split(",")] if visible else uuids
+    matched = re.fullmatch(r"cuda:(\d{1,3})", device)
+    number = int(matched.group(1)) if matched else len(known)
+    if number < len(known) and known[number]:
+        return known[number]
+    names = [f"cuda:{k}" for k in range(len(known))]
+    if driver and not visible:
+        names = [f"{name} ({gpu.name})" for name, gpu in zip(names, driver.gpus, strict=True)]
+    verb = "is" if len(names) == 1 else "are"
+    message = f"There is no device {device!r}; there {verb}: {', '.join(names) or 'none'}."
+    raise BenchError(Problem("device-unknown", message, "--device"), EXIT_ENVIRONMENT)
 
 
 def torch_cuda() -> str | None:
@@ -146,10 +198,12 @@ def nvml_handle(nvml: Any, properties: Any) -> Any | None:
 def power_state(nvml: Any, handle: Any) -> dict[str, Fact]:
     """Settings of a GPU that change its speed, for the record; what it does not report is left out.
 
-    Keys: ``persistence_mode``, ``power_limit_w``, ``sm_clock_max_mhz``, ``application_clock_mhz``,
-    ``pcie_generation``, ``pcie_width``, ``ecc``, ``mig``.
+    Keys: ``gpu_index``, ``performance_state``, ``persistence_mode``, ``power_limit_w``,
+    ``sm_clock_max_mhz``, ``application_clock_mhz``, ``pcie_generation``, ``pcie_width``, ``ecc``, ``mig``.
     """
     reads: dict[str, Callable[[], Fact]] = {
+        "gpu_index": lambda: int(nvml.nvmlDeviceGetIndex(handle)),
+        "performance_state": lambda: f"P{nvml.nvmlDeviceGetPerformanceState(handle)}",
         "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
         "power_limit_w": lambda: round(nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000, 1),
         "sm_clock_max_mhz": lambda: int(nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
@@ -199,36 +253,56 @@ def gpu_availability(needs: Needs) -> Availability:
     driver = read_driver()
     reasons: list[str] = []
     advice: list[str] = []
-    commands: list[str] = []
+    remove: list[str] = []
+    install: list[str] = []
     missing = [name for name in needs.modules if find_spec(name) is None]
     if needs.distribution and not package_versions([needs.distribution]):
         missing.insert(0, needs.distribution)
     packages = [text.format(cuda=_cuda_major(driver)) for text in needs.packages]
     if missing:
         reasons.append(f"not installed: {', '.join(missing)}")
+        remove += [name for name in needs.replaces if package_versions([name])]
+        install += packages
     if find_spec("pynvml") is None:
         reasons.append("not installed: pynvml, which reads the state of the GPU")
-        packages.append("nvidia-ml-py")
-        missing.append("pynvml")
+        install.append("nvidia-ml-py")
     elif driver is None:
         reasons.append("there is no NVIDIA GPU, or its driver does not answer")
         advice.append("run on a machine with an NVIDIA GPU and driver (`nvidia-smi` shows it)")
-    if missing:
-        remove = [name for name in needs.replaces if package_versions([name])]
-        commands += [f"pip uninstall -y {' '.join(remove)}"] if remove else []
-        commands.append(f"pip install {' '.join(map(_quoted, packages))}")
-    for reason, remedy in (_torch_fault(driver), *_tensorrt_faults(needs, driver, packages)):
-        if reason:
-            reasons.append(reason)
-            (commands if remedy.startswith("pip ") else advice).append(remedy)
+    reason, remedy = _torch_fault(driver)
+    if reason:
+        reasons.append(reason)
+        advice += [remedy] if remedy else []
+        install += [] if remedy else ["torch"]
+    for fault, distributions in _tensorrt_faults(needs, driver):
+        reasons.append(fault)
+        remove += distributions
+        install += packages
     if driver and needs.capabilities and (refused := _without_kernels(driver, needs.capabilities)):
         reasons.append(refused)
         advice.append("use the backend `tensorrt` on this GPU")
     if not reasons:
         return Availability(True)
     text = "; ".join(reasons)
-    remedy = "; ".join(filter(None, (*dict.fromkeys(advice), " && ".join(dict.fromkeys(commands)))))
+    replaces_build = bool(reason and not remedy) or "tensorrt" in remove
+    command = _pip_command(remove, install, force=replaces_build)
+    remedy = "; ".join(filter(None, (*dict.fromkeys(advice), command)))
     return Availability(False, f"{text[0].upper()}{text[1:]}.", remedy)
+
+
+def _pip_command(remove: list[str], install: list[str], *, force: bool) -> str:
+    """One command that removes and installs distributions; empty where there is nothing to install.
+
+    Args:
+        remove: To be uninstalled first.
+        install: Requirements.
+        force: Whether an installed version is replaced by another build of the same version.
+    """
+    if not install:
+        return ""
+    first = f"pip uninstall -y {' '.join(dict.fromkeys(remove))} && " if remove else ""
+    again = " --force-reinstall" if force else ""
+    return f"{first}pip install{again} {' '.join(map(_quoted, dict.fromkeys(install)))}"
 
 
 def _quoted(requirement: str) -> str:
@@ -242,34 +316,36 @@ def _cuda_major(driver: Driver | None) -> int:
 
 
 def _torch_fault(driver: Driver | None) -> tuple[str, str]:
-    """Reason and remedy where PyTorch is installed and cannot use the GPU; both empty otherwise."""
+    """Reason and advice where PyTorch is installed and cannot use the GPU; empty otherwise.
+
+    No advice: another build of PyTorch must be installed.
+    """
     if find_spec("torch") is None:
         return "", ""
     cuda = torch_cuda()
     if cuda is None:
-        return "PyTorch here is a build without CUDA", "pip install --force-reinstall torch"
+        return "PyTorch here is a build without CUDA", ""
     major = int(cuda.split(".")[0])
     if driver and driver.cuda and major > driver.cuda[0]:
         return _too_old(driver, f"PyTorch here needs CUDA {cuda}"), _newer_driver(major)
     return "", ""
 
 
-def _tensorrt_faults(needs: Needs, driver: Driver | None, packages: list[str]) -> list[tuple[str, str]]:
-    """Reasons and remedies where the installed TensorRT does not fit the driver or the backend."""
+def _tensorrt_faults(needs: Needs, driver: Driver | None) -> list[tuple[str, list[str]]]:
+    """Reasons why the installed TensorRT does not fit, each with the distributions to be uninstalled."""
     if not needs.tensorrt:
         return []
     faults = []
-    install = f"pip install --force-reinstall {' '.join(map(_quoted, packages))}"
     for cuda, version in tensorrt_packages().items():
+        distributions = ["tensorrt", f"tensorrt-cu{cuda}"]
         if driver and driver.cuda and int(cuda) > driver.cuda[0]:
-            reason = _too_old(driver, f"TensorRT {version} here needs CUDA {cuda}")
-            faults.append((reason, f"pip uninstall -y tensorrt tensorrt-cu{cuda} && {install}"))
+            faults.append((_too_old(driver, f"TensorRT {version} here needs CUDA {cuda}"), distributions))
         elif needs.tensorrt_below and int(version.split(".")[0]) >= needs.tensorrt_below:
             reason = (
                 f"it loads TensorRT {needs.tensorrt_below - 1} and TensorRT {version} is installed, of which "
                 "an environment holds one version"
             )
-            faults.append((reason, f"pip uninstall -y tensorrt tensorrt-cu{cuda} && {install}"))
+            faults.append((reason, distributions))
     return faults
 
 

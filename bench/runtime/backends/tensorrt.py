@@ -13,7 +13,7 @@ from bench.runtime.backends.tensorrt_session import TensorRtSession, load_engine
 
 
 class TensorRtBackend:
-    """Builds an engine for each session, one batch size each.
+    """Build an engine for each session, one batch size each.
 
     Args:
         name: ``tensorrt`` or ``tensorrt-rtx``.

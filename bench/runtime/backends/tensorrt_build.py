@@ -1,4 +1,4 @@
-"""Builds a TensorRT engine from an ONNX file: the half that needs no GPU with TensorRT-RTX.
+"""Build a TensorRT engine from an ONNX file: the half that needs no GPU with TensorRT-RTX.
 
 Works with TensorRT 10.13 to 11 and with TensorRT-RTX, whose Python interfaces agree in what is used here. The
 network is strongly typed: its precision is that of the ONNX file, and is counted before anything is built.
@@ -47,7 +47,7 @@ def collecting_logger(trt: Any) -> Any:
     """A logger that keeps TensorRT's warnings and errors, since its calls return None rather than raise."""
 
     class CollectingLogger(trt.ILogger):  # type: ignore[misc]
-        """Keeps lines."""
+        """Keep lines."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

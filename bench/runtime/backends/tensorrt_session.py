@@ -1,4 +1,4 @@
-"""Runs a TensorRT engine on buffers of its own, through a CUDA graph where one can be captured.
+"""Run a TensorRT engine on buffers of its own, through a CUDA graph where one can be captured.
 
 Nothing is deserialised without a driver, and no engine but one that this process built.
 """
@@ -48,7 +48,7 @@ def engine_layer_types(information: str) -> dict[str, int]:
 
 
 def check_engine_types(types: dict[str, int], precision: str) -> None:
-    """Refuses an engine whose layers are of another precision than its figures would be published under.
+    """Refuse an engine whose layers are of another precision than its figures would be published under.
 
     Casts at the ends leave layers in fp32 whatever the precision, and a few fused layers can hide everything
     between them: there the network's types, which were counted before the build, stand alone.
@@ -174,7 +174,7 @@ class TensorRtSession:
         return context
 
     def _bind(self) -> None:
-        """Gives every tensor of the engine a buffer on the device and a pinned one on the host."""
+        """Give every tensor of the engine a buffer on the device and a pinned one on the host."""
         trt, engine, context, torch = self._trt, self._loaded.engine, self._context, self._torch
         types = {
             trt.DataType.FLOAT: torch.float32,

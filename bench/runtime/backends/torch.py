@@ -16,7 +16,7 @@ _NEEDS: Final = Needs(modules=("torch", "onnx"), packages=("chexchobench[onnx]",
 
 
 class TorchBackend:
-    """Translates the ONNX file and runs it in the precision that the file is in.
+    """Translate the ONNX file and run it in the precision that the file is in.
 
     Args:
         execution: ``eager``, ``compile`` or ``cudagraph``.

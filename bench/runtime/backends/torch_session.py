@@ -1,4 +1,4 @@
-"""Runs a model as a PyTorch module: eagerly, compiled, or as a CUDA graph."""
+"""Run a model as a PyTorch module: eagerly, compiled, or as a CUDA graph."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import find_backend
-from bench.runtime.messages import read_message, serve, write_message
+from bench.sandbox.messages import read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request."""
+    """Answer one request."""
     request, _ = read_message(requests)
     device = find_backend(request["backend"]).device()
     write_message(answers, {"name": device.name, "is_gpu": device.is_gpu, "facts": device.facts})

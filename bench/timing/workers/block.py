@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
 from bench.runtime.outputs import OutputSelector
-from bench.runtime.worker_process import scrubbed
-from bench.timing.measure import measure_block
+from bench.sandbox.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
+from bench.submission.manifest import ImageInput
+from bench.timing.measure import IN_FLIGHT, measure_block, timed_batches
 from bench.timing.protocol import Protocol
+from bench.timing.service import FILE, ImageFiles, Service, measure_service
 from bench.timing.telemetry import sampler_of_current_gpu
 from bench.timing.unseen import check_integrity, images_to_check, predict_images
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer one request in three messages: the device, that the session is there, and what was measured."""
-    request, inputs = read_message(requests)
+    request, arrays = read_message(requests)
+    inputs, images_in_files = _inputs(request, arrays)
     limit_memory(request["memory_mb"])
     backend = require_backend(request["backend"], request["precision"])
     device = backend.device()
@@ -45,6 +52,10 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         integrity = None
         if request["parity_images"]:
             integrity = check_integrity(session, inputs, batch, picks, checked, block.end_to_end_ms)
+        service = Service({}, {})
+        if request["service"]:
+            batches, typical_ms = timed_batches(inputs, batch), float(np.median(block.end_to_end_ms))
+            service = measure_service(session, batches, batch, typical_ms, images_in_files, picks, protocol)
     except MemoryError:
         raise
     except Exception as error:
@@ -53,18 +64,37 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     header = {
         "prepare_ms": block.prepare_ms,
         "first_inference_ms": block.first_inference_ms,
-        "images_per_s": block.images_per_s,
+        "images_per_s": block.in_flight.runs_per_s * batch,
+        "in_flight_images_per_s": service.in_flight,
+        "server_rates": service.rates,
         "options": session.options,
         "peak_memory_mb": peak_memory_mb(),
         "telemetry": traces[0],
         "compute_telemetry": traces[1],
         "integrity": asdict(integrity) if integrity else None,
     }
-    arrays = {"end_to_end_ms": block.end_to_end_ms}
+    answer = {
+        **service.arrays,
+        "end_to_end_ms": block.end_to_end_ms,
+        f"in_flight:{IN_FLIGHT}": block.in_flight.latency_ms,
+    }
     if block.device is not None:
-        arrays |= {"compute_ms": block.device.compute_ms, "enqueue_ms": block.device.enqueue_ms}
-    arrays |= {f"target:{target}": values for target, values in checked.predictions.items()}
-    write_message(answers, header, arrays)
+        answer |= {"compute_ms": block.device.compute_ms, "enqueue_ms": block.device.enqueue_ms}
+    answer |= {f"target:{target}": values for target, values in checked.predictions.items()}
+    write_message(answers, header, answer)
+
+
+def _inputs(
+    request: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+) -> tuple[dict[str, npt.NDArray[Any]], ImageFiles | None]:
+    """The model's inputs, and the image files that came with them."""
+    files = [array for name, array in arrays.items() if name.startswith(FILE)]
+    inputs = {name: array for name, array in arrays.items() if not name.startswith(FILE)}
+    if not files:
+        return inputs, None
+    image = ImageInput(**request["image"])
+    beside = {name: array[: len(files)] for name, array in inputs.items() if name != image.name}
+    return inputs, ImageFiles(files, image, beside)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, read_message, serve, write_message
 from bench.runtime.workers.predict import repeated
+from bench.sandbox.messages import limit_memory, read_message, serve, write_message
 from bench.timing.measure import IN_FLIGHT
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request."""
+    """Answer one request."""
     request, inputs = read_message(requests)
     limit_memory(request["memory_mb"])
     backend = require_backend(request["backend"], request["precision"])

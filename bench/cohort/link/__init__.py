@@ -1,0 +1,1 @@
+"""Links of public datasets to a cohort with echocardiogram labels."""
