@@ -63,8 +63,8 @@ def test_the_ladder_shows_real_improvements_only(
     assert cli("score", "--all", *QUICK).exit_code == 0
     board = json.loads(space.board("chexchonet").read_text())
     assert (board["ladder"], board["withheld"]) == (True, ["b"])
-    shown = cli("board", "--json")
-    assert '"b"' not in shown.stdout
+    assert all(s["slug"] != "b" for target in board["targets"] for s in target["standings"])
+    assert cli("board", "--json").exit_code == 0
     assert cli("site", "build").exit_code == 0
     assert not (space.site / "e" / "b").exists()
     assert cli("verify", "--jobs", "1").exit_code == 0
