@@ -77,7 +77,8 @@ def published_card(card: Scorecard, labels: LabelMode) -> Scorecard:
 def figure_count(card: Scorecard) -> int:
     """Count the figures of a published scorecard that depend on labels and predictions."""
     estimates = [e for t in card.targets for e in (*t.metrics.values(), *t.estimands.values())]
-    estimates += [e for part in (*card.continuous, *card.subgroups) for e in part.metrics.values()]
+    estimates += [e for measure in card.continuous for e in measure.metrics.values()]
+    estimates += [e for subgroup in card.subgroups for e in subgroup.metrics.values()]
     estimates += [card.macro] if card.macro else []
     stated = sum(v is not None for e in estimates for v in (e.value, e.low, e.high))
     return stated + 2 * sum(max(len(c) - 2, 0) for t in card.targets for c in (t.roc, t.precision_recall))
@@ -157,8 +158,9 @@ def _subgroup(score: SubgroupScore) -> SubgroupScore:
 
 def _rounded(estimate: Estimate) -> Estimate:
     """Value and interval with few digits, nothing else but words."""
-    digits = [None if v is None else round_significant(v, DIGITS) for v in _limits(estimate)]
-    return Estimate(*digits, method=estimate.method, reason=estimate.reason, warnings=estimate.warnings)
+    value, low, high = (None if v is None else round_significant(v, DIGITS) for v in _limits(estimate))
+    method, reason, warnings = estimate.method, estimate.reason, estimate.warnings
+    return Estimate(value, low, high, method=method, reason=reason, warnings=warnings)
 
 
 def _decimals(estimate: Estimate) -> Estimate:

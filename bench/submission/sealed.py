@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from pydantic import Field
 
@@ -246,7 +246,7 @@ def _parsed(text: str, where: str) -> PrivateKey:
     return PrivateKey(lines[0])
 
 
-def _identity(secret: str):  # type: ignore[no-untyped-def]  # a class of pyrage, which is optional
+def _identity(secret: str) -> Any:
     return _pyrage().x25519.Identity.from_str(secret)
 
 
@@ -256,7 +256,7 @@ def _refuse_inside(path: Path, root: Path) -> None:
         raise BenchError(Problem("key-in-workspace", message, str(path)))
 
 
-def _pyrage() -> ModuleType:
+def _pyrage() -> Any:
     try:
         import pyrage
     except ImportError as error:

@@ -117,7 +117,7 @@ def test_one_entry_of_each_team_is_ranked(cohort: Cohort, honest: Path, tmp_path
         ("logit", lambda p, _: np.log(p / (1 - p))),
     ],
 )
-def test_similar_predictions_are_found(name: str, change, cohort: Cohort) -> None:  # type: ignore[no-untyped-def]
+def test_similar_predictions_are_found(name: str, change, cohort: Cohort) -> None:
     stored = np.array([noisy(cohort, 1, seed)[HEADLINE] for seed in range(6)])
     copied = change(stored, np.random.default_rng(0))[2]
     found = find_similar(copied, stored)

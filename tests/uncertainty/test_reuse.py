@@ -54,7 +54,8 @@ class HillClimber:
     def climb(self, *, guarded: bool) -> tuple[float, np.ndarray]:
         """The published gain over the true AUROC of 0.5, and the replicates of all attempts."""
         best = self.random.normal(size=IMAGES)
-        values, replicates = [], []
+        values: list[float] = []
+        replicates: list[np.ndarray] = []
         published = 0.5
         for _ in range(ROUNDS):
             tried = best + self.random.normal(size=IMAGES) if values else best
