@@ -35,7 +35,7 @@ def _scored(
 
 
 def _figures(parts: tuple[np.ndarray, np.ndarray, np.ndarray], honest: np.ndarray) -> list[float]:
-    """Mean width of the honest rank intervals, entries tied with the leader, smallest p against the leader."""
+    """Mean width of the honest rank intervals, entries that may be first, smallest p against the leader."""
     family = compare_all_pairs(*parts)
     width = (family.rank_high - family.rank_low + 1)[honest].mean()
     p = np.delete(family.p_adjusted[family.leader], family.leader)
