@@ -96,7 +96,7 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot]' --group dev
+	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot,sign]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 

@@ -17,6 +17,7 @@ from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
+SITE_KEYS = "sites.toml"
 DEFAULTS = {
     "cohort": "demo",
     "submissions": "submissions",
@@ -148,6 +149,16 @@ class Workspace:
     def demo_data(self, size: str = "") -> Path:
         """Data folder of a demo cohort of another size than the default."""
         return self.root / "data" / f"demo{size}"
+
+    @property
+    def site_keys(self) -> Path:
+        """Hospitals of a board over several, with their public keys."""
+        return self.root / SITE_KEYS
+
+    @property
+    def hospitals(self) -> Path:
+        """Folder of the signed aggregates of hospitals, one file each."""
+        return self.root / "hospitals"
 
     @property
     def releases(self) -> Path:

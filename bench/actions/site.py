@@ -14,6 +14,7 @@ from bench.board.model import LoadedBoard
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.environment import commit, paused_garbage_collection, tracked_files
 from bench.errors import Problem, raise_errors
+from bench.federation.model import SitesBoard
 from bench.publish.build import build_site as build_pages
 from bench.publish.build import freeze as freeze_boards
 from bench.publish.checks.site import check_site as check_pages
@@ -101,7 +102,14 @@ def build_site(
     with paused_garbage_collection():
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
-        found = build_pages(boards, folder, base=base, built_from=commit() or "", releases=releases)
+        found = build_pages(
+            boards,
+            folder,
+            base=base,
+            built_from=commit() or "",
+            releases=releases,
+            hospitals=_hospitals(space),
+        )
     return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
 
 
@@ -178,6 +186,14 @@ def publish_site(
 
 def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
     return tuple(board.spec.id for board in boards)
+
+
+def _hospitals(space: Workspace) -> SitesBoard | None:
+    """The board over the hospitals whose files lie in the workspace; None without files."""
+    from bench.actions.sites import sites_board  # boards and pages are read without numpy
+
+    files = sorted(space.hospitals.glob("*.json"))
+    return sites_board(files, workspace=space) if files else None
 
 
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:

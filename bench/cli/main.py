@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, timing
+from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, sites, submit, timing
 from bench.cli.app import App
 
 app = App(
@@ -28,6 +28,7 @@ app.command()(submit.register)
 app.command()(score.score)
 app.command()(compare.compare)
 app.command(libraries="none")(board.board)
+app.command(libraries="none")(sites.keygen)
 app.command(name="time")(timing.time)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")

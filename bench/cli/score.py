@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +47,16 @@ def score(
     replicates: ReplicatesOption = 2000,
     seed: SeedOption = 0,
     prevalence: PrevalenceOption = None,
+    aggregate_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--aggregate-out", metavar="FILE", help="Also write the signed aggregates of these entries."
+        ),
+    ] = None,
+    site: Annotated[str, typer.Option("--site", metavar="NAME", help="The hospital that signs them.")] = "",
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Its private key, see bench keygen.")
+    ] = None,
     jobs: JobsOption = None,
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
@@ -55,11 +66,15 @@ def score(
     """Score entries, write their scorecards, and compare all entries on the board.
 
     Example: bench score my-model
+
+    Example: bench score --all --aggregate-out north.json --site north --key north.pem
     """
     from bench.actions.score import score as score_entries
 
     if prevalence is not None and not 0 < prevalence < 1:
         raise typer.BadParameter("a share between 0 and 1, such as 0.05", param_hint="--prevalence")
+    if not (bool(aggregate_out) == bool(site) == bool(key)):
+        raise typer.BadParameter("--site, --key and this belong together", param_hint="--aggregate-out")
     chosen = _entries(slugs, everything)
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -88,6 +103,12 @@ def score(
                 finished=finished,
             )
         say_waiting(report, done.waiting, done.cohort)
+        if aggregate_out and key:
+            from bench.actions.sites import write_aggregate
+
+            write_aggregate(aggregate_out, site=site, key=key, entries=chosen, cohort=opened)
+            report.result(aggregate=str(aggregate_out), site=site)
+            report.say(f"Aggregates of {site}, signed: {aggregate_out}. This file may leave the hospital.")
         report.say(f"On the board: {len(done.board.scorecards)}. Next: bench board, bench site build")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
-from bench.cli.output import progress, reporting
+from bench.cli.output import Report, progress, reporting
+
+if TYPE_CHECKING:
+    from bench.actions.submit import SubmitResult
 
 
 def template(
@@ -77,6 +80,12 @@ def submit(
         float | None,
         typer.Option("--time-limit", metavar="SECONDS", min=1, help="Seconds that a model may run in all."),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also", metavar="COHORT", help="With --model: run it on this cohort too; can be repeated."
+        ),
+    ] = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -86,45 +95,63 @@ def submit(
     Example: bench submit predictions.csv --val val-predictions.csv --slug my-model
 
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
+
+    Example: bench submit --model model.onnx --slug my-model --also mimic-echo
     """
     if bool(predictions) == bool(model):
         raise typer.BadParameter("give either a predictions file or --model", param_hint="PREDICTIONS")
     if val and model:
         raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
+    if also and not model:
+        raise typer.BadParameter(
+            "a predictions file is of one cohort: goes with --model", param_hint="--also"
+        )
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
     from bench.actions.submit import submit as submit_entry
 
     with reporting(as_json) as report:
-        with progress("Running the model") if model else nullcontext() as step:
-            done = submit_entry(
-                predictions,
-                slug=slug,
-                model=model,
-                manifest=manifest,
-                val=val,
-                cohort=cohort,
-                data=data,
-                dry_run=dry_run,
-                replace=replace,
-                time_limit_s=time_limit,
-                progress=step,
-            )
-        report.remark(done.notices)
-        report.result(
-            slug=slug,
-            cohort=done.cohort,
-            synthetic=done.synthetic,
-            targets=list(done.targets),
-            images=done.images,
-            val=done.has_val,
-            stored=done.folder is not None,
-        )
-        if done.folder is None:
-            report.show("The submission is in order; nothing was stored.")
-            return
-        report.result(folder=str(done.folder))
-        report.show(f"Stored {slug} in {done.folder}. Next: bench score {slug}")
+        # All are opened before the first is stored, so that a missing folder is told at once.
+        others = [open_cohort(name, None) for name in also or ()]
+        stored = []
+        for chosen in (open_cohort(cohort, data) if others else cohort, *others):
+            with progress("Running the model") if model else nullcontext() as step:
+                done = submit_entry(
+                    predictions,
+                    slug=slug,
+                    model=model,
+                    manifest=manifest,
+                    val=val,
+                    cohort=chosen,
+                    data=data if chosen is cohort else None,
+                    dry_run=dry_run,
+                    replace=replace,
+                    time_limit_s=time_limit,
+                    progress=step,
+                )
+            report.remark(done.notices)
+            stored.append(_said(report, done))
+        report.result(**stored[0])
+        if others:
+            report.result(also=stored[1:])
+
+
+def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
+    """Show where an entry was stored; also as plain data."""
+    found: dict[str, Any] = {
+        "slug": done.slug,
+        "cohort": done.cohort,
+        "synthetic": done.synthetic,
+        "targets": list(done.targets),
+        "images": done.images,
+        "val": done.has_val,
+        "stored": done.folder is not None,
+    }
+    if done.folder is None:
+        report.show("The submission is in order; nothing was stored.")
+        return found
+    report.show(f"Stored {done.slug} in {done.folder}. Next: bench score {done.slug}")
+    return {**found, "folder": str(done.folder)}
 
 
 def register(
