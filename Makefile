@@ -6,7 +6,8 @@ POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
+	simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -61,6 +62,12 @@ attacks: .venv/installed  ## hands hostile files to the commands: how they end, 
 fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
 	for target in csv parquet stored manifest spec onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
+
+label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, an hour
+	$(BIN)/python -m tests.trust.label_recovery
+
+simulate-gaming: .venv/installed  ## what random entries, copies and crowds do to the ranks of others
+	$(BIN)/python -m tests.simulation.gaming
 
 coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html

@@ -46,3 +46,14 @@ class Recalibration(Choice):
 
     TEMPERATURE = "temperature"
     ISOTONIC = "isotonic"
+
+
+class LabelMode(Choice):
+    """Who has the labels of a cohort; it decides what may be published."""
+
+    PUBLIC = "public"
+    """Everybody: predictions and whole scorecards are published."""
+    SHARED = "shared"
+    """Everybody who may submit, but not the public: predictions are published encrypted, few figures."""
+    PRIVATE = "private"
+    """The holder of the data only: the AUROC to three decimals is published, for few attempts."""

@@ -130,6 +130,17 @@ def commit() -> str | None:
     return None
 
 
+def tracked_files(folder: Path) -> set[Path]:
+    """Return the files below a folder that git tracks; empty where there is no git or no repository."""
+    command = ["git", "-C", str(folder), "ls-files", "-z", "--full-name", "--", "."]
+    top = ["git", "-C", str(folder), "rev-parse", "--show-toplevel"]
+    with suppress(OSError, subprocess.SubprocessError):
+        root = subprocess.run(top, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return {(Path(root) / name).resolve() for name in listed.split("\0") if name}
+    return set()
+
+
 def _gpus() -> tuple[str | None, str | None]:
     """Return the names of the NVIDIA GPUs and the driver's version; None without a GPU."""
     if find_spec("pynvml") is None:

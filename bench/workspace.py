@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.choices import LabelMode
 from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
 SITE_KEYS = "sites.toml"
-DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}
+DEFAULTS = {
+    "cohort": "demo",
+    "submissions": "submissions",
+    "site": "site/public",
+    "key": "",
+    "team_entries": "all",
+    "ladder": "off",
+}
 DATA_VARIABLE = "BENCH_DATA"
 
 MANIFEST = "submission.toml"
@@ -28,14 +36,32 @@ SCORECARD = "scorecard.json"
 RETRACTION = "retraction.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
-ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD, RETRACTION)
+SEALED_PREDICTIONS = "predictions.age"
+SEALED_VAL_PREDICTIONS = "val_predictions.age"
+SEAL = "seal.json"
+PUBLISHED = "published.json"
+"""Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
+ENTRY_FILES = (
+    MANIFEST,
+    PREDICTIONS,
+    VAL_PREDICTIONS,
+    LABEL_EFFICIENCY,
+    SCORECARD,
+    RETRACTION,
+    SEALED_PREDICTIONS,
+    SEALED_VAL_PREDICTIONS,
+    SEAL,
+    PUBLISHED,
+)
 """Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
 RENAMING = ".renaming.json"
 BOARD = "board.json"
+PUBLISHED_BOARD = "published_board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"
+REGISTERED = "_registered"
 """Files and the folder beside a cohort's submissions; no slug can have these names."""
 
 PREDICTIONS_CSV = "predictions.csv"
@@ -75,6 +101,9 @@ class Workspace:
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
         cohorts: Cohorts that have boards beside the default one: built-in ids or paths of specs.
         pages: What the pages show, as the table ``[site]`` says.
+        key: Public key that predictions are encrypted to where labels are shared; empty without one.
+        one_per_team: Whether a board ranks only the highest entry of each team.
+        ladder: Whether a team's new entry is shown only if it beats its best by more than noise.
         store: Folder of stored submissions, one folder per cohort.
         site: Folder the site is built into.
     """
@@ -86,6 +115,9 @@ class Workspace:
     data_folders: dict[str, Path] = field(default_factory=dict)
     cohorts: tuple[str, ...] = ()
     pages: SiteSettings = field(default_factory=lambda: SiteSettings())
+    key: str = ""
+    one_per_team: bool = False
+    ladder: bool = False
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
         """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
@@ -158,9 +190,57 @@ class Workspace:
         return self.root / "releases"
 
 
-def board_file(submissions: Path) -> Path:
-    """The stored board beside a cohort's submissions."""
-    return submissions / BOARD
+def board_file(submissions: Path, labels: LabelMode = LabelMode.PUBLIC) -> Path:
+    """The board beside a cohort's submissions; its published part where labels are not public."""
+    return submissions / (BOARD if labels is LabelMode.PUBLIC else PUBLISHED_BOARD)
+
+
+KEPT_BACK = {
+    LabelMode.PUBLIC: (),
+    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD, BOARD),
+    LabelMode.PRIVATE: (
+        PREDICTIONS,
+        VAL_PREDICTIONS,
+        LABEL_EFFICIENCY,
+        SEALED_PREDICTIONS,
+        SEALED_VAL_PREDICTIONS,
+        SEAL,
+        SCORECARD,
+        BOARD,
+        TIMINGS,
+    ),
+}
+"""Files of a cohort's submissions that are never published, by who has the labels."""
+
+
+def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
+    """Files in a cohort's folder of submissions that must not be published."""
+    names = KEPT_BACK[labels]
+    paths = (path for path in submissions.rglob("*") if path.is_file())
+    return sorted(p for p in paths if set(p.relative_to(submissions).parts) & set(names))
+
+
+def unpublishable_files(folder: Path) -> list[Path]:
+    """Files in any folder that must not be published: their published form stands beside them."""
+    named = [
+        (name, (SEAL, PUBLISHED)) for name in (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD)
+    ]
+    return sorted(
+        path
+        for name, siblings in (*named, (BOARD, (PUBLISHED_BOARD,)))
+        for path in folder.rglob(name)
+        if any((path.parent / sibling).exists() for sibling in siblings)
+    )
+
+
+LOCAL_FILES = ("/data/", "/models/", "/runs/", "/.bench/", "/site/public/", "*.part", "*.old", ".lock")
+"""What the .gitignore of a workspace names besides files that are kept back."""
+
+
+def ignored_files(space: Workspace, cohort_id: str, labels: LabelMode) -> tuple[str, ...]:
+    """Lines of a .gitignore that keep back what must not be published of a cohort."""
+    place = space.submissions(cohort_id).relative_to(space.root).as_posix()
+    return tuple(f"/{place}/**/{name}" for name in KEPT_BACK[labels])
 
 
 def attempts_folder(submissions: Path) -> Path:
@@ -240,6 +320,10 @@ def _read_workspace(root: Path) -> Workspace:
     config_with_defaults: dict[str, Any] = {**DEFAULTS, **config}
     if wrong := [key for key, value in config_with_defaults.items() if not isinstance(value, str)]:
         raise _config_error(f"{' and '.join(wrong)} must be text.", where)
+    if config_with_defaults["team_entries"] not in ("one", "all"):
+        raise _config_error('team_entries must be "one" or "all".', where)
+    if config_with_defaults["ladder"] not in ("on", "off"):
+        raise _config_error('ladder must be "on" or "off".', where)
     return Workspace(
         root=root,
         cohort=config_with_defaults["cohort"],
@@ -248,6 +332,9 @@ def _read_workspace(root: Path) -> Workspace:
         data_folders={name: root / folder for name, folder in folders.items()},
         cohorts=cohorts,
         pages=pages,
+        key=config_with_defaults["key"],
+        one_per_team=config_with_defaults["team_entries"] == "one",
+        ladder=config_with_defaults["ladder"] == "on",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
@@ -79,8 +81,9 @@ def cohort_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cohort(cohort_folder: Path) -> Cohort:
-    """That cohort, loaded by the built-in spec."""
-    return load_cohort(load_spec("chexchonet"), cohort_folder)
+    """That cohort, loaded by the built-in spec; its labels are synthetic and public."""
+    spec = load_spec("chexchonet").model_copy(update={"labels": LabelMode.PUBLIC})
+    return load_cohort(spec, cohort_folder)
 
 
 @pytest.fixture
@@ -89,10 +92,21 @@ def good(cohort: Cohort) -> pd.DataFrame:
     return predictions(cohort)
 
 
+@pytest.fixture(scope="session")
+def public_spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in spec of that cohort, with public labels."""
+    text = resources.files("bench.cohort").joinpath("specs", "chexchonet.toml").read_text("utf-8")
+    path = tmp_path_factory.mktemp("spec") / "chexchonet.toml"
+    path.write_text(text.replace('labels = "shared"', 'labels = "public"'), "utf-8")
+    return path
+
+
 @pytest.fixture
-def space(tmp_path: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """An empty workspace on that cohort, which is the current folder."""
-    made = create_workspace(tmp_path / "space", "chexchonet", {"chexchonet": cohort_folder})
+def space(
+    tmp_path: Path, cohort_folder: Path, public_spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> Workspace:
+    """An empty workspace on that cohort with public labels, which is the current folder."""
+    made = create_workspace(tmp_path / "space", str(public_spec), {"chexchonet": cohort_folder})
     monkeypatch.chdir(made.root)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return made

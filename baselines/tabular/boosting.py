@@ -26,7 +26,7 @@ def boost_each_target(task: TrainingTask, train: Matrix, val: Matrix, test: Matr
         val: (m, k) features of the val images.
         test: (t, k) features of the test images.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     predictions = {}
     trees = QUICK_TREES if task.quick else MOST_TREES

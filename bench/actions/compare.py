@@ -9,13 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from bench.actions.context import CohortChoice, Named, WorkspaceChoice, open_cohort, open_workspace
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
+from bench.errors import BenchError, Problem
 from bench.files import locked
 from bench.scoring.attempts import record_compared
 from bench.scoring.compare import Side, TargetComparison, compare_predictions, read_either, side_of_table
 from bench.submission.check_predictions import id_columns
 from bench.submission.tables import ArrayTable, prediction_table
-from bench.workspace import STORE_LOCK
+from bench.workspace import MANIFEST, STORE_LOCK
 
 SideChoice = str | Path | Named | ArrayTable
 """A side: slug of an entry, what `bench.submit` returned, a predictions file, or predictions in memory."""
@@ -67,6 +69,11 @@ def compare_entries(
     opened = open_cohort(cohort, data, workspace)
     folder = open_workspace(workspace, cohort).submissions(opened.spec.id)
     first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
+    if opened.spec.labels is LabelMode.PRIVATE and not (_is_entry(a, folder) and _is_entry(b, folder)):
+        message = (
+            "The labels are private: only submitted entries are compared, since each attempt is counted."
+        )
+        raise BenchError(Problem("compare-private", message))
     for side in (first, second):
         if side.unrecorded:
             with locked(folder / STORE_LOCK):
@@ -79,6 +86,12 @@ def _side(choice: SideChoice, name: str, folder: Path, cohort: Cohort) -> Side:
     if isinstance(choice, pd.DataFrame | Mapping):
         return side_of_table(prediction_table(choice, id_columns(cohort), name), cohort)
     return read_either(_name(choice, name), folder, cohort)
+
+
+def _is_entry(choice: SideChoice, folder: Path) -> bool:
+    return (
+        not isinstance(choice, pd.DataFrame | Mapping) and (folder / _name(choice, "") / MANIFEST).is_file()
+    )
 
 
 def _name(choice: SideChoice, name: str) -> str:

@@ -18,6 +18,8 @@ from bench.actions.context import (
 )
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
+from bench.board.published import published_board, published_hashes
+from bench.choices import LabelMode
 from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
 from bench.files import clear_parts, locked, write_json
@@ -25,8 +27,10 @@ from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.scorecard import Scorecard
+from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
 from bench.workspace import STORE_LOCK, attempts_folder
+from bench.workspace import board_file as published_file
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -95,6 +99,8 @@ def score(
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
     chosen = scored_entries(folder, entries)
+    for entry in chosen:
+        open_entry(entry, space.root)
     refuse_mixed(list_submissions(folder), chosen, replicates, seed, board=board_file)
     plans = make_plans(opened, chosen, replicates=replicates, seed=seed)
     cards: list[Scorecard] = []
@@ -110,7 +116,12 @@ def score(
     with locked(folder / STORE_LOCK), paused_garbage_collection():
         clear_parts(folder)
         stored = list_submissions(folder)
-        board = build_board(opened, stored, space.replicates, plans)
+        board = build_board(
+            opened, stored, space.replicates, plans, one_per_team=space.one_per_team, ladder=space.ladder
+        )
         write_json(board_file, board.plain())
+        if (labels := opened.spec.labels) is not LabelMode.PUBLIC:
+            reduced = published_board(board, labels, published_hashes(stored, list(board.scorecards)))
+            write_json(published_file(folder, labels), reduced.plain())
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
     return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)

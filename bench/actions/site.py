@@ -11,7 +11,8 @@ from pathlib import Path
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace, workspace_specs
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
-from bench.environment import commit, paused_garbage_collection
+from bench.cohort.spec import CohortSpec
+from bench.environment import commit, paused_garbage_collection, tracked_files
 from bench.errors import Problem, raise_errors
 from bench.federation.model import SitesBoard
 from bench.publish.build import build_site as build_pages
@@ -20,7 +21,7 @@ from bench.publish.checks.site import check_site as check_pages
 from bench.publish.deploy import publish_folder
 from bench.publish.releases import read_releases
 from bench.scoring.scorecard import BoardInputs
-from bench.workspace import Workspace
+from bench.workspace import Workspace, kept_back_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +200,19 @@ def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[Lo
     specs = (
         [choose_spec(c, space) for c in cohorts] if cohorts else workspace_specs(space, space.pages.cohorts)
     )
+    raise_errors(problem for spec in specs for problem in _tracked_files(space, spec))
     return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]
+
+
+def _tracked_files(space: Workspace, spec: CohortSpec) -> list[Problem]:
+    """A problem where git tracks files of a cohort that its labels' mode keeps back."""
+    folder = space.submissions(spec.id)
+    kept = kept_back_files(folder, spec.labels)
+    tracked = tracked_files(folder) if kept else set()
+    if not (published := [path for path in kept if path.resolve() in tracked]):
+        return []
+    message = (
+        f"The labels of {spec.id} are {spec.labels}, and git tracks {len(published)} files to be kept "
+        f"back, such as {published[0].relative_to(folder).as_posix()}."
+    )
+    return [Problem("labels-kept-back", message, str(folder))]

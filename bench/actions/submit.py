@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
@@ -19,11 +20,14 @@ from bench.actions.context import (
     open_workspace_or_none,
     with_problems,
 )
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
 from bench.errors import BenchError, Problem
+from bench.files import sha256_bytes, sha256_file
 from bench.progress import Progress
 from bench.sandbox.reader import start_reader
+from bench.scoring.attempts import count_attempt
 from bench.submission.accept import (
     Accepted,
     FoundManifest,
@@ -35,9 +39,12 @@ from bench.submission.accept import (
 )
 from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
+from bench.submission.registration import Registration, refuse_other_model
+from bench.submission.registration import register as store_registration
+from bench.submission.sealed import seal
 from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
-from bench.workspace import MANIFEST, Workspace
+from bench.workspace import MANIFEST, PREDICTIONS, VAL_PREDICTIONS, Workspace
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -141,6 +148,9 @@ def submit(
         start_reader()
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
+    if space and slug:
+        entries = space.submissions(choose_spec(cohort, workspace).id)
+        refuse_other_model(entries, slug, sha256_file(Path(model)) if model is not None else "")
     beside = file / MANIFEST if file and embeddings is not None else file  # of a folder: within it
     described = _described(manifest, beside, slug or "dry-run")
     if described.manifest.embeddings and embeddings is None:
@@ -167,6 +177,8 @@ def submit(
         if space:
             entries = space.submissions(opened.spec.id)
             notices += equal_entries(accepted, entries, opened, slug)
+        if opened.spec.labels is LabelMode.PRIVATE:
+            _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
         if space and not dry_run:
             folder = store(
                 entries,
@@ -175,6 +187,7 @@ def submit(
                 accepted.packed,
                 val_predictions=accepted.packed_val,
                 label_efficiency=accepted.packed_efficiency,
+                sealed=_sealed(accepted, space) if opened.spec.labels is LabelMode.SHARED else {},
                 replace=replace,
             ).folder
     return SubmitResult(
@@ -187,6 +200,53 @@ def submit(
         folder=folder,
         notices=tuple(notices),
     )
+
+
+def register(
+    slug: str,
+    model: str | Path,
+    plan: str | Path,
+    *,
+    cohort: CohortChoice | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> Registration:
+    """Register a model and a plan before they are scored; another model is refused from then on.
+
+    Args:
+        slug: Name of the entry to come.
+        model: The ONNX file.
+        plan: Text that states what will be evaluated and how; only its hash is stored.
+        cohort: The cohort; default: the workspace's.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: A file is missing, or the slug is in use or was scored (``registration-late``).
+    """
+    for path in (model, plan):
+        require_file(Path(path), "model-unreadable")
+    space = open_workspace(workspace, cohort)
+    made = Registration(
+        slug=slug,
+        date=datetime.datetime.now(datetime.UTC).date(),
+        model_sha256=sha256_file(Path(model)),
+        plan_sha256=sha256_file(Path(plan)),
+    )
+    store_registration(space.submissions(choose_spec(cohort, space).id), made)
+    return made
+
+
+def _count_attempt(accepted: Accepted, cohort: Cohort, space: Workspace, slug: str) -> None:
+    """Record a set of predictions, also of a dry run, and refuse it where the team has used its attempts."""
+    manifest, sha256 = accepted.manifest, sha256_bytes(accepted.packed)
+    count_attempt(space.submissions(cohort.spec.id), slug, manifest, sha256, cohort.spec.attempts_per_team)
+
+
+def _sealed(accepted: Accepted, space: Workspace) -> dict[str, bytes]:
+    """The encrypted predictions; nothing where the workspace has no public key."""
+    if not space.key:
+        return {}
+    plain = {PREDICTIONS: accepted.packed, VAL_PREDICTIONS: accepted.packed_val}
+    return seal({name: data for name, data in plain.items() if data is not None}, space.key)
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:

@@ -15,11 +15,14 @@ from bench.actions.context import (
     scored_entries,
     workspace_specs,
 )
+from bench.board.published import verify_published
 from bench.board.verify import UNVERIFIED, check_stored, verify_entries
+from bench.choices import LabelMode
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
+from bench.submission.sealed import open_entry
 from bench.submission.store import Submission
 from bench.workspace import Workspace
 
@@ -72,15 +75,18 @@ def verify(
     """
     space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
     chosen = scored_entries(space.submissions(opened.spec.id), entries)
+    public = opened.spec.labels is LabelMode.PUBLIC
+    for entry in () if public else chosen:
+        open_entry(entry, space.root)
     with on_cluster(scheduler) as threads:
-        problems = verify_entries(
-            opened,
-            chosen,
-            space.board(opened.spec.id),
-            whole=entries is None,
-            jobs=jobs or threads or usable_cores(),
-            progress=progress,
-        )
+        workers, all_entries = jobs or threads or usable_cores(), entries is None
+        if public:
+            board = space.board(opened.spec.id)
+            problems = verify_entries(
+                opened, chosen, board, whole=all_entries, jobs=workers, progress=progress
+            )
+        else:
+            problems = verify_published(opened, chosen, whole=all_entries, jobs=workers, progress=progress)
     return VerifyResult(tuple(entry.slug for entry in chosen), tuple(problems))
 
 

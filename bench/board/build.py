@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import ConfigDict
 
 from bench.board.model import Board, SameRanking, TargetBoard, TestSet
-from bench.board.ranking import RankedEntry, target_board, unranked
+from bench.board.ranking import SIMILAR, KnownCopies, RankedEntry, target_board, unranked
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, CohortSpec
@@ -21,6 +24,7 @@ from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
 from bench.sandbox.reader import read_document
+from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.run import (
     EntryReplicates,
     Plans,
@@ -30,15 +34,24 @@ from bench.scoring.run import (
 )
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
+from bench.submission.accept import NOT_STATED
 from bench.submission.manifest import Retraction
 from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
+from bench.uncertainty.reuse import expected_optimism
+from bench.uncertainty.reuse import ladder as published_by_ladder
 
 ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
 def build_board(
-    cohort: Cohort, entries: Sequence[Submission], cache: Path, made: Plans | None = None
+    cohort: Cohort,
+    entries: Sequence[Submission],
+    cache: Path,
+    made: Plans | None = None,
+    *,
+    one_per_team: bool = False,
+    ladder: bool = False,
 ) -> Board:
     """The board of all entries that hold predictions.
 
@@ -47,6 +60,8 @@ def build_board(
         entries: Stored submissions; reported ones and those not scored yet are left out.
         cache: Folder of replicates.
         made: Plans that were made already, for scoring.
+        one_per_team: Whether only the highest entry of each team is ranked; baselines are not counted.
+        ladder: Whether a team's new entry is shown only if it beats its best by more than noise.
 
     Raises:
         BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
@@ -63,7 +78,15 @@ def build_board(
         contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
         write_replicate_index(plans, {cards[e.slug].predictions_sha256: e for e in scored}, cache)
         retracted = _retractions(scored)
-        boards, cv5 = _rank(targets, contenders, retracted, pool)
+        ranked = _rank(
+            cohort.spec,
+            contenders,
+            retracted,
+            _Attempts.of(scored),
+            pool,
+            one_per_team=one_per_team,
+            ladder=ladder,
+        )
     return Board(
         stamp=next(iter(cards.values())).stamp,
         title=cohort.spec.title,
@@ -73,8 +96,11 @@ def build_board(
         replicates=replicates,
         level=LEVEL,
         test_set=_test_set(cohort),
-        targets=boards,
-        cv5=cv5,
+        targets=ranked.targets,
+        cv5=ranked.cv5,
+        one_per_team=one_per_team,
+        ladder=ladder,
+        withheld=ranked.withheld,
         scorecards={card.slug: sha256 for card, sha256 in read},
         retracted=retracted,
     )
@@ -101,22 +127,35 @@ def rank_again(
     """
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
     read = [hashed_scorecard(entry, RankInputs) for entry in scored]
-    contenders = [RankedEntry(card, replicates[card.predictions_sha256], _not_read) for card, _ in read]
+    contenders = [
+        RankedEntry(card, replicates[card.predictions_sha256], _not_read, _team(entry))
+        for entry, (card, _) in zip(scored, read, strict=True)
+    ]
     for contender in contenders:
         _require_computed(contender.card, contender.computed)
     retracted = _retractions(scored)
-    same = {
-        (track, board.target): _still_same(board, renamed, retracted)
+    known = {
+        (track, board.target): _known_copies(board, renamed, retracted)
         for track, boards in ((Track.HOLDOUT, stored.targets), (Track.CV5, stored.cv5))
         for board in boards
     }
     with ThreadPoolExecutor(max(usable_cores(), len(spec.binary_targets))) as pool:
-        boards, cv5 = _rank(spec.binary_targets, contenders, retracted, pool, same)
+        ranked = _rank(
+            spec,
+            contenders,
+            retracted,
+            _Attempts.of(scored),
+            pool,
+            one_per_team=stored.one_per_team,
+            ladder=stored.ladder,
+            known=known,
+        )
     return stored.model_copy(
         update={
             "schema_": Board.model_fields["schema_"].default,
-            "targets": boards,
-            "cv5": cv5,
+            "targets": ranked.targets,
+            "cv5": ranked.cv5,
+            "withheld": ranked.withheld,
             "scorecards": {card.slug: sha256 for card, sha256 in read},
             "retracted": retracted,
         }
@@ -127,10 +166,10 @@ def _not_read(target: str) -> Floats:
     raise AssertionError(f"predictions of {target} are not read without the data")
 
 
-def _still_same(
+def _known_copies(
     board: TargetBoard, renamed: Mapping[str, str], retracted: Mapping[str, Retraction]
-) -> tuple[SameRanking, ...]:
-    """Groups of entries with equal rankings, under their slugs now and without retracted ones."""
+) -> KnownCopies:
+    """Return what a stored board says of copies, under the slugs of today and without retracted entries."""
     groups = [
         SameRanking(
             slugs=tuple(slug for s in group.slugs if (slug := renamed.get(s, s)) not in retracted),
@@ -138,37 +177,125 @@ def _still_same(
         )
         for group in board.same_ranking
     ]
-    return tuple(group for group in groups if len(group.slugs) > 1)
+    similar = {}
+    for standing in board.standings:
+        flags = tuple(flag for flag in standing.flags if flag.code == SIMILAR)
+        for old, new in renamed.items():
+            flags = tuple(
+                f.model_copy(update={"message": f.message.replace(f" {old}:", f" {new}:")}) for f in flags
+            )
+        if flags:
+            similar[renamed.get(standing.slug, standing.slug)] = flags
+    return KnownCopies(tuple(group for group in groups if len(group.slugs) > 1), similar)
 
 
 def _retractions(entries: Sequence[Submission]) -> dict[str, Retraction]:
     return {entry.slug: entry.retraction for entry in entries if entry.retraction}
 
 
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Boards of both tracks, and the slugs that the ladder does not publish."""
+
+    targets: tuple[TargetBoard, ...]
+    cv5: tuple[TargetBoard, ...]
+    withheld: tuple[str, ...]
+
+
 def _rank(
-    targets: Sequence[BinaryTarget],
+    spec: CohortSpec,
     contenders: Sequence[RankedEntry],
     retracted: Mapping[str, Retraction],
+    attempts: _Attempts,
     pool: ThreadPoolExecutor,
-    same: Mapping[tuple[Track, str], tuple[SameRanking, ...]] | None = None,
-) -> tuple[tuple[TargetBoard, ...], tuple[TargetBoard, ...]]:
+    *,
+    one_per_team: bool,
+    ladder: bool,
+    known: Mapping[tuple[Track, str], KnownCopies] | None = None,
+) -> _Ranked:
     """Rank the entries of each track for each target; no cv5 board without an entry of that track."""
-    holdout, cv5 = (
-        [c for c in contenders if c.card.track == track and c.card.slug not in retracted] for track in Track
-    )
+    targets = spec.binary_targets
     out = [c.card for c in contenders if c.card.slug in retracted]
+    kept = [c for c in contenders if c.card.slug not in retracted]
+    withheld = _withheld(kept, attempts, spec.headline) if ladder else ()
+    holdout, cv5 = (
+        [c for c in kept if c.card.track == track and c.card.slug not in withheld] for track in Track
+    )
 
     def board(track: Track, target: BinaryTarget) -> TargetBoard:
         on_holdout = track == Track.HOLDOUT
         others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5] if on_holdout else []
         shown = [card for card in out if on_holdout or card.track == track]
         others += [unranked(card, target.name, retracted[card.slug].sentence) for card in shown]
-        known = None if same is None else same.get((track, target.name), ())
-        return target_board(target, holdout if on_holdout else cv5, others, LEVEL, known)
+        ranked = holdout if on_holdout else cv5
+        copies = None if known is None else known.get((track, target.name), KnownCopies())
+        made = target_board(target, ranked, others, LEVEL, one_per_team=one_per_team, known=copies)
+        return _with_attempts(made, holdout, attempts) if on_holdout else made
 
     boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
     has_cv5 = any(c.card.track == Track.CV5 for c in contenders)
-    return boards, tuple(board(Track.CV5, target) for target in targets) if has_cv5 else ()
+    return _Ranked(boards, tuple(board(Track.CV5, target) for target in targets) if has_cv5 else (), withheld)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The ledger as boards use it.
+
+    Attributes:
+        of_team: Team → number of sets of predictions of the holdout track that were scored.
+        first: Slug → day of its first attempt.
+    """
+
+    of_team: dict[str, int]
+    first: dict[str, datetime.date]
+
+    @classmethod
+    def of(cls, entries: Sequence[Submission]) -> _Attempts:
+        ledger = read_ledger(entries[0].folder.parent) if entries else {}
+        teams = by_team(ledger.values())
+        counts = {
+            t: len({a.predictions_sha256 for a in found if a.track == "holdout"})
+            for t, found in teams.items()
+        }
+        return cls(counts, {slug: min(a.date for a in found) for slug, found in ledger.items() if found})
+
+
+def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: _Attempts) -> TargetBoard:
+    """Add each team's attempts to the standings, with what so many can gain by chance."""
+    teams = {c.card.slug: c.team for c in ranked}
+    shown = {s.slug for s in board.standings if s.rank is not None}
+    replicates = [c.computed.replicates[board.target] for c in ranked if c.card.slug in shown]
+    counts = {
+        s.slug: attempts.of_team.get(teams.get(s.slug, ""), 0) for s in board.standings if s.slug in shown
+    }
+    gains = {k: expected_optimism(np.stack(replicates), k) for k in set(counts.values()) if k}
+    standings = tuple(
+        s.model_copy(
+            update={"attempts": k, "chance_gain": gains[k].best_of, "adaptive_gain": gains[k].adaptive}
+        )
+        if (k := counts.get(s.slug, 0)) and teams[s.slug]
+        else s
+        for s in board.standings
+    )
+    return board.model_copy(update={"standings": standings})
+
+
+def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str) -> tuple[str, ...]:
+    """Slugs of entries that do not beat the best earlier entry of their team by more than noise."""
+    by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
+    for entry in entries:
+        if entry.team and entry.value(headline) is not None:
+            by_team_and_track.setdefault((entry.team, entry.card.track), []).append(entry)
+    withheld: list[str] = []
+    for group in by_team_and_track.values():
+        last = datetime.date.max
+        group.sort(key=lambda c: (attempts.first.get(c.card.slug, last), c.card.slug))
+        computed = [c.computed for c in group]
+        published = published_by_ladder(
+            [c.values[headline] for c in computed], np.stack([c.replicates[headline] for c in computed])
+        )
+        withheld += [c.card.slug for c, keep in zip(group, published, strict=True) if not keep]
+    return tuple(sorted(withheld))
 
 
 def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
@@ -178,7 +305,13 @@ def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -
     def scores(target: str) -> Floats:
         return unpack_units(entry.predictions, plans.cohort, entry.manifest.track)[target]
 
-    return RankedEntry(card, computed, scores)
+    return RankedEntry(card, computed, scores, _team(entry))
+
+
+def _team(entry: Submission) -> str:
+    """Return the key of an entry's team; empty for baselines and where no team is stated."""
+    counted = entry.manifest.kind != "baseline" and entry.manifest.team != NOT_STATED
+    return team_key(entry.manifest.team) if counted else ""
 
 
 class _Draws(Document):

@@ -306,6 +306,17 @@ def rank_text(standing: Standing) -> str:
     return f"{low}" if low == high else f"{low}–{high}"
 
 
+def _has_attempts(context: BoardContext) -> bool:
+    return any(standing.attempts for standing in context.board.standings)
+
+
+def _attempts(row: Row) -> Cell:
+    attempts, gain = row.standing.attempts, row.standing.chance_gain
+    if attempts is None or gain is None:
+        return Cell("–", None, reason="Baselines are no attempts.")
+    return Cell(f"{attempts}", attempts, note=f"+{gain:.3f} by chance" if attempts > 1 else "")
+
+
 def _rank(row: Row) -> Cell:
     standing = row.standing
     return Cell(rank_text(standing), standing.rank, standing.rank_low, standing.rank_high)
@@ -628,6 +639,17 @@ BUILT_IN: tuple[Declaration, ...] = (
     metric_column("brier", Group.CALIBRATION),
     metric_column("calibration_slope", Group.CALIBRATION),
     _speed,
+    Column(
+        key="attempts",
+        label="Attempts",
+        group=Group.SOURCE,
+        hint="Sets of predictions that the team had scored on this test set, and the gain in AUROC that the "
+        "best of so many equal entries is expected to have by chance",
+        cell=_attempts,
+        applies=_has_attempts,
+        may_be_empty=always,
+        priority=None,
+    ),
     Column(
         key="team",
         label="Team",

@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
+from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import by_team, read_ledger, team_key
+from bench.scoring.published import read_published
 from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
+from bench.submission.registration import find_registration
 from bench.submission.store import Submission, list_submissions
 from bench.timing.record import TimingRecord
-from bench.workspace import board_file
+from bench.workspace import PUBLISHED, board_file
 
 
 def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecard) -> LoadedBoard:
@@ -32,7 +35,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     submissions: list[Submission] = []
     waiting: list[str] = []
     for stored in list_submissions(folder):
-        if stored.waiting:
+        if stored.manifest.kind != "reported" and not _scorecard_file(stored, spec.labels).exists():
             waiting.append(stored.slug)
         else:
             submissions.append(stored)
@@ -41,27 +44,41 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     entries, current = {}, {}
     for submission in submissions:
         slug, team = submission.slug, team_key(submission.manifest.team)
-        entry, sha256 = _entry(submission, card)
-        entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
+        entry, sha256 = _entry(submission, card, spec.labels)
+        registration = find_registration(folder, slug)
+        entries[slug] = replace(
+            entry,
+            attempts=ledger.get(slug, ()),
+            team_attempts=teams.get(team, ()),
+            registered=registration.date if registration else None,
+        )
         if sha256:
             current[slug] = sha256
-    board = read_board(board_file(folder), spec, current)
+    path = board_file(folder, spec.labels)
+    board = read_board(path, spec, current)
     if board is not None:
-        require_retractions(board, submissions, board_file(folder))
-    return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
+        require_retractions(board, submissions, path)
+    shown = {slug: e for slug, e in entries.items() if board is None or slug not in board.withheld}
+    return LoadedBoard(spec=spec, board=board, entries=shown, waiting=tuple(waiting))
 
 
-def _entry(submission: Submission, card: type[RankInputs]) -> tuple[Entry, str]:
+def _scorecard_file(submission: Submission, labels: LabelMode) -> Path:
+    """The scorecard that boards are read from: its published part where labels are not public."""
+    return submission.scorecard if labels is LabelMode.PUBLIC else submission.folder / PUBLISHED
+
+
+def _entry(submission: Submission, card: type[RankInputs], labels: LabelMode) -> tuple[Entry, str]:
     """The entry, and the hash of its scorecard: empty for a reported one, which has none."""
     reported = submission.manifest.kind == "reported"
-    scorecard, sha256 = (None, "") if reported else hashed_scorecard(submission, card)
+    read = hashed_scorecard if labels is LabelMode.PUBLIC else read_published
+    scorecard, sha256 = (None, "") if reported else read(submission, card)
     entry = Entry(
         slug=submission.slug,
         manifest=submission.manifest,
         scorecard=scorecard,
         timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
         retraction=submission.retraction,
-        whole=submission.scorecard if card is not Scorecard and not reported else None,
+        whole=_scorecard_file(submission, labels) if card is not Scorecard and not reported else None,
     )
     return entry, sha256
 

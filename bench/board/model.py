@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,6 +82,16 @@ class Standing(Document):
         default=None,
         description="Against the reference, by t, adjusted by Holm's method: a family named beforehand.",
     )
+    attempts: int | None = Field(
+        default=None, description="Sets of predictions that its team had scored; null for baselines."
+    )
+    chance_gain: float | None = Field(
+        default=None, description="Expected gain of the best of so many entries of equal quality."
+    )
+    adaptive_gain: float | None = Field(
+        default=None,
+        description="Upper bound of it if each attempt was chosen in view of the results before.",
+    )
     flags: tuple[Flag, ...] = ()
     unranked_reason: str = ""
 
@@ -133,6 +144,11 @@ class Board(Displayed, Document):
         default=(),
         description="Entries of the cv5 track, ranked by their fold-averaged AUROC on all patients.",
     )
+    one_per_team: bool = Field(default=False, description="Only the highest entry of each team is ranked.")
+    ladder: bool = Field(
+        default=False, description="A team's new entry must beat its best by more than noise."
+    )
+    withheld: tuple[str, ...] = Field(default=(), description="Slugs that the ladder does not publish.")
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
     retracted: dict[str, Retraction] = Field(
         default_factory=dict,
@@ -194,6 +210,7 @@ class Entry:
         attempts: What was ever scored under its slug.
         team_attempts: What its team had scored of any entry.
         retraction: When and why it was taken out of the ranking.
+        registered: Day on which its model was registered before scoring; None where it was not.
     """
 
     slug: str
@@ -204,6 +221,7 @@ class Entry:
     attempts: tuple[Attempt, ...] = ()
     team_attempts: tuple[Attempt, ...] = ()
     retraction: Retraction | None = None
+    registered: datetime.date | None = None
 
     def card(self, model: type[C]) -> C | None:
         """The scorecard with all that `model` holds; None for an entry without one.

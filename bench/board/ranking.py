@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,11 +14,21 @@ from bench.metrics.discrimination import mean_rank
 from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates
 from bench.scoring.scorecard import Flag, RankInputs
+from bench.submission.similarity import find_similar
 from bench.uncertainty.family import EntryComparisons, compare_all_pairs, holm
 from bench.uncertainty.intervals import MOST_UNDEFINED
 
 REFERENCE = "demographics"
 """Slug of the baseline that knows age and sex only; every entry is compared with it."""
+
+SIMILAR = "similar-predictions"
+"""Code of the flag of predictions that are nearly those of another entry."""
+
+CHANCE = 0.5
+IMPLAUSIBLE = 0.99
+"""AUROC above which an entry is flagged: two readers of one echocardiogram differ by more."""
+SIMILAR_INFLUENCES = 0.9
+"""Correlation of the influences of two entries above which their predictions are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +42,33 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownCopies:
+    """What a stored board says of copies, for ranking its entries again without their predictions.
+
+    Attributes:
+        same_ranking: Groups of entries that order the images identically.
+        similar: Slug → flags of predictions that are nearly those of another entry.
+    """
+
+    same_ranking: tuple[SameRanking, ...] = ()
+    similar: Mapping[str, tuple[Flag, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RankedEntry:
     """An entry with its scorecard and what it is ranked by.
 
     Attributes:
         card: Its scorecard.
         computed: The ranked AUROC of each target with its replicates and influences.
-        scores: Target → its stored predictions, read where two rankings are identical.
+        scores: Target → its stored predictions, read where two rankings are identical or similar.
+        team: Key of its team; empty for baselines and where no team is stated.
     """
 
     card: RankInputs
     computed: EntryReplicates
     scores: Callable[[str], Floats]
+    team: str = ""
 
     def value(self, target: str) -> float | None:
         """The ranked AUROC; None where the target is not there or undefined."""
@@ -76,23 +101,33 @@ def target_board(
     ranked_entries: Sequence[RankedEntry],
     others: Sequence[Standing],
     level: float,
-    same_ranking: tuple[SameRanking, ...] | None = None,
+    *,
+    one_per_team: bool = False,
+    known: KnownCopies | None = None,
 ) -> TargetBoard:
-    """Compare all entries that have an AUROC as one family; the others follow with the reason.
+    """Compare all entries that are separated from chance as one family; the others follow with the reason.
+
+    Entries with the same ranking of the images are one member of the family, so that copies change no other
+    entry's rank or p-value.
 
     Args:
         target: The target.
         ranked_entries: Entries of one track.
         others: What follows in any case.
         level: Confidence of every statement.
-        same_ranking: Entries that order the images identically, where known; else predictions are read.
+        one_per_team: Whether only the highest entry of each team is ranked.
+        known: What an earlier board says of copies, where predictions are not to be read.
     """
     name = target.name
     doubts = {c.card.slug: _doubt(c, name) for c in ranked_entries}
-    ranked = sorted(
+    by_value = sorted(
         (c for c in ranked_entries if doubts[c.card.slug] is None),
         key=lambda c: (-(c.value(name) or 0.0), c.card.slug),
     )
+    copies = _same_replicates(by_value, name)
+    if one_per_team:
+        doubts |= _later_of_teams(by_value)
+    ranked = [c for c in by_value if c.card.slug not in copies and doubts[c.card.slug] is None]
     last = [unranked(c.card, name, d) for c in ranked_entries if (d := doubts[c.card.slug]) is not None]
     last += others
     if not ranked:
@@ -135,18 +170,33 @@ def target_board(
         )
         for i, slug in enumerate(slugs)
     ]
+    shown = {standing.slug: standing for standing in standings}
+    standings = [
+        shown[copies.get(c.card.slug, c.card.slug)].model_copy(update={"slug": c.card.slug})
+        for c in by_value
+        if doubts[c.card.slug] is None and copies.get(c.card.slug, c.card.slug) in shown
+    ]
+    implausible = _implausible(by_value, name)
+    similar = _similar(by_value, name) if known is None else known.similar
+    standings, last = (
+        [
+            s.model_copy(update={"flags": (*s.flags, *implausible.get(s.slug, ()), *similar.get(s.slug, ()))})
+            for s in group
+        ]
+        for group in (standings, last)
+    )
     return TargetBoard(
         target=name,
         label=target.label,
         leader=slugs[0],
-        others_may_be_first=int(may_be_first.sum()) - 1,
+        others_may_be_first=sum(standing.may_be_first for standing in standings) - 1,
         standings=(*standings, *last),
         shrunken_auroc=family.shrunken_leader,
         critical=_finite(family.critical),
         pairs=PairMatrix.of(slugs, family),
-        same_ranking=_same_ranking(ranked, name, family.identical_ranking)
-        if same_ranking is None
-        else _in_order(same_ranking, slugs),
+        same_ranking=_same_ranking(by_value, name, _pairs_of(by_value, copies))
+        if known is None
+        else _in_order(known.same_ranking, [c.card.slug for c in by_value]),
         reference=None if place is None else REFERENCE,
     )
 
@@ -159,7 +209,81 @@ def _doubt(contender: RankedEntry, target: str) -> str | None:
     undefined = int(np.isnan(drawn).sum())
     if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
         return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"
+    found = contender.card.target(target)
+    if found is not None and found.ranked.value == CHANCE:
+        return "its AUROC is that of chance, 0.5"
+    low, high = (found.ranked.low, found.ranked.high) if found is not None else (None, None)
+    if low is not None and high is not None and low <= CHANCE <= high:
+        return f"not separated from chance: the CI of its AUROC, {low:.3f} to {high:.3f}, contains 0.5"
     return None
+
+
+def _same_replicates(entries: Sequence[RankedEntry], target: str) -> dict[str, str]:
+    """Slug → slug of the first entry with the same AUROC in every replicate, for all but these first ones."""
+    first: dict[bytes, str] = {}
+    copies = {}
+    for entry in entries:
+        key = np.round(entry.computed.replicates[target], 10).tobytes()
+        earlier = first.setdefault(key, entry.card.slug)
+        if earlier != entry.card.slug:
+            copies[entry.card.slug] = earlier
+    return copies
+
+
+def _pairs_of(entries: Sequence[RankedEntry], copies: dict[str, str]) -> list[tuple[int, int]]:
+    """Indices of each copy and of the entry that it is a copy of."""
+    places = {entry.card.slug: place for place, entry in enumerate(entries)}
+    return [(places[first], places[copy]) for copy, first in copies.items()]
+
+
+def _later_of_teams(entries: Sequence[RankedEntry]) -> dict[str, str]:
+    """Slug → why it is not ranked, for all but the first of these entries of each team."""
+    first: dict[str, str] = {}
+    reasons = {}
+    for entry in entries:
+        if entry.team and (earlier := first.setdefault(entry.team, entry.card.slug)) != entry.card.slug:
+            reasons[entry.card.slug] = f"one entry of each team is ranked: {earlier}"
+    return reasons
+
+
+def _implausible(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple[Flag, ...]]:
+    """Return a flag for each entry whose AUROC is above `IMPLAUSIBLE`, by slug."""
+    flags: dict[str, tuple[Flag, ...]] = {}
+    for entry in entries:
+        if (value := entry.value(target)) is not None and value > IMPLAUSIBLE:
+            message = f"An AUROC of {value:.4f} is higher than labels from another reading would reach."
+            flags[entry.card.slug] = (Flag(code="implausible-auroc", message=message, target=target),)
+    return flags
+
+
+def _similar(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple[Flag, ...]]:
+    """Return flags of entries whose predictions are nearly those of another team's entry, by slug.
+
+    Predictions are read only of pairs whose influences on the AUROC have a high correlation.
+    """
+    flags: dict[str, tuple[Flag, ...]] = {}
+    if len(entries) < 2:
+        return flags
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.corrcoef(np.stack([e.computed.influences[target] for e in entries]))
+    candidates = np.argwhere(np.triu(correlation > SIMILAR_INFLUENCES, 1)).tolist()
+    scores: dict[int, Floats] = {}
+    for i, j in candidates:
+        if entries[i].team == entries[j].team:
+            continue
+        for k in (i, j):
+            if k not in scores:
+                scores[k] = entries[k].scores(target)
+        for found in find_similar(scores[i], scores[j][None]):
+            for this, other in ((i, j), (j, i)):
+                message = (
+                    f"Predictions nearly those of {entries[other].card.slug}: rank correlation "
+                    f"{found.rank_correlation:.4f}, R² {found.r_squared:.4f}."
+                )
+                flag = Flag(code=SIMILAR, message=message, target=target)
+                slug = entries[this].card.slug
+                flags[slug] = (*flags.get(slug, ()), flag)
+    return flags
 
 
 def _differences_from_leader(family: EntryComparisons) -> list[Difference]:

@@ -148,7 +148,14 @@ def leader_sentence(board: TargetBoard) -> str:
     ranked = [standing for standing in board.standings if standing.rank is not None]
     if len(ranked) < 2 or board.shrunken_auroc is None or ranked[0].auroc is None:
         return ""
-    return (
+    sentence = (
         f"The leader's AUROC of {ranked[0].auroc:.3f} is the highest of {len(ranked):,} and so expected "
         f"to be too high; corrected for this choice it is {board.shrunken_auroc:.3f}."
+    )
+    attempts, gain, most = ranked[0].attempts, ranked[0].chance_gain, ranked[0].adaptive_gain
+    if attempts is None or attempts < 2 or gain is None or most is None:
+        return sentence
+    return (
+        f"{sentence} Its team made {attempts} attempts: the best of so many equal entries is expected to "
+        f"gain {gain:.3f} by chance, and at most {most:.3f} if each was chosen in view of the results before."
     )

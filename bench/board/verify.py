@@ -235,7 +235,9 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
         message = f"The stored board and the entries differ by {', '.join(others[:8])}."
         return [Problem("board-stale", message, str(board_file))]
     with tempfile.TemporaryDirectory() as fresh:
-        computed = build_board(cohort, entries, Path(fresh))
+        computed = build_board(
+            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
+        )
     return document_differences("board", _stored_fields(stored), computed)
 
 

@@ -37,6 +37,7 @@ app.command(libraries="tables")(reference.doctor)
 app.add_typer(cohort.app, name="cohort")
 app.command(libraries="tables")(submit.template)
 app.command()(submit.submit)
+app.command()(submit.register)
 app.command()(score.score)
 app.command()(compare.compare)
 app.command(libraries="none")(board.board)
@@ -52,6 +53,7 @@ app.command(libraries="none")(reference.sums)
 app.command(libraries="none")(reference.explain)
 app.command(libraries="none")(reference.schema)
 app.command(libraries="none")(reference.init)
+app.add_typer(reference.keys, name="key")
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""`bench explain`, `schema`, `doctor` and `init`."""
+"""`bench explain`, `schema`, `doctor`, `init`, `key` and `sums`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.app import App
 from bench.cli.options import JsonOption
 from bench.cli.output import Report, reporting, table
 
 if TYPE_CHECKING:
+    from bench.actions.keys import SealResult
     from bench.cohort.spec import CohortSpec
     from bench.runtime.backends.base import Availability
     from bench.workspace import Workspace
@@ -24,6 +26,7 @@ SCHEMAS = {
     "scorecard": ("bench.scoring.scorecard", "Scorecard"),
     "board": ("bench.board.model", "Board"),
     "timing": ("bench.timing.record", "TimingRecord"),
+    "seal": ("bench.submission.sealed", "Seal"),
     "split-lock": ("bench.cohort.summary", "SplitLock"),
     "recipe": ("baselines.networks.recipe", "Recipe"),
     "encoder": ("baselines.probe.encoder", "EncoderFile"),
@@ -92,19 +95,76 @@ def schema(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new workspace.")],
     cohort: Annotated[str, typer.Option("--cohort", metavar="ID|SPEC.toml", help="Default cohort.")] = "demo",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            metavar="FILE",
+            help="New file for the private key where labels are shared; default: DIR.agekey.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new empty workspace for a board, with the checks of pull requests.
 
     Example: bench init our-hospital --cohort our-cohort.toml
     """
-    from bench.actions.maintain import init_workspace
+    from bench.actions.keys import init as make_workspace
 
     with reporting(as_json) as report:
-        made, spec = init_workspace(folder, cohort)
-        report.result(root=str(made.root), cohort=made.cohort)
+        made = make_workspace(folder, cohort, key_file)
+        kept = str(made.key_file) if made.key_file else None
+        report.result(
+            root=str(made.space.root), cohort=made.space.cohort, labels=made.spec.labels, key_file=kept
+        )
         report.show(f"Made a workspace in {folder}.")
-        report.say(_next(made, spec))
+        if made.key_file:
+            report.show(f"The private key of the board is in {made.key_file}.")
+            report.say(KEY_ADVICE)
+        report.say(_next(made.space, made.spec))
+
+
+KEY_ADVICE = (
+    "Keep a copy of the private key in a safe place: sealed predictions cannot be read without it. Commands "
+    "read it from the file that BENCH_KEY_FILE names, or from BENCH_KEY."
+)
+
+keys = App(help="Keys that predictions are sealed with where labels are shared.", no_args_is_help=True)
+
+
+@keys.command(name="new", libraries="none")
+def key_new(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file, outside the workspace.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new key pair, and seal the stored entries for it; the old private key must be given.
+
+    Example: bench key new --out ~/board-2.agekey
+    """
+    from bench.actions.keys import new_board_key
+
+    with reporting(as_json) as report:
+        _show_sealed(report, new_board_key(out))
+        report.say(KEY_ADVICE)
+
+
+@keys.command(name="seal", libraries="none")
+def key_seal(as_json: JsonOption = False) -> None:
+    """Seal the stored entries that are not sealed for the workspace's public key.
+
+    Example: bench key seal
+    """
+    from bench.actions.keys import seal_entries
+
+    with reporting(as_json) as report:
+        _show_sealed(report, seal_entries())
+
+
+def _show_sealed(report: Report, done: SealResult) -> None:
+    report.result(key=done.key, sealed=list(done.sealed), unreadable=list(done.unreadable))
+    report.show(f"Public key {done.key}: {len(done.sealed)} entries sealed.")
+    if done.unreadable:
+        report.show(f"No key was given that opens {', '.join(done.unreadable)}: these stay as they are.")
 
 
 def _next(made: Workspace, spec: CohortSpec) -> str:
@@ -203,8 +263,9 @@ def sums(
 
     Example: bench sums submissions --check
     """
-    from bench.errors import raise_errors
+    from bench.errors import BenchError, Problem, raise_errors
     from bench.files import check_sums, write_sums
+    from bench.workspace import unpublishable_files
 
     with reporting(as_json) as report:
         if check:
@@ -213,6 +274,9 @@ def sums(
             raise_errors(problems)
             report.show("Every file is the one that was hashed.")
         else:
+            if kept := unpublishable_files(folder):
+                message = f"{len(kept)} files are kept back, since the labels are not public: {kept[0].name}."
+                raise BenchError(Problem("labels-kept-back", message, str(kept[0].parent)))
             path = write_sums(folder)
             report.result(file=str(path))
             report.show(f"Wrote {path}")

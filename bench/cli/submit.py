@@ -167,3 +167,30 @@ def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
         return found
     report.show(f"Stored {done.slug} in {done.folder}. Next: bench score {done.slug}")
     return {**found, "folder": str(done.folder)}
+
+
+def register(
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="Name of the entry to come.")],
+    model: Annotated[Path, typer.Option("--model", metavar="MODEL.onnx", help="The model.", readable=False)],
+    plan: Annotated[
+        Path,
+        typer.Option(
+            "--plan", metavar="FILE", help="Text that says what will be evaluated, and how.", readable=False
+        ),
+    ],
+    cohort: Annotated[
+        str | None, typer.Option("--cohort", metavar="ID|SPEC.toml", help="The cohort.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a model and a plan before they are scored; the entry then bears a badge.
+
+    Example: bench register my-model --model model.onnx --plan plan.md
+    """
+    from bench.actions.submit import register as register_model
+
+    with reporting(as_json) as report:
+        done = register_model(slug, model, plan, cohort=cohort)
+        report.result(slug=slug, model_sha256=done.model_sha256, plan_sha256=done.plan_sha256)
+        report.show(f"Registered {slug}: model {done.model_sha256[:12]}, plan {done.plan_sha256[:12]}.")
+        report.say(f"Next: bench submit --model {model} --slug {slug}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from bench.choices import LabelMode
 from bench.documents import Document, parse, read_text, toml_data
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 
@@ -326,6 +327,14 @@ class CohortSpec(Document):
         default=10,
         ge=0,
         description="Images of each class behind a published step of a curve; 0 where labels are public.",
+    )
+    labels: LabelMode = Field(
+        default=LabelMode.PRIVATE,
+        description="Who has the labels: public; shared, everybody who may submit but not the public; "
+        "private, the holder of the data only. It decides what may be published.",
+    )
+    attempts_per_team: int = Field(
+        default=10, ge=1, description="Sets of predictions that a team may hand in where labels are private."
     )
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."

@@ -15,8 +15,10 @@ from pydantic import Field
 
 from bench.choices import Track
 from bench.documents import Document, schema_field
+from bench.errors import BenchError, Problem
 from bench.files import locked, write_json
 from bench.sandbox.reader import read_document
+from bench.submission.manifest import Manifest
 from bench.submission.store import Submission
 from bench.workspace import STORE_LOCK, attempts_folder
 
@@ -142,6 +144,39 @@ def move_attempts(folder: Path, old: str, new: str) -> None:
     moved = [a for a in _read(source).attempts if not any(_same(a, earlier) for earlier in before)]
     write_json(target, Attempts(slug=new, attempts=(*before, *moved)).plain())
     source.unlink()
+
+
+DRY_RUN = "dry-run"
+"""Slug of attempts that were only checked, without the name of an entry."""
+
+
+def count_attempt(folder: Path, slug: str, manifest: Manifest, predictions_sha256: str, limit: int) -> None:
+    """Record predictions that were handed in for a test set with private labels, within a team's budget.
+
+    Predictions that the team handed in before do not count again.
+
+    Args:
+        folder: The cohort's folder of submissions.
+        slug: Name of the entry; empty in a dry run without one.
+        manifest: Its manifest.
+        predictions_sha256: SHA-256 of the packed predictions.
+        limit: Most sets of predictions of a team.
+
+    Raises:
+        BenchError: The team has used all its attempts (``attempts-used``); nothing is recorded then.
+    """
+    with locked(folder / STORE_LOCK):
+        team = by_team(read_ledger(folder).values()).get(team_key(manifest.team), ())
+        used = {(a.track, a.predictions_sha256) for a in team}
+        if (manifest.track, predictions_sha256) in used:
+            return
+        if len(used) >= limit:
+            message = (
+                f"Team {manifest.team!r} has handed in {len(used)} sets of predictions; {limit} are allowed."
+            )
+            raise BenchError(Problem("attempts-used", message))
+        name = slug or DRY_RUN
+        record_attempt(Submission(name, folder / name, manifest), predictions_sha256)
 
 
 def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:

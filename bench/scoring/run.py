@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from bench.choices import Track
+from bench.choices import LabelMode, Track
 from bench.cohort.cohort import Cohort
 from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem
@@ -21,10 +21,12 @@ from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
+from bench.scoring.published import published_file
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
 from bench.submission.packed import read_efficiency, read_units, unpack_units
 from bench.submission.store import Submission, unchanged
+from bench.workspace import PUBLISHED
 
 FEWEST_FOR_PROCESSES = 8
 """Smallest number of entries for which processes save time."""
@@ -169,7 +171,7 @@ def score_all(
         try:
             if isinstance(result, BenchError):
                 raise result
-            _store_result(entry, result, cache)
+            _store_result(entry, result, cache, plans.cohort.spec.labels)
             if finished:
                 finished(result.card)
         except BenchError as error:
@@ -180,12 +182,15 @@ def score_all(
         raise BenchError(problems)
 
 
-def _store_result(entry: Submission, result: Finished, cache: Path) -> None:
+def _store_result(entry: Submission, result: Finished, cache: Path, labels: LabelMode) -> None:
     """Store the result of an entry if its predictions have not changed."""
     write_atomic(cache / f"{result.key}.npy", result.replicates)
+    published = b"" if labels is LabelMode.PUBLIC else published_file(result.card, labels)
     with unchanged(entry, result.predictions_sha256, result.val_predictions_sha256):
         record_attempt(entry, result.predictions_sha256)
         write_atomic(entry.scorecard, result.scorecard)
+        if published:
+            write_atomic(entry.folder / PUBLISHED, published)
 
 
 def compute_all(plans: Plans, entries: Sequence[Submission], jobs: int) -> Iterator[Finished | BenchError]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
 from bench.submission.manifest import Manifest
 from bench.submission.packed import PackStamp, pack, unpack
+from bench.submission.similarity import find_similar
 from bench.submission.store import Submission, list_submissions, read_manifest
 from bench.submission.tables import PredictionTable
 from bench.workspace import MANIFEST
@@ -187,6 +190,7 @@ def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Probl
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:
     """Return the stamp of predictions: what they belong to and come from."""
     return PackStamp(
+        salt=secrets.token_hex(16) if cohort.spec.labels is LabelMode.SHARED else "",
         cohort=cohort.spec.id,
         version=cohort.spec.version,
         fingerprint=cohort.split.fingerprint,
@@ -197,8 +201,9 @@ def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: s
 
 
 def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -> list[Problem]:
-    """A warning for each stored entry that has the same predictions for a target."""
+    """Warnings where predictions of a target equal those of a stored entry, or are nearly some of theirs."""
     remarks = []
+    others: dict[str, list[tuple[Submission, Floats]]] = {}
     for other in _comparable(list_submissions(folder), slug, accepted.manifest.track):
         try:
             stored = unpack(other.predictions, cohort, other.manifest.track)
@@ -212,7 +217,22 @@ def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -
         if same:
             message = f"The predictions for {', '.join(same)} equal those of the stored entry {other.slug!r}."
             remarks.append(Problem("predictions-equal-entry", message, severity="warning"))
-    return remarks
+        for target in sorted(accepted.values.keys() & stored.keys() - set(same)):
+            others.setdefault(target, []).append((other, stored[target]))
+    return remarks + [r for target, found in others.items() for r in _similar(accepted, target, found)]
+
+
+def _similar(
+    accepted: Accepted, target: str, others: Sequence[tuple[Submission, Floats]]
+) -> Iterator[Problem]:
+    """Warnings for entries of other teams that predictions are nearly a copy or a combination of."""
+    team = " ".join(accepted.manifest.team.casefold().split())
+    chosen = [(e, v) for e, v in others if " ".join(e.manifest.team.casefold().split()) != team]
+    for found in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
+        names = ", ".join(chosen[i][0].slug for i in found.entries)
+        how = "a linear combination of those" if len(found.entries) > 1 else "those"
+        message = f"The predictions for {target} are nearly {how} of {names}: R² {found.r_squared:.4f}."
+        yield Problem("predictions-similar", message, severity="warning")
 
 
 def _comparable(entries: Sequence[Submission], slug: str, track: str) -> list[Submission]:

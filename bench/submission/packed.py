@@ -32,6 +32,7 @@ class PackStamp(Document):
     """Cohort, split and origin of stored predictions; kept in the Parquet file's metadata."""
 
     schema_version: Literal["predictions/1"] = "predictions/1"
+    salt: str = ""  # random where labels are shared, so that hashes of the file tell nothing
     cohort: str
     version: str
     fingerprint: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomlkit
@@ -185,6 +186,7 @@ def store(
     *,
     val_predictions: bytes | None = None,
     label_efficiency: bytes | None = None,
+    sealed: Mapping[str, bytes] = MappingProxyType({}),
     replace: bool = False,
 ) -> Submission:
     """Stores a submission as `folder`/`slug`.
@@ -196,6 +198,7 @@ def store(
         predictions: The packed predictions; None for a reported entry.
         val_predictions: Those of the val images, if submitted.
         label_efficiency: Those of heads fitted on fewer patients, for embeddings.
+        sealed: Name → content of the files of their encrypted form, see `bench.submission.sealed.seal`.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
@@ -215,6 +218,8 @@ def store(
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
             if label_efficiency is not None:
                 write_atomic(part / LABEL_EFFICIENCY, label_efficiency)
+            for name, data in sealed.items():
+                write_atomic(part / name, data)
     return Submission(slug, target, manifest)
 
 

@@ -35,9 +35,13 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere(
-    tmp_path: Path, cohort: Cohort, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    cohort: Cohort,
+    cohort_folder: Path,
+    public_spec: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Elsewhere:
-    made = create_workspace(tmp_path / "space", "chexchonet", {"chexchonet": cohort_folder})
+    made = create_workspace(tmp_path / "space", str(public_spec), {"chexchonet": cohort_folder})
     (tmp_path / "nowhere").mkdir()
     monkeypatch.chdir(tmp_path / "nowhere")
     monkeypatch.delenv(DATA_VARIABLE, raising=False)

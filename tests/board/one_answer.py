@@ -62,11 +62,18 @@ def ranked(target: TargetBoard) -> list[Standing]:
 
 
 def check_target(target: TargetBoard) -> None:
-    """Ranks, ties and differences of the rows follow from the matrix."""
-    rows, pairs = ranked(target), target.pairs
-    if not rows:
+    """Ranks, ties and differences follow from the matrix; copies have those of their first entry."""
+    every, pairs = ranked(target), target.pairs
+    if not every:
         return
     assert pairs is not None
+    rows = [standing for standing in every if standing.slug in pairs.slugs]
+    by_slug = {standing.slug: standing for standing in every}
+    copies = {slug for group in target.same_ranking for slug in group.slugs[1:]}
+    assert {standing.slug for standing in rows} == set(by_slug) - copies
+    for group in target.same_ranking:
+        shown = [by_slug[slug].plain() for slug in group.slugs if slug in by_slug]
+        assert all(s | {"slug": "", "flags": []} == shown[0] | {"slug": "", "flags": []} for s in shown)
     assert list(pairs.slugs) == [s.slug for s in rows]
     above = dict.fromkeys(pairs.slugs, 0)
     below = dict.fromkeys(pairs.slugs, 0)
@@ -101,7 +108,7 @@ def check_target(target: TargetBoard) -> None:
             [pair.difference, pair.low, pair.high], rel=1e-5, abs=1e-12
         )
         assert standing.p_value == pytest.approx(pair.p_adjusted, rel=1e-5)
-    assert target.others_may_be_first == sum(s.may_be_first for s in rows) - 1
+    assert target.others_may_be_first == sum(s.may_be_first for s in every) - 1
 
 
 def check_recomputed(
@@ -250,9 +257,8 @@ def check_compare_page(target: TargetBoard, page: Node, *, headline: bool) -> No
         assert d == pytest.approx(pair.difference, abs=1e-5)
         assert (low > 0 or high < 0) == (pair.p_adjusted <= LIMIT)
         assert (p < LIMIT) == (pair.p < LIMIT)
-    same = {s for group in target.same_ranking for s in sorted(group.slugs, key=pairs.slugs.index)[1:]}
     if headline:
-        first, second, *_ = (s for s in pairs.slugs if s not in same)
+        first, second, *_ = pairs.slugs
         row = section.find_all("tr")[1]
         assert row.find_all("td")[1].text().split()[0] == signed(pairs.pair(first, second).difference)
         assert row.find_all("td")[2].text() == expected_verdict(pairs.pair(first, second))

@@ -101,7 +101,7 @@ def test_the_demo_differs_from_chexchonet_in_name_and_salt_only() -> None:
     real, demo = load_spec("chexchonet").plain(), load_spec("demo").plain()
     differing = {key for key in real if real[key] != demo[key]}
     about = {"id", "version", "title", "description", "citation", "licence", "url", "synthetic"}
-    assert differing == about | {"split", "expected_images", "expected_patients", "smallest_cell"}
+    assert differing == about | {"split", "expected_images", "expected_patients", "smallest_cell", "labels"}
     assert demo["synthetic"] is True
 
 

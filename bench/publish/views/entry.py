@@ -249,6 +249,8 @@ def _status(entry: Entry, standing: Standing | None) -> list[str]:
     if entry.timings:
         ranked = any(row.ranked for record in entry.timings for row in record.batches)
         words.append("Speed measured here" if ranked else "Speed measured here, not ranked")
+    if entry.registered is not None:
+        words.append(f"Pre-registered {entry.registered.isoformat()}")
     if standing is not None and standing.rank is None:
         words.append("Not ranked")
     if entry.manifest.scores == "uncalibrated":

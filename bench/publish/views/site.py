@@ -10,6 +10,7 @@ import pydantic
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from bench import __version__
+from bench.choices import LabelMode
 from bench.documents import Document
 from bench.errors import BenchError, Problem, catalogue
 from bench.federation.model import SitesBoard
@@ -43,6 +44,15 @@ SITE_LINKS = (
 
 CHANGES = 200
 """Entries on the page of changes, the newest."""
+
+LABEL_NOTICES = {
+    LabelMode.PUBLIC: "",
+    LabelMode.SHARED: "Shared labels: everybody who may submit has the labels, the public has not. "
+    "Predictions are published encrypted, and a fixed set of figures with four digits.",
+    LabelMode.PRIVATE: "Private labels: only the holder of the data has them. The AUROC is published to "
+    "three decimals, for a limited number of attempts of each team.",
+}
+"""What every page of a cohort says about its labels; the demo's are synthetic and public."""
 
 
 def empty_pages(place: Place) -> frozenset[str]:
@@ -122,6 +132,7 @@ class Site:
             "cohorts": self.places,
             "spec": place.loaded.spec,
             "synthetic": place.loaded.spec.synthetic,
+            "labels_notice": LABEL_NOTICES[place.loaded.spec.labels],
             "built_from": self.built_from,
             "navigation": links,
             "release": self.release,

@@ -1,0 +1,163 @@
+"""Workspaces and the key pair that predictions are sealed with where labels are shared."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace
+from bench.actions.maintain import init_workspace
+from bench.choices import LabelMode
+from bench.cohort.spec import CohortSpec, load_spec
+from bench.errors import BenchError, Problem
+from bench.files import locked, write_atomic
+from bench.submission.sealed import PrivateKey, new_key, open_entry, read_seal, seal_entry, write_key
+from bench.submission.store import Submission, list_submissions
+from bench.workspace import (
+    LOCAL_FILES,
+    STORE_LOCK,
+    Workspace,
+    find_workspace,
+    ignored_files,
+)
+
+GITIGNORE = ".gitignore"
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkspace:
+    """A new workspace.
+
+    Attributes:
+        space: The workspace.
+        spec: Spec of its default cohort.
+        key_file: New file with the private key, outside the workspace; None where no key pair was made.
+    """
+
+    space: Workspace
+    spec: CohortSpec
+    key_file: Path | None
+
+
+def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None = None) -> NewWorkspace:
+    """Make a workspace as `init_workspace` does, with the key pair that shared labels need.
+
+    Args:
+        folder: Its folder.
+        cohort: Default cohort: a built-in id or the path of a spec.
+        key_file: New file for the private key, outside the workspace; default: beside its folder, with the
+            ending ``.agekey``. Only used where labels are shared.
+
+    Raises:
+        BenchError: The folder is a workspace, the spec is not valid, or the key file exists.
+    """
+    spec, root = load_spec(cohort), Path(folder)
+    shared = spec.labels is LabelMode.SHARED
+    chosen = Path(key_file) if key_file else root.resolve().with_suffix(".agekey")
+    key = new_key() if shared else None
+    if key is not None and chosen.exists():
+        raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
+    space, spec = init_workspace(root, cohort)
+    write_gitignore(space, spec)
+    if key is None:
+        return NewWorkspace(space, spec, None)
+    write_key(chosen, key, space.root)
+    return NewWorkspace(_with_key(space, key), spec, chosen)
+
+
+def write_gitignore(space: Workspace, spec: CohortSpec) -> None:
+    """Add the lines that keep back what must not be published of a cohort to the workspace's .gitignore."""
+    path = space.root / GITIGNORE
+    before = path.read_text("utf-8") if path.exists() else ""
+    wanted = (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey")
+    missing = [line for line in wanted if line not in before.splitlines()]
+    if missing:
+        ending = "\n" if before and not before.endswith("\n") else ""
+        write_atomic(path, (before + ending + "".join(f"{line}\n" for line in missing)).encode())
+
+
+def _with_key(space: Workspace, key: PrivateKey) -> Workspace:
+    """Write the public key into bench.toml and read the workspace again."""
+    text, line = space.marker.read_text("utf-8-sig"), f"key = {json.dumps(key.public)}\n"
+    changed, found = re.subn(r"(?m)^key\s*=.*\n?", line, text, count=1)
+    write_atomic(space.marker, (changed if found else line + text).encode())
+    return find_workspace(space.root)
+
+
+@dataclass(frozen=True, slots=True)
+class SealResult:
+    """Sealed entries.
+
+    Attributes:
+        key: The public key.
+        sealed: Slugs of the entries that were sealed anew.
+        unreadable: Slugs of entries that stay sealed for another key, since their predictions are not here.
+    """
+
+    key: str
+    sealed: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def new_board_key(key_file: str | Path, *, workspace: WorkspaceChoice | None = None) -> SealResult:
+    """Make a new key pair for the workspace, and seal the entries of its default cohort for it.
+
+    Entries whose predictions are only there sealed are opened first, with the key that is in use until now.
+
+    Args:
+        key_file: New file for the private key, outside the workspace.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: The file exists or lies in the workspace. Nothing was changed then.
+    """
+    space = open_workspace(workspace)
+    unreadable = _open_all(space)
+    key = new_key()
+    write_key(Path(key_file), key, space.root)
+    with locked(space.store / STORE_LOCK):
+        space = _with_key(space, key)
+    return _seal_all(space, unreadable)
+
+
+def seal_entries(*, workspace: WorkspaceChoice | None = None) -> SealResult:
+    """Seal the entries of the workspace's default cohort that are not sealed for its public key.
+
+    Args:
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: The workspace has no public key (``key-invalid``).
+    """
+    space = open_workspace(workspace)
+    return _seal_all(space, _open_all(space))
+
+
+def _entries(space: Workspace) -> list[Submission]:
+    stored = list_submissions(space.submissions(choose_spec(None, space).id))
+    return [entry for entry in stored if entry.manifest.kind != "reported"]
+
+
+def _open_all(space: Workspace) -> tuple[str, ...]:
+    """Decrypt what is only there sealed; return the slugs of entries that no given key opens."""
+    unreadable = []
+    for entry in _entries(space):
+        try:
+            open_entry(entry, space.root)
+        except BenchError as error:
+            if {problem.code for problem in error.problems} - {"key-missing", "key-wrong"}:
+                raise
+            unreadable.append(entry.slug)
+    return tuple(unreadable)
+
+
+def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
+    sealed = []
+    for entry in _entries(space):
+        stated = read_seal(entry)
+        if entry.predictions.exists() and (stated is None or stated.key != space.key):
+            seal_entry(entry, space.key)
+            sealed.append(entry.slug)
+    return SealResult(space.key, tuple(sealed), unreadable)

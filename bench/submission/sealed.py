@@ -1,0 +1,265 @@
+"""Sealed predictions: encrypted in the age format to a board's public key, so that they can stand in public.
+
+Whoever holds the private key can decrypt them, also with the tool ``age``, and score them again. Others see
+the hash of the encrypted file, and that of the predictions, which contain a random salt.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from bench.documents import Document, read_bytes, schema_field
+from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+from bench.files import canonical_json, locked, sha256_bytes, sha256_file, write_atomic
+from bench.sandbox.reader import read_document
+from bench.submission.store import Submission
+from bench.workspace import (
+    PREDICTIONS,
+    SEAL,
+    SEALED_PREDICTIONS,
+    SEALED_VAL_PREDICTIONS,
+    STORE_LOCK,
+    VAL_PREDICTIONS,
+)
+
+KEY_VARIABLE = "BENCH_KEY"
+KEY_FILE_VARIABLE = "BENCH_KEY_FILE"
+FILES = {PREDICTIONS: SEALED_PREDICTIONS, VAL_PREDICTIONS: SEALED_VAL_PREDICTIONS}
+"""Predictions → their encrypted form."""
+HASH = r"^([0-9a-f]{64})?$"
+
+
+class Seal(Document):
+    """``seal.json``: hashes of an entry's predictions and of their encrypted form.
+
+    The predictions contain a random salt, so that their hash does not tell whether two files are equal.
+    """
+
+    schema_: str = schema_field("seal", 1)
+    key: str = Field(description="Public key that they are encrypted to.")
+    predictions_sha256: str = Field(pattern=HASH)
+    val_predictions_sha256: str = Field(default="", pattern=HASH)
+    sealed_sha256: str = Field(pattern=HASH, description="Of predictions.age.")
+    val_sealed_sha256: str = Field(default="", pattern=HASH)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A board's private key; its text is never shown."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        """Return a text without the key."""
+        return "PrivateKey(...)"
+
+    @property
+    def public(self) -> str:
+        """The public key that belongs to it."""
+        return str(_identity(self.secret).to_public())
+
+
+def new_key() -> PrivateKey:
+    """Return a new private key.
+
+    Raises:
+        BenchError: pyrage is not installed (``sealing-missing``).
+    """
+    return PrivateKey(str(_pyrage().x25519.Identity.generate()))
+
+
+def write_key(path: Path, key: PrivateKey, root: Path) -> None:
+    """Write a private key to a new file that only its owner can read.
+
+    Raises:
+        BenchError: The file exists (``key-exists``), or is in the workspace `root` (``key-in-workspace``).
+    """
+    _refuse_inside(path, root)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(path))) from error
+    except OSError as error:
+        raise BenchError(
+            Problem("key-file", f"It cannot be written: {error.strerror}.", str(path))
+        ) from error
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(f"# public key: {key.public}\n{key.secret}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def find_private_key(root: Path) -> PrivateKey | None:
+    """Return the private key of ``BENCH_KEY``, or of the file of ``BENCH_KEY_FILE``; None without both.
+
+    Raises:
+        BenchError: It is not a key of age, or the file is missing or in the workspace `root`.
+    """
+    if text := os.environ.get(KEY_VARIABLE):
+        return _parsed(text, KEY_VARIABLE)
+    if name := os.environ.get(KEY_FILE_VARIABLE):
+        return read_key(Path(name), root)
+    return None
+
+
+def read_key(path: Path, root: Path) -> PrivateKey:
+    """Read a private key from a file, as `write_key` and ``age-keygen`` write it.
+
+    Raises:
+        BenchError: The file is missing, not a key (``key-file``), or in the workspace (``key-in-workspace``).
+    """
+    _refuse_inside(path, root)
+    return _parsed(read_bytes(path, "key-file").decode("utf-8", "replace"), str(path))
+
+
+def require_private_key(root: Path) -> PrivateKey:
+    """Return the private key as `find_private_key`.
+
+    Raises:
+        BenchError: There is none (``key-missing``).
+    """
+    key = find_private_key(root)
+    if key is None:
+        message = f"The predictions are sealed, and neither {KEY_FILE_VARIABLE} nor {KEY_VARIABLE} is set."
+        raise BenchError(Problem("key-missing", message), EXIT_ENVIRONMENT)
+    return key
+
+
+def seal(predictions: dict[str, bytes], public_key: str) -> dict[str, bytes]:
+    """Encrypt predictions to a public key.
+
+    Args:
+        predictions: Name of the file → its content, the names being those of `FILES`.
+        public_key: The board's public key.
+
+    Returns:
+        Name → content of the files that may be published: encrypted predictions and ``seal.json``.
+
+    Raises:
+        BenchError: The key is not a public key of age (``key-invalid``).
+    """
+    age = _pyrage()
+    try:
+        recipient = age.x25519.Recipient.from_str(public_key)
+    except Exception as error:  # pyrage raises its own errors, which share no class but Exception
+        message = "It is not a public key of age, which begins with age1."
+        raise BenchError(Problem("key-invalid", message, "bench.toml: key")) from error
+    encrypted = {FILES[name]: bytes(age.encrypt(data, [recipient])) for name, data in predictions.items()}
+    stated = Seal(
+        key=public_key,
+        predictions_sha256=sha256_bytes(predictions[PREDICTIONS]),
+        val_predictions_sha256=_hash(predictions.get(VAL_PREDICTIONS)),
+        sealed_sha256=sha256_bytes(encrypted[SEALED_PREDICTIONS]),
+        val_sealed_sha256=_hash(encrypted.get(SEALED_VAL_PREDICTIONS)),
+    )
+    return {**encrypted, SEAL: canonical_json(stated.plain())}
+
+
+def _hash(data: bytes | None) -> str:
+    return sha256_bytes(data) if data is not None else ""
+
+
+def seal_entry(entry: Submission, public_key: str) -> None:
+    """Encrypt the stored predictions of an entry anew, such as for another key."""
+    stored = {name: entry.folder / name for name in FILES}
+    files = seal(
+        {n: read_bytes(p, "stored-predictions") for n, p in stored.items() if p.exists()}, public_key
+    )
+    with locked(entry.folder.parent / STORE_LOCK):
+        for name in sorted(
+            files
+        ):  # the seal last: until then the hashes of the seal tell that it is unfinished
+            write_atomic(entry.folder / name, files[name])
+
+
+def read_seal(entry: Submission) -> Seal | None:
+    """Read the seal of an entry, and compare its hashes with the encrypted files; None where it has none.
+
+    Raises:
+        BenchError: A file is missing or was changed (``seal-broken``), or the seal is damaged.
+    """
+    path = entry.folder / SEAL
+    if not path.exists():
+        return None
+    found, _ = read_document(Seal, path, "seal-broken")
+    stated = {SEALED_PREDICTIONS: found.sealed_sha256, SEALED_VAL_PREDICTIONS: found.val_sealed_sha256}
+    for name, sha256 in stated.items():
+        file = entry.folder / name
+        if (sha256_file(file) if file.exists() else "") != sha256:
+            raise BenchError(Problem("seal-broken", f"{name} is not the file that was sealed.", str(path)))
+    return found
+
+
+def open_entry(entry: Submission, root: Path) -> None:
+    """Decrypt the predictions of an entry where only their encrypted form is there.
+
+    Args:
+        entry: The entry; nothing happens where it has no seal or its predictions are there.
+        root: Root of the workspace, in which the private key must not be.
+
+    Raises:
+        BenchError: The key is missing or another one, or the content is not the sealed one (``seal-broken``).
+    """
+    found = read_seal(entry)
+    if found is None:
+        return
+    stated = {PREDICTIONS: found.predictions_sha256, VAL_PREDICTIONS: found.val_predictions_sha256}
+    for name, sha256 in stated.items():
+        path = entry.folder / name
+        if sha256 and not (path.exists() and sha256_file(path) == sha256):
+            data = _decrypt(entry.folder / FILES[name], require_private_key(root), found)
+            if sha256_bytes(data) != sha256:
+                message = "The decrypted predictions do not have the hash of the seal."
+                raise BenchError(Problem("seal-broken", message, str(entry.folder / SEAL)))
+            with locked(entry.folder.parent / STORE_LOCK):
+                write_atomic(path, data)
+
+
+def _decrypt(path: Path, key: PrivateKey, stated: Seal) -> bytes:
+    age = _pyrage()
+    try:
+        return bytes(age.decrypt(read_bytes(path, "seal-broken"), [_identity(key.secret)]))
+    except age.DecryptError as error:
+        other = key.public != stated.key
+        message = (
+            f"It is sealed for {stated.key}; the key given is that of {key.public}." if other else "Damaged."
+        )
+        raise BenchError(Problem("key-wrong" if other else "seal-broken", message, str(path))) from error
+
+
+def _parsed(text: str, where: str) -> PrivateKey:
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        if len(lines) != 1:
+            raise ValueError("not one key")
+        _identity(lines[0])
+    except BenchError:
+        raise
+    except Exception as error:  # never repeat the text: it may be a key
+        message = "It is not one private key of age, which begins with AGE-SECRET-KEY-1."
+        raise BenchError(Problem("key-file", message, where)) from error
+    return PrivateKey(lines[0])
+
+
+def _identity(secret: str) -> Any:
+    return _pyrage().x25519.Identity.from_str(secret)
+
+
+def _refuse_inside(path: Path, root: Path) -> None:
+    if path.resolve().is_relative_to(root.resolve()):
+        message = "A private key in the workspace could be published with it."
+        raise BenchError(Problem("key-in-workspace", message, str(path)))
+
+
+def _pyrage() -> Any:
+    try:
+        import pyrage
+    except ImportError as error:
+        message = "Predictions are encrypted by pyrage, which is not installed."
+        raise BenchError(Problem("sealing-missing", message), EXIT_ENVIRONMENT) from error
+    return pyrage

@@ -1,0 +1,238 @@
+"""Label modes: what a pull request, a holder of the key and a stranger can see and do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.cohort.cohort import Cohort
+from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE
+from bench.workspace import DATA_VARIABLE, find_workspace
+from tests.conftest import Cli
+from tests.tiny import MANIFEST, TARGETS
+
+pytest.importorskip("pyrage")
+QUICK = ("--replicates", "100", "--jobs", "1")
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def board(tmp_path: Path, cohort_folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A board with shared labels in a git repository, with its key pair."""
+    for variable in (KEY_VARIABLE, KEY_FILE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(DATA_VARIABLE, str(cohort_folder))
+    root = tmp_path / "board"
+    made = cli("init", root, "--cohort", "chexchonet", "--key-file", tmp_path / "board.agekey", "--json")
+    assert made.object["result"]["labels"] == "shared"
+    assert (tmp_path / "board.agekey").stat().st_mode & 0o077 == 0
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "New board")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def submitted(board: Path, cohort: Cohort, good: pd.DataFrame, cli: Cli, tmp_path: Path) -> Path:
+    """The board with one scored entry, committed as in a pull request: all that git does not ignore."""
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    good.to_csv(tmp_path / "p.csv", index=False)
+    images = cohort.images[cohort.rows("val")]
+    scores = dict.fromkeys(TARGETS, (1 + np.arange(len(images))) / (2 + len(images)))
+    pd.DataFrame({cohort.spec.columns.image: images, **scores}).to_csv(tmp_path / "val.csv", index=False)
+    assert cli("submit", tmp_path / "p.csv", "--val", tmp_path / "val.csv", "--slug", "one").exit_code == 0
+    assert cli("score", "--all", *QUICK).exit_code == 0
+    git(board, "add", ".")
+    git(board, "commit", "-qm", "Add one")
+    return board
+
+
+def clone(board: Path, name: str) -> Path:
+    target = board.parent / name
+    git(board.parent, "clone", "-q", str(board), str(target))
+    return target
+
+
+def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
+    submitted: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Path("submissions/chexchonet/one")
+    public = {"predictions.age", "val_predictions.age", "published.json", "seal.json", "submission.toml"}
+    assert {Path(n).name for n in git(submitted, "ls-files", str(entry)).split()} == public
+
+    holder = clone(submitted, "holder")
+    monkeypatch.chdir(holder)
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert cli("score", "--all", *QUICK).exit_code == 0
+    assert git(holder, "status", "--porcelain") == ""  # every published byte is the same
+    for name in ("predictions.parquet", "val_predictions.parquet", "scorecard.json"):
+        assert (holder / entry / name).read_bytes() == (submitted / entry / name).read_bytes()
+
+    stranger = clone(submitted, "stranger")
+    monkeypatch.chdir(stranger)
+    monkeypatch.delenv(KEY_FILE_VARIABLE)
+    assert cli("score", "--all", *QUICK, "--json").codes == ["key-missing"]
+    assert cli("verify", "--jobs", "1", "--json").codes == ["key-missing"]
+    assert cli("board", "--json").exit_code == 0
+    assert cli("site", "build").exit_code == 0
+    assert cli("site", "check").exit_code == 0
+    page = (stranger / "site/public/e/one/index.html").read_text()
+    assert "Shared labels" in page
+    assert "Shared labels" in (stranger / "site/public/methods/index.html").read_text()
+    sealed = stranger / entry / "predictions.age"
+    sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
+    assert cli("board", "--json").codes == ["seal-broken"]
+    assert not (stranger / entry / "predictions.parquet").exists()
+
+
+def test_published_figures_are_few_and_short(submitted: Path) -> None:
+    from bench.board.model import Board
+    from bench.scoring.published import CURVE_POINTS, METRICS, figure_count
+    from bench.scoring.scorecard import Scorecard
+
+    folder = submitted / "submissions/chexchonet"
+    text = (folder / "one" / "published.json").read_text()
+    card = Scorecard.model_validate_json(text)
+    binary = sum(key in card.targets[0].metrics for key in METRICS)
+    groups, measures = len(card.subgroups), 2 * len(card.continuous)
+    curves = 2 * 2 * (CURVE_POINTS - 2) * len(TARGETS)
+    assert 0 < figure_count(card) <= 3 * (binary * len(TARGETS) + groups + measures + 1) + curves
+    numbers = [
+        e
+        for t in json.loads(text)["targets"]
+        for e in (*t["metrics"].values(), *t["roc"], *t["precision_recall"])
+    ]
+    digits = [v for e in numbers for v in e.values() if isinstance(v, float)]
+    assert digits
+    assert all(float(f"{v:.4g}") == v for v in digits)
+    assert all(
+        not (t.reliability or t.decision or t.operating_points or t.distribution) for t in card.targets
+    )
+    board = Board.model_validate_json((folder / "published_board.json").read_text())
+    assert all(t.pairs is None for t in board.targets)
+
+
+def test_what_is_kept_back_is_not_handed_on(submitted: Path, cli: Cli) -> None:
+    assert cli("sums", "submissions", "--json").codes == ["labels-kept-back"]
+    git(submitted, "add", "--force", "submissions/chexchonet/one/scorecard.json")
+    for words in (("build",), ("freeze", "2026.1"), ("publish", "--dry-run")):
+        assert cli("site", *words, "--json").codes == ["labels-kept-back"]
+    git(submitted, "reset", "-q")
+    assert cli("site", "build").exit_code == 0
+
+
+def test_the_key_is_rotated_and_may_be_lost(
+    submitted: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "board.agekey", tmp_path / "new.agekey"
+    assert cli("key", "new", "--out", submitted / "k", "--json").codes == ["key-in-workspace"]
+    assert cli("key", "new", "--out", old, "--json").codes == ["key-exists"]
+    other = clone(submitted, "other")
+    monkeypatch.chdir(other)
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(old))
+    rotated = cli("key", "new", "--out", new, "--json").object["result"]
+    assert (rotated["sealed"], rotated["unreadable"]) == (["one"], [])
+    assert find_workspace(other).key == rotated["key"]
+    git(other, "commit", "-qam", "Rotate the key")
+    later = clone(other, "later")
+    monkeypatch.chdir(later)
+    assert cli("verify", "--jobs", "1", "--json").codes == ["key-wrong"]
+    monkeypatch.setenv(KEY_VARIABLE, new.read_text())
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    # Lost: an entry that is only there sealed stays unreadable, and is named.
+    monkeypatch.chdir(clone(other, "lost"))
+    monkeypatch.delenv(KEY_VARIABLE)
+    monkeypatch.delenv(KEY_FILE_VARIABLE)
+    lost = cli("key", "new", "--out", tmp_path / "third.agekey", "--json").object["result"]
+    assert (lost["sealed"], lost["unreadable"]) == ([], ["one"])
+    # Whoever still has the predictions seals them for the new key.
+    monkeypatch.chdir(other)
+    shutil.copy("submissions/chexchonet/one/predictions.parquet", tmp_path)
+    text = Path("bench.toml").read_text().replace(rotated["key"], lost["key"])
+    Path("bench.toml").write_text(text)
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == ["one"]
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "third.agekey"))
+    Path("submissions/chexchonet/one/predictions.parquet").unlink()
+    assert cli("verify", "--jobs", "1").exit_code == 0
+
+
+def test_no_key_is_shown_or_stored(
+    submitted: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = next(line for line in (tmp_path / "board.agekey").read_text().splitlines() if line[0] != "#")
+    assert all(secret.encode() not in p.read_bytes() for p in submitted.rglob("*") if p.is_file())
+    monkeypatch.setenv(KEY_VARIABLE, secret + "x")
+    (submitted / "submissions/chexchonet/one/predictions.parquet").unlink()
+    ran = cli("verify", "--json")
+    assert ran.codes == ["key-file"]
+    assert secret not in ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def private(
+    cohort: Cohort, cohort_folder: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A workspace of the same cohort with private labels and three attempts for each team."""
+    from importlib import resources
+
+    text = resources.files("bench.cohort").joinpath("specs", "chexchonet.toml").read_text("utf-8")
+    spec = tmp_path / "hospital.toml"
+    spec.write_text(text.replace('labels = "shared"', 'labels = "private"\nattempts_per_team = 3'))
+    monkeypatch.setenv(DATA_VARIABLE, str(cohort_folder))
+    assert cli("init", tmp_path / "house", "--cohort", spec).exit_code == 0
+    monkeypatch.chdir(tmp_path / "house")
+    return tmp_path / "house"
+
+
+def test_private_labels_have_a_budget_and_three_decimals(
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    for power in range(1, 5):
+        good.assign(**{t: good[t] ** power for t in TARGETS}).to_csv(tmp_path / f"{power}.csv", index=False)
+    assert cli("submit", tmp_path / "1.csv", "--slug", "one").exit_code == 0
+    assert cli("submit", tmp_path / "1.csv", "--dry-run").exit_code == 0  # the same predictions count once
+    assert cli("submit", tmp_path / "2.csv", "--dry-run").exit_code == 0
+    assert cli("submit", tmp_path / "3.csv", "--slug", "three").exit_code == 0
+    assert cli("submit", tmp_path / "4.csv", "--dry-run", "--json").codes[-1] == "attempts-used"
+    assert cli("submit", tmp_path / "4.csv", "--slug", "four", "--json").codes[-1] == "attempts-used"
+    assert cli("compare", tmp_path / "4.csv", "one", "--json").codes[-1] == "compare-private"
+    assert cli("score", "--all", *QUICK).exit_code == 0
+    git(private, "init", "-q")
+    git(private, "add", ".")
+    names = {Path(name).name for name in git(private, "ls-files", "submissions").split()}
+    assert names == {
+        "published.json",
+        "published_board.json",
+        "submission.toml",
+        "one.json",
+        "three.json",
+        "dry-run.json",
+    }
+    card = json.loads((private / "submissions/chexchonet/one/published.json").read_text())
+    stated = {
+        k: e["value"] for t in card["targets"] for k, e in t["metrics"].items() if e["value"] is not None
+    }
+    assert set(stated) == {"auroc"}
+    assert round(stated["auroc"], 3) == stated["auroc"]
+    assert all(e["low"] is None and e["se"] is None for t in card["targets"] for e in t["metrics"].values())
+    assert not any(t["roc"] for t in card["targets"])
+    assert not card["subgroups"]
+    assert not card["continuous"]
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert cli("site", "build").exit_code == 0
+    assert cli("site", "check").exit_code == 0
+    assert "Private labels" in (private / "site/public/index.html").read_text()
