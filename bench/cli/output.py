@@ -53,7 +53,7 @@ class Report:
             emit(inert(text))
 
     def remark(self, problems: Iterable[Problem]) -> None:
-        """Shows problems now; with ``--json`` they stand in the object too."""
+        """Show problems now; with ``--json`` they stand in the object too."""
         found = list(problems)
         self._remarks += found
         _show_problems(found)

@@ -96,7 +96,7 @@ class Side:
     Attributes:
         values: Target → predictions in canonical order of the track's images.
         track: Which images they are.
-        probabilities: Whether calibration can be asked for.
+        probabilities: Whether calibration can be requested.
     """
 
     values: dict[str, Floats]

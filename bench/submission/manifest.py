@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import unicodedata
 from typing import Annotated, Literal
 
@@ -27,13 +28,22 @@ def _visible(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if len(text.splitlines()) > 1:
+        raise ValueError("this text must stand on one line")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+Heading = Annotated[Text, AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=2000)]
 
 
 def _http(link: str) -> str:
     if not link.startswith(("https://", "http://")):
         raise ValueError("must begin with https:// or http://")
+    if "@" in re.split(r"[/?#\\]", link.partition("://")[2], maxsplit=1)[0]:
+        raise ValueError("must not hold a user name or password, since links are published")
     return link
 
 
@@ -98,8 +108,8 @@ class Manifest(Document):
     """``submission.toml``."""
 
     schema_: Literal["submission/1"] = Field(default="submission/1", alias="schema")
-    name: Text
-    team: Text
+    name: Heading
+    team: Heading
     date: datetime.date = Field(
         strict=False, description="When the entry was made here; a paper's year is in its citation."
     )
