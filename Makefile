@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
+POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
+SEED ?= 1
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -46,12 +48,15 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
-faults: .venv/installed  ## kills every writing command at every call that changes a file, fills the disk, takes rights
-	$(BIN)/python -m tests.faults
+faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights
+	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED)
 	$(BIN)/python -m tests.faults.rush
 
+attacks: .venv/installed  ## hands hostile files to the commands: how they end, seconds, memory, as a table
+	$(BIN)/python -m tests.trust.containment
+
 fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
-	for target in csv parquet stored manifest onnx scorecard wire; do \
+	for target in csv parquet stored manifest spec onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/

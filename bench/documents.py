@@ -60,6 +60,10 @@ def _unknown_fields(model: type[BaseModel], data: Any) -> Literal["ignore"] | No
 
 MAX_BYTES = 64 * 2**20
 MAX_TOML_BYTES = 2**20  # people write it, and parsing it is slow
+MOST_NAMED = 20
+"""Faults of a document that are named; the others are counted."""
+MOST_KEY_PARTS = 10
+"""Parts of a dotted TOML key: a parser needs memory that grows with the square of their number."""
 
 D = TypeVar("D", bound=Document)
 
@@ -75,12 +79,13 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         faults += _contradictions(model, data, faults, strict=strict)
-        raise BenchError(
-            [
-                Problem(code, f"{_key(data, fault)}: {_explain_fault(model, data, fault)}", where=where)
-                for fault in faults
-            ]
-        ) from error
+        problems = [
+            Problem(code, f"{_key(data, fault)[:200]}: {_explain_fault(model, data, fault)}", where=where)
+            for fault in faults[:MOST_NAMED]
+        ]
+        if (more := len(faults) - MOST_NAMED) > 0:
+            problems.append(Problem(code, f"{more:,} more faults are not listed.", where=where))
+        raise BenchError(problems) from error
 
 
 def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
@@ -248,7 +253,7 @@ def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
         )  # fast path; invalid data is parsed again to report every fault
     except ValidationError:
         pass
-    text = _text(data, code, where)
+    text = text_of(data, code, where)
     try:
         plain = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -262,7 +267,7 @@ def read_text(path: Path, code: str, limit: int = MAX_TOML_BYTES) -> str:
     Raises:
         BenchError: Missing, not a regular file, too large or not UTF-8; one problem with code `code`.
     """
-    return _text(read_bytes(path, code, limit), code, str(path))
+    return text_of(read_bytes(path, code, limit), code, str(path))
 
 
 def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
@@ -291,7 +296,12 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
     return data
 
 
-def _text(data: bytes, code: str, where: str) -> str:
+def text_of(data: bytes, code: str, where: str) -> str:
+    """Decode UTF-8, without byte order mark and carriage returns.
+
+    Raises:
+        BenchError: Not UTF-8; a problem with code `code` and the line.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -337,12 +347,25 @@ _CAUSES = {
 }
 
 
+_NOT_KEYS = re.compile(
+    r'''"""(?:\\.|[^\\])*?"""|''' + r"""'''.*?'''|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""", re.DOTALL
+)
+"""Texts in quotes and comments of TOML."""
+_LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MOST_KEY_PARTS},}}")
+
+
 def read_table(text: str, code: str, where: str) -> dict[str, Any]:
     """Parse a TOML text into plain data.
 
     Raises:
         BenchError: A problem with code `code`; line and column are appended to `where`.
     """
+    bare = _NOT_KEYS.sub(lambda part: "s" if part[0][0] != "#" else "", text)
+    if long := _LONG_KEY.search(bare):
+        parts = long[0].count(".") + 1
+        line = bare.count("\n", 0, long.start()) + 1
+        message = f"A dotted key has {parts:,} parts; at most {MOST_KEY_PARTS} are read."
+        raise BenchError(Problem(code, message, f"{where}, line {line}"))
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

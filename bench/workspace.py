@@ -25,6 +25,8 @@ VAL_PREDICTIONS = "val_predictions.parquet"
 SCORECARD = "scorecard.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
+ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD)
+"""Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
 BOARD = "board.json"

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import limit_memory, read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

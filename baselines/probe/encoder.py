@@ -20,7 +20,8 @@ from bench.onnx.interface import interface_problems
 from bench.progress import StageProgress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.inputs import image_tensor
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import ImageInput, ModelInputs, Text
 
 BATCH = 32
@@ -87,7 +88,8 @@ def open_encoder(path: Path) -> Encoder:
     model = read_onnx(onnx_path)
     declared = ModelInputs(image=description.image, outputs={"features": f"{description.features}:0"})
     where = str(onnx_path)
-    raise_errors([*graph_problems(model, where), *interface_problems(model, declared, where)])
+    faults, _ = graph_problems(model, where)
+    raise_errors([*faults, *interface_problems(model, declared, where)])
     return Encoder(description, onnx_path, model)
 
 
@@ -125,7 +127,8 @@ def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, pa
         "memory_mb": MEMORY_MB,
     }
     try:
-        with Worker(WORKER, START_S + IMAGE_S * len(view)) as worker:
+        limits = SandboxLimits(MEMORY_MB, readable=(str(encoder.path.resolve()),))
+        with Worker(WORKER, START_S + IMAGE_S * len(view), limits) as worker:
             worker.send(request)
             worker.receive()
             for pixels in view.pixels(side, side, batch=BATCH):

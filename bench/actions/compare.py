@@ -10,9 +10,12 @@ import pandas as pd
 
 from bench.actions.context import CohortChoice, Named, WorkspaceChoice, open_cohort, open_workspace
 from bench.cohort.cohort import Cohort
+from bench.files import locked
+from bench.scoring.attempts import record_compared
 from bench.scoring.compare import Side, TargetComparison, compare_predictions, read_either, side_of_table
 from bench.submission.check_predictions import id_columns
 from bench.submission.tables import ArrayTable, prediction_table
+from bench.workspace import STORE_LOCK
 
 SideChoice = str | Path | Named | ArrayTable
 """A side: slug of an entry, what `bench.submit` returned, a predictions file, or predictions in memory."""
@@ -46,6 +49,8 @@ def compare_entries(
 ) -> CompareResult:
     """Compare two entries or predictions of the same cohort, target by target.
 
+    Predictions that are no entry are recorded in the ledger of attempts, since their metrics are shown.
+
     Args:
         a: One side.
         b: The other side.
@@ -62,6 +67,10 @@ def compare_entries(
     opened = open_cohort(cohort, data, workspace)
     folder = open_workspace(workspace, cohort).submissions(opened.spec.id)
     first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
+    for side in (first, second):
+        if side.unrecorded:
+            with locked(folder / STORE_LOCK):
+                record_compared(folder, side.unrecorded, side.track)
     found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
     return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found))
 

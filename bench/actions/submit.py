@@ -22,8 +22,8 @@ from bench.actions.context import (
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
 from bench.errors import Problem
-from bench.files import sha256_file
 from bench.progress import Progress
+from bench.sandbox.reader import start_reader
 from bench.submission.accept import (
     Accepted,
     FoundManifest,
@@ -37,6 +37,7 @@ from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
 from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
+from bench.workspace import Workspace
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -83,6 +84,7 @@ def submit(
     workspace: WorkspaceChoice | None = None,
     dry_run: bool = False,
     replace: bool = False,
+    time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> SubmitResult:
     """Check and store an entry: its predictions, or a model that is run on the test and val images.
@@ -101,6 +103,8 @@ def submit(
         workspace: The workspace; default: the one that holds the current folder.
         dry_run: Only check; store nothing.
         replace: Replace a stored entry of this slug, with its scorecard and timings.
+        time_limit_s: Seconds that a model may run in all; by default 35, and 0.1 for each
+            image; fewer on a synthetic cohort.
         progress: Called with (images done, images in total) while a model runs.
 
     Raises:
@@ -123,6 +127,7 @@ def submit(
     file = _file(model if model is not None else predictions)
     if file:
         require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
+        start_reader()
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
     described = _described(manifest, file, slug or "dry-run")
@@ -133,7 +138,8 @@ def submit(
     # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:
-            accepted = _run_model(Path(model), opened, described, progress)
+            kept = None if dry_run else space
+            accepted = _run_model(Path(model), opened, described, progress, kept, time_limit_s)
         else:
             assert predictions is not None
             accepted = _accept(predictions, val, opened, described)
@@ -143,8 +149,6 @@ def submit(
             entries = space.submissions(opened.spec.id)
             notices += equal_entries(accepted, entries, opened, slug)
         if space and not dry_run:
-            if model is not None:
-                keep_model(Path(model), space.model(sha256_file(Path(model))))
             folder = store(
                 entries,
                 slug,
@@ -209,7 +213,17 @@ def _run_model(
     cohort: Cohort,
     described: FoundManifest,
     progress: Progress | None,
+    space: Workspace | None,
+    time_limit_s: float | None,
 ) -> Accepted:
     from bench.runtime.accept import accept_model
 
-    return accept_model(model, cohort, described.manifest, manifest_file=described.file, progress=progress)
+    return accept_model(
+        model,
+        cohort,
+        described.manifest,
+        manifest_file=described.file,
+        keep=(lambda copy, sha256: keep_model(copy, space.model(sha256))) if space else None,
+        limit_s=time_limit_s,
+        progress=progress,
+    )

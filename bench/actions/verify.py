@@ -13,7 +13,7 @@ from bench.actions.context import (
     open_workspace,
     scored_entries,
 )
-from bench.board.verify import verify_entries
+from bench.board.verify import UNVERIFIED, verify_entries
 from bench.environment import usable_cores
 from bench.errors import Problem
 from bench.progress import Progress
@@ -27,15 +27,17 @@ class VerifyResult:
     Attributes:
         entries: Slugs of the entries that were scored again.
         problems: One for each stored number that differs (the first few of each entry), and for each entry
-            that cannot be scored; empty where everything stored was reproduced to 9 digits.
+            that cannot be scored; empty where every scorecard and the board were reproduced to 9 digits.
+        unverified: What was not verified, in words.
     """
 
     entries: tuple[str, ...]
     problems: tuple[Problem, ...]
+    unverified: tuple[str, ...] = UNVERIFIED
 
     @property
     def ok(self) -> bool:
-        """Whether every stored number was reproduced."""
+        """Whether every scorecard and the board were reproduced."""
         return not self.problems
 
 

@@ -15,11 +15,12 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget
 from bench.cohort.studies import unit_cohort
 from bench.cohort.summary import test_resolution
-from bench.documents import Document, read_json
+from bench.documents import Document
 from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
+from bench.sandbox.reader import read_document
 from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
@@ -132,13 +133,13 @@ def refuse_mixed(
 
 
 def _draws(entry: Submission) -> _Draws:
-    return read_json(_Draws, entry.scorecard, "scorecard-invalid")
+    return read_document(_Draws, entry.scorecard, "scorecard-invalid")[0]
 
 
 def _known_draws(board: Path) -> dict[str, _Draws]:
     """SHA-256 of a scorecard → its draws, by the stored board; empty where there is none to be read."""
     try:
-        stored = read_json(Board, board, "board-invalid")
+        stored, _ = read_document(Board, board, "board-invalid")
     except BenchError:
         return {}
     draws = _Draws(replicates=stored.replicates, seed=stored.seed)

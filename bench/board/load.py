@@ -7,9 +7,8 @@ from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
 from bench.cohort.spec import CohortSpec
-from bench.documents import parse_json, read_bytes, read_json
 from bench.errors import BenchError, Problem
-from bench.files import sha256_bytes
+from bench.sandbox.reader import read_document
 from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
 from bench.submission.store import Submission, list_submissions
@@ -71,15 +70,15 @@ def whole_scorecard(entry: Entry, board: Board | None) -> Scorecard | None:
     """
     if entry.whole is None:
         return entry.card(Scorecard)
-    data = read_bytes(entry.whole, "scorecard-invalid")
-    if board is None or sha256_bytes(data) != board.scorecards.get(entry.slug):
+    card, sha256 = read_document(Scorecard, entry.whole, "scorecard-invalid")
+    if board is None or sha256 != board.scorecards.get(entry.slug):
         message = f"The scorecard of {entry.slug!r} changed after the board was computed from it."
         raise BenchError(Problem("board-stale", message, str(entry.whole)))
-    return parse_json(Scorecard, data, "scorecard-invalid", str(entry.whole))
+    return card
 
 
 def _timing(submission: Submission, path: Path) -> TimingRecord:
-    record = read_json(TimingRecord, path, "timing-invalid")
+    record, _ = read_document(TimingRecord, path, "timing-invalid")
     if record.slug != submission.slug:
         message = f"The record is of entry {record.slug!r}."
         raise BenchError(Problem("timing-invalid", message, str(path)))
@@ -93,7 +92,7 @@ def _read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board 
         raise BenchError(
             Problem("board-stale", f"No board of {len(current)} scored entries is stored.", str(path))
         )
-    board = read_json(Board, path, "board-invalid")
+    board, _ = read_document(Board, path, "board-invalid")
     changed = sorted(
         slug
         for slug in board.scorecards.keys() | current.keys()

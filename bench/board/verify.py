@@ -1,8 +1,7 @@
-"""`bench verify`: recompute scorecards and board, and compare with the stored ones."""
+"""`bench verify`: scorecards and board are recomputed; ledger and timings are checked for consistency."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +10,19 @@ from typing import Any
 from bench.board.build import build_board
 from bench.board.model import Board
 from bench.cohort.cohort import Cohort
-from bench.documents import minor_version, parse_json, read_bytes
+from bench.documents import minor_version
 from bench.errors import BenchError, Problem
 from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
+from bench.sandbox.reader import read_document
+from bench.scoring.attempts import read_ledger
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
+from bench.timing.record import BatchTiming, TimingRecord
+from bench.timing.roofline import least_ms, taken_ms
+from bench.workspace import attempts_folder
 
 
 def verify_entries(
@@ -63,22 +67,97 @@ def verify_entries(
         for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
             if isinstance(found, BenchError):
                 problems += found.problems
+            elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+                message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
+                problems.append(Problem("entry-changed", message, str(entry.folder)))
             else:
-                stored = json.loads(read_bytes(entry.scorecard, "scorecard-invalid"))
-                problems += document_differences(entry.slug, stored, found.card)
+                problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
             if progress:
                 progress(done, len(chosen))
+    problems += _ledger_problems(entries, cards)
+    problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:
         problems += _board_differences(cohort, entries, board_file)
     return problems
+
+
+def _ledger_problems(entries: Sequence[Submission], cards: dict[str, Scorecard]) -> list[Problem]:
+    """Scorecards whose predictions no line of the ledger of attempts counts."""
+    folder = entries[0].folder.parent
+    try:
+        ledger = read_ledger(folder)
+    except BenchError as error:
+        return list(error.problems)
+    missing = [
+        slug
+        for slug, card in cards.items()
+        if card.predictions_sha256 not in {a.predictions_sha256 for a in ledger.get(slug, ())}
+    ]
+    if not missing:
+        return []
+    message = f"{len(missing)} scorecards have no line in the ledger of attempts: {', '.join(missing[:8])}."
+    return [Problem("ledger-missing", message, str(attempts_folder(folder)))]
+
+
+UNVERIFIED = (
+    "latencies and throughput: their figures were checked against each other, not measured again",
+    "what manifests state of training data, inputs and dates",
+    "published numbers of reported entries",
+)
+"""What a recomputation cannot show."""
+
+
+def timing_problems(entry: Submission) -> list[Problem]:
+    """Find figures of an entry's timing records that contradict each other.
+
+    The quantiles must be in order and within their intervals, the throughput must follow from the latency,
+    and neither may be better than the device's measured ceilings allow.
+    """
+    problems: list[Problem] = []
+    for path in sorted(entry.timings.glob("*.json")):
+        try:
+            record, _ = read_document(TimingRecord, path, "timing-invalid")
+        except BenchError as error:
+            problems += error.problems
+            continue
+        problems += [
+            Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
+            for row in record.batches
+            for fault in _row_faults(row, record)
+        ]
+    return problems
+
+
+def _row_faults(row: BatchTiming, record: TimingRecord) -> Iterator[str]:
+    for latency in (row.end_to_end, row.compute):
+        known = [q.value_ms for q in (latency.p50, latency.p95, latency.p99) if q.value_ms is not None]
+        if known != sorted(known) or min(known, default=1) <= 0:
+            yield "p50, p95 and p99 are not in ascending order"
+        for quantile in (latency.p50, latency.p95, latency.p99):
+            ends = [v for v in (quantile.low_ms, quantile.value_ms, quantile.high_ms) if v is not None]
+            if ends != sorted(ends):
+                yield "a latency lies outside its interval"
+    p50, images = row.end_to_end.p50.value_ms, row.throughput.images_per_s
+    least = least_ms(record.roofline, row.batch)
+    if images is not None and p50 and images > MOST_SPEEDUP * 1000 * row.batch / p50:
+        yield f"{images:,.0f} images/s do not follow from a median of {p50:.3g} ms"
+    if images is not None and least and images > TOLERANCE * 1000 * row.batch / least:
+        yield f"{images:,.0f} images/s are more than the device was seen to do"
+    if (taken := taken_ms(row)) is not None and least and taken * TOLERANCE < least:
+        yield f"{taken:.3g} ms are less than the work takes at the device's ceilings, {least:.3g} ms"
+
+
+MOST_SPEEDUP = 4.0
+"""Most by which batches in flight, and a median above the fastest run, can raise the throughput."""
+TOLERANCE = 1.5
+"""Factor by which a ceiling that was measured on a busy device may be too low."""
 
 
 def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file: Path) -> list[Problem]:
     if not board_file.exists():
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(board_file))]
     try:
-        data = read_bytes(board_file, "board-invalid")
-        stored = parse_json(Board, data, "board-invalid", str(board_file))
+        stored, _ = read_document(Board, board_file, "board-invalid")
     except BenchError as error:
         return list(error.problems)
     if others := sorted(set(stored.scorecards) ^ {entry.slug for entry in entries}):
@@ -86,7 +165,12 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
         return [Problem("board-stale", message, str(board_file))]
     with tempfile.TemporaryDirectory() as fresh:
         computed = build_board(cohort, entries, Path(fresh))
-    return document_differences("board", json.loads(data), computed)
+    return document_differences("board", _stored_fields(stored), computed)
+
+
+def _stored_fields(document: Scorecard | Board) -> dict[str, Any]:
+    """Return the fields that the file of a document sets, as plain data."""
+    return {**document.model_dump(mode="json", by_alias=True, exclude_unset=True), "schema": document.schema_}
 
 
 MOST_NAMED = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from bench.cli.output import Report, failures, require_address_space
 from bench.errors import nearest
+from bench.sandbox.launch import UNCONFINED
 
 if TYPE_CHECKING:
     from bench.environment import Libraries
@@ -119,6 +121,15 @@ class Command(TyperCommand):
     """
 
     libraries: Libraries = "statistics"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command; `--unconfined`, which all commands have, sets a variable.
+
+        The variable reaches the processes that the command starts, too.
+        """
+        if "--unconfined" in args:
+            os.environ[UNCONFINED] = "1"
+        return super().parse_args(ctx, [word for word in args if word != "--unconfined"])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; errors before it reports, such as of a library, are reported too."""

@@ -168,6 +168,9 @@ def verify(
             found = verify_entries(
                 slugs or None, jobs=jobs, scheduler=scheduler, cohort=opened, progress=step
             )
-        report.result(entries=list(found.entries), differing=len(found.problems))
+        report.result(
+            entries=list(found.entries), differing=len(found.problems), unverified=list(found.unverified)
+        )
         raise_errors(found.problems)
-        report.show(f"{len(found.entries)} entries verified: every stored number was computed again.")
+        report.show(f"{len(found.entries)} entries verified: scorecards and board were computed again.")
+        report.show(f"Not verified: {'; '.join(found.unverified)}.")

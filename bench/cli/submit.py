@@ -73,6 +73,10 @@ def submit(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the stored entry of this slug.")
     ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", metavar="SECONDS", min=1, help="Seconds that a model may run in all."),
+    ] = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -103,6 +107,7 @@ def submit(
                 data=data,
                 dry_run=dry_run,
                 replace=replace,
+                time_limit_s=time_limit,
                 progress=step,
             )
         report.remark(done.notices)

@@ -310,7 +310,7 @@ def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
             words = ", ".join(map(repr, sorted(blank)))
             raise ValueError(
                 f"{name} holds {sum(value in blank for value in values)} ids that are blank or mean a missing "
-                f"value ({words}); leave these rows out, or give each its id"
+                f"value ({words}); leave these rows out, or give each its patient"
             )
     return values
 

@@ -1,9 +1,9 @@
-"""How much an ONNX file may hold and unfold to, worked out from the file alone."""
+"""Limits on what an ONNX file holds and unfolds to, and its cost, from the file alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -19,30 +19,42 @@ MOST_UNFOLDED = 1_000_000
 """Operators after every call of a function is replaced by its body."""
 MOST_ELEMENTS = 2**31 - 1
 LOOP_LIMIT = 10_000
+MOST_SPARSE_ELEMENTS = 2**26
+"""Elements of all sparse tensors together, unfolded as a runtime does: 256 MiB in single precision."""
+MOST_OTHER_BYTES = 32 * 2**20
+_WIDEST = 16  # bytes of an element; the widest type is complex128
 _DENSEST = 8  # elements in a stored byte; the narrowest type of ONNX has two bits
 _TOO_MANY = 10**15
 
 
-def size_problems(nodes: int, tensors: Iterable[Any], where: str) -> list[Problem]:
-    """What is too large in a parsed model, or says that it is.
+def size_problems(
+    nodes: int, stored: Sequence[Any], sparse: Sequence[Any], total_bytes: int, where: str
+) -> list[Problem]:
+    """Find what is too large in a parsed model, or states that it is.
 
     Args:
         nodes: The model's operators, those in functions and nested graphs included.
-        tensors: Everything that it stores.
+        stored: Every tensor that it stores, the values and indices of sparse ones included.
+        sparse: Its sparse tensors.
+        total_bytes: Size of the whole model.
         where: Named in the problems.
     """
-    stored = list(tensors)
     faults = []
     if nodes > MOST_NODES:
         faults.append(f"It has {nodes:,} operators; at most {MOST_NODES:,} are accepted.")
     if len(stored) > MOST_TENSORS:
         faults.append(f"It stores {len(stored):,} tensors; at most {MOST_TENSORS:,} are accepted.")
     sizes = [(math.prod(tensor.dims), tensor) for tensor in stored if min(tensor.dims, default=0) >= 0]
-    negative = len(stored) - len(sizes)
+    unfolded = [math.prod(tensor.dims) for tensor in sparse if min(tensor.dims, default=0) >= 0]
+    negative = len(stored) - len(sizes) + len(sparse) - len(unfolded)
     if negative:
         faults.append(f"{negative:,} stored tensors have a negative size.")
     if large := sum(size > MOST_ELEMENTS for size, _ in sizes):
         faults.append(f"{large:,} stored tensors have more than {MOST_ELEMENTS:,} elements.")
+    if (elements := sum(unfolded)) > MOST_SPARSE_ELEMENTS:
+        faults.append(
+            f"Its sparse tensors have {elements:,} elements; at most {MOST_SPARSE_ELEMENTS:,} are accepted."
+        )
     external = 1  # TensorProto.EXTERNAL; those are refused for what they are
     if hollow := sum(
         1024 < size > _DENSEST * t.ByteSize() for size, t in sizes if t.data_location != external
@@ -50,31 +62,46 @@ def size_problems(nodes: int, tensors: Iterable[Any], where: str) -> list[Proble
         faults.append(
             f"{hollow:,} stored tensors say that they have more elements than bytes are stored for."
         )
+    values = sum(min(t.ByteSize(), _WIDEST * size) for size, t in sizes)
+    if (others := total_bytes - values) > MOST_OTHER_BYTES:
+        faults.append(
+            f"{others / 2**20:,.0f} MiB of it are no weights (names, metadata, documentation); at most "
+            f"{MOST_OTHER_BYTES / 2**20:,.0f} MiB are accepted."
+        )
     return [Problem("model-limits", fault, where) for fault in faults]
 
 
-def unfolding_problems(model: Any, bounds: Mapping[int, int], where: str) -> list[Problem]:
-    """What grows when the model is run: nested loops multiply, and so do functions that call functions.
+def function_problems(model: Any, where: str) -> list[Problem]:
+    """Find functions that call each other in a circle, or that unfold to too many operators.
 
     Args:
         model: Parsed `onnx.ModelProto`.
-        bounds: `id` of each Loop operator → its most passes.
         where: Named in the problems.
     """
-    count = _Count(model, bounds)
     try:
-        nodes, passes = count.graph(model.graph)
+        nodes, _ = _Count(model, {}).graph(model.graph)
     except _CircleError as circle:
         message = f"Functions of the file call each other in a circle, first {str(circle)[:60]!r}."
         return [Problem("model-control-flow", message, where)]
-    problems = []
-    if nodes > MOST_UNFOLDED:
-        message = f"With its functions unfolded it has more than {MOST_UNFOLDED:,} operators."
-        problems.append(Problem("model-limits", message, where))
-    if passes > LOOP_LIMIT:
-        message = f"Loops within loops make more than {LOOP_LIMIT:,} passes."
-        problems.append(Problem("model-control-flow", message, where))
-    return problems
+    if nodes <= MOST_UNFOLDED:
+        return []
+    message = f"With its functions unfolded it has more than {MOST_UNFOLDED:,} operators."
+    return [Problem("model-limits", message, where)]
+
+
+def pass_problems(model: Any, bounds: Mapping[int, int], where: str) -> list[Problem]:
+    """Find loops within loops that make too many passes.
+
+    Args:
+        model: Parsed `onnx.ModelProto` without functions.
+        bounds: `id` of each Loop operator → its most passes.
+        where: Named in the problems.
+    """
+    _, passes = _Count(model, bounds).graph(model.graph)
+    if passes <= LOOP_LIMIT:
+        return []
+    message = f"Loops within loops make more than {LOOP_LIMIT:,} passes."
+    return [Problem("model-control-flow", message, where)]
 
 
 class _CircleError(Exception):
@@ -145,7 +172,7 @@ class Cost:
 
 
 def model_cost(model: onnx.ModelProto, inputs: Mapping[str, tuple[int, ...]]) -> Cost:
-    """Counts a model's work.
+    """Count a model's work.
 
     Args:
         model: Without external data; it is not changed.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.submission.bounded_read import read_bounded
+from bench.sandbox.bounded_read import read_bounded
 
 MODEL_LIMIT_BYTES = 2 * 1024**3 - 1  # a protobuf message cannot be longer
 
@@ -47,7 +48,8 @@ def read_onnx(path: Path, limit_bytes: int = MODEL_LIMIT_BYTES) -> Any:
             (``model-format``) or cut off (``model-truncated``); or `onnx` is not installed.
     """
     onnx = require_onnx()
-    data = _read(path, limit_bytes)
+    refuse_folder_or_large(path, limit_bytes)
+    data = read_bounded(path, limit_bytes, unreadable(path))
     if problem := _not_onnx(data, path):
         raise BenchError(problem)
     model = onnx.ModelProto()
@@ -62,18 +64,19 @@ def read_onnx(path: Path, limit_bytes: int = MODEL_LIMIT_BYTES) -> Any:
     return model
 
 
-def _read(path: Path, limit_bytes: int) -> bytes:
+def refuse_folder_or_large(path: Path, limit_bytes: int = MODEL_LIMIT_BYTES) -> None:
+    """Refuse a folder (``model-format``) and a file of more than `limit_bytes` (``model-size``)."""
     if path.is_dir():
         message = "This is a folder; a model is submitted as one ONNX file."
         raise BenchError(Problem("model-format", message, str(path)))
     if path.is_file() and (size := path.stat().st_size) > limit_bytes:
         message = f"The file has {size:,} bytes; at most {limit_bytes:,} are accepted."
         raise BenchError(Problem("model-size", message, str(path)))
-    return read_bounded(
-        path,
-        limit_bytes,
-        lambda message, remedy: BenchError(Problem("model-unreadable", message, str(path), remedy)),
-    )
+
+
+def unreadable(path: Path) -> Callable[[str, str], BenchError]:
+    """Return what makes the error of a model file that cannot be opened, from a message and a remedy."""
+    return lambda message, remedy: BenchError(Problem("model-unreadable", message, str(path), remedy))
 
 
 def _not_onnx(data: bytes, path: Path) -> Problem | None:
@@ -94,7 +97,7 @@ def _not_onnx(data: bytes, path: Path) -> Problem | None:
 
 
 def _walk(data: bytes) -> int | None:
-    """Where the last first-level field ends; beyond the data if it is cut off, None if it is not ONNX."""
+    """Return the end of the last first-level field; beyond the data if cut off, None if not ONNX."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

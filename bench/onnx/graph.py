@@ -1,4 +1,4 @@
-"""What an ONNX graph holds, checked without running it: one file, standard operators, bounded loops."""
+"""Checks of an ONNX graph without running it: one file, standard operators, bounded loops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from bench.errors import Problem
-from bench.onnx.cost import LOOP_LIMIT, size_problems, unfolding_problems
+from bench.onnx.cost import LOOP_LIMIT, function_problems, pass_problems, size_problems
 from bench.onnx.file import require_onnx
 
 STANDARD_DOMAINS = ("", "ai.onnx.ml")
@@ -19,20 +19,75 @@ _RANDOM = frozenset(
 )
 
 
-def graph_problems(model: Any, where: str) -> list[Problem]:
-    """Everything that is wrong inside a model, whatever its manifest says.
+def graph_problems(model: Any, where: str) -> tuple[list[Problem], Any]:
+    """Find everything that is wrong inside a model, whatever its manifest says.
+
+    Operators, loops and structure are judged after the model's functions are inlined: in that form it is run.
 
     Args:
-        model: Parsed `onnx.ModelProto`.
+        model: Parsed `onnx.ModelProto`; it is not changed.
         where: Named in the problems.
+
+    Returns:
+        The problems, and the model with its functions inlined: the model itself where it has none, or where
+        they are at fault.
     """
-    if problems := size_problems(sum(1 for _ in _nodes(model)), _tensors(model), where):
-        return problems
-    problems = [*_external(model, where), *_opsets(model, where), *_operators(model, where)]
-    problems += _loops(model, where)
+    nodes = sum(1 for _ in _nodes(model))
+    if problems := size_problems(
+        nodes, list(_tensors(model)), list(_sparse_tensors(model)), model.ByteSize(), where
+    ):
+        return problems, model
+    problems = [*_external(model, where), *_opsets(model, where), *_training_information(model, where)]
+    if faults := [*_functions(model, where), *function_problems(model, where)]:
+        return [*problems, *faults, *_operators(model, where)], model
+    whole = _inlined(model)
+    if len(whole.functions):
+        named = ", ".join(repr(f"{f.domain[:60]}::{f.name[:60]}") for f in whole.functions[:3])
+        message = f"{len(whole.functions)} of {len(model.functions)} functions cannot be inlined: {named}."
+        return [*problems, Problem("model-function", message, where)], model
+    problems += [*_operators(whole, where), *_loops(whole, where)]
     if not any(problem.severity == "error" for problem in problems):
-        problems += _structure(model, where)
-    return [*problems, *_random(model, where), *_batch_statistics(model, where)]
+        problems += _structure(whole, where)
+    return [*problems, *_random(whole, where), *_batch_statistics(whole, where)], whole
+
+
+def _inlined(model: Any) -> Any:
+    if not len(model.functions):
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+_RESERVED = ("ai.onnx", "com.", "org.pytorch.aten")
+"""Beginnings of domains whose operators a runtime may know itself; the empty domain is reserved too."""
+
+
+def _functions(model: Any, where: str) -> list[Problem]:
+    """Functions that a runtime could take for its own operators, and overloads, which few tools know."""
+    names = Counter((_domain(f.domain), f.name) for f in model.functions)
+    reserved = [f"{d[:60]}::{n[:60]}" for d, n in names if not d or d.startswith(_RESERVED)]
+    repeated = [f"{d[:60]}::{n[:60]}" for (d, n), count in names.items() if count > 1]
+    calls = {(_domain(node.domain), node.op_type) for node in _nodes(model) if node.overload}
+    overloads = [f"{d[:60]}::{n[:60]}" for d, n in calls]
+    overloads += [f"{f.domain[:60]}::{f.name[:60]}" for f in model.functions if f.overload]
+    return [
+        Problem("model-function", f"{len(found):,} {what}: {', '.join(sorted(map(repr, found))[:3])}.", where)
+        for found, what in (
+            (reserved, "functions of the file are in domains of ONNX or of a runtime"),
+            (repeated, "functions are defined more than once"),
+            (overloads, "functions or calls use overloads"),
+        )
+        if found
+    ]
+
+
+def _training_information(model: Any, where: str) -> list[Problem]:
+    """Training graphs inside the file, which inference never runs."""
+    if not len(model.training_info):
+        return []
+    message = f"The file holds {len(model.training_info)} training graphs (`training_info`)."
+    return [Problem("model-training-info", message, where)]
 
 
 def _domain(name: str) -> str:
@@ -42,6 +97,8 @@ def _domain(name: str) -> str:
 def _graphs(model: Any) -> Iterator[Any]:
     """The model's graph, its functions, and every graph nested in an attribute of either."""
     waiting = [model.graph, *model.functions]
+    for training in model.training_info:
+        waiting += [training.initialization, training.algorithm]
     while waiting:
         graph = waiting.pop()
         yield graph
@@ -60,14 +117,22 @@ def _tensors(model: Any) -> Iterator[Any]:
     """Every stored tensor: weights, sparse weights and tensors in attributes."""
     for graph in _graphs(model):
         yield from getattr(graph, "initializer", ())
-        for sparse in getattr(graph, "sparse_initializer", ()):
-            yield from (sparse.values, sparse.indices)
         for node in graph.node:
             for attribute in node.attribute:
                 yield from [attribute.t] if attribute.HasField("t") else []
                 yield from attribute.tensors
-                for sparse in [attribute.sparse_tensor, *attribute.sparse_tensors]:
-                    yield from (sparse.values, sparse.indices)
+    for sparse in _sparse_tensors(model):
+        yield from (sparse.values, sparse.indices)
+
+
+def _sparse_tensors(model: Any) -> Iterator[Any]:
+    """Every stored sparse tensor: weights and those in attributes."""
+    for graph in _graphs(model):
+        yield from getattr(graph, "sparse_initializer", ())
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+                yield from attribute.sparse_tensors
 
 
 def _external(model: Any, where: str) -> list[Problem]:
@@ -89,6 +154,9 @@ def _opsets(model: Any, where: str) -> list[Problem]:
     newest = onnx.defs.onnx_opset_version()
     versions = {_domain(entry.domain): entry.version for entry in model.opset_import}
     problems = []
+    if len(versions) < len(model.opset_import):
+        message = f"{len(model.opset_import) - len(versions)} operator sets are declared more than once."
+        problems.append(Problem("model-opset", message, where))
     if not OLDEST_OPSET <= versions.get("", 0) <= newest:
         found = f"operator set {versions['']}" if "" in versions else "no operator set"
         message = f"The file declares {found}; {OLDEST_OPSET} to {newest} are known here."
@@ -145,40 +213,57 @@ def _structure(model: Any, where: str) -> list[Problem]:
 
 
 def _loops(model: Any, where: str) -> list[Problem]:
-    """Loops whose number of passes is not a constant of the file, or that multiply each other."""
-    loops = [node for node in _nodes(model) if node.op_type == "Loop"]
-    constants = dict(_constants(model))
-    bounds = [constants.get(node.input[0]) if node.input else None for node in loops]
-    if open_ended := sum(bound is None or bound > LOOP_LIMIT for bound in bounds):
+    """Loops whose number of passes is not a constant of the file, or that multiply each other.
+
+    Args:
+        model: Without functions.
+        where: Named in the problems.
+    """
+    bounds = list(_loop_bounds(model.graph, {}))
+    if open_ended := sum(bound is None or bound > LOOP_LIMIT for _, bound in bounds):
         message = (
-            f"{open_ended} of {len(loops)} Loop operators have no constant bound of at most "
+            f"{open_ended} of {len(bounds)} Loop operators have no constant bound of at most "
             f"{LOOP_LIMIT:,} passes."
         )
         return [Problem("model-control-flow", message, where)]
-    known = {id(node): bound for node, bound in zip(loops, bounds, strict=True) if bound is not None}
-    return unfolding_problems(model, known, where)
+    # `bounds` holds the operators, so that their ids stay theirs
+    return pass_problems(model, {id(node): bound for node, bound in bounds if bound is not None}, where)
 
 
-def _constants(model: Any) -> Iterator[tuple[str, int]]:
-    """Names and values of single whole numbers that the file stores."""
+def _loop_bounds(graph: Any, outer: dict[str, int]) -> Iterator[tuple[Any, int | None]]:
+    """Yield each Loop operator and its bound; None where no constant of its scope is the bound.
+
+    Args:
+        graph: A graph.
+        outer: Whole numbers that the graphs around it store; a name that the graph defines itself hides them.
+    """
+    hidden = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
+    known = {name: value for name, value in outer.items() if name not in hidden} | dict(_constants(graph))
+    for node in graph.node:
+        if node.op_type == "Loop" and _domain(node.domain) == "":
+            yield node, known.get(node.input[0]) if node.input else None
+        for attribute in node.attribute:
+            for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                yield from _loop_bounds(inner, known)
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, int]]:
+    """Names and values of single whole numbers that a graph stores itself."""
     onnx = require_onnx()
     whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
-    for graph in _graphs(model):
-        stored = [(tensor.name, tensor) for tensor in getattr(graph, "initializer", ())]
-        for node in graph.node:
-            if node.op_type == "Constant":
-                for attribute in node.attribute:
-                    if not node.output:
-                        continue
-                    if attribute.name == "value_int":
-                        yield node.output[0], attribute.i
-                    elif attribute.name == "value":
-                        stored.append((node.output[0], attribute.t))
-        for name, tensor in stored:
-            small = tensor.data_type in whole and tensor.ByteSize() < 1000
-            if small and tensor.data_location != onnx.TensorProto.EXTERNAL and list(tensor.dims) in ([], [1]):
-                with suppress(ValueError, TypeError):  # stored bytes of another length: no constant
-                    yield name, int(onnx.numpy_helper.to_array(tensor).reshape(()))
+    stored = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant" and _domain(node.domain) == "" and node.output:
+            for attribute in node.attribute:
+                if attribute.name == "value_int" and not attribute.ref_attr_name:
+                    yield node.output[0], attribute.i
+                elif attribute.name == "value" and not attribute.ref_attr_name:
+                    stored.append((node.output[0], attribute.t))
+    for name, tensor in stored:
+        small = tensor.data_type in whole and tensor.ByteSize() < 1000
+        if small and tensor.data_location != onnx.TensorProto.EXTERNAL and list(tensor.dims) in ([], [1]):
+            with suppress(ValueError, TypeError):  # stored bytes of another length: no constant
+                yield name, int(onnx.numpy_helper.to_array(tensor).reshape(()))
 
 
 def _random(model: Any, where: str) -> list[Problem]:

@@ -54,7 +54,7 @@ def _with_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
 
 
 def tensor_types(model: onnx.ModelProto) -> dict[str, int]:
-    """How many tensors between the operators have each type: the evidence for a graph's precision."""
+    """Count the tensors between the operators by type: the evidence for a graph's precision."""
     inferred = shape_inference.infer_shapes(model).graph
     names = Counter(
         TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
@@ -64,7 +64,7 @@ def tensor_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 class _Caster:
-    """Turns the float32 tensors of a graph, and of the graphs in its attributes, into half precision."""
+    """Turn the float32 tensors of a graph, and of the graphs in its attributes, into half precision."""
 
     def __init__(self, precision: Half) -> None:
         self.kind = _TYPES[precision]

@@ -1,4 +1,4 @@
-"""Checks a submitted ONNX model against its manifest and the cohort, without running it."""
+"""Check a submitted ONNX model against its manifest and the cohort, without running it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_model(
     manifest_file: str = MANIFEST,
     limit_bytes: int = MODEL_LIMIT_BYTES,
 ) -> list[Problem]:
-    """Every fault of a model that can be seen without running it.
+    """Find every fault of a model that can be seen without running it.
 
     Args:
         path: The ONNX file.
@@ -39,20 +39,37 @@ def check_model(
     Raises:
         BenchError: `onnx` is not installed (``onnx-missing``, exit 3).
     """
+    return examine_model(path, manifest, spec, manifest_file=manifest_file, limit_bytes=limit_bytes)[0]
+
+
+def examine_model(
+    path: Path,
+    manifest: Manifest,
+    spec: CohortSpec,
+    *,
+    manifest_file: str = MANIFEST,
+    limit_bytes: int = MODEL_LIMIT_BYTES,
+) -> tuple[list[Problem], bytes]:
+    """Find the faults of a model as `check_model`, and inline its functions.
+
+    Returns:
+        Errors and warnings, and the model with its functions inlined; empty for a model without functions.
+    """
     require_onnx()
     problems = manifest_problems(manifest, spec, manifest_file)
     try:
         model = read_onnx(path, limit_bytes)
     except BenchError as error:
-        return [*problems, *error.problems]
-    problems += graph_problems(model, str(path))
+        return [*problems, *error.problems], b""
+    graph_faults, inlined = graph_problems(model, str(path))
+    problems += graph_faults
     if manifest.model is not None:
         problems += interface_problems(model, manifest.model, str(path))
-    return problems
+    return problems, inlined.SerializeToString() if inlined is not model else b""
 
 
 def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
-    """Where a model's inputs and outputs are not what is declared of them.
+    """Find differences between a model's inputs and outputs and what is declared of them.
 
     Args:
         model: Parsed `onnx.ModelProto`.
@@ -63,7 +80,7 @@ def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Pr
 
 
 def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFEST) -> list[Problem]:
-    """What the manifest itself says wrongly about its model."""
+    """Find faults of what a manifest says of its model."""
     if manifest.model is None:
         remedy = (
             "Add the table; `bench template --out DIR` writes a manifest with an example of it, in comments. "
@@ -231,7 +248,7 @@ def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Pr
 
 
 def _column_remedy(target: str, name: str, columns: int | None) -> str:
-    """Which column to name; of two, the second is the positive class of a softmax."""
+    """Advise which column to name; of two, the second is the positive class of a softmax."""
     if columns == 2:
         return (
             f'Write `{target} = "{name}:1"` where the columns are the negative and the positive class of a '

@@ -1,4 +1,4 @@
-"""Where a target's values stand in a model's outputs; imports nothing heavy, since workers use it."""
+"""Output and column of a model that hold a target's values; imports nothing heavy, for workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OutputColumn:
-    """Where a target's values stand: an output of the model, and a column of it.
+    """Output of a model, and its column, that hold a target's values.
 
     Attributes:
         name: Name of the output.

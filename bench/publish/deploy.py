@@ -42,6 +42,9 @@ def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, me
         BenchError: git or the repository is missing (``publish-git``), or the remote refused
             (``publish-refused``), for example since its branch moved meanwhile.
     """
+    if remote.startswith("-") or not remote.isprintable():
+        message = f"{remote[:60]!r} is neither the name nor the address of a remote."
+        raise BenchError(Problem("publish-git", message), EXIT_ENVIRONMENT)
     git = _Git(repository)
     git("rev-parse", "--git-dir")
     reference = f"refs/heads/{branch}"
@@ -53,16 +56,16 @@ def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, me
     parents = ("-p", parent) if parent else ()
     commit = git("commit-tree", tree, *parents, "-m", message)
     lease = f"--force-with-lease={reference}:{parent}"
-    git("push", "--quiet", lease, remote, f"{commit}:{reference}", code="publish-refused")
+    git("push", "--quiet", lease, "--end-of-options", remote, f"{commit}:{reference}", code="publish-refused")
     return Published(commit, changed=True)
 
 
 def _tip(git: _Git, remote: str, reference: str) -> str:
     """The branch's commit at the remote, fetched; empty where there is no such branch."""
-    found = git("ls-remote", remote, reference, code="publish-refused").split()
+    found = git("ls-remote", "--end-of-options", remote, reference, code="publish-refused").split()
     if not found:
         return ""
-    git("fetch", "--quiet", "--no-tags", remote, found[0], code="publish-refused")
+    git("fetch", "--quiet", "--no-tags", "--end-of-options", remote, found[0], code="publish-refused")
     return found[0]
 
 

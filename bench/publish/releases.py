@@ -16,6 +16,7 @@ from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import atomic_path, canonical_json, sha256_file
 from bench.publish.urls import Page, digest
+from bench.submission.store import is_device_name
 
 RECORD = "release.json"
 NAME_PATTERN = r"[0-9a-z][0-9a-z.-]{0,39}"
@@ -63,10 +64,10 @@ def check_release_name(name: str, folder: Path) -> None:
     Raises:
         BenchError: ``release-name``.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name) or is_device_name(name) or name.endswith("."):
         message = (
             f"{name[:60]!r} cannot be the name of a release, which has at most 40 lower-case letters, "
-            "digits, dots and hyphens."
+            "digits, dots and hyphens, no dot at its end, and is no device of Windows."
         )
         raise BenchError(Problem("release-name", message, remedy="Choose a name such as `2026.1`."))
     if _archive(folder, name).exists():

@@ -42,6 +42,10 @@ class Place:
         """Path of a target's board page."""
         return f"{self.prefix}{self.folders[target]}index.html"
 
+    def picture_path(self, target: str) -> str:
+        """Path of the picture of a target's board."""
+        return f"{self.prefix}{self.folders[target]}board.png"
+
     def entry_folder(self, slug: str) -> str:
         """Folder of an entry's pages, with a slash at its end."""
         return f"{self.prefix}e/{slug}/"

@@ -1,1 +1,1 @@
-"""Runs ONNX models: backends behind one protocol, preprocessing, and processes with limits."""
+"""Run ONNX models: backends behind one protocol, preprocessing, and processes with limits."""

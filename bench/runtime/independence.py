@@ -1,4 +1,4 @@
-"""Checks that a model is a function of one image: run alone, among others, in another order, and twice."""
+"""Check that a model is a function of one image: run alone, among others, in another order, and twice."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bench.errors import Problem
 from bench.metrics.validation import Floats
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 
 PROBED: Final = 16
 """Images that are run again, spread over all."""
@@ -25,7 +25,7 @@ OF_NOISE: Final = 20.0
 """A difference is rounding too where it is at most so many times the effect of that change."""
 
 WORKER: Final = "bench.runtime.workers.locate"
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 10.0
 
 Inputs = Mapping[str, npt.NDArray[np.float32]]
 Answer = Mapping[str, Floats]
@@ -52,7 +52,7 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """What beside its own image a prediction depends on.
+    """Dependence of a prediction on more than its own image.
 
     Attributes:
         problem: The problem, without the operator's name.
@@ -71,7 +71,7 @@ def probed_rows(rows: int) -> npt.NDArray[np.intp]:
 
 
 def run_probes(ask: Callable[[Inputs], Answer], inputs: Inputs, stored: Answer, image: str) -> Probes:
-    """Runs the probed images again.
+    """Run the probed images again.
 
     Args:
         ask: Runs the model on one batch.
@@ -108,7 +108,7 @@ def tolerances(probes: Probes, ranges: Mapping[str, float]) -> dict[str, float]:
 
 
 def dependence(probes: Probes, ranges: Mapping[str, float], where: str) -> Dependence | None:
-    """What beside its own image a prediction depends on; None where differences are rounding.
+    """Find what beside its own image a prediction depends on; None where differences are rounding.
 
     Args:
         probes: The predictions.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputSelector:
-    """Where a target is read from.
+    """Output, column and activation from which a target is read.
 
     Attributes:
         target: Name of the target.
@@ -37,7 +37,7 @@ class OutputSelector:
 
 
 def picks_of(model: ModelInputs, spec: CohortSpec) -> tuple[OutputSelector, ...]:
-    """What is read from a model's outputs; the activation belongs to binary targets alone."""
+    """Return what is read from a model's outputs; the activation belongs to binary targets alone."""
     binary = {target.name for target in spec.binary_targets}
     logits = model.activation == "sigmoid"
     return tuple(

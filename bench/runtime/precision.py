@@ -1,4 +1,4 @@
-"""Precision as a transform of the ONNX file: hashed, recorded, and made in a process of its own."""
+"""Precision as a transform of the ONNX file: hashed, recorded, and made in a sandboxed process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from bench.environment import Fact
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
 from bench.runtime.backends.base import Arrays
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 
 WORKER = "bench.runtime.workers.precision"
 CONVERT_LIMIT_S: Final = 600.0
+MEMORY_MB: Final = 16_384  # of a calibration, which holds the results of all operators
 
 # Precision → name and version of the transform; those not named run the file as it is.
 TRANSFORMS: Final = {
@@ -37,7 +39,7 @@ class Converted:
 
 
 def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays | None = None) -> Converted:
-    """The model in `precision`.
+    """Convert a model to `precision`.
 
     Args:
         onnx_path: In float32.
@@ -54,9 +56,12 @@ def convert(onnx_path: Path, precision: str, folder: Path, calibration: Arrays |
     target = folder / f"{onnx_path.stem}-{precision}.onnx"
     request = {"model": str(onnx_path), "target": str(target), "precision": precision}
     try:
-        with Worker(WORKER, CONVERT_LIMIT_S) as worker:
+        limits = SandboxLimits(MEMORY_MB, file_mb=4096, readable=(str(onnx_path),), writable=str(folder))
+        with Worker(WORKER, CONVERT_LIMIT_S, limits) as worker:
             worker.send(request, calibration)
             facts, _ = worker.receive()
+        if target.is_symlink() or not target.is_file():
+            raise WorkerFailure("crashed", "It wrote no file.")
     except WorkerFailure as failure:
         message = f"The model cannot be converted to {precision}: {failure.message}"
         raise BenchError(Problem("precision-failed", message, str(onnx_path))) from failure

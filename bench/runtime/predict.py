@@ -1,4 +1,4 @@
-"""Runs a checked model on images of a cohort, in a process of its own, and brings back predictions."""
+"""Run a checked model on images of a cohort in a sandboxed process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from bench.runtime.independence import (
     run_probes,
 )
 from bench.runtime.inputs import image_tensor, table_inputs
-from bench.runtime.messages import ArrayDict
 from bench.runtime.outputs import picks_of
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Failing, Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.messages import ArrayDict
+from bench.sandbox.worker_process import Failing, Worker, WorkerFailure
 from bench.submission.check_predictions import ROUNDING_REMEDY, rounding_alone, span
 from bench.submission.manifest import Manifest, ModelInputs
 
@@ -47,20 +47,26 @@ _CODES: dict[Failing, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may use.
+    """Limits of a model.
 
     Attributes:
         memory_mb: Address space of its process; None for no limit (GPU drivers reserve more than there is).
         start_s: Seconds for starting.
         image_s: Seconds for each image, besides; a process that takes longer in all is ended.
+        total_s: Seconds in all, in place of these two; None for these.
     """
 
     memory_mb: int | None = 8192
-    start_s: float = 120.0
-    image_s: float = 2.0
+    start_s: float = 35.0
+    image_s: float = 0.1
+    total_s: float | None = None
 
-    def confinement(self, limit_s: float, model: Path, *, on_gpu: bool) -> SandboxLimits:
-        """What the process of a model may use, given how long it may live."""
+    def seconds(self, images: int) -> float:
+        """Seconds that a process may take in all for so many images."""
+        return self.total_s if self.total_s is not None else self.start_s + self.image_s * images
+
+    def sandbox(self, limit_s: float, model: Path, *, on_gpu: bool) -> SandboxLimits:
+        """Return what the process of a model may use, given how long it may live."""
         return SandboxLimits(
             memory_mb=None if on_gpu else self.memory_mb,
             cpu_s=math.ceil(limit_s * (usable_cores() + 1)),
@@ -81,8 +87,9 @@ def predict(
     progress: Progress | None = None,
     remarks: list[Problem] | None = None,
     independent: bool = False,
+    shown: str = "",
 ) -> dict[str, Floats]:
-    """Target → (n,) float64 predictions of the images `rows`, in that order.
+    """Predict the images `rows`: target → (n,) float64, in that order.
 
     Args:
         onnx_path: A model that `bench.onnx.interface.check_model` found no error in.
@@ -97,6 +104,7 @@ def predict(
         remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
         independent: Whether to run some images again, alone, in another order and twice, and refuse a model
             whose prediction depends on more than the image.
+        shown: Path that problems name; default: that of the file.
 
     Raises:
         BenchError: The model crashed, ran out of time or memory, failed, or gave no usable numbers; images or
@@ -110,6 +118,7 @@ def predict(
     limits = limits or Limits()
     on_gpu = require_backend(backend, precision).is_gpu
     picks = picks_of(model, cohort.spec)
+    where = shown or str(onnx_path)
     request = {
         "model": str(onnx_path),
         "backend": backend,
@@ -122,31 +131,31 @@ def predict(
     probes: Probes | None = None
     inputs: dict[str, npt.NDArray[np.float32]] = {}
     try:
-        limit_s = limits.start_s + limits.image_s * (len(rows) + 4 * len(probed))
-        with Worker(WORKER, limit_s, limits.confinement(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
+        limit_s = limits.seconds(len(rows) + 4 * len(probed))
+        with Worker(WORKER, limit_s, limits.sandbox(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
             ready, _ = worker.receive()
             if remarks is not None and ready.get("lacking"):
-                remarks.append(_lacking(ready["lacking"], str(onnx_path)))
+                remarks.append(_lacking(ready["lacking"], where))
             for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
                 for target in parts:
                     parts[target].append(answered(answer, target))
                 if progress:
                     progress(sum(map(len, parts[picks[0].target])), len(rows))
-            predicted = _joined(parts, len(rows), str(onnx_path))
-            raise_errors(_value_problems(predicted, manifest, cohort, str(onnx_path)))
+            predicted = _joined(parts, len(rows), where)
+            raise_errors(_value_problems(predicted, manifest, cohort, where))
             if len(probed):
                 inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
                 stored = {target: column[probed] for target, column in predicted.items()}
                 try:
                     probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
                 except WorkerFailure as failure:
-                    raise _of_other_batches(failure, min(batch, len(rows)), str(onnx_path)) from failure
+                    raise _of_other_batches(failure, min(batch, len(rows)), where) from failure
     except WorkerFailure as failure:
-        raise BenchError(Problem(_CODES[failure.kind], failure.message, str(onnx_path))) from failure
+        raise BenchError(Problem(_CODES[failure.kind], failure.message, where)) from failure
     if probes:
         ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
-        if found := dependence(probes, ranges, str(onnx_path)):
+        if found := dependence(probes, ranges, where):
             raise BenchError(name_operator(onnx_path, inputs, found, limits.memory_mb))
     return predicted
 
@@ -161,7 +170,7 @@ def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, 
 
 
 def _of_other_batches(failure: WorkerFailure, batch: int, where: str) -> BenchError:
-    """How a model failed that had answered batches of one size and was then given others."""
+    """Describe how a model failed that had answered batches of one size and was then given others."""
     if failure.kind != "failed":
         return BenchError(Problem(_CODES[failure.kind], failure.message, where))
     message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"

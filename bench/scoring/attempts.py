@@ -7,14 +7,16 @@ It stays when an entry is replaced or removed, so that model selection on the te
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
 
 from bench.choices import Track
-from bench.documents import Document, read_json, schema_field
+from bench.documents import Document, schema_field
 from bench.files import locked, write_json
+from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 from bench.workspace import STORE_LOCK, attempts_folder
 
@@ -34,6 +36,21 @@ class Attempts(Document):
     schema_: str = schema_field("attempts", 1)
     slug: str
     attempts: tuple[Attempt, ...]
+
+
+COMPARED = "_compared"
+"""Name in the ledger of predictions that `bench compare` evaluated without an entry; no slug can have it."""
+
+
+def record_compared(
+    folder: Path, predictions_sha256: str, track: Track, today: datetime.date | None = None
+) -> None:
+    """Record that predictions which are no entry were compared on the test labels; hold the store's lock.
+
+    Raises:
+        BenchError: The ledger cannot be read (``ledger-invalid``).
+    """
+    _record(folder, COMPARED, "not an entry", track, predictions_sha256, today)
 
 
 class LabelReading(Document):
@@ -84,7 +101,7 @@ def read_label_readings(submissions: Path) -> tuple[LabelReading, ...]:
         BenchError: The ledger is damaged (``ledger-invalid``).
     """
     path = attempts_folder(submissions) / LABEL_READINGS
-    return read_json(LabelReadings, path, "ledger-invalid").readings if path.exists() else ()
+    return read_document(LabelReadings, path, "ledger-invalid")[0].readings if path.exists() else ()
 
 
 def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.date | None = None) -> None:
@@ -94,16 +111,22 @@ def record_attempt(entry: Submission, predictions_sha256: str, today: datetime.d
         BenchError: The ledger of the slug cannot be read (``ledger-invalid``).
     """
     manifest = entry.manifest
+    _record(entry.folder.parent, entry.slug, manifest.team, manifest.track, predictions_sha256, today)
+
+
+def _record(
+    folder: Path, slug: str, team: str, track: Track, predictions_sha256: str, today: datetime.date | None
+) -> None:
     attempt = Attempt(
         date=today or datetime.datetime.now(datetime.UTC).date(),
-        team=manifest.team,
-        track=manifest.track,
+        team=team,
+        track=track,
         predictions_sha256=predictions_sha256,
     )
-    path = attempts_folder(entry.folder.parent) / f"{entry.slug}.json"
+    path = attempts_folder(folder) / f"{slug}.json"
     before = _read(path).attempts if path.exists() else ()
     if not any(_same(attempt, earlier) for earlier in before):
-        write_json(path, Attempts(slug=entry.slug, attempts=(*before, attempt)).plain())
+        write_json(path, Attempts(slug=slug, attempts=(*before, attempt)).plain())
 
 
 def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
@@ -127,12 +150,17 @@ def by_team(ledger: Iterable[tuple[Attempt, ...]]) -> dict[str, tuple[Attempt, .
 
 
 def team_key(team: str) -> str:
-    """Return a key that is equal for names differing only in case or blanks."""
-    return " ".join(team.casefold().split())
+    """Return a key that is equal for names differing only in case, blanks, or letters that look alike."""
+    plain = unicodedata.normalize("NFKC", team).casefold()
+    return " ".join(plain.translate(_LOOK_ALIKE).split())
+
+
+_LOOK_ALIKE = str.maketrans("авеѕіјкмноԛрсԝтухѵαβεικνορτυχ", "abesijkmhoqpcwtyxvabeiknoptux")
+"""Small Cyrillic and Greek letters → the Latin letters of the same shape, in small or large writing."""
 
 
 def _read(path: Path) -> Attempts:
-    return read_json(Attempts, path, "ledger-invalid")
+    return read_document(Attempts, path, "ledger-invalid")[0]
 
 
 def _same(first: Attempt, second: Attempt) -> bool:

@@ -96,12 +96,18 @@ class Side:
     Attributes:
         values: Target → predictions in canonical order of the track's images.
         track: Which images they are.
+    <<<<<<< HEAD
         probabilities: Whether calibration can be requested.
+    =======
+        probabilities: Whether calibration can be asked for.
+        unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
+    >>>>>>> main
     """
 
     values: dict[str, Floats]
     track: Track
     probabilities: bool
+    unrecorded: str = ""
 
     def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
@@ -116,7 +122,8 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        return _side(load_predictions(path, cohort, scores="uncalibrated"), cohort)
+        found = load_predictions(path, cohort, scores="uncalibrated")
+        return _side(found, cohort, found.source_sha256)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
@@ -132,14 +139,15 @@ def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
     Raises:
         BenchError: Every fault of the predictions.
     """
-    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort)
+    return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort, table.sha256)
 
 
-def _side(found: Predictions, cohort: Cohort) -> Side:
+def _side(found: Predictions, cohort: Cohort, sha256: str) -> Side:
     """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
     binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
     values = combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values)
-    return Side(values, Track.HOLDOUT, all((v.min() >= 0) and (v.max() <= 1) for v in binary))
+    probabilities = all((v.min() >= 0) and (v.max() <= 1) for v in binary)
+    return Side(values, Track.HOLDOUT, probabilities, sha256)
 
 
 def compare_predictions(

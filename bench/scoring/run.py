@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,15 @@ import numpy as np
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import canonical_json, sha256_bytes, sha256_file, write_atomic
+from bench.files import canonical_json, sha256_bytes, write_atomic
 from bench.metrics.validation import Floats
 from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
 from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
-from bench.scoring.scorecard import SCORING_VERSION, Scorecard, sha256_or_empty
-from bench.submission.packed import unpack_units
+from bench.scoring.scorecard import SCORING_VERSION, Scorecard
+from bench.submission.packed import read_units, unpack_units
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -106,19 +107,18 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     Raises:
         BenchError: The stored predictions are damaged or of another split.
     """
-    # Hashed before reading: if a file is replaced in between, the hashes differ and the result is discarded.
+    predicted = read_units(submission.predictions, plans.cohort, submission.manifest.track)
     on_val = submission.val_predictions
-    predictions_sha256, val_sha256 = sha256_file(submission.predictions), sha256_or_empty(on_val)
-    values = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
-    _require_scores(submission, plans.of(submission), values)
+    val = read_units(on_val, plans.cohort, "val") if on_val.exists() else None
+    _require_scores(submission, plans.of(submission), predicted.values)
     return score(
         plans.of(submission),
         submission.slug,
-        values,
+        predicted.values,
         scores=submission.manifest.scores,
-        predictions_sha256=predictions_sha256,
-        val=unpack_units(on_val, plans.cohort, "val") if val_sha256 else None,
-        val_sha256=val_sha256,
+        predictions_sha256=predicted.sha256,
+        val=val.values if val else None,
+        val_sha256=val.sha256 if val else "",
     )
 
 
@@ -230,7 +230,7 @@ def _table_shape(plan: Plan) -> tuple[int, int]:
 
 
 def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
-    """Encode the table of `_table_shape` as a float64 .npy file.
+    """Encode the table of `_table_shape` as a float64 .npy file, followed by its SHA-256.
 
     NaN marks undefined values, and pads the influences of a target that some patients lack.
     """
@@ -243,7 +243,23 @@ def _replicates_file(plan: Plan, ranked: dict[str, RankedAuroc]) -> bytes:
             row[1 + plan.replicates :][: len(auroc.influence)] = auroc.influence
     sink = io.BytesIO()
     np.save(sink, table, allow_pickle=False)
-    return sink.getvalue()
+    return sink.getvalue() + hashlib.sha256(sink.getbuffer()).digest()
+
+
+def _cached_table(path: Path) -> Floats | None:
+    """Read a table that `_replicates_file` encoded; None where there is none, or its checksum differs."""
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(memoryview(data)[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            return None
+        table: Floats = np.load(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return table
+
+
+_DIGEST = hashlib.sha256().digest_size
+"""Bytes of the checksum at the end of a file of replicates."""
 
 
 def entry_replicates(
@@ -259,10 +275,7 @@ def entry_replicates(
     """
     plan = plans.of(submission)
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        table = None
+    table = _cached_table(path)
     if table is None or table.shape != _table_shape(plan):
         predicted = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
         ranked = {

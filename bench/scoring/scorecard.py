@@ -10,11 +10,12 @@ from pydantic import ConfigDict, Field
 
 from bench.choices import Track
 from bench.display import Displayed, Table, estimate_text
-from bench.documents import Document, parse_json, read_bytes, schema_field
+from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem, catalogue
-from bench.files import sha256_bytes, sha256_file
+from bench.files import sha256_file
 from bench.metrics import registry
 from bench.metrics.results import BrierParts, Estimate
+from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 
 SCORING_VERSION = 4
@@ -360,8 +361,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     path = submission.scorecard
     if not path.exists():
         raise BenchError(Problem("not-scored", f"Entry {submission.slug!r} has no scorecard.", str(path)))
-    data = read_bytes(path, "scorecard-invalid")
-    card = parse_json(model, data, "scorecard-invalid", str(path))
+    card, sha256 = read_document(model, path, "scorecard-invalid")
     manifest = submission.manifest
     if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
@@ -373,7 +373,7 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card, sha256_bytes(data)
+    return card, sha256
 
 
 def sha256_or_empty(path: Path) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
-from bench.files import sha256_file
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
 from bench.submission.manifest import Manifest
@@ -56,7 +55,7 @@ class FoundManifest:
 
 
 def require_file(path: Path, code: str) -> None:
-    """Refuses a file that is not there, before anything slow is done.
+    """Refuse a file that is not there, before anything slow is done.
 
     Raises:
         BenchError: A problem of code `code`, with the nearest file that is there.
@@ -92,7 +91,7 @@ def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> Fou
 def accept_predictions(
     source: Path | PredictionTable, cohort: Cohort, manifest: Manifest, *, manifest_file: str = MANIFEST
 ) -> Accepted:
-    """Checks and packs predictions.
+    """Check and packs predictions.
 
     Args:
         source: A file, or a table in memory.
@@ -118,11 +117,11 @@ def _checked(
         found = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
         return found, source.sha256
     found = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
-    return found, sha256_file(source)
+    return found, found.source_sha256
 
 
 def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort) -> Accepted:
-    """Adds checked predictions of the val images; `source` may hold other images too.
+    """Add checked predictions of the val images; `source` may hold other images too.
 
     Raises:
         BenchError: Every fault of the file; or the entry is of the cv5 track, which has no val part
@@ -153,7 +152,7 @@ def worth_telling(problems: Iterable[Problem], manifest: Manifest) -> tuple[Prob
 
 
 def refuse_reported(manifest: Manifest, where: str) -> None:
-    """Refuses predictions of an entry that says it holds published numbers only (``manifest-invalid``)."""
+    """Refuse predictions of an entry that says it holds published numbers only (``manifest-invalid``)."""
     if manifest.kind == "reported":
         message = 'kind: a "reported" entry holds published numbers only, no predictions.'
         raise BenchError(Problem("manifest-invalid", message, where))
@@ -184,7 +183,7 @@ def unknown_inputs(manifest: Manifest, cohort: Cohort, where: str) -> list[Probl
 
 
 def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: str = "") -> PackStamp:
-    """What is written into stored predictions about their origin."""
+    """Return the stamp of predictions: what they belong to and come from."""
     return PackStamp(
         cohort=cohort.spec.id,
         version=cohort.spec.version,

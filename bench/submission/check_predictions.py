@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -59,10 +59,12 @@ class Predictions:
     Attributes:
         values: Target → (n,) float64, one value for each image of the track.
         remarks: Warnings and notices; the errors were raised.
+        source_sha256: Hash of the file that was read; empty for a table in memory.
     """
 
     values: dict[str, Floats]
     remarks: tuple[Problem, ...]
+    source_sha256: str = ""
 
 
 def covered_rows(cohort: Cohort, covered: ImageSet) -> npt.NDArray[np.intp]:
@@ -97,9 +99,11 @@ def load_predictions(
     Raises:
         BenchError: Every fault of the file, with counts and line numbers.
     """
-    return check_predictions(
-        read_predictions_file(path, (*id_columns(cohort), *INDEX_COLUMNS)), path, cohort, scores, covered
-    )
+    ids = (*id_columns(cohort), *INDEX_COLUMNS)
+    targets = [target.name for target in cohort.spec.targets]
+    used = {*ids, *targets, *cohort.spec.prediction_aliases}
+    raw, sha256 = read_predictions_file(path, ids, used, len(cohort))
+    return replace(check_predictions(raw, path, cohort, scores, covered), source_sha256=sha256)
 
 
 def id_columns(cohort: Cohort) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import datetime
 import re
 import unicodedata
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -15,7 +16,7 @@ from bench.documents import Document
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 
-_INVISIBLE = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
 """Letters and signs that are drawn as nothing, besides blanks, controls and marks."""
 
 
@@ -25,33 +26,65 @@ def _visible(text: str) -> str:
             "this text shows nothing: it has only blanks or invisible characters "
             f"({', '.join(f'U+{ord(c):04X}' for c in dict.fromkeys(text[:5]))})"
         )
+    if hidden := [c for i, c in enumerate(text) if c in _INVISIBLE or _hidden_here(text, i)]:
+        raise ValueError(f"this text holds an invisible character, U+{ord(hidden[0]):04X}")
+    for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
+        scripts = {script for c in word if (script := unicodedata.name(c, "").partition(" ")[0]) in _ALIKE}
+        if len(scripts) > 1:
+            names = " and ".join(sorted(script.title() for script in scripts))
+            raise ValueError(f"a word of this text mixes {names} letters, which look alike")
     return text
 
 
-def _one_line(text: str) -> str:
-    if len(text.splitlines()) > 1:
-        raise ValueError("this text must stand on one line")
-    return text
+_WORD = re.compile(r"[^\W\d_]+")
+_ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+"""Scripts with letters of the same shape."""
+_JOINERS = "\u200c\u200d"
+
+
+def _hidden_here(text: str, place: int) -> bool:
+    """Return whether a character is drawn as nothing; joiners belong to some scripts and to emoji."""
+    c, before = text[place], text[place - 1 : place]
+    if c in _JOINERS or "\ufe00" <= c <= "\ufe0f":
+        return not before or before.isascii() or unicodedata.name(before, "").partition(" ")[0] in _ALIKE
+    if unicodedata.category(c) == "Mn":  # more marks than a letter of any language carries
+        return place >= 4 and all(unicodedata.category(x) == "Mn" for x in text[place - 4 : place])
+    return unicodedata.category(c) in ("Cf", "Co", "Cn")
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
-Heading = Annotated[Text, AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=2000)]
 
 
 def _http(link: str) -> str:
     if not link.startswith(("https://", "http://")):
         raise ValueError("must begin with https:// or http://")
-    if "@" in re.split(r"[/?#\\]", link.partition("://")[2], maxsplit=1)[0]:
-        raise ValueError("must not hold a user name or password, since links are published")
+    try:
+        parts = urlsplit(link)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or not link.isascii() or not link.isprintable() or re.search(r"[\s\\<>\"^`{|}]", link):
+        raise ValueError("must be an address with a host, in ASCII without blanks (encode other characters)")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
     return link
+
+
+EARLIEST = datetime.date(2000, 1, 1)
+
+
+def _recent(date: datetime.date) -> datetime.date:
+    if not EARLIEST <= date <= datetime.date.today() + datetime.timedelta(days=2):  # time zones, clocks
+        raise ValueError(f"must lie between {EARLIEST} and today")
+    return date
 
 
 Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
 
 
 class ImageInput(Document):
-    """How an image becomes the model's input: resize, divide by `scale`, subtract `mean`, divide by `std`.
+    """Preprocessing of an image: resize, divide by `scale`, subtract `mean`, divide by `std`.
 
     The pixels are 8-bit grey values; with three channels each holds the same image.
     """
@@ -93,6 +126,13 @@ class ReportedValue(Document):
     low: float | None = Field(default=None, ge=0, le=1)
     high: float | None = Field(default=None, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> ReportedValue:
+        given = [value for value in (self.low, self.auroc, self.high) if value is not None]
+        if given != sorted(given):
+            raise ValueError("low, auroc and high must be in ascending order")
+        return self
+
 
 class Reported(Document):
     """Numbers from a paper, with what makes them hard to compare."""
@@ -108,9 +148,9 @@ class Manifest(Document):
     """``submission.toml``."""
 
     schema_: Literal["submission/1"] = Field(default="submission/1", alias="schema")
-    name: Heading
-    team: Heading
-    date: datetime.date = Field(
+    name: Text
+    team: Text
+    date: Annotated[datetime.date, AfterValidator(_recent)] = Field(
         strict=False, description="When the entry was made here; a paper's year is in its citation."
     )
     kind: Literal["model", "ensemble", "baseline", "reported"] = "model"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from pydantic import Field
 
 from bench.cohort.cohort import Cohort
 from bench.cohort.studies import combine_views
-from bench.documents import Document
+from bench.documents import Document, parse_json
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
-from bench.submission.bounded_read import read_bounded
+from bench.sandbox.reader import Fault, read_in_sandbox
 from bench.submission.check_predictions import ImageSet, covered_rows
 from bench.submission.read_predictions import MAX_BYTES
 
@@ -24,19 +26,19 @@ _KEY = b"chexchobench"
 
 
 class PackStamp(Document):
-    """What stored predictions belong to; kept in the Parquet file's metadata."""
+    """Cohort, split and origin of stored predictions; kept in the Parquet file's metadata."""
 
     schema_version: Literal["predictions/1"] = "predictions/1"
     cohort: str
     version: str
     fingerprint: str
     track: ImageSet
-    source_sha256: str
-    model_sha256: str = ""
+    source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    model_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 
 
 def pack(values: dict[str, Floats], stamp: PackStamp) -> bytes:
-    """A Parquet file of the targets as float64 columns, rows in canonical order."""
+    """Return a Parquet file of the targets as float64 columns, rows in canonical order."""
     table = pa.table({name: pa.array(column, pa.float64()) for name, column in sorted(values.items())})
     table = table.replace_schema_metadata({_KEY: json.dumps(stamp.plain(), sort_keys=True)})
     sink = io.BytesIO()
@@ -45,55 +47,126 @@ def pack(values: dict[str, Floats], stamp: PackStamp) -> bytes:
 
 
 def read_stamp(path: Path) -> PackStamp:
-    """The stamp of stored predictions.
+    """Read the stamp of stored predictions in the sandboxed worker.
 
     Raises:
         BenchError: ``stored-predictions``, the file is not one of ours or damaged.
     """
-    return _open(path)[1]
+    answer = read_in_sandbox(f"{__name__}:packed_stamp", path, MAX_BYTES, _fault(path), {"where": str(path)})
+    return parse_json(PackStamp, answer.document, "stored-predictions", str(path))
+
+
+def packed_stamp(data: bytes, *, where: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    """Read the stamp of a file of stored predictions; runs in the sandboxed worker."""
+    return {}, {}, _open(data, Path(where))[1].model_dump_json().encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """Stored predictions.
+
+    Attributes:
+        values: Target → (n,) float64 in the canonical order of the images that they cover.
+        sha256: Hash of the file that was read.
+        stamp: What they belong to.
+    """
+
+    values: dict[str, Floats]
+    sha256: str
+    stamp: PackStamp
 
 
 def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
-    """Stored predictions, target → (n,) float64 in the canonical order of the images they cover.
+    """Read stored predictions: target → (n,) float64 in the canonical order of the images that they cover.
+
+    Raises:
+        BenchError: As `read_packed`.
+    """
+    return read_packed(path, cohort, covered).values
+
+
+def read_packed(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
+    """Read stored predictions with their hash and stamp in the sandboxed worker.
 
     Raises:
         BenchError: The file is damaged or covers other images (``stored-predictions``), or belongs to another
             cohort or split (``stored-split``).
     """
-    file, stamp = _open(path)
+    rows = len(covered_rows(cohort, covered))
+    targets = [target.name for target in cohort.spec.targets]
+    arguments = {
+        "where": str(path),
+        "covered": str(covered),
+        "cohort": cohort.spec.id,
+        "version": cohort.spec.version,
+        "fingerprint": cohort.split.fingerprint,
+        "rows": rows,
+        "targets": targets,
+    }
+    room = 8 * (rows + 1) * len(targets)
+    answer = read_in_sandbox(
+        f"{__name__}:packed_values", path, MAX_BYTES, _fault(path), arguments, most_bytes=room
+    )
+    stamp = parse_json(PackStamp, answer.document, "stored-predictions", str(path))
+    if not set(answer.arrays) <= set(targets) or any(
+        column.shape != (rows,) or column.dtype != np.float64 or not np.isfinite(column).all()
+        for column in answer.arrays.values()
+    ):
+        raise _refused(path, "The process that read it gave no valid answer.")
+    return Unpacked(answer.arrays, answer.sha256, stamp)
+
+
+def packed_values(
+    data: bytes,
+    *,
+    where: str,
+    covered: str,
+    cohort: str,
+    version: str,
+    fingerprint: str,
+    rows: int,
+    targets: list[str],
+) -> tuple[dict[str, Any], dict[str, Floats], bytes]:
+    """Read the columns of a file of stored predictions; runs in the sandboxed worker."""
+    path = Path(where)
+    file, stamp = _open(data, path)
     if stamp.track != covered:
-        message = f"They cover the images of {stamp.track}, not those of {covered}."
-        raise BenchError(Problem("stored-predictions", message, where=str(path)))
-    if (stamp.cohort, stamp.fingerprint) != (cohort.spec.id, cohort.split.fingerprint):
+        raise _refused(path, f"They cover the images of {stamp.track}, not those of {covered}.")
+    if (stamp.cohort, stamp.fingerprint) != (cohort, fingerprint):
         message = (
             f"They are for {stamp.cohort} {stamp.version}, split {stamp.fingerprint[:12]}; here it is "
-            f"{cohort.spec.id} {cohort.spec.version}, split {cohort.split.fingerprint[:12]}."
+            f"{cohort} {version}, split {fingerprint[:12]}."
         )
-        raise BenchError(Problem("stored-split", message, where=str(path)))
-    expected = len(covered_rows(cohort, stamp.track))
-    _refuse_other_rows(file.metadata, expected, path)
-    _refuse_other_columns(file, cohort, path)
+        raise BenchError(Problem("stored-split", message, where=where))
+    _refuse_other_rows(file.metadata, rows, path)
+    _refuse_other_columns(file, targets, path)
     try:
         table = file.read()
         columns = {name: table.column(name).cast(pa.float64()).to_numpy() for name in table.column_names}
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from error
     if any(not np.isfinite(column).all() for column in columns.values()):
-        raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=str(path)))
-    return columns
+        raise BenchError(Problem("stored-predictions", "Some values are not finite.", where=where))
+    return {}, columns, stamp.model_dump_json().encode()
 
 
 def unpack_units(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
-    """Stored predictions by unit of evaluation: of a cohort that is scored by study, one for each study.
+    """Read stored predictions by unit of evaluation: one for each study, where a cohort is scored by study.
 
     Raises:
-        BenchError: As `unpack`.
+        BenchError: As `read_packed`.
     """
-    return combine_views(cohort, covered_rows(cohort, covered), unpack(path, cohort, covered))
+    return read_units(path, cohort, covered).values
+
+
+def read_units(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
+    """Read stored predictions as `unpack_units`, with their hash and stamp; errors as `read_packed`."""
+    found = read_packed(path, cohort, covered)
+    return replace(found, values=combine_views(cohort, covered_rows(cohort, covered), found.values))
 
 
 def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: Path) -> None:
-    """What a file says of itself and what its groups say must agree: room is made for what the groups say."""
+    """Refuse a file whose groups hold other rows than it states: memory is allocated by the groups."""
     groups = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
     if meta.num_rows != expected:
         raise _refused(path, f"{meta.num_rows} rows, {expected} expected.")
@@ -101,18 +174,17 @@ def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: 
         raise _refused(path, f"{sum(groups)} rows in {len(groups)} groups, {expected} expected.")
 
 
-def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, cohort: Cohort, path: Path) -> None:
-    """Only float64 columns of targets are read: what they unpack to is known before."""
+def _refuse_other_columns(file: pyarrow.parquet.ParquetFile, targets: list[str], path: Path) -> None:
+    """Refuse other columns than float64 of targets, so that the size is known before they are unpacked."""
     schema = file.schema_arrow
-    named = set(schema.names) <= {target.name for target in cohort.spec.targets}
-    if not named or len(set(schema.names)) < len(schema) or any(f.type != pa.float64() for f in schema):
+    repeated = len(set(schema.names)) < len(schema)
+    if repeated or not set(schema.names) <= set(targets) or any(f.type != pa.float64() for f in schema):
         message = f"Its {len(schema)} columns are not float64 columns of the cohort's targets."
         raise BenchError(Problem("stored-predictions", message, where=str(path)))
 
 
-def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
+def _open(data: bytes, path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
     try:
-        data = read_bounded(path, MAX_BYTES, lambda message, _: _refused(path, message))
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
         text = (file.schema_arrow.metadata or {})[_KEY]
         return file, PackStamp.model_validate_json(text)
@@ -122,6 +194,10 @@ def _open(path: Path) -> tuple[pyarrow.parquet.ParquetFile, PackStamp]:
 
 def _damaged(path: Path, error: Exception) -> BenchError:
     return _refused(path, f"Stored predictions cannot be read ({type(error).__name__}).")
+
+
+def _fault(path: Path) -> Fault:
+    return lambda message, _: _refused(path, message)
 
 
 def _refused(path: Path, message: str) -> BenchError:

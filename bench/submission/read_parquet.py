@@ -1,4 +1,4 @@
-"""Reads Parquet that a stranger wrote: its metadata are not believed, and what it unpacks to is bounded."""
+"""Read Parquet that a stranger wrote: its metadata are not believed, and what it unpacks to is bounded."""
 
 from __future__ import annotations
 

@@ -1,28 +1,27 @@
-"""Reads a predictions file, CSV (optionally gzip) or Parquet, told apart by content, sizes bounded."""
+"""Read a predictions file, CSV (optionally gzip) or Parquet, recognised by content, sizes bounded."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import zlib
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from bench.errors import BenchError, Problem
 from bench.file_kinds import other_kind
-from bench.submission.bounded_read import read_bounded
+from bench.sandbox.reader import read_in_sandbox
 from bench.submission.read_parquet import MOST_COLUMNS, TooLargeError, read_parquet
 
 MAX_BYTES = 512 * 2**20
@@ -40,44 +39,185 @@ class RawPredictions:
     """A predictions file as read.
 
     Attributes:
-        table: Its columns; types as found, except that text stays text.
-        text: The text of a CSV file, in which a row has a line; None for Parquet.
+        table: Its columns; types as found, except that text stays text. A column not in use is of nulls.
+        lines: (n,) line of each row of a CSV file, from 1; None for Parquet.
         nested: Columns of Parquet that hold lists or records and were not read, with their types.
     """
 
     table: pa.Table
-    text: bytes | None
+    lines: npt.NDArray[np.int32] | None
     nested: Mapping[str, str] = field(default_factory=dict)
 
     def first(self, rows: Iterable[int]) -> str:
-        """Where the first of these rows stand, for messages: ``first at line 4, 5``."""
+        """Say where the first of these rows stand, for messages: ``first at line 4, 5``."""
         shown = sorted(int(row) for row in islice(rows, SHOWN))
-        if self.text is None:
+        if self.lines is None:
             return f"first in row {_listed(row + 1 for row in shown)}"
-        return f"first at line {_listed(self._lines.of(row + 1 for row in shown))}"
-
-    @cached_property
-    def _lines(self) -> Lines:
-        """Worked out for the first message alone: a file may get one for each check and column."""
-        return Lines(self.text or b"")
+        return f"first at line {_listed(self.lines[shown].tolist())}"
 
 
 def _listed(numbers: Iterable[object]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredictions:
-    """Reads the file without interpreting it.
+def read_predictions_file(
+    path: Path, text_columns: tuple[str, ...], used: Collection[str], images: int
+) -> tuple[RawPredictions, str]:
+    """Read a predictions file in the sandboxed worker, without interpreting it.
 
     Args:
         path: CSV, gzipped CSV or Parquet.
         text_columns: Columns that hold ids, kept as text (``007`` stays ``007``).
+        used: Columns that are read; of the others the names alone.
+        images: Images of the cohort, which bound how many rows are read.
+
+    Returns:
+        The file's content, and the SHA-256 of its bytes.
 
     Raises:
         BenchError: The file is missing, too large, damaged or of another kind (``predictions-unreadable``,
             ``predictions-format``, ``predictions-ragged``).
     """
-    data = read_bounded(path, MAX_BYTES, lambda message, remedy: _unreadable(path, message, remedy))
+    most_bytes = max(LEAST_ROOM, ROOM_PER_IMAGE * images)
+    arguments = {
+        "where": str(path),
+        "text_columns": list(text_columns),
+        "used": sorted(used),
+        "most_bytes": most_bytes,
+    }
+    answer = read_in_sandbox(
+        f"{__name__}:packed_predictions",
+        path,
+        MAX_BYTES,
+        lambda message, remedy: _unreadable(path, message, remedy),
+        arguments,
+        most_bytes=2 * most_bytes,
+    )
+    try:
+        return unpacked_predictions(answer.header, answer.arrays), answer.sha256
+    except (ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        raise _unreadable(path, "The process that read it gave no valid answer.") from error
+
+
+LEAST_ROOM = 16 * 2**20
+ROOM_PER_IMAGE = 256
+"""Bytes of ids and predictions that are taken from a file, at least and for each image of the cohort."""
+LONGEST_NAME = 1_000
+
+
+def packed_predictions(
+    data: bytes, *, where: str, text_columns: list[str], used: list[str], most_bytes: int
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], bytes]:
+    """Read predictions and pack the columns in use as plain arrays; runs in the sandboxed worker."""
+    path = Path(where)
+    raw = parse_predictions(data, path, tuple(text_columns))
+    names = raw.table.column_names
+    if long := [name for name in names if len(name) > LONGEST_NAME]:
+        raise _unreadable(path, f"The name of a column has {len(long[0]):,} characters.")
+    kinds: list[str] = []
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for index, name in enumerate(names):
+        kind, parts = _plain(raw.table.column(index)) if name in used else ("null", {})
+        kinds.append(kind)
+        arrays |= {f"{part}{index}": array for part, array in parts.items()}
+    if (size := sum(array.nbytes for array in arrays.values())) > most_bytes:
+        message = (
+            f"Ids and predictions of its {len(raw.table):,} rows take {size / 2**20:,.1f} MiB; "
+            f"at most {most_bytes / 2**20:,.0f} MiB are read for this cohort."
+        )
+        raise _unreadable(path, message, "Keep the rows of the cohort's images alone.")
+    if raw.lines is not None:
+        arrays["lines"] = raw.lines
+    header = {"names": names, "kinds": kinds, "rows": len(raw.table), "nested": dict(raw.nested)}
+    return header, arrays, b""
+
+
+def _plain(column: pa.ChunkedArray) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+    """Return the kind of a column, and its values as plain arrays."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):  # pandas' categories
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_decimal(kind):  # of SQL, Spark and DuckDB
+        column = column.cast(pa.string())
+        kind = column.type
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return "number", {"values": column.cast(pa.float64(), safe=False).to_numpy()}
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return str(kind)[:60], {}
+    text = pa.concat_arrays(
+        [chunk.cast(pa.large_string()) for chunk in column.chunks] or [pa.array([], pa.large_string())]
+    )
+    lengths = pc.binary_length(text).fill_null(0).to_numpy(zero_copy_only=False)
+    joined = b"".join(value for value in text.cast(pa.large_binary()).to_pylist() if value)
+    parts = {"lengths": lengths.astype(np.int64), "bytes": np.frombuffer(joined, np.uint8)}
+    if text.null_count:
+        parts["valid"] = text.is_valid().to_numpy(zero_copy_only=False)
+    return "text", parts
+
+
+def unpacked_predictions(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> RawPredictions:
+    """Build the table from plain arrays, whose writer may have been taken over."""
+    rows, names, kinds = int(header["rows"]), list(map(str, header["names"])), list(map(str, header["kinds"]))
+    columns = [_column(kind, index, rows, arrays) for index, kind in enumerate(kinds)]
+    lines = arrays.get("lines")
+    if len(names) != len(kinds) or (lines is not None and lines.shape != (rows,)):
+        raise ValueError("columns of different lengths")
+    nested = {str(name): str(kind) for name, kind in dict(header["nested"]).items()}
+    return RawPredictions(pa.Table.from_arrays(columns, names), lines, nested)
+
+
+def _column(kind: str, index: int, rows: int, arrays: Mapping[str, npt.NDArray[Any]]) -> pa.Array:
+    if kind == "number":
+        values = arrays[f"values{index}"]
+        if values.shape != (rows,):
+            raise ValueError("a column of another length")
+        return pa.array(values.astype(np.float64, copy=False))
+    if kind == "text":
+        lengths, joined = arrays[f"lengths{index}"], arrays[f"bytes{index}"]
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if (
+            lengths.shape != (rows,)
+            or (lengths < 0).any()
+            or offsets[-1] != len(joined)
+            or len(joined) >= 2**31
+        ):
+            raise ValueError("texts of another length")
+        valid = arrays.get(f"valid{index}")
+        mask = None if valid is None else pa.array(valid.astype(bool)).buffers()[1]
+        buffers = [mask, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(joined)]
+        text = pa.Array.from_buffers(pa.string(), rows, buffers)
+        text.validate(full=True)
+        return text
+    return pa.nulls(rows, _TYPES.get(kind, pa.binary()) if kind != "null" else pa.null())
+
+
+_TYPES = {
+    str(kind): kind
+    for kind in (
+        pa.bool_(),
+        pa.date32(),
+        pa.date64(),
+        *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")),
+        *(pa.duration(unit) for unit in ("s", "ms", "us", "ns")),
+        *(pa.time32(unit) for unit in ("s", "ms")),
+        *(pa.time64(unit) for unit in ("us", "ns")),
+    )
+}
+"""Types whose values are not read, by name: a message names the type."""
+
+
+def parse_predictions(data: bytes, path: Path, text_columns: tuple[str, ...]) -> RawPredictions:
+    """Parse the bytes of a predictions file; runs in the sandboxed worker.
+
+    Args:
+        data: CSV, gzipped CSV or Parquet.
+        path: Named in messages.
+        text_columns: Columns that hold ids.
+
+    Raises:
+        BenchError: As `read_predictions_file`.
+    """
     if data[:2] == b"\x1f\x8b":
         data = _gunzip(data, path)
     if kind := other_kind(data):
@@ -90,7 +230,11 @@ def read_predictions_file(path: Path, text_columns: tuple[str, ...]) -> RawPredi
         raise _unreadable(path, "It is empty.")
     if not data.strip(b"\0"):
         raise _unreadable(path, "It holds only zero bytes, as a copy that was not finished does.")
-    return RawPredictions(_csv(data, path, text_columns), data)
+    table = _csv(data, path, text_columns)
+    lines = row_lines(data)[1 : len(table) + 1]
+    # stray quotes can give rows that `row_lines` does not see: they get the last line known
+    lacking = len(table) - len(lines)
+    return RawPredictions(table, np.pad(lines, (0, lacking), "edge" if len(lines) else "constant"))
 
 
 def _unreadable(path: Path, message: str, remedy: str = "") -> BenchError:
@@ -176,7 +320,7 @@ class _Ragged(NamedTuple):
 
 
 def _may_break(data: bytes) -> bool:
-    """Whether a text in quotes may hold line breaks that a reader by blocks must be told of."""
+    """Return whether a text in quotes may hold line breaks that a reader by blocks must be told of."""
     return len(data) > BLOCK and b'"' in data
 
 
@@ -195,7 +339,7 @@ def _noting(rows: list[_Ragged], most: int, *, broken: bool) -> pyarrow.csv.Pars
 
 
 def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
-    """What is said of ragged rows; their lines are looked for in a second reading by one thread."""
+    """Describe ragged rows; their lines are looked for in a second reading by one thread."""
     found: list[_Ragged] = []
     with suppress(pa.ArrowException):
         blocks = pyarrow.csv.open_csv(
@@ -207,7 +351,9 @@ def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
             ),
         )
         deque(blocks, maxlen=0)
-    lines = Lines(data).of(row.number - 1 for row in found if row.number)
+    all_lines = row_lines(data)
+    numbers = sorted({row.number - 1 for row in found if row.number})
+    lines = [int(all_lines[number]) for number in numbers if number < len(all_lines)]
     first, *others = lines or [0]
     place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
     count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
@@ -230,53 +376,33 @@ def _first_line(error: Exception) -> str:
 
 BLOCK = 2**20
 
-Flags = npt.NDArray[np.bool_]
 
+def row_lines(text: bytes) -> npt.NDArray[np.int32]:
+    """Return the line, from 1, of each row of a CSV text: its header is row 0, and empty lines are no rows.
 
-class Lines:
-    """Line numbers, from 1, of the rows of a CSV text: its header is row 0, and empty lines are no rows.
-
-    A line break within quotes ends a line and no row.
-
-    The text is gone through once. What is kept are counts for each block of it, since a list of the lines of
-    many short rows would take more memory than the text; to find a row, its block alone is read again.
+    A line break within quotes ends a line and no row. The text is read in blocks, so that little memory is
+    needed besides.
 
     Args:
         text: Lines end with a line feed, or with a carriage return where there is no line feed.
     """
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._returns_end_lines = b"\n" not in text
-        self._quoted = b'"' in text
-        self._rows, self._lines, self._before, self._open = [0], [1], [b"\n"], [0]
-        for block in range(-(-len(text) // BLOCK)):
-            begins, ends, last = self._block(block)
-            self._rows.append(self._rows[-1] + int(np.count_nonzero(begins)))
-            self._lines.append(self._lines[-1] + int(np.count_nonzero(ends)))
-            self._before.append(last)
-
-    def of(self, rows: Iterable[int]) -> list[int]:
-        """The lines of those of these rows that the text has, in ascending order."""
-        return [self._line(row) for row in sorted(set(rows)) if row < self._rows[-1]]
-
-    def _line(self, row: int) -> int:
-        block = bisect_right(self._rows, row) - 1
-        begins, ends, _ = self._block(block)
-        place = np.flatnonzero(begins)[row - self._rows[block]]
-        return self._lines[block] + int(np.count_nonzero(ends[:place]))
-
-    def _block(self, block: int) -> tuple[Flags, Flags, bytes]:
-        """For each byte of a block whether a row begins there and whether a line ends; and the last byte."""
-        part = self._text[block * BLOCK : (block + 1) * BLOCK]
-        part = part.replace(b"\r", b"\n") if self._returns_end_lines else part.translate(None, b"\r")
-        joined = self._before[block] + part
+    returns_end_lines, quoted = b"\n" not in text, b'"' in text
+    found: list[npt.NDArray[np.int32]] = []
+    line, before, within_quotes = 1, b"\n", 0
+    for start in range(0, len(text), BLOCK):
+        part = text[start : start + BLOCK]
+        part = part.replace(b"\r", b"\n") if returns_end_lines else part.translate(None, b"\r")
+        joined = before + part
         characters = np.frombuffer(joined, np.uint8)
         feeds = characters == ord("\n")
         ends_row = feeds
-        if self._quoted:
-            quotes = self._open[block] + np.cumsum(characters[1:] == ord('"'))
-            if len(self._open) == block + 1:
-                self._open.append(int(quotes[-1]) % 2 if quotes.size else self._open[block])
-            ends_row = feeds & np.concatenate([[self._open[block] % 2 == 0], quotes % 2 == 0])
-        return ends_row[:-1] & ~feeds[1:], feeds[1:], joined[-1:]
+        if quoted:
+            quotes = within_quotes + np.cumsum(characters[1:] == ord('"'))
+            ends_row = feeds & np.concatenate([[within_quotes % 2 == 0], quotes % 2 == 0])
+            within_quotes = int(quotes[-1]) % 2 if quotes.size else within_quotes
+        begins = ends_row[:-1] & ~feeds[1:]
+        ended = np.cumsum(feeds[1:], dtype=np.int32)
+        found.append((line + ended[begins]).astype(np.int32))
+        line += int(ended[-1]) if ended.size else 0
+        before = joined[-1:]
+    return np.concatenate([np.empty(0, np.int32), *found])

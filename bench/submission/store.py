@@ -13,9 +13,9 @@ from typing import Any
 
 import tomlkit
 
-from bench.documents import read_toml
 from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 from bench.files import (
+    PART,
     atomic_folder,
     atomic_path,
     clear_parts,
@@ -24,14 +24,30 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
+from bench.sandbox.reader import read_document
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
-from bench.workspace import MANIFEST, PREDICTIONS, SCORECARD, STORE_LOCK, TIMINGS, VAL_PREDICTIONS
+from bench.workspace import (
+    ENTRY_FILES,
+    MANIFEST,
+    PREDICTIONS,
+    SCORECARD,
+    STORE_LOCK,
+    TIMINGS,
+    VAL_PREDICTIONS,
+)
+
+MAX_MANIFEST_BYTES = 64 * 2**10
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 """Control characters and those that turn the direction of writing: names need none, and they forge others."""
-_DEVICE_NAMES = "con|prn|aux|nul|com[0-9]|lpt[0-9]"  # no folder of Windows can have them
+_DEVICE_NAMES = "con|prn|aux|nul|com[0-9]|lpt[0-9]"
+
+
+def is_device_name(name: str) -> bool:
+    """Return whether Windows keeps a name, or what stands before its first dot, for a device."""
+    return re.fullmatch(_DEVICE_NAMES, name.lower().partition(".")[0].strip()) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +80,41 @@ class Submission:
 
     @property
     def waiting(self) -> bool:
-        """Whether it holds predictions that were not scored yet."""
+        """Return whether it holds predictions that were not scored yet."""
         return self.manifest.kind != "reported" and not self.scorecard.exists()
 
 
 def check_slug(slug: str) -> None:
-    """Refuses a slug that could not be a folder and part of an address (``slug-invalid``)."""
-    if re.fullmatch(_DEVICE_NAMES, slug):
-        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
+    """Refuse a slug that could not be a folder and part of an address (``slug-invalid``)."""
     if not re.fullmatch(SLUG_PATTERN, slug):
         message = f"{slug[:80]!r} cannot be a slug, which has {SLUG_RULE}."
         near = slug_of_name(slug)
         remedy = f"Choose for example `{near}`." if near else ""
         raise BenchError(Problem("slug-invalid", message, remedy=remedy))
+    if is_device_name(slug):
+        raise BenchError(Problem("slug-invalid", f"{slug!r} is a name that Windows keeps for a device."))
 
 
 def slug_of_name(text: str) -> str:
     """Return the slug that a name gives; empty where it has letters other than ASCII's, or none."""
     near = re.sub("[^a-z0-9]+", "-", text[:200].lower()).strip("-")[:64].strip("-")
-    fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not re.fullmatch(_DEVICE_NAMES, near)
+    fits = text.isascii() and re.fullmatch(SLUG_PATTERN, near) and not is_device_name(near)
     return near if fits else ""
 
 
 def check_free(folder: Path, slug: str) -> None:
-    """Refuses a slug that an entry has already (``slug-taken``)."""
+    """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
         raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
 
 
 def read_manifest(path: Path) -> Manifest:
-    """A manifest from its TOML file.
+    """Read a manifest from its TOML file in the sandboxed worker.
 
     Raises:
-        BenchError: ``manifest-invalid``, every fault listed.
+        BenchError: ``manifest-invalid``, with at most 20 faults.
     """
-    found = read_toml(Manifest, path, "manifest-invalid")
+    found, _ = read_document(Manifest, path, "manifest-invalid", limit=MAX_MANIFEST_BYTES, toml=True)
     raise_errors(
         Problem(
             "manifest-invalid", f"{key}: holds the control character U+{ord(steering[0]):04X}.", str(path)
@@ -169,7 +185,7 @@ def store(
 def unchanged(
     entry: Submission, predictions_sha256: str, val_predictions_sha256: str | None = None
 ) -> Iterator[None]:
-    """Holds the store's lock while a result of an entry is written beside its predictions.
+    """Hold the store's lock while a result of an entry is written beside its predictions.
 
     Args:
         entry: The entry.
@@ -189,7 +205,7 @@ def unchanged(
 
 
 def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
-    """Refuses an entry that holds other predictions (``entry-changed``); hold the store's lock.
+    """Refuse an entry that holds other predictions (``entry-changed``); hold the store's lock.
 
     What commands that died left in its folder is cleared away.
     """
@@ -205,7 +221,7 @@ def _changed(entry: Submission) -> BenchError:
 
 
 def keep_model(source: Path, target: Path) -> None:
-    """Keeps a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
+    """Keep a copy of a submitted model in the workspace, so that it can be timed by its entry's slug."""
     with locked(target.parent / STORE_LOCK):
         clear_parts(target.parent)
         if not target.exists():
@@ -227,23 +243,53 @@ def list_submissions(folder: Path) -> list[Submission]:
     return [_stored(path) for path in found]
 
 
+MOST_TIMINGS = 1_000
+"""Most timing records of an entry."""
+
+
 def _stored(folder: Path) -> Submission:
-    """The submission in `folder`; links are refused, they could lead out of the store (``store-link``)."""
-    if links := [folder.name] if folder.is_symlink() else sorted(_links(folder)):
-        message = f"{len(links)} links in a stored entry: {', '.join(links[:5])}."
-        raise BenchError(Problem("store-link", message, where=str(folder)))
+    """Read the submission in `folder`.
+
+    Raises:
+        BenchError: It holds links, which could lead out of the store (``store-link``), or other files than an
+            entry has (``store-files``); or its manifest is not valid.
+    """
     check_slug(folder.name)
+    links, others = ([folder.name], []) if folder.is_symlink() else _strange(folder)
+    for code, what, names in (("store-link", "links", links), ("store-files", "files or folders", others)):
+        if names:
+            shown = ", ".join(repr(name[:60]) for name in names[:5])
+            verb = "in a stored entry" if code == "store-link" else "that an entry does not have"
+            raise BenchError(Problem(code, f"{len(names)} {what} {verb}: {shown}.", where=str(folder)))
     return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
 
 
-def _links(folder: Path) -> Iterator[str]:
-    """Names of the links in a folder and those below it."""
-    with os.scandir(folder) as found:
-        for path in found:
-            if path.is_symlink():
-                yield path.name
-            elif path.is_dir():
-                yield from _links(Path(path.path))
+def _strange(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of links, and of what else an entry may not hold; no folder below its timings is entered.
+
+    Unfinished files of commands that died are not counted.
+    """
+    top, timings = list(os.scandir(folder)), folder / TIMINGS
+    inner = list(os.scandir(timings)) if timings.is_dir() and not timings.is_symlink() else []
+    links = [item.name for item in (*top, *inner) if item.is_symlink()]
+    others = [
+        item.name
+        for item in top
+        if not (
+            (_is_file(item) and item.name in ENTRY_FILES) or (item.name == TIMINGS and not _is_file(item))
+        )
+    ]
+    others += [
+        f"{TIMINGS}/{item.name}" for item in inner if not (_is_file(item) and item.name.endswith(".json"))
+    ]
+    others += [TIMINGS] if len(inner) > MOST_TIMINGS else []
+    unfinished = {item.name for item in (*top, *inner) if _is_file(item) and item.name.endswith(PART)}
+    strange = [name for name in others if name.rpartition("/")[2] not in unfinished and name not in links]
+    return sorted(links), sorted(strange)
+
+
+def _is_file(item: os.DirEntry[str]) -> bool:
+    return item.is_file(follow_symlinks=False)
 
 
 def find_submission(folder: Path, slug: str) -> Submission:

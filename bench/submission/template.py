@@ -56,7 +56,7 @@ track = "{track}"                 # or "cv5": out-of-fold predictions for all im
 
 
 def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> list[Path]:
-    """Writes ``predictions.csv`` (ids, then empty targets) and ``submission.toml`` to `folder`.
+    """Write ``predictions.csv`` (ids, then empty targets) and ``submission.toml`` to `folder`.
 
     Args:
         cohort: The cohort.

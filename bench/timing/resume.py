@@ -10,11 +10,11 @@ import bench
 from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.cohort.images import has_images
-from bench.documents import read_json
 from bench.environment import Fact, usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import locked, sha256_file, write_json
 from bench.runtime.backends.base import Device
+from bench.sandbox.reader import read_document
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, Roofline, TimingRecord, device_slug
 from bench.timing.roofline import with_limit
@@ -129,7 +129,7 @@ def _partial(path: Path) -> Path:
 
 
 def _read(path: Path) -> TimingRecord | None:
-    return read_json(TimingRecord, path, "timing-invalid") if path.exists() else None
+    return read_document(TimingRecord, path, "timing-invalid")[0] if path.exists() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Final
 from bench.timing.record import BatchTiming, Roofline
 
 WORKER = "bench.timing.workers.roofline"
-LIMIT_S: Final = 120.0
+LIMIT_S: Final = 50.0
+MEMORY_MB: Final = 12_288  # a file of 2 GiB is held about four times while it is counted
 
 
 def measure_roofline(
@@ -27,7 +28,8 @@ def measure_roofline(
         precision: In which the device multiplies.
         is_gpu: Which device is measured.
     """
-    from bench.runtime.worker_process import Worker, WorkerFailure  # here: sites are built without numpy
+    from bench.sandbox.launch import SandboxLimits
+    from bench.sandbox.worker_process import Worker, WorkerFailure  # here: sites are built without numpy
 
     if precision == "int8":
         return Roofline(reason="No ceiling is measured for int8.")
@@ -38,7 +40,8 @@ def measure_roofline(
         "is_gpu": is_gpu,
     }
     try:
-        with Worker(WORKER, LIMIT_S) as worker:
+        limits = SandboxLimits(None if is_gpu else MEMORY_MB, readable=None if is_gpu else (str(model_path),))
+        with Worker(WORKER, LIMIT_S, limits) as worker:
             worker.send(request)
             answer, _ = worker.receive()
     except WorkerFailure as failure:

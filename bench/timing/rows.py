@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.metrics.validation import Floats
-from bench.runtime.worker_process import Failing
+from bench.sandbox.worker_process import Failing
 from bench.timing.inputs import TimedInputs
 from bench.timing.measure import IN_FLIGHT
 from bench.timing.parity import check_parity, not_checked

@@ -11,15 +11,16 @@ from typing import Any, Final
 from bench.choices import Precision
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
-from bench.files import sha256_file
 from bench.progress import Progress, StageProgress
+from bench.runtime.accept import CheckedModel, checked_model
 from bench.runtime.backends.base import Device
 from bench.runtime.backends.registry import device_of, require_backend
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import Manifest
-from bench.submission.packed import read_stamp, unpack
+from bench.submission.packed import Unpacked, read_packed, read_stamp
 from bench.submission.store import Submission, refuse_changed
 from bench.timing.inputs import calibration_inputs, timed_inputs
 from bench.timing.protocol import Protocol
@@ -152,15 +153,35 @@ def time_entries(
 
 def _time(configuration: Configuration, setup: Setup, device: Device, progress: Progress) -> Timed:
     """Measure what is left of a configuration, and keep every row as soon as it is there."""
-    submission, model = configuration.submission, configuration.model
+    submission, spec = configuration.submission, setup.cohort.spec
+    predicted = read_packed(submission.predictions, setup.cohort, submission.manifest.track)
+    with checked_model(configuration.model, submission.manifest, spec) as model:
+        if model.sha256 != predicted.stamp.model_sha256:
+            message = (
+                f"The file (SHA-256 {model.sha256[:12]}…) is not the model that entry {submission.slug!r} "
+                f"was submitted with ({predicted.stamp.model_sha256[:12] or 'none'}…)."
+            )
+            raise BenchError(Problem("model-unknown", message, str(configuration.model)))
+        return _time_checked(configuration, setup, device, progress, model, predicted)
+
+
+def _time_checked(
+    configuration: Configuration,
+    setup: Setup,
+    device: Device,
+    progress: Progress,
+    checked: CheckedModel,
+    predicted: Unpacked,
+) -> Timed:
+    """Measure a model that was checked; `predicted` are the scored predictions of its entry."""
+    submission, model = configuration.submission, checked.runnable
     backend, precision = configuration.backend, configuration.precision
-    now = conditions_of(model, setup.cohort, backend, precision, device, setup.protocol)
+    now = conditions_of(checked.copy, setup.cohort, backend, precision, device, setup.protocol)
     batches = setup.batches
     if setup.largest:
         batches = with_largest(batches, model, submission.manifest, setup.cohort, backend, precision)
     place = find_place(submission.timings, setup.lock, now, batches, again=setup.again)
-    timed = sha256_file(submission.predictions)
-    place = replace(place, guard=lambda: refuse_changed(submission, timed))
+    place = replace(place, guard=lambda: refuse_changed(submission, predicted.sha256))
     whole = earlier = place.kept
     if not place.left and whole is not None:
         return Timed(configuration, whole, place.path)
@@ -176,8 +197,9 @@ def _time(configuration: Configuration, setup: Setup, device: Device, progress: 
         model,
         submission.manifest,
         setup.cohort,
-        unpack(submission.predictions, setup.cohort, submission.manifest.track),
+        predicted.values,
         slug=submission.slug,
+        model_sha256=checked.sha256,
         backend=backend,
         precision=precision,
         batches=place.left,
@@ -235,19 +257,20 @@ def with_largest(
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
         largest = max(batches)
-        while 2 * largest <= cap and _runs({**request, "batch": 2 * largest}, inputs):
+        allowed = SandboxLimits(request["memory_mb"], readable=None if chosen.is_gpu else (request["model"],))
+        while 2 * largest <= cap and _runs({**request, "batch": 2 * largest}, inputs, allowed):
             largest *= 2
     return (*batches, largest) if largest not in batches else tuple(batches)
 
 
-def _runs(request: dict[str, Any], inputs: dict[str, Any]) -> bool:
+def _runs(request: dict[str, Any], inputs: dict[str, Any], limits: SandboxLimits) -> bool:
     """Whether a batch fits.
 
     Raises:
         BenchError: It failed for another reason than memory or time (``timing-largest``).
     """
     try:
-        with Worker(WORKER, LIMIT_S) as worker:
+        with Worker(WORKER, LIMIT_S, limits) as worker:
             worker.send(request, inputs)
             worker.receive()
     except WorkerFailure as failure:

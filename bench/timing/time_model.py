@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,14 +28,14 @@ from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.outputs import picks_of
 from bench.runtime.precision import convert
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 from bench.submission.manifest import Manifest
 from bench.timing.inputs import ROTATED_BYTES, TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.model_facts import precision_fault
 from bench.timing.protocol import FULL, Protocol
 from bench.timing.record import BatchTiming, ColdStart, Roofline, TimingRecord, Trial
-from bench.timing.roofline import measure_roofline, with_limit
+from bench.timing.roofline import MEMORY_MB, measure_roofline, with_limit
 from bench.timing.rows import BUILD_FACTS, BlockAnswer, Circumstances, ended_row, measured_row
 from bench.timing.service import FILE
 from bench.timing.verdict import advice
@@ -94,6 +95,7 @@ def time_model(
     stored_predictions: dict[str, Floats] | None,
     *,
     slug: str = "",
+    model_sha256: str = "",
     backend: str = DEFAULT_BACKEND,
     precision: Precision = Precision.FP32,
     batches: Sequence[int] = DEFAULT_BATCHES,
@@ -115,6 +117,7 @@ def time_model(
         stored_predictions: Target → (images of the manifest's track,) the predictions that were scored, in
             canonical order; None where the model is in no store.
         slug: The entry's slug, for the record.
+        model_sha256: Hash of the submitted file, where the one that is run has its functions inlined.
         backend: What runs the model.
         precision: In which precision.
         batches: Batch sizes.
@@ -154,7 +157,7 @@ def time_model(
         one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
         if roofline is None:
             roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
-        outline = _outline(slug, model_path, cohort, job, roofline)
+        outline = _outline(slug, model_sha256 or sha256_file(model_path), cohort, job, roofline)
         if precision == "int8" and inputs.kind == "cohort images":
             outline["own_auroc"] = own_auroc(converted.path, manifest, cohort, backend, precision, limits)
         rows: list[BatchTiming] = []
@@ -167,7 +170,7 @@ def time_model(
     return _record(outline, job, converted.facts, tuple(rows))
 
 
-def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
+def _outline(slug: str, model_sha256: str, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
     """What is known of a record before its rows are."""
     return {
         "slug": slug,
@@ -177,7 +180,7 @@ def _outline(slug: str, model: Path, cohort: Cohort, job: _Job, roofline: Roofli
         "backend_label": job.backend.label,
         "is_gpu": job.backend.is_gpu,
         "precision": job.request["precision"],
-        "model_sha256": sha256_file(model),
+        "model_sha256": model_sha256,
         "harness_version": bench.__version__,
         "protocol": job.protocol,
         "inputs": job.inputs.kind,
@@ -336,9 +339,13 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
     return answer, taken_s
 
 
-def _sandbox(job: _Job) -> SandboxLimits | None:
-    """What a worker may use; a GPU's driver opens devices and writes caches."""
-    return None if job.backend.is_gpu else SandboxLimits(readable=(job.request["model"],))
+def _sandbox(job: _Job) -> SandboxLimits:
+    """Return what a worker may use; a GPU's driver opens devices and writes caches."""
+    seconds = job.protocol.build_limit_s + job.protocol.limit_s
+    return SandboxLimits(
+        cpu_s=math.ceil(seconds * (usable_cores() + 1)),
+        readable=None if job.backend.is_gpu else (job.request["model"],),
+    )
 
 
 def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
@@ -370,7 +377,7 @@ def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
 def model_facts(path: Path) -> ModelFacts:
     """What a file says of its own speed, read in a process of its own; empty where it cannot be read."""
     try:
-        with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(readable=(str(path),))) as worker:
+        with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(MEMORY_MB, readable=(str(path),))) as worker:
             worker.send({"model": str(path)})
             answer, _ = worker.receive()
     except WorkerFailure:

@@ -128,7 +128,8 @@ class Draws:
         other = sum(value != self.patients[code] for value, code in rows)
         if other:
             raise ValueError(
-                f"patient_id and bootstrap name different patients in {other} of {len(ids)} rows; give one of them"
+                f"patient_id and bootstrap name different patients in {other} of {len(ids)} rows; "
+                "give one of them"
             )
 
     @property

@@ -46,20 +46,23 @@
       if (i === index) head.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
     });
-    for (const body of table.tBodies) {
-      const rows = all("tr[data-e]", body).map((row) => [value(row, index), Number(row.dataset.p), row]);
+    // The parts of a long list are sorted as one; entries that are not ranked stay below.
+    const bodies = [...table.tBodies], headed = bodies.filter((body) => body.querySelector(".part"));
+    for (const group of [bodies.filter((body) => !headed.includes(body)), ...headed.map((body) => [body])]) {
+      const rows = group.flatMap((body) => all("tr[data-e]", body)).map((row) => [value(row, index), Number(row.dataset.p), row]);
       rows.sort(([a, p], [b, q]) => nullsLast(a, b, direction) || p - q);
-      body.append(...rows.map(([, , row]) => row));
+      const share = Math.ceil(rows.length / group.length);
+      group.forEach((body, i) => body.append(...rows.slice(share * i, share * (i + 1)).map(([, , row]) => row)));
     }
   }
 
   function board() {
-    const table = one("board"), tools = one("tools"), count = one("count");
+    const table = one("board") || one("list"), tools = one("tools"), count = one("count");
     if (!table) return;
     const rows = all("tr[data-e]", table);
     const heads = all("thead tr:last-child th", table).map((head) => head.dataset.k);
     const words = new Map(); // read when first searched: a long board opens sooner
-    const wordsOf = (row) => words.get(row) ?? words.set(row, row.textContent.toLowerCase()).get(row);
+    const wordsOf = (row) => words.get(row) ?? words.set(row, `${row.textContent} ${row.dataset.q || ""}`.toLowerCase()).get(row);
     const first = all("thead tr:last-child th", table).map((head) => (head.dataset.d === undefined ? 1 : -1));
     rows.forEach((row, place) => { row.dataset.p = place; });
     const facets = all("select", tools);
@@ -80,13 +83,14 @@
         const part = body.querySelector(".part");
         if (part) part.hidden = !body.querySelector("tr[data-e]:not([hidden])");
       }
+      table.classList.toggle("some", shown < rows.length);
       count.textContent = shown === rows.length ? `${shown} entries` : `${shown} of ${rows.length} entries`;
     };
     const save = (replace) => {
       const state = new URLSearchParams();
       if (tools.elements.q.value) state.set("q", tools.elements.q.value);
       for (const s of facets) if (s.value) state.set(s.name, s.value);
-      if (view() !== views[0]) state.set("view", view().id.slice(2));
+      if (views.length && view() !== views[0]) state.set("view", view().id.slice(2));
       if (order[0] !== "rank" || order[1] !== 1) state.set("sort", (order[1] < 0 ? "-" : "") + order[0]);
       const query = state.toString();
       try { history[replace ? "replaceState" : "pushState"](null, "", query ? `?${query}` : location.pathname); } catch { /* not from a folder */ }
@@ -119,6 +123,25 @@
     if (location.search) restore();
   }
 
+  // The list of problem codes, by code, title and meaning.
+  function finding() {
+    const form = one("find");
+    if (!form) return;
+    const codes = all(".codes li"), field = form.elements.q;
+    const show = () => {
+      const query = field.value.trim().toLowerCase();
+      for (const code of codes) code.hidden = !`${code.textContent} ${code.dataset.q}`.toLowerCase().includes(query);
+      form.querySelector("output").textContent = `${codes.filter((code) => !code.hidden).length} of ${codes.length} codes`;
+    };
+    field.value = new URLSearchParams(location.search).get("q") || "";
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      show();
+      try { history.replaceState(null, "", field.value ? `?${new URLSearchParams({ q: field.value })}` : location.pathname); } catch { /* not from a folder */ }
+    });
+    if (field.value) show();
+  }
+
   function picking() {
     const form = one("pick");
     if (!form) return;
@@ -126,94 +149,119 @@
     const ticked = () => boxes.filter((box) => box.checked).map((box) => box.value);
     form.addEventListener("change", () => {
       const n = ticked().length;
-      said.textContent = n > most ? `Tick at most ${most}; ${n} are ticked.` : "";
+      said.textContent = n > most ? `Tick at most four; ${n} are ticked.` : "";
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const chosen = ticked();
-      if (chosen.length < 2 || chosen.length > most) said.textContent = `Tick two to ${most} entries.`;
+      if (chosen.length < 2 || chosen.length > most) said.textContent = "Tick two to four entries.";
       else location.href = `${form.getAttribute("action")}?e=${chosen.join(",")}`;
     });
-    const table = one("compare");
-    if (!table) return;
-    const wanted = new URLSearchParams(location.search).getAll("e").flatMap((e) => e.split(",")).slice(0, most);
-    const rows = all("tr[data-e]", table);
-    const known = wanted.filter((slug) => rows.some((row) => row.dataset.e === slug));
-    for (const box of boxes) box.checked = known.includes(box.value);
-    if (!known.length) return;
-    for (const row of rows) row.hidden = !known.includes(row.dataset.e);
-    one("every").hidden = false;
-    said.textContent = `${known.length} of ${rows.length} entries`;
-    for (const mark of all(".chart [data-e]")) mark.classList.toggle("faint", !known.includes(mark.dataset.e));
-    against(known, rows);
   }
 
-  // Every pair of the ticked entries, for every target, from the pairwise comparisons that the page carries.
-  function against(slugs, rows) {
-    const box = one("against");
-    if (!box || slugs.length < 2) return;
-    const targets = JSON.parse(box.dataset.pairs), body = box.querySelector("tbody");
-    const name = (slug) => rows.find((row) => row.dataset.e === slug).querySelector("a").textContent;
-    const number = (x) => (x > 0 ? "+" : "") + x.toFixed(3).replace("-", "\u2212").replace(/^\u2212(0\.0+)$/, "$1");
-    slugs.forEach((a, i) => slugs.slice(i + 1).forEach((b) => {
-      for (const { label, slugs: known, d, l, h, p } of targets) {
-        let [x, y] = [known.indexOf(a), known.indexOf(b)];
-        const cells = [`${name(a)} against ${name(b)}`, label];
-        if (x < 0 || y < 0) cells.push("not on this page", "");
-        else {
-          const turned = x > y;
-          if (turned) [x, y] = [y, x];
-          const k = x * (2 * known.length - x - 1) / 2 + y - x - 1, sign = turned ? -1 : 1;
-          const limits = turned ? [-h[k], -l[k]] : [l[k], h[k]];
-          const sure = l[k] !== null && (l[k] > 0 || h[k] < 0);
-          cells.push(`${number(sign * d[k])}${l[k] === null ? "" : ` (${limits.map(number).join(" to ")})`}`,
-            sure ? "separated" : p[k] < 0.05 ? "suggestive" : "could be chance");
-        }
-        const row = body.insertRow();
-        for (const words of cells) row.insertCell().textContent = words;
-      }
-    }));
-    box.hidden = false;
+  function button(words, label, action) {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.className = "copy";
+    made.textContent = words;
+    if (label) made.setAttribute("aria-label", `${words}: ${label.slice(0, 80)}`);
+    made.addEventListener("click", () => action(made));
+    return made;
   }
 
   // A button beside what can be copied.
   function copying() {
     if (!navigator.clipboard) return;
     for (const block of all("[data-copy]")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "copy";
-      button.textContent = "Copy";
-      button.addEventListener("click", async () => {
-        try { await navigator.clipboard.writeText(block.textContent); button.textContent = "Copied"; } catch { button.textContent = "Select and copy"; }
-      });
-      block.after(button);
+      block.after(button("Copy", "", async (made) => {
+        try { await navigator.clipboard.writeText(block.textContent); made.textContent = "Copied"; } catch { made.textContent = "Select and copy"; }
+      }));
     }
   }
 
-  // The drawing of a figure as a file; colours are written into it, since it leaves the style sheet behind.
+  // Drawings as files. Colours are written into the marks, since a file leaves the style sheet behind.
+  const SVG = "http://www.w3.org/2000/svg";
+  const STYLE = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "paint-order", "font-size", "font-weight", "text-anchor"];
+  function styled(svg) {
+    const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
+    [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {
+      const style = getComputedStyle(marks[i]);
+      for (const key of STYLE) mark.setAttribute(key, style.getPropertyValue(key));
+    });
+    return copy;
+  }
+
+  // A table as it stands on the page: its words, its lines, and the drawings of its cells.
+  function tableDrawing(table) {
+    const box = table.getBoundingClientRect(), made = document.createElementNS(SVG, "svg");
+    made.setAttribute("viewBox", `0 0 ${Math.ceil(box.width)} ${Math.ceil(box.height)}`);
+    const add = (name, values, words = "") => {
+      const mark = document.createElementNS(SVG, name);
+      for (const key in values) mark.setAttribute(key, values[key]);
+      mark.textContent = words;
+      made.append(mark);
+    };
+    const line = getComputedStyle(root).getPropertyValue("--line");
+    for (const row of table.rows) {
+      const y = row.getBoundingClientRect().bottom - box.top;
+      if (row.offsetHeight) add("line", { x1: 0, x2: box.width, y1: y, y2: y, stroke: line });
+    }
+    const words = document.createTreeWalker(table, NodeFilter.SHOW_TEXT), range = document.createRange();
+    for (let node = words.nextNode(); node; node = words.nextNode()) {
+      if (node.parentElement.closest("svg,.vh")) continue;
+      const style = getComputedStyle(node.parentElement);
+      for (const { 0: word, index } of node.data.matchAll(/\S+/g)) {
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        const at = range.getBoundingClientRect();
+        if (at.width) add("text", { x: at.left - box.left, y: at.bottom - box.top - at.height * 0.24, fill: style.color, "font-size": style.fontSize, "font-weight": style.fontWeight }, word);
+      }
+    }
+    for (const svg of all("svg", table)) {
+      const at = svg.getBoundingClientRect(), copy = styled(svg);
+      if (!at.width) continue;
+      for (const [key, value] of Object.entries({ x: at.left - box.left, y: at.top - box.top, width: at.width, height: at.height, overflow: "visible" })) copy.setAttribute(key, value);
+      made.append(copy);
+    }
+    return made;
+  }
+
+  function save(svg, name) {
+    const defs = document.createElementNS(SVG, "defs");
+    const paper = document.createElementNS(SVG, "rect");
+    for (const [key, value] of [["width", "100%"], ["height", "100%"], ["fill", getComputedStyle(root).backgroundColor]]) paper.setAttribute(key, value);
+    svg.prepend(defs, paper);
+    for (let more = true; more;) { // what the drawing refers to elsewhere on the page
+      more = false;
+      for (const [, id] of svg.outerHTML.matchAll(/(?:url\(&quot;#|url\("?#|href="#)([\w-]+)/g)) {
+        if (!one(id) || svg.querySelector(`#${CSS.escape(id)}`)) continue;
+        defs.append(styled(one(id)));
+        more = true;
+      }
+    }
+    svg.setAttribute("xmlns", SVG);
+    svg.setAttribute("font-family", "sans-serif");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }));
+    const words = `${document.title.split(" · ")[0]} ${name.split(/[.:,]/)[0]}`;
+    link.download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}.svg`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
   function saving() {
-    for (const svg of all("figure > svg.chart")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "copy";
-      button.textContent = "SVG";
-      button.setAttribute("aria-label", `Download as SVG: ${svg.getAttribute("aria-label").slice(0, 60)}`);
-      button.addEventListener("click", () => {
-        const copy = svg.cloneNode(true), marks = [svg, ...svg.querySelectorAll("*")];
-        [copy, ...copy.querySelectorAll("*")].forEach((mark, i) => {
-          const style = getComputedStyle(marks[i]);
-          for (const key of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "text-anchor"]) mark.setAttribute(key, style.getPropertyValue(key));
-        });
-        copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-        copy.setAttribute("font-family", "sans-serif");
-        const link = document.createElement("a");
-        link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
-        link.download = "chart.svg";
-        link.click();
-        URL.revokeObjectURL(link.href);
-      });
-      svg.after(button);
+    for (const svg of all("main svg.chart, main svg.icons")) {
+      const name = svg.getAttribute("aria-label");
+      (svg.closest(".scroll") || svg).after(button("SVG", name, () => save(styled(svg), name)));
+    }
+    for (const table of all("main table")) {
+      if (!table.querySelector(".iv")) continue;
+      const part = table.closest("section"), name = (part ? part.querySelector("h2") : document.querySelector("h1")).textContent;
+      const made = button("SVG", name, () => save(tableDrawing(table), name)), box = table.closest(".scroll") || table;
+      // In a line that is there already, so that nothing below it moves.
+      const beside = table.closest("form")?.querySelector(".pick") || (box.nextElementSibling?.matches(".key") && box.nextElementSibling);
+      if (beside) beside.append(" ", made);
+      else box.after(made);
     }
   }
 
@@ -287,5 +335,5 @@
     addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
   }
 
-  addEventListener("DOMContentLoaded", () => { theme(); board(); picking(); highlighting(); reading(); copying(); saving(); });
+  addEventListener("DOMContentLoaded", () => { theme(); board(); finding(); picking(); highlighting(); reading(); copying(); saving(); });
 })();

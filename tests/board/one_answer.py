@@ -12,13 +12,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import bench
-from bench.board.format import p_text
+from bench.board.format import decimal, p_text, signed
 from bench.board.load import load_board
+from bench.board.matrix import PairComparison
 from bench.board.model import Board, LoadedBoard, Standing, TargetBoard
 from bench.cohort.spec import CohortSpec
 from bench.publish.build import build_site
 from tests.conftest import Cli
-from tests.publish.pages import read
+from tests.publish.pages import Node, read
 from tests.uncertainty.test_family import slow_family
 
 LIMIT = 0.05
@@ -27,7 +28,7 @@ LIMIT = 0.05
 def check_everywhere(
     spec: CohortSpec, store: Path, out: Path, cli: Cli, cohort: str, words: tuple[str, ...]
 ) -> Board:
-    """Sentence, table, matrix, entry pages, `bench compare` and JSON of a stored board agree.
+    """Sentence, table, matrix, compare page, entry pages, `bench compare` and JSON of a stored board agree.
 
     Args:
         spec: The cohort's spec.
@@ -185,16 +186,76 @@ def check_pages(loaded: LoadedBoard, target: TargetBoard, folder: Path, sentence
         assert (row.get("class") == "tie") == standing.may_be_first
         cell = row.find_all("td")[0].text().split()[0]
         assert cell == (f"{low}" if low == high else f"{low}–{high}")
+        entry = read(folder / "e" / standing.slug / "index.html")
+        (finding,) = (r for r in entry.find_all("tr") if r.get("data-t") == target.target)
+        shown = [c.text() for c in finding.find_all("td")]
+        assert shown[0] == cell
+        assert shown[1].startswith(decimal(standing.auroc))
         if not name:
-            text = read(folder / "e" / standing.slug / "index.html").text()
             rank = f"Rank {low}" if low == high else f"Rank {low} to {high}"
             tie = ", may be first" if standing.may_be_first and low != high else ""
-            assert f"{rank} of {number}{tie}." in text
-    if not name:
-        shown = next(t for t in read(folder / "compare" / "index.html").find_all("table"))
-        cells = {r.get("data-e"): [c.text() for c in r.find_all("td")] for r in shown.find_all("tr")}
-        for standing in ranked(target)[1:]:
-            assert p_text(standing.p_value) in cells[standing.slug]
+            assert f"{rank} of {number}{tie}." in entry.text()
+            check_entry_pairs(target, standing.slug, entry)
+    check_compare_page(target, read(folder / "compare" / "index.html"), headline=not name)
+
+
+def check_entry_pairs(target: TargetBoard, slug: str, page: Node) -> None:
+    """The table of an entry's page that sets it against the others is a row of the matrix."""
+    for table in (t for t in page.find_all("table") if t.get("class") == "diff"):
+        for row in table.find_all("tr")[1:]:
+            other = row.find_all("a")[0].get("href").split("/")[-2]
+            assert target.pairs is not None
+            pair = target.pairs.pair(slug, other)
+            figure, verdict = (cell.text().strip() for cell in row.find_all("td")[-2:])
+            assert figure.split()[0] == signed(pair.difference)
+            assert verdict == expected_verdict(pair)
+
+
+def expected_verdict(pair: PairComparison) -> str:
+    if pair.p_adjusted <= LIMIT:
+        return "separated"
+    return "suggestive" if pair.p < LIMIT else "could be chance"
+
+
+def check_compare_page(target: TargetBoard, page: Node, *, headline: bool) -> None:
+    """Rows, the first two entries, and the pairs that the script reads."""
+    table = next(t for t in page.find_all("table") if t.get("id") == "compare")
+    heads = [h.attributes for h in table.find_all("th") if h.get("scope") == "col"]
+    rows = {r.get("data-e"): [c.text() for c in r.find_all("td")] for r in table.find_all("tr")}
+
+    def cell(slug: str, key: str, of: str | None) -> str:
+        (place,) = (i for i, h in enumerate(heads) if h.get("data-c") == key and h.get("data-t") == of)
+        return rows[slug][place - 1].split("(")[0].strip()
+
+    for standing in ranked(target):
+        assert cell(standing.slug, "auroc", target.target).startswith(decimal(standing.auroc))
+        if headline:
+            low, high = standing.rank_low, standing.rank_high
+            assert cell(standing.slug, "rank", None) == (f"{low}" if low == high else f"{low}–{high}")
+            if standing.difference is not None:
+                assert cell(standing.slug, "p_value", target.target) == p_text(standing.p_value)
+                difference = cell(standing.slug, "difference", target.target)
+                assert difference.startswith(decimal(standing.difference))
+    pairs = target.pairs
+    if pairs is None:
+        return
+    section = next(s for s in page.find_all("section") if s.get("id") == "against")
+    carried = next(p for p in json.loads(section.get("data-pairs")) if p["target"] == target.target)
+    both = list(itertools.combinations(carried["slugs"], 2))
+    assert len(both) == len(carried["difference"])
+    for (a, b), d, low, high, p in zip(
+        both, carried["difference"], carried["low"], carried["high"], carried["p"], strict=True
+    ):
+        pair = pairs.pair(a, b)
+        assert d == pytest.approx(pair.difference, abs=1e-5)
+        assert (low > 0 or high < 0) == (pair.p_adjusted <= LIMIT)
+        assert (p < LIMIT) == (pair.p < LIMIT)
+    same = {s for group in target.same_ranking for s in sorted(group.slugs, key=pairs.slugs.index)[1:]}
+    if headline:
+        first, second, *_ = (s for s in pairs.slugs if s not in same)
+        row = section.find_all("tr")[1]
+        assert row.find_all("td")[1].text().split()[0] == signed(pairs.pair(first, second).difference)
+        assert row.find_all("td")[2].text() == expected_verdict(pairs.pair(first, second))
 
 
 def check_terminal(cohort: str, target: TargetBoard, cli: Cli, sentence: str, track: str = "holdout") -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,15 +59,34 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
-def address(folder):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+class Piecemeal(Quiet):
+    """Sends files in pieces with pauses, as a slow connection does."""
+
+    def copyfile(self, source, outputfile):
+        while piece := source.read(4000):
+            outputfile.write(piece)
+            outputfile.flush()
+            time.sleep(0.02)
+
+
+@contextmanager
+def serving(folder, handler=Quiet):
+    """Serves the folder; gives the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/some/base/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def address(folder):
+    with serving(folder) as root:
+        yield f"{root}some/base/"
 
 
 class Visit:

@@ -1,6 +1,9 @@
 import json
+import xml.etree.ElementTree as ET
 
 import pytest
+
+from tests.browser.conftest import Piecemeal, serving
 
 PAGES = [
     "index.html",
@@ -69,14 +72,14 @@ def test_two_ticked_entries_are_set_against_each_other_as_in_the_matrix(visit, a
         k = [(x, y) for x in range(len(slugs)) for y in range(x + 1, len(slugs))].index((i, j))
         difference = pairs["difference"][k] * (1 if a < b else -1)
         words = text.replace("\u2212", "-").split("\t")
-        assert words[1] == target["label"]
+        assert words[0] == target["label"]
         assert float(words[2].split(" (")[0]) == pytest.approx(difference, abs=0.0006)
         assert (words[3] == "separated") == (pairs["low"][k] > 0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (640, "dark"), (390, "light"), (320, "dark")])
 def test_every_page_opens_cleanly_and_is_no_wider_than_the_window(visit, address, width, scheme):
+    """640 px are a window of 1280 px at 200% zoom, 320 px at 400%."""
     opened = visit(address, width=width, scheme=scheme)
     for path in PAGES:
         opened.page.goto(address + path)
@@ -86,9 +89,8 @@ def test_every_page_opens_cleanly_and_is_no_wider_than_the_window(visit, address
     assert all(url.startswith(address) for url in opened.requests)
 
 
-def test_a_board_needs_few_requests_and_does_not_shift(visit, address):
-    opened = visit(address)
-    shift = opened.page.evaluate(
+def layout_shift(page):
+    return page.evaluate(
         """() => new Promise(done => {
             let total = 0;
             new PerformanceObserver(list => { for (const e of list.getEntries()) total += e.value; })
@@ -96,8 +98,18 @@ def test_a_board_needs_few_requests_and_does_not_shift(visit, address):
             setTimeout(() => done(total), 300);
         })"""
     )
-    assert shift <= 0.02
+
+
+def test_a_board_needs_few_requests_and_does_not_shift(visit, address):
+    opened = visit(address)
+    assert layout_shift(opened.page) <= 0.02
     assert len(opened.requests) <= 6
+
+
+@pytest.mark.parametrize("path", ["index.html", "e/entry-0000/index.html", "compare/index.html"])
+def test_nothing_moves_on_a_phone_while_a_page_arrives_in_pieces(visit, folder, path):
+    with serving(folder, Piecemeal) as root:
+        assert layout_shift(visit(f"{root}some/base/{path}", width=390).page) <= 0.02
 
 
 def test_the_site_works_from_a_folder(visit, folder):
@@ -272,10 +284,10 @@ def test_back_and_forward_restore_each_view(visit, address):
 def test_too_few_or_too_many_ticks_are_told(visit, address):
     page = visit(address).page
     page.click("#pick button[type=submit]")
-    assert page.locator("#picked").inner_text() == "Tick two to 4 entries."
+    assert page.locator("#picked").inner_text() == "Tick two to four entries."
     for index in range(5):
         page.locator("#board input[name=e]").nth(index).check()
-    assert "at most 4" in page.locator("#picked").inner_text()
+    assert "at most four" in page.locator("#picked").inner_text()
 
 
 def test_the_theme_is_kept_from_page_to_page(visit, address):
@@ -333,6 +345,45 @@ def test_forced_colours_keep_marks_words_and_dashes(visit, address):
     assert len(set(dashes)) == len(dashes) == 3
 
 
+def test_a_table_wider_than_a_phone_shows_that_it_scrolls(visit, address):
+    page = visit(address + "e/entry-0000/index.html", width=390).page
+    for details in page.locator("details").all():
+        details.evaluate("d => { d.open = true; }")
+    wide = page.locator(".scroll").evaluate_all("""es => es.filter(e => e.scrollWidth > e.clientWidth)
+        .map(e => [e.tabIndex, getComputedStyle(e).backgroundImage.split('linear-gradient').length - 1])""")
+    assert len(wide) > 3
+    assert {tuple(one) for one in wide} == {
+        (0, 4)
+    }  # by keyboard too; a shadow at each side, covered at the end
+
+
+def test_the_skip_link_leads_past_the_navigation(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    assert skip.inner_text() == "Skip to the content"
+    box = skip.bounding_box()
+    assert box["width"] > 24
+    assert box["height"] >= 24
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("!!document.activeElement.closest('main')")
+
+
+def test_an_entry_is_printed_whole_on_a4(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4_LANDSCAPE, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_LANDSCAPE
+    outside = page.locator("main table, main svg").evaluate_all(
+        "(es, most) => es.filter(e => e.getBoundingClientRect().right > most).map(e => e.outerHTML)",
+        A4_LANDSCAPE,
+    )
+    assert outside == []
+    assert page.locator(".panel:visible").count() == 1  # one of the six sensitivities
+    assert page.locator("main h2:visible").count() > 8
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_print_is_dark_on_white_with_the_whole_table(visit, address, scheme):
     page = visit(address, scheme=scheme).page
@@ -374,7 +425,7 @@ def test_arabic_and_chinese_names_are_whole_isolated_and_cut_to_fit(visit, addre
         assert page.locator("h1").inner_text() == name
         assert name in page.title()
         page.goto(address + "compare/index.html")
-        assert page.locator(f".chart .row[data-e={slug}] text").first.text_content() == name
+        assert page.locator(f"#compare tr[data-e={slug}] bdi").inner_text() == name
 
 
 def test_no_label_of_a_chart_leaves_its_drawing(visit, address):
@@ -408,3 +459,60 @@ def test_curves_say_their_values_by_pointer_and_by_keyboard(visit, address, fold
     assert not page.locator(".tip").is_visible()
     page.locator("svg[data-x]").nth(2).hover()
     assert page.locator(".tip").inner_text().startswith("Predicted probability 0.")
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def saved(page, name):
+    """The drawing that the button of this name saves."""
+    with page.expect_download(timeout=120_000) as download:
+        page.locator(f"button[aria-label='SVG: {name}']:visible").first.click()
+    return download.value.suggested_filename, ET.parse(download.value.path()).getroot()
+
+
+def test_a_table_is_saved_as_a_drawing_with_its_words_and_marks(visit, address, folder):
+    board = json.loads((folder / "some" / "base" / "leaderboard.json").read_text())["targets"][0]
+    page = visit(address).page
+    name, drawing = saved(page, page.locator("h1").inner_text()[:80])
+    assert name.endswith(".svg")
+    words = {text.text for text in drawing.iter(f"{SVG}text")}
+    ranked = [row for row in board["rows"] if row["standing"]["rank"]]
+    assert {row["cells"]["auroc"]["text"] for row in ranked} <= words
+    assert "DenseNet-121" in words
+    points = [c for c in drawing.iter(f"{SVG}circle") if c.get("class") == "pt"]
+    assert len(points) == len(ranked)  # the one that is not ranked is off the axis
+    assert {c.get("fill") for c in points} == {"rgb(11, 87, 164)"}  # without the style sheet of the page
+    places = {u.get("href") for u in drawing.iter(f"{SVG}use")}
+    assert {f"#{g.get('id')}" for g in drawing.iter(f"{SVG}g") if g.get("id")} >= places
+
+
+def test_an_icon_array_is_saved_with_the_mask_that_it_refers_to(visit, address):
+    page = visit(address + "e/entry-0000/index.html").page
+    label = page.locator(".panel:visible svg.icons").get_attribute("aria-label")
+    _, drawing = saved(page, label[:80])
+    ids = {e.get("id") for e in drawing.iter() if e.get("id")}
+    assert {"squares", "square"} <= ids
+    assert len(list(drawing.iter(f"{SVG}path"))) == 4
+
+
+def test_the_badge_is_copied_as_markdown(visit, address):
+    page = visit(address + "e/entry-0000/index.html", permissions=["clipboard-read", "clipboard-write"]).page
+    block = page.locator("pre[data-copy]", has_text="![CheXchoBench]")
+    block.locator("xpath=following-sibling::button[1]").click()
+    page.locator("button", has_text="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == block.inner_text()
+
+
+def test_problem_codes_are_searched_by_title_and_meaning(visit, address):
+    page = visit(address + "codes/index.html").page
+    every = page.locator(".codes li:visible").count()
+    page.fill("#find input", "patient")
+    some = page.locator(".codes li:visible")
+    assert 0 < some.count() < every
+    assert page.locator("#find output").inner_text() == f"{some.count()} of {every} codes"
+    left = some.all_inner_texts()
+    page.reload()
+    assert page.locator(".codes li:visible").all_inner_texts() == left
+    page.fill("#find input", "manifest-absent")
+    assert page.locator(".codes li:visible").count() == 1

@@ -1,6 +1,7 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--every N] [--only NAME]`` prints as JSON the points tried and what was wrong.
+``python -m tests.faults [--every N] [--sample N --seed S] [--only NAME]`` prints as JSON the
+points tried and what was wrong.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.
 """
@@ -19,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tests.faults.durable import not_durable
@@ -141,8 +143,16 @@ def same_end(scenario: Scenario, new: dict[str, bytes], end: dict[str, bytes]) -
     return kept(new) == kept(end)
 
 
-def try_scenario(scenario: Scenario, kept: Path, root: Path, every: int, findings: Findings) -> None:
-    """Runs one command undisturbed, then with each fault at each call."""
+def chosen_points(calls: int, sample: int, seed: str) -> list[tuple[int, int]]:
+    """(fault, call) of every point, in order; or of a sample of them without replacement."""
+    points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
+    return sorted(Random(seed).sample(points, sample)) if 0 < sample < len(points) else points
+
+
+def try_scenario(
+    scenario: Scenario, kept: Path, root: Path, every: int, sample: int, seed: int, findings: Findings
+) -> None:
+    """Runs one command undisturbed, then with a fault at each of the chosen calls."""
     restore(kept, root, with_git=scenario.with_git)
     old = state(root)
     log = root.with_name("calls")
@@ -151,14 +161,12 @@ def try_scenario(scenario: Scenario, kept: Path, root: Path, every: int, finding
         findings.check(False, f"{scenario.name}: {fault}")
     findings.check(code == 0 and calls > 0, f"{scenario.name}: undisturbed it ends with {code}: {said}")
     new = state(root)
-    for mode, what in MODES.items():
-        for at in range(1, calls + 1):
-            findings.passed += 1
-            if findings.passed % every:
-                continue
-            try_point(
-                scenario, (mode, at), kept, root, old, new, findings, f"{scenario.name}, {what} call {at}"
-            )
+    for mode, at in chosen_points(calls, sample, f"{seed} {scenario.name}"):
+        findings.passed += 1
+        if findings.passed % every:
+            continue
+        name = f"{scenario.name}, {MODES[mode]} call {at}"
+        try_point(scenario, (mode, at), kept, root, old, new, findings, name)
 
 
 def try_point(
@@ -207,6 +215,8 @@ def main() -> None:
     """Prints the findings; exit code 1 where something was wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--every", type=int, default=1, help="try only each N-th point")
+    parser.add_argument("--sample", type=int, default=0, help="points of each command; 0 for all")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
     parser.add_argument("--only", default="", help="only the scenario of this name")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -233,7 +243,7 @@ def main() -> None:
         findings = Findings()
         for scenario in (*SCENARIOS, CARELESS):
             if chosen.only == scenario.name or (not chosen.only and scenario != CARELESS):
-                try_scenario(scenario, kept, root, chosen.every, findings)
+                try_scenario(scenario, kept, root, chosen.every, chosen.sample, chosen.seed, findings)
                 print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
         found = {
             "points": findings.points,

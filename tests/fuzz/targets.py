@@ -16,14 +16,13 @@ import numpy as np
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
-from bench.documents import read_json
 from bench.errors import BenchError, catalogue
 from bench.onnx.interface import check_model
-from bench.runtime.messages import read_message, write_message
-from bench.scoring.scorecard import Scorecard
-from bench.submission.check_predictions import load_predictions
-from bench.submission.packed import PackStamp, pack, unpack
-from bench.submission.store import read_manifest
+from bench.sandbox.messages import read_message, write_message
+from bench.sandbox.read_worker import document
+from bench.submission.check_predictions import INDEX_COLUMNS, check_predictions, id_columns
+from bench.submission.packed import PackStamp, pack, packed_values
+from bench.submission.read_predictions import LEAST_ROOM, packed_predictions, unpacked_predictions
 from tests.runtime.models import SPEC, busy_model, linear_model, manifest, with_age_and_sex
 from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
 
@@ -124,6 +123,40 @@ def _read_wire(data: bytes) -> object:
         return None
 
 
+MODELS = {
+    "manifest": "bench.submission.manifest:Manifest",
+    "spec": "bench.cohort.spec:CohortSpec",
+    "scorecard": "bench.scoring.scorecard:Scorecard",
+}
+"""Documents by name, as the sandboxed worker is told of them."""
+
+
+def _read_predictions(data: bytes) -> object:
+    """What the sandboxed worker does with predictions, and the checks of what it answers."""
+    cohort, where = _cohort(), Path("p")
+    ids = (*id_columns(cohort), *INDEX_COLUMNS)
+    used = [*ids, *(target.name for target in cohort.spec.targets)]
+    header, arrays, _ = packed_predictions(
+        data, where="p", text_columns=list(ids), used=used, most_bytes=LEAST_ROOM
+    )
+    return check_predictions(unpacked_predictions(header, arrays), where, cohort)
+
+
+def _read_stored(data: bytes) -> object:
+    """What the sandboxed worker does with stored predictions."""
+    cohort = _cohort()
+    return packed_values(
+        data,
+        where="p",
+        covered="holdout",
+        cohort=cohort.spec.id,
+        version=cohort.spec.version,
+        fingerprint=cohort.split.fingerprint,
+        rows=len(cohort.rows("test")),
+        targets=[target.name for target in cohort.spec.targets],
+    )
+
+
 def _scorecards() -> list[bytes]:
     card = json.loads((ROOT / "submissions/demo/prevalence/scorecard.json").read_text())
     short = {**card, "targets": card["targets"][:1], "subgroups": card["subgroups"][:2]}
@@ -136,13 +169,20 @@ def _manifests() -> list[bytes]:
 
 
 TARGETS = {
-    "csv": Target(lambda data: load_predictions(_file(data), _cohort()), _csv_seeds),
-    "parquet": Target(lambda data: load_predictions(_file(data), _cohort()), _parquet_seeds),
+    "csv": Target(_read_predictions, _csv_seeds),
+    "parquet": Target(_read_predictions, _parquet_seeds),
     "stored": Target(
-        lambda data: unpack(_file(data), _cohort(), "holdout"),
+        _read_stored,
         lambda: [pack({"slvh": predictions(_cohort())["slvh"].to_numpy()}, _stamp())],
     ),
-    "manifest": Target(lambda data: read_manifest(_file(data)), _manifests),
+    "manifest": Target(
+        lambda data: document(data, model=MODELS["manifest"], code="manifest-invalid", where="m", toml=True),
+        _manifests,
+    ),
+    "spec": Target(
+        lambda data: document(data, model=MODELS["spec"], code="cohort-spec", where="s", toml=True),
+        lambda: [path.read_bytes() for path in sorted((ROOT / "bench/cohort/specs").glob("*.toml"))],
+    ),
     "onnx": Target(
         lambda data: check_model(_file(data), manifest(), SPEC),
         lambda: [
@@ -151,7 +191,9 @@ TARGETS = {
         ],
     ),
     "scorecard": Target(
-        lambda data: read_json(Scorecard, _file(data), "scorecard-invalid"),
+        lambda data: document(
+            data, model=MODELS["scorecard"], code="scorecard-invalid", where="s", toml=False
+        ),
         _scorecards,
     ),
     "wire": Target(_read_wire, _wire_seeds),

@@ -1,4 +1,4 @@
-"""Lighthouse on a phone: a board of 200 rows and an entry. ``python -m tests.perf.lighthouse RUNS``.
+"""Lighthouse on a phone: boards of 200 and 1,000 entries. ``python -m tests.perf.lighthouse RUNS``.
 
 Needs node, npx with access to a registry, and chromium. Not part of the tests: the score of performance falls
 on a busy machine, so it is looked at by hand.
@@ -25,7 +25,11 @@ from tests.publish.boards import loaded_board
 
 VERSION = "12.8.2"
 FLAGS = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu"
-PAGES = ("index.html", "e/entry-0001/index.html")
+PAGES = {
+    199: ("index.html", "e/entry-0001/index.html"),
+    999: ("index.html", "all/index.html", "compare/index.html", "subgroups/index.html"),
+}
+"""Ranked entries of a board, and pages of it."""
 
 
 class Compressed(SimpleHTTPRequestHandler):
@@ -76,14 +80,14 @@ def main(runs: int) -> int:
         print("chromium and npx are needed")
         return 3
     with tempfile.TemporaryDirectory() as temporary:
-        site = Path(temporary) / "site"
-        build_site([loaded_board(199)], site)
-        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Compressed, directory=str(site))) as server:
+        for entries in PAGES:
+            build_site([loaded_board(entries)], Path(temporary) / str(entries))
+        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Compressed, directory=temporary)) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            for page in PAGES:
-                address = f"http://127.0.0.1:{server.server_address[1]}/{page}"
+            for entries, page in ((entries, page) for entries, pages in PAGES.items() for page in pages):
+                address = f"http://127.0.0.1:{server.server_address[1]}/{entries}/{page}"
                 found = [report(address, chrome, Path(temporary)) for _ in range(runs)]
-                print(f"{page}, {runs} runs, load {os.getloadavg()[0]:.1f}")
+                print(f"{entries + 1:,} entries, {page}: {runs} runs, load {os.getloadavg()[0]:.1f}")
                 for name in found[0]["categories"]:
                     scores = [one["categories"][name]["score"] for one in found]
                     print(f"  {name}: median {median(scores):.2f}, {min(scores):.2f} to {max(scores):.2f}")

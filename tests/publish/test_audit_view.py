@@ -56,7 +56,6 @@ def test_an_entry_shows_thresholds_recalibration_and_gaps(tmp_path):
     )
     assert "by 3 images at most" in words
     assert "Composite, recalibrated on val (slope 1.12, intercept −0.05) 0.080 (0.070–0.090)" in words
-    assert "0.004 miscalibration − 0.030 discrimination + 0.118 uncertainty" in words
     assert "Sex Female (n = 400) −0.040 (−0.100 to 0.020)" in words
     assert not (tmp_path / "site" / "cv5").exists()
 
@@ -68,8 +67,9 @@ def test_an_entry_shows_what_guidance_asks_for(tmp_path):
     words = text(tmp_path / "site" / "e" / slug / "index.html")
     assert "Random order Highest 5.0% Highest 20.0%" in words
     assert "Composite 13.8 48.2 (17.5%) 33.0 (47.9%)" in words
-    assert "Composite, specificity 0.9 5.0% 12.1 0.215 0.973 0.0123 −1.11" in words
-    assert "Composite 0.012 0.009 0.031 0.087 0.150 (0.110–0.190)" in words
+    assert "138 in 1,000" in words  # the prevalence of the test set among the others
+    assert "prevalence_shifts" in words
+    assert "Composite 0.012 0.009 0.031 0.087 0.150 (0.110–0.190) 0.004 0.030 0.118" in words
     assert "above 1.2 cm 310 0.710 (0.690–0.730)" in words
     assert "above 1.6 cm – Fewer than 20 patients." in words
     assert "Sex: Female 0.470 (0.360–0.580) 0.910 (0.890–0.930)" in words
@@ -77,7 +77,7 @@ def test_an_entry_shows_what_guidance_asks_for(tmp_path):
     uncalibrated = next(
         s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "uncalibrated"
     )
-    assert "Smooth calibration" not in text(tmp_path / "site" / "e" / uncalibrated / "index.html")
+    assert "Calibration in figures" not in text(tmp_path / "site" / "e" / uncalibrated / "index.html")
 
 
 def test_the_cv5_track_has_a_page_and_its_entries_their_rank_there(tmp_path):

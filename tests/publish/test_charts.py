@@ -1,18 +1,28 @@
+import io
 import math
 import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bench.board.pareto import pareto_front
 from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability
-from bench.publish.charts.cells import RankRow, rank_chart
 from bench.publish.charts.curves import Curve, decision, precision_recall, roc, simplified
 from bench.publish.charts.forest import ForestRow, forest
+from bench.publish.charts.picture import (
+    FIRST_ROW,
+    ROW,
+    PictureRow,
+    PictureText,
+    board_picture,
+    plain_letters,
+)
 from bench.publish.charts.rows import row_axis, row_marks
 from bench.publish.charts.scales import Linear
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
@@ -56,15 +66,36 @@ def test_a_chart_with_links_is_a_group_and_one_without_is_an_image():
 def test_names_cannot_leave_their_place():
     row = ForestRow(EVIL, 0.5, 0.4, 0.6, href='e/"><script>', slug=EVIL)
     point = SpeedPoint(EVIL, "s", "e/s/index.html", 1.5, 0.8, 0.7, 0.9, True)
-    ranks = RankRow(EVIL, 1, 1, 2, 0.5, "e/s/index.html", "s")
     for drawing in (
         forest([row], title=EVIL, axis_label=EVIL),
         tradeoff([point], EVIL),
-        rank_chart([ranks], 2, EVIL),
         roc([Curve(EVIL, ((0, 0), (1, 1)), 0.5)]),
         decision([DecisionPoint(threshold=0.1, net_benefit=0.1, treat_all=0.05)], EVIL),
     ):
         assert {e.tag for e in xml(drawing).iter()} <= {"svg", "g", "a", "text", "title", "path", "circle"}
+
+
+def test_the_picture_of_a_board_draws_each_entry_where_its_auroc_is():
+    def rows(*names):
+        return [
+            PictureRow(name, 0.9 - 0.1 * i, 0.85 - 0.1 * i, 0.95 - 0.1 * i, False)
+            for i, name in enumerate(names)
+        ]
+
+    words = PictureText("Cohort, version 1", "Three models", "a has the highest AUROC. " * 20, "Synthetic")
+    data = board_picture(words, rows("a", "b", EVIL))
+    assert data == board_picture(words, rows("a", "b", EVIL))
+    image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+    dots = np.abs(image - (0x0B, 0x57, 0xA4)).sum(2) < 30
+    centres, lengths = [], []
+    for index in range(3):
+        top = FIRST_ROW + ROW * index
+        centres.append(np.nonzero(dots[top + ROW // 2 + 6, 452:890])[0].mean())
+        lengths.append(np.nonzero(dots[top + ROW // 2, 452:890])[0].size)
+    assert centres[0] - centres[1] == pytest.approx(centres[1] - centres[2], abs=2)
+    assert lengths[0] == pytest.approx(centres[0] - centres[1], abs=20)  # an interval is as long as a step
+    assert max(lengths) - min(lengths) <= 1
+    assert plain_letters("Naïve–Møller 胸") == "Naive-M?ller ?"
 
 
 def test_curves_name_their_numbers_and_differ_by_more_than_colour():

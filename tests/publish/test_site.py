@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from urllib.parse import urldefrag
 
 import pytest
+from PIL import Image
 
 from bench.board.format import decimal
 from bench.board.table import board_table
@@ -185,9 +186,18 @@ def test_a_board_with_an_address_describes_itself_to_machines(tmp_path):
     assert found["distribution"][0]["contentUrl"] == "https://example.org/bench/leaderboard.csv"
     named = {m.get("property"): m.get("content") for m in tree.find_all("meta") if m.get("property")}
     assert named["og:url"] == "https://example.org/bench/"
-    entry = read(tmp_path / "site" / "e" / "entry-0001" / "index.html").text()
+    assert found["image"] == named["og:image"] == "https://example.org/bench/board.png"
+    page = read(tmp_path / "site" / "e" / "entry-0001" / "index.html")
+    entry = page.text()
     assert "url = {https://example.org/bench/e/entry-0001/}" in entry
-    assert "![CheXchoBench](https://example.org/bench/badge/entry-0001.svg)" in entry
+    badge = "![CheXchoBench](https://example.org/bench/badge/entry-0001.svg)"
+    assert f"[{badge}](https://example.org/bench/e/entry-0001/)" in entry
+    for path, picture in (("slvh/index.html", "slvh/board.png"), ("e/entry-0001/index.html", "board.png")):
+        metas = read(tmp_path / "site" / path).find_all("meta")
+        (named_picture,) = [m.get("content") for m in metas if m.get("property") == "og:image"]
+        assert named_picture == f"https://example.org/bench/{picture}"
+        with Image.open(tmp_path / "site" / picture) as image:
+            assert (image.format, image.size) == ("PNG", (1200, 630))
 
 
 def test_the_base_stands_in_what_cannot_be_relative(tmp_path):

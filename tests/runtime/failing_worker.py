@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
+from bench.sandbox.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.sandbox import lacking_here
+from bench.sandbox.launch import lacking_here
+from bench.sandbox.messages import read_message, serve, write_message
 
 
 def tried(act: Callable[[], Any]) -> str:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bench.runtime.messages import names_memory, read_message, write_message
-from bench.runtime.worker_process import Worker, WorkerFailure, scrubbed
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.messages import names_memory, read_message, write_message
+from bench.sandbox.worker_process import Worker, WorkerFailure, scrubbed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.failing_worker"
@@ -76,7 +77,7 @@ def test_non_contiguous_arrays_arrive() -> None:
 
 def test_what_libraries_print_does_not_disturb_the_answer() -> None:
     big = np.random.default_rng(0).random((300, 1000))
-    with Worker(WORKER, 30) as worker:
+    with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": "echo"}, {"x": big})
         header, arrays = worker.receive()
     np.testing.assert_array_equal(arrays["x"], big)
@@ -94,7 +95,7 @@ def test_what_libraries_print_does_not_disturb_the_answer() -> None:
     ],
 )
 def test_every_end_is_told_apart(end: str, kind: str, said: str) -> None:
-    with Worker(WORKER, 30) as worker:
+    with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": end})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -103,7 +104,7 @@ def test_every_end_is_told_apart(end: str, kind: str, said: str) -> None:
 
 
 def test_the_memory_limit_is_enforced() -> None:
-    with Worker(WORKER, 30) as worker:
+    with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": "eat", "memory_mb": 2048})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -111,7 +112,7 @@ def test_the_memory_limit_is_enforced() -> None:
 
 
 def test_the_time_limit_is_enforced() -> None:
-    with Worker(WORKER, 0.7) as worker:
+    with Worker(WORKER, 0.7, SandboxLimits()) as worker:
         worker.send({"end": "hang"})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -120,7 +121,7 @@ def test_the_time_limit_is_enforced() -> None:
 
 
 def test_sending_to_a_worker_that_has_ended() -> None:
-    with Worker(WORKER, 30) as worker:
+    with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": "raise"})
         worker._process.wait()
         with pytest.raises(WorkerFailure) as caught:
@@ -130,15 +131,15 @@ def test_sending_to_a_worker_that_has_ended() -> None:
 
 
 def test_leaving_ends_the_process() -> None:
-    with Worker(WORKER, 60) as worker:
+    with Worker(WORKER, 60, SandboxLimits()) as worker:
         worker.send({"end": "hang"})
     assert worker._process.poll() is not None
 
 
 def test_an_interrupted_parent_takes_its_worker_along() -> None:
     code = (
-        "from bench.runtime.worker_process import Worker\n"
-        f"with Worker({WORKER!r}, 60) as worker:\n"
+        "from bench.sandbox.launch import SandboxLimits\nfrom bench.sandbox.worker_process import Worker\n"
+        f"with Worker({WORKER!r}, 60, SandboxLimits()) as worker:\n"
         "    worker.send({'end': 'hang'})\n"
         "    print(worker._process.pid, flush=True)\n"
         "    worker.receive()\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.runtime.sandbox import SandboxLimits
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "tests.runtime.hostile_worker"

@@ -13,8 +13,8 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import SandboxLimits
 from bench.runtime.workers.predict import repeated
+from bench.sandbox.launch import SandboxLimits
 from tests.runtime.models import (
     SIZE,
     build,
@@ -110,7 +110,7 @@ def fault(
 def test_what_is_not_enforced_is_said_with_why_it_matters(
     tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Limits, "confinement", lambda *_, **__: SandboxLimits(readable=None))
+    monkeypatch.setattr(Limits, "sandbox", lambda *_, **__: SandboxLimits(readable=None))
     remarks: list[Problem] = []
     path = save(linear_model(), tmp_path / "m.onnx")
     predict(path, manifest(), cohort, np.arange(6), remarks=remarks)

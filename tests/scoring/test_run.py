@@ -14,7 +14,7 @@ from bench.files import sha256_file
 from bench.scoring import run
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.scorecard import read_scorecard
-from bench.submission.packed import unpack_units
+from bench.submission.packed import read_units
 from tests.scoring.conftest import noisy, store_entry
 
 
@@ -84,11 +84,11 @@ def test_predictions_replaced_while_they_are_read_are_not_scored(cohort, tmp_pat
     plans = make_plans(cohort, [entry], replicates=100, seed=0)
 
     def replaced(path, *rest):
-        values = unpack_units(path, *rest)
+        values = read_units(path, *rest)
         path.write_bytes(other)
         return values
 
-    monkeypatch.setattr(run, "unpack_units", replaced)
+    monkeypatch.setattr(run, "read_units", replaced)
     with pytest.raises(BenchError, match="entry-changed"):
         score_all(plans, [entry], tmp_path / "cache")
     assert not entry.scorecard.exists()

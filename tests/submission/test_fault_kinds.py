@@ -23,7 +23,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.errors import BenchError, Problem
 from bench.submission.check_predictions import load_predictions
-from bench.submission.read_predictions import BLOCK, Lines
+from bench.submission.read_predictions import BLOCK, row_lines
 from tests.faulty import assert_problem
 from tests.runtime.models import SPEC
 from tests.tiny import TARGETS
@@ -579,4 +579,4 @@ def test_lines_of_rows_with_text_of_many_lines(good: pd.DataFrame, cohort: Cohor
 
 def test_line_breaks_in_quotes_end_no_row() -> None:
     text = b'a,b\n1,"x\ny"\n\n2,"say ""no""\n"\n3,z\n'
-    assert Lines(text).of([0, 1, 2, 3]) == [1, 2, 5, 7]
+    assert row_lines(text).tolist() == [1, 2, 5, 7]

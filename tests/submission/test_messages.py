@@ -14,7 +14,7 @@ import pytest
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.submission.check_predictions import load_predictions
-from bench.submission.read_predictions import BLOCK, Lines, read_predictions_file
+from bench.submission.read_predictions import BLOCK, parse_predictions, row_lines
 from bench.submission.store import check_slug
 from bench.workspace import Workspace
 from tests.conftest import Cli
@@ -37,8 +37,8 @@ def refused(path: Path, cohort: Cohort, **more: Any) -> list[Problem]:
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r\r\n", "\r"], ids=repr)
 def test_lines_are_those_of_an_editor(ends: str) -> None:
     text = ends.join(["", "a,b", "1,2", "", "", "3,4", "5,6", ""]).encode()
-    assert Lines(text).of([0, 1, 2, 3, 4]) == [2, 3, 6, 7]
-    assert Lines(text).of([]) == []
+    assert row_lines(text).tolist() == [2, 3, 6, 7]
+    assert row_lines(b"").tolist() == []
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=repr)
@@ -47,16 +47,16 @@ def test_lines_of_a_large_text_are_those_of_a_plain_count(ends: str) -> None:
     text = ends.join(lines) + ends * BLOCK + "x"  # a block without a row
     filled = [number for number, line in enumerate(text.split(ends), 1) if line]
     some = [*range(0, len(filled), 5000), len(filled) - 2, len(filled) - 1]
-    assert Lines(text.encode()).of(some) == [filled[row] for row in some]
+    assert row_lines(text.encode())[some].tolist() == [filled[row] for row in some]
 
 
 def test_many_messages_about_a_large_file_go_through_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Mock(wraps=Lines)
-    monkeypatch.setattr("bench.submission.read_predictions.Lines", whole)
+    whole = Mock(wraps=row_lines)
+    monkeypatch.setattr("bench.submission.read_predictions.row_lines", whole)
     (tmp_path / "p.csv").write_bytes(b"i,a\n\n" + b"x,1\n" * 3_000_000)
-    raw = read_predictions_file(tmp_path / "p.csv", ("i",))
+    raw = parse_predictions((tmp_path / "p.csv").read_bytes(), tmp_path / "p.csv", ("i",))
     said = {raw.first([row]) for row in range(2_999_900, 3_000_000)}
     assert whole.call_count == 1
     assert len(said) == 100
@@ -98,7 +98,7 @@ def test_ragged_rows_of_a_large_file_are_found_by_line(tmp_path: Path) -> None:
     rows[500_000] = "x,1,2"
     (tmp_path / "p.csv").write_text("\n".join(rows))
     with pytest.raises(BenchError) as caught:
-        read_predictions_file(tmp_path / "p.csv", ("i",))
+        parse_predictions((tmp_path / "p.csv").read_bytes(), tmp_path / "p.csv", ("i",))
     (problem,) = caught.value.problems
     assert problem.message == (
         "2 rows do not have the 2 columns of the header; first at line 400001 (with 1), 500001."
@@ -108,14 +108,14 @@ def test_ragged_rows_of_a_large_file_are_found_by_line(tmp_path: Path) -> None:
 def test_a_file_of_ragged_rows_ends_early(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b"i,a\n" + b"x\n" * 5_000_000)
     with pytest.raises(BenchError, match="At least 10,000 rows") as caught:
-        read_predictions_file(tmp_path / "p.csv", ("i",))
+        parse_predictions((tmp_path / "p.csv").read_bytes(), tmp_path / "p.csv", ("i",))
     assert "line 2 (with 1), 3, 4, 5, 6." in caught.value.problems[0].message
 
 
 def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b'i,a\nx\n"' + b"y\n" * 3_000_000)
     with pytest.raises(BenchError) as caught:
-        read_predictions_file(tmp_path / "p.csv", ("i",))
+        parse_predictions((tmp_path / "p.csv").read_bytes(), tmp_path / "p.csv", ("i",))
     assert caught.value.problems[0].code in ("predictions-ragged", "predictions-unreadable")
 
 
@@ -126,7 +126,7 @@ def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> N
         (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
         (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
         (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),
-        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "plain CSV"),
+        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "Download the file again"),
         (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "^102 of 102", "Fill in the column"),
         (
             lambda t: re.sub(r",0\.(\d\d)\d*\n", r",\1.5\n", t),

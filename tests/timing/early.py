@@ -81,7 +81,7 @@ class Early(OnnxRuntimeCpu):
 
 
 if __name__ == "__main__":
-    from bench.runtime.messages import serve
+    from bench.sandbox.messages import serve
     from bench.timing.workers import block
 
     block.require_backend = lambda *_: Early(os.environ[VARIABLE])  # type: ignore[attr-defined]

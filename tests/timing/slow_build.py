@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
-from bench.runtime.messages import serve
+from bench.sandbox.messages import serve
 from bench.timing.workers import block
 
 BUILD_S = 8.0

@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.files import sha256_file, write_json
 from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict
-from bench.runtime.sandbox import KEPT_VARIABLES
+from bench.sandbox.launch import KEPT_VARIABLES
 from bench.timing.record import Roofline, TimingRecord, device_slug
 from bench.timing.time_model import time_model
 from tests.runtime.models import (
@@ -261,7 +261,7 @@ def test_a_backend_that_answers_early_is_a_failed_row(
     monkeypatch.setattr("bench.timing.time_model.WORKER", "tests.timing.early")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     monkeypatch.setenv("EARLY_KIND", kind)
-    monkeypatch.setattr("bench.runtime.sandbox.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
+    monkeypatch.setattr("bench.sandbox.launch.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "failed"
     assert "handed over before" in message or "before its work is done" in message

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cohort.cohort import Cohort
 from bench.runtime.predict import predict
-from bench.runtime.worker_process import WorkerFailure
+from bench.sandbox.worker_process import WorkerFailure
 from bench.timing import time_model as subject
 from bench.timing.record import BatchTiming, Instability, InstabilityCode, Roofline, Stability
 from bench.timing.resume import Place, merged

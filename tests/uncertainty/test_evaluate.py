@@ -326,7 +326,7 @@ def test_text_for_a_missing_value_is_no_patient(word):
 
 def test_missing_ids_that_pandas_wrote_as_text_are_no_patient():
     ids = pd.Series(["a", None, "b", np.nan]).astype(str)
-    with pytest.raises(ValueError, match="patient_id holds 2 (ids|missing)"):
+    with pytest.raises(ValueError, match=r"patient_id holds 2 (ids|missing)"):
         bench.evaluate([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.2], ids, 20)
 
 

@@ -29,9 +29,14 @@ def row_axis(
     return Linear(*domain([*known, *extra], within=within, least=least), START, END)
 
 
-def axis_marks(axis: Linear, ident: str, lines: Sequence[tuple[str, float | None]] = ()) -> Markup:
+def axis_marks(
+    axis: Linear,
+    ident: str,
+    lines: Sequence[tuple[str, float | None]] = (),
+    ticks: tuple[float, ...] | None = None,
+) -> Markup:
     """Tick texts, and as element `ident` what every row repeats: grid and `lines` of a class and value."""
-    ticks = axis.ticks(TICKS)
+    ticks = ticks or axis.ticks(TICKS)
     texts = "".join(
         f'<text x="{_at(axis(v))}" y="11">{words}</text>'
         for v, words in zip(ticks, tick_texts(ticks), strict=True)

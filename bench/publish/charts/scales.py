@@ -126,7 +126,7 @@ def tick_texts(ticks: Iterable[float]) -> tuple[str, ...]:
     """The ticks as text, all with the decimals that the finest of them needs."""
     values = tuple(ticks)
     decimals = max((_decimals(value) for value in values), default=0)
-    return tuple(f"{value:.{decimals}f}" for value in values)
+    return tuple(f"{value:.{decimals}f}".replace("-", "−") for value in values)
 
 
 def _decimals(value: float) -> int:

@@ -96,9 +96,9 @@ def check_budgets(folder: Path, pages: Mapping[str, PageFacts]) -> Iterator[Prob
     sizes: dict[str, int] = {}
     for path in sorted((folder / "static").glob("*")):
         sizes[f"static/{path.name}"] = gzip_bytes(path)
-    limits = {"static/site.js": SCRIPT_BYTES, "static/site.css": STYLE_BYTES}
-    for name, limit in limits.items():
-        yield from _over(name, sizes.get(name, 0), limit)
+    limits = {".js": SCRIPT_BYTES, ".css": STYLE_BYTES}
+    for name, size in sizes.items():
+        yield from _over(name, size, limits.get(Path(name).suffix, size))
     for page in pages.values():
         parts = page.path.split("/")
         board = bool(page.target) and "all" not in parts

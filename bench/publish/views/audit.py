@@ -32,6 +32,7 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
     """
     shown = [m for m in registry.metrics().values() if m.summary and m.needs is Needs.PROBABILITIES]
     gaps = [m for m in registry.metrics().values() if m.subgroup_gap]
+    rows = _gaps(card, headline, gaps)
     points = [_points(score) for score in scores]
     recalibrated = [row for score in scores for row in _recalibrated(score, shown)]
     return {
@@ -41,8 +42,8 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
         "recalibrated": recalibrated,
         "shares": [metric.short_label for metric in _shares()],
         "recalibrated_metrics": [metric.label for metric in shown],
-        "brier_parts": [_parts(score) for score in scores if score.brier_parts],
-        "gaps": _gaps(card, headline, gaps),
+        "gaps": [(division, row) for division, row, why in rows if not why],
+        "no_gaps": _without_gap([(row.words, why) for _, row, why in rows if why]),
         "gap_metrics": [metric.label for metric in gaps],
     }
 
@@ -107,15 +108,6 @@ def _recalibrated(score: TargetScore, shown: Sequence[Metric]) -> list[Row]:
     return [raw, Row(words, tuple(estimate(found.metrics.get(m.key)) for m in shown))]
 
 
-def _parts(score: TargetScore) -> str:
-    assert score.brier_parts is not None
-    parts = score.brier_parts
-    return (
-        f"{score.label}: {parts.miscalibration:.3f} miscalibration − {parts.discrimination:.3f} "
-        f"discrimination + {parts.uncertainty:.3f} uncertainty"
-    )
-
-
 def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> list[tuple[str, Row, str]]:
     """Division, row, and why it is empty, of each subgroup of the headline that is shown."""
     shown = [g for g in card.subgroups if g.target == headline and not g.suppressed] if card else []
@@ -125,6 +117,14 @@ def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> l
         row = Row(words, tuple(_gap(group.gaps.get(metric.key)) for metric in metrics))
         rows.append((group.division_label, row, sentence(group.gaps["auroc"].reason)))
     return rows
+
+
+def _without_gap(rows: Sequence[tuple[str, str]]) -> str:
+    """Which subgroups have no gap and why, as one sentence."""
+    words: dict[str, list[str]] = {}
+    for name, why in rows:
+        words.setdefault(why.rstrip("."), []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why[0].lower()}{why[1:]})" for why, names in words.items())
 
 
 def _gap(found: Estimate | None) -> str:

@@ -15,6 +15,7 @@ from bench.board.model import Entry, TargetBoard, TestSet
 from bench.board.speed_words import record_at, setting_words
 from bench.board.table import BoardTable
 from bench.board.verdict import Verdict, confirmable_lead, pair_verdict, times_the_patients
+from bench.publish.charts.picture import PictureRow, PictureText, board_picture, plain_letters
 from bench.publish.charts.power import PowerCurve, power_curve
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks, strip
 from bench.publish.charts.scales import Linear, domain
@@ -24,14 +25,17 @@ from bench.publish.urls import Place
 from bench.publish.views.speed import Timed, speed_points
 from bench.submission.manifest import Reported, ReportedValue
 
-PAGE_ROWS = 100
-"""Rows of one page: a longer table is slow on a phone. The rest stands on a page of its own."""
+PAGE_ROWS = 70
+"""Rows of a table with all columns, about 75 elements each: a page stays below 6,000 elements."""
+
+LIST_ROWS = 100
+"""Rows of a part of the list of all entries: the browser lays out only the parts that are in view."""
 
 MATRIX_ROWS = 9
 """Entries of the pairwise matrix on the page; all pairs are in the JSON."""
 
-NAME = 18
-"""Letters of a name in the matrix and in the tabs."""
+NAME, SHORT = 26, 12
+"""Letters of a name in the matrix; its headings stand upright where one is longer than `SHORT`."""
 
 PRESETS = (
     ("v-o", "Overview", (Group.TARGET, Group.LEADER)),
@@ -73,14 +77,14 @@ class PairCell:
     css: str
 
 
-def board_view(place: Place, table: BoardTable, path: str, *, every: bool = False) -> dict[str, Any]:
-    """The template's values for one target's board: the first rows, or `every` one of a long board."""
+def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
+    """The template's values for one target's board: its first rows with all columns."""
     loaded = place.loaded
     board = loaded.board
     if board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
     home = place.home(path)
-    rows = table.rows if every else table.rows[:PAGE_ROWS]
+    rows = table.rows[:PAGE_ROWS]
     drawn = [row.auroc for row in rows if row.standing.rank is not None]
     published = _published(place, table)
     axis = row_axis(drawn, [value.auroc for _, _, value in published])
@@ -128,9 +132,7 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
             ("Not ranked", [row for row in rows if row.standing.rank is None]),
         ],
         "shown": len(rows),
-        "rest": ""
-        if every or len(rows) == len(table.rows)
-        else f"{home}{place.folders[table.target]}all/index.html",
+        "rest": f"{home}{place.folders[table.target]}all/index.html" if len(rows) < len(table.rows) else "",
         "columns": table.page_columns,
         "reasons": table.reasons(table.page_columns),
         "width": sum(1 + c.bar for c in table.page_columns),
@@ -142,6 +144,21 @@ def board_view(place: Place, table: BoardTable, path: str, *, every: bool = Fals
         "tradeoff": _tradeoff(table, rows, home),
         "setting_words": setting_words(table.setting) if table.setting else "",
         "reported": len(reported_entries(loaded)),
+    }
+
+
+def list_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
+    """The template's values for the list of all entries of a long board: rank, name and AUROC of each."""
+    board = place.loaded.board
+    ranked = table.ranked
+    parts = [ranked[start : start + LIST_ROWS] for start in range(0, len(ranked), LIST_ROWS)]
+    others = [row for row in table.rows if row.standing.rank is None]
+    return {
+        "heading": board.title if board else place.loaded.spec.title,
+        "board_path": f"{place.home(path)}{place.folders[table.target]}index.html",
+        "table": table,
+        "level": f"{100 * board.level:g}%" if board else "",
+        "bodies": [*(("", rows) for rows in parts), ("Not ranked", others)],
     }
 
 
@@ -230,9 +247,11 @@ def _strip_words(values: Sequence[float]) -> str:
 
 def _leader_name(place: Place, board: TargetBoard) -> str:
     entry = place.loaded.entries.get(board.leader or "")
-    same = next((len(t.slugs) - 1 for t in board.same_ranking if board.leader in t.slugs), 0)
-    name = fitting(entry.manifest.name, NAME) if entry else ""
-    return f"{name} and {same} identical" if same else name
+    same = next((t for t in board.same_ranking if board.leader in t.slugs), None)
+    name = entry.manifest.name if entry else ""
+    if same is None:
+        return name
+    return f"{name} and {len(same.slugs) - 1} {'identical' if same.identical else 'of the same ranking'}"
 
 
 def _tabs_heading(place: Place) -> str:
@@ -296,6 +315,7 @@ def _matrix(table: BoardTable, slugs: Sequence[str]) -> dict[str, Any]:
     verdicts = [pair_verdict(pairs.pair(a, b)) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
     return {
         "columns": [names[slug] for slug in shown[1:]],
+        "upright": any(len(names[slug]) > SHORT for slug in shown[1:]),
         "rows": grid,
         "left_out": len(slugs) - len(shown),
         "separated": sum(v is Verdict.SEPARATED for v in verdicts),
@@ -359,6 +379,32 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
     ]
     points = speed_points(timed, table.target, home)
     return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""
+
+
+def picture(place: Place, table: BoardTable) -> bytes:
+    """The PNG of one target's board for links in messengers and search engines."""
+    board = place.loaded.board
+    if board is None:
+        raise ValueError(f"cohort {place.loaded.spec.id} has no board")
+    rows = [
+        PictureRow(_picture_name(row), row.auroc.value, row.auroc.low, row.auroc.high, row.may_be_first)
+        for row in table.ranked
+        if row.auroc is not None and row.auroc.value is not None
+    ]
+    models = f"{number_word(len(table.ranked))} {'model' if len(table.ranked) == 1 else 'models'}"
+    words = PictureText(
+        eyebrow=f"{board.title}, version {board.stamp.version}",
+        title=f"{models}, {plural(board.test_set.patients, 'patient')}: {table.label}",
+        answer=f"{rows[0].name} has the highest AUROC. {table.sentence}" if rows else table.sentence,
+        foot=f"{'Synthetic data. ' if place.loaded.spec.synthetic else ''}Not for clinical use.",
+    )
+    return board_picture(words, rows)
+
+
+def _picture_name(row: Row) -> str:
+    """The entry's name, or its slug where the font of the picture lacks letters of the name."""
+    name = plain_letters(row.entry.manifest.name)
+    return row.slug if "?" in name else name
 
 
 def describe(table: BoardTable) -> str:

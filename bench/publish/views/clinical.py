@@ -1,4 +1,4 @@
-"""What an entry's page shows about use: yield, other prevalences, smooth calibration, sliding thresholds."""
+"""What an entry's page shows about use: yield, calibration in figures, sliding thresholds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
     return {
         "yields": [row for score in yielding for row in _yield(score)],
         "yield_shares": shares,
-        "prevalences": [row for score in scores for row in _prevalences(score)],
-        "smooth": [_smooth(score) for score in scores if score.smooth_calibration or score.brier_skill],
+        "calibration_figures": [
+            _calibration(score)
+            for score in scores
+            if score.smooth_calibration or score.brier_skill or score.brier_parts
+        ],
         "sliding": [_sliding(one) for one in card.sliding] if card else [],
         "at_threshold": _at_threshold(card, headline),
     }
@@ -36,30 +39,13 @@ def _yield(score: TargetScore) -> list[Row]:
     return [Row(score.label, (random, *found))]
 
 
-def _prevalences(score: TargetScore) -> list[Row]:
-    return [
-        Row(
-            f"{score.label}, {point.rule}",
-            (
-                percent(shift.prevalence),
-                f"{100 * point.called:.1f}",
-                decimal(point.ppv),
-                decimal(point.npv),
-                decimal(point.net_benefit, 4),
-                ("+" if shift.intercept > 0 else "") + decimal(shift.intercept, 2),
-            ),
-        )
-        for shift in score.prevalence_shifts
-        for point in shift.points
-    ]
-
-
-def _smooth(score: TargetScore) -> Row:
-    found = score.smooth_calibration
-    distances = (found.ici, found.e50, found.e90, found.emax) if found else (None,) * 4
-    skill = score.brier_skill
+def _calibration(score: TargetScore) -> Row:
+    """Distances from the smooth curve, skill, and the three parts of the Brier score."""
+    smooth, skill, parts = score.smooth_calibration, score.brier_skill, score.brier_parts
+    distances = (smooth.ici, smooth.e50, smooth.e90, smooth.emax) if smooth else (None,) * 4
+    brier = (parts.miscalibration, parts.discrimination, parts.uncertainty) if parts else (None,) * 3
     words = "n/a" if skill is None or skill.value is None else estimate(skill)
-    return Row(score.label, (*(decimal(value) for value in distances), words))
+    return Row(score.label, (*map(decimal, distances), words, *map(decimal, brier)))
 
 
 def _sliding(one: SlidingThreshold) -> tuple[str, list[Row]]:

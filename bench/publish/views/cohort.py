@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
+
+import PIL
 
 from bench.board.columns import plugin_fingerprint, rank_text
 from bench.board.load import whole_scorecard
@@ -23,7 +25,7 @@ from bench.publish.exports import (
 )
 from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.urls import Page, Place, digest
-from bench.publish.views.board import PAGE_ROWS, board_view, describe
+from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
 from bench.publish.views.compare import compare_view
 from bench.publish.views.cv5 import cv5_view
 from bench.publish.views.entry import entry_view
@@ -37,6 +39,7 @@ class Renderer(Protocol):
     key: str
     built_from: str
     base_address: str
+    release: str
 
     def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
         """A page filled in."""
@@ -94,7 +97,7 @@ class CohortPages:
         for slug in sorted(self.loaded.entries):
             yield from self._entry(self.loaded.entries[slug])
         yield self._reported("reported/index.html", "reported.html", "Published results")
-        yield self._view("compare", "Compare", lambda home: compare_view(self.loaded, self.tables, home))
+        yield self._view("compare", "Compare", lambda _: compare_view(self.loaded, self.tables))
         yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
         yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
         if self.loaded.board is not None and self.loaded.board.cv5:
@@ -120,19 +123,35 @@ class CohortPages:
             return
         for target in self.loaded.board.targets:
             path = self.place.board_path(target.target)
-            yield self._board(path, target.target, every=False)
+            yield self._board(path, target.target, "board.html", board_view)
+            if not self.site.release:
+                yield self._picture(target.target)
             if len(target.standings) > PAGE_ROWS:
-                yield self._board(path.replace("index.html", "all/index.html"), target.target, every=True)
+                every = path.replace("index.html", "all/index.html")
+                yield self._board(every, target.target, "all.html", list_view)
 
-    def _board(self, path: str, target: str, *, every: bool) -> Page:
+    def _board(
+        self,
+        path: str,
+        target: str,
+        template: str,
+        view: Callable[[Place, BoardTable, str], dict[str, Any]],
+    ) -> Page:
         def render() -> bytes:
             table = next(t for t in self.tables if t.target == target)
-            view = board_view(self.place, table, path, every=every)
-            title = f"{table.label} · {view['heading']}"
-            values = {**view, "current": "board", "description": describe(table), "title": title}
-            return self.site.html("board.html", path, self.place, values)
+            shown = view(self.place, table, path)
+            title = f"{table.label} · {shown['heading']}"
+            values = {**shown, "current": "board", "description": describe(table), "title": title}
+            values["picture"] = self.place.picture_path(target)
+            return self.site.html(template, path, self.place, values)
 
         return Page(path, self.key, render)
+
+    def _picture(self, target: str) -> Page:
+        def render() -> bytes:
+            return picture(self.place, next(t for t in self.tables if t.target == target))
+
+        return Page(self.place.picture_path(target), digest(self.key, PIL.__version__), render)
 
     def _reported(self, name: str, template: str, title: str) -> Page:
         path = f"{self.place.prefix}{name}"

@@ -1,46 +1,148 @@
-"""What the compare page shows: every entry and its difference from the leader; the script picks some."""
+"""What the compare page shows: the first two entries against each other, and a table to tick others in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bench.board.columns import Column, Group, Row
-from bench.board.format import NOT_AVAILABLE, decimal, difference_interval, p_text, percent
-from bench.board.model import LoadedBoard, Standing
-from bench.board.table import BoardTable
-from bench.publish.charts.cells import RankRow, rank_chart
+from markupsafe import Markup
 
-CHART_ROWS = 60
-MAX_PICKED = 4
+from bench.board.columns import Cell, Column, Group, Row
+from bench.board.format import difference_interval, percent, signed
+from bench.board.matrix import PairComparison
+from bench.board.model import LoadedBoard
+from bench.board.table import BoardTable
+from bench.board.verdict import pair_verdict
+from bench.publish.charts.rows import END, START, axis_marks, row_marks
+from bench.publish.charts.scales import Linear, domain
+from bench.publish.views.board import PAGE_ROWS, identical_entries
+
 PAIR_ENTRIES = 30
 """Entries whose pairwise comparisons the page carries; those of 200 are in the JSON."""
 
-FURTHER = (Group.TARGET, Group.OTHER, Group.CALIBRATION, Group.SPEED)
+FURTHER = (Group.TARGET, Group.OTHER, Group.CALIBRATION, Group.SPEED, Group.SOURCE)
 """Groups whose columns follow the AUROC of all targets."""
 
+LEFT_OUT = ("false_alarms", "date", "kind", "team")
+"""Columns of these groups that are read on the board."""
 
-def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable], home: str) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A column of the page: a column of one target's board under a heading of its own."""
+
+    table: BoardTable
+    column: Column
+    words: str
+
+    def cell(self, row: Row) -> Cell | None:
+        """The cell of an entry; None where the board of the target does not have the entry."""
+        return self.table.cells.get(row.slug, {}).get(self.column.key)
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One target: how much higher the first of two entries is."""
+
+    label: str
+    drawing: Markup
+    difference: str
+    limits: str
+    verdict: str
+
+
+def compare_view(loaded: LoadedBoard, tables: Sequence[BoardTable]) -> dict[str, Any]:
     """The template's values of the compare page."""
     first = tables[0] if tables else None
-    by_target = {t.target: {row.slug: row for row in t.rows} for t in tables}
-    rows = first.rows if first else ()
+    rows = first.rows[:PAGE_ROWS] if first else ()
     level = loaded.board.level if loaded.board else 0.95
+    ranks = _rank_axis(first)
     return {
         "board": loaded.board,
         "table": first,
         "level": f"{100 * level:g}%",
-        "columns": _further(first) if first else [],
-        "labels": [t.label for t in tables],
-        "rows": [
-            (row, [by_target[t.target].get(row.slug) for t in tables], _difference(row)) for row in rows
-        ],
-        "chart": _chart(first, home),
+        "shown": list(_columns(tables)),
+        "rank_axis": axis_marks(ranks, "gk", ticks=_rank_ticks(ranks)),
+        "rows": [(row, _rank_drawing(ranks, row), _share(row)) for row in rows],
+        "left_out": len(first.rows) - len(rows) if first else 0,
+        **_first_two(loaded, tables),
         "pairs": json.dumps([_pairs(t) for t in tables if t.pairs], separators=(",", ":")),
-        "pairs_shown": PAIR_ENTRIES,
-        "most": MAX_PICKED,
     }
+
+
+def _columns(tables: Sequence[BoardTable]) -> Iterator[Shown]:
+    """AUROC of every target, the difference from the headline's leader, then what else the board shows."""
+    for table in tables:
+        (column,) = table.choose(["auroc"])
+        yield Shown(table, column, table.label)
+    if tables:
+        for column in tables[0].choose(["difference", "p_value"]):
+            yield Shown(tables[0], column, column.label)
+        for column in tables[0].page_columns:
+            known = column.key.startswith("auroc") or column.key in LEFT_OUT
+            if column.group in FURTHER and not known:
+                yield Shown(tables[0], column, column.label)
+
+
+def _rank_axis(table: BoardTable | None) -> Linear:
+    return Linear(1, max(len(table.ranked) if table else 0, 2), START, END)
+
+
+def _rank_ticks(axis: Linear) -> tuple[float, ...]:
+    """Whole ranks: the first, the last, and round ones between that are not near either."""
+    room = (axis.high - axis.low) / 8
+    between = [t for t in axis.ticks(4) if t == int(t) and room < t - axis.low and room < axis.high - t]
+    return (axis.low, *between, axis.high)
+
+
+def _rank_drawing(axis: Linear, row: Row) -> Markup:
+    standing = row.standing
+    if standing.rank is None:
+        return Markup("")
+    return row_marks(axis, "gk", standing.rank, standing.rank_low, standing.rank_high)
+
+
+def _share(row: Row) -> str:
+    """How often an entry comes first among the replicates."""
+    return "–" if row.standing.p_best is None else percent(row.standing.p_best, 0)
+
+
+def _first_two(loaded: LoadedBoard, tables: Sequence[BoardTable]) -> dict[str, Any]:
+    """The leader against the next entry that ranks the images otherwise, on every target."""
+    pairs = tables[0].pairs if tables else None
+    board = loaded.board
+    if pairs is None or board is None:
+        return {"against": []}
+    repeated = identical_entries(board.target(tables[0].target))
+    slugs = [slug for slug in pairs.slugs if slug not in repeated][:2]
+    if len(slugs) < 2:
+        return {"against": []}
+    a, b = slugs
+    found = [(t.label, t.pairs.pair(a, b)) for t in tables if t.pairs and {a, b} <= set(t.pairs.slugs)]
+    axis = Linear(*_symmetric(pair for _, pair in found), START, END)
+    return {
+        "against": [_pair_row(label, pair, axis) for label, pair in found],
+        "against_axis": axis_marks(axis, "gd", [("ref", 0.0)]),
+        "first_two": [loaded.entries[slug].manifest.name for slug in slugs],
+    }
+
+
+def _symmetric(pairs: Iterator[PairComparison]) -> tuple[float, float]:
+    """Limits that hold every interval, with 0 in the middle."""
+    values = [v for pair in pairs for v in (pair.difference, pair.low, pair.high) if v is not None]
+    return domain([*values, *(-v for v in values)], least=0.02)
+
+
+def _pair_row(label: str, pair: PairComparison, axis: Linear) -> PairRow:
+    return PairRow(
+        label=label,
+        drawing=row_marks(axis, "gd", pair.difference, pair.low, pair.high),
+        difference=signed(pair.difference),
+        limits=difference_interval(pair.low, pair.high),
+        verdict=pair_verdict(pair).value,
+    )
 
 
 def _pairs(table: BoardTable) -> dict[str, Any]:
@@ -49,11 +151,12 @@ def _pairs(table: BoardTable) -> dict[str, Any]:
     slugs = table.pairs.slugs[:PAIR_ENTRIES]
     pairs = [table.pairs.pair(a, b) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
     return {
+        "target": table.target,
         "label": table.label,
         "slugs": slugs,
-        "d": [round(pair.difference, 5) for pair in pairs],
-        "l": [None if pair.low is None else rounded_limit(pair.low) for pair in pairs],
-        "h": [None if pair.high is None else rounded_limit(pair.high) for pair in pairs],
+        "difference": [round(pair.difference, 5) for pair in pairs],
+        "low": [None if pair.low is None else rounded_limit(pair.low) for pair in pairs],
+        "high": [None if pair.high is None else rounded_limit(pair.high) for pair in pairs],
         "p": [float(f"{pair.p:.3g}") for pair in pairs],
     }
 
@@ -64,45 +167,3 @@ def rounded_limit(limit: float) -> float:
     if rounded == 0 and limit != 0:
         return 1e-5 if limit > 0 else -1e-5
     return rounded
-
-
-def _further(table: BoardTable) -> list[Column]:
-    """The columns beside the AUROC of each target, which the page shows with its interval."""
-    return [c for c in table.page_columns if c.group in FURTHER and not c.key.startswith("auroc")]
-
-
-def _difference(row: Row) -> dict[str, str]:
-    standing = row.standing
-    if row.leader:
-        return {"value": "leader", "limits": "", "p": "", "best": percent(standing.p_best, 0)}
-    if standing.difference is None:
-        return {"value": NOT_AVAILABLE, "limits": "", "p": "", "best": _share(standing)}
-    return {
-        "value": decimal(standing.difference),
-        "limits": difference_interval(standing.difference_low, standing.difference_high),
-        "p": p_text(standing.p_value),
-        "best": _share(standing),
-    }
-
-
-def _share(standing: Standing) -> str:
-    return "" if standing.p_best is None else percent(standing.p_best, 0)
-
-
-def _chart(table: BoardTable | None, home: str) -> Any:
-    rows = [row for row in table.ranked if row.standing.rank is not None][:CHART_ROWS] if table else []
-    if not rows or table is None:
-        return ""
-    drawn = [
-        RankRow(
-            label=row.entry.manifest.name,
-            rank=row.standing.rank or 1,
-            low=row.standing.rank_low or row.standing.rank or 1,
-            high=row.standing.rank_high or row.standing.rank or 1,
-            p_best=row.standing.p_best,
-            href=f"{home}e/{row.slug}/index.html",
-            slug=row.slug,
-        )
-        for row in rows
-    ]
-    return rank_chart(drawn, len(table.ranked), table.label)

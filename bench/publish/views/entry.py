@@ -23,7 +23,7 @@ from bench.publish.views.among import among, calibration_verdict, expected_ratio
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
-from bench.publish.views.patients import CHOSEN, frequencies
+from bench.publish.views.patients import CHOSEN, Frequencies, frequencies
 from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
 from bench.timing.record import TimingRecord
 
@@ -56,6 +56,7 @@ def entry_view(
     card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
+    thousand = frequencies(scores[0] if scores else None)
     return {
         "slug": entry.slug,
         "manifest": entry.manifest,
@@ -65,6 +66,7 @@ def entry_view(
         "labels": {**labels, "macro": "Mean of the findings"},
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
+        "is_leader": (found := standings.get(loaded.spec.headline)) is not None and found.rank == 1,
         "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
@@ -82,9 +84,9 @@ def entry_view(
         "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
         "left_out": max(len(scores) - CHART_TARGETS, 0),
-        "facts": _facts(loaded, scores, standings, card, ranked),
+        "facts": _facts(loaded, scores, standings, card, ranked, thousand),
         "answer": _answer(scores, standings),
-        "thousand": frequencies(scores[0] if scores else None),
+        "thousand": thousand,
         "thousand_mask": MASK,
         "calibrations": _calibrations(scores),
         "reason_uncalibrated": _uncalibrated(scores),
@@ -112,6 +114,7 @@ def _facts(
     standings: Mapping[str, Standing],
     card: Scorecard | None,
     ranked: int,
+    thousand: Sequence[Frequencies],
 ) -> list[Fact]:
     """Rank, patients found at 90% sensitivity, mean AUROC, cases expected: those that are known."""
     if card is None or not scores:
@@ -122,7 +125,7 @@ def _facts(
         facts.append(
             Fact(f"Rank, {first.label}", f"{standing.rank} of {ranked}", f"could be {rank_text(standing)}")
         )
-    at_90 = next((f for f in frequencies(first) if f.wanted == percent(CHOSEN, 0)), None)
+    at_90 = next((f for f in thousand if f.wanted == percent(CHOSEN, 0)), None)
     if at_90 is not None:
         figure = f"{at_90.found} of {at_90.found + at_90.missed}"
         facts.append(
@@ -245,7 +248,7 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
     charts: Charts = []
     curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
     if curves:
-        charts.append((f"ROC, {plural(len(curves), 'label')}", roc(curves)))
+        charts.append((f"ROC, {plural(len(curves), 'finding')}", roc(curves)))
     recall = [s for s in shown if s.precision_recall]
     if recall:
         drawing = precision_recall(
@@ -280,7 +283,7 @@ def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:
     chart = forest(
         [_subgroup_row(group) for group in shown],
         title=f"AUROC by subgroup, {overall.label if overall else headline}",
-        axis_label="AUROC (95% interval); the dashed line is all images",
+        axis_label="AUROC (95% CI); the dashed line is all images",
         reference=auroc.value if auroc else None,
     )
     return {

@@ -96,19 +96,20 @@ def _at(score: TargetScore, prevalence: float, wanted: float) -> Frequencies:
 
 
 def _shift(prevalence: float, sensitivity: float, alarm_rate: float, current: bool) -> Shift:
-    found, alarms = 1000 * prevalence * sensitivity, 1000 * (1 - prevalence) * alarm_rate
+    sick = round(1000 * prevalence)
+    found, alarms = round(1000 * prevalence * sensitivity), round(1000 * (1 - prevalence) * alarm_rate)
     flagged = found + alarms
     return Shift(
-        sick=f"{1000 * prevalence:.0f} in 1,000",
-        flagged=f"{flagged:.0f}",
+        sick=f"{sick} in 1,000",
+        flagged=f"{flagged}",
         right=percent(found / flagged, 0) if flagged else "–",
         per_case=_per_case(flagged, found),
-        missed=f"{1000 * prevalence - found:.0f}",
+        missed=f"{sick - found}",
         current=current,
     )
 
 
-def _per_case(flagged: float, found: float) -> str:
+def _per_case(flagged: int, found: int) -> str:
     return f"{flagged / found:.1f}" if found else "–"
 
 

@@ -28,6 +28,7 @@ COHORT_LINKS = (
     ("compare", "compare/index.html", "Compare"),
     ("subgroups", "subgroups/index.html", "Subgroups"),
     ("speed", "speed/index.html", "Speed"),
+    ("cv5", "cv5/index.html", "Five-fold track"),
     ("reported", "reported/index.html", "Published results"),
 )
 SITE_LINKS = (
@@ -35,6 +36,10 @@ SITE_LINKS = (
     ("data", "data/index.html", "Data"),
     ("python", "python/index.html", "Python"),
 )
+
+
+CHANGES = 200
+"""Entries on the page of changes, the newest."""
 
 
 def empty_pages(place: Place) -> frozenset[str]:
@@ -46,6 +51,7 @@ def empty_pages(place: Place) -> frozenset[str]:
         "compare": board is not None and len(scored) > 1,
         "subgroups": bool(place.loaded.spec.subgroups) and bool(scored),
         "speed": any(entry.timings for entry in entries),
+        "cv5": board is not None and bool(board.cv5),
         "reported": any(entry.manifest.reported for entry in entries),
     }
     return frozenset(key for key, filled in shown.items() if not filled)
@@ -108,6 +114,7 @@ class Site:
             "release": self.release,
             "address": self._address(path),
             "site_address": self.base_address,
+            "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
             "has_releases": bool(self.releases),
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
@@ -188,7 +195,9 @@ class Site:
         found = changes(self.places)
         key = digest(self.key, *(repr(change) for change in found))
         path = "changes/index.html"
-        view = {"title": "Changes", "changes": found, "current": "changes"}
+        shown = found[:CHANGES]
+        view: dict[str, Any] = {"title": "Changes", "current": "changes", "changes": shown}
+        view["earlier"] = len(found) - len(shown)
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))

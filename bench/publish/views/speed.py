@@ -15,6 +15,9 @@ from bench.board.speed_words import BATCH, service_cells, setting_words, share_o
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
 from bench.timing.record import BatchTiming, TimingRecord
 
+MOST_ENTRIES = 40
+"""Entries on the page, each with rows in several tables: a page stays below 6,000 elements."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
@@ -73,8 +76,8 @@ def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
     """The template's values of the speed page."""
     headline = loaded.spec.headline
     settings: dict[Setting, list[MeasuredRow]] = {}
-    for slug in sorted(loaded.entries):
-        entry = loaded.entries[slug]
+    timed = _by_rank(loaded)
+    for entry in timed[:MOST_ENTRIES]:
         for record in entry.timings:
             settings.setdefault(setting_of(record), []).extend(_rows(entry, record, headline))
     return {
@@ -83,7 +86,16 @@ def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
             _section(headline, setting, settings[setting], home)
             for setting in sorted(settings, key=lambda s: s.place)
         ],
+        "left_out": len(timed) - len(timed[:MOST_ENTRIES]),
     }
+
+
+def _by_rank(loaded: LoadedBoard) -> list[Entry]:
+    """The entries that were timed, in the order of the headline's board."""
+    board = loaded.board.target(loaded.spec.headline) if loaded.board else None
+    places = {standing.slug: place for place, standing in enumerate(board.standings)} if board else {}
+    timed = [entry for entry in loaded.entries.values() if entry.timings]
+    return sorted(timed, key=lambda entry: (places.get(entry.slug, len(places)), entry.slug))
 
 
 def speed_points(timed: Sequence[Timed], target: str, home: str) -> list[SpeedPoint]:

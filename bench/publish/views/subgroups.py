@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from markupsafe import Markup
 
 from bench.board.columns import Row
-from bench.board.format import NOT_AVAILABLE, decimal, interval, sentence
+from bench.board.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence
 from bench.board.table import BoardTable
 from bench.metrics.results import Estimate
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks
@@ -22,7 +24,7 @@ NO_DRAWING = Markup("")
 
 @dataclass(frozen=True, slots=True)
 class GroupCell:
-    """AUROC of one entry in one subgroup; without a value, `reason` says why."""
+    """A metric of one entry in one subgroup; without a value, `reason` says why."""
 
     text: str
     limits: str
@@ -33,21 +35,23 @@ class GroupCell:
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
-    """One target.
+    """One metric of one target.
 
     Attributes:
-        target: The target.
+        ident: Id of the table's heading.
         label: The target as shown.
+        metric: The metric, which every cell holds.
         divisions: (label, number of levels) over the columns.
-        levels: The columns: subgroups in which at least one entry has an AUROC.
+        levels: The columns: subgroups in which at least one entry has a value.
         rows: The first entries: all images, then each subgroup.
         left_out: Entries that follow.
         axis: What all drawings of the table share.
-        not_shown: Sentence on the subgroups in which no entry has an AUROC; empty where there are none.
+        not_shown: Sentence on the subgroups in which no entry has a value; empty where there are none.
     """
 
-    target: str
+    ident: str
     label: str
+    metric: str
     divisions: tuple[tuple[str, int], ...]
     levels: tuple[str, ...]
     rows: tuple[tuple[Row, GroupCell, tuple[GroupCell, ...]], ...]
@@ -56,102 +60,126 @@ class GroupTable:
     not_shown: str
 
 
-ENTRIES = 25
-"""Rows of a table; all entries are in the CSV."""
+MOST_ENTRIES, CALIBRATION_ENTRIES, CELLS = 25, 10, 600
+"""Rows of a table, rows of the table on calibration, and cells of the page; all entries are in the CSV."""
+
+CALIBRATION = "calibration_in_the_large"
 
 
 def subgroup_view(place: Place, tables: tuple[BoardTable, ...]) -> dict[str, Any]:
     """The template's values of the subgroups page; numbered reasons stand below the tables."""
-    groups = tuple(_table(table) for table in tables)
-    cells = (cell for group in groups for _, overall, row in group.rows for cell in (overall, *row))
+    columns = sum(1 + len(_known(table, "auroc")) for table in tables)
+    entries = max(5, min(MOST_ENTRIES, CELLS // max(columns, 1)))
+    groups = tuple(_table(table, "auroc", entries) for table in tables)
+    calibration = _table(tables[0], CALIBRATION, CALIBRATION_ENTRIES) if tables else None
+    shown = (*groups, *([calibration] if calibration else []))
+    cells = (cell for group in shown for _, overall, row in group.rows for cell in (overall, *row))
     reasons = tuple(dict.fromkeys(cell.reason for cell in cells if cell.reason))
     return {
         "groups": [group for group in groups if group.levels or group.not_shown],
+        "calibration": calibration if calibration and calibration.levels else None,
         "reasons": reasons,
         "numbers": {reason: number for number, reason in enumerate(reasons, 1)},
+        "level": f"{100 * place.loaded.board.level:g}%" if place.loaded.board else "",
         "audited": [division.label for division in place.loaded.spec.subgroups],
     }
 
 
-def _table(table: BoardTable) -> GroupTable:
-    found: dict[str, dict[Key, SubgroupScore]] = {}
-    columns: dict[Key, SubgroupScore] = {}
+def _groups(row: Row, target: str) -> dict[Key, SubgroupScore]:
+    """The subgroups of an entry for a target, by division and level."""
+    card = row.entry.card(BoardInputs)
+    return {(g.division, g.level): g for g in (card.subgroups if card else ()) if g.target == target}
+
+
+def _known(table: BoardTable, metric: str) -> dict[Key, SubgroupScore]:
+    """The subgroups in which at least one entry has a value, those of one division together."""
+    found: dict[Key, SubgroupScore] = {}
     for row in table.rows:
-        card = row.entry.card(BoardInputs)
-        groups = [g for g in card.subgroups if g.target == table.target] if card else []
-        found[row.slug] = {(g.division, g.level): g for g in groups}
-        columns |= {key: g for key, g in found[row.slug].items() if key not in columns}
-    shown = table.rows[:ENTRIES]
-    known = {key for groups in found.values() for key, g in groups.items() if _auroc(g) is not None}
-    labels = dict.fromkeys(g.division for key, g in columns.items() if key in known)
-    ordered = sorted((k for k in columns if k in known), key=lambda key: list(labels).index(key[0]))
-    drawn = [_auroc(found[row.slug].get(key)) for row in shown for key in ordered]
-    axis = row_axis([*drawn, *(row.auroc for row in shown)])
-    ident = f"g-{table.target}"
+        groups = _groups(row, table.target).items()
+        found |= {k: g for k, g in groups if k not in found and _metric(g, metric) is not None}
+    divisions = list(dict.fromkeys(division for division, _ in found))
+    return dict(sorted(found.items(), key=lambda item: divisions.index(item[0][0])))
+
+
+def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
+    known = _known(table, metric)
+    shown = [(row, _groups(row, table.target)) for row in table.rows[:entries]]
+    drawn = [_metric(groups.get(key), metric) for _, groups in shown for key in known]
+    overall = [_overall(row, metric) for row, _ in shown]
+    ident = f"{metric[0]}-{table.target}"
+    signed = metric == CALIBRATION
+    axis = row_axis([*drawn, *overall], [0.0] if signed else [], within=(-inf, inf) if signed else (0, 1))
+    others = {k: g for row in table.rows for k, g in _groups(row, table.target).items() if k not in known}
     return GroupTable(
-        target=table.target,
+        ident=ident,
         label=table.label,
+        metric=metric_label(metric),
         divisions=tuple(
-            (
-                next(g.division_label for g in columns.values() if g.division == d),
-                sum(k[0] == d for k in ordered),
-            )
-            for d in labels
+            (next(g.division_label for k, g in known.items() if k[0] == d), count)
+            for d, count in Counter(division for division, _ in known).items()
         ),
-        levels=tuple(columns[key].level for key in ordered),
+        levels=tuple(level for _, level in known),
         rows=tuple(
             (
                 row,
-                _drawn(_overall(row), row.auroc, axis, ident),
+                _drawn(_cell(found), found, axis, ident),
                 tuple(
-                    _drawn(_cell(group), _auroc(group), axis, ident)
-                    for group in (found[row.slug].get(key) for key in ordered)
+                    _drawn(_group_cell(group, metric), _metric(group, metric), axis, ident)
+                    for group in (groups.get(key) for key in known)
                 ),
             )
-            for row in shown
+            for (row, groups), found in zip(shown, overall, strict=True)
         ),
         left_out=len(table.rows) - len(shown),
-        axis=axis_marks(axis, ident),
-        not_shown=_not_shown([g for key, g in columns.items() if key not in known]),
+        axis=axis_marks(axis, ident, [("ref", 0.0)] if signed else []),
+        not_shown=_not_shown(list(others.values())),
     )
 
 
-def _auroc(group: SubgroupScore | None) -> Estimate | None:
-    """The AUROC of a subgroup, None where it is not published or undefined."""
-    found = group.metrics.get("auroc") if group is not None and not group.suppressed else None
+def _metric(group: SubgroupScore | None, metric: str) -> Estimate | None:
+    """The metric of a subgroup, None where it is not published or undefined."""
+    found = group.metrics.get(metric) if group is not None and not group.suppressed else None
     return found if found is not None and found.value is not None else None
 
 
-def _drawn(cell: GroupCell, auroc: Estimate | None, axis: Linear, ident: str) -> GroupCell:
-    if auroc is None or auroc.value is None:
+def _overall(row: Row, metric: str) -> Estimate | None:
+    """The metric on all images."""
+    if metric == "auroc":
+        return row.auroc
+    return row.score.metrics.get(metric) if row.score else None
+
+
+def _drawn(cell: GroupCell, found: Estimate | None, axis: Linear, ident: str) -> GroupCell:
+    if found is None or found.value is None:
         return cell
-    return replace(cell, drawing=row_marks(axis, ident, auroc.value, auroc.low, auroc.high))
+    return replace(cell, drawing=row_marks(axis, ident, found.value, found.low, found.high))
 
 
 def _not_shown(groups: list[SubgroupScore]) -> str:
     """Which subgroups have no column, and why, as one sentence."""
     if not groups:
         return ""
-    levels = ", ".join(f"{g.level} ({g.division_label})" for g in groups)
-    reasons = "; ".join(dict.fromkeys((g.reason or "too few patients").rstrip(".") for g in groups))
-    return f"Not shown for any entry: {levels}. Reason: {reasons}."
+    levels: dict[str, list[str]] = {}
+    for group in groups:
+        name = group.level
+        if group.level != group.division_label:
+            name = f"{group.level} ({group.division_label})"
+        levels.setdefault((group.reason or "too few patients").rstrip("."), []).append(name)
+    parts = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in levels.items())
+    return f"Not shown for any entry: {parts}."
 
 
-def _overall(row: Row) -> GroupCell:
-    auroc = row.auroc
-    if auroc is None or auroc.value is None:
-        return GroupCell(NOT_AVAILABLE, "", None, sentence(auroc.reason if auroc else "not scored"))
-    return GroupCell(decimal(auroc.value), interval(auroc.low, auroc.high), auroc.value, "")
+def _cell(found: Estimate | None) -> GroupCell:
+    if found is None or found.value is None:
+        return GroupCell(NOT_AVAILABLE, "", None, sentence(found.reason if found else "not scored"))
+    return GroupCell(decimal(found.value), interval(found.low, found.high), found.value, "")
 
 
-def _cell(group: SubgroupScore | None) -> GroupCell:
+def _group_cell(group: SubgroupScore | None, metric: str) -> GroupCell:
     if group is None:
         return GroupCell(NOT_AVAILABLE, "", None, "Not scored for this entry.")
     if group.suppressed:
         return GroupCell(
             "too few patients", "", None, sentence(group.reason or "too few patients to publish")
         )
-    auroc = group.metrics.get("auroc")
-    if auroc is None or auroc.value is None:
-        return GroupCell(NOT_AVAILABLE, "", None, sentence(auroc.reason if auroc else "not scored"))
-    return GroupCell(decimal(auroc.value), interval(auroc.low, auroc.high), auroc.value, "")
+    return _cell(group.metrics.get(metric))

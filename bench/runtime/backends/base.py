@@ -42,7 +42,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DeviceTimes:
-    """Runs by the device's own clock.
+    """Run by the device's own clock.
 
     Attributes:
         compute_ms: (runs,) milliseconds of device time.

@@ -16,7 +16,8 @@ from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from bench.runtime.backends.onnxruntime_gpu import CUDA, TENSORRT_PROVIDER, OnnxRuntimeGpu
 from bench.runtime.backends.tensorrt import TensorRtBackend
 from bench.runtime.backends.torch import TorchBackend
-from bench.runtime.worker_process import Worker, WorkerFailure
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.worker_process import Worker, WorkerFailure
 
 DEFAULT_BACKEND = "onnxruntime-cpu"
 
@@ -132,7 +133,7 @@ def device_of(backend: str) -> Device:
         BenchError: Its library crashed or refused (``backend-unavailable``, exit 3).
     """
     try:
-        with Worker(WORKER, LIMIT_S) as worker:
+        with Worker(WORKER, LIMIT_S, SandboxLimits(readable=None)) as worker:
             worker.send({"backend": backend})
             answer, _ = worker.receive()
     except WorkerFailure as failure:

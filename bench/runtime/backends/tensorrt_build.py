@@ -47,7 +47,7 @@ def collecting_logger(trt: Any) -> Any:
     """A logger that keeps TensorRT's warnings and errors, since its calls return None rather than raise."""
 
     class CollectingLogger(trt.ILogger):  # type: ignore[misc]
-        """Keeps lines."""
+        """Keep lines."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import find_backend
-from bench.runtime.messages import read_message, serve, write_message
+from bench.sandbox.messages import read_message, serve, write_message
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

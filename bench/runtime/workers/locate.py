@@ -13,8 +13,8 @@ from onnx import inliner
 
 from bench.environment import usable_cores
 from bench.runtime.backends.base import Arrays
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 TENSORS_AT_A_TIME: Final = 128
 """Intermediate results that are held at once."""
@@ -22,7 +22,7 @@ OF_RANGE, OF_VALUE = 1e-3, 1e-5
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request with the operator's type and the name of its node; empty where none was found."""
+    """Answer one request with the operator's type and the name of its node; empty where none was found."""
     request, batch = read_message(requests)
     path = Path(request["model"])
     try:
@@ -60,7 +60,7 @@ def _portions(model: onnx.ModelProto) -> Iterator[list[Any]]:
 
 
 def _known_without_pixels(node: Any, fixed: set[str]) -> bool:
-    """Whether a node is a constant or follows from sizes; its results are then added to `fixed`."""
+    """Return whether a node is a constant or follows from sizes; its results are then added to `fixed`."""
     follows = node.op_type in ("Constant", "Shape", "Size") or (
         any(node.input) and fixed.issuperset(node.input)
     )
@@ -88,7 +88,7 @@ def _results(model: onnx.ModelProto, names: list[str], runs: list[Arrays]) -> li
 
 
 def _differs(one: Any, other: Any, *, random: bool) -> bool:
-    """Whether a result of the batch, cut to the middle image, is another than that of the image alone."""
+    """Return whether a result of the batch, cut to the middle image, differs from that image's own."""
     if not all(isinstance(found, np.ndarray) and found.dtype.kind in "biuf" for found in (one, other)):
         return False
     cut = one if random else _middle(one, other.shape)

@@ -13,12 +13,12 @@ import onnx
 from bench.environment import Fact
 from bench.onnx.half_precision import cast_model, tensor_types
 from bench.runtime.backends.base import Arrays
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers one request with what was done."""
+    """Answer one request with what was done."""
     request, calibration = read_message(requests)
     source, target = Path(request["model"]), Path(request["target"])
     try:
@@ -40,7 +40,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def quantise(model: onnx.ModelProto, target: Path, calibration: Arrays) -> None:
-    """Writes the model with quantised convolutions and matrix products (QDQ), ranges from `calibration`."""
+    """Write the model with quantised convolutions and matrix products (QDQ), ranges from `calibration`."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Images(CalibrationDataReader):  # type: ignore[misc]

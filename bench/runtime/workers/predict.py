@@ -9,14 +9,14 @@ import numpy as np
 
 from bench.runtime.backends.base import Arrays
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import read_message, serve, write_message
 from bench.runtime.outputs import OutputSelector, select
-from bench.runtime.sandbox import lacking_here
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.launch import lacking_here
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers each message of inputs with one of predictions, until there are no more."""
+    """Answer each message of inputs with one of predictions, until there are no more."""
     request, _ = read_message(requests)
     path = Path(request["model"])
     picks = [OutputSelector(**pick) for pick in request["picks"]]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
 from bench.runtime.outputs import OutputSelector
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import limit_memory, peak_memory_mb, read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 from bench.submission.manifest import ImageInput
 from bench.timing.measure import IN_FLIGHT, measure_block, timed_batches
 from bench.timing.protocol import Protocol

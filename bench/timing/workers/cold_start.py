@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import backends
-from bench.runtime.messages import limit_memory, read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import limit_memory, read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

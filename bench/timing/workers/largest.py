@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bench.runtime.backends.registry import require_backend
-from bench.runtime.messages import limit_memory, read_message, serve, write_message
 from bench.runtime.workers.predict import repeated
+from bench.sandbox.messages import limit_memory, read_message, serve, write_message
 from bench.timing.measure import IN_FLIGHT
 
 

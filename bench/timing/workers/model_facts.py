@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import onnx
 
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 from bench.timing.model_facts import control_flow, stored_precision
 
 

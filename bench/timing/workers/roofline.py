@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 
 from bench.onnx.cost import UncountedError, model_cost
-from bench.runtime.messages import read_message, serve, write_message
-from bench.runtime.worker_process import scrubbed
+from bench.sandbox.messages import read_message, serve, write_message
+from bench.sandbox.worker_process import scrubbed
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:

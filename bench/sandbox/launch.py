@@ -1,8 +1,9 @@
-"""Confines a worker before it loads a stranger's file: limits, no network, nothing written, no program run.
+"""Sandbox of a worker process: resource limits, no network, no file written, no program started.
 
-Run as ``python -m bench.runtime.sandbox LIMITS MODULE``, where LIMITS is the JSON of a `SandboxLimits`. It
-must come before any library starts a thread, so that it imports the standard library only. What the system
-does not allow is left out and named in the variable `LACKING`; the rest still holds.
+Run as ``python -m bench.sandbox.launch LIMITS MODULE``, where LIMITS is the JSON of a `SandboxLimits`. The
+restrictions must come before any library starts a thread, so this module imports the standard library only.
+What the system cannot enforce is named in the variable `LACKING`. Where network or files stay open, the
+module is not run, unless the variable `UNCONFINED` allows it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 LACKING = "BENCH_LACKING"
-"""Environment variable in which a confined process finds, as JSON, what could not be enforced."""
+"""Environment variable that lists for a sandboxed process, as JSON, what could not be enforced."""
+
+UNCONFINED = "BENCH_UNCONFINED"
+"""Environment variable that allows strangers' files to be read without a sandbox; set by `--unconfined`."""
+UNCONFINED_EXIT = 77
+"""Exit status of a worker that was not started because the sandbox is incomplete."""
 
 KEPT_VARIABLES = (
     "PATH",
@@ -35,6 +41,8 @@ KEPT_VARIABLES = (
     "OPENBLAS_",
     "MKL_",
 )
+KEPT_FOR_GPUS = ("CUDA_", "NVIDIA_", "HOME", "USER", "XDG_CACHE_HOME")
+"""Beginnings of variables that the driver of a GPU and its compilers need besides."""
 SYSTEM_FOLDERS = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/nix/store")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
@@ -44,14 +52,16 @@ _SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVILEGES = 1, 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _EXECUTE, _WRITE_FILE, _READ_FILE = 1 << 0, 1 << 1, 1 << 2
 _WRITES = sum(1 << bit for bit in range(4, 13))  # make, remove, link: every change of a folder
+_FILES_AND_FOLDERS = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8  # remove folder and file, make folder and file
 _REFER, _TRUNCATE = 1 << 13, 1 << 14  # versions 2 and 3
+_GPU_NEEDS = "the driver of a GPU needs more"
 _BIND_AND_CONNECT = 0b11  # TCP, version 4
 _SOCKETS_AND_SIGNALS = 0b11  # to processes outside, version 6
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxLimits:
-    """What a worker may use.
+    """Limits of a worker.
 
     Attributes:
         memory_mb: Address space; None for no limit.
@@ -60,6 +70,7 @@ class SandboxLimits:
         processes: Processes and threads, where the system counts them for it alone.
         readable: Files it may read beside Python's and the system's; None to leave files as they are, as the
             driver of a GPU needs, which opens devices and writes caches.
+        writable: Folder in which it may make and change files and folders, but no links; empty for none.
     """
 
     memory_mb: int | None = None
@@ -67,25 +78,27 @@ class SandboxLimits:
     file_mb: int = 16
     processes: int = 512
     readable: tuple[str, ...] | None = ()
+    writable: str = ""
 
     def command(self, module: str) -> list[str]:
-        """The command that runs a module so confined."""
+        """Return the command that runs a module in this sandbox."""
         return [sys.executable, "-P", "-m", __name__, json.dumps(asdict(self)), module]
 
 
-def minimal_environment() -> dict[str, str]:
-    """The environment of a confined process: what Python needs, no token and no path of the data."""
-    return {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
+def minimal_environment(*, on_gpu: bool = False) -> dict[str, str]:
+    """Return the environment of a sandboxed process: what Python needs, no token and no path of the data."""
+    kept = (*KEPT_VARIABLES, *(KEPT_FOR_GPUS if on_gpu else ()), UNCONFINED)
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
 
 
 def lacking_here() -> list[str]:
-    """What this process's confinement lacks, each with the reason; empty where it is whole."""
+    """Return what the sandbox of this process lacks, each with the reason; empty where it is whole."""
     found = json.loads(os.environ.get(LACKING, "[]"))
     return [str(item) for item in found]
 
 
 def confine(limits: SandboxLimits, module: str) -> list[str]:
-    """Confines this process for good.
+    """Restrict this process for the rest of its life.
 
     Returns:
         What could not be enforced here, each with the reason.
@@ -94,10 +107,11 @@ def confine(limits: SandboxLimits, module: str) -> list[str]:
     own_user = _namespaces(lacking)
     _resource_limits(limits, own_user, lacking)
     _end_with_parent()
+    _no_new_privileges()
     if limits.readable is None:
-        lacking.append("files read-only, no programs: the driver of a GPU needs more")
+        lacking.append(f"files read-only, no programs: {_GPU_NEEDS}")
     else:
-        _files_and_programs(_readable(limits.readable, module), lacking)
+        _files_and_programs(_readable(limits.readable, module), limits.writable, lacking)
     return lacking
 
 
@@ -126,8 +140,43 @@ def _namespaces(lacking: list[str]) -> bool:
                 Path("/proc/self", name).write_text(text)
         return True
     if system.unshare(_NEW_NET | _NEW_IPC) != 0:  # an administrator needs no user namespace for it
-        lacking.append(f"no network: a network namespace is not permitted here ({_reason()})")
+        reason = _reason()
+        if not _no_sockets(system):
+            lacking.append(
+                f"no network: neither a network namespace nor seccomp is permitted here ({reason})"
+            )
     return False
+
+
+_SET_SECCOMP, _FILTER = 22, 2
+_SOCKET_CALLS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""Processor → its number in the kernel's audit, and the number of the system call `socket`."""
+_IO_URING_SETUP = 425
+
+
+def _no_sockets(system: ctypes.CDLL) -> bool:
+    """Forbid new sockets by a seccomp filter, where namespaces are not permitted, as in many containers."""
+    if platform.machine() not in _SOCKET_CALLS:
+        return False
+    architecture, socket = _SOCKET_CALLS[platform.machine()]
+    load, equal, greater, give = 0x20, 0x15, 0x35, 0x06
+    allow, refuse, kill = 0x7FFF0000, 0x00050001, 0x80000000  # refuse: EPERM
+    program = (
+        (load, 0, 0, 4),  # the architecture
+        (equal, 1, 0, architecture),
+        (give, 0, 0, kill),
+        (load, 0, 0, 0),  # the number of the call
+        (greater, 3, 0, 0x40000000),  # another calling convention of x86-64
+        (equal, 2, 0, socket),
+        (equal, 1, 0, _IO_URING_SETUP),
+        (give, 0, 0, allow),
+        (give, 0, 0, refuse),
+    )
+    code = b"".join(struct.pack("=HBBI", *step) for step in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(buffer)))
+    _no_new_privileges()
+    return bool(system.prctl(_SET_SECCOMP, _FILTER, header, 0, 0) == 0)
 
 
 def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) -> None:
@@ -156,6 +205,11 @@ def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) 
             lacking.append(f"{name}: {error}")
 
 
+def _no_new_privileges() -> None:
+    if system := _system():
+        system.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+
+
 def _end_with_parent() -> None:
     if system := _system():
         parent = os.getppid()
@@ -164,8 +218,12 @@ def _end_with_parent() -> None:
             os._exit(1)
 
 
-def _files_and_programs(readable: Sequence[str], lacking: list[str]) -> None:
-    """Landlock: no file written, no program started, no TCP, no signal sent out, only `readable` read."""
+def _files_and_programs(readable: Sequence[str], writable: str, lacking: list[str]) -> None:
+    """Restrict files and programs by Landlock.
+
+    No program is started, no TCP used, no signal sent out, nothing but `readable` read, nothing written
+    outside the folder `writable`.
+    """
     system = _system()
     version = system.syscall(_CREATE_RULESET, None, 0, 1) if system else -1
     if system is None or version < 1:
@@ -180,7 +238,9 @@ def _files_and_programs(readable: Sequence[str], lacking: list[str]) -> None:
     if ruleset >= 0:
         _allow(system, ruleset, ["/dev/null"], _WRITE_FILE)
         _allow(system, ruleset, readable, _READ_FILE)
-        system.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        if writable:
+            truncate = _TRUNCATE if version >= 3 else 0
+            _allow(system, ruleset, [writable], _READ_FILE | _WRITE_FILE | _FILES_AND_FOLDERS | truncate)
         if system.syscall(_RESTRICT_SELF, ruleset, 0) == 0:
             os.close(ruleset)
             return
@@ -219,13 +279,27 @@ def _readable(files: Sequence[str], module: str) -> list[str]:
     ]
 
 
+def missing_parts(lacking: Sequence[str]) -> list[str]:
+    """Return those of the restrictions that could not be enforced without which no stranger's file is opened.
+
+    A GPU's driver needs files of its own; the holder of a GPU chooses the models that run on it.
+    """
+    needed = ("no network", "files read-only", "memory, CPU time")
+    return [part for part in lacking if part.startswith(needed) and not part.endswith(_GPU_NEEDS)]
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Confines this process and goes on as the module."""
+    """Restrict this process and go on as the module; exit with `UNCONFINED_EXIT` without a whole sandbox."""
     text, module = arguments
     plain = json.loads(text)
     readable = plain.pop("readable")
     limits = SandboxLimits(**plain, readable=None if readable is None else tuple(readable))
-    os.environ[LACKING] = json.dumps(confine(limits, module))
+    lacking = confine(limits, module)
+    os.environ[LACKING] = json.dumps(lacking)
+    missing = missing_parts(lacking)
+    if missing and not os.environ.get(UNCONFINED):
+        sys.stderr.write("; ".join(missing))
+        sys.exit(UNCONFINED_EXIT)
     sys.argv[:] = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

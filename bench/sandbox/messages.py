@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _LENGTH = struct.Struct("<Q")
 _LONGEST_HEADER = 64 * 2**20
@@ -22,13 +23,13 @@ _LARGEST_ARRAY = 8 * 2**30
 _KINDS = "biuf"  # booleans, whole numbers, floating-point numbers
 
 Header = dict[str, Any]
-ArrayDict = dict[str, npt.NDArray[Any]]
+ArrayDict = dict[str, "npt.NDArray[Any]"]
 
 
 def write_message(
     stream: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None
 ) -> None:
-    """Writes a message and flushes the stream.
+    """Write a message and flushes the stream.
 
     Args:
         stream: The other side reads it.
@@ -38,6 +39,8 @@ def write_message(
     Raises:
         TypeError: An array is of objects or text.
     """
+    if arrays:
+        import numpy as np  # here: documents are read without it
     whole = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
     for name, array in whole.items():
         if array.dtype.kind not in _KINDS:
@@ -51,26 +54,35 @@ def write_message(
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> tuple[Header, ArrayDict]:
-    """Reads the next message; sizes are bounded, since the other side may run what a stranger wrote.
+def read_message(
+    stream: BinaryIO, most_header: int = _LONGEST_HEADER, most_bytes: int = _LARGEST_ARRAY
+) -> tuple[Header, ArrayDict]:
+    """Read the next message; sizes are bounded, since the other side may run a stranger's code.
+
+    Args:
+        stream: The other side writes it.
+        most_header: Most bytes of its header.
+        most_bytes: Most bytes of all arrays together.
 
     Raises:
         EOFError: The other side ended, before or within a message.
         ValueError: It is no message, or of a size that none has.
     """
-    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
-    if length > _LONGEST_HEADER:
+    (length,) = _LENGTH.unpack(read_exactly(stream, _LENGTH.size))
+    if length > most_header:
         raise ValueError(f"a header of {length} bytes")
     try:
-        message = json.loads(_exactly(stream, length))
+        message = json.loads(read_exactly(stream, length))
         parts = [(str(name), _kind(str(dtype)), _shape(shape)) for name, dtype, shape in message["arrays"]]
         header = dict(message["header"])
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, RecursionError, AttributeError) as error:
         raise ValueError("not a message") from error
     arrays: ArrayDict = {}
+    if parts:
+        import numpy as np
+    if sum(math.prod(shape) * kind.itemsize for _, kind, shape in parts) > most_bytes:
+        raise ValueError("arrays that are too large")
     for name, kind, shape in parts:
-        if math.prod(shape) * kind.itemsize > _LARGEST_ARRAY:
-            raise ValueError(f"an array of {kind} with shape {shape}")
         array = np.empty(shape, kind)
         if array.size:
             _fill(stream, array.reshape(-1).view(np.uint8).data)
@@ -81,6 +93,8 @@ def read_message(stream: BinaryIO) -> tuple[Header, ArrayDict]:
 def _kind(text: str) -> np.dtype[Any]:
     if not re.fullmatch(rf"[<>|]?[{_KINDS}][0-9]{{1,2}}", text):  # numpy would parse more than this
         raise ValueError("not a type of numbers")
+    import numpy as np
+
     return np.dtype(text)
 
 
@@ -90,7 +104,12 @@ def _shape(found: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def read_exactly(stream: BinaryIO, length: int) -> bytes:
+    """Read `length` bytes.
+
+    Raises:
+        EOFError: The other side ended before.
+    """
     buffer = bytearray(length)
     _fill(stream, memoryview(buffer))
     return bytes(buffer)
@@ -120,13 +139,13 @@ _MEMORY_WORDS = (
 
 
 def names_memory(text: str) -> bool:
-    """Whether an error's text says that memory ran out."""
+    """Return whether an error's text says that memory ran out."""
     lowered = text.lower()
     return any(word in lowered for word in _MEMORY_WORDS)
 
 
 def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
-    """Runs `work(requests, answers)`; an exception becomes a message, then the process ends.
+    """Run `work(requests, answers)`; an exception becomes a message, then the process ends.
 
     What libraries print goes to the error stream, so that it cannot disturb the answers.
     """
@@ -150,7 +169,7 @@ def _say(answers: BinaryIO, failure: str, message: str) -> None:
 
 
 def limit_memory(megabytes: int | None) -> None:
-    """Lets the process use no more than so much address space, where the system can enforce it."""
+    """Let the process use no more than so much address space, where the system can enforce it."""
     if megabytes is None:
         return
     with suppress(ImportError, OSError, ValueError):

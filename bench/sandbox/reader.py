@@ -1,0 +1,223 @@
+"""Strangers' files, read by one sandboxed process that stays while this process lives.
+
+The file is streamed to the worker, which needs no access to any path, and hashed on the way: what is hashed
+is what was read. The worker answers with plain data of bounded size, which is validated again here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from bench.documents import MAX_BYTES as MAX_DOCUMENT_BYTES
+from bench.documents import Document, parse_json
+from bench.errors import BenchError, Problem
+from bench.sandbox.bounded_read import open_bounded
+from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.messages import ArrayDict, Header
+from bench.sandbox.worker_process import MAX_ANSWER_BYTES, Worker, WorkerFailure, problem_of
+
+WORKER: Final = "bench.sandbox.read_worker"
+LIMITS: Final = SandboxLimits(memory_mb=6144)
+LIMIT_S: Final = 40.0
+"""Seconds for one file, from its first byte to the answer."""
+BLOCK: Final = 2**20
+MAX_DOCUMENT_ANSWER: Final = 64 * 2**20
+"""Largest document that an answer may hold; the largest boards need it."""
+
+D = TypeVar("D", bound=Document)
+Fault = Callable[[str, str], BenchError]
+"""Make the error out of what is wrong with a file and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer of the worker about a file.
+
+    Attributes:
+        header: Plain data.
+        arrays: Numeric arrays by name.
+        document: Text of a document, as bytes; empty for other files.
+        sha256: Hash of the bytes that were read.
+    """
+
+    header: Header
+    arrays: ArrayDict = field(default_factory=dict)
+    document: bytes = b""
+    sha256: str = ""
+
+
+class _Reader:
+    """The worker of this process; started when first needed, and anew after a file has ended it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+        self._worker: Worker | None = None
+
+    def start(self) -> Worker:
+        """Start the worker, if it does not run; it loads its libraries while this process goes on."""
+        if self._owner != os.getpid():  # a forked process must not use its parent's worker
+            self.__init__()  # type: ignore[misc]
+        if self._worker is None or not self._worker.alive:
+            self.close()
+            self._worker = Worker(WORKER, None, LIMITS)
+        return self._worker
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None and self._owner == os.getpid():
+            self._worker.close()
+        self._worker = None
+
+    def ask(
+        self, request: Mapping[str, Any], blocks: Iterator[bytes], most_bytes: int
+    ) -> tuple[Answer, Header]:
+        """Send a request and the bytes of a file, and receive the answer."""
+        digest = hashlib.sha256()
+
+        def hashed() -> Iterator[bytes]:
+            for block in blocks:
+                digest.update(block)
+                yield block
+
+        with self._lock:
+            worker = self.start()
+            worker.renew(LIMIT_S)
+            try:
+                worker.send(request)
+                worker.send_bytes(hashed())
+                header, arrays = worker.receive(most_bytes)
+                size = int(header.get("bytes", 0))
+                if not 0 <= size <= MAX_DOCUMENT_ANSWER:
+                    raise WorkerFailure("crashed", f"It answered with a document of {size:,} bytes.")
+                document = worker.receive_bytes(size)
+            except BaseException:  # also an interrupt: half an exchange must not be continued
+                self.close()
+                raise
+            worker.renew(None)
+        return Answer(dict(header.get("answer", {})), arrays, document, digest.hexdigest()), header
+
+
+_reader = _Reader()
+atexit.register(lambda: _reader.close())
+
+
+def start_reader() -> None:
+    """Start the process that reads strangers' files, so that it is ready when the first file is read."""
+    _reader.start()
+
+
+def reader_pid() -> int:
+    """Return the id of the process that reads strangers' files."""
+    return _reader.start().pid
+
+
+def read_in_sandbox(
+    function: str,
+    path: Path,
+    limit: int,
+    fault: Fault,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    most_bytes: int = MAX_ANSWER_BYTES,
+) -> Answer:
+    """Read a stranger's file in the sandboxed worker.
+
+    Args:
+        function: ``module:name`` of what the worker calls with the file's bytes and `arguments`; it
+            returns a header of plain data, arrays and a document.
+        path: The file, opened as `open_bounded` does.
+        limit: Most bytes that are read.
+        fault: Makes the error out of what is wrong with the file.
+        arguments: Plain data.
+        most_bytes: Most bytes of the arrays of the answer.
+
+    Raises:
+        BenchError: What the function raised; what `fault` made, where the file cannot be opened, or the
+            worker crashed or needed too much memory or time for it; or the sandbox is incomplete
+            (``sandbox-missing``, exit 3).
+    """
+    with open_bounded(path, limit, fault) as (file, size):
+        request = {"function": function, "bytes": size, "arguments": dict(arguments or {})}
+        try:
+            answer, header = _reader.ask(request, _exactly(file.read, size, fault), most_bytes)
+        except WorkerFailure as failure:
+            raise fault(f"Reading it {_ENDS[failure.kind]}.", "") from failure
+        except (ValueError, TypeError, KeyError) as error:
+            raise fault("The process that read it gave no valid answer.", "") from error
+    if problems := header.get("problems"):
+        raise _error(problems, header.get("exit_code"), fault)
+    return answer
+
+
+_ENDS: Final = {
+    "crashed": "ended the process that read it",
+    "timeout": f"took longer than {LIMIT_S:g} s",
+    "out-of-memory": f"needed more than {LIMITS.memory_mb:,} MiB of memory",
+    "failed": "failed",
+}
+
+
+def _exactly(read: Callable[[int], bytes], size: int, fault: Fault) -> Iterator[bytes]:
+    """Yield `size` bytes in blocks."""
+    left = size
+    while left:
+        block = read(min(BLOCK, left))
+        if not block:
+            raise fault("The file shrank while it was read.", "Run the command again when the file is whole.")
+        left -= len(block)
+        yield block
+
+
+def _error(problems: Any, exit_code: Any, fault: Fault) -> BenchError:
+    """Return the error that the worker reports; an answer that is not one of ours is a fault of the file."""
+    try:
+        valid = [problem_of(item) for item in problems[:MOST_PROBLEMS]]
+    except (TypeError, KeyError, AttributeError):
+        return fault("The process that read it gave no valid answer.", "")
+    return BenchError(valid, 3 if exit_code == 3 else 1)
+
+
+MOST_PROBLEMS: Final = 200
+"""Most problems of one file that are passed on; each kind is summed up long before."""
+
+
+def read_document(
+    model: type[D], path: Path, code: str, *, limit: int = MAX_DOCUMENT_BYTES, toml: bool = False
+) -> tuple[D, str]:
+    """Read a stranger's JSON or TOML document in the sandboxed worker.
+
+    Args:
+        model: What the document is.
+        path: The file.
+        code: Code of the problems.
+        limit: Most bytes.
+        toml: Whether it is TOML, with strict types.
+
+    Returns:
+        The document, and the SHA-256 of its file.
+
+    Raises:
+        BenchError: Every fault of the document, and those of `read_in_sandbox`.
+    """
+    arguments = {
+        "model": f"{model.__module__}:{model.__qualname__}",
+        "code": code,
+        "where": str(path),
+        "toml": toml,
+    }
+    answer = read_in_sandbox(
+        "bench.sandbox.read_worker:document",
+        path,
+        limit,
+        lambda message, remedy: BenchError(Problem(code, message, str(path), remedy)),
+        arguments,
+    )
+    return parse_json(model, answer.document, code, str(path)), answer.sha256

@@ -1,0 +1,278 @@
+"""Strangers' files are parsed by sandboxed workers alone: by the source, by what runs, and by /proc."""
+
+from __future__ import annotations
+
+import ast
+import json
+import platform
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from bench.errors import BenchError
+from bench.runtime.precision import convert
+from bench.sandbox import reader
+from bench.sandbox.launch import _SOCKET_CALLS, UNCONFINED, SandboxLimits, missing_parts
+from bench.sandbox.worker_process import Worker
+from bench.submission.store import read_manifest
+from bench.timing.time_entries import with_largest
+from bench.workspace import Workspace
+from tests.conftest import Cli
+from tests.runtime.models import MODEL, linear_model
+from tests.timing.fakes import SHORT
+from tests.tiny import MANIFEST
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--replicates", "100", "--jobs", "1")
+
+linux = pytest.mark.skipif(platform.system() != "Linux", reason="namespaces and Landlock are Linux's")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+# What parses a stranger's bytes, and the modules that may name it: each runs it in a worker, or reads files
+# of the holder of the data.
+PARSERS = {
+    "InferenceSession": {
+        "bench/runtime/backends/onnxruntime_cpu.py",
+        "bench/runtime/backends/onnxruntime_gpu.py",
+        "bench/runtime/workers/locate.py",
+    },
+    "ParseFromString": {"bench/onnx/file.py"},
+    "onnx.load": {
+        "bench/runtime/backends/onnxruntime_gpu.py",
+        "bench/runtime/backends/torch.py",
+        "bench/runtime/workers/locate.py",
+        "bench/runtime/workers/precision.py",
+        "bench/timing/workers/model_facts.py",
+        "bench/timing/workers/roofline.py",
+    },
+    "ParquetFile": {
+        "bench/submission/packed.py",
+        "bench/submission/read_parquet.py",
+        "bench/cohort/read_table.py",  # the holder's own table
+    },
+    "GzipFile": {
+        "bench/submission/read_predictions.py",
+        "bench/cohort/synthetic/mimic.py",  # writes
+    },
+}
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def dotted(node: ast.AST) -> str:
+    """``a.b`` of an attribute of a name; the last part of any other expression."""
+    if isinstance(node, ast.Attribute):
+        return f"{node.value.id}.{node.attr}" if isinstance(node.value, ast.Name) else node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def test_every_module_that_parses_strangers_files_is_known() -> None:
+    found: dict[str, set[str]] = {name: set() for name in PARSERS}
+    for path in python_files("bench", "baselines"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = dotted(node.func)
+                for name in PARSERS:
+                    if called == name or ("." not in name and called.rpartition(".")[2] == name):
+                        found[name].add(str(path.relative_to(ROOT)))
+    for name, modules in found.items():
+        assert modules <= PARSERS[name], (name, modules - PARSERS[name])
+
+
+def test_every_worker_states_its_limits() -> None:
+    """`Worker` takes limits as its third argument; nobody may pass None."""
+    calls = 0
+    for path in python_files("bench", "baselines"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and dotted(node.func) == "Worker":
+                calls += 1
+                assert len(node.args) == 3, f"{path}:{node.lineno}"
+                assert not isinstance(node.args[2], ast.Constant), f"{path}:{node.lineno}"
+    assert calls >= 12
+
+
+@pytest.fixture
+def handed_in(tmp_path: Path, good: pd.DataFrame) -> Path:
+    (tmp_path / "submission.toml").write_text(MANIFEST + MODEL)
+    (tmp_path / "m.onnx").write_bytes(linear_model().SerializeToString())
+    good.to_csv(tmp_path / "p.csv", index=False)
+    good.to_parquet(tmp_path / "p.parquet")
+    return tmp_path
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a stranger's file was parsed in the main process")
+
+
+def test_commands_parse_nothing_themselves(
+    handed_in: Path, space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command works while the functions that parse are broken in the main process."""
+    for function in (
+        "bench.sandbox.read_worker.document",
+        "bench.submission.read_predictions.parse_predictions",
+        "bench.submission.packed._open",
+        "bench.onnx.file.read_onnx",
+        "onnx.load",
+        "onnx.load_model_from_string",
+    ):
+        monkeypatch.setattr(function, refuse)
+    for words in (
+        ("submit", handed_in / "p.csv", "--slug", "csv"),
+        ("submit", handed_in / "p.parquet", "--slug", "parquet"),
+        ("submit", "--model", handed_in / "m.onnx", "--slug", "model"),
+        ("score", "--all", *QUICK),
+        ("board",),
+        ("compare", "csv", handed_in / "p.parquet", "--replicates", "100"),
+        ("verify",),
+    ):
+        ran = cli(*words)
+        assert ran.exit_code == 0, (words, ran.stderr)
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def restrictions(pid: int) -> dict[str, Any]:
+    """What the kernel says of a process."""
+    process = psutil.Process(pid)
+    return {
+        "no new privileges": status(pid)["NoNewPrivs"] == "1",
+        "own network": Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink(),
+        "core": process.rlimit(resource.RLIMIT_CORE)[0] == 0,
+        "file size": process.rlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY,
+        "address space": process.rlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY,
+        "no token": "ACCESS_TOKEN" not in process.environ(),
+    }
+
+
+@linux
+def test_proc_shows_the_sandbox_of_the_reader(
+    handed_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN", "x")
+    monkeypatch.setattr(reader, "_reader", reader._Reader())
+    read_manifest(handed_in / "submission.toml")
+    try:
+        assert all(restrictions(reader.reader_pid()).values()), restrictions(reader.reader_pid())
+    finally:
+        reader._reader.close()
+
+
+@linux
+def test_proc_shows_the_sandbox_of_every_worker_of_a_timing(
+    handed_in: Path, space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCESS_TOKEN", "x")
+    monkeypatch.setattr("bench.actions.time.QUICK", SHORT)
+    monkeypatch.setattr("bench.timing.time_entries.with_largest", partial(with_largest, cap=2))
+    assert cli("submit", "--model", handed_in / "m.onnx", "--slug", "model").exit_code == 0
+    found: dict[str, dict[str, Any]] = {}
+    receive = Worker.receive
+
+    def watched(self: Worker, *words: int) -> Any:
+        answer = receive(self, *words)
+        if self.alive:
+            with_limits = restrictions(self.pid)
+            module = psutil.Process(self.pid).cmdline()[-1]
+            found[module] = with_limits
+        return answer
+
+    monkeypatch.setattr(Worker, "receive", watched)
+    ran = cli("time", "model", "--quick", "--batch", "1", "--largest")
+    convert(handed_in / "m.onnx", "fp16", handed_in)
+    assert {
+        "bench.runtime.workers.check",
+        "bench.timing.workers.largest",
+        "bench.timing.workers.block",
+        "bench.timing.workers.model_facts",
+        "bench.timing.workers.roofline",
+        "bench.timing.workers.cold_start",
+        "bench.runtime.workers.precision",
+    } <= found.keys(), (found.keys(), ran.stderr)
+    for module, parts in found.items():
+        if module.endswith(".device"):  # opens no stranger's file
+            parts.pop("address space")
+        assert all(parts.values()), (module, parts)
+
+
+def test_without_a_sandbox_nothing_is_read(handed_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(UNCONFINED, raising=False)
+    monkeypatch.setattr(reader, "_reader", reader._Reader())
+    monkeypatch.setattr(SandboxLimits, "command", without_sandbox)
+    with pytest.raises(BenchError) as caught:
+        read_manifest(handed_in / "submission.toml")
+    assert (caught.value.problems[0].code, caught.value.exit_code) == ("sandbox-missing", 3)
+    assert "no network" in caught.value.problems[0].message
+    monkeypatch.setenv(UNCONFINED, "1")
+    assert read_manifest(handed_in / "submission.toml").team == "A group"
+    reader._reader.close()
+
+
+def without_sandbox(self: SandboxLimits, module: str) -> list[str]:
+    """The command of a worker on a system that has neither namespaces nor Landlock."""
+    code = "import sys; from bench.sandbox import launch; launch._system = lambda: None; "
+    code += "launch.main(sys.argv[1:])"
+    return [sys.executable, "-P", "-c", code, json.dumps(asdict(self)), module]
+
+
+def test_parts_without_which_nothing_is_read() -> None:
+    assert missing_parts(["number of processes: it cannot be counted apart for this user"]) == []
+    assert missing_parts(["files read-only, no programs: the driver of a GPU needs more"]) == []
+    network = "no network: a network namespace is not permitted here (Operation not permitted)"
+    landlock = "files read-only, no programs: the kernel has no Landlock"
+    assert missing_parts([network, landlock]) == [network, landlock]
+
+
+def without_namespaces(self: SandboxLimits, module: str) -> list[str]:
+    """The command of a worker on a system that permits no namespaces, as in many containers."""
+    code = (
+        "import ctypes, sys; from bench.sandbox import launch\n"
+        "class System(ctypes.CDLL):\n"
+        "    unshare = staticmethod(lambda flags: -1)\n"
+        "launch._system = lambda: System(None, use_errno=True)\n"
+        "launch.main(sys.argv[1:])\n"
+    )
+    return [sys.executable, "-P", "-c", code, json.dumps(asdict(self)), module]
+
+
+@linux
+@pytest.mark.skipif(platform.machine() not in _SOCKET_CALLS, reason="no filter for this processor")
+def test_where_namespaces_are_not_permitted_no_socket_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(UNCONFINED, raising=False)
+    monkeypatch.setattr(SandboxLimits, "command", without_namespaces)
+    secret, allowed = tmp_path / "metadata.csv", tmp_path / "model.onnx"
+    secret.write_text("labels")
+    allowed.write_text("weights")
+    request = {"do": "trespass", "secret": str(secret), "allowed": str(allowed), "folder": str(tmp_path)}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Worker("tests.runtime.hostile_worker", 60, SandboxLimits(readable=(str(allowed),))) as worker,
+    ):
+        worker.send({**request, "port": server.getsockname()[1]})
+        header, _ = worker.receive()
+        assert status(worker.pid)["Seccomp"] == "2"
+    assert "no network" not in " ".join(header["lacking"])
+    assert header["found"].pop("read what was handed over") == "done"
+    assert set(header["found"].values()) == {"PermissionError"}, header["found"]
