@@ -307,9 +307,9 @@ def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
     if str in kinds:
         blank = {text for text in set(values) if isinstance(text, str) and text.strip().lower() in BLANK_IDS}
         if blank:
-            words = ", ".join(map(repr, sorted(blank)))
+            words, rows = ", ".join(map(repr, sorted(blank))), sum(value in blank for value in values)
             raise ValueError(
-                f"{name} holds {sum(value in blank for value in values)} ids that are blank or mean a missing "
+                f"{name} holds {rows} ids that are blank or mean a missing "
                 f"value ({words}); leave these rows out, or give each its patient"
             )
     return values

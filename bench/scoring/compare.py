@@ -96,12 +96,8 @@ class Side:
     Attributes:
         values: Target → predictions in canonical order of the track's images.
         track: Which images they are.
-    <<<<<<< HEAD
         probabilities: Whether calibration can be requested.
-    =======
-        probabilities: Whether calibration can be asked for.
         unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
-    >>>>>>> main
     """
 
     values: dict[str, Floats]
