@@ -6,7 +6,7 @@ POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
 TRT := .venv/tensorrt
 
-.PHONY: demo demo-entries demo-densenet gpu-day browser test test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage simulate-coverage faults attacks fuzz lint \
 	lock lock-core licences clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -25,7 +25,7 @@ browser:  ## what the browser tests need, where it can be had; they are skipped 
 	.ci/browser
 
 test: .venv/installed $(TRT)/bindings
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 $(TRT)/bindings: .venv/installed  ## 1.3 MB each; the tests that need them are skipped where they cannot be installed
 	-$(BIN)/python -m pip install --quiet --target $(TRT)/10 --upgrade --no-deps tensorrt-cu12-bindings==10.16.1.11
@@ -35,6 +35,9 @@ $(TRT)/bindings: .venv/installed  ## 1.3 MB each; the tests that need them are s
 test-tensorrt: $(TRT)/bindings  ## builds engines with TensorRT-RTX, runs the runner on strict fakes; no GPU
 	$(BIN)/python -m pip install --quiet --target $(TRT)/rtx --upgrade tensorrt_rtx==1.7.1.116
 	PYTHONPATH=$(TRT)/rtx $(BIN)/python -m pytest tests/runtime/test_tensorrt.py tests/runtime/test_strict_tensorrt.py -p no:xdist
+
+test-full-size: .venv/installed  ## networks of full depth, exported, timed and trained: minutes each
+	$(BIN)/python -m pytest -m full_size -p no:xdist
 
 perf: .venv/installed  ## the figures of speed, as tables
 	$(BIN)/python -m pytest tests/perf -m perf -p no:xdist -s
@@ -60,7 +63,7 @@ fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where 
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 coverage: .venv/installed  ## the lines and branches that the tests run, as a table and in htmlcov/
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-report=html
 
 simulate-coverage: .venv/installed  ## the simulation of the intervals' coverage
 	$(BIN)/python -m tests.simulation
@@ -81,7 +84,7 @@ lint: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml bench/__init__.py  ## everything, for the tests
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@ .venv/core
 
@@ -89,7 +92,7 @@ lock:  ## pins the newest versions that pyproject.toml allows; torch stays at it
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
 	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
-	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot]' --group dev
+	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot,sign]' --group dev
 	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
 	mv .lock.txt requirements.lock && rm -rf .lock
 

@@ -16,19 +16,23 @@ from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
 
 MARKER = "bench.toml"
+SITE_KEYS = "sites.toml"
 DEFAULTS = {"cohort": "demo", "submissions": "submissions", "site": "site/public"}
 DATA_VARIABLE = "BENCH_DATA"
 
 MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
+LABEL_EFFICIENCY = "label_efficiency.parquet"
 SCORECARD = "scorecard.json"
+RETRACTION = "retraction.json"
 TIMINGS = "timings"
 """Files and the folder of one stored submission."""
-ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, SCORECARD)
+ENTRY_FILES = (MANIFEST, PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD, RETRACTION)
 """Files that an entry may hold, beside the records in its folder of timings."""
 
 STORE_LOCK = ".lock"
+RENAMING = ".renaming.json"
 BOARD = "board.json"
 SPLIT_LOCK = "split.lock.json"
 ATTEMPTS = "_attempts"
@@ -47,6 +51,21 @@ cohort = {cohort}  # used where --cohort is not given
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """The table ``[site]`` of ``bench.toml``.
+
+    Attributes:
+        cohorts: Cohorts that the pages show, the first at the root; empty for all that have entries.
+        base: Path or address under which the pages stand.
+        announcement: What every page says at its top, such as a deadline; plain text.
+    """
+
+    cohorts: tuple[str, ...] = ()
+    base: str = "/"
+    announcement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """The paths of one workspace.
 
@@ -54,6 +73,8 @@ class Workspace:
         root: Folder that holds ``bench.toml``.
         cohort: Default cohort: a built-in id or the path of a spec.
         data_folders: Cohort id → data folder, as ``bench.toml`` says.
+        cohorts: Cohorts that have boards beside the default one: built-in ids or paths of specs.
+        pages: What the pages show, as the table ``[site]`` says.
         store: Folder of stored submissions, one folder per cohort.
         site: Folder the site is built into.
     """
@@ -63,6 +84,8 @@ class Workspace:
     store: Path
     site: Path
     data_folders: dict[str, Path] = field(default_factory=dict)
+    cohorts: tuple[str, ...] = ()
+    pages: SiteSettings = field(default_factory=lambda: SiteSettings())
 
     def data(self, cohort_id: str, override: Path | None = None) -> Path:
         """Folder of a cohort's files: `override`, ``BENCH_DATA``, bench.toml's, or ``data/<cohort>``."""
@@ -118,6 +141,16 @@ class Workspace:
     def demo_data(self, size: str = "") -> Path:
         """Data folder of a demo cohort of another size than the default."""
         return self.root / "data" / f"demo{size}"
+
+    @property
+    def site_keys(self) -> Path:
+        """Hospitals of a board over several, with their public keys."""
+        return self.root / SITE_KEYS
+
+    @property
+    def hospitals(self) -> Path:
+        """Folder of the signed aggregates of hospitals, one file each."""
+        return self.root / "hospitals"
 
     @property
     def releases(self) -> Path:
@@ -195,9 +228,12 @@ def _read_workspace(root: Path) -> Workspace:
     except UnicodeDecodeError as error:
         raise _config_error(f"Not UTF-8 text: {error.reason}.", where) from error
     config = read_table(text, "workspace-config", str(where))
-    if unknown := sorted(set(config) - {*DEFAULTS, "data"}):
-        nearest = did_you_mean(unknown[0], [*DEFAULTS, "data"])
-        raise _config_error(f"Unknown keys {unknown}.{nearest}", where)
+    known = [*DEFAULTS, "data", "cohorts"]
+    if unknown := sorted(set(config) - set(known)):
+        raise _config_error(f"Unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+    cohorts = _texts(config.pop("cohorts", []), "cohorts", where)
+    pages, folder = _site_settings(config.pop("site", {}), where)
+    config["site"] = folder
     folders = config.pop("data", {})
     if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
         raise _config_error("[data] must map cohort ids to folders.", where)
@@ -210,7 +246,29 @@ def _read_workspace(root: Path) -> Workspace:
         store=root / config_with_defaults["submissions"],
         site=root / config_with_defaults["site"],
         data_folders={name: root / folder for name, folder in folders.items()},
+        cohorts=cohorts,
+        pages=pages,
     )
+
+
+def _site_settings(found: Any, where: Path) -> tuple[SiteSettings, str]:
+    """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
+    if not isinstance(found, dict):
+        return SiteSettings(), found
+    known = ["folder", "cohorts", "base", "announcement"]
+    if unknown := sorted(set(found) - set(known)):
+        raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+    base, announcement = found.get("base", "/"), found.get("announcement", "")
+    if not isinstance(base, str) or not isinstance(announcement, str):
+        raise _config_error("[site] base and announcement must be text.", where)
+    cohorts = _texts(found.get("cohorts", []), "[site] cohorts", where)
+    return SiteSettings(cohorts, base, announcement), found.get("folder", DEFAULTS["site"])
+
+
+def _texts(found: Any, name: str, where: Path) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise _config_error(f"{name} must be a list of texts.", where)
+    return tuple(found)
 
 
 def _config_error(message: str, where: Path) -> BenchError:

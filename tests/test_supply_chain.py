@@ -55,20 +55,25 @@ def test_everything_that_the_project_asks_for_is_pinned() -> None:
 
 
 WORKFLOWS = pytest.mark.parametrize(
-    "workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem
+    "workflow",
+    [
+        *sorted((ROOT / ".github" / "workflows").glob("*.yml")),
+        ROOT / "bench" / "starter" / "submission.yml",
+    ],
+    ids=lambda p: f"{p.parent.name}-{p.stem}",
 )
 
 
 @WORKFLOWS
 def test_actions_are_pinned_by_the_hash_of_a_commit(workflow: Path) -> None:
     used = re.findall(r"(?m)uses: *(.+)$", workflow.read_text("utf-8"))
-    assert used
-    assert [u for u in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", u)] == []
+    assert used or workflow.stem == "comment"
+    assert [u for u in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|\./", u)] == []
 
 
 def test_one_action_has_one_version_in_all_workflows() -> None:
     text = "".join(path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
-    used = sorted({tuple(line.split("@")) for line in re.findall(r"(?m)uses: *(.+)$", text)})
+    used = sorted({tuple(line.split("@")) for line in re.findall(r"(?m)uses: *(.+@.+)$", text)})
     assert [name for name, _ in used] == sorted({name for name, _ in used})
 
 
@@ -86,6 +91,7 @@ def test_workflows_have_no_more_rights_than_they_need(workflow: Path) -> None:
     text = workflow.read_text("utf-8")
     assert re.search(r"(?m)^permissions:\n  contents: (read|write)$", text)
     assert "pull_request_target" not in text
+    assert ("workflow_run" in text) == (workflow.stem == "comment")
 
 
 def test_licences_are_read_from_the_packages() -> None:
@@ -114,3 +120,19 @@ def test_git_keeps_stored_bytes_and_marks_generated_files(path: str, expected: t
     if told.returncode != 0:
         pytest.skip("not a checkout of the repository")
     assert tuple(re.findall(r"(?m)\w: (\w+)$", told.stdout)) == expected
+
+
+def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request() -> None:
+    text = (ROOT / "bench" / "starter" / "comment.yml").read_text("utf-8")
+    assert not re.search(r"(?m)^ *- *uses:|checkout|pip |bench ", text)
+    script = text.partition("run: |")[2]
+    assert "${{" not in script, "what a stranger chose reaches the script as variables only"
+
+
+@pytest.mark.parametrize("name", ["comment.yml", "pull_request_template.md", "issue_form.yml"])
+def test_a_new_workspace_has_the_forms_of_this_repository(name: str) -> None:
+    from bench.actions.maintain import STARTER
+
+    place = ROOT / STARTER[name]
+    if place.exists():  # not in the source distribution
+        assert (ROOT / "bench" / "starter" / name).read_bytes() == place.read_bytes()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from baselines.api import TrainingTask
 from baselines.probe.encoder import Encoder, Features
@@ -14,8 +16,12 @@ from bench.files import atomic_path
 from bench.metrics.validation import Floats
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))  # inverse penalties, strongest penalty first
+PENALTIES = tuple(float(a) for a in np.logspace(0, 5, 6))  # of a ridge regression, weakest first
 QUICK_STRENGTHS = STRENGTHS[1:6:2]
 OUTPUT = "probabilities"
+
+Matrix = npt.NDArray[np.floating[Any]]
+"""Features (n, width) of any floating-point type."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +38,40 @@ class Probe:
     bias: float
     strength: float | None
 
-    def probabilities(self, features: Features) -> Floats:
+    def probabilities(self, features: Matrix) -> Floats:
         """Compute probabilities (n,) from features (n, width)."""
         from scipy.special import expit
 
         return np.asarray(expit(features.astype(np.float64) @ self.weights + self.bias), np.float64)
 
 
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge regression of one measurement on features.
+
+    Attributes:
+        weights: (width,) weights of the unscaled features.
+        bias: Intercept.
+        strength: Penalty chosen on val; None if no training image has a measurement.
+    """
+
+    weights: Floats
+    bias: float
+    strength: float | None
+
+    def predict(self, features: Matrix) -> Floats:
+        """Compute the expected measurement (n,) from features (n, width)."""
+        return np.asarray(features.astype(np.float64) @ self.weights + self.bias, np.float64)
+
+
 def fit_probe(
-    train: Features,
+    train: Matrix,
     labels: Floats,
-    val: Features,
+    val: Matrix,
     val_labels: Floats,
     strengths: tuple[float, ...] = STRENGTHS,
+    *,
+    refit_tolerance: float | None = None,
 ) -> Probe:
     """Fit a probe with the penalty of least log loss on val.
 
@@ -54,6 +81,7 @@ def fit_probe(
         val: (m, width) val features.
         val_labels: (m,) val labels; without any, the strongest penalty is chosen.
         strengths: Inverse penalties to choose from, ascending.
+        refit_tolerance: Fit with the chosen penalty once more, to this tolerance of scikit-learn's.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -62,19 +90,64 @@ def fit_probe(
     share = (y.sum() + 0.5) / (len(y) + 1)
     if len(np.unique(y)) < 2:
         return Probe(np.zeros(train.shape[1]), float(np.log(share / (1 - share))), None)
-    mean, spread = x.mean(0), x.std(0)
-    spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf  # constant features get weight 0
-    x = (x - mean) / spread
+    mean, spread = _standardise(x)
     model = LogisticRegression(max_iter=2000, warm_start=True)
-    probes = []
-    for strength in strengths:
+
+    def fitted(strength: float) -> Probe:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fit that does not converge is judged on val
             model.set_params(C=strength).fit(x, y.astype(np.int8))
         weights = model.coef_[0] / spread
-        probes.append(Probe(weights, float(model.intercept_[0] - mean @ weights), strength))
+        return Probe(weights, float(model.intercept_[0] - mean @ weights), strength)
+
+    probes = [fitted(strength) for strength in strengths]
     losses = [_log_loss(probe, val, val_labels) for probe in probes]
-    return probes[int(np.argmin(losses))]
+    best = int(np.argmin(losses))
+    if refit_tolerance is None:
+        return probes[best]
+    model.set_params(tol=refit_tolerance)
+    return fitted(strengths[best])
+
+
+def fit_ridge(
+    train: Matrix,
+    measured: Floats,
+    val: Matrix,
+    val_measured: Floats,
+    penalties: tuple[float, ...] = PENALTIES,
+) -> Ridge:
+    """Fit a ridge regression with the penalty of least squared error on val.
+
+    Args:
+        train: (n, width) training features; they are scaled to unit variance.
+        measured: (n,) measurements, NaN where there is none.
+        val: (m, width) val features.
+        val_measured: (m,) val measurements; without any, the weakest penalty is chosen.
+        penalties: Penalties of the squared weights to choose from.
+    """
+    known, judged = ~np.isnan(measured), ~np.isnan(val_measured)
+    if not known.any():
+        return Ridge(np.zeros(train.shape[1]), 0.0, None)
+    x, y = train[known].astype(np.float64), measured[known]
+    mean, spread = _standardise(x)
+    # One decomposition of the covariance serves all penalties.
+    values, vectors = np.linalg.eigh(x.T @ x)
+    moment = vectors.T @ (x.T @ (y - y.mean()))
+    fits = []
+    for penalty in penalties:
+        weights = vectors @ (moment / (np.maximum(values, 0) + penalty)) / spread
+        fits.append(Ridge(weights, float(y.mean() - mean @ weights), penalty))
+    errors = [np.square(fit.predict(val[judged]) - val_measured[judged]).sum() for fit in fits]
+    return fits[int(np.argmin(errors))]
+
+
+def _standardise(x: Floats) -> tuple[Floats, Floats]:
+    """Scale features (n, width) in place to mean 0 and variance 1; return their means and spreads."""
+    mean, spread = x.mean(0), x.std(0)
+    spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf  # constant features get weight 0
+    x -= mean
+    x /= spread
+    return mean, spread
 
 
 def fit_probes(task: TrainingTask, train: Features, val: Features) -> dict[str, Probe]:
@@ -99,7 +172,7 @@ def describe_penalties(probes: dict[str, Probe]) -> str:
     return ", ".join(f"{t} C = {p.strength:g}" for t, p in probes.items() if p.strength is not None)
 
 
-def _log_loss(probe: Probe, features: Features, labels: Floats) -> float:
+def _log_loss(probe: Probe, features: Matrix, labels: Floats) -> float:
     labelled = ~np.isnan(labels)
     logits = features[labelled].astype(np.float64) @ probe.weights + probe.bias
     return float(np.logaddexp(0.0, (1 - 2 * labels[labelled]) * logits).mean()) if labelled.any() else 0.0

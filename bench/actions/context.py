@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import clear_parts, locked, recover_folders
-from bench.submission.store import Submission, find_submission, list_submissions
+from bench.submission.store import Submission, find_submission, list_submissions, refuse_renaming
 from bench.workspace import DATA_VARIABLE, STORE_LOCK, Workspace, find_workspace
 
 if TYPE_CHECKING:
@@ -76,7 +76,38 @@ def choose_spec(cohort: CohortChoice | None = None, workspace: WorkspaceChoice |
     if cohort is not None:
         return cohort.spec
     space = open_workspace(workspace)
-    return load_spec(space.cohort if space.cohort in builtin_specs() else str(space.root / space.cohort))
+    return _named_spec(space, space.cohort)
+
+
+def _named_spec(space: Workspace, name: str) -> CohortSpec:
+    """Load a spec that ``bench.toml`` names."""
+    return load_spec(name if name in builtin_specs() else str(space.root / name))
+
+
+def workspace_specs(space: Workspace, names: Sequence[str] = ()) -> list[CohortSpec]:
+    """Load the specs of all cohorts that have boards: those of ``bench.toml``, then built-in ones.
+
+    Args:
+        space: The workspace.
+        names: Cohorts of ``bench.toml`` to load instead of all that have entries.
+
+    Raises:
+        BenchError: A folder of submissions is of no cohort (``cohort-unlisted``), or a spec is not valid.
+    """
+    specs = {spec.id: spec for name in (space.cohort, *space.cohorts) for spec in [_named_spec(space, name)]}
+    listed = set(specs)
+    stored = sorted(
+        path.name
+        for path in (space.store.iterdir() if space.store.is_dir() else ())
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    specs |= {name: load_spec(name) for name in builtin_specs() if name in stored and name not in specs}
+    if strange := [name for name in stored if name not in specs]:
+        message = f"{len(strange)} folders of submissions belong to no cohort: {', '.join(strange[:5])}."
+        raise BenchError(Problem("cohort-unlisted", message, str(space.store)))
+    if names:
+        return [_named_spec(space, name) for name in names]
+    return [spec for spec in specs.values() if spec.id in stored or spec.id in listed]
 
 
 def open_cohort(
@@ -195,9 +226,13 @@ def recover_store(folder: Path, *leftovers: Path) -> None:
     Args:
         folder: The cohort's folder of submissions; nothing happens where it is absent.
         leftovers: Folders in it whose unfinished files are removed.
+
+    Raises:
+        BenchError: A rename was interrupted (``rename-unfinished``).
     """
     if folder.is_dir():
         with locked(folder / STORE_LOCK):
             recover_folders(folder)
+            refuse_renaming(folder)
             for place in leftovers:
                 clear_parts(place)

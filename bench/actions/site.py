@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
+from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace, workspace_specs
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
-from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.environment import commit, paused_garbage_collection
 from bench.errors import Problem, raise_errors
+from bench.federation.model import SitesBoard
 from bench.publish.build import build_site as build_pages
 from bench.publish.build import freeze as freeze_boards
 from bench.publish.checks.site import check_site as check_pages
 from bench.publish.deploy import publish_folder
 from bench.publish.releases import read_releases
 from bench.scoring.scorecard import BoardInputs
-from bench.submission.store import list_submissions
 from bench.workspace import Workspace
 
 
@@ -81,15 +80,15 @@ def build_site(
     out: str | Path | None = None,
     *,
     cohorts: Sequence[CohortChoice] | None = None,
-    base: str = "/",
+    base: str | None = None,
     workspace: WorkspaceChoice | None = None,
 ) -> SiteResult:
     """Build the static site from stored scorecards, boards and timings.
 
     Args:
         out: Folder of the pages; default: the workspace's, ``site/public``.
-        cohorts: The cohorts, the first at ``/``; default: all with entries.
-        base: Path or URL under which the site will be served.
+        cohorts: The cohorts, the first at ``/``; default: those of ``bench.toml``.
+        base: Path or URL under which the site will be served; default: what ``bench.toml`` says, else ``/``.
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
@@ -101,7 +100,15 @@ def build_site(
     with paused_garbage_collection():
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
-        found = build_pages(boards, folder, base=base, built_from=commit() or "", releases=releases)
+        found = build_pages(
+            boards,
+            folder,
+            base=base or space.pages.base,
+            built_from=commit() or "",
+            releases=releases,
+            announcement=space.pages.announcement,
+            hospitals=_hospitals(space),
+        )
     return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
 
 
@@ -130,7 +137,7 @@ def freeze_site(
 
     Args:
         release: Its name, such as ``2026.1``.
-        cohorts: The cohorts, the first at the root of the release; default: all with entries.
+        cohorts: The cohorts, the first at the root of the release; default: those of ``bench.toml``.
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
@@ -146,7 +153,7 @@ def freeze_site(
 def publish_site(
     *,
     cohorts: Sequence[CohortChoice] | None = None,
-    base: str = "/",
+    base: str | None = None,
     remote: str = "origin",
     branch: str = "gh-pages",
     dry_run: bool = False,
@@ -155,8 +162,8 @@ def publish_site(
     """Build the site anew, check it, and push it as one commit to a branch.
 
     Args:
-        cohorts: The cohorts, the first at ``/``; default: all with entries.
-        base: Path or URL under which the site will be served.
+        cohorts: The cohorts, the first at ``/``; default: those of ``bench.toml``.
+        base: Path or URL under which the site will be served; default: what ``bench.toml`` says, else ``/``.
         remote: Remote, by name or address.
         branch: Branch that holds the pages; made where it is absent.
         dry_run: Build and check, push nothing.
@@ -180,13 +187,16 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
     return tuple(board.spec.id for board in boards)
 
 
+def _hospitals(space: Workspace) -> SitesBoard | None:
+    """The board over the hospitals whose files lie in the workspace; None without files."""
+    from bench.actions.sites import sites_board  # boards and pages are read without numpy
+
+    files = sorted(space.hospitals.glob("*.json"))
+    return sites_board(files, workspace=space) if files else None
+
+
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:
-    specs = [choose_spec(c, space) for c in cohorts] if cohorts else _specs_with_entries(space)
+    specs = (
+        [choose_spec(c, space) for c in cohorts] if cohorts else workspace_specs(space, space.pages.cohorts)
+    )
     return [load_board(spec, space.submissions(spec.id), BoardInputs) for spec in specs]
-
-
-def _specs_with_entries(space: Workspace) -> list[CohortSpec]:
-    """Specs of the cohorts that have entries: the default first, then the other built-in ones."""
-    default = choose_spec(None, space)
-    others = [load_spec(name) for name in builtin_specs() if name != default.id]
-    return [default, *(spec for spec in others if list_submissions(space.submissions(spec.id)))]

@@ -21,7 +21,7 @@ from bench.actions.context import (
 )
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
-from bench.errors import Problem
+from bench.errors import BenchError, Problem
 from bench.progress import Progress
 from bench.sandbox.reader import start_reader
 from bench.submission.accept import (
@@ -37,7 +37,7 @@ from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import Manifest
 from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
-from bench.workspace import Workspace
+from bench.workspace import MANIFEST, Workspace
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -77,6 +77,7 @@ def submit(
     name: str = "",
     slug: str = "",
     model: str | Path | None = None,
+    embeddings: str | Path | None = None,
     manifest: ManifestChoice | None = None,
     val: PredictionsChoice | None = None,
     cohort: CohortChoice | None = None,
@@ -87,7 +88,7 @@ def submit(
     time_limit_s: float | None = None,
     progress: Progress | None = None,
 ) -> SubmitResult:
-    """Check and store an entry: its predictions, or a model that is run on the test and val images.
+    """Check and store an entry: predictions, or a model or embeddings that give them.
 
     Args:
         predictions: Predictions of the test images (all images for the cv5 track): one row an image, a column
@@ -96,6 +97,9 @@ def submit(
         slug: Name of the entry in the store: lower-case letters, digits, hyphens; default: made from `name`.
             Not needed in a dry run.
         model: An ONNX file, instead of predictions.
+        embeddings: A folder with an encoder's embeddings of all images, instead of predictions:
+            for each of train, val and test ``PART.parquet``, or ``PART.npy`` and ``PART_ids.txt``. A logistic
+            regression is fitted on train for each binary target, a ridge regression for each measurement.
         manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
         val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
         cohort: The cohort; default: the workspace's.
@@ -105,17 +109,18 @@ def submit(
         replace: Replace a stored entry of this slug, with its scorecard and timings.
         time_limit_s: Seconds that a model may run in all; by default 35, and 0.1 for each
             image; fewer on a synthetic cohort.
-        progress: Called with (images done, images in total) while a model runs.
+        progress: Called with (images done, images in total) while a model runs, with (targets done, targets
+            in total) while heads are fitted on embeddings.
 
     Raises:
-        ValueError: Not exactly one of `predictions` and `model` is given, `val` is given with a model, or
-            both `slug` and `name` are missing.
+        ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
+            without predictions, or both `slug` and `name` are missing.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
-    if (predictions is None) == (model is None):
-        raise ValueError("give either predictions or a model")
-    if val is not None and model is not None:
-        raise ValueError("a model is run on the val images by itself: leave val out")
+    if sum(source is not None for source in (predictions, model, embeddings)) != 1:
+        raise ValueError("give either predictions, a model or embeddings")
+    if val is not None and predictions is None:
+        raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
     slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
         raise ValueError("an entry needs a name or a slug, such as slug='my-model'")
@@ -124,13 +129,23 @@ def submit(
     space = open_workspace_or_none(workspace, cohort) if dry_run else open_workspace(workspace, cohort)
     if space and not (dry_run or replace):
         check_free(space.submissions(choose_spec(cohort, workspace).id), slug)
-    file = _file(model if model is not None else predictions)
+    file, missing = (
+        (_file(predictions), "predictions-unreadable")
+        if predictions is not None
+        else (_file(model), "model-unreadable")
+        if model is not None
+        else (_file(embeddings), "embeddings-unreadable")
+    )
     if file:
-        require_file(file, "predictions-unreadable" if model is None else "model-unreadable")
+        require_file(file, missing)
         start_reader()
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
-    described = _described(manifest, file, slug or "dry-run")
+    beside = file / MANIFEST if file and embeddings is not None else file  # of a folder: within it
+    described = _described(manifest, beside, slug or "dry-run")
+    if described.manifest.embeddings and embeddings is None:
+        message = "embeddings: this table is written by `bench submit --embeddings`, not by hand."
+        raise BenchError(Problem("manifest-invalid", message, described.file, "Leave the table out."))
     if name:
         described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
@@ -140,6 +155,10 @@ def submit(
         if model is not None:
             kept = None if dry_run else space
             accepted = _run_model(Path(model), opened, described, progress, kept, time_limit_s)
+        elif embeddings is not None:
+            from bench.actions.embeddings import accept_embeddings
+
+            accepted = accept_embeddings(Path(embeddings), opened, described, progress)
         else:
             assert predictions is not None
             accepted = _accept(predictions, val, opened, described)
@@ -155,6 +174,7 @@ def submit(
                 accepted.manifest,
                 accepted.packed,
                 val_predictions=accepted.packed_val,
+                label_efficiency=accepted.packed_efficiency,
                 replace=replace,
             ).folder
     return SubmitResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from bench.actions.context import (
     open_cohort,
     open_workspace,
     scored_entries,
+    workspace_specs,
 )
-from bench.board.verify import UNVERIFIED, verify_entries
+from bench.board.verify import UNVERIFIED, check_stored, verify_entries
 from bench.environment import usable_cores
-from bench.errors import Problem
+from bench.errors import BenchError, Problem
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
+from bench.submission.store import Submission
+from bench.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,79 @@ def verify(
             progress=progress,
         )
     return VerifyResult(tuple(entry.slug for entry in chosen), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An entry that `verify_stored` read.
+
+    Attributes:
+        cohort: Id of its cohort.
+        entry: The entry.
+        changed: Whether it is new or other than at the commit that was named; True where none was.
+    """
+
+    cohort: str
+    entry: Submission
+    changed: bool
+
+    @property
+    def state(self) -> str:
+        """What there is of it, in words."""
+        if self.entry.retraction:
+            return "retracted"
+        if self.entry.manifest.kind == "reported":
+            return "published result"
+        return "not scored yet" if self.entry.waiting else "scored"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """Result of `verify_stored`.
+
+    Attributes:
+        entries: Every entry that could be read.
+        problems: Every problem found; empty where the store is in order.
+    """
+
+    entries: tuple[StoredEntry, ...]
+    problems: tuple[Problem, ...]
+
+
+def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None = None) -> StoredResult:
+    """Check every stored entry of every cohort of a workspace without data; no number is computed again.
+
+    Args:
+        since: Commit or branch of git; entries that differ from it count as changed.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: A folder of submissions belongs to no cohort (``cohort-unlisted``), or git cannot compare
+            with `since` (``git-reference``).
+    """
+    space = open_workspace(workspace)
+    changed = None if since is None else _changed_since(space, since)
+    entries: list[StoredEntry] = []
+    problems: list[Problem] = []
+    for spec in workspace_specs(space):
+        found, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
+        problems += faults
+        entries += [
+            StoredEntry(spec.id, entry, changed is None or (spec.id, entry.slug) in changed)
+            for entry in found
+        ]
+    return StoredResult(tuple(entries), tuple(problems))
+
+
+def _changed_since(space: Workspace, reference: str) -> set[tuple[str, ...]]:
+    """(cohort, slug) of entries with files that differ between a commit of git and the working tree."""
+    words = ["git", "-C", str(space.store), "diff", "--name-only", "-z", "--relative", "--end-of-options"]
+    try:
+        done = subprocess.run([*words, reference, "--", "."], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BenchError(Problem("git-reference", f"git: {error}.", str(space.store))) from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[:1]
+        raise BenchError(Problem("git-reference", f"{reference!r}: {' '.join(said)}", str(space.store)))
+    names = done.stdout.decode(errors="replace").split("\0")
+    return {tuple(name.split("/")[:2]) for name in names}

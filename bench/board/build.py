@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ConfigDict
 
-from bench.board.model import Board, TargetBoard, TestSet
+from bench.board.model import Board, SameRanking, TargetBoard, TestSet
 from bench.board.ranking import RankedEntry, target_board, unranked
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
-from bench.cohort.spec import BinaryTarget
+from bench.cohort.spec import BinaryTarget, CohortSpec
 from bench.cohort.studies import unit_cohort
 from bench.cohort.summary import test_resolution
 from bench.documents import Document
@@ -21,9 +21,16 @@ from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
 from bench.sandbox.reader import read_document
-from bench.scoring.run import EntryReplicates, Plans, entry_replicates, make_plans
+from bench.scoring.run import (
+    EntryReplicates,
+    Plans,
+    entry_replicates,
+    make_plans,
+    write_replicate_index,
+)
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
+from bench.submission.manifest import Retraction
 from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
 
@@ -53,16 +60,10 @@ def build_board(
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
         plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=made)
-        ranked_entries = list(
-            pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored)
-        )
-        holdout, cv5 = ([c for c in ranked_entries if c.card.track == track] for track in Track)
-
-        def holdout_board(target: BinaryTarget) -> TargetBoard:
-            others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5]
-            return target_board(target, holdout, others, LEVEL)
-
-        boards = tuple(pool.map(holdout_board, targets))
+        contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
+        write_replicate_index(plans, {cards[e.slug].predictions_sha256: e for e in scored}, cache)
+        retracted = _retractions(scored)
+        boards, cv5 = _rank(targets, contenders, retracted, pool)
     return Board(
         stamp=next(iter(cards.values())).stamp,
         title=cohort.spec.title,
@@ -73,9 +74,101 @@ def build_board(
         level=LEVEL,
         test_set=_test_set(cohort),
         targets=boards,
-        cv5=tuple(target_board(t, cv5, (), LEVEL) for t in targets) if cv5 else (),
+        cv5=cv5,
         scorecards={card.slug: sha256 for card, sha256 in read},
+        retracted=retracted,
     )
+
+
+def rank_again(
+    stored: Board,
+    spec: CohortSpec,
+    entries: Sequence[Submission],
+    replicates: Mapping[str, EntryReplicates],
+    renamed: Mapping[str, str],
+) -> Board:
+    """Rank the entries of a stored board again, without the data.
+
+    Args:
+        stored: The board; its test set, its draws and its groups of equal rankings stay.
+        spec: The cohort's spec.
+        entries: Stored submissions; reported ones and those not scored yet are left out.
+        replicates: SHA-256 of predictions → replicates.
+        renamed: Slug on the stored board → slug now, where it differs.
+
+    Raises:
+        BenchError: A scorecard is out of date.
+    """
+    scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
+    read = [hashed_scorecard(entry, RankInputs) for entry in scored]
+    contenders = [RankedEntry(card, replicates[card.predictions_sha256], _not_read) for card, _ in read]
+    for contender in contenders:
+        _require_computed(contender.card, contender.computed)
+    retracted = _retractions(scored)
+    same = {
+        (track, board.target): _still_same(board, renamed, retracted)
+        for track, boards in ((Track.HOLDOUT, stored.targets), (Track.CV5, stored.cv5))
+        for board in boards
+    }
+    with ThreadPoolExecutor(max(usable_cores(), len(spec.binary_targets))) as pool:
+        boards, cv5 = _rank(spec.binary_targets, contenders, retracted, pool, same)
+    return stored.model_copy(
+        update={
+            "schema_": Board.model_fields["schema_"].default,
+            "targets": boards,
+            "cv5": cv5,
+            "scorecards": {card.slug: sha256 for card, sha256 in read},
+            "retracted": retracted,
+        }
+    )
+
+
+def _not_read(target: str) -> Floats:
+    raise AssertionError(f"predictions of {target} are not read without the data")
+
+
+def _still_same(
+    board: TargetBoard, renamed: Mapping[str, str], retracted: Mapping[str, Retraction]
+) -> tuple[SameRanking, ...]:
+    """Groups of entries with equal rankings, under their slugs now and without retracted ones."""
+    groups = [
+        SameRanking(
+            slugs=tuple(slug for s in group.slugs if (slug := renamed.get(s, s)) not in retracted),
+            identical=group.identical,
+        )
+        for group in board.same_ranking
+    ]
+    return tuple(group for group in groups if len(group.slugs) > 1)
+
+
+def _retractions(entries: Sequence[Submission]) -> dict[str, Retraction]:
+    return {entry.slug: entry.retraction for entry in entries if entry.retraction}
+
+
+def _rank(
+    targets: Sequence[BinaryTarget],
+    contenders: Sequence[RankedEntry],
+    retracted: Mapping[str, Retraction],
+    pool: ThreadPoolExecutor,
+    same: Mapping[tuple[Track, str], tuple[SameRanking, ...]] | None = None,
+) -> tuple[tuple[TargetBoard, ...], tuple[TargetBoard, ...]]:
+    """Rank the entries of each track for each target; no cv5 board without an entry of that track."""
+    holdout, cv5 = (
+        [c for c in contenders if c.card.track == track and c.card.slug not in retracted] for track in Track
+    )
+    out = [c.card for c in contenders if c.card.slug in retracted]
+
+    def board(track: Track, target: BinaryTarget) -> TargetBoard:
+        on_holdout = track == Track.HOLDOUT
+        others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5] if on_holdout else []
+        shown = [card for card in out if on_holdout or card.track == track]
+        others += [unranked(card, target.name, retracted[card.slug].sentence) for card in shown]
+        known = None if same is None else same.get((track, target.name), ())
+        return target_board(target, holdout if on_holdout else cv5, others, LEVEL, known)
+
+    boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
+    has_cv5 = any(c.card.track == Track.CV5 for c in contenders)
+    return boards, tuple(board(Track.CV5, target) for target in targets) if has_cv5 else ()
 
 
 def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
         entries[slug] = replace(entry, attempts=ledger.get(slug, ()), team_attempts=teams.get(team, ()))
         if sha256:
             current[slug] = sha256
-    board = _read_board(board_file(folder), spec, current)
+    board = read_board(board_file(folder), spec, current)
+    if board is not None:
+        require_retractions(board, submissions, board_file(folder))
     return LoadedBoard(spec=spec, board=board, entries=entries, waiting=tuple(waiting))
 
 
@@ -57,6 +60,7 @@ def _entry(submission: Submission, card: type[RankInputs]) -> tuple[Entry, str]:
         manifest=submission.manifest,
         scorecard=scorecard,
         timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
+        retraction=submission.retraction,
         whole=submission.scorecard if card is not Scorecard and not reported else None,
     )
     return entry, sha256
@@ -85,7 +89,24 @@ def _timing(submission: Submission, path: Path) -> TimingRecord:
     return record
 
 
-def _read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board | None:
+def require_retractions(board: Board, submissions: Sequence[Submission], path: Path) -> None:
+    """Refuse a board that ranks retracted entries, or leaves out others (``board-stale``)."""
+    held = {s.slug: s.retraction for s in submissions if s.retraction and s.slug in board.scorecards}
+    if held != board.retracted:
+        differing = sorted(s for s in held.keys() | board.retracted if held.get(s) != board.retracted.get(s))
+        message = (
+            f"The stored board was computed before these retractions changed: {', '.join(differing[:8])}."
+        )
+        remedy = "Run `bench retract SLUG --reason TEXT` again, or `bench score --all` where the data is."
+        raise BenchError(Problem("board-stale", message, str(path), remedy))
+
+
+def read_board(path: Path, spec: CohortSpec, current: dict[str, str]) -> Board | None:
+    """Read the stored board of these scorecards (slug → SHA-256); None where there are none.
+
+    Raises:
+        BenchError: It was computed from others (``board-stale``), or is damaged (``board-invalid``).
+    """
     if not current:
         return None
     if not path.exists():

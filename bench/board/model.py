@@ -16,7 +16,7 @@ from bench.display import Displayed, Table, estimate_text
 from bench.documents import Document, schema_field
 from bench.scoring.attempts import Attempt
 from bench.scoring.scorecard import Flag, RankInputs, Stamp
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import Manifest, Retraction
 from bench.timing.record import TimingRecord
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class TargetBoard(Document):
 class Board(Displayed, Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""
 
-    schema_: str = schema_field("board", 2, 1)
+    schema_: str = schema_field("board", 2, 2)
     stamp: Stamp
     title: str
     headline: str
@@ -134,6 +134,11 @@ class Board(Displayed, Document):
         description="Entries of the cv5 track, ranked by their fold-averaged AUROC on all patients.",
     )
     scorecards: dict[str, str] = Field(description="Slug → SHA-256 of the scorecard it was computed from.")
+    retracted: dict[str, Retraction] = Field(
+        default_factory=dict,
+        exclude_if=lambda entries: not entries,
+        description="Slug → when and why the entry is not ranked any more; left out where there is none.",
+    )
 
     def target(self, name: str, track: str = Track.HOLDOUT) -> TargetBoard:
         """The board of one target.
@@ -188,6 +193,7 @@ class Entry:
         whole: File of the scorecard where `scorecard` does not hold all of it.
         attempts: What was ever scored under its slug.
         team_attempts: What its team had scored of any entry.
+        retraction: When and why it was taken out of the ranking.
     """
 
     slug: str
@@ -197,6 +203,7 @@ class Entry:
     whole: Path | None = None
     attempts: tuple[Attempt, ...] = ()
     team_attempts: tuple[Attempt, ...] = ()
+    retraction: Retraction | None = None
 
     def card(self, model: type[C]) -> C | None:
         """The scorecard with all that `model` holds; None for an entry without one.

@@ -72,7 +72,11 @@ def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
 
 
 def target_board(
-    target: BinaryTarget, ranked_entries: Sequence[RankedEntry], others: Sequence[Standing], level: float
+    target: BinaryTarget,
+    ranked_entries: Sequence[RankedEntry],
+    others: Sequence[Standing],
+    level: float,
+    same_ranking: tuple[SameRanking, ...] | None = None,
 ) -> TargetBoard:
     """Compare all entries that have an AUROC as one family; the others follow with the reason.
 
@@ -81,6 +85,7 @@ def target_board(
         ranked_entries: Entries of one track.
         others: What follows in any case.
         level: Confidence of every statement.
+        same_ranking: Entries that order the images identically, where known; else predictions are read.
     """
     name = target.name
     doubts = {c.card.slug: _doubt(c, name) for c in ranked_entries}
@@ -139,7 +144,9 @@ def target_board(
         shrunken_auroc=family.shrunken_leader,
         critical=_finite(family.critical),
         pairs=PairMatrix.of(slugs, family),
-        same_ranking=_same_ranking(ranked, name, family.identical_ranking),
+        same_ranking=_same_ranking(ranked, name, family.identical_ranking)
+        if same_ranking is None
+        else _in_order(same_ranking, slugs),
         reference=None if place is None else REFERENCE,
     )
 
@@ -192,6 +199,13 @@ def _flags(target: str, reference: Difference, value: float) -> tuple[Flag, ...]
         f"{reference.low:+.3f} to {reference.high:+.3f})."
     )
     return (Flag(code="below-age-and-sex", message=message, target=target),)
+
+
+def _in_order(groups: Sequence[SameRanking], slugs: Sequence[str]) -> tuple[SameRanking, ...]:
+    """Known groups in the order of the board."""
+    place = {slug: i for i, slug in enumerate(slugs)}
+    ordered = [g.model_copy(update={"slugs": tuple(sorted(g.slugs, key=place.__getitem__))}) for g in groups]
+    return tuple(sorted(ordered, key=lambda group: place[group.slugs[0]]))
 
 
 def _same_ranking(

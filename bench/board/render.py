@@ -95,16 +95,16 @@ def board_markdown(table: BoardTable, columns: Sequence[Column]) -> str:
     """The table in Markdown, its footnotes below."""
     rows, reasons = texts(table, columns)
     lines = [
-        [_markdown(column.label) for column in columns],
+        [markdown(column.label) for column in columns],
         ["---:" if column.numeric else "---" for column in columns],
-        *([_markdown(text) for text in row] for row in rows),
+        *([markdown(text) for text in row] for row in rows),
     ]
-    notes = "\n".join(f"{number}. {_markdown(reason)}" for number, reason in enumerate(reasons, 1))
+    notes = "\n".join(f"{number}. {markdown(reason)}" for number, reason in enumerate(reasons, 1))
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{body}\n\n{notes}" if notes else body
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
     """`text` without any effect on the table or the page: markup is escaped."""
     escaped = re.sub(r"([\\`*_{}\[\]|~])", r"\\\1", text)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.board.build import build_board
+from bench.board.load import load_board
 from bench.board.model import Board
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
-from bench.documents import minor_version
+from bench.cohort.spec import CohortSpec
+from bench.cohort.summary import SplitLock
+from bench.documents import minor_version, read_json
 from bench.errors import BenchError, Problem
 from bench.files import round_significant
 from bench.metrics import registry
@@ -18,11 +22,12 @@ from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import read_ledger
 from bench.scoring.run import compute_all, make_plans
-from bench.scoring.scorecard import Scorecard, read_scorecard
-from bench.submission.store import Submission
+from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
+from bench.submission.packed import read_packed_rows
+from bench.submission.store import Submission, find_submission
 from bench.timing.record import BatchTiming, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
-from bench.workspace import attempts_folder
+from bench.workspace import MANIFEST, PREDICTIONS, attempts_folder
 
 
 def verify_entries(
@@ -79,6 +84,72 @@ def verify_entries(
     if not problems and whole:
         problems += _board_differences(cohort, entries, board_file)
     return problems
+
+
+def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[Submission], list[Problem]]:
+    """Check the stored entries of a cohort without its data: nothing is computed again.
+
+    Manifests, packed predictions against the counts of the split lock, scorecards against their predictions,
+    the ledger of attempts, timing records and the board are read.
+
+    Args:
+        spec: The cohort's spec.
+        folder: The cohort's folder of submissions.
+        lock_file: The cohort's split lock.
+
+    Returns:
+        The entries that could be read, and every problem found.
+    """
+    entries: list[Submission] = []
+    problems: list[Problem] = []
+    lock = None
+    cards = {}
+    places = folder.iterdir() if folder.is_dir() else ()
+    for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
+        try:
+            if not (place / MANIFEST).is_file():
+                raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
+            entry = find_submission(folder, place.name)
+            entries.append(entry)
+            if entry.manifest.kind == "reported":
+                continue
+            lock = lock or _read_lock(lock_file)
+            _check_packed(entry, spec, lock)
+            if entry.scorecard.exists():
+                cards[entry.slug] = read_scorecard(entry)
+        except BenchError as error:
+            problems += error.problems
+    if cards:
+        problems += _ledger_problems(entries, cards)
+    problems += [p for entry in entries for p in timing_problems(entry)]
+    if not problems and entries:
+        try:
+            load_board(spec, folder, RankInputs)
+        except BenchError as error:
+            problems += error.problems
+    return entries, problems
+
+
+def _read_lock(path: Path) -> SplitLock:
+    if not path.exists():
+        message = "Without the split lock no one can tell whether predictions are whole."
+        raise BenchError(Problem("split-lock-missing", message, str(path)))
+    return read_json(SplitLock, path, "split-lock-invalid")
+
+
+def _check_packed(entry: Submission, spec: CohortSpec, lock: SplitLock) -> None:
+    """Refuse stored predictions that are missing, damaged, or not of the locked split."""
+    if not entry.predictions.is_file():
+        raise BenchError(Problem("entry-incomplete", f"It has no {PREDICTIONS}.", str(entry.folder)))
+    images = {part.part: part.images for part in lock.parts}
+    track = entry.manifest.track
+    rows = lock.images if track == Track.CV5 else images.get("test", 0)
+    values = read_packed_rows(entry.predictions, spec, lock.fingerprint, track, rows).values
+    if spec.headline not in values:
+        message = f"They have no column of the headline target {spec.headline}."
+        raise BenchError(Problem("stored-predictions", message, str(entry.predictions)))
+    if entry.val_predictions.is_file():
+        read_packed_rows(entry.val_predictions, spec, lock.fingerprint, "val", images.get("val", 0))
 
 
 def _ledger_problems(entries: Sequence[Submission], cards: dict[str, Scorecard]) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from bench.choices import Track
 from bench.cli.options import CohortOption, JsonOption
 from bench.cli.output import Report, reporting, table
+from bench.cli.sites import show_sites, show_transfer
 
 if TYPE_CHECKING:
     from bench.board.columns import Column
@@ -27,6 +29,20 @@ GAP = 2
 
 
 def board(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Files of hospitals, with --sites.")
+    ] = None,
+    sites: Annotated[
+        bool, typer.Option("--sites", help="Rank across hospitals, from the signed file of each.")
+    ] = False,
+    site_keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="FILE", help="The hospitals' public keys; default: sites.toml."),
+    ] = None,
+    transfer: Annotated[
+        str | None,
+        typer.Option("--transfer", metavar="COHORT,...", help="Change of each entry from the first cohort."),
+    ] = None,
     target: Annotated[str | None, typer.Option("--target", help="Target; default: the headline.")] = None,
     track: Annotated[str, typer.Option("--track", help="`holdout` (test images) or `cv5`.")] = "holdout",
     columns: Annotated[
@@ -42,6 +58,8 @@ def board(
     """Show the leaderboard: rank intervals, AUROC, and how many entries may be first.
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
+
+    Example: bench board --sites north.json south.json east.json
     """
     from bench.actions.board import read_board
     from bench.board.render import board_csv, board_latex, board_markdown
@@ -56,7 +74,20 @@ def board(
     if speed and (formats > as_json or columns or track != "holdout"):
         hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
+    if sites != bool(files):
+        raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
+    if (sites or transfer) and (formats > as_json or columns or speed or track != "holdout" or cohort):
+        hint = "goes with --target and --json only"
+        raise typer.BadParameter(hint, param_hint="--sites" if sites else "--transfer")
+    if transfer and (sites or "," not in transfer):
+        raise typer.BadParameter("names at least two cohorts, without --sites", param_hint="--transfer")
     with reporting(as_json) as report:
+        if files:
+            show_sites(report, files, site_keys, target)
+            return
+        if transfer:
+            show_transfer(report, [name.strip() for name in transfer.split(",")], target)
+            return
         loaded = read_board(cohort)
         spec = loaded.spec
         assert loaded.board is not None

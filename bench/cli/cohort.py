@@ -314,14 +314,22 @@ def demo(
 
 
 @app.command()
-def specs(as_json: JsonOption = False) -> None:
-    """List the built-in cohorts.
+def specs(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="Print the spec of this cohort.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the built-in cohorts, or print the spec of one, to copy and change.
 
-    Example: bench cohort specs
+    Example: bench cohort specs chexpert > our-cohort.toml
     """
-    from bench.cohort.spec import builtin_specs
+    from bench.cohort.spec import builtin_specs, builtin_text
 
     with reporting(as_json) as report:
+        if name is not None:
+            text = builtin_text(name)
+            report.result(id=name, text=text)
+            report.show(text.removesuffix("\n"))
+            return
         found = [choose_spec(name) for name in builtin_specs()]
         report.result(cohorts=[{"id": s.id, "version": s.version, "title": s.title} for s in found])
         report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in found]))

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 import bench
-from bench.cli import baseline, board, cohort, compare, demo, reference, score, site, submit, timing
+from bench.cli import (
+    baseline,
+    board,
+    cohort,
+    compare,
+    demo,
+    maintain,
+    reference,
+    score,
+    site,
+    sites,
+    submit,
+    timing,
+)
 from bench.cli.app import App
 
 app = App(
@@ -27,11 +40,14 @@ app.command()(submit.submit)
 app.command()(score.score)
 app.command()(compare.compare)
 app.command(libraries="none")(board.board)
+app.command(libraries="none")(sites.keygen)
 app.command(name="time")(timing.time)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(site.app, name="site")
 app.command(name="open", libraries="none")(site.open_pages)
 app.command()(score.verify)
+app.command()(maintain.retract)
+app.command()(maintain.rename)
 app.command(libraries="none")(reference.sums)
 app.command(libraries="none")(reference.explain)
 app.command(libraries="none")(reference.schema)

@@ -27,6 +27,7 @@ SCHEMAS = {
     "split-lock": ("bench.cohort.summary", "SplitLock"),
     "recipe": ("baselines.networks.recipe", "Recipe"),
     "encoder": ("baselines.probe.encoder", "EncoderFile"),
+    "site-aggregate": ("bench.federation.model", "SiteAggregate"),
 }
 
 
@@ -94,18 +95,15 @@ def init(
     cohort: Annotated[str, typer.Option("--cohort", metavar="ID|SPEC.toml", help="Default cohort.")] = "demo",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new empty workspace for a private board.
+    """Make a new empty workspace for a board, with the checks of pull requests.
 
     Example: bench init our-hospital --cohort our-cohort.toml
     """
-    from bench.cohort.spec import builtin_specs, load_spec
-    from bench.workspace import create_workspace
+    from bench.actions.maintain import init_workspace
 
     with reporting(as_json) as report:
-        spec = load_spec(cohort)
-        default = cohort if cohort in builtin_specs() else str(Path(cohort).resolve())
-        made = create_workspace(folder, default)
-        report.result(root=str(made.root), cohort=default)
+        made, spec = init_workspace(folder, cohort)
+        report.result(root=str(made.root), cohort=made.cohort)
         report.show(f"Made a workspace in {folder}.")
         report.say(_next(made, spec))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +48,16 @@ def score(
     replicates: ReplicatesOption = 2000,
     seed: SeedOption = 0,
     prevalence: PrevalenceOption = None,
+    aggregate_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--aggregate-out", metavar="FILE", help="Also write the signed aggregates of these entries."
+        ),
+    ] = None,
+    site: Annotated[str, typer.Option("--site", metavar="NAME", help="The hospital that signs them.")] = "",
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Its private key, see bench keygen.")
+    ] = None,
     jobs: JobsOption = None,
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
@@ -55,11 +67,15 @@ def score(
     """Score entries, write their scorecards, and compare all entries on the board.
 
     Example: bench score my-model
+
+    Example: bench score --all --aggregate-out north.json --site north --key north.pem
     """
     from bench.actions.score import score as score_entries
 
     if prevalence is not None and not 0 < prevalence < 1:
         raise typer.BadParameter("a share between 0 and 1, such as 0.05", param_hint="--prevalence")
+    if not (bool(aggregate_out) == bool(site) == bool(key)):
+        raise typer.BadParameter("--site, --key and this belong together", param_hint="--aggregate-out")
     chosen = _entries(slugs, everything)
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -88,6 +104,12 @@ def score(
                 finished=finished,
             )
         say_waiting(report, done.waiting, done.cohort)
+        if aggregate_out and key:
+            from bench.actions.sites import write_aggregate
+
+            write_aggregate(aggregate_out, site=site, key=key, entries=chosen, cohort=opened)
+            report.result(aggregate=str(aggregate_out), site=site)
+            report.say(f"Aggregates of {site}, signed: {aggregate_out}. This file may leave the hospital.")
         report.say(f"On the board: {len(done.board.scorecards)}. Next: bench board, bench site build")
 
 
@@ -153,6 +175,16 @@ def verify(
     scheduler: SchedulerOption = None,
     cohort: CohortOption = None,
     data: DataOption = None,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Check the files of all cohorts' entries; compute nothing.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="COMMIT", help="With --no-data: show entries changed after it."),
+    ] = None,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="With --no-data: print a Markdown report.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score stored entries again and compare every number with what is stored.
@@ -161,6 +193,14 @@ def verify(
     """
     from bench.actions.verify import verify as verify_entries
     from bench.errors import raise_errors
+
+    if no_data and (slugs or cohort or data or jobs or scheduler):
+        raise typer.BadParameter("checks all entries; it goes with --since alone", param_hint="--no-data")
+    if not no_data and (since or as_markdown):
+        raise typer.BadParameter("go with --no-data", param_hint="--since, --markdown")
+    if no_data:
+        _verify_stored(since, as_markdown=as_markdown, as_json=as_json)
+        return
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -174,3 +214,42 @@ def verify(
         raise_errors(found.problems)
         report.show(f"{len(found.entries)} entries verified: scorecards and board were computed again.")
         report.show(f"Not verified: {'; '.join(found.unverified)}.")
+
+
+def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> None:
+    from bench.actions.verify import verify_stored
+    from bench.board.render import markdown
+    from bench.errors import raise_errors
+
+    def inert(text: str) -> str:
+        """A stranger's text in a comment: one line, no markup, and nobody is notified."""
+        return markdown(" ".join(text.split())).replace("@", "&#64;")
+
+    headings = ["cohort", "entry", "name", "team", "kind", "track", "state"]
+    with reporting(as_json) as report:
+        found = verify_stored(since=since)
+        rows = [
+            [e.cohort, e.entry.slug, m.name, m.team, m.kind, str(m.track), e.state]
+            for e in found.entries
+            if e.changed
+            for m in [e.entry.manifest]
+        ]
+        report.result(
+            checked=len(found.entries),
+            changed=[dict(zip(headings, row, strict=True)) for row in rows],
+            problems_found=len(found.problems),
+        )
+        summary = f"{len(found.entries)} entries were checked without data, {len(found.problems)} problems."
+        if as_markdown:
+            lines = [headings, ["---"] * len(headings), *(list(map(inert, row)) for row in rows)]
+            body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            faults = "\n".join(
+                f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))})"
+                for p in found.problems[:50]
+            )
+            report.show("\n\n".join(part for part in (summary, body if rows else "", faults) if part))
+        elif rows:
+            report.show(table(headings, rows))
+        raise_errors(found.problems)
+        if not as_markdown:
+            report.show(summary)

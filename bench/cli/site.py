@@ -24,14 +24,17 @@ CohortsOption = Annotated[
         "--cohort", metavar="ID|SPEC.toml", help="Cohorts, the first at /; default: all with entries."
     ),
 ]
-BaseOption = Annotated[str, typer.Option(help="Path or URL under which the site will stand.")]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(help="Path or URL under which the site will stand; default from bench.toml, or /."),
+]
 
 
 @app.command(libraries="none")
 def build(
     out: OutOption = None,
     cohort: CohortsOption = None,
-    base: BaseOption = "/",
+    base: BaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build the static site from stored scorecards, boards and timings; needs no data.
@@ -161,7 +164,7 @@ def freeze(
 @app.command(libraries="none")
 def publish(
     cohort: CohortsOption = None,
-    base: BaseOption = "/",
+    base: BaseOption = None,
     remote: Annotated[str, typer.Option(help="Remote, by name or address.")] = "origin",
     branch: Annotated[str, typer.Option(help="Branch that holds the pages.")] = "gh-pages",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and check, push nothing.")] = False,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
-from bench.cli.output import progress, reporting
+from bench.cli.output import Report, progress, reporting
+
+if TYPE_CHECKING:
+    from bench.actions.submit import SubmitResult
 
 
 def template(
@@ -59,6 +62,16 @@ def submit(
             "--model", metavar="MODEL.onnx", help="Run this model on the test images.", readable=False
         ),
     ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            metavar="DIR",
+            readable=False,
+            help="Folder with an encoder's embeddings of the train, val and test images: PART.parquet, or "
+            "PART.npy and PART_ids.txt. The same regression is fitted on every encoder's.",
+        ),
+    ] = None,
     val: Annotated[
         Path | None,
         typer.Option(
@@ -77,51 +90,80 @@ def submit(
         float | None,
         typer.Option("--time-limit", metavar="SECONDS", min=1, help="Seconds that a model may run in all."),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also", metavar="COHORT", help="With --model: run it on this cohort too; can be repeated."
+        ),
+    ] = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check, pack and store predictions, or run an ONNX model and store what it predicts.
+    """Check, pack and store predictions, or compute them first by an ONNX model or from embeddings.
 
     Example: bench submit predictions.csv --val val-predictions.csv --slug my-model
 
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
+
+    Example: bench submit --model model.onnx --slug my-model --also mimic-echo
+
+    Example: bench submit --embeddings embeddings/ --slug my-encoder
     """
-    if bool(predictions) == bool(model):
-        raise typer.BadParameter("give either a predictions file or --model", param_hint="PREDICTIONS")
-    if val and model:
-        raise typer.BadParameter("a model is run on the val images by itself", param_hint="--val")
+    if sum(map(bool, (predictions, model, embeddings))) != 1:
+        message = "give either a predictions file, --model or --embeddings"
+        raise typer.BadParameter(message, param_hint="PREDICTIONS")
+    if val and not predictions:
+        message = "a model and embeddings give the predictions of the val images by themselves"
+        raise typer.BadParameter(message, param_hint="--val")
+    if also and not model:
+        message = "predictions and embeddings are of one cohort: goes with --model"
+        raise typer.BadParameter(message, param_hint="--also")
     if not slug and not dry_run:
         raise typer.BadParameter("an entry needs a name, such as --slug my-model", param_hint="--slug")
     from bench.actions.submit import submit as submit_entry
 
     with reporting(as_json) as report:
-        with progress("Running the model") if model else nullcontext() as step:
-            done = submit_entry(
-                predictions,
-                slug=slug,
-                model=model,
-                manifest=manifest,
-                val=val,
-                cohort=cohort,
-                data=data,
-                dry_run=dry_run,
-                replace=replace,
-                time_limit_s=time_limit,
-                progress=step,
-            )
-        report.remark(done.notices)
-        report.result(
-            slug=slug,
-            cohort=done.cohort,
-            synthetic=done.synthetic,
-            targets=list(done.targets),
-            images=done.images,
-            val=done.has_val,
-            stored=done.folder is not None,
-        )
-        if done.folder is None:
-            report.show("The submission is in order; nothing was stored.")
-            return
-        report.result(folder=str(done.folder))
-        report.show(f"Stored {slug} in {done.folder}. Next: bench score {slug}")
+        # All are opened before the first is stored, so that a missing folder is told at once.
+        others = [open_cohort(name, None) for name in also or ()]
+        stored = []
+        title = "Running the model" if model else "Fitting the heads" if embeddings else ""
+        for chosen in (open_cohort(cohort, data) if others else cohort, *others):
+            with progress(title) if title else nullcontext() as step:
+                done = submit_entry(
+                    predictions,
+                    slug=slug,
+                    model=model,
+                    embeddings=embeddings,
+                    manifest=manifest,
+                    val=val,
+                    cohort=chosen,
+                    data=data if chosen is cohort else None,
+                    dry_run=dry_run,
+                    replace=replace,
+                    time_limit_s=time_limit,
+                    progress=step,
+                )
+            report.remark(done.notices)
+            stored.append(_said(report, done))
+        report.result(**stored[0])
+        if others:
+            report.result(also=stored[1:])
+
+
+def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
+    """Show where an entry was stored; also as plain data."""
+    found: dict[str, Any] = {
+        "slug": done.slug,
+        "cohort": done.cohort,
+        "synthetic": done.synthetic,
+        "targets": list(done.targets),
+        "images": done.images,
+        "val": done.has_val,
+        "stored": done.folder is not None,
+    }
+    if done.folder is None:
+        report.show("The submission is in order; nothing was stored.")
+        return found
+    report.show(f"Stored {done.slug} in {done.folder}. Next: bench score {done.slug}")
+    return {**found, "folder": str(done.folder)}

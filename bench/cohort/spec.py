@@ -408,8 +408,21 @@ def load_spec(cohort: str) -> CohortSpec:
     return parse(CohortSpec, data, "cohort-spec", str(path), strict=True)
 
 
+def builtin_text(cohort: str) -> str:
+    """Read the TOML text of a built-in spec, to copy and change.
+
+    Raises:
+        BenchError: No such spec (``cohort-unknown``).
+    """
+    built_in = builtin_specs()
+    if cohort not in built_in:
+        message = f"{cohort!r} is none of the built-in cohorts ({', '.join(built_in)})."
+        raise BenchError(Problem("cohort-unknown", message, remedy=did_you_mean(cohort, built_in).strip()))
+    return resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
+
+
 def _builtin(cohort: str) -> dict[str, Any]:
-    text = resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
+    text = builtin_text(cohort)
     data = toml_data(text, "cohort-spec", f"{cohort} (built in)")
     return _merged(_builtin(data.pop("extends")), data) if "extends" in data else data
 

@@ -63,3 +63,34 @@ class BrierParts:
     uncertainty: float
 
     __pydantic_config__: ClassVar = STORED
+
+
+@dataclass(frozen=True, slots=True)
+class PooledEstimate:
+    """A metric over hospitals, on its own scale where not stated otherwise; None where not estimable.
+
+    Attributes:
+        value: Mean of the hospitals' values, by random effects.
+        low: Lower limit of its interval.
+        high: Upper limit.
+        prediction_low: Lower limit of the interval for the value of a new hospital.
+        prediction_high: Upper limit.
+        se: Standard error of the mean on the scale of pooling.
+        tau: Standard deviation between hospitals on the scale of pooling.
+        i2: Share of the variance that lies between hospitals rather than within them (I²).
+        hospitals: Hospitals that were pooled.
+        reason: Why nothing is estimable, else empty.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    prediction_low: float | None = None
+    prediction_high: float | None = None
+    se: float | None = None
+    tau: float | None = None
+    i2: float | None = None
+    hospitals: int = 0
+    reason: str = ""
+
+    __pydantic_config__: ClassVar = STORED

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.board.model import LoadedBoard
 from bench.errors import EXIT_USAGE, BenchError, Problem, raise_errors
+from bench.federation.model import SitesBoard
 from bench.files import atomic_folder, canonical_json, clear_parts, locked, recover_folders, write_atomic
 from bench.publish.checks.site import check_site
 from bench.publish.releases import Release, check_release_name, keep_release, read_releases, record_of
@@ -53,6 +54,8 @@ def build_site(
     built_from: str = "",
     releases: Sequence[Release] = (),
     release: str = "",
+    announcement: str = "",
+    hospitals: SitesBoard | None = None,
 ) -> SiteSummary:
     """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
 
@@ -64,13 +67,24 @@ def build_site(
         built_from: What the boards were built from, such as a commit; shown on the board pages.
         releases: Frozen releases, which stand below ``v/``.
         release: Name of the release that these pages will be; they say so, and link to the current board.
+        announcement: What every page says at its top.
+        hospitals: Board over hospitals that publish aggregates only.
 
     Raises:
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
             (``site-folder``).
     """
     found = places(boards)
-    site = Site(found, site_sources(), _with_slash(base), built_from, tuple(releases), release)
+    site = Site(
+        found,
+        site_sources(),
+        _with_slash(base),
+        built_from,
+        tuple(releases),
+        release,
+        announcement,
+        hospitals,
+    )
     with locked(out.parent / f".{out.name}.lock"):
         recover_folders(out.parent, out.name)
         return _write_site(site, out)

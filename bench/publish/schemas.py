@@ -8,6 +8,7 @@ from bench.board.columns import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field
+from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
 from bench.metrics.results import Estimate
 from bench.publish.releases import ReleaseRecord
 from bench.scoring.attempts import Attempt
@@ -142,6 +143,9 @@ PUBLISHED: dict[str, type[Document]] = {
     "submission": Manifest,
     "timing": TimingRecord,
     "release": ReleaseRecord,
+    "site-aggregate": SiteAggregate,
+    "sites-board": SitesBoard,
+    "transfer": TransferBoard,
 }
 """Name of a schema file → its model."""
 

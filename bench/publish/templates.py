@@ -81,10 +81,10 @@ _PRESET = {
 }
 
 
-def footnotes(reasons: Sequence[str]) -> dict[str, Markup]:
-    """Reason → the small number that leads to it below the table."""
+def footnotes(reasons: Sequence[str], first: int = 1) -> dict[str, Markup]:
+    """Reason → the small number that leads to it below the table; the first of a page's table is `first`."""
     mark = '<sup><a href="#why-{0}" aria-label="Reason {0}">{0}</a></sup>'
-    return {reason: Markup(mark.format(number)) for number, reason in enumerate(reasons, 1)}
+    return {reason: Markup(mark.format(number)) for number, reason in enumerate(reasons, first)}
 
 
 def code_spans(text: str) -> Markup:

@@ -12,7 +12,19 @@ from bench.errors import BenchError, Problem
 from bench.submission.manifest import SLUG_PATTERN
 
 COHORT_FOLDERS = ("all", "badge", "compare", "cv5", "data", "e", "reported", "speed", "subgroups")
-SITE_FOLDERS = ("changes", "codes", "methods", "python", "reference", "schemas", "static", "submit", "v")
+SITE_FOLDERS = (
+    "changes",
+    "codes",
+    "hospitals",
+    "methods",
+    "python",
+    "reference",
+    "schemas",
+    "static",
+    "submit",
+    "transfer",
+    "v",
+)
 
 
 def up(path: str) -> str:

@@ -129,6 +129,21 @@ def _record(
         write_json(path, Attempts(slug=slug, attempts=(*before, attempt)).plain())
 
 
+def move_attempts(folder: Path, old: str, new: str) -> None:
+    """Count the attempts of a slug under another one, once; hold the store's lock.
+
+    Raises:
+        BenchError: A ledger cannot be read (``ledger-invalid``).
+    """
+    source, target = (attempts_folder(folder) / f"{slug}.json" for slug in (old, new))
+    if not source.exists():
+        return
+    before = _read(target).attempts if target.exists() else ()
+    moved = [a for a in _read(source).attempts if not any(_same(a, earlier) for earlier in before)]
+    write_json(target, Attempts(slug=new, attempts=(*before, *moved)).plain())
+    source.unlink()
+
+
 def read_ledger(folder: Path) -> dict[str, tuple[Attempt, ...]]:
     """Read the attempts of each slug in a cohort's folder of submissions, including removed entries.
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem
-from bench.files import canonical_json, sha256_bytes, write_atomic
+from bench.files import canonical_json, sha256_bytes, write_atomic, write_json
 from bench.metrics.validation import Floats
 from bench.progress import Progress
 from bench.scoring.attempts import record_attempt
@@ -21,7 +23,7 @@ from bench.scoring.cluster import send_once
 from bench.scoring.plan import Plan, make_plan
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.submission.packed import read_units, unpack_units
+from bench.submission.packed import read_efficiency, read_units, unpack_units
 from bench.submission.store import Submission, unchanged
 
 FEWEST_FOR_PROCESSES = 8
@@ -111,6 +113,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     on_val = submission.val_predictions
     val = read_units(on_val, plans.cohort, "val") if on_val.exists() else None
     _require_scores(submission, plans.of(submission), predicted.values)
+    fewer = submission.label_efficiency
+    efficiency = read_efficiency(fewer, plans.cohort) if fewer.exists() else None
     return score(
         plans.of(submission),
         submission.slug,
@@ -119,6 +123,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         predictions_sha256=predicted.sha256,
         val=val.values if val else None,
         val_sha256=val.sha256 if val else "",
+        efficiency=efficiency.values if efficiency else None,
+        efficiency_sha256=efficiency.sha256 if efficiency else "",
     )
 
 
@@ -262,6 +268,57 @@ _DIGEST = hashlib.sha256().digest_size
 """Bytes of the checksum at the end of a file of replicates."""
 
 
+class ReplicateIndex(Document):
+    """Local file beside cached replicates: where those of a cohort's entries are, without its labels.
+
+    The keys of replicates depend on a digest of all labels, which is kept nowhere. The index is written with
+    each board, so that the board can be ranked again on the same machine without the data.
+    """
+
+    targets: dict[str, tuple[str, ...]] = Field(description="Track → targets, in the order of the rows.")
+    keys: dict[str, str] = Field(description="SHA-256 of predictions → key of their replicates.")
+
+
+def _index_file(cache: Path, cohort_id: str) -> Path:
+    return cache / f"{cohort_id}.json"
+
+
+def write_replicate_index(plans: Plans, entries: Mapping[str, Submission], cache: Path) -> None:
+    """Write the index of cached replicates; `entries` maps the SHA-256 of predictions to their entry."""
+    targets = {track: tuple(t.target.name for t in plan.targets) for track, plan in plans.by_track.items()}
+    keys = {sha256: replicates_key(plans.of(entry), sha256) for sha256, entry in entries.items()}
+    index = ReplicateIndex(targets=targets, keys=keys)
+    write_json(_index_file(cache, plans.cohort.spec.id), index.plain())
+
+
+def cached_replicates(
+    cohort_id: str, cache: Path, predictions: Mapping[str, Track], replicates: int
+) -> dict[str, EntryReplicates] | None:
+    """Read cached replicates without the data.
+
+    Args:
+        cohort_id: The cohort.
+        cache: Folder of replicates.
+        predictions: SHA-256 of the predictions of each entry → its track.
+        replicates: Number of replicates.
+
+    Returns:
+        SHA-256 of predictions → replicates; None where those of an entry are absent or damaged.
+    """
+    try:
+        index = read_json(ReplicateIndex, _index_file(cache, cohort_id), "replicates-missing")
+    except BenchError:
+        return None
+    found = {}
+    for sha256, track in predictions.items():
+        names = index.targets.get(track, ())
+        table = _cached_table(cache / f"{index.keys.get(sha256, '')}.npy")
+        if table is None or len(table) != len(names) or table.shape[1] <= replicates:
+            return None
+        found[sha256] = _split_table(names, table, replicates)
+    return found
+
+
 def entry_replicates(
     plans: Plans, submission: Submission, cache: Path, predictions_sha256: str
 ) -> EntryReplicates:
@@ -286,8 +343,11 @@ def entry_replicates(
         data = _replicates_file(plan, ranked)
         write_atomic(path, data)
         table = np.load(io.BytesIO(data), allow_pickle=False)
-    names = [t.target.name for t in plan.targets]
-    end = 1 + plan.replicates
+    return _split_table([t.target.name for t in plan.targets], table, plan.replicates)
+
+
+def _split_table(names: Sequence[str], table: Floats, replicates: int) -> EntryReplicates:
+    end = 1 + replicates
     return EntryReplicates(
         values=dict(zip(names, table[:, 0].tolist(), strict=True)),
         replicates=dict(zip(names, table[:, 1:end], strict=True)),

@@ -15,13 +15,22 @@ from bench.metrics.validation import Floats
 from bench.scoring import curves, tables
 from bench.scoring.operating_points import Val, operating_points, recalibration
 from bench.scoring.plan import MeasurePlan, Plan, TargetPlan
-from bench.scoring.scorecard import SCORING_VERSION, ContinuousScore, Flag, Scorecard, TargetScore
+from bench.scoring.scorecard import (
+    SCORING_VERSION,
+    ContinuousScore,
+    Flag,
+    LabelEfficiencyPoint,
+    Scorecard,
+    TargetScore,
+)
 from bench.scoring.subgroups import score_subgroups
+from bench.submission.packed import DRAWS, FRACTIONS, draw_column
 from bench.uncertainty import intervals
 from bench.uncertainty.continuous import evaluate_continuous
 from bench.uncertainty.curves import few_positives_warning
 from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
+from bench.uncertainty.runs import evaluate_runs
 
 LEVEL = 0.95
 
@@ -58,6 +67,8 @@ def score(
     predictions_sha256: str,
     val: dict[str, Floats] | None = None,
     val_sha256: str = "",
+    efficiency: dict[str, Floats] | None = None,
+    efficiency_sha256: str = "",
 ) -> Scored:
     """Score one entry.
 
@@ -69,6 +80,8 @@ def score(
         predictions_sha256: Digest of the stored predictions.
         val: Target → (val images,) predictions, if submitted.
         val_sha256: Their digest.
+        efficiency: `draw_column` → (images of the track,) predictions of heads fitted on fewer patients.
+        efficiency_sha256: Their digest.
     """
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
@@ -98,6 +111,7 @@ def score(
         scoring_version=SCORING_VERSION,
         predictions_sha256=predictions_sha256,
         val_predictions_sha256=val_sha256,
+        label_efficiency_sha256=efficiency_sha256,
         track=plan.track,
         scores=scores,
         seed=plan.seed,
@@ -128,8 +142,40 @@ def score(
             if t.target.name == s.target
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
+        label_efficiency=tuple(
+            point
+            for t in planned
+            for point in _label_efficiency(t, efficiency or {}, found[t.target.name].auroc)
+        ),
     )
     return Scored(scorecard, ranked)
+
+
+def _label_efficiency(
+    plan: TargetPlan, efficiency: dict[str, Floats], whole: Estimate
+) -> list[LabelEfficiencyPoint]:
+    """Return the AUROC by the share of the patients that the head was fitted on; `whole` is that of all."""
+    points = []
+    for fraction in FRACTIONS:
+        columns = [draw_column(plan.target.name, fraction, draw) for draw in range(DRAWS)]
+        draws = [efficiency[name][plan.rows] for name in columns if name in efficiency]
+        if not draws:
+            continue
+        found = evaluate_runs(plan.labels, draws, plan.bootstrap, LEVEL)
+        spread = None if found.run_variance is None else float(np.sqrt(found.run_variance))
+        points.append(
+            LabelEfficiencyPoint(
+                target=plan.target.name,
+                fraction=fraction,
+                draws=len(draws),
+                auroc=found.estimate,
+                draw_sd=spread,
+            )
+        )
+    if not points:
+        return []
+    last = LabelEfficiencyPoint(target=plan.target.name, fraction=1, draws=1, auroc=whole, draw_sd=None)
+    return [*points, last]
 
 
 def _line(found: Evaluation) -> Line:

@@ -278,6 +278,11 @@ class RankInputs(Displayed, Document):
     replicates: int
     level: float
     headline: str
+    label_efficiency_sha256: str = Field(
+        default="",
+        exclude_if=lambda digest: not digest,
+        description="Of the predictions behind `label_efficiency`; left out without them.",
+    )
     targets: tuple[TargetInputs, ...]
     macro: Estimate | None = Field(default=None, description="Mean AUROC of the spec's macro targets.")
 
@@ -327,12 +332,29 @@ class BoardInputs(RankInputs):
     flags: tuple[Flag, ...] = ()
 
 
+class LabelEfficiencyPoint(Document):
+    """AUROC of the head fitted on a share of the train patients."""
+
+    target: str
+    fraction: float = Field(gt=0, le=1, description="Share of the train patients, chosen by a hash rule.")
+    draws: int = Field(description="Draws of the share; the AUROC is their mean.")
+    auroc: Estimate = Field(description="Its interval holds the choice of test patients and of the draws.")
+    draw_sd: float | None = Field(
+        description="Standard deviation of the AUROC between draws; null where there is one."
+    )
+
+
 class Scorecard(BoardInputs):
     """``scorecard.json``, whole."""
 
     model_config = ConfigDict(extra="forbid")
 
     targets: tuple[TargetScore, ...]
+    label_efficiency: tuple[LabelEfficiencyPoint, ...] = Field(
+        default=(),
+        exclude_if=lambda points: not points,
+        description="For embeddings: the AUROC by the share of patients the head is fitted on.",
+    )
 
     def target(self, name: str) -> TargetScore | None:
         """The scores of one target, None where the entry has none."""
@@ -366,8 +388,10 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    stored_hashes = sha256_file(submission.predictions), sha256_or_empty(submission.val_predictions)
-    if (card.predictions_sha256, card.val_predictions_sha256) != stored_hashes:
+    files = (submission.val_predictions, submission.label_efficiency)
+    stored_hashes = (sha256_file(submission.predictions), *map(sha256_or_empty, files))
+    scored_hashes = (card.predictions_sha256, card.val_predictions_sha256, card.label_efficiency_sha256)
+    if scored_hashes != stored_hashes:
         message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.scoring_version != SCORING_VERSION:

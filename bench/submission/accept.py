@@ -30,6 +30,7 @@ class Accepted:
         values: Target → (n,) predictions in canonical order.
         remarks: Warnings and notices.
         packed_val: The same of the val images, if submitted.
+        packed_efficiency: Test predictions of heads fitted on fewer patients, for embeddings.
     """
 
     manifest: Manifest
@@ -37,6 +38,7 @@ class Accepted:
     values: dict[str, Floats]
     remarks: tuple[Problem, ...]
     packed_val: bytes | None = None
+    packed_efficiency: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from bench.choices import Recalibration, Track
-from bench.documents import Document
+from bench.documents import Document, schema_field
 
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
@@ -151,6 +151,34 @@ class Reported(Document):
     metrics: dict[str, ReportedValue] = Field(min_length=1, description="Target or `macro` → AUROC.")
 
 
+class EmbeddingRecord(Document):
+    """Embeddings that an entry's predictions were computed from; `bench submit --embeddings` fills it in."""
+
+    dimension: int = Field(gt=0, description="Features of an image.")
+    dtype: Literal["float16", "float32"]
+    sha256: dict[Literal["train", "val", "test"], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        description="Part → SHA-256 of the file of its embeddings."
+    )
+    strength: dict[Text, float] = Field(
+        default_factory=dict,
+        description="Target → inverse penalty of its logistic regression, or penalty of its ridge "
+        "regression, chosen on val; left out where the training labels have one value.",
+    )
+
+
+class Retraction(Document):
+    """``retraction.json``: why the maintainers of a board took an entry out of the ranking."""
+
+    schema_: str = schema_field("retraction", 1)
+    date: datetime.date
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
+
+    @property
+    def sentence(self) -> str:
+        """The retraction as boards say it."""
+        return f"retracted on {self.date}: {self.reason}"
+
+
 class Manifest(Document):
     """``submission.toml``."""
 
@@ -166,6 +194,19 @@ class Manifest(Document):
     training_data: Text = "not stated"
     external_data: Text = "not stated"
     pretrained_weights: Text = "not stated"
+    image_size: int | None = Field(
+        default=None,
+        gt=0,
+        le=4096,
+        description="Pixels of the shorter side of the image that the model gets.",
+    )
+    upsampled_from: int | None = Field(
+        default=None, gt=0, le=4096, description="Pixels of that side before it was enlarged to `image_size`."
+    )
+    zero_shot: bool | None = Field(
+        default=None,
+        description="Whether no image of the cohort was trained or tuned on; left out: not stated.",
+    )
     parameters: int | None = Field(default=None, ge=0, le=10**15)
     licence: Text = "not stated"
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
@@ -175,7 +216,14 @@ class Manifest(Document):
         default=None, description="How the probabilities were fitted anew on val, where they were."
     )
     model: ModelInputs | None = None
+    embeddings: EmbeddingRecord | None = None
     reported: Reported | None = None
+
+    @model_validator(mode="after")
+    def _upsampled_is_larger(self) -> Manifest:
+        if self.upsampled_from is not None and self.upsampled_from >= (self.image_size or 0):
+            raise ValueError("upsampled_from must be less than image_size, which belongs to it")
+        return self
 
     @model_validator(mode="after")
     def _reported_has_numbers(self) -> Manifest:

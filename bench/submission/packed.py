@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet
 from pydantic import Field
 
+from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import CohortSpec
 from bench.cohort.studies import combine_views
 from bench.documents import Document, parse_json
 from bench.errors import BenchError, Problem
@@ -85,21 +88,66 @@ def unpack(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Floats]:
     return read_packed(path, cohort, covered).values
 
 
-def read_packed(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
+FRACTIONS = (0.01, 0.05, 0.1, 0.25)
+DRAWS = 3
+"""Shares of the train patients that heads are fitted on besides all of them, and draws of each share."""
+
+
+def draw_column(target: str, fraction: float, draw: int) -> str:
+    """Return the column of a head's test predictions, fitted on one draw of a share of the patients."""
+    return f"{target}/{fraction:g}/{draw}"
+
+
+def read_efficiency(path: Path, cohort: Cohort) -> Unpacked:
+    """Read test predictions of heads fitted on fewer patients, by unit of evaluation.
+
+    Values are by `draw_column`. Errors as `read_packed`.
+    """
+    columns = [
+        draw_column(target.name, fraction, draw)
+        for target in cohort.spec.binary_targets
+        for fraction in FRACTIONS
+        for draw in range(DRAWS)
+    ]
+    found = read_packed(path, cohort, Track.HOLDOUT, columns)
+    return replace(found, values=combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values))
+
+
+def read_packed(
+    path: Path, cohort: Cohort, covered: ImageSet, columns: Sequence[str] | None = None
+) -> Unpacked:
     """Read stored predictions with their hash and stamp in the sandboxed worker.
+
+    Args:
+        path: The file.
+        cohort: What is predicted.
+        covered: Which images.
+        columns: Columns that it may have; default: the cohort's targets.
 
     Raises:
         BenchError: The file is damaged or covers other images (``stored-predictions``), or belongs to another
             cohort or split (``stored-split``).
     """
     rows = len(covered_rows(cohort, covered))
-    targets = [target.name for target in cohort.spec.targets]
+    return read_packed_rows(path, cohort.spec, cohort.split.fingerprint, covered, rows, columns)
+
+
+def read_packed_rows(
+    path: Path,
+    spec: CohortSpec,
+    fingerprint: str,
+    covered: ImageSet,
+    rows: int,
+    columns: Sequence[str] | None = None,
+) -> Unpacked:
+    """Read stored predictions as `read_packed`, given the split's fingerprint and number of images."""
+    targets = [target.name for target in spec.targets] if columns is None else list(columns)
     arguments = {
         "where": str(path),
         "covered": str(covered),
-        "cohort": cohort.spec.id,
-        "version": cohort.spec.version,
-        "fingerprint": cohort.split.fingerprint,
+        "cohort": spec.id,
+        "version": spec.version,
+        "fingerprint": fingerprint,
         "rows": rows,
         "targets": targets,
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomlkit
 
+from bench.documents import Document, read_json
 from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 from bench.files import (
     PART,
@@ -25,11 +26,14 @@ from bench.files import (
     write_atomic,
 )
 from bench.sandbox.reader import read_document
-from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest
+from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest, Retraction
 from bench.workspace import (
     ENTRY_FILES,
+    LABEL_EFFICIENCY,
     MANIFEST,
     PREDICTIONS,
+    RENAMING,
+    RETRACTION,
     SCORECARD,
     STORE_LOCK,
     TIMINGS,
@@ -57,6 +61,7 @@ class Submission:
     slug: str
     folder: Path
     manifest: Manifest
+    retraction: Retraction | None = None
 
     @property
     def predictions(self) -> Path:
@@ -67,6 +72,11 @@ class Submission:
     def val_predictions(self) -> Path:
         """Packed predictions of the val images, if submitted."""
         return self.folder / VAL_PREDICTIONS
+
+    @property
+    def label_efficiency(self) -> Path:
+        """Packed test predictions of heads fitted on fewer patients; only entries of embeddings have them."""
+        return self.folder / LABEL_EFFICIENCY
 
     @property
     def scorecard(self) -> Path:
@@ -106,6 +116,29 @@ def check_free(folder: Path, slug: str) -> None:
     """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
         raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
+
+
+class Renaming(Document):
+    """``.renaming.json``: a rename that is under way; it is finished when it is asked for again."""
+
+    old: str
+    new: str
+
+
+def refuse_renaming(folder: Path, wanted: Renaming | None = None) -> bool:
+    """Return whether the rename that is wanted was interrupted; hold the store's lock.
+
+    Raises:
+        BenchError: Another rename was interrupted (``rename-unfinished``).
+    """
+    if not (folder / RENAMING).exists():
+        return False
+    found = read_json(Renaming, folder / RENAMING, "rename-unfinished")
+    if found == wanted:
+        return True
+    message = f"A rename of {found.old!r} to {found.new!r} was interrupted."
+    remedy = f"Finish it first: `bench rename {found.old} {found.new}`."
+    raise BenchError(Problem("rename-unfinished", message, str(folder), remedy))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -151,6 +184,7 @@ def store(
     predictions: bytes | None,
     *,
     val_predictions: bytes | None = None,
+    label_efficiency: bytes | None = None,
     replace: bool = False,
 ) -> Submission:
     """Stores a submission as `folder`/`slug`.
@@ -161,6 +195,7 @@ def store(
         manifest: Checked manifest.
         predictions: The packed predictions; None for a reported entry.
         val_predictions: Those of the val images, if submitted.
+        label_efficiency: Those of heads fitted on fewer patients, for embeddings.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
@@ -178,6 +213,8 @@ def store(
                 write_atomic(part / PREDICTIONS, predictions)
             if val_predictions is not None:
                 write_atomic(part / VAL_PREDICTIONS, val_predictions)
+            if label_efficiency is not None:
+                write_atomic(part / LABEL_EFFICIENCY, label_efficiency)
     return Submission(slug, target, manifest)
 
 
@@ -261,7 +298,9 @@ def _stored(folder: Path) -> Submission:
             shown = ", ".join(repr(name[:60]) for name in names[:5])
             verb = "in a stored entry" if code == "store-link" else "that an entry does not have"
             raise BenchError(Problem(code, f"{len(names)} {what} {verb}: {shown}.", where=str(folder)))
-    return Submission(folder.name, folder, read_manifest(folder / MANIFEST))
+    note = folder / RETRACTION
+    retraction = read_document(Retraction, note, "retraction-invalid")[0] if note.exists() else None
+    return Submission(folder.name, folder, read_manifest(folder / MANIFEST), retraction)
 
 
 def _strange(folder: Path) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import typer
 from bench.cli.main import app
 from bench.cli.reference import SCHEMAS
 from bench.errors import catalogue
+from tests.cli.printed import PAGES, printed
 from tests.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -103,28 +105,39 @@ def test_every_command_is_in_the_documents(words: Words) -> None:
     )
 
 
-def test_the_documents_name_no_command_and_no_option_that_is_not_there() -> None:
-    for name in DOCUMENTS:
-        text = (ROOT / name).read_text("utf-8")
-        for line in re.findall(r"(?m)^(?:\$ )?bench ([^#\n]+)", text):
-            words = line.split()
-            path = tuple(words[:2]) if tuple(words[:2]) in TREE else tuple(words[:1])
-            if path[0].startswith("-"):
-                continue
-            assert path in TREE, f"{name}: bench {line}"
-            known = options(path) | {"--help"}
-            assert {w.split("=")[0] for w in words if w.startswith("--")} <= known, f"{name}: bench {line}"
+def check_line(words: list[str], where: str) -> None:
+    """Every command, option and schema of a printed line exists."""
+    if words[0].startswith("-"):
+        return
+    path = next((path for n in (3, 2, 1) if (path := tuple(words[:n])) in TREE), None)
+    assert path is not None, where
+    assert {w.split("=")[0] for w in words if w.startswith("--")} <= options(path) | {"--help"}, where
+    if path == ("schema",):
+        assert set(words[1:]) <= {*SCHEMAS, "NAME"}, where
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_documents_name_no_command_and_no_option_that_is_not_there(page: Path) -> None:
+    targets = set(re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text("utf-8")))
+    for program, *words in printed(page):
+        where = f"{page.name}: {program} {' '.join(words)}"
+        if program == "bench":
+            check_line(words, where)
+        elif program == "make":
+            assert {word for word in words if "=" not in word} <= targets, where
+        elif words[:2] == ["-m", "pytest"]:
+            assert (ROOT / words[2]).exists(), where
+            wanted = words[words.index("-k") + 1] if "-k" in words else "def test"
+            assert any(wanted in path.read_text("utf-8") for path in (ROOT / words[2]).glob("*.py")), where
+        elif words[:1] == ["-m"] and words[1].startswith("tests"):
+            module = ROOT.joinpath(*words[1].split("."))
+            assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file(), where
 
 
 def test_the_catalogue_names_no_command_option_or_schema_that_is_not_there() -> None:
     for page in catalogue().values():
         for line in re.findall(r"`bench ([^`]+)`", f"{page.meaning} {page.remedy}"):
-            words = line.split()
-            path = tuple(words[:2]) if tuple(words[:2]) in TREE else tuple(words[:1])
-            assert path in TREE, f"{page.code}: bench {line}"
-            assert {w for w in words if w.startswith("--")} <= options(path), f"{page.code}: bench {line}"
-            if path == ("schema",):
-                assert set(words[1:]) <= {*SCHEMAS, "NAME"}, f"{page.code}: bench {line}"
+            check_line(line.split(), f"{page.code}: bench {line}")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"]], ids=" ".join)
@@ -136,6 +149,13 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_shell_completes_a_command() -> None:
+    asked = {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "bench sit", "COMP_CWORD": "1"}
+    script = Path(sys.executable).with_name("bench")
+    done = subprocess.run([script], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["site"], done.stderr
 
 
 def test_without_arguments_the_help_is_shown(cli: Cli) -> None:

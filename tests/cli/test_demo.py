@@ -28,7 +28,10 @@ def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 NO_TORCH = """
 import sys
+from dataclasses import replace
 from bench.cli.main import main
+from bench.timing import protocol
+protocol.QUICK = replace(protocol.QUICK, blocks=1, measure_s=0.05, throughput_s=0.05, longest_s=0.5)
 sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
 try:
     main()
@@ -59,6 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 STEP = re.compile(r" *\d+\.\d s  \$ bench (.*?)  # (.*)")
 
 
+@pytest.mark.slow
 def test_the_log_has_one_line_a_step_in_order_and_no_warning(whole: tuple[Path, str]) -> None:
     _, log = whole
     before, board = log.split("Done in ")

@@ -242,7 +242,7 @@ def test_commands_without_numerical_libraries_run_with_little_memory(space: Work
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("submit", "give either a predictions file or --model"),
+        ("submit", "give either a predictions file, --model or --embeddings"),
         ("score a --nonsense", "No such option: --nonsense"),
         ("score a --replicates many", "'--replicates'"),
         ("nonsense", "No such command 'nonsense'."),

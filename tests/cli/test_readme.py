@@ -1,9 +1,8 @@
-"""The README's commands run as they are printed, in a workspace with a small synthetic cohort."""
+"""Commands run as the documents print them, in a workspace with a small synthetic cohort."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 
 from bench.cohort.synthetic.write import write_demo
 from bench.workspace import create_workspace
+from tests.cli.printed import NOT_RUN, PAGES, in_blocks, in_sentences, why_not_run
+from tests.cli.test_commands import TREE
 from tests.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -26,12 +27,6 @@ def blocks(heading: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", section, flags=re.DOTALL)
 
 
-def commands(block: str) -> list[list[str]]:
-    """The words of each line that calls `bench`, without comments."""
-    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
-    return [words[1:] for words in lines if words and words[0] == "bench"]
-
-
 @pytest.fixture
 def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = create_workspace(tmp_path / "w").root
@@ -41,30 +36,33 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_submitting_and_running_a_board(space: Path, cli: Cli) -> None:
-    template, *others = commands(blocks("Submit", "console")[0])
-    assert cli(*template).exit_code == 0
-    file = space / "my-entry" / "predictions.csv"
-    table = pd.read_csv(file)
+def fill_in(table: Path) -> None:
+    """Random probabilities in the columns of a template that need them."""
+    frame = pd.read_csv(table)
     numbers = np.random.default_rng(0)
     for target in ("composite_slvh_dlv", "slvh", "dlv"):
-        table[target] = numbers.random(len(table))
-    table[[c for c in table if c not in ("ivsd", "lvpwd", "lvidd")]].to_csv(file, index=False)
-    public = commands(blocks("Run a public board", "console")[0])
-    public = [words for words in public if "publish" not in words]  # it needs a remote repository
-    assert [words[:2] for words in public] == [
-        ["verify"],
-        ["site", "build"],
-        ["site", "check"],
-        ["site", "freeze"],
-    ]
-    for words in [*others, *public]:
-        ran = cli(*words)
-        assert ran.exit_code == 0, (words, ran.stderr)
+        frame[target] = numbers.random(len(frame))
+    frame[[c for c in frame if c not in ("ivsd", "lvpwd", "lvidd")]].to_csv(table, index=False)
 
 
-def test_trying_without_make_and_listing(space: Path, cli: Cli) -> None:
-    assert cli(*commands(blocks("Train your own model", "console")[0])[0]).exit_code == 0
+def test_every_command_runs_as_it_is_printed(space: Path, cli: Cli) -> None:
+    """Each once, in the order of the pages, the README first: it stores the entry that others name."""
+    blocks = [words for page in PAGES for words in in_blocks(page)]
+    sentences = [words for page in PAGES for words in in_sentences(page) if tuple(words[1:]) not in TREE]
+    lines = dict.fromkeys(tuple(words) for program, *words in blocks + sentences if program == "bench")
+    left_out = {words for words in lines if why_not_run([*words])}
+    for start in NOT_RUN:
+        assert any(" ".join(words).startswith(start) for words in left_out), f"no page prints {start}"
+    run = [words for words in lines if words not in left_out]
+    for words in run:
+        done = cli(*words)
+        assert done.exit_code == 0, (words, done.stderr)
+        if words[0] == "template" and "--out" in words:
+            fill_in(space / words[words.index("--out") + 1] / "predictions.csv")
+    assert len(run) >= 20
+
+
+def test_without_make_it_is_demo_and_open() -> None:
     pip = blocks("Try it", "console")[1]
     assert re.findall(r"bin/bench (\w+)", pip) == ["demo", "open"]
 

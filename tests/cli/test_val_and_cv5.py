@@ -81,6 +81,10 @@ def test_the_board_of_the_cv5_track(file: Path, space: Workspace, tmp_path: Path
     assert "plain" not in shown
 
 
+def test_predictions_are_of_one_cohort(file: Path, space: Workspace, cli: Cli) -> None:
+    assert cli("submit", file, "--slug", "a", "--also", "demo").exit_code == 2
+
+
 def test_one_model_is_no_entry_of_the_cv5_track(
     file: Path, space: Workspace, tmp_path: Path, cli: Cli
 ) -> None:

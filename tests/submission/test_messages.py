@@ -126,7 +126,7 @@ def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> N
         (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
         (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
         (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),
-        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "Download the file again"),
+        (lambda t: "<!DOCTYPE html>", "predictions-format", "HTML", "logged in"),
         (lambda t: re.sub(r",[\d.]+\n", ",\n", t), "predictions-nan", "^102 of 102", "Fill in the column"),
         (
             lambda t: re.sub(r",0\.(\d\d)\d*\n", r",\1.5\n", t),

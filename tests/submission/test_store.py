@@ -284,3 +284,12 @@ def test_what_is_undefined_cannot_be_stored(value: object) -> None:
 def test_what_is_not_plain_cannot_be_stored(value: object) -> None:
     with pytest.raises(TypeError, match="cannot be stored"):
         canonical_json(value)
+
+
+def test_an_enlarged_image_was_smaller_before() -> None:
+    keys = {"name": "A", "team": "B", "date": "2026-01-01", "inputs": ["image"]}
+    declared = {"image_size": 224, "upsampled_from": 64, "zero_shot": True}
+    assert Manifest.model_validate(keys | declared).upsampled_from == 64
+    for wrong in ({"upsampled_from": 64}, {"image_size": 64, "upsampled_from": 64}):
+        with pytest.raises(ValueError, match="less than image_size"):
+            Manifest.model_validate(keys | wrong)

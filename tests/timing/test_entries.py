@@ -17,7 +17,7 @@ from bench.runtime.accept import accept_model
 from bench.submission.store import Submission, find_submission, keep_model, store
 from bench.timing.record import Roofline, TimingRecord
 from bench.timing.time_entries import Configuration, Setup, Timed, model_of, time_entries
-from bench.workspace import Workspace, create_workspace
+from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
 from tests.timing.fakes import SHORT
@@ -36,12 +36,13 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return tiny_cohort(tmp_path_factory.mktemp("cohort") / "c", 24)
 
 
-@pytest.fixture
-def board(tmp_path: Path, cohort: Cohort) -> Workspace:
-    """A workspace with two entries that have models, and one of predictions alone."""
-    space = create_workspace(tmp_path / "space", "demo", {"tiny": cohort.folder})
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort) -> Path:
+    """A folder with a workspace of two entries that have models, and one of predictions alone."""
+    folder = tmp_path_factory.mktemp("stored")
+    space = create_workspace(folder / "space", "demo", {"tiny": cohort.folder})
     for slug in ("one", "two"):
-        path = save(linear_model(), tmp_path / f"{slug}.onnx")
+        path = save(linear_model(), folder / f"{slug}.onnx")
         if slug == "two":
             model = linear_model()
             model.doc_string = "another file"
@@ -51,7 +52,14 @@ def board(tmp_path: Path, cohort: Cohort) -> Workspace:
         keep_model(path, space.model(_digest(path)))
     bare = manifest().model_copy(update={"model": None})
     store(space.submissions("tiny"), "bare", bare, None)
-    return space
+    return folder
+
+
+@pytest.fixture
+def board(tmp_path: Path, stored: Path) -> Workspace:
+    """A copy of that workspace, with the models beside it."""
+    shutil.copytree(stored, tmp_path, dirs_exist_ok=True)
+    return find_workspace(tmp_path / "space")
 
 
 def _digest(path: Path) -> str:
@@ -183,6 +191,7 @@ def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.Mo
     return cli
 
 
+@pytest.mark.slow
 def test_the_command_times_the_whole_board_once(timed_cli: Cli, board: Workspace) -> None:
     ran = timed_cli("time", "--all", "--batch", "2", "--json")
     assert ran.exit_code == 0

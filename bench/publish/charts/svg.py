@@ -110,6 +110,7 @@ class Plot:
         y_label: str,
         *,
         x_texts: tuple[str, ...] | None = None,
+        y_texts: tuple[str, ...] | None = None,
     ) -> str:
         """Grid lines, tick texts and axis names."""
         left, right, bottom, top = self.x.start, self.x.end, self.y.start, self.y.end
@@ -118,7 +119,7 @@ class Plot:
         parts = [path(grid, "grid")]
         for value, words in zip(x_ticks, x_texts or tick_texts(x_ticks), strict=True):
             parts.append(text(self.x(value), bottom + 15, words, "tick mid"))
-        for value, words in zip(y_ticks, tick_texts(y_ticks), strict=True):
+        for value, words in zip(y_ticks, y_texts or tick_texts(y_ticks), strict=True):
             parts.append(text(left - 6, self.y(value) + 4, words, "tick end"))
         parts.append(text((left + right) / 2, bottom + 32, x_label, "name mid"))
         if y_label:

@@ -29,6 +29,7 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
             if score.smooth_calibration or score.brier_skill or score.brier_parts
         ],
         "sliding": [_sliding(one) for one in card.sliding] if card else [],
+        "label_efficiency": _label_efficiency(card) if card else [],
         "at_threshold": _at_threshold(card, headline),
     }
 
@@ -46,6 +47,18 @@ def _calibration(score: TargetScore) -> Row:
     brier = (parts.miscalibration, parts.discrimination, parts.uncertainty) if parts else (None,) * 3
     words = "n/a" if skill is None or skill.value is None else estimate(skill)
     return Row(score.label, (*map(decimal, distances), words, *map(decimal, brier)))
+
+
+def _label_efficiency(card: Scorecard) -> list[Row]:
+    return [
+        Row(
+            f"{score.label}, {percent(point.fraction)}",
+            (str(point.draws), estimate(point.auroc), decimal(point.draw_sd)),
+        )
+        for score in card.targets
+        for point in card.label_efficiency
+        if point.target == score.target
+    ]
 
 
 def _sliding(one: SlidingThreshold) -> tuple[str, list[Row]]:

@@ -51,7 +51,7 @@ class CohortPages:
     def __init__(self, site: Renderer, place: Place) -> None:
         self.site, self.place, self.loaded = site, place, place.loaded
         board = self.loaded.board
-        scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards"}) if board else ""
+        scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards", "retracted"}) if board else ""
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
         self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
         self.same_ranking: dict[str, list[tuple[str, SameRanking]]] = defaultdict(list)
@@ -229,6 +229,7 @@ class CohortPages:
             self.scene_key,
             self.others_key,
             entry.manifest.model_dump_json(),
+            entry.retraction.model_dump_json() if entry.retraction else "",
             board.scorecards[entry.slug] if board and entry.whole else card,
             *(record.model_dump_json() for record in entry.timings),
         )

@@ -114,11 +114,11 @@ def _first_two(loaded: LoadedBoard, tables: Sequence[BoardTable]) -> dict[str, A
     pairs = tables[0].pairs if tables else None
     board = loaded.board
     if pairs is None or board is None:
-        return {"against": []}
+        return {"against": [], "against_axis": ""}
     repeated = identical_entries(board.target(tables[0].target))
     slugs = [slug for slug in pairs.slugs if slug not in repeated][:2]
     if len(slugs) < 2:
-        return {"against": []}
+        return {"against": [], "against_axis": ""}
     a, b = slugs
     found = [(t.label, t.pairs.pair(a, b)) for t in tables if t.pairs and {a, b} <= set(t.pairs.slugs)]
     axis = Linear(*_symmetric(pair for _, pair in found), START, END)

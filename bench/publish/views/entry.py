@@ -25,6 +25,7 @@ from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
 from bench.publish.views.patients import CHOSEN, Frequencies, frequencies
 from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
+from bench.submission.manifest import Manifest
 from bench.timing.record import TimingRecord
 
 CHART_TARGETS = 6
@@ -60,6 +61,7 @@ def entry_view(
     return {
         "slug": entry.slug,
         "manifest": entry.manifest,
+        "retraction": entry.retraction,
         "card": card,
         "stamp": card.stamp if card else None,
         "cohort_id": loaded.spec.id,
@@ -188,7 +190,20 @@ def _model_card(entry: Entry) -> list[tuple[str, str]]:
         ("Pretrained weights", manifest.pretrained_weights),
         ("Parameters", NOT_STATED if manifest.parameters is None else f"{manifest.parameters:,}"),
         ("Licence", manifest.licence),
+        *_further_declarations(manifest),
     ]
+
+
+def _further_declarations(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Declarations that only some entries make; left out elsewhere."""
+    if manifest.image_size is not None:
+        source = manifest.upsampled_from
+        enlarged = f", upsampled from {source:,}" if source is not None else ""
+        yield "Image size", f"{manifest.image_size:,} pixels{enlarged}"
+    if manifest.zero_shot is not None:
+        yield "Zero-shot", "yes" if manifest.zero_shot else "no"
+    if found := manifest.embeddings:
+        yield "Embeddings", f"{found.dimension:,} features, {found.dtype}; head fitted here"
 
 
 def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:

@@ -10,7 +10,9 @@ import pydantic
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from bench import __version__
+from bench.documents import Document
 from bench.errors import BenchError, Problem, catalogue
+from bench.federation.model import SitesBoard
 from bench.files import canonical_json
 from bench.metrics import registry
 from bench.metrics.registry import Needs
@@ -18,9 +20,10 @@ from bench.publish.exports import schema
 from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
 from bench.publish.reference import python_reference
 from bench.publish.releases import Release, release_pages
-from bench.publish.schemas import PUBLISHED
+from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.templates import document, environment, metrics_table
 from bench.publish.urls import Page, Place, digest, up
+from bench.publish.views.across import hospitals_view, transfer_of, transfer_view
 from bench.publish.views.cohort import CohortPages
 
 COHORT_LINKS = (
@@ -80,6 +83,8 @@ class Site:
         built_from: str,
         releases: Sequence[Release] = (),
         release: str = "",
+        announcement: str = "",
+        hospitals: SitesBoard | None = None,
     ) -> None:
         self.places = tuple(found)
         self.sources = sources
@@ -87,8 +92,16 @@ class Site:
         self.base_address = base if base.startswith(("https://", "http://")) else ""
         self.built_from = built_from
         self.environment = environment(sources)
-        self.releases, self.release = tuple(releases), release
-        shared = [release, str(bool(releases)), *(f"{p.prefix}|{p.loaded.spec.title}" for p in found)]
+        self.releases, self.release, self.announcement = tuple(releases), release, announcement
+        self.hospitals, self.transfer = hospitals, transfer_of(self.places)
+        shared = [
+            release,
+            announcement,
+            str(bool(releases)),
+            str(hospitals is None),
+            str(self.transfer is None),
+            *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
+        ]
         shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), self.base_address, *shared)
@@ -112,10 +125,13 @@ class Site:
             "built_from": self.built_from,
             "navigation": links,
             "release": self.release,
+            "announcement": self.announcement,
             "address": self._address(path),
             "site_address": self.base_address,
             "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
             "has_releases": bool(self.releases),
+            "has_hospitals": self.hospitals is not None,
+            "has_transfer": self.transfer is not None,
             "current": "",
             "description": "Leaderboard of models that read echocardiographic labels from chest X-rays.",
         }
@@ -136,6 +152,7 @@ class Site:
         yield from self._documents()
         yield from self._changes()
         yield from self._releases()
+        yield from self._across()
         for place in self.places:
             yield from CohortPages(self, place).pages()
 
@@ -202,6 +219,25 @@ class Site:
         feed_key = digest(self.base, key)
         yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
         yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base)))
+
+    def _across(self) -> Iterator[Page]:
+        """The pages about several hospitals, each with its JSON."""
+        views: list[tuple[str, str, str, Document, Any]] = []
+        if self.hospitals is not None:
+            views.append(("hospitals", "Hospitals", "board.json", self.hospitals, hospitals_view))
+        if self.transfer is not None:
+            views.append(("transfer", "Transfer", "transfer.json", self.transfer, transfer_view))
+        first = self.places[0]
+        links = {slug: f"../{first.entry_folder(slug)}index.html" for slug in first.loaded.entries}
+        for name, title, file, board, view in views:
+            data, path = published_json(board), f"{name}/index.html"
+            values = {**view(board, links), "title": title, "current": name}
+            yield Page(f"{name}/{file}", digest(data), lambda data=data: data)  # type: ignore[misc]
+            yield Page(
+                path,
+                digest(self.key, data, *sorted(links)),
+                lambda path=path, values=values: self.html("across.html", path, first, values),  # type: ignore[misc]
+            )
 
     def _releases(self) -> Iterator[Page]:
         if not self.releases:

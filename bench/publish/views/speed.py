@@ -9,11 +9,21 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.columns import Cell, estimate_cell
+from bench.board.format import sentence, significant
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of
-from bench.board.speed_words import BATCH, service_cells, setting_words, share_of_limit, verdict, work_cells
+from bench.board.speed_words import (
+    BATCH,
+    NOT_RECORDED,
+    service_cells,
+    setting_words,
+    share_of_limit,
+    verdict,
+    work_cells,
+)
+from bench.publish.charts.throughput import NAMED, BatchMarks, LoadCurve, LoadMark, throughput
 from bench.publish.charts.tradeoff import SpeedPoint, tradeoff
-from bench.timing.record import BatchTiming, TimingRecord
+from bench.timing.record import BatchTiming, Percentile, TimingRecord
 
 MOST_ENTRIES = 40
 """Entries on the page, each with rows in several tables: a page stays below 6,000 elements."""
@@ -21,44 +31,84 @@ MOST_ENTRIES = 40
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRow:
-    """One entry at one batch size; `word` and `why` say why it is not ranked, `own` whose AUROC it is."""
+    """One batch size of an entry.
+
+    Attributes:
+        timing: As recorded.
+        word: Its verdict: `ranked`, or why it is not.
+        why: The same as a sentence; empty where it is ranked.
+        median: Median latency with its interval.
+        figures: Label → cell of the other columns, in their order.
+        service: As `service_cells` gives it, without the batch size.
+    """
+
+    timing: BatchTiming
+    word: str
+    why: str
+    median: Cell
+    figures: dict[str, Cell]
+    service: tuple[str, ...]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the row may be ranked."""
+        return self.timing.ranked
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a figure is missing or not ranked, in the order of the columns."""
+        return tuple(filter(None, (self.median.reason, self.why, *(c.reason for c in self.figures.values()))))
+
+
+@dataclass(frozen=True, slots=True)
+class TimedEntry:
+    """One entry at one setting.
+
+    Attributes:
+        entry: The entry.
+        record: All its batch sizes.
+        auroc: Of the headline target.
+        own: Whether that is the AUROC of the record's own predictions.
+        rows: The batch sizes, smallest first.
+        work: As `work_cells` gives it; empty where it is not known.
+    """
 
     entry: Entry
     record: TimingRecord
-    timing: BatchTiming
     auroc: Cell
     own: bool
-    limit: str
-    limit_why: str
-    word: str
-    why: str
+    rows: tuple[MeasuredRow, ...]
+    work: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class ServiceRow:
-    """One entry at one batch size in service, as `service_cells` gives it."""
-
-    entry: Entry
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkRow:
-    """What an image costs one entry, and what the device was seen to do; without figures `why` says why."""
-
-    entry: Entry
-    cells: tuple[str, ...]
-    why: str
+    @property
+    def place(self) -> tuple[bool, float, str]:
+        """By which entries are sorted: those ranked at the board's batch size first, by latency."""
+        row = next((row for row in self.rows if row.timing.batch == BATCH), None)
+        latency = None if row is None else row.timing.end_to_end.p50.value_ms
+        ranked = row is not None and row.ranked and latency is not None
+        return not ranked, float("inf") if latency is None else latency, self.entry.slug
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedSection:
-    """All that was measured at one setting: ranked rows by latency within a batch size, then the others."""
+    """All that was measured at one setting.
+
+    Attributes:
+        setting: Of all of it.
+        entries: By their `place`.
+        fastest: The first that is ranked at the board's batch size, None where none is.
+        reasons: The notes below the table, each once.
+        first_note: Number of the first of them on the page.
+        curve: Throughput against latency; empty where fewer than two figures are known.
+        chart: Speed against AUROC; empty for fewer than two entries.
+    """
 
     setting: Setting
-    rows: tuple[MeasuredRow, ...]
-    work: tuple[WorkRow, ...]
-    service: tuple[ServiceRow, ...]
+    entries: tuple[TimedEntry, ...]
+    fastest: TimedEntry | None
+    reasons: tuple[str, ...]
+    first_note: int
+    curve: Markup | str
     chart: Markup | str
 
 
@@ -75,17 +125,21 @@ class Timed:
 def speed_view(loaded: LoadedBoard, home: str) -> dict[str, Any]:
     """The template's values of the speed page."""
     headline = loaded.spec.headline
-    settings: dict[Setting, list[MeasuredRow]] = {}
+    settings: dict[Setting, list[TimedEntry]] = {}
     timed = _by_rank(loaded)
     for entry in timed[:MOST_ENTRIES]:
         for record in entry.timings:
-            settings.setdefault(setting_of(record), []).extend(_rows(entry, record, headline))
+            settings.setdefault(setting_of(record), []).append(_timed_entry(entry, record, headline))
+    sections: list[SpeedSection] = []
+    for setting in sorted(settings, key=lambda s: s.place):
+        first_note = 1 + sum(len(section.reasons) for section in sections)
+        sections.append(_section(headline, setting, settings[setting], home, first_note))
     return {
         "headline_label": next(t.label for t in loaded.spec.targets if t.name == headline),
-        "sections": [
-            _section(headline, setting, settings[setting], home)
-            for setting in sorted(settings, key=lambda s: s.place)
-        ],
+        "sections": sections,
+        "batch": BATCH,
+        "named_curves": NAMED,
+        "not_recorded": NOT_RECORDED,
         "left_out": len(timed) - len(timed[:MOST_ENTRIES]),
     }
 
@@ -120,32 +174,86 @@ def speed_points(timed: Sequence[Timed], target: str, home: str) -> list[SpeedPo
     return points
 
 
-def _rows(entry: Entry, record: TimingRecord, headline: str) -> list[MeasuredRow]:
+def load_curve(entry: Entry, record: TimingRecord, home: str) -> LoadCurve | None:
+    """The latency-throughput curve of one record, None where no batch size has a median latency.
+
+    A batch size without recorded figures in flight has one mark: its median end to end with one batch in
+    flight, at which `batch` images take that time.
+    """
+    batches = []
+    for timing in sorted(record.batches, key=lambda row: row.batch):
+        if timing.load_curve:
+            found = [(p.in_flight, p.latency.p50.value_ms, p.images_per_s) for p in timing.load_curve]
+        else:
+            median = timing.end_to_end.p50.value_ms
+            found = [(1, median, 1000 * timing.batch / median if median else 0.0)]
+        marks = tuple(LoadMark(k, ms, rate) for k, ms, rate in sorted(found) if ms and ms > 0 and rate > 0)
+        if marks:
+            batches.append(BatchMarks(timing.batch, timing.ranked, marks))
+    href = f"{home}e/{entry.slug}/index.html"
+    return LoadCurve(entry.manifest.name, entry.slug, href, tuple(batches)) if batches else None
+
+
+def _timed_entry(entry: Entry, record: TimingRecord, headline: str) -> TimedEntry:
     own = scored_alone(record)
     missing = f"{record.precision}'s own predictions were not scored" if own else "not scored"
     auroc = estimate_cell(auroc_of(entry, record, headline), missing=missing)
-    return [
-        MeasuredRow(entry, record, timing, auroc, own, *share_of_limit(record, timing), *verdict(timing))
-        for timing in record.batches
-    ]
+    rows = tuple(_row(record, timing) for timing in sorted(record.batches, key=lambda row: row.batch))
+    return TimedEntry(entry, record, auroc, own, rows, work_cells(record.roofline))
 
 
-def _section(headline: str, setting: Setting, rows: list[MeasuredRow], home: str) -> SpeedSection:
-    ordered = sorted(rows, key=lambda r: (r.timing.batch, bool(r.word), _latency(r), r.entry.slug))
+def _row(record: TimingRecord, timing: BatchTiming) -> MeasuredRow:
+    word, why = verdict(timing)
+    limit, limit_why = share_of_limit(record, timing)
+    latency, images, cold = timing.end_to_end, timing.throughput, timing.cold_start
+    figures = {
+        "p90, ms": _latency_cell(latency.p90, latency.reason),
+        "p99, ms": _latency_cell(latency.p99, latency.reason),
+        "Images/s": _figure(images.images_per_s, images.reason),
+        "Of the limit": Cell(limit, timing.limit_fraction, reason=limit_why),
+        "Load, ms": _figure(cold.prepare_ms, cold.reason),
+    }
+    median = _latency_cell(latency.p50, latency.reason)
+    return MeasuredRow(timing, word or "ranked", why, median, figures, service_cells(timing)[1:])
+
+
+def _latency_cell(one: Percentile, reason: str) -> Cell:
+    if one.value_ms is None:
+        return _figure(None, one.reason or reason)
+    both = one.low_ms is not None and one.high_ms is not None
+    interval = f"{significant(one.low_ms)}–{significant(one.high_ms)}" if both else ""
+    return Cell(significant(one.value_ms), one.value_ms, one.low_ms, one.high_ms, interval)
+
+
+def _figure(value: float | None, reason: str) -> Cell:
+    return Cell(significant(value), value, reason=sentence(reason or "not measured") if value is None else "")
+
+
+def _section(
+    headline: str, setting: Setting, entries: list[TimedEntry], home: str, first_note: int
+) -> SpeedSection:
+    ordered = tuple(sorted(entries, key=lambda one: one.place))
     timed = [
-        Timed(row.entry, row.record, latency, not row.word)
-        for row in rows
+        Timed(one.entry, one.record, latency, row.ranked)
+        for one in entries
+        for row in one.rows
         if row.timing.batch == BATCH and (latency := row.timing.end_to_end.p50.value_ms) is not None
     ]
     points = speed_points(timed, headline, home)
-    chart = tradeoff(points, setting_words(setting)) if len(points) > 1 else ""
-    records = {row.entry.slug: (row.entry, row.record.roofline) for row in rows}
-    work = tuple(WorkRow(e, work_cells(r), r.reason) for e, r in records.values())
-    by_entry = sorted(rows, key=lambda row: (row.entry.slug, row.timing.batch))
-    service = tuple(ServiceRow(row.entry, service_cells(row.timing)) for row in by_entry)
-    return SpeedSection(setting, tuple(ordered), work, service, chart)
-
-
-def _latency(row: MeasuredRow) -> float:
-    value = row.timing.end_to_end.p50.value_ms
-    return float("inf") if value is None else value
+    words = f"{setting.backend}, {setting.precision}, {setting.device}"
+    curves = [curve for one in ordered if (curve := load_curve(one.entry, one.record, home))]
+    marks = sum(len(batch.marks) for curve in curves for batch in curve.batches)
+    reasons = (
+        reason
+        for one in ordered
+        for reason in (one.auroc.reason, *(reason for row in one.rows for reason in row.reasons))
+    )
+    return SpeedSection(
+        setting=setting,
+        entries=ordered,
+        fastest=next((one for one in ordered if not one.place[0]), None),
+        reasons=tuple(dict.fromkeys(reason for reason in reasons if reason)),
+        first_note=first_note,
+        curve=throughput(curves, words) if marks > 1 else "",
+        chart=tradeoff(points, setting_words(setting)) if len(points) > 1 else "",
+    )

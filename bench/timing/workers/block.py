@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,10 @@ from bench.submission.manifest import ImageInput
 from bench.timing.measure import IN_FLIGHT, measure_block, timed_batches
 from bench.timing.protocol import Protocol
 from bench.timing.service import FILE, ImageFiles, Service, measure_service
-from bench.timing.telemetry import sampler_of_current_gpu
 from bench.timing.unseen import check_integrity, images_to_check, predict_images
+
+if TYPE_CHECKING:
+    from bench.timing.telemetry import Sampler
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -32,7 +34,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
     write_message(answers, {"device": device.name, "facts": device.facts})
     path, batch = Path(request["model"]), request["batch"]
     picks = [OutputSelector(**pick) for pick in request["picks"]]
-    samplers = [sampler_of_current_gpu() if backend.is_gpu else None for _ in range(2)]
+    samplers = _samplers() if backend.is_gpu else (None, None)
     protocol = Protocol(**request["protocol"])
     try:
         block, session = measure_block(
@@ -82,6 +84,13 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         answer |= {"compute_ms": block.device.compute_ms, "enqueue_ms": block.device.enqueue_ms}
     answer |= {f"target:{target}": values for target, values in checked.predictions.items()}
     write_message(answers, header, answer)
+
+
+def _samplers() -> tuple[Sampler | None, Sampler | None]:
+    """Samplers of the GPU, for latencies and for device times; imported here, since most blocks need none."""
+    from bench.timing.telemetry import sampler_of_current_gpu
+
+    return sampler_of_current_gpu(), sampler_of_current_gpu()
 
 
 def _inputs(

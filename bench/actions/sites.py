@@ -1,0 +1,177 @@
+"""Hospitals: write the signed aggregate of one, and compute the board over several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from bench.actions.board import read_board
+from bench.actions.context import (
+    CohortChoice,
+    EntryChoice,
+    WorkspaceChoice,
+    open_cohort,
+    open_workspace,
+    scored_entries,
+)
+from bench.choices import Track
+from bench.documents import Document, read_toml
+from bench.errors import BenchError, Problem, raise_errors
+from bench.federation.aggregate import PREDICATE, site_aggregate
+from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
+from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
+from bench.federation.signature import (
+    PublicKey,
+    new_key,
+    parse_predicate,
+    read_key,
+    read_statement,
+    write_statement,
+)
+from bench.federation.transfer import transfer
+from bench.scoring.run import entry_replicates, make_plans
+from bench.scoring.scorecard import Scorecard, hashed_scorecard
+from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
+from bench.submission.packed import read_stamp
+
+
+class SiteKeys(Document):
+    """``sites.toml``: the hospitals of a board with their public keys."""
+
+    sites: dict[str, PublicKey] = Field(min_length=1)
+
+
+def check_site_name(site: str) -> None:
+    """Refuse a name that no hospital can have (``site-name``)."""
+    if not re.fullmatch(SLUG_PATTERN, site):
+        message = f"{site[:80]!r} cannot be the name of a site, which has {SLUG_RULE}."
+        raise BenchError(Problem("site-name", message))
+
+
+def make_site_key(file: str | Path, site: str) -> str:
+    """Make the key pair that a hospital signs with; write the private key.
+
+    Args:
+        file: New file for the private key, which stays in the hospital.
+        site: Name of the hospital.
+
+    Returns:
+        The public key as a line of ``sites.toml``.
+
+    Raises:
+        BenchError: The file exists (``sign-key-exists``), or the extra ``sign`` is not installed.
+    """
+    check_site_name(site)
+    return f'{site} = "{new_key(Path(file))}"'
+
+
+def write_aggregate(
+    out: str | Path,
+    *,
+    site: str,
+    key: str | Path,
+    entries: EntryChoice | None = None,
+    cohort: CohortChoice | None = None,
+    data: str | Path | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> SiteAggregate:
+    """Write the signed aggregate of scored entries: all that a hospital publishes.
+
+    Args:
+        out: File to write.
+        site: Name of the hospital.
+        key: File of its private key.
+        entries: Scored entries; default: all. Entries of the cv5 track are left out.
+        cohort: The cohort; default: the workspace's.
+        data: Folder with the cohort's files; default: what the workspace says.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        BenchError: An entry is not scored or its scorecard is out of date, there are more entries than the
+            labels can be hidden from (``aggregate-too-many``), or the key cannot be used.
+    """
+    check_site_name(site)
+    private = read_key(Path(key))
+    space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
+    stored = scored_entries(space.submissions(opened.spec.id), entries)
+    stored = [entry for entry in stored if entry.manifest.track == Track.HOLDOUT]
+    cards = [hashed_scorecard(entry, Scorecard)[0] for entry in stored]
+    draws = {(card.replicates, card.seed) for card in cards}
+    if not cards:
+        raise BenchError(Problem("board-empty", f"Cohort {opened.spec.id} has no scored entry."))
+    if len(draws) > 1:
+        raise BenchError(Problem("board-mixed", "The scorecards were computed with different draws."))
+    replicates, seed = draws.pop()
+    plans = make_plans(opened, stored, replicates=replicates, seed=seed)
+    influences, models = {}, {}
+    for entry, card in zip(stored, cards, strict=True):
+        computed = entry_replicates(plans, entry, space.replicates, card.predictions_sha256)
+        influences[entry.slug] = computed.influences
+        models[entry.slug] = read_stamp(entry.predictions).model_sha256
+    found = site_aggregate(site, plans.by_track[Track.HOLDOUT], cards, influences, models)
+    subjects = {card.slug: card.predictions_sha256 for card in cards}
+    write_statement(Path(out), subjects, PREDICATE, found.plain(), private)
+    return found
+
+
+def sites_board(
+    files: Sequence[str | Path],
+    *,
+    keys: str | Path | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> SitesBoard:
+    """Compute the board over several hospitals from their signed aggregates; needs no data.
+
+    Args:
+        files: One file for each hospital.
+        keys: File with the hospitals' public keys; default: ``sites.toml`` of the workspace.
+        workspace: The workspace; default: the one that holds the current folder. Not needed with `keys`.
+
+    Raises:
+        BenchError: A file cannot be read or does not belong on the board; every fault of every file.
+    """
+    place = Path(keys) if keys is not None else open_workspace(workspace).site_keys
+    trusted = read_toml(SiteKeys, place, "site-keys").sites
+    read: list[ReadAggregate] = []
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            read.append(_read(Path(file), trusted))
+        except BenchError as error:
+            problems += error.problems
+    raise_errors(problems)
+    check_sites(read)
+    return pooled_board([one.aggregate for one in read])
+
+
+def transfer_board(
+    cohorts: Sequence[CohortChoice], *, workspace: WorkspaceChoice | None = None
+) -> TransferBoard:
+    """Compare the entries of several cohorts of one workspace, by slug; needs no data.
+
+    Args:
+        cohorts: At least two; changes are taken from the first.
+        workspace: The workspace; default: the one that holds the current folder.
+
+    Raises:
+        ValueError: Fewer than two cohorts.
+        BenchError: A cohort has no scored entry (``board-empty``), or its board is out of date.
+    """
+    if len(cohorts) < 2:
+        raise ValueError("name at least two cohorts")
+    loaded = [read_board(cohort, workspace=workspace) for cohort in cohorts]
+    cards = {
+        one.spec.id: [entry.scorecard for entry in one.entries.values() if entry.scorecard is not None]
+        for one in loaded
+    }
+    return transfer(cards, loaded[0].spec.headline)
+
+
+def _read(file: Path, trusted: dict[str, str]) -> ReadAggregate:
+    statement, signer = read_statement(file, PREDICATE, trusted)
+    stated = parse_predicate(SiteAggregate, statement, str(file))
+    subjects = {subject.name: subject.digest["sha256"] for subject in statement.subject}
+    return ReadAggregate(stated, str(file), signer, subjects)

@@ -1,0 +1,1 @@
+"""Results of hospitals that share aggregates only: the signed file of one, and the board over several."""
