@@ -331,7 +331,7 @@ def refuse_mixed(
     *,
     board: Path,
 ) -> None:
-    """Refuses to score some entries with other draws than the rest have, before anything is written.
+    """Refuse to score some entries with other draws than the rest have, before anything is written.
 
     Args:
         entries: All stored entries.
@@ -373,7 +373,7 @@ def _known_draws(board: Path) -> dict[str, _Draws]:
 
 
 def _require_computed(card: RankInputs, computed: EntryReplicates) -> None:
-    """Refuses a scorecard whose AUROC is not the one of the stored predictions on the labels at hand."""
+    """Refuse a scorecard whose AUROC is not the one of the stored predictions on the labels at hand."""
     for target in card.targets:
         stored, now = target.ranked.value, computed.values.get(target.target)
         if stored is not None and now is not None and round_significant(stored) != round_significant(now):

@@ -355,7 +355,7 @@ MAY_BE_FIRST = "No entry has a significantly higher AUROC when all pairs of the 
 
 
 def _notes(row: Row) -> Cell:
-    """Why an entry is not ranked, whether it may be first, and what else a reader should know."""
+    """Return the reason for no rank, whether the entry may be first, and its flags."""
     notes = []
     if row.standing.rank is None:
         notes.append(("not ranked", sentence(row.standing.unranked_reason or "no reason given")))
@@ -439,7 +439,7 @@ def _other_target(name: str, label: str) -> Column:
         score = row.entry.scorecard.target(name) if row.entry.scorecard else None
         return estimate_cell(score.ranked if score else None, missing="no predictions for this target")
 
-    def untold(context: BoardContext) -> bool:
+    def all_empty(context: BoardContext) -> bool:
         return all(cell(row).empty for row in context.rows)
 
     return Column(
@@ -448,7 +448,7 @@ def _other_target(name: str, label: str) -> Column:
         group=Group.OTHER,
         hint=f"AUROC for {label}",
         cell=cell,
-        may_be_empty=untold,
+        may_be_empty=all_empty,
         descending=True,
     )
 

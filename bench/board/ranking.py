@@ -201,11 +201,11 @@ def target_board(
     )
 
 
-def _doubt(contender: RankedEntry, target: str) -> str | None:
+def _doubt(entry: RankedEntry, target: str) -> str | None:
     """Return why an entry cannot be ranked; empty if its scorecard gives the reason, None if it can be."""
-    if contender.value(target) is None:
+    if entry.value(target) is None:
         return ""
-    drawn = contender.computed.replicates[target]
+    drawn = entry.computed.replicates[target]
     undefined = int(np.isnan(drawn).sum())
     if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
         return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"

@@ -43,7 +43,7 @@ def record_at(entry: Entry, setting: Setting | None) -> TimingRecord | None:
 
 
 def verdict(row: BatchTiming) -> tuple[str, str]:
-    """Why a row is not ranked, as a word and a sentence; both empty where it is ranked."""
+    """Return the reason why a row is not ranked, as a word and a sentence; both empty where it is ranked."""
     word, why = pareto.verdict(row)
     word = word.replace("-", " ")
     return word, sentence(why or UNEXPLAINED.get(word, f"The run ended as {word}")) if word else ""

@@ -139,7 +139,7 @@ class Command(TyperCommand):
             return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the arguments and options."""
+        """Write the arguments and options."""
         arguments: list[tuple[str, str]] = []
         options: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
@@ -196,7 +196,7 @@ class CommandGroup(TyperGroup):
             sys.exit(error.exit_code)  # type: ignore[attr-defined]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Writes each command with the first sentence of its help, over several lines where it is long."""
+        """Write each command with the first sentence of its help, over several lines where it is long."""
         rows = []
         for name, command in self.commands.items():
             summary = " ".join((command.help or "").split("\n\n")[0].split())
@@ -218,7 +218,7 @@ class CommandGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; an option that other tools have is answered with this tool's."""
+        """Run the command; for an option of other tools, name this tool's."""
         try:
             return super().invoke(ctx)
         except Exception as error:

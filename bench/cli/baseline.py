@@ -133,7 +133,7 @@ def _settings(words: list[str]) -> dict[str, Any]:
 
 
 def _refuse_unused(names: list[str] | None, has_recipe: bool, has_encoder: bool) -> None:
-    """Refuses options that none of the chosen baselines reads."""
+    """Refuse options that none of the chosen baselines reads."""
     from baselines.registry import baselines, find_baseline
 
     chosen = [find_baseline(name) for name in names or baselines()]

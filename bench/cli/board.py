@@ -140,7 +140,7 @@ def plain_table(shown: BoardTable, columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def show_table(report: Report, shown: BoardTable, columns: Sequence[Column], *, fit: bool) -> None:
-    """Shows the table as wide as the terminal, its footnotes below.
+    """Show the table as wide as the terminal, its footnotes below.
 
     Args:
         report: Where to.
@@ -230,7 +230,7 @@ def _board_sentence(loaded: LoadedBoard, shown: BoardTable, track: Track) -> str
 
 
 def say_waiting(report: Report, waiting: Sequence[str], cohort: str) -> None:
-    """Tells which entries are not on the board because they were not scored yet."""
+    """Name the entries that are not on the board because they were not scored yet."""
     if waiting:
         listed = ", ".join(waiting)
         report.say(
@@ -252,7 +252,7 @@ SERVICE_HEADINGS = [
 
 
 def show_speed(report: Report, loaded: LoadedBoard, target: str) -> None:
-    """Shows every setting in which entries were timed, at batch 1; ranked entries first."""
+    """Show every setting in which entries were timed, at batch 1; ranked entries first."""
     from bench.board.pareto import speed_columns
     from bench.board.speed_words import service_cells
 

@@ -101,7 +101,7 @@ def _last_screen(report: Report, pages: Path, root: Path, site: DemoSite) -> Non
 
 
 def _run_step(report: Report, step: DemoStep) -> None:
-    """Runs a step; says its command, time and summary on one line. A terminal shows a bar meanwhile."""
+    """Run a step; show its command, time and summary on one line. A terminal shows a bar meanwhile."""
     started = time.monotonic()
     with stages() if stderr_is_terminal() else nullcontext() as progress:
         summary = step.run(progress)

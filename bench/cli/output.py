@@ -53,7 +53,7 @@ class Report:
             emit(inert(text))
 
     def remark(self, problems: Iterable[Problem]) -> None:
-        """Shows problems now; with ``--json`` they stand in the object too."""
+        """Show problems now; with ``--json`` they stand in the object too."""
         found = list(problems)
         self._remarks += found
         _show_problems(found)
@@ -166,7 +166,8 @@ def emit(text: str, *, err: bool = False) -> None:
             raise
 
 
-_MEMORY_WORDS = ("cannot allocate", "failed to map segment", "out of memory", "can't start new thread")
+_ADDRESS_SPACE_WORDS = ("failed to map segment", "can't start new thread")
+"""Words of errors under a limit of address space, besides those that `names_memory` knows."""
 
 
 def require_address_space(libraries: Libraries) -> None:
@@ -188,11 +189,13 @@ def memory_problem(error: BaseException) -> Problem | None:
     Under a small limit of address space every error of a library is one, whatever the library makes of it.
     """
     from bench.environment import LEAST_ADDRESS_SPACE_MB, address_space_limit_mb
+    from bench.sandbox.messages import names_memory
 
     limit = address_space_limit_mb()
     small = limit is not None and limit < LEAST_ADDRESS_SPACE_MB["statistics"]
     text = str(error).lower()
-    named = isinstance(error, MemoryError) or any(word in text for word in _MEMORY_WORDS)
+    named = isinstance(error, MemoryError) or names_memory(text)
+    named = named or any(word in text for word in _ADDRESS_SPACE_WORDS)
     of_library = small and (not isinstance(error, OSError) or "shared object" in text)
     return _memory_limit(limit) if named or of_library else None
 

@@ -60,6 +60,7 @@ def explain(
             names = [[key, declared.label] for key, declared in described().items()]
             report.show("\n" + table(["metric", "name"], names))
             return
+        code = next((known for known in (*catalogue(), *described()) if known == code.lower()), code)
         if code not in catalogue() and (declared := described().get(code)):
             report.result(**declared.facts())
             report.show("\n".join(declared.explanation()))

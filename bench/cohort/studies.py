@@ -12,8 +12,7 @@ import pandas as pd
 from bench.cohort.cohort import Cohort, Subgroups
 from bench.cohort.split import Split, Strings
 from bench.errors import Problem
-
-Floats = npt.NDArray[np.float64]
+from bench.metrics.validation import Floats
 
 
 def study_problems(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.results import BrierParts
-from bench.metrics.validation import Bools, Floats, Ints, inner, predicted
+from bench.metrics.validation import Bools, Floats, Ints, inner, predicted, whole_number
 
 CLIP = 1e-6
 """A probability of 0 or 1 is moved this far inwards where its logarithm or logit is taken."""
@@ -147,8 +147,7 @@ def bin_edges(p: Floats, bins: int, strategy: Strategy, weight: Floats | None = 
     Raises:
         ValueError: Fewer than one bin, or an unknown strategy.
     """
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, not {bins}")
+    bins = whole_number(bins, "bins", 1)
     if strategy == "uniform":
         return np.arange(bins + 1) / bins
     if strategy == "quantile":
@@ -173,6 +172,7 @@ def reliability(
     """Mean probability and observed share of positives per bin; None without rows.
 
     Raises:
+        TypeError: As `brier`, or a number of bins that is not whole.
         ValueError: As `brier`; fewer than one bin or an unknown strategy.
     """
     positive, probability, row = predicted(y, p, weight)

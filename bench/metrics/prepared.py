@@ -46,7 +46,7 @@ class LabelledScores:
 
     @property
     def missing(self) -> str:
-        """Why nothing that needs both classes is defined; empty where both are there."""
+        """Reason why nothing that needs both classes is defined; empty where both are there."""
         if not len(self.score):
             return "no images"
         if not self.positives:
@@ -122,7 +122,7 @@ class MeasuredPairs:
 
     @property
     def missing(self) -> str:
-        """Why nothing is defined; empty where there are images."""
+        """Reason why nothing is defined; empty where there are images."""
         return "" if len(self.truth) else "no images"
 
     @cached_property

@@ -16,6 +16,9 @@ Bools = NDArray[np.bool_]
 LARGEST_EXACT_INTEGER = 2**53
 """Up to here float64 holds every whole number."""
 
+BLANK_IDS = frozenset({"", "nan", "none", "<na>", "nat", "null"})
+"""Texts, in lower case, that Python, numpy and pandas write for a missing value."""
+
 PLAIN_WEIGHTS = 2.0**-100, 2.0**100
 """Largest row weights between these two are used as given; products of others would overflow or underflow."""
 
@@ -145,7 +148,9 @@ def probability_vector(p: ArrayLike, name: str = "p") -> Floats:
     vector = finite_vector(p, name)
     bad = int(np.count_nonzero((vector < 0) | (vector > 1)))
     if bad:
-        raise ValueError(f"{name} must lie in [0, 1]; {bad} values do not")
+        least, most = (float(f(vector)) for f in (np.min, np.max))
+        verb = "value does" if bad == 1 else "values do"
+        raise ValueError(f"{name} must lie in [0, 1]; {bad} {verb} not (from {least!r} to {most!r})")
     return vector
 
 
@@ -197,7 +202,7 @@ def _pandas_index(values: Any) -> Any:
 
 
 def same_length(**vectors: NDArray[Any]) -> None:
-    """Raises ValueError unless all vectors have as many rows as the first."""
+    """Require all vectors to have as many rows as the first."""
     (first, reference), *others = vectors.items()
     for name, vector in others:
         if len(vector) != len(reference):
@@ -279,7 +284,7 @@ def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
 
     Raises:
         TypeError: A set, a mapping, text, or ids that are lists or other unhashable values.
-        ValueError: More than one dimension, or missing or masked ids.
+        ValueError: More than one dimension, or ids that are missing, masked, or text for a missing value.
     """
     refuse_unordered(ids, name)
     _masked(ids, name)
@@ -299,6 +304,14 @@ def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
         raise ValueError(f"{name} holds {missing} missing values")
     if any(issubclass(kind, list | dict | set | np.ndarray) for kind in kinds):
         raise TypeError(f"{name} must hold one id per row, not lists")
+    if str in kinds:
+        blank = {text for text in set(values) if isinstance(text, str) and text.strip().lower() in BLANK_IDS}
+        if blank:
+            words, rows = ", ".join(map(repr, sorted(blank))), sum(value in blank for value in values)
+            raise ValueError(
+                f"{name} holds {rows} ids that are blank or mean a missing "
+                f"value ({words}); leave these rows out, or give each its patient"
+            )
     return values
 
 

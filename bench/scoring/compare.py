@@ -96,7 +96,7 @@ class Side:
     Attributes:
         values: Target → predictions in canonical order of the track's images.
         track: Which images they are.
-        probabilities: Whether calibration can be asked for.
+        probabilities: Whether calibration can be requested.
         unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
     """
 

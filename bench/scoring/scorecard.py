@@ -242,7 +242,7 @@ class Flag(Document):
 
 
 class Stamp(Document):
-    """Which cohort and split a result belongs to."""
+    """Cohort and split that a result belongs to."""
 
     cohort: str
     version: str

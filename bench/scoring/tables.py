@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.metrics import calibration, influence
 from bench.metrics.decision import decision_at_prevalence, prior_shift
 from bench.metrics.results import Estimate
 from bench.metrics.smooth_calibration import smooth_calibration
+from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts
 from bench.scoring.plan import FEWEST_PATIENTS, SlidingPlan, TargetPlan
 from bench.scoring.scorecard import (
@@ -25,8 +25,6 @@ from bench.scoring.scorecard import (
 )
 from bench.uncertainty import intervals
 from bench.uncertainty.sliding import sliding_auroc
-
-Floats = npt.NDArray[np.float64]
 
 PREVALENCES = (0.01, 0.02, 0.05, 0.10, 0.20)
 """Prevalences at which scorecards show what the operating points would do."""

@@ -21,7 +21,7 @@ from bench.cohort.load import id_texts
 from bench.cohort.patient_ids import canonical_id
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.cohort.split import Part
-from bench.errors import BenchError, Problem, did_you_mean, nearest, raise_errors
+from bench.errors import BenchError, Problem, Severity, did_you_mean, nearest, raise_errors
 from bench.metrics.validation import Floats
 from bench.submission.read_predictions import RawPredictions, read_predictions_file
 
@@ -257,7 +257,8 @@ def _choose_columns(raw: RawPredictions, cohort: Cohort, path: Path) -> _Columns
         meant = next(filter(None, (did_you_mean(name, absent) for name in ignored[:8])), "")
         count = "1 column is" if len(ignored) == 1 else f"{len(ignored)} columns are"
         message = f"{count} not read: {_quoted(ignored)}.{meant}"
-        problems.append(Problem("predictions-ignored-columns", message, str(path), severity="notice"))
+        severity: Severity = "warning" if meant else "notice"  # a target misspelt would be left out unseen
+        problems.append(Problem("predictions-ignored-columns", message, str(path), severity=severity))
     return _Columns(image, targets, tuple(problems))
 
 

@@ -52,7 +52,14 @@ def _hidden_here(text: str, place: int) -> bool:
     return unicodedata.category(c) in ("Cf", "Co", "Cn")
 
 
+def _one_line(text: str) -> str:
+    if len(text.splitlines()) > 1:
+        raise ValueError("this text must stand on one line")
+    return text
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+Heading = Annotated[Text, AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=2000)]
 
 
@@ -176,8 +183,8 @@ class Manifest(Document):
     """``submission.toml``."""
 
     schema_: Literal["submission/1"] = Field(default="submission/1", alias="schema")
-    name: Text
-    team: Text
+    name: Heading
+    team: Heading
     date: Annotated[datetime.date, AfterValidator(_recent)] = Field(
         strict=False, description="When the entry was made here; a paper's year is in its citation."
     )

@@ -33,15 +33,23 @@ class PatientBootstrap(Draws):
     """
 
     @classmethod
-    def of_patients(cls, patient_id: Any, replicates: int, seed: int) -> Self:
-        """Draw a bootstrap, as the constructor does, where a caller gave no other.
+    def given_or_drawn(cls, given: object, patient_id: Any, replicates: int, seed: int) -> Self:
+        """Return the bootstrap that a caller gave, or draw one as the constructor does.
 
         Raises:
-            ValueError: `patient_id` is None; else as the constructor.
+            TypeError: What was given is not a bootstrap.
+            ValueError: Neither a bootstrap nor `patient_id` is given, or both and they do not agree; else as
+                the constructor.
         """
-        if patient_id is None:
-            raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
-        return cls(patient_id, replicates, seed)
+        if given is None:
+            if patient_id is None:
+                raise ValueError("give patient_id (one id per image), or a bootstrap made from it")
+            return cls(patient_id, replicates, seed)
+        if not isinstance(given, cls):
+            raise TypeError(f"bootstrap must be a PatientBootstrap, not {type(given).__name__}")
+        if patient_id is not None:
+            given.require_same_patients(patient_id)
+        return given
 
     @cached_property
     def _samples(self) -> dict[tuple[bytes, ...], Sample]:

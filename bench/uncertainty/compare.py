@@ -130,7 +130,7 @@ def compare(
     """
     declared = registry.metric(metric, comparable())
     same_rows(y=y, p_a=p_a, p_b=p_b, patient_id=patient_id, weight=weight)
-    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
+    bootstrap = PatientBootstrap.given_or_drawn(bootstrap, patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
     drawn = bootstrap.replicates_count
     read = sample.probabilities if declared.needs is Needs.PROBABILITIES else sample.scores

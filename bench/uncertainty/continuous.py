@@ -74,7 +74,7 @@ def evaluate_continuous(
     0.225
     """
     same_rows(truth=truth, prediction=prediction, patient_id=patient_id, weight=weight)
-    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
+    bootstrap = PatientBootstrap.given_or_drawn(bootstrap, patient_id, replicates, seed)
     rows = Rows.of(bootstrap, weight)
     measured, guessed = rows.scores(truth, "truth"), rows.scores(prediction, "prediction")
     pairs = MeasuredPairs(measured, guessed, rows.weight)

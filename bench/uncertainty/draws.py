@@ -115,6 +115,23 @@ class Draws:
         self.replicates_count = replicates
         self.largest = largest
 
+    def require_same_patients(self, patient_id: Any) -> None:
+        """Refuse ids (n,) of other patients than those of the rows of the draws.
+
+        Raises:
+            ValueError: Another number of rows, or rows of other patients.
+        """
+        ids = canonical_ids(patient_id)
+        if len(ids) != self.images:
+            raise ValueError(f"patient_id has {len(ids)} rows, the bootstrap {self.images}")
+        rows = zip(ids, self.patient_code.tolist(), strict=True)
+        other = sum(value != self.patients[code] for value, code in rows)
+        if other:
+            raise ValueError(
+                f"patient_id and bootstrap name different patients in {other} of {len(ids)} rows; "
+                "give one of them"
+            )
+
     @property
     def images(self) -> int:
         """Number of rows n."""

@@ -57,7 +57,7 @@ class Estimates(Displayed, Mapping[str, Estimate]):
 
     @property
     def requested(self) -> dict[str, Estimate]:
-        """The estimates that were asked for, by metric."""
+        """The requested estimates, by metric."""
         return {key: estimate for key, estimate in self.estimates.items() if estimate.reason != NOT_REQUESTED}
 
     def records(self) -> Sequence[Mapping[str, Any]]:
@@ -81,7 +81,7 @@ class Estimates(Displayed, Mapping[str, Estimate]):
         return f"<{self._summary()}{headline}; metrics: {len(self.requested)}>"
 
     def _summary(self) -> str:
-        """What was evaluated, in one line without a full stop."""
+        """Return one line on the evaluated images, without a full stop."""
         return type(self).__name__
 
     def _texts(self) -> dict[str, str]:

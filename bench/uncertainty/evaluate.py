@@ -100,7 +100,7 @@ def evaluate(
     (0.833333, 4, 2)
     """
     same_rows(y=y, p=p, patient_id=patient_id, weight=weight)
-    bootstrap = bootstrap or PatientBootstrap.of_patients(patient_id, replicates, seed)
+    bootstrap = PatientBootstrap.given_or_drawn(bootstrap, patient_id, replicates, seed)
     scored = prepare(y, p, bootstrap, probabilities, weight, level, refit_lines, metrics)
     return summarise(scored, probabilities, metrics)
 
@@ -132,12 +132,10 @@ def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:
     known = registry.metrics(*registry.BINARY)
     if metrics is None:
         return known
-    if isinstance(metrics, str) or not all(isinstance(key, str) for key in metrics):
+    if isinstance(metrics, str | bytes) or not isinstance(metrics, Collection):
         raise TypeError(f"metrics must be a list of keys, not {metrics!r}")
-    unknown = set(metrics) - set(known)
-    if unknown:
-        raise ValueError(f"unknown metrics {sorted(unknown)}; known are {', '.join(known)}")
-    return {key: metric for key, metric in known.items() if key in metrics}
+    wanted = {registry.metric(key, known).key for key in metrics}
+    return {key: metric for key, metric in known.items() if key in wanted}
 
 
 def summarise(

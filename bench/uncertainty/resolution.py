@@ -1,4 +1,4 @@
-"""What a split can tell apart, before any entry is scored."""
+"""Smallest detectable differences of a split, before any entry is scored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL_CORRELATION = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the split resolves on one target; None with fewer than one patient in either class.
+    """Smallest detectable differences on one target; None with fewer than one patient in either class.
 
     Attributes:
         images: Rows.

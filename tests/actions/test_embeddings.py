@@ -264,7 +264,7 @@ def test_noise_gives_a_flat_curve(cohort: Cohort) -> None:
     rows = cohort.rows("test")
     labels = cohort.targets["slvh"][rows]
     known = ~np.isnan(labels)
-    bootstrap = PatientBootstrap.of_patients(cohort.patients[rows][known], 200, 0)
+    bootstrap = PatientBootstrap(cohort.patients[rows][known], 200, 0)
     for fraction in FRACTIONS:
         runs = [found[draw_column("slvh", fraction, draw)][known] for draw in range(DRAWS)]
         auroc = evaluate_runs(labels[known], runs, bootstrap, level=0.999).estimate

@@ -110,7 +110,7 @@ def test_probabilities_outside_the_unit_interval_are_refused(sample):
         calibration_line,
         calibration.smooth_calibration_error,
     ):
-        with pytest.raises(ValueError, match=r"p must lie in \[0, 1\]; 1 values do not"):
+        with pytest.raises(ValueError, match=r"p must lie in \[0, 1\]; 1 value does not"):
             figure(y, p)
 
 
@@ -253,3 +253,9 @@ def test_skill_is_the_gain_over_a_reference():
     assert calibration.brier_skill(y, p, y) is None
     with pytest.raises(ValueError, match=r"reference must lie in \[0, 1\]"):
         calibration.brier_skill(y, p, 1.5)
+
+
+@pytest.mark.parametrize("bins", [1.5, "ten", True, None])
+def test_a_number_of_bins_is_whole(bins):
+    with pytest.raises(TypeError, match="bins must be a whole number"):
+        bench.calibration_error([0, 1], [0.2, 0.7], bins)

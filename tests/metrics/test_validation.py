@@ -122,7 +122,7 @@ def test_labels_that_are_refused(y, error, message):
 
 
 def test_probabilities_name_their_argument():
-    with pytest.raises(ValueError, match=r"p_b must lie in \[0, 1\]; 2 values do not"):
+    with pytest.raises(ValueError, match=r"p_b must lie in \[0, 1\]; 2 values do not \(from "):
         probability_vector([0.5, 1.5, -0.1], "p_b")
 
 

@@ -225,6 +225,7 @@ def test_a_misspelt_target_beside_the_headline_is_asked_about(
         r for r in load_predictions(tmp_path / "p.csv", cohort).remarks if r.code.endswith("ignored-columns")
     ]
     assert remark.message == "1 column is not read: 'slhv'. Did you mean 'slvh'?"
+    assert remark.severity == "warning"  # the target would be left out unseen
 
 
 def test_labels_beside_the_authors_columns_get_no_suggestion(

@@ -240,7 +240,7 @@ def test_metrics_not_asked_for_are_left_out(sample, result):
     assert np.array_equal(some.auroc_replicates, result.auroc_replicates)
     for name in set(METRICS) - {"auroc", "brier"}:
         assert getattr(some, name) == bench.Estimate(None, reason="not requested")
-    with pytest.raises(ValueError, match="unknown metrics"):
+    with pytest.raises(ValueError, match="unknown metric"):
         bench.evaluate(y, p, patient, replicates=5, metrics=("accuracy",))
 
 
@@ -300,7 +300,45 @@ def test_what_was_passed_is_named_in_errors():
         bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, level="0.95")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="metrics must be a list of keys, not 'auroc'"):
         bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics="auroc")
+    with pytest.raises(TypeError, match="metrics must be a list of keys, not 3"):
+        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown metric 'aurok'; did you mean 'auroc'"):
+        bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["aurok"])
     with pytest.raises(TypeError, match="metric must be the key of a metric as text, not None"):
         bench.compare([0, 1], [0.2, 0.7], [0.1, 0.7], list("ab"), metric=None)
     with pytest.raises(ValueError, match="prediction has 3 rows, truth has 4"):
         bench.evaluate_continuous([1, 2, 3, 4], [1, 2, 3], list("abcd"))
+
+
+def test_an_alias_names_a_metric_as_in_compare():
+    found = bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["average_precision"])
+    assert (found.auprc.value, found.auroc.reason) == (1.0, "not requested")
+
+
+@pytest.mark.parametrize("word", ["", "  ", "nan", "NaN", "None", "<NA>", "NaT"])
+def test_text_for_a_missing_value_is_no_patient(word):
+    ids = [word, word, "b", "c"]
+    with pytest.raises(ValueError, match="patient_id holds 2 ids that are blank or mean a missing value"):
+        bench.evaluate([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.2], ids, 20)
+    with pytest.raises(ValueError, match="patient_id holds 2 ids that are blank or mean a missing value"):
+        bench.compare([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.2], [0.1, 0.9, 0.8, 0.2], ids, replicates=20)
+
+
+def test_missing_ids_that_pandas_wrote_as_text_are_no_patient():
+    ids = pd.Series(["a", None, "b", np.nan]).astype(str)
+    with pytest.raises(ValueError, match=r"patient_id holds 2 (ids|missing)"):
+        bench.evaluate([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.2], ids, 20)
+
+
+def test_patients_and_bootstrap_that_disagree_are_refused():
+    y, p, ids = [0, 1, 1, 0], [0.1, 0.9, 0.8, 0.2], list("aabc")
+    boot = bench.PatientBootstrap(ids, 20)
+    assert bench.evaluate(y, p, ids, bootstrap=boot) == bench.evaluate(y, p, bootstrap=boot)
+    with pytest.raises(ValueError, match="name different patients in 1 of 4 rows"):
+        bench.evaluate(y, p, list("aabb"), bootstrap=boot)
+    with pytest.raises(ValueError, match="name different patients in 1 of 4 rows"):
+        bench.compare(y, p, p, list("abbc"), bootstrap=boot)
+    with pytest.raises(ValueError, match="name different patients in 4 of 4 rows"):
+        bench.evaluate_continuous([1.0, 2, 3, 4], [1.0, 2, 3, 5], list("wxyz"), bootstrap=boot)
+    with pytest.raises(TypeError, match="bootstrap must be a PatientBootstrap, not int"):
+        bench.evaluate(y, p, ids, bootstrap=200)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def coverage(samples: int, patients: int, runs: int, replicates: int) -> float:
     held = 0
     for sample in range(samples):
         y, scores = simulated(random, patients, runs)
-        bootstrap = PatientBootstrap.of_patients(np.arange(patients), replicates, sample)
+        bootstrap = PatientBootstrap(np.arange(patients), replicates, sample)
         found = evaluate_runs(y, scores, bootstrap).estimate
         held += found.low <= TRUE_MEAN <= found.high
     return held / samples
@@ -40,7 +40,7 @@ def coverage(samples: int, patients: int, runs: int, replicates: int) -> float:
 
 def test_the_headline_is_the_mean_of_the_runs_and_one_run_is_as_ever() -> None:
     y, scores = simulated(np.random.default_rng(1), 300, 4)
-    bootstrap = PatientBootstrap.of_patients(np.arange(300), 300, 0)
+    bootstrap = PatientBootstrap(np.arange(300), 300, 0)
     found = evaluate_runs(y, scores, bootstrap)
     assert found.estimate.value == pytest.approx(np.mean([roc_auc_score(y, p) for p in scores]), abs=1e-12)
     assert (
@@ -53,7 +53,7 @@ def test_the_headline_is_the_mean_of_the_runs_and_one_run_is_as_ever() -> None:
 
 def test_equal_runs_have_no_variance_between_them_and_the_interval_of_one() -> None:
     y, scores = simulated(np.random.default_rng(2), 300, 1)
-    bootstrap = PatientBootstrap.of_patients(np.arange(300), 300, 0)
+    bootstrap = PatientBootstrap(np.arange(300), 300, 0)
     found, alone = evaluate_runs(y, scores * 3, bootstrap), evaluate_runs(y, scores, bootstrap)
     assert found.run_variance == 0
     limits = (alone.estimate.low, alone.estimate.high)
@@ -67,7 +67,7 @@ def test_the_parts_of_the_variance_are_those_of_the_simulation() -> None:
         means, patients, between = [], [], []
         for sample in range(60):
             y, scores = simulated(random, 400, 5, spread)
-            found = evaluate_runs(y, scores, PatientBootstrap.of_patients(np.arange(400), 100, sample))
+            found = evaluate_runs(y, scores, PatientBootstrap(np.arange(400), 100, sample))
             means.append(found.estimate.value)
             patients.append(found.patient_variance)
             between.append(found.run_variance)

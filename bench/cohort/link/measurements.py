@@ -20,8 +20,6 @@ import pyarrow.compute as pc
 from bench.cohort.link.releases import Progress, read_batches
 from bench.errors import BenchError, Problem, did_you_mean
 
-Floats = npt.NDArray[np.float64]
-
 COLUMNS: Final = (
     "subject_id",
     "measurement_id",

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bench.cohort.link.flow import Exclusion, FlowStep, flow_html, flow_svg
@@ -35,7 +34,6 @@ from bench.errors import BenchError, Problem, raise_errors
 from bench.files import atomic_path, canonical_json, clear_parts, write_atomic
 from bench.locks import locked
 
-Bools = npt.NDArray[np.bool_]
 EchoRule = Literal["nearest", "maximum"]
 
 SPEC: Final = "mimic-echo"

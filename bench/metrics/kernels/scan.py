@@ -23,7 +23,7 @@ PAIRS, PRECISION, POINTS = 0, 1, 2
 
 @compiled_loop()
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
-    """Counts which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
+    """Count which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
 
     Args:
         words: (lanes, ceil(draws / 2)) uint64 random words.

@@ -57,6 +57,15 @@ FAULTS = [
     Fault("number as text", manifest(MANIFEST + 'parameters = "7"\n'), "manifest-invalid", "^parameters: "),
     Fault("negative number", manifest(MANIFEST + "parameters = -1\n"), "manifest-invalid", "^parameters: "),
     Fault("no inputs", manifest(MANIFEST.replace('["image"]', "[]")), "manifest-invalid", "^inputs: "),
+    Fault(
+        "name of two lines", manifest(MANIFEST.replace("A model", r"A\nmodel")), "manifest-invalid", "^name: "
+    ),
+    Fault(
+        "link with a password",
+        manifest(MANIFEST + '[links]\ncode = "https://user:word@example.org/x"\n'),
+        "manifest-invalid",
+        "^links.code: .*must not hold a user name or password",
+    ),
     Fault("empty name", manifest(MANIFEST.replace("A model", "")), "manifest-invalid", "^name: "),
     Fault(
         "name of 201 characters", manifest(MANIFEST.replace("A model", "a" * 201)), "manifest-invalid", "200"
