@@ -209,7 +209,7 @@ def _doubt(entry: RankedEntry, target: str) -> str | None:
     undefined = int(np.isnan(drawn).sum())
     if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
         return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"
-    found = contender.card.target(target)
+    found = entry.card.target(target)
     if found is not None and found.ranked.value == CHANCE:
         return "its AUROC is that of chance, 0.5"
     low, high = (found.ranked.low, found.ranked.high) if found is not None else (None, None)
