@@ -182,7 +182,8 @@ def timing_problems(entry: Submission) -> list[Problem]:
     """Find figures of an entry's timing records that contradict each other.
 
     The quantiles must be in order and within their intervals, the throughput must follow from the latency,
-    and neither may be better than the device's measured ceilings allow.
+    and neither may be better than the device's measured ceilings allow. The ceilings are not compared with
+    unstable rows, which take no rank: other work on the device may have lowered either.
     """
     problems: list[Problem] = []
     for path in sorted(entry.timings.glob("*.json")):
@@ -209,7 +210,7 @@ def _row_faults(row: BatchTiming, record: TimingRecord) -> Iterator[str]:
             if ends != sorted(ends):
                 yield "a latency lies outside its interval"
     p50, images = row.end_to_end.p50.value_ms, row.throughput.images_per_s
-    least = least_ms(record.roofline, row.batch)
+    least = least_ms(record.roofline, row.batch) if row.stability.stable else None
     if images is not None and p50 and images > MOST_SPEEDUP * 1000 * row.batch / p50:
         yield f"{images:,.0f} images/s do not follow from a median of {p50:.3g} ms"
     if images is not None and least and images > TOLERANCE * 1000 * row.batch / least:
