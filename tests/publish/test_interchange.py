@@ -139,7 +139,7 @@ def test_a_retracted_entry_is_left_out():
     entry = dataclasses.replace(loaded.entries[slug], retraction=gone)
     loaded = dataclasses.replace(loaded, entries={**loaded.entries, slug: entry})
     slugs = {r["model_info"]["id"] for r in eval_records(loaded)}
-    assert slugs == set(loaded.board.scorecards) - {slug}
+    assert slugs == {s.slug for t in loaded.board.targets for s in t.standings} - {slug}
     assert model_index(loaded.spec, entry, [loaded.spec.headline]) is None
 
 
