@@ -192,7 +192,10 @@ class Conditions:
         return [f"protocol, {', '.join(settings)}"] if settings else []
 
     def is_trial_of(self, record: TimingRecord) -> bool:
-        """Return whether only the protocol differs and the record's is the full one, whose rows count more."""
+        """Return whether only the protocol differs and the record's is the full one.
+
+        Rows of the full protocol are worth more.
+        """
         is_full = not record.protocol.differences(FULL)
         return is_full and len(self.differences(record)) == 1 and self.protocol != FULL
 
