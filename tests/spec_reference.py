@@ -17,11 +17,10 @@ from bench.cohort.spec import CohortSpec
 HEAD = """\
 # Cohort spec: the keys
 
-A spec is a TOML file that describes a cohort, so that another site needs no code.
-`bench cohort new --table FILE` drafts one, `bench cohort specs NAME` prints a built-in one. With
-`extends = "NAME"` a spec takes every key of a built-in one that it does not give itself. Unknown keys
-are refused. Made by `make spec-reference` from the model that reads the file; a whole example is at the
-end.
+A spec is a TOML file that describes a cohort, so that another site needs no code. `bench cohort specs NAME`
+prints a built-in one. With `extends = "NAME"` a spec takes every key of a built-in one that it does not give
+itself. Unknown keys are refused. Made by `make spec-reference` from the model that reads the file; a whole
+example is at the end.
 """
 EXAMPLE = """\
 schema = "cohort-spec/1"
