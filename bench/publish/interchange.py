@@ -176,8 +176,8 @@ def eval_records(loaded: LoadedBoard) -> list[dict[str, Any]]:
     """Return the records of Every Eval Ever, one for each entry and target.
 
     A record has a result for each metric that has a value and finite bounds, and of which higher or lower
-    values are better: the schema can express no others. Equal boards give equal records, so the time of a record is the
-    beginning of the entry's day (UTC).
+    values are better: the schema can express no others. Equal boards give equal records, so the time of a
+    record is the beginning of the entry's day (UTC).
     """
     return [_record(loaded.spec, *found) for found in _scored(loaded)]
 
