@@ -125,6 +125,7 @@ def test_croissant_describes_fields_and_split_and_names_no_data(boards):
     assert croissant(boards[0], "https://example.org/b/")["url"] == "https://example.org/b/"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries of mlcroissant
 def test_mlcroissant_accepts_the_description(site):
     mlcroissant = pytest.importorskip("mlcroissant")
     dataset = mlcroissant.Dataset(jsonld=str(site / "croissant.json"))
@@ -135,7 +136,7 @@ def test_mlcroissant_accepts_the_description(site):
 def test_a_retracted_entry_is_left_out():
     loaded = loaded_board(3)
     slug = loaded.board.targets[0].standings[0].slug
-    gone = Retraction(schema="retraction/1", date="2026-11-01", reason="A mistake.")
+    gone = Retraction.model_validate({"schema": "retraction/1", "date": "2026-11-01", "reason": "A mistake."})
     entry = dataclasses.replace(loaded.entries[slug], retraction=gone)
     loaded = dataclasses.replace(loaded, entries={**loaded.entries, slug: entry})
     slugs = {r["model_info"]["id"] for r in eval_records(loaded)}
