@@ -13,6 +13,8 @@ from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, op
 from bench.board.build import build_board, rank_again
 from bench.board.load import read_board
 from bench.board.model import Board
+from bench.board.published import write_board
+from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
 from bench.errors import BenchError, Problem
 from bench.files import (
@@ -26,6 +28,7 @@ from bench.files import (
 )
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import move_attempts
+from bench.scoring.published import published_file
 from bench.scoring.run import cached_replicates
 from bench.scoring.scorecard import RankInputs, hashed_scorecard, read_scorecard
 from bench.submission.manifest import Retraction
@@ -41,6 +44,7 @@ from bench.submission.store import (
 from bench.timing.record import TimingRecord
 from bench.workspace import (
     MARKER,
+    PUBLISHED,
     RENAMING,
     RETRACTION,
     SCORECARD,
@@ -142,7 +146,7 @@ def retract(
             (``board-stale``), or neither replicates nor data are here (``replicates-missing``).
     """
     space, spec = open_workspace(workspace, cohort), choose_spec(cohort, workspace)
-    folder, board_file = space.submissions(spec.id), space.board(spec.id)
+    folder = space.submissions(spec.id)
     made = _retraction(reason, today or datetime.datetime.now(datetime.UTC).date())
     find_submission(folder, slug)
     with locked(folder / STORE_LOCK):
@@ -159,7 +163,7 @@ def retract(
             write_json(entry.folder / RETRACTION, made.plain())
         now = rerank({}) if rerank else None
         if now:
-            write_json(board_file, now.plain())
+            write_board(folder, now, spec.labels, list_submissions(folder))
     return MaintenanceResult(slug, now)
 
 
@@ -197,7 +201,7 @@ def rename(
             (``replicates-missing``).
     """
     space, spec = open_workspace(workspace, cohort), choose_spec(cohort, workspace)
-    folder, board_file = space.submissions(spec.id), space.board(spec.id)
+    folder = space.submissions(spec.id)
     check_slug(new)
     if not folder.is_dir():
         find_submission(folder, old)
@@ -213,14 +217,14 @@ def rename(
         rerank = _reranking(space, spec, board, cohort, workspace) if board and ranked else None
         write_json(journal, step.plain())
         if not (folder / new).exists():
-            _copy_renamed(find_submission(folder, old), new)
+            _copy_renamed(find_submission(folder, old), new, spec.labels)
         move_attempts(folder, old, new)
         with atomic_folder(folder / old):
             pass  # exchanged for an empty folder at once, so that no part of an entry is ever seen
         (folder / old).rmdir()
         now = rerank({old: new}) if rerank else None
         if now:
-            write_json(board_file, now.plain())
+            write_board(folder, now, spec.labels, list_submissions(folder))
         journal.unlink()
     return MaintenanceResult(new, now)
 
@@ -232,7 +236,7 @@ def _clear(folder: Path, slug: str) -> None:
         clear_parts(place)
 
 
-def _copy_renamed(entry: Submission, new: str) -> None:
+def _copy_renamed(entry: Submission, new: str, labels: LabelMode) -> None:
     """Write the entry under its new slug, whole or not at all."""
     scorecard = read_scorecard(entry) if entry.scorecard.exists() else None
     with atomic_folder(entry.folder.with_name(new)) as part:
@@ -240,6 +244,8 @@ def _copy_renamed(entry: Submission, new: str) -> None:
         if scorecard:
             card = scorecard.model_copy(update={"slug": new})
             (part / SCORECARD).write_bytes(canonical_json(card.plain()))
+            if labels is not LabelMode.PUBLIC:
+                (part / PUBLISHED).write_bytes(published_file(card, labels))
         for path in sorted((part / TIMINGS).glob("*.json")):
             record, _ = read_document(TimingRecord, path, "timing-invalid")
             path.write_bytes(canonical_json(record.model_copy(update={"slug": new}).plain()))

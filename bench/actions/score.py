@@ -18,11 +18,10 @@ from bench.actions.context import (
 )
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
-from bench.board.published import published_board, published_hashes
-from bench.choices import LabelMode
+from bench.board.published import write_board
 from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
-from bench.files import clear_parts, locked, write_json
+from bench.files import clear_parts, locked
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
 from bench.scoring.run import make_plans, score_all
@@ -30,7 +29,6 @@ from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
 from bench.workspace import STORE_LOCK, attempts_folder
-from bench.workspace import board_file as published_file
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,9 +117,6 @@ def score(
         board = build_board(
             opened, stored, space.replicates, plans, one_per_team=space.one_per_team, ladder=space.ladder
         )
-        write_json(board_file, board.plain())
-        if (labels := opened.spec.labels) is not LabelMode.PUBLIC:
-            reduced = published_board(board, labels, published_hashes(stored, list(board.scorecards)))
-            write_json(published_file(folder, labels), reduced.plain())
+        write_board(folder, board, opened.spec.labels, stored)
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
     return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)

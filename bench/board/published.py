@@ -13,7 +13,7 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import read_bytes
 from bench.errors import BenchError, Problem
-from bench.files import canonical_json, sha256_file
+from bench.files import canonical_json, sha256_file, write_json
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.published import DECIMALS, published_file, read_published, rounded_numbers
@@ -60,6 +60,24 @@ def published_board(board: Board, labels: LabelMode, scorecards: Mapping[str, st
             "scorecards": dict(scorecards),
         }
     )
+
+
+def write_board(folder: Path, board: Board, labels: LabelMode, entries: Sequence[Submission]) -> None:
+    """Write a board, and its published part where labels are not public.
+
+    Args:
+        folder: The cohort's folder of submissions.
+        board: The board.
+        labels: Who has the labels.
+        entries: The stored entries.
+
+    Raises:
+        BenchError: An entry of the board has no published part of its scorecard (``scorecard-stale``).
+    """
+    write_json(board_file(folder), board.plain())
+    if labels is not LabelMode.PUBLIC:
+        reduced = published_board(board, labels, published_hashes(entries, list(board.scorecards)))
+        write_json(board_file(folder, labels), reduced.plain())
 
 
 def published_hashes(entries: Sequence[Submission], slugs: Sequence[str]) -> dict[str, str]:

@@ -260,6 +260,7 @@ class Metric:
 RESERVED = (
     *("images", "patients", "positives", "positive_patients", "negative_patients", "prevalence"),
     *("estimates", "auroc_replicates", "auroc_influence", "keys", "values", "items", "get"),
+    *("requested", "tables", "records", "to_frame"),
 )
 """Names that an evaluation has besides its metrics."""
 

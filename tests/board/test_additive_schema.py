@@ -135,7 +135,7 @@ def test_boards_read_fields_of_the_scorecard_and_no_others():
     def fields(model: type[BaseModel]) -> set[str]:
         return set(model.model_fields)
 
-    assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard)
+    assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard) - {"label_efficiency"}
     assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "sliding", "flags"}
     curves = {"roc", "precision_recall", "reliability", "distribution", "decision", "decision_warning"}
     inputs = RankInputs.model_fields["targets"].annotation.__args__[0]

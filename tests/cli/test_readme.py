@@ -89,7 +89,7 @@ def test_the_picture_of_the_board_is_small_and_there_for_both_schemes() -> None:
 
 
 def test_the_page_is_short() -> None:
-    assert len(README.splitlines()) <= 180
+    assert len(README.splitlines()) <= 195
 
 
 def test_make_needs_no_torch_for_the_demo() -> None:
