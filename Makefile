@@ -8,7 +8,7 @@ TRT := .venv/tensorrt
 
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
 	simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
-	lock lock-core licences clean
+	lock lock-core licences spec-reference clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
 	$(BIN)/bench demo
@@ -109,6 +109,10 @@ lock-core:  ## the hashed requirements of the extra `onnx`, from requirements.lo
 
 licences: .venv/installed  ## docs/licences.md
 	$(BIN)/python -m tests.licences > docs/licences.md
+
+spec-reference: .venv/core  ## docs/cohort-spec.md
+	$(BIN)/python -m tests.spec_reference > docs/cohort-spec.md.part
+	mv docs/cohort-spec.md.part docs/cohort-spec.md
 
 clean:
 	rm -rf .venv data site/public runs models .bench htmlcov .coverage*

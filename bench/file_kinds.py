@@ -60,7 +60,7 @@ _KINDS: dict[bytes, FileKind] = {
     b"%PDF": FileKind("a PDF"),
     b"{\\rtf": FileKind("a text document (RTF)"),
     b"version https://git-lfs": FileKind(
-        "a Git LFS pointer: the file itself was not downloaded", "Run `git lfs pull` in its folder."
+        "a Git LFS pointer in place of the file", "Run `git lfs pull` in its folder."
     ),
     b"{": FileKind("JSON"),
     b"[": FileKind("JSON"),

@@ -68,6 +68,8 @@ def compare_entries(
     """
     opened = open_cohort(cohort, data, workspace)
     folder = open_workspace(workspace, cohort).submissions(opened.spec.id)
+    if _is_entry(a, folder) and _name(a, "A") == _name(b, "B"):
+        raise BenchError(Problem("compare-impossible", f"Both sides are the entry {_name(a, 'A')!r}."))
     first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
     if opened.spec.labels is LabelMode.PRIVATE and not (_is_entry(a, folder) and _is_entry(b, folder)):
         message = (

@@ -24,9 +24,13 @@ class Files(Document):
     """Files of the release, relative to its folder."""
 
     table: tuple[str, ...] = Field(
-        default=(), description="First of these that exists is read. Left out where `split.rule` is `tables`."
+        default=(),
+        description="One name or several: the first that exists is read. Left out where `split.rule` "
+        "is `tables`.",
     )
-    images: tuple[str, ...] = Field(default=(), description="Folders, tried in this order for each image.")
+    images: tuple[str, ...] = Field(
+        default=(), description="One folder or several, tried in this order for each image."
+    )
     checksums: str = Field(default="SHA256SUMS.txt", description="sha256sum list, verified where present.")
 
     @field_validator("table", "images", mode="before")
@@ -57,7 +61,7 @@ def _regex(value: str) -> str:
 class PatientColumn(Document):
     """Patient id as part of a column's text."""
 
-    column: str
+    column: str = Field(description="Column with the text that holds the id.")
     pattern: Annotated[str, AfterValidator(_id_pattern)] = Field(
         description="Regular expression, searched in each cell: its one group is the id, without a group the "
         "whole match."
@@ -79,10 +83,12 @@ class Study(Document):
 class RowFilter(Document):
     """Rows that belong to the cohort: those whose cell is one of `values`, or in which `pattern` is found."""
 
-    column: str
+    column: str = Field(description="Column whose cells are compared.")
     label: str = Field(min_length=1, description="What the rows are, as messages name them: frontal views.")
-    values: tuple[str, ...] = ()
-    pattern: Annotated[str, AfterValidator(_regex)] = ""
+    values: tuple[str, ...] = Field(default=(), description="Texts of a cell that keep its row.")
+    pattern: Annotated[str, AfterValidator(_regex)] = Field(
+        default="", description="Regular expression, searched in each cell; a match keeps the row."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> RowFilter:
@@ -104,8 +110,13 @@ class Columns(Document):
         "more than one part, or distinct people.",
     )
     time: str | None = Field(default=None, description="Smallest = the patient's first image.")
-    time_kind: Literal["number", "timedelta"] = "number"
-    image_suffix: str = ""
+    time_kind: Literal["number", "timedelta"] = Field(
+        default="number",
+        description="How `time` is written: a number, or a duration such as 3 days 04:00:00.",
+    )
+    image_suffix: str = Field(
+        default="", description="Added to the image id for the name of its file, such as .jpg."
+    )
     image_file: str | None = Field(
         default=None, description="Column with the image's file in a folder of images; default the image id."
     )
@@ -118,9 +129,9 @@ class Columns(Document):
 class Contains(Document):
     """A binary target that is 1 where a separated list holds a word."""
 
-    column: str
-    word: str = Field(min_length=1)
-    separator: str = Field(default="|", min_length=1)
+    column: str = Field(description="Column with the list.")
+    word: str = Field(min_length=1, description="Word that makes the target 1; compared as a whole.")
+    separator: str = Field(default="|", min_length=1, description="Text between the words of the list.")
 
     @model_validator(mode="after")
     def _can_match(self) -> Contains:
@@ -134,12 +145,16 @@ class Contains(Document):
 class BinaryTarget(Document):
     """A 0/1 label. Values other than 0 and 1 follow `uncertain` (-1) and `blank` (empty)."""
 
-    name: Name
-    kind: Literal["binary"] = "binary"
-    label: str
-    source: str | Contains
-    uncertain: Literal["error", "exclude", "positive", "negative"] = "error"
-    blank: Literal["error", "exclude", "negative"] = "error"
+    name: Name = Field(description="Name in predictions files, manifests and figures.")
+    kind: Literal["binary"] = Field(default="binary", description="Kind of target; may be left out.")
+    label: str = Field(description="Name shown on pages.")
+    source: str | Contains = Field(description="Column with the label, or a word of a list.")
+    uncertain: Literal["error", "exclude", "positive", "negative"] = Field(
+        default="error", description="What -1 means: a fault, not scored, 1 or 0."
+    )
+    blank: Literal["error", "exclude", "negative"] = Field(
+        default="error", description="What an empty cell means: a fault, not scored or 0."
+    )
 
     @model_validator(mode="after")
     def _policy_has_effect(self) -> BinaryTarget:
@@ -151,31 +166,37 @@ class BinaryTarget(Document):
 class ContinuousTarget(Document):
     """A measurement; values outside `plausible` (inclusive) are excluded from scoring and counted."""
 
-    name: Name
-    kind: Literal["continuous"]
-    label: str
-    source: str
-    unit: str
-    plausible: tuple[float, float]
+    name: Name = Field(description="Name in predictions files, manifests and figures.")
+    kind: Literal["continuous"] = Field(description="Kind of target.")
+    label: str = Field(description="Name shown on pages.")
+    source: str = Field(description="Column with the measurement.")
+    unit: str = Field(description="Unit of the measurement, such as cm.")
+    plausible: tuple[float, float] = Field(
+        description="Smallest and largest plausible value, both inclusive."
+    )
 
 
 class ValueSubgroups(Document):
     """Subgroups by the values of a column: value → name shown."""
 
-    name: Name
-    label: str
-    column: str
-    values: dict[str, str] = Field(min_length=1)
+    name: Name = Field(description="Name in scorecards.")
+    label: str = Field(description="Name shown on pages.")
+    column: str = Field(description="Column that decides the subgroup.")
+    values: dict[str, str] = Field(
+        min_length=1, description="Value of the column → name of the subgroup shown."
+    )
 
 
 class BandSubgroups(Document):
     """Subgroups by bands of a number: `bands` are lower limits, the last band is open."""
 
-    name: Name
-    label: str
-    column: str
-    bands: tuple[float, ...] = Field(min_length=2)
-    unit: str = ""
+    name: Name = Field(description="Name in scorecards.")
+    label: str = Field(description="Name shown on pages.")
+    column: str = Field(description="Column that decides the subgroup.")
+    bands: tuple[float, ...] = Field(
+        min_length=2, description="Lower limits of the bands, ascending; the last band is open."
+    )
+    unit: str = Field(default="", description="Unit of the number, such as years.")
 
     @field_validator("bands")
     @classmethod
@@ -188,10 +209,12 @@ class BandSubgroups(Document):
 class HashSplit(Document):
     """`u = sha256(salt, patient)`: test where u < test, val where u < test + val, train the rest."""
 
-    rule: Literal["hash"]
-    salt: str = Field(min_length=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
-    val: float = Field(default=0.1, ge=0, lt=1)
+    rule: Literal["hash"] = Field(description="By hash of the patient id.")
+    salt: str = Field(
+        min_length=1, description="Text hashed with the patient id; another salt is another split."
+    )
+    test: float = Field(default=0.2, gt=0, lt=1, description="Share of the patients in test.")
+    val: float = Field(default=0.1, ge=0, lt=1, description="Share of the patients in val.")
 
     @model_validator(mode="after")
     def _leaves_train(self) -> HashSplit:
@@ -203,11 +226,11 @@ class HashSplit(Document):
 class ColumnSplit(Document):
     """Split by a column of the table."""
 
-    rule: Literal["column"]
-    column: str
-    train: str
-    test: str
-    val: str = ""
+    rule: Literal["column"] = Field(description="By a column of the table.")
+    column: str = Field(description="Column that names the part.")
+    train: str = Field(description="Value of the column for train.")
+    test: str = Field(description="Value of the column for test.")
+    val: str = Field(default="", description="Value of the column for val; empty: there is no val.")
 
 
 class ListSplit(Document):
@@ -217,10 +240,10 @@ class ListSplit(Document):
     list. Where there are others, every image is in exactly one of the lists.
     """
 
-    rule: Literal["list"]
-    test_file: str
-    train_file: str = ""
-    val_file: str = ""
+    rule: Literal["list"] = Field(description="By lists of image ids.")
+    test_file: str = Field(description="List of test.")
+    train_file: str = Field(default="", description="List of train.")
+    val_file: str = Field(default="", description="List of val; needs `train_file`.")
     train_val_file: str = Field(
         default="", description="List of train and val together; val by the hash rule among its patients."
     )
@@ -250,10 +273,10 @@ class ListSplit(Document):
 class TableSplit(Document):
     """Split by table: the release has one table for each part. Of several names the first that exists."""
 
-    rule: Literal["tables"]
-    train: tuple[str, ...] = ()
-    val: tuple[str, ...] = ()
-    test: tuple[str, ...] = Field(min_length=1)
+    rule: Literal["tables"] = Field(description="By one table for each part.")
+    train: tuple[str, ...] = Field(default=(), description="Table of train, one name or several.")
+    val: tuple[str, ...] = Field(default=(), description="Table of val, one name or several.")
+    test: tuple[str, ...] = Field(min_length=1, description="Table of test, one name or several.")
 
     @field_validator("train", "val", "test", mode="before")
     @classmethod
@@ -273,23 +296,27 @@ class TableSplit(Document):
 class AllTest(Document):
     """Every image is test: an external validation cohort."""
 
-    rule: Literal["all-test"]
+    rule: Literal["all-test"] = Field(description="Every image is test.")
 
 
 class Threshold(Document):
     """Exceeded where `column` > the limit of the patient's sex (strictly)."""
 
-    column: str
-    male: float
-    female: float
+    column: str = Field(description="Column with the measurement, in the unit of the limits.")
+    male: float = Field(description="Limit for men.")
+    female: float = Field(description="Limit for women.")
 
 
 class LabelRule(Document):
     """Rule that derives a label from measurements; agreement is reported, labels are never recomputed."""
 
-    target: Name
-    any_of: tuple[Threshold, ...] = ()
-    or_targets: tuple[Name, ...] = ()
+    target: Name = Field(description="Binary target that the rule derives.")
+    any_of: tuple[Threshold, ...] = Field(
+        default=(), description="Thresholds; the label is 1 where any is exceeded."
+    )
+    or_targets: tuple[Name, ...] = Field(
+        default=(), description="Binary targets; the label is 1 where any of them is 1."
+    )
 
 
 Target = Annotated[BinaryTarget | ContinuousTarget, Field(discriminator="kind")]
@@ -299,30 +326,40 @@ Split = Annotated[HashSplit | ColumnSplit | ListSplit | TableSplit | AllTest, Fi
 class CohortSpec(Document):
     """Description of a cohort: files, columns, targets, subgroups and split."""
 
-    schema_: Literal["cohort-spec/1"] = Field(alias="schema")
-    id: Name
-    version: str
-    title: str
-    description: str = ""
-    citation: str = ""
-    licence: str = ""
-    url: str = ""
-    synthetic: bool = False
-    files: Files
-    columns: Columns
+    schema_: Literal["cohort-spec/1"] = Field(alias="schema", description="Format of this file.")
+    id: Name = Field(description="Name of the cohort in commands, folders and files.")
+    version: str = Field(description="Version of the release, as its publisher names it.")
+    title: str = Field(description="Name shown on pages.")
+    description: str = Field(default="", description="What the cohort holds, shown on pages.")
+    citation: str = Field(default="", description="How to cite the data.")
+    licence: str = Field(default="", description="Licence or agreement under which the data are had.")
+    url: str = Field(default="", description="Web address of the release.")
+    synthetic: bool = Field(default=False, description="Whether no image and no label is of a real patient.")
+    files: Files = Field(description="Files of the release.")
+    columns: Columns = Field(description="Columns that the harness reads.")
     rows: tuple[RowFilter, ...] = Field(
         default=(), description="Rows of the table that belong to the cohort; all where there is no filter."
     )
     study: Study | None = Field(default=None, description="Evaluation by study; left out: by image.")
-    targets: tuple[Target, ...] = Field(min_length=1)
-    headline: Name
-    macro: tuple[Name, ...] = ()
-    subgroups: tuple[ValueSubgroups | BandSubgroups, ...] = ()
-    split: Split
-    label_rules: tuple[LabelRule, ...] = ()
+    targets: tuple[Target, ...] = Field(min_length=1, description="What models predict.")
+    headline: Name = Field(description="Binary target by which the board ranks.")
+    macro: tuple[Name, ...] = Field(
+        default=(), description="Binary targets whose mean AUROC is reported; empty: none."
+    )
+    subgroups: tuple[ValueSubgroups | BandSubgroups, ...] = Field(
+        default=(), description="Subgroups in which figures are reported."
+    )
+    split: Split = Field(description="How patients are divided into train, val and test.")
+    label_rules: tuple[LabelRule, ...] = Field(
+        default=(), description="Rules by which labels were derived; their agreement is reported."
+    )
     compare_split_column: str = Field(default="", description="A published split to audit beside ours.")
-    expected_images: int | None = None
-    expected_patients: int | None = None
+    expected_images: int | None = Field(
+        default=None, description="Images of a complete release; another count is a fault of the audit."
+    )
+    expected_patients: int | None = Field(
+        default=None, description="Patients of a complete release; another count is a fault of the audit."
+    )
     smallest_cell: int = Field(
         default=10,
         ge=0,

@@ -279,6 +279,17 @@ def whole_number(value: object, name: str, least: int, most: int | None = None) 
     return number
 
 
+def yes_or_no(value: object, name: str) -> bool:
+    """Return True or False; words such as "no", which Python takes for true, are refused.
+
+    Raises:
+        TypeError: Neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
 def id_list(ids: Any, name: str = "patient_id") -> list[Any]:
     """Return ids as a list, one per row.
 

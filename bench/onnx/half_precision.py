@@ -157,7 +157,7 @@ def _casts_at_the_ends(graph: onnx.GraphProto, kind: int) -> None:
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Renames tensors wherever nodes name them, in nested graphs too; the ends of `graph` keep theirs."""
+    """Rename tensors wherever nodes name them, in nested graphs too; the ends of `graph` keep their names."""
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = names.get(name, name)

@@ -39,7 +39,7 @@ class Translated:
 
 
 def to_torch(model: onnx.ModelProto) -> Translated:
-    """Translates a self-contained model; its weights keep their precision.
+    """Translate a self-contained model; its weights keep their precision.
 
     Raises:
         UnsupportedOperatorError: The graph holds something that is not known here.
@@ -62,7 +62,7 @@ def _module(
     outputs: Sequence[str],
     stored: dict[str, npt.NDArray[Any]],
 ) -> nn.Module:
-    """Records each node's function once, so that nothing of this loop is left when it counts."""
+    """Record each node's function once, so that nothing of this loop is left when the model is timed."""
     root, code = nn.Module(), fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(code)
     found: dict[str, Any] = {

@@ -57,7 +57,7 @@ def build_site(
     announcement: str = "",
     hospitals: SitesBoard | None = None,
 ) -> SiteSummary:
-    """Builds the site beside `out` and swaps it in; equal input gives equal bytes.
+    """Build the site beside `out` and swap it in; equal input gives equal bytes.
 
     Args:
         boards: One for each cohort; the first is at the root of the site.
@@ -91,7 +91,7 @@ def build_site(
 
 
 def _write_site(site: Site, out: Path) -> SiteSummary:
-    """Writes the pages beside `out` and swaps them in, if one changed; hold the lock of `out`."""
+    """Write the pages beside `out` and swap them in, if one changed; the caller holds the lock of `out`."""
     _check_out(out)
     before, pages = _keys(out), list(site_pages(site))
     keys = {page.path: page.key for page in pages}
@@ -106,7 +106,7 @@ def _write_site(site: Site, out: Path) -> SiteSummary:
 
 
 def _check_out(out: Path) -> None:
-    """Refuses a folder that a build would replace although it is no site: it may be anything."""
+    """Refuse a folder that a build would replace although it is not a site: it may hold anything."""
     if not out.exists() or (out / BUILD_RECORD).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     what = f"a folder with {sum(1 for _ in out.iterdir()):,} files or folders" if out.is_dir() else "a file"
@@ -114,7 +114,7 @@ def _check_out(out: Path) -> None:
 
 
 def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:
-    """Puts a page into `part`; True where the bytes of the earlier build could stay."""
+    """Put a page into `part`; return True where the bytes of the earlier build could stay."""
     target, old = part / page.path, out / page.path
     if target.parent not in made:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -
 
 
 def _kept(old: Path, target: Path) -> bool:
-    """Puts the file of the earlier build in its new place; False where there is none.
+    """Put the file of the earlier build in its new place; return False where there is none.
 
     It is copied where the file system has no links.
     """
@@ -179,7 +179,7 @@ def _with_slash(base: str) -> str:
 def freeze(
     boards: Sequence[LoadedBoard], name: str, folder: Path, *, built_from: str = "", day: datetime.date
 ) -> Path:
-    """Keeps the site of these boards as release `name`.
+    """Keep the site of these boards as release `name`.
 
     Args:
         boards: One for each cohort; the first is at the root of the release.

@@ -27,7 +27,7 @@ class Published:
 
 
 def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, message: str) -> Published:
-    """Pushes all files of `site`, and nothing else, as the next commit of `branch`.
+    """Push all files of `site`, and nothing else, as the next commit of `branch`.
 
     Names that begin with a dot stay out, but for ``.nojekyll``, which keeps GitHub from rewriting pages.
 

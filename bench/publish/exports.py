@@ -160,7 +160,7 @@ def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
 
 
 def column_summary(column: Column, table: BoardTable) -> ColumnSummary:
-    """What the JSON says of a column."""
+    """Description of a column in the JSON."""
     return ColumnSummary(
         key=column.key,
         label=column.label,
@@ -235,7 +235,7 @@ def printed_interval(value: ReportedValue, reported: Reported) -> str:
 
 
 def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
-    """What cites an entry: for a published result its paper, otherwise its page on this board.
+    """BibTeX record that cites an entry: for a published result its paper, otherwise its page on this board.
 
     Every text is escaped, so that none can end its field.
 
@@ -267,7 +267,7 @@ def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
 
 
 def cohort_bibtex(spec: CohortSpec, year: str = "", address: str = "") -> str:
-    """What cites the cohort's board.
+    """BibTeX record that cites the cohort's board.
 
     Args:
         spec: The cohort.

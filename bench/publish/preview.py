@@ -36,7 +36,7 @@ class _Pages(SimpleHTTPRequestHandler):
             super().do_HEAD()
 
     def _asked_here(self) -> bool:
-        """Refuses another site's name that was made to lead to this machine."""
+        """Refuse another site's name that was made to lead to this machine."""
         here = self.headers.get("Host", "").rpartition(":")[0] in NAMES
         if not here:
             self.send_error(421)
@@ -88,7 +88,7 @@ class _Pages(SimpleHTTPRequestHandler):
 
 @contextmanager
 def serving(folder: Path, port: int) -> Iterator[str]:
-    """Serves `folder` while the block runs; port 0 takes a free one.
+    """Serve `folder` while the block runs; port 0 takes a free one.
 
     Yields:
         The address.
@@ -133,7 +133,7 @@ def watch(
     every_s: float = 1.0,
     stop: threading.Event | None = None,
 ) -> None:
-    """Calls `rebuild` with the changed paths whenever files below `roots` differ; ends when `stop` is set.
+    """Call `rebuild` with the changed paths whenever files below `roots` differ; end when `stop` is set.
 
     `built` is the stamp taken before the first build, so that no change in between is missed. A change is
     taken up once it has settled: two looks in a row see the same.

@@ -59,7 +59,7 @@ class Release:
 
 
 def check_release_name(name: str, folder: Path) -> None:
-    """Refuses a name that cannot be part of an address, or that is taken: releases never change.
+    """Refuse a name that cannot be part of an address, or that is taken: releases never change.
 
     Raises:
         BenchError: ``release-name``.
@@ -90,7 +90,7 @@ def record_of(name: str, boards: Sequence[LoadedBoard], built_from: str, day: da
 
 
 def keep_release(site: Path, record: ReleaseRecord, folder: Path) -> Path:
-    """Packs a built site; equal files give equal bytes, so that anyone can check a release.
+    """Pack a built site; equal files give equal bytes, so that anyone can check a release.
 
     Args:
         site: The pages, built for this release.
@@ -154,7 +154,7 @@ def _read(path: Path) -> Release:
 
 
 def _fault(zipped: zipfile.ZipFile, record: ReleaseRecord, path: Path) -> str:
-    """Why an archive is not shown: it could write elsewhere, fill the disk, or bear another's name."""
+    """Reason not to show an archive: it could write elsewhere, fill the disk, or bear another's name."""
     if path.stem != record.release or not re.fullmatch(NAME_PATTERN, record.release):
         return f"It holds release {record.release[:60]!r}."
     names = zipped.namelist()

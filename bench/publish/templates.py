@@ -29,7 +29,7 @@ def site_sources() -> Path:
 
 
 def environment(sources: Path) -> jinja2.Environment:
-    """Escapes everything, refuses names that are not given, and links to http(s) only."""
+    """Template environment that escapes everything, refuses undefined names, and links to http(s) only."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(sources / "templates"),
         autoescape=True,
@@ -110,7 +110,7 @@ def http_only(link: str) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """Strings lose what XML forbids; markup of ours stays markup."""
+    """Remove what XML forbids from strings; the site's own markup stays markup."""
     return value if type(value) is not str or value.isprintable() else words.printable(value)
 
 

@@ -28,7 +28,7 @@ SITE_FOLDERS = (
 
 
 def up(path: str) -> str:
-    """What leads from the page at `path` to the root of the site: empty, or ``../`` for each folder."""
+    """Relative link from the page at `path` to the root of the site: empty, or ``../`` for each folder."""
     return "../" * path.count("/")
 
 
@@ -47,7 +47,7 @@ class Place:
     folders: dict[str, str]
 
     def home(self, path: str) -> str:
-        """What leads from the page at `path` to this board's folder."""
+        """Relative link from the page at `path` to this board's folder."""
         return up(path) + self.prefix
 
     def board_path(self, target: str) -> str:

@@ -520,7 +520,7 @@ def _to_float(cells: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
 
 
 def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> list[Problem]:
-    """Remarks on a column of valid numbers: constant, coarse, inverted, or the labels themselves."""
+    """Problems of a column of valid numbers: constant, coarse, inverted, or the labels themselves."""
     from bench.metrics.discrimination import auroc
 
     labelled = ~np.isnan(labels)

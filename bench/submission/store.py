@@ -189,7 +189,7 @@ def store(
     sealed: Mapping[str, bytes] = MappingProxyType({}),
     replace: bool = False,
 ) -> Submission:
-    """Stores a submission as `folder`/`slug`.
+    """Store a submission as `folder`/`slug`.
 
     Args:
         folder: The cohort's folder of submissions.

@@ -44,7 +44,7 @@ class TimedInputs:
 
     @property
     def images(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return len(next(iter(self.arrays.values())))
 
 

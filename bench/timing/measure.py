@@ -244,7 +244,7 @@ class Length:
     few_runs: int
 
     def reached(self, runs: int, passed_ns: int) -> bool:
-        """Whether so many runs in so long are enough."""
+        """Return whether so many runs in so long are enough."""
         passed_s = passed_ns / _NS_PER_S
         enough = runs >= self.runs and passed_s >= self.seconds
         return enough or (runs >= min(self.few_runs, self.runs) and passed_s >= self.longest_s)
@@ -271,7 +271,7 @@ def _run(
 
 
 def _accounted(durations: Sequence[int], passed_ns: int, *, last_attempt: bool) -> bool:
-    """Whether the latencies make up the time that passed.
+    """Return whether the latencies make up the time that passed.
 
     A process that had to wait for a core between two runs has unaccounted time now and then; one that
     answers before its work is done has it every time.

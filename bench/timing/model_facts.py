@@ -60,7 +60,7 @@ def stored_precision(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def precision_fault(stored: dict[str, int], precision: str) -> str:
-    """Why a row's figures would stand under the wrong precision; empty where they do not."""
+    """Reason why a row's figures would stand under the wrong precision; empty where they do not."""
     lower = {name: count for name, count in stored.items() if name in _LOWER.get(precision, set())}
     if not lower:
         return ""

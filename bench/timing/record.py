@@ -261,7 +261,7 @@ class BatchTiming(Document):
 
     @property
     def ranked(self) -> bool:
-        """Whether the row may be ranked: it ended well, is stable, and reproduced the predictions."""
+        """Return whether the row may be ranked: it ended well, is stable, and reproduced the predictions."""
         return self.status == "ok" and self.stability.stable is True and self.parity.status == "passed"
 
 

@@ -79,7 +79,7 @@ def merged(older: TimingRecord, newer: TimingRecord) -> TimingRecord:
 def find_place(
     folder: Path, lock: Path, now: Conditions, batches: Sequence[int], *, again: bool = False
 ) -> Place:
-    """What is left to be measured of `batches`, and where its rows go.
+    """Find which of `batches` are left to be measured, and where their rows go.
 
     Args:
         folder: The entry's folder of records.
@@ -192,7 +192,10 @@ class Conditions:
         return [f"protocol, {', '.join(settings)}"] if settings else []
 
     def is_trial_of(self, record: TimingRecord) -> bool:
-        """Whether only the protocol differs, and the record's is the full one: its rows are worth more."""
+        """Return whether only the protocol differs and the record's is the full one.
+
+        Rows of the full protocol are worth more.
+        """
         is_full = not record.protocol.differences(FULL)
         return is_full and len(self.differences(record)) == 1 and self.protocol != FULL
 

@@ -135,7 +135,7 @@ def sampler_of_current_gpu() -> Sampler | None:
 
 
 def evidence(traces: Sequence[Trace]) -> DeviceTrace:
-    """What the verdict on stability needs."""
+    """Evidence of all blocks for the verdict on stability."""
     return DeviceTrace(
         clock_mhz=np.array([value for trace in traces for value in trace.clock_mhz]),
         throttle_reasons=tuple(dict.fromkeys(reason for t in traces for reason in t.reasons)),

@@ -264,7 +264,7 @@ def with_largest(
 
 
 def _runs(request: dict[str, Any], inputs: dict[str, Any], limits: SandboxLimits) -> bool:
-    """Whether a batch fits.
+    """Return whether a batch fits.
 
     Raises:
         BenchError: It failed for another reason than memory or time (``timing-largest``).

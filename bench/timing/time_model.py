@@ -171,7 +171,7 @@ def time_model(
 
 
 def _outline(slug: str, model_sha256: str, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
-    """What is known of a record before its rows are."""
+    """Fields of a record that are known before its rows are."""
     return {
         "slug": slug,
         "cohort": cohort.spec.id,
@@ -211,7 +211,7 @@ def _today() -> datetime.date:
 def _stepper(
     progress: Progress | None, rows: int, batches: Sequence[int], protocol: Protocol
 ) -> Callable[[int], None]:
-    """Tells of the blocks of one batch size as part of all blocks."""
+    """Function that reports the blocks of one batch size as part of all blocks."""
 
     def step(done: int) -> None:
         if progress:
@@ -264,7 +264,7 @@ _LASTING: Final = {"telemetry", "precision"}  # another trial would not change t
 
 
 def _worth_repeating(row: BatchTiming) -> bool:
-    """Whether noise alone keeps a row from being ranked."""
+    """Return whether noise alone keeps a row from being ranked."""
     codes = {reason.code for reason in row.stability.reasons}
     return row.status == "ok" and bool(codes) and not codes & _LASTING and row.parity.status != "failed"
 
@@ -315,7 +315,7 @@ def _trial(job: _Job, batch: int, limit_s: float, step: Callable[[int], None]) -
 
 
 def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[BlockAnswer, float]:
-    """What a block's worker answered, and the seconds that it took after its session was there."""
+    """Answer of a block's worker, and the seconds that it took after its session was there."""
     wanted = job.protocol.parity_images if number == 0 else OTHER_BLOCKS_IMAGES
     checked = 0 if job.inputs.stored is None else min(job.inputs.images, wanted)
     with Worker(WORKER, job.protocol.build_limit_s, _sandbox(job)) as worker:
@@ -375,7 +375,7 @@ def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
 
 
 def model_facts(path: Path) -> ModelFacts:
-    """What a file says of its own speed, read in a process of its own; empty where it cannot be read."""
+    """Read what a file says of its own speed, in a process of its own; empty where it cannot be read."""
     try:
         with Worker(FACTS_WORKER, FACTS_LIMIT_S, SandboxLimits(MEMORY_MB, readable=(str(path),))) as worker:
             worker.send({"model": str(path)})

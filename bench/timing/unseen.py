@@ -125,7 +125,7 @@ class Integrity:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Why the timed work was not the model's; empty where nothing says so."""
+        """Reasons why the timed work was not the model's; empty where there are none."""
         texts = []
         if self.pass_ratio > TIME_GATE:
             texts.append(

@@ -137,7 +137,7 @@ def enqueue_note(compute: Latency, enqueue_ms: float | None) -> str:
 
 
 def compare(first: Latency, second: Latency, margin: float = SAME_MARGIN) -> Comparison:
-    """How the first p50 compares with the second, as far as their 95% intervals say.
+    """Compare the first p50 with the second, as far as their 95% intervals allow.
 
     The interval of log(first / second) is that of two independent estimates. ``same``: it lies within the
     margin; ``faster`` or ``slower``: it leaves out equality; ``undecided``: neither, or one has no interval.
@@ -170,7 +170,7 @@ def advice(
     command: str,
     clock_mhz: float | None = None,
 ) -> str:
-    """What disturbed unstable figures and what to do, for people; empty where nothing did.
+    """Advice on what disturbed unstable figures and what to do; empty where nothing did.
 
     Args:
         stability: The verdict.

@@ -13,7 +13,7 @@ from bench.metrics import registry
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.registry import Metric, Needs
-from bench.metrics.validation import Floats, check_level, same_rows
+from bench.metrics.validation import Floats, check_level, same_rows, yes_or_no
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored
 from bench.uncertainty.intervals import Estimate
@@ -100,6 +100,7 @@ def evaluate(
     (0.833333, 4, 2)
     """
     same_rows(y=y, p=p, patient_id=patient_id, weight=weight)
+    probabilities = yes_or_no(probabilities, "probabilities")
     bootstrap = PatientBootstrap.given_or_drawn(bootstrap, patient_id, replicates, seed)
     scored = prepare(y, p, bootstrap, probabilities, weight, level, refit_lines, metrics)
     return summarise(scored, probabilities, metrics)
@@ -121,6 +122,7 @@ def prepare(
     Arguments are those of `evaluate`; `start` is a line near that of these images, where one is known.
     """
     chosen = _chosen(metrics).values()
+    refit_lines = yes_or_no(refit_lines, "refit_lines")
     sample = bootstrap.sample(y, weight)
     read = sample.probabilities if probabilities else sample.scores
     scores = LabelledScores(sample.positive, read(p, "p"), sample.weight, start)

@@ -72,6 +72,7 @@ def test_a_scored_store_is_shown_and_verified(scored: Workspace, cli: Cli) -> No
     ran = cli("verify", "--jobs", "1", "--json")
     assert sorted(ran.object["result"]["entries"]) == ["one", "two"]
     assert cli("compare", "one", "paper", "--json").codes == ["compare-impossible"]
+    assert cli("compare", "one", "one", "--json").codes == ["compare-impossible"]
 
 
 def test_operating_points_at_a_stated_prevalence(scored: Workspace, cli: Cli) -> None:

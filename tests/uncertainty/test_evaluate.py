@@ -342,3 +342,9 @@ def test_patients_and_bootstrap_that_disagree_are_refused():
         bench.evaluate_continuous([1.0, 2, 3, 4], [1.0, 2, 3, 5], list("wxyz"), bootstrap=boot)
     with pytest.raises(TypeError, match="bootstrap must be a PatientBootstrap, not int"):
         bench.evaluate(y, p, ids, bootstrap=200)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["probabilities", "refit_lines"])
+def test_a_word_is_no_answer_to_yes_or_no(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be True or False, not 'no'"):
+        bench.evaluate([0, 1, 1], [0.2, 0.7, 0.4], list("abc"), 20, **{name: "no"})  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ class Patients:
 
 
 def invent_patients(count: int, seed: int) -> Patients:
-    """Invents `count` patients; those of a smaller count are the first of a larger one."""
+    """Invent `count` patients; those of a smaller count are the first of a larger one."""
     streams = Streams(seed)
     female = streams.uniform("sex", count) < figures.FEMALE_SHARE
     anchor_age, heart, lung = _ages_and_transplants(streams, count)

@@ -79,7 +79,7 @@ def small_reliability(bins: Sequence[ReliabilityBin], label: str, verdict: str) 
 
 
 def _reach(bins: Sequence[ReliabilityBin]) -> float:
-    """Where both axes end: rare targets are predicted low, and a drawing up to 1 would be a dot."""
+    """Upper limit of both axes: rare targets are predicted low, and a drawing up to 1 would be a dot."""
     needed = max(
         (max(b.high, b.observed_high or 0.0, b.observed or 0.0) for b in bins if b.images), default=1.0
     )

@@ -121,7 +121,7 @@ def simplified(points: Sequence[XY], tolerance: float = 0.004) -> list[XY]:
 
 
 def _monotone(points: Sequence[XY]) -> bool:
-    """Whether both coordinates never fall, as on a ROC curve."""
+    """Return whether both coordinates never fall, as on a ROC curve."""
     return all(all(map(le, values, values[1:])) for values in zip(*points, strict=True))
 
 

@@ -92,7 +92,7 @@ def _board(page: PageFacts, boards: Mapping[str, Leaderboard]) -> Iterator[Probl
 
 
 def _text(cell: Cell | None, is_interval: bool) -> str | None:
-    """What the page shows of a cell of the JSON, blanks collapsed; None where the JSON has no such cell."""
+    """Text that the page shows of a JSON cell, blanks collapsed; None where the JSON has no such cell."""
     if cell is None:
         return None
     text = cell.interval if is_interval else cell.text if cell.value is None else f"{cell.text} {cell.note}"

@@ -59,7 +59,7 @@ class PageFacts:
 
 
 def read_page(folder: Path, path: str) -> PageFacts:
-    """Reads one page."""
+    """Read one page."""
     facts = PageFacts(path)
     reader = _Reader(facts)
     reader.feed((folder / path).read_text("utf-8"))

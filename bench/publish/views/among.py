@@ -51,7 +51,7 @@ class OtherRow:
 
 
 def expected_ratio(score: TargetScore) -> float | None:
-    """How many times the real number of cases the probabilities add up to: 1 over observed / expected."""
+    """Ratio of expected to observed cases: 1 over observed / expected."""
     found = score.metrics.get("oe_ratio")
     return 1 / found.value if found is not None and found.value else None
 
@@ -165,7 +165,7 @@ def _repeats(board: TargetBoard, slug: str) -> str:
 
 
 def calibration_verdict(score: TargetScore) -> str:
-    """How far probabilities can be read as risks, in words; empty where they cannot be judged."""
+    """State how far probabilities can be read as risks; empty where they cannot be judged."""
     ratio, slope = score.metrics.get("oe_ratio"), score.metrics.get("calibration_slope")
     words = []
     if ratio is not None and ratio.value:

@@ -78,7 +78,7 @@ _IMAGES = {"val": "validation images", "test": "test images"}
 
 
 def _rule(point: OperatingPoint) -> str:
-    """What the threshold keeps and where, as `90% specificity on validation images`."""
+    """Rule by which the threshold was chosen, such as `90% specificity on validation images`."""
     share, _, level = point.rule.partition(" ")
     return f"{percent(float(level), 0)} {share} on {_IMAGES[point.chosen_on]}"
 
@@ -120,7 +120,7 @@ def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> l
 
 
 def _without_gap(rows: Sequence[tuple[str, str]]) -> str:
-    """Which subgroups have no gap and why, as one sentence."""
+    """Sentence on the subgroups that have no gap, with the reason."""
     words: dict[str, list[str]] = {}
     for name, why in rows:
         words.setdefault(why.rstrip("."), []).append(name)

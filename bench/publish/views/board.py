@@ -163,7 +163,7 @@ def list_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
 
 
 def resolution_sentence(test: TestSet, table: BoardTable) -> str:
-    """How precisely the test set knows an AUROC, as a sentence; empty where it is not known."""
+    """Sentence on the precision of an AUROC on the test set; empty where it is not known."""
     found = next((t for t in test.targets if t.target == table.target), None)
     if found is None or found.half_width_low is None or found.paired_difference_low is None:
         return ""
@@ -255,7 +255,7 @@ def _leader_name(place: Place, board: TargetBoard) -> str:
 
 
 def _tabs_heading(place: Place) -> str:
-    """How many findings have how many leaders."""
+    """Heading that says how many findings have how many leaders."""
     board = place.loaded.board
     shown = [t for t in board.targets if t.leader] if board else []
     leaders = len({t.leader for t in shown})
@@ -354,7 +354,7 @@ def _power(board: TargetBoard, leader: float | None) -> PowerCurve | None:
 
 
 def _patients(table: BoardTable, slugs: Sequence[str], test: TestSet) -> str:
-    """How many patients would separate the first two."""
+    """Sentence on the number of patients that would separate the first two."""
     if table.pairs is None or len(slugs) < 2:
         return ""
     pair = table.pairs.pair(*slugs[:2])

@@ -214,7 +214,7 @@ class CohortPages:
         return f"{base}{self.place.entry_folder(slug)}" if base else ""
 
     def _badge_address(self, slug: str) -> str:
-        """Where the badge will stand; relative to the site where its address is not known."""
+        """Address of the badge; relative to the site where its address is not known."""
         return f"{self.site.base_address}{self.place.prefix}badge/{slug}.svg"
 
     def _whole(self, slug: str) -> Entry:

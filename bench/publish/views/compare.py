@@ -105,7 +105,7 @@ def _rank_drawing(axis: Linear, row: Row) -> Markup:
 
 
 def _share(row: Row) -> str:
-    """How often an entry comes first among the replicates."""
+    """Share of the replicates in which an entry comes first."""
     return "–" if row.standing.p_best is None else percent(row.standing.p_best, 0)
 
 

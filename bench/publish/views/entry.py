@@ -167,7 +167,7 @@ def _calibrations(scores: Sequence[TargetScore]) -> list[tuple[str, str, Markup]
 
 
 def _uncalibrated(scores: Sequence[TargetScore]) -> str:
-    """Why calibration cannot be judged."""
+    """Reason why calibration cannot be judged."""
     reasons = (
         s.metrics["brier"].reason for s in scores if "brier" in s.metrics and s.metrics["brier"].reason
     )
@@ -178,7 +178,7 @@ NOT_STATED = "not stated"
 
 
 def _model_card(entry: Entry) -> list[tuple[str, str]]:
-    """What the authors say of the model; `not stated` where they say nothing."""
+    """Statements of the authors about the model; `not stated` where they say nothing."""
     manifest = entry.manifest
     return [
         ("Kind", manifest.kind),
@@ -331,7 +331,7 @@ def _subgroup_row(group: SubgroupScore) -> ForestRow:
 
 
 def _work(record: TimingRecord, labels: dict[str, str]) -> Iterator[str]:
-    """What an image costs at one setting and what limits it; the AUROC of a precision scored by itself."""
+    """Cost of an image at one setting and what limits it; the AUROC of a precision scored by itself."""
     setting = f"{record.backend_label}, {record.precision}, {record.device}"
     if cells := work_cells(record.roofline):
         mflop, image, weights, _, gflop_per_s, gb_per_s = cells

@@ -114,7 +114,7 @@ def _per_case(flagged: int, found: int) -> str:
 
 
 def false_positive_rate(roc: Sequence[Point], sensitivity: float) -> float:
-    """Where the curve reaches a sensitivity; between two points it is a line.
+    """False positive rate at which the curve reaches a sensitivity, by linear interpolation.
 
     Args:
         roc: Points of a ROC curve, x and y never falling, from (0, 0) to (1, 1).

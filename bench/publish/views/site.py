@@ -153,7 +153,7 @@ class Site:
             raise BenchError(Problem("site-template", f"{error.message}.", f"{template}{at}")) from error
 
     def _address(self, path: str) -> str:
-        """Where the page will stand; empty where only a path is known."""
+        """Address of the page; empty where only a path is known."""
         known = self.base_address and path != "404.html"
         return self.base_address + path.removesuffix("index.html") if known else ""
 

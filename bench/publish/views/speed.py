@@ -51,12 +51,12 @@ class MeasuredRow:
 
     @property
     def ranked(self) -> bool:
-        """Whether the row may be ranked."""
+        """Return whether the row may be ranked."""
         return self.timing.ranked
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why a figure is missing or not ranked, in the order of the columns."""
+        """Reasons why a figure is missing or not ranked, in the order of the columns."""
         return tuple(filter(None, (self.median.reason, self.why, *(c.reason for c in self.figures.values()))))
 
 

@@ -156,7 +156,7 @@ def _drawn(cell: GroupCell, found: Estimate | None, axis: Linear, ident: str) ->
 
 
 def _not_shown(groups: list[SubgroupScore]) -> str:
-    """Which subgroups have no column, and why, as one sentence."""
+    """Sentence on the subgroups that have no column, with the reason."""
     if not groups:
         return ""
     levels: dict[str, list[str]] = {}

@@ -84,7 +84,7 @@ class Backend(Protocol):
     precisions: tuple[str, ...]
 
     def availability(self) -> Availability:
-        """Whether it can be used here. Never raises and loads no native library that could crash."""
+        """Return whether it can be used here; never raise, and load no native library that could crash."""
 
     def device(self) -> Device:
         """The processor that it computes on; loads the library."""

@@ -246,7 +246,7 @@ def cuda_device(versions: dict[str, Fact]) -> Device:
 
 
 def gpu_availability(needs: Needs) -> Availability:
-    """Whether a GPU is there and the packages fit it, with every reason that stands against it.
+    """Return whether a GPU is there and the packages fit it, with every reason against it.
 
     The remedy is one command where a command helps; what no command can change stands before it.
     """

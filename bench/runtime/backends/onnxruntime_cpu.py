@@ -28,7 +28,7 @@ class OnnxRuntimeCpu:
     precisions: tuple[str, ...] = ("fp32", "int8")
 
     def availability(self) -> Availability:
-        """Whether `onnxruntime` is installed."""
+        """Return whether `onnxruntime` is installed."""
         if find_spec("onnxruntime") is None:
             return Availability(
                 False, "The package `onnxruntime` is not installed.", "pip install 'chexchobench[onnx]'"

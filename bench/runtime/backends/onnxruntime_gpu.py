@@ -38,7 +38,7 @@ class OnnxRuntimeGpu:
         self._needs = needs
 
     def availability(self) -> Availability:
-        """Whether the GPU build of ONNX Runtime, its packages and a GPU with its driver are there."""
+        """Return whether the GPU build of ONNX Runtime, its packages and a GPU with its driver are there."""
         return gpu_availability(self._needs)
 
     def _library(self) -> Any:

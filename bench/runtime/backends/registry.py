@@ -72,7 +72,7 @@ def find_backend(name: str) -> Backend:
 
 
 def _fault(plugin: object) -> str:
-    """Why a plug-in's object is no backend."""
+    """Reason why a plug-in's object is not a backend; empty where it is one."""
     members = ("name", "label", "is_gpu", "precisions", "availability", "device", "prepare")
     if isinstance(plugin, type):
         return "is a class; it must be an object"

@@ -33,7 +33,7 @@ class TensorRtBackend:
         return import_module(self._needs.modules[0])
 
     def availability(self) -> Availability:
-        """Whether the package, torch with CUDA and a GPU that it supports are there."""
+        """Return whether the package, torch with CUDA and a GPU that it supports are there."""
         return gpu_availability(self._needs)
 
     def device(self) -> Device:

@@ -62,7 +62,7 @@ def collecting_logger(trt: Any) -> Any:
 
 
 def uses_runtime_config(trt: Any) -> bool:
-    """Whether sessions are configured when they are loaded, as TensorRT-RTX does and TensorRT does not."""
+    """Return whether sessions are configured when loaded, as TensorRT-RTX does and TensorRT does not."""
     return hasattr(trt, "DynamicShapesKernelSpecializationStrategy")
 
 

@@ -33,7 +33,7 @@ class TorchBackend:
         self._where = where
 
     def availability(self) -> Availability:
-        """Whether PyTorch with CUDA, ONNX and a GPU with its driver are there."""
+        """Return whether PyTorch with CUDA, ONNX and a GPU with its driver are there."""
         return gpu_availability(_NEEDS)
 
     def device(self) -> Device:
