@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from bench.cli.options import (
@@ -55,7 +54,7 @@ def template(
         _model_template(model, out, cohort, as_json)
         return
     if out is None:
-        raise click.MissingParameter(param_type="option", param_hint="'--out'")
+        raise typer.BadParameter("name a folder, or a model with --model", param_hint="--out")
     if images not in ("test", "val", "all"):
         raise typer.BadParameter("must be `test`, `val` or `all`", param_hint="--images")
     with reporting(as_json) as report:

@@ -73,7 +73,7 @@ def write_spec_draft(table: Path, out: Path) -> SpecDraft:
         remedy = "Choose another file with `--out`."
         raise BenchError(Problem("file-exists", f"{out.name} would be overwritten.", str(out), remedy))
     frame = read_text_table(table).frame
-    if any(re.fullmatch(r"[-+]?[\d.]+", name) or _IMAGE_FILE.fullmatch(name) for name in frame):
+    if any(re.fullmatch(r"[-+]?[\d.]+", name) or _IMAGE_FILE.fullmatch(name) for name in map(str, frame)):
         message = "The first line has numbers or image files in place of names of columns."
         remedy = "Add a first line that names each column."
         raise BenchError(Problem("cohort-columns", message, str(table), remedy))
@@ -93,7 +93,7 @@ def draft_spec(frame: pd.DataFrame, table: Path, cohort: str) -> SpecDraft:
         table: Its file. Folders beside it are tried for the images.
         cohort: Id of the cohort.
     """
-    cells = {name: _Cells(name, frame[name].str.strip()) for name in frame}
+    cells = {name: _Cells(name, frame[name].str.strip()) for name in map(str, frame)}
     image, patient = _image(cells.values()), _patient(cells.values())
     in_path = patient is None and image is not None and image.values.str.contains(_PATIENT_IN_PATH).all()
     used = {column.name for column in (image, patient) if column}
@@ -122,9 +122,13 @@ def draft_spec(frame: pd.DataFrame, table: Path, cohort: str) -> SpecDraft:
             binary += names[len(binary) :]
             targets += made
     for column in cells.values():
-        if column.name not in used and column.key in _MEASUREMENTS and (made := _measurement(column, names)):
+        if (
+            column.name not in used
+            and column.key in _MEASUREMENTS
+            and (measured := _measurement(column, names))
+        ):
             used.add(column.name)
-            targets.append(made)
+            targets.append(measured)
 
     missing = []
     lines = [
@@ -312,7 +316,7 @@ def _binary_targets(column: _Cells, names: list[str]) -> list[str]:
     if len(rows) > MOST_WORDS or not all(re.fullmatch(r"[^\W\d][\w \-]{0,59}|", word) for word in rows.index):
         return []
     lines = []
-    for word in sorted(word for word, count in rows.items() if word and count >= FEWEST_ROWS):
+    for word in sorted(str(word) for word, count in rows.items() if word and count >= FEWEST_ROWS):
         if word.lower() in ("no finding", "normal", "none"):
             continue
         source = f"{{ column = {_text(column.name)}, word = {_text(word)} }}"
