@@ -84,11 +84,13 @@ class SiteSettings:
         cohorts: Cohorts that the pages show, the first at the root; empty for all that have entries.
         base: Path or address under which the pages stand.
         announcement: What every page says at its top, such as a deadline; plain text.
+        exports: Whether boards with public labels are published in the formats of other catalogues too.
     """
 
     cohorts: tuple[str, ...] = ()
     base: str = "/"
     announcement: str = ""
+    exports: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,14 +344,17 @@ def _site_settings(found: Any, where: Path) -> tuple[SiteSettings, str]:
     """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
     if not isinstance(found, dict):
         return SiteSettings(), found
-    known = ["folder", "cohorts", "base", "announcement"]
+    known = ["folder", "cohorts", "base", "announcement", "exports"]
     if unknown := sorted(set(found) - set(known)):
         raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
     base, announcement = found.get("base", "/"), found.get("announcement", "")
     if not isinstance(base, str) or not isinstance(announcement, str):
         raise _config_error("[site] base and announcement must be text.", where)
+    exports = found.get("exports", True)
+    if not isinstance(exports, bool):
+        raise _config_error("[site] exports must be true or false.", where)
     cohorts = _texts(found.get("cohorts", []), "[site] cohorts", where)
-    return SiteSettings(cohorts, base, announcement), found.get("folder", DEFAULTS["site"])
+    return SiteSettings(cohorts, base, announcement, exports), found.get("folder", DEFAULTS["site"])
 
 
 def _texts(found: Any, name: str, where: Path) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ def build_site(
             releases=releases,
             announcement=space.pages.announcement,
             hospitals=_hospitals(space),
+            exports=space.pages.exports,
         )
     return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
 
@@ -147,7 +148,9 @@ def freeze_site(
     space = open_workspace(workspace)
     boards = _boards(space, cohorts)
     today = datetime.datetime.now(datetime.UTC).date()
-    archive = freeze_boards(boards, release, space.releases, built_from=commit() or "", day=today)
+    archive = freeze_boards(
+        boards, release, space.releases, built_from=commit() or "", day=today, exports=space.pages.exports
+    )
     return ReleaseResult(release, archive, _ids(boards))
 
 

@@ -56,6 +56,7 @@ def build_site(
     release: str = "",
     announcement: str = "",
     hospitals: SitesBoard | None = None,
+    exports: bool = True,
 ) -> SiteSummary:
     """Build the site beside `out` and swap it in; equal input gives equal bytes.
 
@@ -69,6 +70,7 @@ def build_site(
         release: Name of the release that these pages will be; they say so, and link to the current board.
         announcement: What every page says at its top.
         hospitals: Board over hospitals that publish aggregates only.
+        exports: Whether boards with public labels have the files of `bench.publish.interchange`.
 
     Raises:
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
@@ -84,6 +86,7 @@ def build_site(
         release,
         announcement,
         hospitals,
+        exports,
     )
     with locked(out.parent / f".{out.name}.lock"):
         recover_folders(out.parent, out.name)
@@ -177,7 +180,13 @@ def _with_slash(base: str) -> str:
 
 
 def freeze(
-    boards: Sequence[LoadedBoard], name: str, folder: Path, *, built_from: str = "", day: datetime.date
+    boards: Sequence[LoadedBoard],
+    name: str,
+    folder: Path,
+    *,
+    built_from: str = "",
+    day: datetime.date,
+    exports: bool = True,
 ) -> Path:
     """Keep the site of these boards as release `name`.
 
@@ -187,6 +196,7 @@ def freeze(
         folder: Where releases are kept.
         built_from: What the boards were built from, such as a commit.
         day: The day that the release bears.
+        exports: As for `build_site`.
 
     Returns:
         The archive.
@@ -197,7 +207,7 @@ def freeze(
     check_release_name(name, folder)
     with tempfile.TemporaryDirectory() as temporary:
         pages, kept, site = (Path(temporary) / part for part in ("pages", "kept", "site"))
-        build_site(boards, pages, built_from=built_from, release=name)
+        build_site(boards, pages, built_from=built_from, release=name, exports=exports)
         archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
         build_site(boards, site, built_from=built_from, releases=read_releases(kept))
         raise_errors(check_site(site))

@@ -23,6 +23,14 @@ from bench.publish.exports import (
     published_entry,
     reported_entries,
 )
+from bench.publish.interchange import (
+    croissant,
+    eval_records,
+    has_interchange,
+    model_index,
+    plain_json,
+    yaml_text,
+)
 from bench.publish.schemas import PUBLISHED, published_json
 from bench.publish.urls import Page, Place, digest
 from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
@@ -40,6 +48,7 @@ class Renderer(Protocol):
     built_from: str
     base_address: str
     release: str
+    exports: bool
 
     def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
         """A page filled in."""
@@ -50,6 +59,7 @@ class CohortPages:
 
     def __init__(self, site: Renderer, place: Place) -> None:
         self.site, self.place, self.loaded = site, place, place.loaded
+        self.interchange = site.exports and has_interchange(self.loaded)
         board = self.loaded.board
         scene = board.model_dump_json(exclude={"targets", "cv5", "scorecards", "retracted"}) if board else ""
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
@@ -107,6 +117,12 @@ class CohortPages:
         yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
         yield Page(f"{prefix}leaderboard.csv", self.key, lambda: board_csv(self.tables))
         yield Page(f"{prefix}long.csv", self.key, lambda: long_csv(self.loaded))
+        if self.interchange:
+            address = self._board_address()
+            yield Page(
+                f"{prefix}croissant.json", self.key, lambda: plain_json(croissant(self.loaded, address))
+            )
+            yield Page(f"{prefix}eval-results.json", self.key, lambda: plain_json(eval_records(self.loaded)))
 
     def _view(self, name: str, title: str, view: Any) -> Page:
         path = f"{self.place.prefix}{name}/index.html"
@@ -200,6 +216,9 @@ class CohortPages:
             key,
             lambda: published_json(published_entry(self.loaded, self.whole(entry.slug), standings)),
         )
+        shown = self._model_index(entry) if self.interchange else None
+        if shown is not None:
+            yield Page(f"{folder}model-index.yaml", key, lambda: yaml_text(shown))
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
             words = "not ranked" if headline.rank is None else f"rank {rank_text(headline)}"
@@ -208,6 +227,16 @@ class CohortPages:
                 key,
                 lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
             )
+
+    def _model_index(self, entry: Entry) -> dict[str, Any] | None:
+        board = self.loaded.board
+        held = {t.target for t in board.targets} if board and entry.manifest.track == "holdout" else set()
+        targets = [t for t in self.place.targets if t in held and t in self.standings[entry.slug]]
+        return model_index(self.loaded.spec, entry, targets, self._entry_address(entry.slug))
+
+    def _board_address(self) -> str:
+        base = self.site.base_address
+        return f"{base}{self.place.prefix}" if base else ""
 
     def _entry_address(self, slug: str) -> str:
         base = self.site.base_address
@@ -242,12 +271,20 @@ class CohortPages:
             (f"{prefix}leaderboard.json", "All that the board pages show"),
         ]
         year = max((str(e.manifest.date.year) for e in self.loaded.entries.values()), default="")
-        address = f"{self.site.base_address}{prefix}" if self.site.base_address else ""
+        if self.interchange:
+            files += [
+                (f"{prefix}croissant.json", "The cohort, its split rule and its fields in Croissant 1.1"),
+                (
+                    f"{prefix}eval-results.json",
+                    "A record for each entry and label in the format of Every Eval Ever; beside each entry's "
+                    "page stands model-index.yaml, for a model card on Hugging Face",
+                ),
+            ]
         return {
             "board": self.loaded.board,
             "files": files,
             "schemas": sorted(PUBLISHED),
-            "bibtex": cohort_bibtex(self.loaded.spec, year, address),
+            "bibtex": cohort_bibtex(self.loaded.spec, year, self._board_address()),
         }
 
     def _leaderboard(self) -> bytes:

@@ -95,6 +95,7 @@ class Site:
         release: str = "",
         announcement: str = "",
         hospitals: SitesBoard | None = None,
+        exports: bool = True,
     ) -> None:
         self.places = tuple(found)
         self.sources = sources
@@ -103,11 +104,13 @@ class Site:
         self.built_from = built_from
         self.environment = environment(sources)
         self.releases, self.release, self.announcement = tuple(releases), release, announcement
+        self.exports = exports
         self.hospitals, self.transfer = hospitals, transfer_of(self.places)
         shared = [
             release,
             announcement,
             str(bool(releases)),
+            str(exports),
             str(hospitals is None),
             str(self.transfer is None),
             *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
