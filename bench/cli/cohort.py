@@ -335,6 +335,30 @@ def specs(
         report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in found]))
 
 
+@app.command()
+def new(
+    table_file: Annotated[
+        Path, typer.Option("--table", metavar="FILE", help="The cohort's table, CSV or Parquet.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="SPEC.toml", help="New file; its name is the id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Draft a cohort's spec from its table: columns are guessed, and every guess is commented.
+
+    Example: bench cohort new --table metadata.csv --out our-cohort.toml
+    """
+    from bench.cohort.draft import write_spec_draft
+
+    with reporting(as_json) as report:
+        draft = write_spec_draft(table_file, out)
+        report.result(file=str(out), missing=list(draft.missing))
+        report.show(f"Drafted {out}: check every line.")
+        if draft.missing:
+            report.say(f"Not guessed, to fill in before it can be used: {', '.join(draft.missing)}.")
+        else:
+            report.say(f"Next: bench cohort check --cohort {out} --data {table_file.parent}")
+
+
 link = App(help="Link public datasets to a cohort with echocardiogram labels.", no_args_is_help=True)
 app.add_typer(link, name="link")
 

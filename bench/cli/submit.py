@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
+from bench.cli.options import (
+    CohortOption,
+    DataOption,
+    JsonOption,
+    choose_spec,
+    open_cohort,
+    workspace_or_none,
+)
 from bench.cli.output import Report, progress, reporting
 
 if TYPE_CHECKING:
@@ -16,7 +23,18 @@ if TYPE_CHECKING:
 
 
 def template(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write to.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to; needed without --model.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL.onnx",
+            help="Fill in the manifest from this model, alone; without --out it is printed.",
+            readable=False,
+        ),
+    ] = None,
     cohort: CohortOption = None,
     data: DataOption = None,
     images: Annotated[str, typer.Option(help="`test`, `val`, or `all` for the cv5 track.")] = "test",
@@ -25,9 +43,18 @@ def template(
     """Write a predictions file without values and a manifest to fill in.
 
     Example: bench template --out my-entry
+
+    Example: bench template --model model.onnx --out my-entry
     """
     from bench.submission.template import write_template
 
+    if model:
+        if data or images != "test":
+            raise typer.BadParameter("a manifest needs no images", param_hint="--model")
+        _model_template(model, out, cohort, as_json)
+        return
+    if out is None:
+        raise typer.BadParameter("name a folder, or a model with --model", param_hint="--out")
     if images not in ("test", "val", "all"):
         raise typer.BadParameter("must be `test`, `val` or `all`", param_hint="--images")
     with reporting(as_json) as report:
@@ -36,6 +63,26 @@ def template(
         for path in paths:
             report.show(str(path))
         report.say("The predictions file names images of the cohort: do not publish it.")
+
+
+def _model_template(model: Path, out: Path | None, cohort: str | None, as_json: bool) -> None:
+    """Draft the manifest of a model; print it, or write it to a folder."""
+    from bench.runtime.accept import drafted_interface
+    from bench.submission.template import model_template, write_model_template
+
+    with reporting(as_json) as report:
+        spec = choose_spec(cohort, workspace_or_none())
+        interface, notes = drafted_interface(model, spec)
+        if out is None:
+            text = model_template(spec, interface, notes)
+            report.result(text=text, notes=list(notes))
+            report.show(text.removesuffix("\n"))
+            return
+        path = write_model_template(spec, out, interface, notes)
+        report.result(files=[str(path)], notes=list(notes))
+        report.show(str(path))
+        for note in notes:
+            report.say(note)
 
 
 def submit(

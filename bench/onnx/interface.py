@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem, did_you_mean, nearest
 from bench.onnx.file import MODEL_LIMIT_BYTES, read_onnx, require_onnx
 from bench.onnx.graph import graph_problems
 from bench.onnx.outputs import OutputColumn, output_column
-from bench.submission.manifest import Manifest, ModelInputs
+from bench.submission.manifest import ImageInput, Manifest, ModelInputs
 from bench.workspace import MANIFEST
 
 Shape = tuple[int | None, ...]
@@ -77,6 +78,95 @@ def interface_problems(model: Any, declared: ModelInputs, where: str) -> list[Pr
         where: Named in the problems.
     """
     return [*_inputs(model, declared, where), *_outputs(model, declared, where)]
+
+
+def draft_interface(model: Any, spec: CohortSpec, where: str) -> tuple[ModelInputs, list[str]]:
+    """Guess what a manifest says of a model's inputs and outputs.
+
+    Args:
+        model: Parsed `onnx.ModelProto`.
+        spec: The cohort that it is to predict.
+        where: Named in the problems.
+
+    Returns:
+        The interface, and what of it was guessed or is not in the file, a sentence each.
+
+    Raises:
+        BenchError: No input can be the image (``model-input``), or there is no output (``model-output``).
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name: _shape(value) for value in model.graph.input if value.name not in weights}
+    images = [name for name, shape in inputs.items() if shape is not None and len(shape) == 4]
+    shape = inputs[images[0]] if len(images) == 1 else None
+    if shape is None or shape[1] not in (None, 1, 3) or any(not 0 < (s or 1) <= 4096 for s in shape[2:]):
+        shown = [f"{n[:60]!r} {_shown(s)}" if s else repr(n[:60]) for n, s in inputs.items()]
+        listed = ", ".join(shown[:8])
+        message = (
+            "Not exactly one input has the shape (N, channels, height, width) with 1 or 3 channels and sides "
+            f"of at most 4,096 pixels; the inputs are {listed or 'none'}."
+        )
+        raise BenchError(Problem("model-input", message, where))
+    opsets = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    notes = [f"The file is of ONNX opset {max(opsets)}."] if opsets else []
+    notes.append("scale, mean and std are not in the file: write those of your training.")
+    _, channels, height, width = shape
+    for what, size, taken in (("channels", channels, 1), ("height", height, 224), ("width", width, 224)):
+        if size is None:
+            notes.append(f"{what} is free in the file; {taken} is a guess.")
+    numbers = {
+        field: name
+        for field, words in (("age", ("age", "years")), ("sex", ("sex", "male", "gender")))
+        if (name := next((n for n in inputs if n not in images and _is_named(n, words)), None))
+    }
+    outputs, ends = _draft_outputs(model, spec, notes)
+    if not outputs:
+        raise BenchError(Problem("model-output", "The model has no output.", where))
+    activation: Literal["none", "sigmoid"] = "sigmoid" if ends <= _LINEAR else "none"
+    notes.append(f"activation is a guess by the last operators: {', '.join(sorted(ends)) or 'none'}.")
+    image = ImageInput.model_validate(
+        {"name": images[0], "height": height or 224, "width": width or 224, "channels": channels or 1}
+    )
+    return ModelInputs(image=image, **numbers, outputs=outputs, activation=activation), notes
+
+
+_LINEAR = frozenset({"Gemm", "MatMul", "Add", "Sub", "Mul", "Conv"})
+_MOVES = frozenset(
+    {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Cast", "Concat", "Split"}
+)
+
+
+def _is_named(name: str, words: tuple[str, ...]) -> bool:
+    return any(part in words for part in re.split(r"[^a-z]+", name.lower()))
+
+
+def _draft_outputs(model: Any, spec: CohortSpec, notes: list[str]) -> tuple[dict[str, str], set[str]]:
+    """Target → output, and the last operators that compute them; says in `notes` what is a guess."""
+    found = {value.name: _shape(value) for value in model.graph.output}
+    targets = [target.name for target in spec.targets]
+    outputs = {target: name for target in targets for name in found if name.lower() == target}
+    binary = [target.name for target in spec.binary_targets]
+    if spec.headline not in outputs and (name := next((n for n in found if n not in outputs.values()), "")):
+        shape = found[name]
+        columns = (shape[1] or 0) if shape and len(shape) == 2 else 1
+        if columns == len(binary) and columns > 1:
+            outputs |= {target: f"{name}:{k}" for k, target in enumerate(binary)}
+            notes.append("The columns are taken for the targets in the order of the cohort's spec: a guess.")
+        else:
+            column = "" if columns == 1 else ":1" if columns == 2 else ":0"
+            outputs[spec.headline] = f"{name}{column}"
+            notes.append(f"No output is named {spec.headline}: which one, and which column, is a guess.")
+    by_output = {name: node for node in model.graph.node for name in node.output}
+    ends, names = set(), [output_column(reference, list(found)).name for reference in outputs.values()]
+    seen: set[str] = set()
+    while names:
+        if (name := names.pop()) in seen or (node := by_output.get(name)) is None:
+            continue
+        seen.add(name)
+        if node.op_type in _MOVES:
+            names += list(node.input) if node.op_type == "Concat" else list(node.input)[:1]
+        else:
+            ends.add(str(node.op_type)[:40])
+    return outputs, ends
 
 
 def manifest_problems(manifest: Manifest, spec: CohortSpec, where: str = MANIFEST) -> list[Problem]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from bench.sandbox.launch import SandboxLimits
 from bench.sandbox.worker_process import Failing, Worker, WorkerFailure, problem_of
 from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs, worth_telling
 from bench.submission.check_predictions import covered_rows, judge
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import Manifest, ModelInputs
 from bench.submission.packed import pack
 from bench.workspace import MANIFEST
 
@@ -160,27 +161,68 @@ def checked_model(
     require_onnx()
     refuse_folder_or_large(path)
     with private_copy(path, MODEL_LIMIT_BYTES, unreadable(path)) as (copy, sha256):
-        limits = SandboxLimits(MEMORY_MB, round(limit_s * usable_cores()), readable=(str(copy),))
         request = {"model": str(copy), "manifest": manifest.plain(), "spec": spec.plain()}
         request["manifest_file"] = manifest_file
         runnable = copy
-        try:
-            with Worker(WORKER, limit_s, limits) as worker:
-                worker.send(request)
-                header, _ = worker.receive()
-                problems = [
-                    replace(found, where=found.where.replace(str(copy), str(path)))
-                    for found in map(problem_of, header["problems"])
-                ]
-                if size := int(header["inlined_bytes"]):
-                    if not 0 < size <= MODEL_LIMIT_BYTES:
-                        raise WorkerFailure("crashed", "It gave no valid answer.")
-                    runnable = copy.with_name("inlined.onnx")
-                    worker.receive_file(runnable, size)
-        except (WorkerFailure, KeyError, TypeError, ValueError, AttributeError) as error:
-            no_answer = WorkerFailure("crashed", "It gave no answer.")
-            failure = error if isinstance(error, WorkerFailure) else no_answer
-            message = f"The file {_ENDS[failure.kind]}: {failure.message}"
-            raise BenchError(Problem("model-check", message, str(path))) from error
+        with _check_failures(path), _check_worker(copy, limit_s) as worker:
+            worker.send(request)
+            header, _ = worker.receive()
+            problems = _problems(header, copy, path)
+            if size := int(header["inlined_bytes"]):
+                if not 0 < size <= MODEL_LIMIT_BYTES:
+                    raise WorkerFailure("crashed", "It gave no valid answer.")
+                runnable = copy.with_name("inlined.onnx")
+                worker.receive_file(runnable, size)
         raise_errors(problems)
         yield CheckedModel(copy, runnable, sha256, tuple(problems))
+
+
+def drafted_interface(path: Path, spec: CohortSpec) -> tuple[ModelInputs, tuple[str, ...]]:
+    """Guess the table ``[model]`` of a manifest from a model, which a sandboxed process reads.
+
+    Args:
+        path: The ONNX file.
+        spec: The cohort that it is to predict.
+
+    Returns:
+        The interface, and what of it was guessed, a sentence each.
+
+    Raises:
+        BenchError: The file cannot be read, or has no interface as `bench.onnx.interface.draft_interface`
+            needs it; or `onnx` is not installed (``onnx-missing``, exit 3).
+    """
+    require_onnx()
+    refuse_folder_or_large(path)
+    with private_copy(path, MODEL_LIMIT_BYTES, unreadable(path)) as (copy, _):
+        with _check_failures(path), _check_worker(copy, CHECK_LIMIT_S) as worker:
+            worker.send({"model": str(copy), "spec": spec.plain()})
+            header, _ = worker.receive()
+            problems = _problems(header, copy, path)
+            drafted = None if problems else ModelInputs.model_validate(header["interface"], strict=False)
+            notes = tuple(map(str, header.get("notes", ())))
+        raise_errors(problems)
+    assert drafted is not None  # every problem of a draft is an error
+    return drafted, notes
+
+
+def _check_worker(copy: Path, limit_s: float) -> Worker:
+    limits = SandboxLimits(MEMORY_MB, round(limit_s * usable_cores()), readable=(str(copy),))
+    return Worker(WORKER, limit_s, limits)
+
+
+def _problems(header: dict[str, Any], copy: Path, path: Path) -> list[Problem]:
+    """The problems of an answer, which name the submitted file in place of its copy."""
+    found = map(problem_of, header["problems"])
+    return [replace(problem, where=problem.where.replace(str(copy), str(path))) for problem in found]
+
+
+@contextmanager
+def _check_failures(path: Path) -> Iterator[None]:
+    """Turn the end of a worker without a valid answer into a problem (``model-check``)."""
+    try:
+        yield
+    except (WorkerFailure, KeyError, TypeError, ValueError, AttributeError) as error:
+        no_answer = WorkerFailure("crashed", "It gave no answer.")
+        failure = error if isinstance(error, WorkerFailure) else no_answer
+        message = f"The file {_ENDS[failure.kind]}: {failure.message}"
+        raise BenchError(Problem("model-check", message, str(path))) from error

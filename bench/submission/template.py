@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import tomlkit
 
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem
 from bench.files import write_atomic
 from bench.submission.check_predictions import covered_rows
+from bench.submission.manifest import ModelInputs
+from bench.workspace import MANIFEST as MANIFEST_FILE
 from bench.workspace import PREDICTIONS_CSV
 
 MANIFEST = """\
@@ -35,6 +40,9 @@ track = "{track}"                 # or "cv5": out-of-fold predictions for all im
 # code = "https://example.org/code"
 # paper = "https://example.org/paper"
 
+{model}"""
+
+MODEL = """\
 # Only for `bench submit --model MODEL.onnx`:
 # [model.image]
 # name = "image"                  # ONNX input, float32 (N, channels, height, width)
@@ -73,17 +81,10 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
     frame = pd.DataFrame({spec.columns.image: cohort.images[rows]})
     for target in spec.binary_targets:
         frame[target.name] = ""
-    inputs = "".join(f", {name}" for name in spec.columns.inputs)
-    text = MANIFEST.format(
-        date=datetime.date.today(),
-        training=json.dumps(f"{spec.title[:180]}, train split", ensure_ascii=False),
-        inputs=inputs,
-        headline=spec.headline,
-        track="cv5" if images == "all" else "holdout",
-    )
+    text = _manifest(spec, "cv5" if images == "all" else "holdout")
     files = {
         folder / PREDICTIONS_CSV: frame.to_csv(index=False).encode(),
-        folder / "submission.toml": text.encode(),
+        folder / MANIFEST_FILE: text.encode(),
     }
     present = [path for path in files if path.exists()]
     # One of the two as it would be written is what a run that died left: this one finishes it.
@@ -96,3 +97,46 @@ def write_template(cohort: Cohort, folder: Path, *, images: str = "test") -> lis
         if path not in present:
             write_atomic(path, data)
     return list(files)
+
+
+def model_template(spec: CohortSpec, interface: ModelInputs, notes: Iterable[str] = ()) -> str:
+    """Make a manifest whose table ``[model]`` is filled in.
+
+    Args:
+        spec: The cohort.
+        interface: What the table says.
+        notes: Sentences about what was guessed, written as comments.
+    """
+    taken = [field for field in ("age", "sex") if getattr(interface, field)]
+    table = tomlkit.dumps({"model": interface.model_dump(mode="json", exclude_none=True)})
+    comments = "".join(f"# {''.join(c if c.isprintable() else '?' for c in note)}\n" for note in notes)
+    head = (
+        "# Drafted from the ONNX file; check each line, then `bench submit --dry-run --model MODEL.onnx`.\n"
+    )
+    text = _manifest(spec, "holdout", head + comments + table)
+    return text.replace('inputs = ["image"]', f"inputs = {json.dumps(['image', *taken])}", 1)
+
+
+def write_model_template(
+    spec: CohortSpec, folder: Path, interface: ModelInputs, notes: Iterable[str]
+) -> Path:
+    """Write the text of `model_template` to ``submission.toml`` in `folder`, which is made where absent.
+
+    Raises:
+        BenchError: The file is there already (``file-exists``).
+    """
+    path = folder / MANIFEST_FILE
+    if path.exists():
+        raise BenchError(Problem("file-exists", f"{path.name} would be overwritten.", str(folder)))
+    write_atomic(path, model_template(spec, interface, notes).encode())
+    return path
+
+
+def _manifest(spec: CohortSpec, track: str, model: str = "") -> str:
+    return MANIFEST.format(
+        date=datetime.date.today(),
+        training=json.dumps(f"{spec.title[:180]}, train split", ensure_ascii=False),
+        inputs="".join(f", {name}" for name in spec.columns.inputs),
+        track=track,
+        model=model or MODEL.format(headline=spec.headline),
+    )

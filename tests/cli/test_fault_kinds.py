@@ -248,7 +248,7 @@ def test_commands_without_numerical_libraries_run_with_little_memory(space: Work
         ("sumbit x", "No such command 'sumbit'. Did you mean `"),
         ("board --top 3", "No such option: --top."),
         ("cohort", "No such option: --json"),
-        ("template", "Missing option '--out'."),
+        ("template", "--out: name a folder, or a model with --model"),
         ("explain", "give a code, or --list"),
     ],
 )
