@@ -193,10 +193,12 @@ def _ids(boards: Sequence[LoadedBoard]) -> tuple[str, ...]:
 
 def _hospitals(space: Workspace) -> SitesBoard | None:
     """The board over the hospitals whose files lie in the workspace; None without files."""
-    from bench.actions.sites import sites_board  # boards and pages are read without numpy
-
     files = sorted(space.hospitals.glob("*.json"))
-    return sites_board(files, workspace=space) if files else None
+    if not files:
+        return None
+    from bench.actions.sites import sites_board  # other boards and pages need no numpy
+
+    return sites_board(files, workspace=space)
 
 
 def _boards(space: Workspace, cohorts: Sequence[CohortChoice] | None) -> list[LoadedBoard]:

@@ -39,7 +39,11 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def _stored(space: Workspace) -> list[str]:
     folder = space.submissions("tiny")
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("_")) if folder.is_dir() else []
+    return (
+        sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("_"))
+        if folder.is_dir()
+        else []
+    )
 
 
 def _refused(cli: Cli, space: Workspace, code: str, exit_code: int, *words: object) -> str:

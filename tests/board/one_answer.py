@@ -66,6 +66,9 @@ def check_target(target: TargetBoard) -> None:
     every, pairs = ranked(target), target.pairs
     if not every:
         return
+    if len(every) == 1:
+        assert pairs is None
+        return
     assert pairs is not None
     rows = [standing for standing in every if standing.slug in pairs.slugs]
     by_slug = {standing.slug: standing for standing in every}

@@ -24,6 +24,7 @@ NOT_RUN: Final = {
     "time --all": "times for minutes, some of it on a GPU; tests/timing and tests/gpu run it",
     "time my-model": "needs a model of the reader's; tests/timing/test_entries.py times one",
     "time cnn-small": "needs a trained model; tests/timing/test_entries.py times one",
+    "submit --embeddings": "needs embeddings of an encoder; tests/actions/test_embeddings.py submits some",
     "submit --model": "needs a model of the reader's; tests/trust/test_hostile_models.py submits some",
     "score --all --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",
     "verify --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",

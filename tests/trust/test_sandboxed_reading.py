@@ -62,6 +62,7 @@ PARSERS = {
     "ParquetFile": {
         "bench/submission/packed.py",
         "bench/submission/read_parquet.py",
+        "bench/submission/read_embeddings.py",
         "bench/cohort/read_table.py",  # the holder's own table
     },
     "GzipFile": {

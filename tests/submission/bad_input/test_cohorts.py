@@ -78,7 +78,12 @@ FAULTS = [
         "predictions-unknown-id",
         rf"^{N} of {N} ids",
     ),
-    Fault("unknown cohort", lambda s: submit(s.file("x"), "--cohort", "padchest"), "cohort-unknown", "'padchest'"),
+    Fault(
+        "unknown cohort",
+        lambda s: submit(s.file("x"), "--cohort", "padchest"),
+        "cohort-unknown",
+        "'padchest'",
+    ),
     Fault(
         "bad spec",
         lambda s: submit(s.file("x"), "--cohort", s.file('schema = "cohort-spec/1"\n', "spec.toml")),
