@@ -50,13 +50,13 @@ HOSTILE = (
     "<script>alert(1)</script>",
     "=cmd|'/C calc'!A0",
     '"><img src=x onerror=alert(1)>',
-    "evil \u05d0\u05d1\u05d2",
     "نموذج الأشعة",
     "胸部X线模型",
     "A" * 200,
     "@SUM(1+1)*cmd",
     "bell \x07 and null \x00",
     "{{ 7 * 7 }} {% raw %}",
+    "evil \u05d0\u05d1\u05d2",
 )
 LABELS = {"composite_slvh_dlv": "Composite", "slvh": "SLVH", "dlv": "DLV"}
 
