@@ -236,3 +236,15 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     assert "Private labels" in (private / "site/public/index.html").read_text()
+
+
+def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cli: Cli) -> None:
+    assert cli("rename", "one", "two").exit_code == 0
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert cli("retract", "two", "--reason", "Trained on test images.").exit_code == 0
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    board = json.loads((submitted / "submissions/chexchonet/published_board.json").read_text("utf-8"))
+    assert board["retracted"]["two"]["reason"] == "Trained on test images."
+    assert {s["slug"]: s["rank"] for s in board["targets"][0]["standings"]} == {"two": None}
+    assert cli("site", "build").exit_code == 0
+    assert "Trained on test images." in (submitted / "site/public/index.html").read_text("utf-8")
