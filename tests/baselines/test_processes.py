@@ -51,7 +51,7 @@ def _curves(folder: Path) -> np.ndarray:
     return np.array([[float(row["train_loss"]), float(row["val_loss"])] for row in rows])
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_two_processes_train_what_one_trains(tmp_path: Path):
     one, two = tmp_path / "1", tmp_path / "2"
     one.mkdir()

@@ -107,7 +107,8 @@ def test_an_entry_of_which_nothing_is_known_says_so(visit, tmp_path):
     head(page, "auroc").locator("button").click()
     assert "entry-0001" in names(page)
     row.locator("a").first.click()
-    assert page.locator("h1").is_visible()
+    page.wait_for_url("**/e/entry-0001/**")
+    page.locator("h1").wait_for()
     assert "Not ranked" in page.locator("main").inner_text()
     assert page.locator("svg.chart").count() == 0
     assert "undefined" not in page.locator("main").inner_text()

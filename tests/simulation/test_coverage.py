@@ -5,7 +5,7 @@ from tests.simulation.simulate import simulate
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["300 × 3, strong", "60 × 5"])
+@pytest.mark.parametrize("name", [pytest.param("300 × 3, strong", marks=pytest.mark.full_size), "60 × 5"])
 def test_intervals_hold_the_truth_as_often_as_they_say(name):
     (setting,) = (setting for setting in SETTINGS if setting.name == name)
     tally = simulate(setting, cohorts=200, replicates=400, seed=1)

@@ -191,7 +191,7 @@ def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.Mo
     return cli
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_the_command_times_the_whole_board_once(timed_cli: Cli, board: Workspace) -> None:
     ran = timed_cli("time", "--all", "--batch", "2", "--json")
     assert ran.exit_code == 0

@@ -79,7 +79,7 @@ def submit(space: Workspace, tmp_path: Path, cli: Cli, monkeypatch: pytest.Monke
     ("model", "code"),
     [
         (lambda: hungry_model(100), "model-memory"),
-        (lambda: busy_model(10_000, 700), "model-timeout"),
+        pytest.param(lambda: busy_model(10_000, 700), "model-timeout", marks=pytest.mark.full_size),
         (lambda: busy_model(10**9, 2), "model-control-flow"),
         (named_with_escapes, "model-custom-operator"),
         (failing_with_escapes, "model-run"),
