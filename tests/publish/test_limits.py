@@ -70,6 +70,7 @@ def test_an_edit_rewrites_only_what_shows_it(tmp_path):
         "e/entry-0004/entry.json",
         "leaderboard.json",
         "leaderboard.csv",
+        "eval-results.json",
         "changes/index.html",
         "feed.xml",
         "feed.json",
