@@ -2,7 +2,7 @@
 # Built nowhere yet: the file is linted, and the tests compare what it names with the project.
 #
 #   docker build -t chexchobench .
-#   docker run --rm -v "$PWD:/workspace" --user "$(id -u):$(id -g)" chexchobench demo
+#   docker run --rm -v "$PWD:/board" --user "$(id -u):$(id -g)" chexchobench demo
 FROM python:3.11.13-slim-bookworm AS wheel
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
@@ -17,12 +17,12 @@ ENV NUMBA_CACHE_DIR=/var/cache/numba \
     PYTHONUNBUFFERED=1
 RUN useradd --create-home --uid 10001 bench \
     && install --directory --mode 1777 /var/cache/numba \
-    && install --directory --owner bench --group bench /workspace
+    && install --directory --owner bench --group bench /board
 COPY requirements-core.lock /tmp/
 RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/requirements-core.lock
 COPY --from=wheel /wheels /tmp/wheels
 RUN pip install --no-cache-dir --no-deps --no-index /tmp/wheels/*.whl
 USER 10001
-WORKDIR /workspace
+WORKDIR /board
 ENTRYPOINT ["bench"]
 CMD ["--help"]
