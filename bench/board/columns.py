@@ -35,7 +35,7 @@ from bench.cohort.spec import CohortSpec
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
 from bench.metrics import registry
-from bench.metrics.registry import Direction
+from bench.metrics.metric import Direction
 from bench.metrics.results import Estimate
 from bench.plugins import broken_plugin, load_plugin, plugin_points
 from bench.scoring.scorecard import TargetInputs

@@ -16,7 +16,7 @@ from bench.board.model import Entry, LoadedBoard, Standing
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, ContinuousTarget, PatientColumn
 from bench.metrics import registry
-from bench.metrics.registry import Direction
+from bench.metrics.metric import Direction
 from bench.metrics.results import Estimate
 from bench.scoring.scorecard import RankInputs, TargetInputs
 

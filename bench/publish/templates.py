@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from bench.board import format as words
 from bench.board.columns import Column, Group
 from bench.metrics import registry
-from bench.metrics.registry import Needs
+from bench.metrics.metric import Needs
 from bench.publish.exports import as_printed, printed_interval, published_doi, published_year
 
 

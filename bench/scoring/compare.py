@@ -14,7 +14,7 @@ from bench.cohort.studies import combine_views
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.metrics import registry
-from bench.metrics.registry import Needs
+from bench.metrics.metric import Needs
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import TargetPlan, make_plan

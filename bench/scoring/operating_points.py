@@ -16,8 +16,9 @@ from bench.metrics import registry
 from bench.metrics.calibration import logit
 from bench.metrics.decision import Decision, decision_at
 from bench.metrics.discrimination import operating_point
+from bench.metrics.metric import Needs
 from bench.metrics.recalibration_line import fit_line, recalibrated
-from bench.metrics.registry import OPERATING_POINT, Needs
+from bench.metrics.registry import OPERATING_POINT
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.curves import Cuts

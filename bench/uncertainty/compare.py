@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from bench.display import MISSING, Displayed, Table, estimate_text
 from bench.metrics import registry
+from bench.metrics.metric import Metric, Needs
 from bench.metrics.prepared import LabelledScores
-from bench.metrics.registry import Metric, Needs
 from bench.metrics.validation import check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import (

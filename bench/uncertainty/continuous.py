@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import registry
+from bench.metrics.metric import Engine, Interval, Metric, Needs
 from bench.metrics.prepared import MeasuredPairs
-from bench.metrics.registry import Engine, Interval, Metric, Needs
 from bench.metrics.regression import from_moments, moments
 from bench.metrics.validation import Floats, check_level, same_rows
 from bench.uncertainty.bootstrap import PatientBootstrap

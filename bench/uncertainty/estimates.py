@@ -10,8 +10,8 @@ import numpy as np
 
 from bench.display import Displayed, Table, estimate_text
 from bench.metrics import registry
+from bench.metrics.metric import Engine, Interval, Metric, Needs
 from bench.metrics.prepared import LabelledScores
-from bench.metrics.registry import Engine, Interval, Metric, Needs
 from bench.metrics.validation import Floats
 from bench.uncertainty.intervals import (
     Estimate,

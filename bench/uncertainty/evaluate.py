@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics import registry
+from bench.metrics.metric import Metric, Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import IDEAL, Line
-from bench.metrics.registry import Metric, Needs
 from bench.metrics.validation import Floats, check_level, same_rows, yes_or_no
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.registry import Scale
+from bench.metrics.metric import Scale
 from bench.metrics.results import Estimate as Estimate
 from bench.metrics.validation import Floats
 

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from bench.metrics import registry
 from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
 from bench.metrics.kernels import scan
+from bench.metrics.metric import Engine, Metric, Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import expit, fit_line, fit_shift
-from bench.metrics.registry import ECE_BINS, Engine, Metric, Needs
+from bench.metrics.registry import ECE_BINS
 from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints
 from bench.uncertainty.sample import Sample

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.metrics import registry
-from bench.metrics.registry import Direction, Engine, Interval, Metric, Needs
+from bench.metrics.metric import RESERVED, Direction, Engine, Interval, Metric, Needs
 from bench.uncertainty.continuous import ContinuousEvaluation
 from bench.uncertainty.evaluate import Evaluation
 
@@ -81,7 +81,7 @@ def test_no_metric_hides_a_field_of_an_evaluation() -> None:
     for evaluation in (Evaluation, ContinuousEvaluation):
         names = {field.name for field in dataclasses.fields(evaluation)}
         names |= {name for name in dir(evaluation) if not name.startswith("_")}
-        assert names <= set(registry.RESERVED)
+        assert names <= set(RESERVED)
 
 
 def test_a_metric_is_found_by_key_and_alias() -> None:

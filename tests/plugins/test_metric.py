@@ -51,7 +51,7 @@ def write_plugin(folder: Path, declaration: str) -> Path:
     source = folder / "source"
     source.mkdir()
     (source / "bench_other.py").write_text(
-        f"from bench.metrics.registry import Direction, Metric, Needs\n{declaration}\n"
+        f"from bench.metrics.metric import Direction, Metric, Needs\n{declaration}\n"
     )
     (source / "pyproject.toml").write_text(
         '[project]\nname = "bench-other"\nversion = "1.0"\n'

@@ -22,6 +22,7 @@ from bench.metrics import registry
 from bench.metrics.calibration import bin_edges, bin_index
 from bench.metrics.decision import decision_at, decision_curve
 from bench.metrics.influence import obuchowski_se
+from bench.metrics.metric import Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.curves import (
@@ -39,7 +40,7 @@ POPULATION = 400_000
 """Patients from which the truth is read, where there is no closed form."""
 
 SINGLE = tuple(name for name in registry.keys(*registry.BINARY) if not name.endswith("ece"))
-MEASURED = registry.keys(registry.Needs.MEASUREMENTS)
+MEASURED = registry.keys(Needs.MEASUREMENTS)
 PAIRED = ("auroc", "auprc", "sensitivity_at_90_specificity", "brier", "scaled_brier", "log_loss",
           "calibration_slope")  # fmt: skip
 SHARES = ("sensitivity", "specificity", "ppv", "npv")

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import t as student
 
 import bench
-from bench.metrics.registry import Direction, Metric, Needs
+from bench.metrics.metric import Direction, Metric, Needs
 from bench.uncertainty.continuous import ContinuousEvaluation
 from bench.uncertainty.evaluate import prepare
 from tests.metrics import slow

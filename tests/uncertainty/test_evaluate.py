@@ -8,8 +8,9 @@ from scipy.stats import t as student
 
 import bench
 from bench.metrics import calibration, discrimination, registry
+from bench.metrics.metric import Needs
 from bench.metrics.recalibration_line import calibration_in_the_large
-from bench.metrics.registry import BINARY, Needs
+from bench.metrics.registry import BINARY
 from tests.metrics import slow
 
 METRICS = registry.keys(*BINARY)

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 import bench
 from bench.metrics import registry
+from bench.metrics.metric import Needs
 
 STEP = 1e-4
 LIMIT = norm.ppf(0.975)
@@ -281,5 +282,5 @@ def test_calibration_errors(data):
 def test_every_metric_is_here():
     lines = ("calibration_slope", "calibration_intercept", "calibration_in_the_large")
     here = {*BINARY, *MEASURED, *lines, "ece", "smooth_ece", "loa_low", "loa_high"}
-    needs = (*registry.BINARY, registry.Needs.MEASUREMENTS)
+    needs = (*registry.BINARY, Needs.MEASUREMENTS)
     assert {metric.key for metric in registry.BUILT_IN if metric.needs in needs} == here

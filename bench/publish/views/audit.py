@@ -9,7 +9,7 @@ from typing import Any
 from bench.board.format import decimal, difference_interval, estimate, p_text, percent, sentence
 from bench.board.model import Board, Standing
 from bench.metrics import registry
-from bench.metrics.registry import Metric, Needs
+from bench.metrics.metric import Metric, Needs
 from bench.metrics.results import Estimate
 from bench.scoring.scorecard import OperatingPoint, Scorecard, TargetScore
 

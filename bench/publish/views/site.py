@@ -16,7 +16,7 @@ from bench.errors import BenchError, Problem, catalogue
 from bench.federation.model import SitesBoard
 from bench.files import canonical_json
 from bench.metrics import registry
-from bench.metrics.registry import Needs
+from bench.metrics.metric import Needs
 from bench.publish.exports import schema
 from bench.publish.feeds import atom, changes, json_feed, robots, sitemap
 from bench.publish.reference import python_reference

@@ -1,8 +1,8 @@
 """F1 score at the operating point, as a metric that another package adds."""
 
 from bench.metrics.discrimination import point_at_specificity
+from bench.metrics.metric import Direction, Metric, Needs
 from bench.metrics.prepared import LabelledScores
-from bench.metrics.registry import Direction, Metric, Needs
 
 
 def f1(scores: LabelledScores) -> float | None:
