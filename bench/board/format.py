@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from bench.board.model import Standing
 from bench.metrics import registry
 from bench.metrics.results import Estimate
 
@@ -106,6 +107,14 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
         return ""
     dash = " to " if low < 0 or high < 0 else "–"
     return f"{decimal(low, digits)}{dash}{decimal(high, digits)}"
+
+
+def rank_text(standing: Standing) -> str:
+    """The rank interval: `3`, `1–4`, or a dash for an entry that is not ranked."""
+    if standing.rank is None:
+        return "–"
+    low, high = standing.rank_low or standing.rank, standing.rank_high or standing.rank
+    return f"{low}" if low == high else f"{low}–{high}"
 
 
 def p_text(p: float | None) -> str:

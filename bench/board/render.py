@@ -10,7 +10,7 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
-from bench.board.columns import Column, Group, Row
+from bench.board.column import Column, Group, Row
 from bench.board.format import printable
 from bench.board.table import BoardTable
 

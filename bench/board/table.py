@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.board.columns import BoardContext, Cell, Column, Row, board_columns
+from bench.board.column import BoardContext, Cell, Column, Row
+from bench.board.columns import board_columns
 from bench.board.matrix import PairMatrix
 from bench.board.model import LoadedBoard, TargetBoard
 from bench.board.pareto import Setting

@@ -16,7 +16,7 @@ from bench.cli.output import Report, reporting, table
 from bench.cli.sites import show_sites, show_transfer
 
 if TYPE_CHECKING:
-    from bench.board.columns import Column
+    from bench.board.column import Column
     from bench.board.model import LoadedBoard
     from bench.board.pareto import SpeedColumn, SpeedRow
     from bench.board.table import BoardTable

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import escape
 
-from bench.board.columns import Column, Row, speed_cell
+from bench.board.column import Column, Row
+from bench.board.columns import speed_cell
 from bench.board.format import decimal, printable
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.board.pareto import Setting

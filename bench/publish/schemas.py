@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_serializer
 
-from bench.board.columns import Cell, Group, Value
+from bench.board.column import Cell, Group, Value
 from bench.board.matrix import PairMatrix
 from bench.board.model import Board, SameRanking, Standing, TestSet
 from bench.documents import Document, schema_field

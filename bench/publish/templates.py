@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from bench.board import format as words
-from bench.board.columns import Column, Group
+from bench.board.column import Column, Group
 from bench.metrics import registry
 from bench.metrics.metric import Needs
 from bench.publish.exports import as_printed, printed_interval, published_doi, published_year

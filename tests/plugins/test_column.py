@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.board.columns import Cell, Column, Group, plugin_columns, plugin_fingerprint
+from bench.board.column import Cell, Column, Group
+from bench.board.columns import plugin_columns, plugin_fingerprint
 from bench.board.model import LoadedBoard
 from bench.board.table import board_table
 from bench.errors import BenchError
@@ -24,7 +25,7 @@ from tests.publish.pages import read
 from tests.publish.store import write_store
 
 COLUMN = """
-from bench.board.columns import Cell, Column, Group
+from bench.board.column import Cell, Column, Group
 
 
 def cell(row):
@@ -145,7 +146,7 @@ EMPTY = COLUMN.replace('return Cell(f"{gap:.3f}", gap)', 'return Cell("n/a", Non
     ("source", "module", "words"),
     [
         ("raise OSError('no licence')", "broken_gap", "OSError: no licence"),
-        ("gap = 3", "number_gap", "names a int, not a bench.board.columns.Column"),
+        ("gap = 3", "number_gap", "names a int, not a bench.board.column.Column"),
         (COLUMN.replace("Group.TARGET", '"speeed"'), "group_gap", "known groups are entry, target, leader"),
         (
             COLUMN.replace('key="auroc_minus_auprc"', 'key="rank"'),

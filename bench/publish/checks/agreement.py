@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from bench.board.columns import Cell, rank_text
-from bench.board.format import NOT_AVAILABLE, estimate, printable
+from bench.board.column import Cell
+from bench.board.format import NOT_AVAILABLE, estimate, printable, rank_text
 from bench.documents import D
 from bench.errors import Problem
 from bench.publish.checks.reading import PageFacts

@@ -8,8 +8,16 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import rank_text
-from bench.board.format import decimal, difference_interval, estimate, interval, plural, sentence, signed
+from bench.board.format import (
+    decimal,
+    difference_interval,
+    estimate,
+    interval,
+    plural,
+    rank_text,
+    sentence,
+    signed,
+)
 from bench.board.model import Entry, LoadedBoard, Standing, TargetBoard
 from bench.board.verdict import pair_verdict
 from bench.metrics.results import Estimate

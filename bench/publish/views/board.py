@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import Group, Row, speed_cell
+from bench.board.column import Group, Row
+from bench.board.columns import speed_cell
 from bench.board.format import decimal, fitting, interval, number_word, p_text, plural
 from bench.board.matrix import PairMatrix
 from bench.board.model import Entry, TargetBoard, TestSet

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import PIL
 
-from bench.board.columns import plugin_fingerprint, rank_text
+from bench.board.columns import plugin_fingerprint
+from bench.board.format import rank_text
 from bench.board.load import whole_scorecard
 from bench.board.model import Entry, SameRanking, Standing
 from bench.board.render import board_csv

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import Cell, Column, Group, Row
+from bench.board.column import Cell, Column, Group, Row
 from bench.board.format import difference_interval, percent, signed
 from bench.board.matrix import PairComparison
 from bench.board.model import LoadedBoard

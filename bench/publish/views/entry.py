@@ -8,8 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import rank_text
-from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, sentence
+from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, rank_text, sentence
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
 from bench.metrics import registry

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import Cell, estimate_cell
+from bench.board.column import Cell, estimate_cell
 from bench.board.format import sentence, significant
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of

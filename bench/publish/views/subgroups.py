@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.board.columns import Row
+from bench.board.column import Row
 from bench.board.format import NOT_AVAILABLE, decimal, interval, metric_label, sentence
 from bench.board.table import BoardTable
 from bench.metrics.results import Estimate
