@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import ConfigDict
 
 from bench.board.model import Board, SameRanking, TargetBoard, TestSet
-from bench.board.ranking import SIMILAR, KnownCopies, RankedEntry, target_board, unranked
+from bench.board.ranking import SIMILAR, KnownCopies, RankedEntry
+from bench.board.tracks import TeamAttempts, rank_tracks
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
-from bench.cohort.spec import BinaryTarget, CohortSpec
+from bench.cohort.spec import CohortSpec
 from bench.cohort.studies import unit_cohort
 from bench.cohort.summary import test_resolution
 from bench.documents import Document
@@ -24,7 +22,7 @@ from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
 from bench.sandbox.reader import read_document
-from bench.scoring.attempts import by_team, read_ledger, team_key
+from bench.scoring.attempts import team_key
 from bench.scoring.run import (
     EntryReplicates,
     Plans,
@@ -38,10 +36,6 @@ from bench.submission.accept import NOT_STATED
 from bench.submission.manifest import Retraction
 from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
-from bench.uncertainty.reuse import expected_optimism
-from bench.uncertainty.reuse import ladder as published_by_ladder
-
-ELSEWHERE = "cv5 track: scored on all patients, not on the test set"
 
 
 def build_board(
@@ -78,11 +72,11 @@ def build_board(
         contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
         write_replicate_index(plans, {cards[e.slug].predictions_sha256: e for e in scored}, cache)
         retracted = _retractions(scored)
-        ranked = _rank(
+        ranked = rank_tracks(
             cohort.spec,
             contenders,
             retracted,
-            _Attempts.of(scored),
+            TeamAttempts.of(scored),
             pool,
             one_per_team=one_per_team,
             ladder=ladder,
@@ -140,11 +134,11 @@ def rank_again(
         for board in boards
     }
     with ThreadPoolExecutor(max(usable_cores(), len(spec.binary_targets))) as pool:
-        ranked = _rank(
+        ranked = rank_tracks(
             spec,
             contenders,
             retracted,
-            _Attempts.of(scored),
+            TeamAttempts.of(scored),
             pool,
             one_per_team=stored.one_per_team,
             ladder=stored.ladder,
@@ -191,111 +185,6 @@ def _known_copies(
 
 def _retractions(entries: Sequence[Submission]) -> dict[str, Retraction]:
     return {entry.slug: entry.retraction for entry in entries if entry.retraction}
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """Boards of both tracks, and the slugs that the ladder does not publish."""
-
-    targets: tuple[TargetBoard, ...]
-    cv5: tuple[TargetBoard, ...]
-    withheld: tuple[str, ...]
-
-
-def _rank(
-    spec: CohortSpec,
-    contenders: Sequence[RankedEntry],
-    retracted: Mapping[str, Retraction],
-    attempts: _Attempts,
-    pool: ThreadPoolExecutor,
-    *,
-    one_per_team: bool,
-    ladder: bool,
-    known: Mapping[tuple[Track, str], KnownCopies] | None = None,
-) -> _Ranked:
-    """Rank the entries of each track for each target; no cv5 board without an entry of that track."""
-    targets = spec.binary_targets
-    out = [c.card for c in contenders if c.card.slug in retracted]
-    kept = [c for c in contenders if c.card.slug not in retracted]
-    withheld = _withheld(kept, attempts, spec.headline) if ladder else ()
-    holdout, cv5 = (
-        [c for c in kept if c.card.track == track and c.card.slug not in withheld] for track in Track
-    )
-
-    def board(track: Track, target: BinaryTarget) -> TargetBoard:
-        on_holdout = track == Track.HOLDOUT
-        others = [unranked(c.card, target.name, ELSEWHERE) for c in cv5] if on_holdout else []
-        shown = [card for card in out if on_holdout or card.track == track]
-        others += [unranked(card, target.name, retracted[card.slug].sentence) for card in shown]
-        ranked = holdout if on_holdout else cv5
-        copies = None if known is None else known.get((track, target.name), KnownCopies())
-        made = target_board(target, ranked, others, LEVEL, one_per_team=one_per_team, known=copies)
-        return _with_attempts(made, holdout, attempts) if on_holdout else made
-
-    boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
-    has_cv5 = any(c.card.track == Track.CV5 for c in contenders)
-    return _Ranked(boards, tuple(board(Track.CV5, target) for target in targets) if has_cv5 else (), withheld)
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempts:
-    """The ledger as boards use it.
-
-    Attributes:
-        of_team: Team → number of sets of predictions of the holdout track that were scored.
-        first: Slug → day of its first attempt.
-    """
-
-    of_team: dict[str, int]
-    first: dict[str, datetime.date]
-
-    @classmethod
-    def of(cls, entries: Sequence[Submission]) -> _Attempts:
-        ledger = read_ledger(entries[0].folder.parent) if entries else {}
-        teams = by_team(ledger.values())
-        counts = {
-            t: len({a.predictions_sha256 for a in found if a.track == "holdout"})
-            for t, found in teams.items()
-        }
-        return cls(counts, {slug: min(a.date for a in found) for slug, found in ledger.items() if found})
-
-
-def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: _Attempts) -> TargetBoard:
-    """Add each team's attempts to the standings, with what so many can gain by chance."""
-    teams = {c.card.slug: c.team for c in ranked}
-    shown = {s.slug for s in board.standings if s.rank is not None}
-    replicates = [c.computed.replicates[board.target] for c in ranked if c.card.slug in shown]
-    counts = {
-        s.slug: attempts.of_team.get(teams.get(s.slug, ""), 0) for s in board.standings if s.slug in shown
-    }
-    gains = {k: expected_optimism(np.stack(replicates), k) for k in set(counts.values()) if k}
-    standings = tuple(
-        s.model_copy(
-            update={"attempts": k, "chance_gain": gains[k].best_of, "adaptive_gain": gains[k].adaptive}
-        )
-        if (k := counts.get(s.slug, 0)) and teams[s.slug]
-        else s
-        for s in board.standings
-    )
-    return board.model_copy(update={"standings": standings})
-
-
-def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str) -> tuple[str, ...]:
-    """Slugs of entries that do not beat the best earlier entry of their team by more than noise."""
-    by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
-    for entry in entries:
-        if entry.team and entry.value(headline) is not None:
-            by_team_and_track.setdefault((entry.team, entry.card.track), []).append(entry)
-    withheld: list[str] = []
-    for group in by_team_and_track.values():
-        last = datetime.date.max
-        group.sort(key=lambda c: (attempts.first.get(c.card.slug, last), c.card.slug))
-        computed = [c.computed for c in group]
-        published = published_by_ladder(
-            [c.values[headline] for c in computed], np.stack([c.replicates[headline] for c in computed])
-        )
-        withheld += [c.card.slug for c, keep in zip(group, published, strict=True) if not keep]
-    return tuple(sorted(withheld))
 
 
 def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
