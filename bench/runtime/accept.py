@@ -25,7 +25,8 @@ from bench.sandbox.bounded_read import private_copy
 from bench.sandbox.launch import SandboxLimits
 from bench.sandbox.worker_process import Failing, Worker, WorkerFailure, problem_of
 from bench.submission.accept import Accepted, refuse_reported, stamp, unknown_inputs, worth_telling
-from bench.submission.check_predictions import covered_rows, judge
+from bench.submission.check_predictions import covered_rows
+from bench.submission.check_values import judge
 from bench.submission.manifest import Manifest, ModelInputs
 from bench.submission.packed import pack
 from bench.workspace import MANIFEST

@@ -33,7 +33,7 @@ from bench.runtime.outputs import picks_of
 from bench.sandbox.launch import SandboxLimits
 from bench.sandbox.messages import ArrayDict
 from bench.sandbox.worker_process import Failing, Worker, WorkerFailure
-from bench.submission.check_predictions import ROUNDING_REMEDY, rounding_alone, span
+from bench.submission.check_values import ROUNDING_REMEDY, rounding_alone, span
 from bench.submission.manifest import Manifest, ModelInputs
 
 WORKER = "bench.runtime.workers.predict"
