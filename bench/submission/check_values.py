@@ -15,7 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.spec import BinaryTarget, ContinuousTarget, Target
 from bench.errors import Problem
 from bench.metrics.validation import Floats
-from bench.submission.read_predictions import RawPredictions
+from bench.submission.read_predictions import RawPredictions, decoded
 
 FEW_DISTINCT = 10
 FEWEST_OF_TRUTH = 50
@@ -156,13 +156,8 @@ def _form(cells: pa.ChunkedArray) -> tuple[str, str]:
 
 def _to_float(cells: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Floats as float64 (NaN where empty or not a number), and where they are text that is no number."""
+    cells = decoded(cells)
     kind = cells.type
-    if pa.types.is_dictionary(kind):  # pandas' categories
-        cells = cells.cast(kind.value_type)
-        kind = cells.type
-    if pa.types.is_decimal(kind):  # of SQL, Spark and DuckDB
-        cells = cells.cast(pa.string())
-        kind = cells.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return cells.cast(pa.float64(), safe=False).to_numpy(), np.zeros(len(cells), bool)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):

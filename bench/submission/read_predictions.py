@@ -132,15 +132,17 @@ def packed_predictions(
     return header, arrays, b""
 
 
+def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with pandas' categories as their values, and decimals of SQL, Spark and DuckDB as text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.string()) if pa.types.is_decimal(column.type) else column
+
+
 def _plain(column: pa.ChunkedArray) -> tuple[str, dict[str, npt.NDArray[Any]]]:
     """Return the kind of a column, and its values as plain arrays."""
+    column = decoded(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):  # pandas' categories
-        column = column.cast(kind.value_type)
-        kind = column.type
-    if pa.types.is_decimal(kind):  # of SQL, Spark and DuckDB
-        column = column.cast(pa.string())
-        kind = column.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return "number", {"values": column.cast(pa.float64(), safe=False).to_numpy()}
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
