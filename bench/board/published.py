@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.board.build import build_board
 from bench.board.model import Board, Standing, TargetBoard
-from bench.board.verify import document_differences
+from bench.board.verify import build_again, document_differences, score_again
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import read_bytes
@@ -17,7 +15,6 @@ from bench.files import canonical_json, sha256_file, write_json
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.published import DECIMALS, published_file, read_published, rounded_numbers
-from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
 from bench.workspace import PUBLISHED, board_file
@@ -152,23 +149,14 @@ def verify_published(
         except BenchError as error:
             problems += error.problems
     labels = cohort.spec.labels
-    for replicates, seed in sorted({(card.replicates, card.seed) for card in cards.values()}):
-        chosen = [e for e in entries if e.slug in cards and _draws(cards[e.slug]) == (replicates, seed)]
-        plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
-        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
-            if isinstance(found, BenchError):
-                problems += found.problems
-            else:
-                problems += _card_differences(entry, cards[entry.slug], found.card, labels)
-            if progress:
-                progress(done, len(chosen))
+    for entry, found in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(found, BenchError):
+            problems += found.problems
+        else:
+            problems += _card_differences(entry, cards[entry.slug], found.card, labels)
     if not problems and whole:
         problems += _board_differences(cohort, entries)
     return problems
-
-
-def _draws(card: Scorecard) -> tuple[int, int]:
-    return card.replicates, card.seed
 
 
 def _card_differences(
@@ -193,10 +181,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Pr
     if not all(entry.scorecard.exists() for entry in entries):
         return []
     stored, _ = read_document(Board, path, "board-invalid")
-    with tempfile.TemporaryDirectory() as fresh:
-        board = build_board(
-            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
-        )
+    board = build_again(cohort, entries, stored)
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
         return [Problem("verify-drift", "The published board is not what the entries give now.", str(path))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bench.metrics import registry
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import read_ledger
-from bench.scoring.run import compute_all, make_plans
+from bench.scoring.run import Finished, compute_all, make_plans
 from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
 from bench.submission.packed import read_packed_rows
 from bench.submission.store import Submission, find_submission
@@ -62,28 +62,57 @@ def verify_entries(
             cards[entry.slug] = read_scorecard(entry)
         except BenchError as error:
             problems += error.problems
-    for replicates, seed in sorted({(card.replicates, card.seed) for card in cards.values()}):
-        chosen = [
-            e
-            for e in entries
-            if e.slug in cards and (cards[e.slug].replicates, cards[e.slug].seed) == (replicates, seed)
-        ]
-        plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
-        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
-            if isinstance(found, BenchError):
-                problems += found.problems
-            elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
-                message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
-                problems.append(Problem("entry-changed", message, str(entry.folder)))
-            else:
-                problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
-            if progress:
-                progress(done, len(chosen))
+    for entry, found in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(found, BenchError):
+            problems += found.problems
+        elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+            message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
+            problems.append(Problem("entry-changed", message, str(entry.folder)))
+        else:
+            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
     problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:
         problems += _board_differences(cohort, entries, board_file)
     return problems
+
+
+def score_again(
+    cohort: Cohort,
+    entries: Sequence[Submission],
+    cards: Mapping[str, Scorecard],
+    jobs: int,
+    progress: Progress | None,
+) -> Iterator[tuple[Submission, Finished | BenchError]]:
+    """Score the entries that have a stored scorecard with its draws, those of the same draws together.
+
+    Args:
+        cohort: The cohort.
+        entries: Entries with predictions.
+        cards: Slug → stored scorecard.
+        jobs: Processes.
+        progress: Called with (done, total) after each entry.
+    """
+
+    def draws(entry: Submission) -> tuple[int, int]:
+        return cards[entry.slug].replicates, cards[entry.slug].seed
+
+    known = [entry for entry in entries if entry.slug in cards]
+    for replicates, seed in sorted(set(map(draws, known))):
+        chosen = [entry for entry in known if draws(entry) == (replicates, seed)]
+        plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
+        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
+            yield entry, found
+            if progress:
+                progress(done, len(chosen))
+
+
+def build_again(cohort: Cohort, entries: Sequence[Submission], stored: Board) -> Board:
+    """Build the board of the entries with the rules of a stored one, without the cache."""
+    with tempfile.TemporaryDirectory() as fresh:
+        return build_board(
+            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
+        )
 
 
 def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[Submission], list[Problem]]:
@@ -235,11 +264,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission], board_file
     if others := sorted(set(stored.scorecards) ^ {entry.slug for entry in entries}):
         message = f"The stored board and the entries differ by {', '.join(others[:8])}."
         return [Problem("board-stale", message, str(board_file))]
-    with tempfile.TemporaryDirectory() as fresh:
-        computed = build_board(
-            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
-        )
-    return document_differences("board", _stored_fields(stored), computed)
+    return document_differences("board", _stored_fields(stored), build_again(cohort, entries, stored))
 
 
 def _stored_fields(document: Scorecard | Board) -> dict[str, Any]:
