@@ -238,8 +238,8 @@ def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
 
 def _data_found() -> list[list[str]]:
     from bench.cli.options import workspace
-    from bench.cohort.load import find_tables
     from bench.cohort.spec import builtin_specs, load_spec
+    from bench.cohort.tables import find_tables
     from bench.errors import BenchError
 
     space = workspace()
