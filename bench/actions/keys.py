@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace
-from bench.actions.maintain import init_workspace
+from bench.actions.maintain import add_ignored, init_workspace
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.errors import BenchError, Problem
@@ -22,8 +22,6 @@ from bench.workspace import (
     find_workspace,
     ignored_files,
 )
-
-GITIGNORE = ".gitignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +58,11 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
     if key is not None and chosen.exists():
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
     space, spec = init_workspace(root, cohort)
-    write_gitignore(space, spec)
+    add_ignored(space.root, (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey"))
     if key is None:
         return NewWorkspace(space, spec, None)
     write_key(chosen, key, space.root)
     return NewWorkspace(_with_key(space, key), spec, chosen)
-
-
-def write_gitignore(space: Workspace, spec: CohortSpec) -> None:
-    """Add the lines that keep back what must not be published of a cohort to the workspace's .gitignore."""
-    path = space.root / GITIGNORE
-    before = path.read_text("utf-8") if path.exists() else ""
-    wanted = (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey")
-    missing = [line for line in wanted if line not in before.splitlines()]
-    if missing:
-        ending = "\n" if before and not before.endswith("\n") else ""
-        write_atomic(path, (before + ending + "".join(f"{line}\n" for line in missing)).encode())
 
 
 def _with_key(space: Workspace, key: PrivateKey) -> Workspace:

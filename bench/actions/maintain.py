@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -110,14 +110,18 @@ def init_workspace(folder: str | Path, cohort: str = "demo") -> tuple[Workspace,
     for name, place in STARTER.items():
         if not (root / place).exists():
             write_atomic(root / place, starter.joinpath(name).read_bytes())
-    ignore = root / ".gitignore"
-    before = ignore.read_text("utf-8") if ignore.exists() else ""
-    wanted = starter.joinpath("gitignore").read_text("utf-8").splitlines()
+    add_ignored(root, starter.joinpath("gitignore").read_text("utf-8").splitlines())
+    return create_workspace(root, default), spec
+
+
+def add_ignored(root: Path, wanted: Iterable[str]) -> None:
+    """Add those of these lines that the .gitignore of a workspace lacks."""
+    path = root / ".gitignore"
+    before = path.read_text("utf-8") if path.exists() else ""
     missing = [line for line in wanted if line not in before.splitlines()]
     if missing:
         ending = "\n" if before and not before.endswith("\n") else ""
-        write_atomic(ignore, (before + ending + "\n".join(missing) + "\n").encode())
-    return create_workspace(root, default), spec
+        write_atomic(path, (before + ending + "".join(f"{line}\n" for line in missing)).encode())
 
 
 def retract(
@@ -266,8 +270,7 @@ def _stored_board(space: Workspace, spec: CohortSpec, renaming: Renaming | None 
 
 
 def _scored(space: Workspace, spec: CohortSpec) -> list[Submission]:
-    stored = list_submissions(space.submissions(spec.id))
-    return [entry for entry in stored if entry.manifest.kind != "reported" and entry.scorecard.exists()]
+    return [entry for entry in list_submissions(space.submissions(spec.id)) if entry.scored]
 
 
 def _reranking(

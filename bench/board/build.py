@@ -61,7 +61,7 @@ def build_board(
         BenchError: A scorecard is out of date, or the scorecards are not all of one seed and number of
             replicates (``board-mixed``).
     """
-    scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
+    scored = [entry for entry in entries if entry.scored]
     targets = cohort.spec.binary_targets
     # Hashing, reading and the loops over pairs hold no lock; with a thread a target no core is left over.
     with ThreadPoolExecutor(max(usable_cores(), len(targets))) as pool:
@@ -119,7 +119,7 @@ def rank_again(
     Raises:
         BenchError: A scorecard is out of date.
     """
-    scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
+    scored = [entry for entry in entries if entry.scored]
     read = [hashed_scorecard(entry, RankInputs) for entry in scored]
     contenders = [
         RankedEntry(card, replicates[card.predictions_sha256], _not_read, _team(entry))

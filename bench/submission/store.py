@@ -90,6 +90,11 @@ class Submission:
         return self.folder / TIMINGS
 
     @property
+    def scored(self) -> bool:
+        """Whether it holds predictions and their scorecard."""
+        return self.manifest.kind != "reported" and self.scorecard.exists()
+
+    @property
     def waiting(self) -> bool:
         """Return whether it holds predictions that were not scored yet."""
         return self.manifest.kind != "reported" and not self.scorecard.exists()
