@@ -19,14 +19,13 @@ from bench.actions.train import TrainOptions, train_baselines
 from bench.choices import Recalibration
 from bench.cohort.audit import audit, store_checked_images
 from bench.cohort.link.mimic import link_mimic
-from bench.cohort.summary import summarise
+from bench.cohort.summary import summarise, write_lock
 from bench.cohort.synthetic.mimic import write_mimic
 from bench.cohort.synthetic.write import write_demo
 from bench.environment import usable_cores
 from bench.errors import Problem, raise_errors
-from bench.files import locked, write_json
 from bench.progress import StageProgress, of_stage
-from bench.workspace import STORE_LOCK, Workspace
+from bench.workspace import Workspace
 
 SECOND_SITE: Final = "demo-mimic"
 RECALIBRATED: Final = {"random-convolutions-echo": Recalibration.ISOTONIC}
@@ -156,10 +155,7 @@ class Demo:
     def _lock(self, _: StageProgress | None) -> str:
         opened = open_cohort(self.cohort, workspace=self.space)
         found = summarise(opened)
-        lock_file = self.space.split_lock(opened.spec.id)
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(lock_file.parent / STORE_LOCK):
-            write_json(lock_file, found.plain())
+        write_lock(found, self.space.split_lock(opened.spec.id))
         return ", ".join(f"{part.part} {part.patients:,}" for part in found.parts) + " patients"
 
     def _train(self, name: str, method: Recalibration | None) -> DemoStep:

@@ -181,10 +181,8 @@ def split(
     Example: bench cohort split --cohort chexchonet --out split.csv
     """
     from bench.cohort.audit_table import audit_split
-    from bench.cohort.summary import compare_with_lock, summarise
+    from bench.cohort.summary import compare_with_lock, summarise, write_lock
     from bench.errors import raise_errors
-    from bench.files import clear_parts, locked, write_json
-    from bench.workspace import STORE_LOCK
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
@@ -199,9 +197,7 @@ def split(
         raise_errors(problems)
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
-            with locked(lock_file.parent / STORE_LOCK):
-                clear_parts(lock_file.parent)
-                write_json(lock_file, found.plain())
+            write_lock(found, lock_file)
             report.say(f"Wrote the lock {lock_file}.")
         elif lock_file.exists():
             raise_errors(compare_with_lock(found, lock_file))

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import pandas as pd
 
 from bench.cohort.cohort import Cohort, Subgroups
 from bench.cohort.parts import MOST_WORDS, assign_parts
-from bench.cohort.patient_ids import canonical_id, canonical_value, is_blank
+from bench.cohort.patient_ids import canonical_id, is_blank
 from bench.cohort.spec import (
     BandSubgroups,
     BinaryTarget,
@@ -27,7 +26,7 @@ from bench.cohort.spec import (
 )
 from bench.cohort.split import Strings
 from bench.cohort.studies import study_problems
-from bench.cohort.tables import filtered_rows, find_tables, read_tables
+from bench.cohort.tables import filtered_rows, find_tables, meanings_of_cells, read_tables
 from bench.errors import Problem, raise_errors
 
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
@@ -328,7 +327,7 @@ def _subgroups(
 ) -> Subgroups:
     column = table[spec.column]
     if isinstance(spec, ValueSubgroups):
-        levels = _lookup(column, {value: k for k, value in enumerate(spec.values)}, -1)
+        levels = meanings_of_cells(column, {value: k for k, value in enumerate(spec.values)}, -1)
         return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
     remedy = _AGE_REMEDY if spec.column in ages else ""
     numbers = _numbers(column, spec.name, where, problems, remedy)
@@ -337,18 +336,6 @@ def _subgroups(
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1
     codes = np.where(np.isnan(numbers), -1, bands)
     return Subgroups(spec.name, spec.label, _band_names(spec), codes.astype(np.int8))
-
-
-V = TypeVar("V")
-
-
-def _lookup(column: pd.Series[str], meanings: dict[str, V], otherwise: V) -> list[V]:
-    """Map each cell of a column to its meaning; 1, 1.0 and True are equal, as are 0, 0.0 and False."""
-    canonical = {canonical_value(word): meaning for word, meaning in meanings.items()}
-    exact = {word.strip(): meaning for word, meaning in meanings.items()}
-    codes, words = pd.factorize(column.str.strip())
-    values_of_words = [exact.get(word, canonical.get(canonical_value(word), otherwise)) for word in words]
-    return [values_of_words[code] for code in codes]
 
 
 def _band_names(spec: BandSubgroups) -> tuple[str, ...]:

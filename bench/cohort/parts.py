@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.cohort.patient_ids import canonical_value
 from bench.cohort.spec import AllTest, CohortSpec, ColumnSplit, HashSplit, ListSplit, TableSplit
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform, straddling_patients
+from bench.cohort.tables import meanings_of_cells
 from bench.errors import BenchError, Problem, raise_errors
 
 MOST_WORDS = 5
@@ -78,11 +78,7 @@ def straddling_problems(patients: Strings, parts: Parts, where: str) -> list[Pro
 
 def _column_parts(rule: ColumnSplit, table: pd.DataFrame) -> Parts:
     words = {rule.train: "train", rule.test: "test"} | ({rule.val: "val"} if rule.val else {})
-    canonical = {canonical_value(word): part for word, part in words.items()}
-    exact = {word.strip(): part for word, part in words.items()}
-    codes, cells = pd.factorize(table[rule.column].str.strip())
-    part_of_cell = [exact.get(cell, canonical.get(canonical_value(cell), "")) for cell in cells]
-    parts = np.array(part_of_cell, dtype="U5")[codes]
+    parts = np.array(meanings_of_cells(table[rule.column], words, ""), dtype="U5")
     if unassigned := int((parts == "").sum()):
         frequent = Counter(table[rule.column][parts == ""].str.strip()).most_common(MOST_WORDS + 1)
         named = ", ".join(f"{word!r} ({count:,})" for word, count in frequent)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from bench.documents import Document, read_json, schema_field
 from bench.errors import Problem
+from bench.files import clear_parts, locked, write_json
+from bench.workspace import STORE_LOCK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +93,14 @@ def _count(cohort: Cohort, name: str, rows: npt.NDArray[np.bool_]) -> PartCount:
         patients=len(set(cohort.patients[rows])),
         targets=tuple(targets),
     )
+
+
+def write_lock(current: SplitLock, lock_file: Path) -> None:
+    """Write the lock of a split, whole or not at all."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock_file.parent / STORE_LOCK):
+        clear_parts(lock_file.parent)
+        write_json(lock_file, current.plain())
 
 
 def compare_with_lock(current: SplitLock, lock_file: Path) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from bench.cohort.read_table import UNNAMED_INDEX, TextTable, read_text_table
 from bench.cohort.spec import CohortSpec, ColumnSplit, Contains, PatientColumn, TableSplit
 from bench.cohort.split import Part
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest
+
+V = TypeVar("V")
 
 
 def find_tables(spec: CohortSpec, folder: Path) -> dict[Part | None, Path]:
@@ -100,6 +103,15 @@ def filtered_rows(
         return table, by_table, frozenset()
     left_out = frozenset(table[spec.columns.image][~kept].str.strip())
     return table[kept].reset_index(drop=True), by_table[kept], left_out
+
+
+def meanings_of_cells(column: pd.Series[str], meanings: dict[str, V], otherwise: V) -> list[V]:
+    """Map each cell of a column to its meaning; 1, 1.0 and True are equal, as are 0, 0.0 and False."""
+    canonical = {canonical_value(word): meaning for word, meaning in meanings.items()}
+    exact = {word.strip(): meaning for word, meaning in meanings.items()}
+    codes, words = pd.factorize(column.str.strip())
+    values_of_words = [exact.get(word, canonical.get(canonical_value(word), otherwise)) for word in words]
+    return [values_of_words[code] for code in codes]
 
 
 def _descriptive_columns(spec: CohortSpec) -> set[str]:

@@ -103,9 +103,15 @@ def _graphs(model: Any) -> Iterator[Any]:
         graph = waiting.pop()
         yield graph
         for node in graph.node:
-            for attribute in node.attribute:
-                waiting += [attribute.g] if attribute.HasField("g") else []
-                waiting += attribute.graphs
+            waiting += _nested(node)
+
+
+def _nested(node: Any) -> Iterator[Any]:
+    """Every graph in an attribute of a node, but not those inside it."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
 def _nodes(model: Any) -> Iterator[Any]:
@@ -242,9 +248,8 @@ def _loop_bounds(graph: Any, outer: dict[str, int]) -> Iterator[tuple[Any, int |
     for node in graph.node:
         if node.op_type == "Loop" and _domain(node.domain) == "":
             yield node, known.get(node.input[0]) if node.input else None
-        for attribute in node.attribute:
-            for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from _loop_bounds(inner, known)
+        for inner in _nested(node):
+            yield from _loop_bounds(inner, known)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, int]]:
@@ -344,19 +349,17 @@ def _live_nodes(model: Any) -> Iterator[Any]:
         if key in functions and key not in called:
             called.add(key)
             waiting += functions[key].node
-        for attribute in node.attribute:
-            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                waiting += graph.node
+        for graph in _nested(node):
+            waiting += graph.node
 
 
 def _inside(node: Any) -> Iterator[Any]:
     """Every graph nested in a node's attributes, at any depth."""
     waiting = [node]
     while waiting:
-        for attribute in waiting.pop().attribute:
-            for graph in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield graph
-                waiting += graph.node
+        for graph in _nested(waiting.pop()):
+            yield graph
+            waiting += graph.node
 
 
 def _stored_tensors(model: Any) -> dict[str, Any]:
