@@ -53,7 +53,7 @@ def build_board(
     one_per_team: bool = False,
     ladder: bool = False,
 ) -> Board:
-    """The board of all entries that hold predictions.
+    """Compute the board of all entries that hold predictions.
 
     Args:
         cohort: The cohort.
@@ -75,12 +75,14 @@ def build_board(
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
         plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=made)
-        contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
+        ranked_entries = list(
+            pool.map(lambda entry: _ranked_entry(plans, entry, cards[entry.slug], cache), scored)
+        )
         write_replicate_index(plans, {cards[e.slug].predictions_sha256: e for e in scored}, cache)
         retracted = _retractions(scored)
         ranked = _rank(
             cohort.spec,
-            contenders,
+            ranked_entries,
             retracted,
             _Attempts.of(scored),
             pool,
@@ -127,12 +129,12 @@ def rank_again(
     """
     scored = [e for e in entries if e.manifest.kind != "reported" and e.scorecard.exists()]
     read = [hashed_scorecard(entry, RankInputs) for entry in scored]
-    contenders = [
+    ranked_entries = [
         RankedEntry(card, replicates[card.predictions_sha256], _not_read, _team(entry))
         for entry, (card, _) in zip(scored, read, strict=True)
     ]
-    for contender in contenders:
-        _require_computed(contender.card, contender.computed)
+    for entry in ranked_entries:
+        _require_computed(entry.card, entry.computed)
     retracted = _retractions(scored)
     known = {
         (track, board.target): _known_copies(board, renamed, retracted)
@@ -142,7 +144,7 @@ def rank_again(
     with ThreadPoolExecutor(max(usable_cores(), len(spec.binary_targets))) as pool:
         ranked = _rank(
             spec,
-            contenders,
+            ranked_entries,
             retracted,
             _Attempts.of(scored),
             pool,
@@ -204,7 +206,7 @@ class _Ranked:
 
 def _rank(
     spec: CohortSpec,
-    contenders: Sequence[RankedEntry],
+    entries: Sequence[RankedEntry],
     retracted: Mapping[str, Retraction],
     attempts: _Attempts,
     pool: ThreadPoolExecutor,
@@ -215,8 +217,8 @@ def _rank(
 ) -> _Ranked:
     """Rank the entries of each track for each target; no cv5 board without an entry of that track."""
     targets = spec.binary_targets
-    out = [c.card for c in contenders if c.card.slug in retracted]
-    kept = [c for c in contenders if c.card.slug not in retracted]
+    out = [c.card for c in entries if c.card.slug in retracted]
+    kept = [c for c in entries if c.card.slug not in retracted]
     withheld = _withheld(kept, attempts, spec.headline) if ladder else ()
     holdout, cv5 = (
         [c for c in kept if c.card.track == track and c.card.slug not in withheld] for track in Track
@@ -233,7 +235,7 @@ def _rank(
         return _with_attempts(made, holdout, attempts) if on_holdout else made
 
     boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
-    has_cv5 = any(c.card.track == Track.CV5 for c in contenders)
+    has_cv5 = any(c.card.track == Track.CV5 for c in entries)
     return _Ranked(boards, tuple(board(Track.CV5, target) for target in targets) if has_cv5 else (), withheld)
 
 
@@ -254,10 +256,12 @@ class _Attempts:
         ledger = read_ledger(entries[0].folder.parent) if entries else {}
         teams = by_team(ledger.values())
         counts = {
-            t: len({a.predictions_sha256 for a in found if a.track == "holdout"})
-            for t, found in teams.items()
+            t: len({a.predictions_sha256 for a in attempts if a.track == "holdout"})
+            for t, attempts in teams.items()
         }
-        return cls(counts, {slug: min(a.date for a in found) for slug, found in ledger.items() if found})
+        return cls(
+            counts, {slug: min(a.date for a in attempts) for slug, attempts in ledger.items() if attempts}
+        )
 
 
 def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: _Attempts) -> TargetBoard:
@@ -281,7 +285,7 @@ def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: 
 
 
 def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str) -> tuple[str, ...]:
-    """Slugs of entries that do not beat the best earlier entry of their team by more than noise."""
+    """Return the slugs of entries that do not beat the best earlier entry of their team by more than noise."""
     by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
     for entry in entries:
         if entry.team and entry.value(headline) is not None:
@@ -298,7 +302,7 @@ def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str
     return tuple(sorted(withheld))
 
 
-def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
+def _ranked_entry(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
     computed = entry_replicates(plans, entry, cache, card.predictions_sha256)
     _require_computed(card, computed)
 
@@ -338,7 +342,7 @@ def refuse_mixed(
         chosen: Those to be scored.
         replicates: Their number of replicates.
         seed: Their seed.
-        board: The stored board, if there is one: it tells the draws of the scorecards it was computed from.
+        board: The stored board, if there is one: it records the draws of the scorecards it was computed from.
 
     Raises:
         BenchError: ``board-mixed``.
@@ -348,8 +352,8 @@ def refuse_mixed(
     if not others:
         return
     known = _known_draws(board)
-    drawn = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
-    if differing := [slug for slug, d in drawn.items() if (d.replicates, d.seed) != (replicates, seed)]:
+    draws = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
+    if differing := [slug for slug, d in draws.items() if (d.replicates, d.seed) != (replicates, seed)]:
         who = "1 other entry is" if len(differing) == 1 else f"{len(differing)} other entries are"
         message = (
             f"{who} scored with other draws than {replicates} replicates with seed {seed}: "
@@ -389,8 +393,8 @@ def _settings(cards: dict[str, RankInputs]) -> tuple[int, int]:
     if not settings:
         raise BenchError(Problem("board-empty", "No entry has predictions that could be compared."))
     if len(settings) > 1:
-        found = ", ".join(f"{b} replicates with seed {seed}" for b, seed in settings)
-        raise BenchError(Problem("board-mixed", f"The scorecards were computed with {found}."))
+        listed = ", ".join(f"{b} replicates with seed {seed}" for b, seed in settings)
+        raise BenchError(Problem("board-mixed", f"The scorecards were computed with {listed}."))
     return settings[0]
 
 

@@ -103,7 +103,7 @@ def run(
         space, opened = workspace(), open_cohort(cohort, data)
 
         def submitted(entry: SubmitResult) -> None:
-            report.remark(entry.notices)
+            report.show_problems(entry.notices)
             if entry.folder:
                 report.show(f"Stored {entry.slug} in {_relative(entry.folder, space.root)}")
 

@@ -75,7 +75,7 @@ def check(
         if list_file and found.images:
             _write_list(list_file, found.images)
             report.say(f"Wrote which files are concerned to {list_file}. It names images: do not publish it.")
-        report.remark(found.problems)
+        report.show_problems(found.problems)
         raise_errors(found.problems)
         report.say("No errors." if found.problems else "No problems found.")
 
@@ -195,7 +195,7 @@ def split(
             _write_split(out, opened)
             report.say(f"Wrote the split to {out}. It holds patients and labels: do not publish it.")
         problems = audit_split(opened)
-        report.remark(problems)
+        report.show_problems(problems)
         raise_errors(problems)
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
@@ -390,7 +390,7 @@ def mimic(
     with reporting(as_json) as report:
         with progress("Reading measurements") as step:
             done = link_mimic(cxr, echo, iv, out, rule=rule, window_days=window, progress=step)
-        report.remark(done.problems)
+        report.show_problems(done.problems)
         report.result(folder=str(out), **done.report.plain())
         report.show(done.report.rule + "\n")
         for box in done.report.flow:

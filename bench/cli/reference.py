@@ -199,7 +199,7 @@ def doctor(as_json: JsonOption = False) -> None:
             data = _data_found()
         except BenchError as error:
             data = []
-            report.remark(error.problems)
+            report.show_problems(error.problems)
         if data:
             report.show("\n" + table(["cohort", "data"], data))
         report.result(environment=facts, data=dict(data))
@@ -254,7 +254,7 @@ def _data_found() -> list[list[str]]:
 
 
 def sums(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that is handed on or was received.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to share, or one that was received.")],
     check: Annotated[
         bool, typer.Option("--check", help="Compare with SHA256SUMS instead of writing it.")
     ] = False,

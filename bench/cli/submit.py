@@ -191,7 +191,7 @@ def submit(
                     time_limit_s=time_limit,
                     progress=step,
                 )
-            report.remark(done.notices)
+            report.show_problems(done.notices)
             stored.append(_said(report, done))
         report.result(**stored[0])
         if others:

@@ -371,7 +371,7 @@ class CohortSpec(Document):
         "private, the holder of the data only. It decides what may be published.",
     )
     attempts_per_team: int = Field(
-        default=10, ge=1, description="Sets of predictions that a team may hand in where labels are private."
+        default=10, ge=1, description="Sets of predictions that a team may submit where labels are private."
     )
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."

@@ -78,7 +78,7 @@ def _numbers_of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
     if any(isinstance(value, str | bytes | complex) for value in flat):
         raise ValueError(f"{name} must hold numbers only")
     if any(isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER for value in flat):
-        raise ValueError(f"{name} holds whole numbers beyond 2**53, which float64 cannot tell apart")
+        raise ValueError(f"{name} holds whole numbers beyond 2**53, which float64 cannot represent exactly")
     try:
         return np.array([float(value) for value in flat]).reshape(array.shape)
     except (TypeError, ValueError, OverflowError) as error:
@@ -101,7 +101,7 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
         beyond = np.count_nonzero((array > LARGEST_EXACT_INTEGER) | (array < -LARGEST_EXACT_INTEGER))
         if beyond:
             raise ValueError(
-                f"{name} holds {beyond} whole numbers beyond 2**53, which float64 cannot tell apart"
+                f"{name} holds {beyond} whole numbers beyond 2**53, which float64 cannot represent exactly"
             )
     return array
 

@@ -73,7 +73,7 @@ def accept_model(
             np.concatenate([rows, val]),
             limits=Limits(total_s=max(1.0, end - time.monotonic())),
             progress=progress,
-            remarks=problems,
+            notices=problems,
             independent=True,
             shown=str(path),
         )

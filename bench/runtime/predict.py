@@ -85,7 +85,7 @@ def predict(
     batch: int = 32,
     limits: Limits | None = None,
     progress: Progress | None = None,
-    remarks: list[Problem] | None = None,
+    notices: list[Problem] | None = None,
     independent: bool = False,
     shown: str = "",
 ) -> dict[str, Floats]:
@@ -101,7 +101,7 @@ def predict(
         batch: Images at a time.
         limits: What its process may use.
         progress: Called with (images done, images in total).
-        remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
+        notices: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
         independent: Whether to run some images again, alone, in another order and twice, and refuse a model
             whose prediction depends on more than the image.
         shown: Path that problems name; default: that of the file.
@@ -135,8 +135,8 @@ def predict(
         with Worker(WORKER, limit_s, limits.sandbox(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
             ready, _ = worker.receive()
-            if remarks is not None and ready.get("lacking"):
-                remarks.append(_lacking(ready["lacking"], where))
+            if notices is not None and ready.get("lacking"):
+                notices.append(_lacking(ready["lacking"], where))
             for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
                 for target in parts:
                     parts[target].append(answered(answer, target))

@@ -97,7 +97,7 @@ def lacking_here() -> list[str]:
     return [str(item) for item in found]
 
 
-def confine(limits: SandboxLimits, module: str) -> list[str]:
+def enter_sandbox(limits: SandboxLimits, module: str) -> list[str]:
     """Restrict this process for the rest of its life.
 
     Returns:
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str]) -> None:
     plain = json.loads(text)
     readable = plain.pop("readable")
     limits = SandboxLimits(**plain, readable=None if readable is None else tuple(readable))
-    lacking = confine(limits, module)
+    lacking = enter_sandbox(limits, module)
     os.environ[LACKING] = json.dumps(lacking)
     missing = missing_parts(lacking)
     if missing and not os.environ.get(UNCONFINED):

@@ -58,12 +58,12 @@ class Predictions:
 
     Attributes:
         values: Target → (n,) float64, one value for each image of the track.
-        remarks: Warnings and notices; the errors were raised.
+        notices: Warnings and notices; the errors were raised.
         source_sha256: Hash of the file that was read; empty for a table in memory.
     """
 
     values: dict[str, Floats]
-    remarks: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
     source_sha256: str = ""
 
 
@@ -536,18 +536,18 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
     if len(values) >= 10 and alike > 0.99 * len(values):
         message = f"{alike:,} of {len(values):,} values are {middle:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
-    remarks = []
+    notices = []
     few = len(np.unique(values[:1000])) < FEW_DISTINCT  # spares sorting all rows in the usual case
     distinct = len(np.unique(values)) if few else FEW_DISTINCT
     if distinct < FEW_DISTINCT <= len(values) / 5:
         message = f"Only {distinct} distinct values in {len(values):,} rows."
-        remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
+        notices.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
     if area is not None and area < 0.5 - chance_margin(y):
         # The value itself is told by `bench score` alone, which counts attempts.
         message = "The AUROC is below 0.5 by more than chance."
-        remarks.append(Problem("predictions-inverted", message, where, severity="warning"))
-    return remarks
+        notices.append(Problem("predictions-inverted", message, where, severity="warning"))
+    return notices
 
 
 def chance_margin(labels: Floats) -> float:
@@ -578,7 +578,7 @@ def _are_labels(values: Floats, labels: Floats) -> bool:
 def _judge_truth(
     target: Target, values: Floats, cohort: Cohort, rows: npt.NDArray[np.intp], where: str
 ) -> list[Problem]:
-    """Refuse true values of any target that are handed in as predictions of this one.
+    """Refuse true values of any target that are submitted as predictions of this one.
 
     The labels of a binary target itself are left to `judge`.
 

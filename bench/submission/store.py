@@ -120,7 +120,7 @@ def check_free(folder: Path, slug: str) -> None:
 
 
 class Renaming(Document):
-    """``.renaming.json``: a rename that is under way; it is finished when it is asked for again."""
+    """``.renaming.json``: a rename that is under way; it is finished when the command runs again."""
 
     old: str
     new: str

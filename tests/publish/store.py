@@ -1,4 +1,4 @@
-"""A store of many made-up entries, as `bench site build` finds it on disk."""
+"""A store of many synthetic entries, as `bench site build` finds it on disk."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ BRIEF = replace(SHORT, blocks=1)
 
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not asked for")
+    unknown = Roofline(reason="not requested")
     monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
@@ -203,7 +203,7 @@ def test_the_command_times_the_whole_board_once(timed_cli: Cli, board: Workspace
     ran = timed_cli("time", "--all", "--batch", "2")
     assert ran.exit_code == 0
     assert ran.stderr.count("was measured before; --again measures it anew") == 2
-    assert "limit: not known. not asked for" in ran.stdout
+    assert "limit: not known. not requested" in ran.stdout
 
 
 def test_the_board_shows_speed_beside_auroc(

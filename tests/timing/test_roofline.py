@@ -1,4 +1,4 @@
-"""The least time of a model's work, from figures made up and from a device that is there."""
+"""The least time of a model's work, from given figures and from the CPU of this machine."""
 
 from __future__ import annotations
 

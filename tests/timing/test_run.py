@@ -36,7 +36,7 @@ from tests.timing.fakes import SHORT
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ceilings are measured for one record, below, and have tests of their own."""
-    unknown = Roofline(reason="not asked for")
+    unknown = Roofline(reason="not requested")
     monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
