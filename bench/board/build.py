@@ -285,7 +285,7 @@ def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: 
 
 
 def _withheld(entries: Sequence[RankedEntry], attempts: _Attempts, headline: str) -> tuple[str, ...]:
-    """Return the slugs of entries that do not beat the best earlier entry of their team by more than noise."""
+    """Return slugs of entries that do not beat the best earlier entry of their team by more than noise."""
     by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
     for entry in entries:
         if entry.team and entry.value(headline) is not None:

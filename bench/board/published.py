@@ -155,11 +155,13 @@ def verify_published(
     for replicates, seed in sorted({(card.replicates, card.seed) for card in cards.values()}):
         chosen = [e for e in entries if e.slug in cards and _draws(cards[e.slug]) == (replicates, seed)]
         plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
-        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
-            if isinstance(found, BenchError):
-                problems += found.problems
+        for done, (entry, recomputed) in enumerate(
+            zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1
+        ):
+            if isinstance(recomputed, BenchError):
+                problems += recomputed.problems
             else:
-                problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+                problems += _card_differences(entry, cards[entry.slug], recomputed.card, labels)
             if progress:
                 progress(done, len(chosen))
     if not problems and whole:

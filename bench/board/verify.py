@@ -69,14 +69,18 @@ def verify_entries(
             if e.slug in cards and (cards[e.slug].replicates, cards[e.slug].seed) == (replicates, seed)
         ]
         plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
-        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
-            if isinstance(found, BenchError):
-                problems += found.problems
-            elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+        for done, (entry, recomputed) in enumerate(
+            zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1
+        ):
+            if isinstance(recomputed, BenchError):
+                problems += recomputed.problems
+            elif recomputed.predictions_sha256 != cards[entry.slug].predictions_sha256:
                 message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
                 problems.append(Problem("entry-changed", message, str(entry.folder)))
             else:
-                problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
+                problems += document_differences(
+                    entry.slug, _stored_fields(cards[entry.slug]), recomputed.card
+                )
             if progress:
                 progress(done, len(chosen))
     problems += _ledger_problems(entries, cards)
