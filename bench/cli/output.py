@@ -54,9 +54,9 @@ class Report:
 
     def show_problems(self, problems: Iterable[Problem]) -> None:
         """Show problems now; with ``--json`` they stand in the object too."""
-        found = list(problems)
-        self._problems += found
-        _show_problems(found)
+        shown = list(problems)
+        self._problems += shown
+        _show_problems(shown)
 
     def result(self, **values: Any) -> None:
         """Adds to the JSON object's result."""

@@ -192,15 +192,15 @@ def submit(
                     progress=step,
                 )
             report.show_problems(done.notices)
-            stored.append(_said(report, done))
+            stored.append(_show_stored(report, done))
         report.result(**stored[0])
         if others:
             report.result(also=stored[1:])
 
 
-def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
+def _show_stored(report: Report, done: SubmitResult) -> dict[str, Any]:
     """Show where an entry was stored; also as plain data."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "slug": done.slug,
         "cohort": done.cohort,
         "synthetic": done.synthetic,
@@ -211,9 +211,9 @@ def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
     }
     if done.folder is None:
         report.show("The submission is in order; nothing was stored.")
-        return found
+        return values
     report.show(f"Stored {done.slug} in {done.folder}. Next: bench score {done.slug}")
-    return {**found, "folder": str(done.folder)}
+    return {**values, "folder": str(done.folder)}
 
 
 def register(

@@ -109,16 +109,16 @@ def find_tables(spec: CohortSpec, folder: Path) -> dict[Part | None, Path]:
     names: dict[Part | None, tuple[str, ...]] = {None: spec.files.table}
     if isinstance(spec.split, TableSplit):
         names = dict(spec.split.tables.items())
-    found = {
+    tables = {
         part: folder / name
         for part, of_part in names.items()
         for name in [next((name for name in of_part if (folder / name).is_file()), None)]
         if name
     }
-    if absent := [" or ".join(names[part]) for part in names if part not in found]:
+    if absent := [" or ".join(names[part]) for part in names if part not in tables]:
         message = f"There is no {' and no '.join(absent)} in the folder of cohort {spec.id}."
         raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
-    return found
+    return tables
 
 
 def _read_tables(
@@ -426,10 +426,10 @@ def _label_remedy(column: str, labels: pd.Series[str]) -> str:
     named = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common())
     positive = [word for word in counts if word.lower() in _POSITIVE_WORDS]
     word = positive[0] if len(positive) == 1 else "..."
-    held = f"The column holds {named}. " if len(counts) <= MOST_WORDS else ""
+    contents = f"The column holds {named}. " if len(counts) <= MOST_WORDS else ""
     return (
-        f"{held}Write labels as 0 and 1, or True and False; or name the word of the positive images in the "
-        f'spec: `source = {{ column = "{column}", word = "{word}" }}`.'
+        f"{contents}Write labels as 0 and 1, or True and False; or name the word of the positive images in "
+        f'the spec: `source = {{ column = "{column}", word = "{word}" }}`.'
     )
 
 

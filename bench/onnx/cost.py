@@ -134,10 +134,10 @@ class _Count:
                 self._known[key] = self.graph(self._functions[key])
             except RecursionError:
                 raise _CircleError(key[1]) from None
-        found = self._known[key]
-        if found is None:
+        counts = self._known[key]
+        if counts is None:
             raise _CircleError(key[1])
-        return found
+        return counts
 
 
 def _subgraphs(node: Any) -> list[Any]:
@@ -182,8 +182,8 @@ def model_cost(model: onnx.ModelProto, inputs: Mapping[str, tuple[int, ...]]) ->
         UncountedError: The model holds operators whose work cannot be read off, or sizes that stay unknown.
     """
     graph = _with_shapes(model, inputs)
-    if found := sorted({node.op_type for node in graph.node} & _UNCOUNTED):
-        raise UncountedError(f"the work of {', '.join(found)} is not told by the graph")
+    if uncounted := sorted({node.op_type for node in graph.node} & _UNCOUNTED):
+        raise UncountedError(f"the work of {', '.join(uncounted)} is not told by the graph")
     shapes = {
         value.name: tuple(
             d.dim_value if d.HasField("dim_value") else -1 for d in value.type.tensor_type.shape.dim

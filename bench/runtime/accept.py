@@ -212,8 +212,8 @@ def _check_worker(copy: Path, limit_s: float) -> Worker:
 
 def _problems(header: dict[str, Any], copy: Path, path: Path) -> list[Problem]:
     """The problems of an answer, which name the submitted file in place of its copy."""
-    found = map(problem_of, header["problems"])
-    return [replace(problem, where=problem.where.replace(str(copy), str(path))) for problem in found]
+    problems = map(problem_of, header["problems"])
+    return [replace(problem, where=problem.where.replace(str(copy), str(path))) for problem in problems]
 
 
 @contextmanager

@@ -155,8 +155,8 @@ def predict(
         raise BenchError(Problem(_CODES[failure.kind], failure.message, where)) from failure
     if probes:
         ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
-        if found := dependence(probes, ranges, where):
-            raise BenchError(name_operator(onnx_path, inputs, found, limits.memory_mb))
+        if dependent := dependence(probes, ranges, where):
+            raise BenchError(name_operator(onnx_path, inputs, dependent, limits.memory_mb))
     return predicted
 
 
@@ -184,10 +184,10 @@ def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, 
         count = len(next(iter(inputs.values())))
         worker.send({"rows": count}, inputs)
         answer = worker.receive()[1]
-        found = {target: answered(answer, target) for target in targets}
-        if any(len(column) != count for column in found.values()):
+        predictions = {target: answered(answer, target) for target in targets}
+        if any(len(column) != count for column in predictions.values()):
             raise WorkerFailure("crashed", f"The process answered another number than {count}.")
-        return found
+        return predictions
 
     return ask
 
@@ -200,8 +200,8 @@ def answered(answer: ArrayDict, target: str) -> Floats:
     return column
 
 
-def _lacking(found: list[Any], where: str) -> Problem:
-    missing = "; ".join(map(str, found))
+def _lacking(parts: list[Any], where: str) -> Problem:
+    missing = "; ".join(map(str, parts))
     message = (
         "A submitted model runs in a process of its own, with no network, no file written, no program "
         f"started, and bounded memory and time. This system does not enforce all of it ({missing}), which "

@@ -93,8 +93,8 @@ def minimal_environment(*, on_gpu: bool = False) -> dict[str, str]:
 
 def lacking_here() -> list[str]:
     """Return what the sandbox of this process lacks, each with the reason; empty where it is whole."""
-    found = json.loads(os.environ.get(LACKING, "[]"))
-    return [str(item) for item in found]
+    stored = json.loads(os.environ.get(LACKING, "[]"))
+    return [str(item) for item in stored]
 
 
 def enter_sandbox(limits: SandboxLimits, module: str) -> list[str]:

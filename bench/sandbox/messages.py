@@ -98,10 +98,10 @@ def _kind(text: str) -> np.dtype[Any]:
     return np.dtype(text)
 
 
-def _shape(found: Any) -> tuple[int, ...]:
-    if not all(isinstance(size, int) and 0 <= size < 2**40 for size in found) or len(found) > 32:
+def _shape(sizes: Any) -> tuple[int, ...]:
+    if not all(isinstance(size, int) and 0 <= size < 2**40 for size in sizes) or len(sizes) > 32:
         raise ValueError("not a shape")
-    return tuple(found)
+    return tuple(sizes)
 
 
 def read_exactly(stream: BinaryIO, length: int) -> bytes:

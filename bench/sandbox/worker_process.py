@@ -169,7 +169,7 @@ class Worker:
         except ValueError as error:
             raise WorkerFailure("crashed", "What the process answered is no message.") from error
         if "failure" in header:
-            raise _said(header)
+            raise _reported_failure(header)
         return header, arrays
 
     def _failure(self) -> WorkerFailure:
@@ -177,7 +177,7 @@ class Worker:
         try:
             header, _ = read_message(self._out, MAX_HEADER_BYTES, 0)  # it may have said why before it ended
             if "failure" in header:
-                return _said(header)
+                return _reported_failure(header)
         except (EOFError, ValueError):
             pass
         code = self._wait()
@@ -212,7 +212,7 @@ class Worker:
         return self._log.read().decode("utf-8", "replace")
 
 
-def _said(header: Header) -> WorkerFailure:
+def _reported_failure(header: Header) -> WorkerFailure:
     """A failure as the worker said it, which is not believed to be one of ours."""
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")

@@ -108,10 +108,10 @@ def accept_predictions(
         BenchError: Every fault of the predictions; or a manifest that goes with none (``manifest-invalid``).
     """
     refuse_reported(manifest, manifest_file)
-    found, sha256 = _checked(source, cohort, manifest, manifest.track)
-    packed = pack(found.values, stamp(cohort, manifest.track, sha256))
-    notices = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(found.notices, manifest))
-    return Accepted(manifest, packed, found.values, notices)
+    checked, sha256 = _checked(source, cohort, manifest, manifest.track)
+    packed = pack(checked.values, stamp(cohort, manifest.track, sha256))
+    notices = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(checked.notices, manifest))
+    return Accepted(manifest, packed, checked.values, notices)
 
 
 def _checked(
@@ -119,10 +119,10 @@ def _checked(
 ) -> tuple[Predictions, str]:
     """Checked predictions and the hash of where they come from."""
     if isinstance(source, PredictionTable):
-        found = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
-        return found, source.sha256
-    found = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
-    return found, found.source_sha256
+        checked = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
+        return checked, source.sha256
+    checked = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
+    return checked, checked.source_sha256
 
 
 def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort) -> Accepted:
@@ -137,10 +137,10 @@ def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort)
         message = "The entry is of the cv5 track: all images are test images of some fold."
         where = source.where if isinstance(source, PredictionTable) else source
         raise BenchError(Problem("val-not-applicable", message, where=str(where)))
-    found, sha256 = _checked(source, cohort, manifest, "val")
-    packed = pack(found.values, stamp(cohort, "val", sha256))
+    checked, sha256 = _checked(source, cohort, manifest, "val")
+    packed = pack(checked.values, stamp(cohort, "val", sha256))
     return replace(
-        accepted, packed_val=packed, notices=(*accepted.notices, *worth_telling(found.notices, manifest))
+        accepted, packed_val=packed, notices=(*accepted.notices, *worth_telling(checked.notices, manifest))
     )
 
 
@@ -219,7 +219,9 @@ def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -
             notices.append(Problem("predictions-equal-entry", message, severity="warning"))
         for target in sorted(accepted.values.keys() & stored.keys() - set(same)):
             others.setdefault(target, []).append((other, stored[target]))
-    return notices + [r for target, found in others.items() for r in _similar(accepted, target, found)]
+    return notices + [
+        r for target, candidates in others.items() for r in _similar(accepted, target, candidates)
+    ]
 
 
 def _similar(
@@ -228,10 +230,10 @@ def _similar(
     """Warnings for entries of other teams that predictions are nearly a copy or a combination of."""
     team = " ".join(accepted.manifest.team.casefold().split())
     chosen = [(e, v) for e, v in others if " ".join(e.manifest.team.casefold().split()) != team]
-    for found in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
-        names = ", ".join(chosen[i][0].slug for i in found.entries)
-        how = "a linear combination of those" if len(found.entries) > 1 else "those"
-        message = f"The predictions for {target} are nearly {how} of {names}: R² {found.r_squared:.4f}."
+    for similarity in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
+        names = ", ".join(chosen[i][0].slug for i in similarity.entries)
+        how = "a linear combination of those" if len(similarity.entries) > 1 else "those"
+        message = f"The predictions for {target} are nearly {how} of {names}: R² {similarity.r_squared:.4f}."
         yield Problem("predictions-similar", message, severity="warning")
 
 

@@ -201,8 +201,8 @@ def device_times(
     """
     start = clock()
     session.infer(inputs)
-    one = clock() - start
-    queued = max(1, min(MOST_QUEUED, int(QUEUED_S * _NS_PER_S / max(one, 1))))
+    single_ns = clock() - start
+    queued = max(1, min(MOST_QUEUED, int(QUEUED_S * _NS_PER_S / max(single_ns, 1))))
     length = Length(protocol.measure_s, protocol.measure_runs, protocol.longest_s, protocol.least_runs)
     with watching or nullcontext():
         for attempt in range(1, ATTEMPTS + 1):
@@ -216,7 +216,7 @@ def device_times(
                 parts.append(part)
                 runs += len(part.compute_ms)
             session.infer(inputs)
-            passed = clock() - start - one
+            passed = clock() - start - single_ns
             compute = np.concatenate([part.compute_ms for part in parts])
             blocked = sum(part.blocked_ms for part in parts)
             warm = len(parts) * float(np.median(compute))  # each part begins with a run that is not counted

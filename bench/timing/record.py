@@ -278,15 +278,15 @@ class Roofline(Document):
     @property
     def figures(self) -> tuple[float, ...]:
         """All five figures in the order of the fields; empty where one is not known."""
-        found = (
+        figures = (
             self.mflop_per_image,
             self.weight_mb,
             self.image_mb,
             self.device_gflop_per_s,
             self.device_gb_per_s,
         )
-        known = tuple(value for value in found if value is not None)
-        return known if len(known) == len(found) else ()
+        known = tuple(value for value in figures if value is not None)
+        return known if len(known) == len(figures) else ()
 
 
 class RecordedProtocol(Document):

@@ -181,8 +181,8 @@ class Conditions:
             "cores": record.environment.get("usable_cores"),
             **{name: record.options.get(name) for name in self.device.facts},
         }
-        found = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
-        return found + self._protocol_differences(record)
+        differences = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
+        return differences + self._protocol_differences(record)
 
     def _protocol_differences(self, record: TimingRecord) -> list[str]:
         """One text however many settings differ."""

@@ -135,18 +135,18 @@ def measured_row(
         enqueue_ms=enqueue_ms,
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
         load_average=around.load,
-        builds=tuple(found for b in blocks if (found := _build(b.header["options"]))),
+        builds=tuple(build for b in blocks if (build := _build(b.header["options"]))),
         load_curve=_load_curve(batch, summarise(end_to_end), blocks),
         server=_server(batch, blocks[0]),
         pipeline=_pipeline(blocks[0]),
     )
 
 
-def _load_curve(batch: int, one: Latency, blocks: Sequence[BlockAnswer]) -> tuple[LoadPoint, ...]:
+def _load_curve(batch: int, single: Latency, blocks: Sequence[BlockAnswer]) -> tuple[LoadPoint, ...]:
     """Points with 1, 2 and 4 batches in flight: the first two of all blocks, the last of the first block."""
     points = []
-    if one.mean_ms:
-        points.append(LoadPoint(in_flight=1, images_per_s=1000 * batch / one.mean_ms, latency=one))
+    if single.mean_ms:
+        points.append(LoadPoint(in_flight=1, images_per_s=1000 * batch / single.mean_ms, latency=single))
     name = f"in_flight:{IN_FLIGHT}"
     two = summarise([block.arrays[name] for block in blocks])
     rate = float(np.mean([block.header["images_per_s"] for block in blocks]))
@@ -268,8 +268,8 @@ def _with_integrity(parity: Parity, checks: Sequence[Integrity]) -> Parity:
         unseen_ratio=float(np.median([check.unseen_ratio for check in checks])),
         unseen_repeats=max(repeats, default=None),  # the first session knows most predictions
     )
-    found = parity.model_copy(update=asdict(typical))
+    updated = parity.model_copy(update=asdict(typical))
     if not typical.faults:
-        return found
+        return updated
     message = " ".join(filter(None, (parity.message, *typical.faults)))
-    return found.model_copy(update={"status": "failed", "message": message})
+    return updated.model_copy(update={"status": "failed", "message": message})

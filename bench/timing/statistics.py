@@ -74,8 +74,8 @@ def block_interval(
     if blocks < 2:
         return None
     values, weights = [], []
-    for drawn in combinations_with_replacement(range(blocks), blocks):
-        times = [drawn.count(block) for block in range(blocks)]
+    for resample in combinations_with_replacement(range(blocks), blocks):
+        times = [resample.count(block) for block in range(blocks)]
         values.append(statistic(times))
         weights.append(factorial(blocks) / np.prod([factorial(t) for t in times]))
     order = np.argsort(values)

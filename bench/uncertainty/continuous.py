@@ -99,7 +99,7 @@ class _Work:
         return moments(truth - centre, self._pairs.prediction - centre)
 
     @cached_property
-    def _drawn(self) -> dict[str, Floats]:
+    def _replicates(self) -> dict[str, Floats]:
         return from_moments(self._rows.totals(list(self._columns)))
 
     @cached_property
@@ -135,7 +135,7 @@ class _Work:
         if metric.interval_method is Interval.MOVER:
             return replace(self._limits[metric.key], value=value)
         if metric.replicates is Engine.MOMENTS:
-            replicates, phi = self._drawn[metric.key], self._influences[metric.key]
+            replicates, phi = self._replicates[metric.key], self._influences[metric.key]
             return interval(metric, value, replicates, phi, rows.patients, SMALLEST, self._level)
         own = None
         if metric.influence is not None:

@@ -171,11 +171,11 @@ def link_mimic(
     """
     problems: list[Problem] = []
     _require_own_folder(out)
-    found = {r.option: r.find(folder, problems) for r, folder in ((CXR, cxr), (ECHO, echo), (IV, iv))}
+    tables = {r.option: r.find(folder, problems) for r, folder in ((CXR, cxr), (ECHO, echo), (IV, iv))}
     raise_errors(problems)
-    images = _images(found["--cxr"]["metadata"], found["--cxr"]["split"], problems)
-    people = _people(found["--iv"]["patients"], found["--iv"]["admissions"], problems)
-    measured = read_measurements(found["--echo"]["measurements"], problems, progress)
+    images = _images(tables["--cxr"]["metadata"], tables["--cxr"]["split"], problems)
+    people = _people(tables["--iv"]["patients"], tables["--iv"]["admissions"], problems)
+    measured = read_measurements(tables["--echo"]["measurements"], problems, progress)
     raise_errors(problems)
     table, flow = _link(images, people, measured, rule, window_days)
     if table.empty:
@@ -191,7 +191,7 @@ def link_mimic(
         sources=tuple(
             SourceFile(release=release.name, file=path.name, size_bytes=path.stat().st_size)
             for release in (CXR, ECHO, IV)
-            for path in found[release.option].values()
+            for path in tables[release.option].values()
         ),
         echo_rows=measured.rows,
         echo_rows_by_test=measured.by_test,
