@@ -312,7 +312,7 @@ def text_of(data: bytes, code: str, where: str) -> str:
 
 
 def _key(data: Any, fault: Any) -> str:
-    """Where a fault stands, in the words of who wrote the document: ``targets (1st).label``.
+    """Return the place of a fault as its author writes it: ``targets (1st).label``.
 
     What pydantic adds, the kind of a table that may be of several, is left out.
     """

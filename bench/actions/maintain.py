@@ -62,7 +62,7 @@ Rerank = Callable[[Mapping[str, str]], Board]
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """What `retract` or `rename` did.
+    """Outcome of `retract` or `rename`.
 
     Attributes:
         slug: The entry.

@@ -143,7 +143,7 @@ def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None
 
 
 def scored_alone(record: TimingRecord) -> bool:
-    """Whether the record's precision is scored as a model of its own: int8 outputs need not match."""
+    """Return whether the precision is scored as a model of its own: int8 outputs need not match."""
     return record.precision == "int8"
 
 

@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class KnownCopies:
-    """What a stored board says of copies, for ranking its entries again without their predictions.
+    """Copies named on a stored board, for ranking its entries again without their predictions.
 
     Attributes:
         same_ranking: Groups of entries that order the images identically.

@@ -308,7 +308,7 @@ UNCOMPARED = ("harness_version", "schema")
 
 
 def _of_another_package(path: str, key: str) -> bool:
-    """Whether a key is a metric of another package."""
+    """Return whether a key is a metric of another package."""
     return path.endswith((".metrics", ".gaps")) and key not in _BUILT_IN
 
 

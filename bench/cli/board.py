@@ -190,7 +190,7 @@ def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[
 
 
 def _wraps(column: Column) -> bool:
-    """Whether a narrow terminal may break the column's texts over lines."""
+    """Return whether a narrow terminal may break the column's texts over lines."""
     return not column.numeric and column.priority != 0
 
 

@@ -36,7 +36,7 @@ TRACEBACK_VARIABLE = "BENCH_TRACEBACK"
 
 
 class Report:
-    """Collects what a command found and says it once, as text or as JSON."""
+    """Output of a command: its text, or one JSON object at the end."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -59,11 +59,11 @@ class Report:
         _show_problems(shown)
 
     def result(self, **values: Any) -> None:
-        """Adds to the JSON object's result."""
+        """Add to the JSON object's result."""
         self._result |= values
 
     def finish(self) -> None:
-        """Prints the JSON object of a command that succeeded."""
+        """Print the JSON object of a command that succeeded."""
         if self.as_json:
             body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._problems)}
             emit(json.dumps(body, allow_nan=False))
@@ -148,7 +148,7 @@ def _uncached() -> list[Problem]:
 
 
 def emit(text: str, *, err: bool = False) -> None:
-    """Prints a line; where the reader has gone, the command goes on and says no more.
+    """Print a line; where the reader has gone, the command goes on and says no more.
 
     `bench … | head` closes the pipe when it has its lines: what is stored must be whole all the same.
 
@@ -250,7 +250,7 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
 
 
 def stderr_is_terminal() -> bool:
-    """Whether stderr is a terminal, so that progress bars can be shown."""
+    """Return whether stderr is a terminal, so that progress bars can be shown."""
     return sys.stderr.isatty()
 
 

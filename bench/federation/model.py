@@ -94,7 +94,7 @@ class SiteTarget(Document):
 
 
 class SiteAggregate(Document):
-    """What one hospital publishes: the predicate of its signed statement."""
+    """Published results of one hospital: the predicate of its signed statement."""
 
     schema_: str = schema_field("site-aggregate", 1)
     site: str = Field(pattern=SLUG_PATTERN, description="Name of the hospital.")

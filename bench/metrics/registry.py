@@ -57,7 +57,7 @@ BINARY = (Needs.RANKING, Needs.PROBABILITIES)
 
 
 class Direction(StrEnum):
-    """Which values are better."""
+    """Direction in which a metric's values are better."""
 
     HIGHER = "higher"
     LOWER = "lower"

@@ -40,7 +40,7 @@ def refuse_unordered(values: Any, name: str) -> None:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is None, NaN, NaT or pandas' NA."""
+    """Return whether a value is None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:

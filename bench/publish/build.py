@@ -29,7 +29,7 @@ BUILD_RECORD = ".build.json"
 
 @dataclass(frozen=True, slots=True)
 class SiteSummary:
-    """What a build did.
+    """Counts of a site build.
 
     Attributes:
         out: Folder of the site.

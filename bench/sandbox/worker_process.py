@@ -213,7 +213,7 @@ class Worker:
 
 
 def _reported_failure(header: Header) -> WorkerFailure:
-    """A failure as the worker said it, which is not believed to be one of ours."""
+    """Return a failure as the worker reported it; unknown kinds count as a crash."""
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])

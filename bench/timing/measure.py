@@ -40,7 +40,7 @@ class UnfinishedWork(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one block measured.
+    """Measurements of one block.
 
     Attributes:
         prepare_ms: Load or build of the session.
@@ -229,7 +229,7 @@ def device_times(
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long and how often a phase runs.
+    """Duration and number of runs of a phase.
 
     Attributes:
         seconds: At least.
@@ -303,7 +303,7 @@ def _check_answer(answer: Mapping[str, npt.NDArray[Any]], again: Mapping[str, np
 
 @dataclass(frozen=True, slots=True)
 class ConcurrentRuns:
-    """Runs of several threads that keep one batch in flight each.
+    """Concurrent runs: several threads that keep one batch in flight each.
 
     Attributes:
         latency_ms: (n,) time of each run.

@@ -1,4 +1,4 @@
-"""What an ONNX file says of its own speed: operators that choose what is computed, and stored precision."""
+"""Facts about an ONNX file that affect its speed: data-dependent operators and stored precision."""
 
 from __future__ import annotations
 

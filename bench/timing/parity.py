@@ -1,4 +1,4 @@
-"""Whether a timed session reproduced the stored predictions, and what differs where it did not."""
+"""Comparison of a timed session's predictions with the stored ones, and the kind of difference."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from bench.timing.roofline import with_limit
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the rows of one configuration are kept while they are measured, and what is left to do.
+    """Files of one configuration while it is measured, and the batch sizes left to do.
 
     A record of other conditions stays until all its batch sizes have been measured again: until then the new
     rows are kept in a file beside it.

@@ -45,7 +45,7 @@ _NO_DEVICE_CLOCK: Final = "The backend reports no device events: see end_to_end.
 
 @dataclass(frozen=True, slots=True)
 class BlockAnswer:
-    """What a worker answered.
+    """Answer of a worker for one block.
 
     Attributes:
         header: Plain data: cold start, throughput, settings, memory, telemetry.
@@ -64,7 +64,7 @@ class BlockAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is known of a configuration beside its blocks.
+    """Facts about a configuration beside its blocks.
 
     Attributes:
         precision: Decides the gates of parity.

@@ -39,7 +39,7 @@ def interval_ranks(n: int, share: float, level: float = LEVEL) -> tuple[int | No
 
 
 def least_runs(share: float, level: float = LEVEL) -> int:
-    """Runs from which on a percentile has a finite interval on both sides."""
+    """Least number of runs at which a percentile has a finite interval on both sides."""
     edge = max(share, 1 - share)
     return ceil(log((1 - level) / 2) / log(edge) - _SLACK)
 

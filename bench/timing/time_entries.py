@@ -55,7 +55,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is the same for all configurations.
+    """Settings that all configurations share.
 
     Attributes:
         cohort: Whose test images go in.
@@ -76,7 +76,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What became of a configuration.
+    """Outcome of a configuration.
 
     Attributes:
         configuration: Which.

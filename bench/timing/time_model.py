@@ -52,7 +52,7 @@ OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a file says of its own speed.
+    """Facts about an ONNX file that affect its speed.
 
     Attributes:
         control_flow: Operators that choose what is computed; None where the file could not be read.

@@ -1,4 +1,4 @@
-"""Whether the timed work was the model's: test images and images that nobody has seen, in the timed session.
+"""Integrity of a timed session: predictions of test images and of unseen images, compared after the runs.
 
 A file may hold a table of answers for the test images and a network for all others. Its session answers test
 images quickly and with the right predictions. It cannot be as quick, or it repeats the answers of its table,
@@ -31,7 +31,7 @@ _LEAST_DISTINCT_IMAGES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class CheckedPass:
-    """What a session gave for images, batch by batch.
+    """Predictions and times of one pass of a session over images, batch by batch.
 
     Attributes:
         predictions: Target → (images,) predictions.
@@ -111,7 +111,7 @@ def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) ->
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """What the passes after the timed runs showed; None where there was nothing to compare.
+    """Findings of the passes after the timed runs; None where there was nothing to compare.
 
     Attributes:
         pass_ratio: Median time of a batch of test images / median of the timed runs.

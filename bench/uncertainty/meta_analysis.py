@@ -154,7 +154,7 @@ def pool(
 
 
 def _inside(value: float, scale: Scale) -> bool:
-    """Whether a value lies strictly inside its scale."""
+    """Return whether a value lies strictly inside its scale."""
     return {"logit": 0 < value < 1, "log": value > 0, "identity": True}[scale]
 
 

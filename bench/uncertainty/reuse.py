@@ -16,7 +16,7 @@ LADDER_LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Optimism:
-    """What attempts on the same test set can gain without any real improvement.
+    """Expected gain from attempts on the same test set without any real improvement.
 
     Attributes:
         attempts: Number of attempts.

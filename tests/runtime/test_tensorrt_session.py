@@ -140,7 +140,7 @@ class Stream:
 
 
 class Graph:
-    """Replays what was captured while it was open; `capture` says whether that works."""
+    """Captured graph that replays its calls; `capture` says whether that works."""
 
     capture = True
     recorded: Any = None

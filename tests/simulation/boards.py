@@ -33,7 +33,7 @@ LONG = Setting("300 × 3, 48 positive patients", 300, 3, label_alike=1.0, score_
 
 @dataclass(frozen=True)
 class BoardSetting:
-    """How boards are drawn.
+    """Parameters from which boards are drawn.
 
     Attributes:
         cohort: Its images.
@@ -98,7 +98,7 @@ def judge_board(setting: BoardSetting, rng: np.random.Generator, replicates: int
 
 
 def main() -> None:
-    """Reads the options, draws what is not stored yet, prints a table."""
+    """Read the options, draw what is not stored yet, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boards", type=int, default=200)
     parser.add_argument("--replicates", type=int, default=1000)

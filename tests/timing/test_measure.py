@@ -277,7 +277,7 @@ SLEEP_S = 0.04
 
 
 class Sleeping(FakeSession):
-    """Takes real time, as a device would, without the interpreter's lock."""
+    """Session that takes real time, as a device would, without the interpreter's lock."""
 
     def infer(self, inputs):
         time.sleep(SLEEP_S)

@@ -62,7 +62,7 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
-    """Adds the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
+    """Add the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
     i = start
     while i + 3 < stop:
         one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
@@ -83,7 +83,7 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
 
 @compiled_loop()
 def flush(total, recent):  # type: ignore[no-untyped-def]
-    """Adds the recent pairs to the total and empties them."""
+    """Add the recent pairs to the total and empty them."""
     for j in range(LANES):
         total[j] += recent[j]
         recent[j] = 0
@@ -214,7 +214,7 @@ def scan_joint(  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no-untyped-def]
-    """Adds multiplicity times weight of some images to (LANES,) sums, four images at a time."""
+    """Add multiplicity times weight of some images to (LANES,) sums, four images at a time."""
     i = start
     while i + 3 < stop:
         one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
@@ -325,7 +325,7 @@ def group_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
 
 
 def compiled() -> bool:
-    """Whether these kernels were compiled on this machine before; otherwise their first use takes seconds."""
+    """Return whether these kernels are compiled on this machine; if not, their first use takes seconds."""
     line = scan_joint.py_func.__code__.co_firstlineno
     indexes = Path(str(scan_joint.stats.cache_path)).glob(f"scan.scan_joint-{line}.*.nbi")
     written = Path(__file__).stat().st_mtime

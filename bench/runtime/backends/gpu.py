@@ -1,4 +1,4 @@
-"""What a GPU backend needs: a driver and its packages, looked for without loading a native library."""
+"""Requirements of the GPU backends: a driver and packages, checked without loading a native library."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a GPU backend needs beside a driver.
+    """Requirements of a GPU backend beside a driver.
 
     Attributes:
         modules: Import names.
