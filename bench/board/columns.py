@@ -313,7 +313,7 @@ def _has_attempts(context: BoardContext) -> bool:
 def _attempts(row: Row) -> Cell:
     attempts, gain = row.standing.attempts, row.standing.chance_gain
     if attempts is None or gain is None:
-        return Cell("–", None, reason="Baselines are no attempts.")
+        return Cell("–", None, reason="Baselines do not count as attempts.")
     return Cell(f"{attempts}", attempts, note=f"+{gain:.3f} by chance" if attempts > 1 else "")
 
 

@@ -252,7 +252,9 @@ def _implausible(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple
     flags: dict[str, tuple[Flag, ...]] = {}
     for entry in entries:
         if (value := entry.value(target)) is not None and value > IMPLAUSIBLE:
-            message = f"An AUROC of {value:.4f} is higher than labels from another reading would reach."
+            message = (
+                f"An AUROC of {value:.4f} is higher than a second reading of the echocardiograms would reach."
+            )
             flags[entry.card.slug] = (Flag(code="implausible-auroc", message=message, target=target),)
     return flags
 
@@ -278,7 +280,7 @@ def _similar(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple[Fla
         for similarity in find_similar(scores[i], scores[j][None]):
             for own, other in ((i, j), (j, i)):
                 message = (
-                    f"Predictions nearly those of {entries[other].card.slug}: rank correlation "
+                    f"Predictions nearly equal to those of {entries[other].card.slug}: rank correlation "
                     f"{similarity.rank_correlation:.4f}, R² {similarity.r_squared:.4f}."
                 )
                 flag = Flag(code=SIMILAR, message=message, target=target)

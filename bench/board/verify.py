@@ -136,7 +136,7 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
 
 def _read_lock(path: Path) -> SplitLock:
     if not path.exists():
-        message = "Without the split lock no one can tell whether predictions are whole."
+        message = "Without the split lock, predictions cannot be checked for completeness."
         raise BenchError(Problem("split-lock-missing", message, str(path)))
     return read_json(SplitLock, path, "split-lock-invalid")
 

@@ -95,7 +95,7 @@ def board(
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
-            message = f"{chosen!r} is none of {', '.join(names)}.{did_you_mean(chosen, names)}"
+            message = f"{chosen!r} is not one of {', '.join(names)}.{did_you_mean(chosen, names)}"
             raise BenchError(Problem("target-unknown", message))
         if speed:
             show_speed(report, loaded, chosen)

@@ -85,7 +85,7 @@ def schema(
 
     with reporting(as_json) as report:
         if name not in SCHEMAS:
-            message = f"{name!r} is none of {', '.join(SCHEMAS)}.{did_you_mean(name, SCHEMAS)}"
+            message = f"{name!r} is not one of {', '.join(SCHEMAS)}.{did_you_mean(name, SCHEMAS)}"
             raise BenchError(Problem("schema-unknown", message))
         module, model = SCHEMAS[name]
         json_schema = getattr(import_module(module), model).model_json_schema()

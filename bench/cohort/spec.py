@@ -448,7 +448,7 @@ def load_spec(cohort: str) -> CohortSpec:
     data = toml_data(read_text(path, "cohort-spec"), "cohort-spec", str(path))
     if (base := data.pop("extends", None)) is not None:
         if base not in built_in:
-            message = f"extends: {base!r} is none of the built-in cohorts ({', '.join(built_in)})."
+            message = f"extends: {base!r} is not one of the built-in cohorts ({', '.join(built_in)})."
             raise BenchError(Problem("cohort-spec", message, str(path)))
         data = _merged(_builtin(base), data)
     return parse(CohortSpec, data, "cohort-spec", str(path), strict=True)
@@ -462,7 +462,7 @@ def builtin_text(cohort: str) -> str:
     """
     built_in = builtin_specs()
     if cohort not in built_in:
-        message = f"{cohort!r} is none of the built-in cohorts ({', '.join(built_in)})."
+        message = f"{cohort!r} is not one of the built-in cohorts ({', '.join(built_in)})."
         raise BenchError(Problem("cohort-unknown", message, remedy=did_you_mean(cohort, built_in).strip()))
     return resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
 

@@ -188,7 +188,7 @@ class SitesBoard(Document):
         """
         names = [target.target for target in self.targets]
         if name not in names:
-            raise BenchError(Problem("target-unknown", f"{name!r} is none of {', '.join(names)}."))
+            raise BenchError(Problem("target-unknown", f"{name!r} is not one of {', '.join(names)}."))
         return self.targets[names.index(name)]
 
 

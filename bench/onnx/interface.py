@@ -330,7 +330,7 @@ def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Pr
         problems.append(Problem("model-batch", f"The batch size is fixed at {shape[0]}.", where))
     columns = shape[1] if len(shape) == 2 else 1
     if place.column is None and columns not in (None, 1):
-        message = f"{target} has {columns} columns to be read from and the manifest names none of them."
+        message = f"{target} has {columns} columns, and the manifest names none of them."
         remedy = _column_remedy(target, place.name, columns)
         problems.append(Problem("model-output", message, where, remedy))
     if place.column is not None and (len(shape) == 1 or (columns is not None and place.column >= columns)):

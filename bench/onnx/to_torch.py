@@ -49,7 +49,7 @@ def to_torch(model: onnx.ModelProto) -> Translated:
     stored |= {n.output[0]: _constant(n) for n in graph.node if n.op_type == "Constant"}
     nodes = [node for node in graph.node if node.op_type != "Constant"]
     if unknown := sorted({f"{n.domain}.{n.op_type}".lstrip(".") for n in nodes if not _known(n)}):
-        raise UnsupportedOperatorError(f"PyTorch is not told how to do {', '.join(unknown)}")
+        raise UnsupportedOperatorError(f"PyTorch has no translation of {', '.join(unknown)}")
     inputs = [value for value in graph.input if value.name not in stored]
     sizes = {value.name: _sizes(value) for value in inputs}
     outputs = tuple(value.name for value in graph.output)

@@ -164,7 +164,7 @@ def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, 
     """The answers of all batches as one column of `rows` values for each target."""
     predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
     if odd := [target for target, column in predicted.items() if len(column) != rows]:
-        message = f"The process answered another number of predictions than {rows:,} for {odd[0]}."
+        message = f"The process returned another number of predictions than {rows:,} for {odd[0]}."
         raise BenchError(Problem("model-crashed", message, where))
     return predicted
 
@@ -186,7 +186,9 @@ def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, 
         answer = worker.receive()[1]
         predictions = {target: answered(answer, target) for target in targets}
         if any(len(column) != count for column in predictions.values()):
-            raise WorkerFailure("crashed", f"The process answered another number than {count}.")
+            raise WorkerFailure(
+                "crashed", f"The process returned another number of predictions than {count}."
+            )
         return predictions
 
     return ask
@@ -196,7 +198,7 @@ def answered(answer: ArrayDict, target: str) -> Floats:
     """The column of one target in a worker's answer, which is not believed to have one."""
     column = answer.get(target)
     if column is None or column.ndim != 1 or column.dtype != np.float64:
-        raise WorkerFailure("crashed", f"What the process answered has no column for {target}.")
+        raise WorkerFailure("crashed", f"The answer of the process has no column for {target}.")
     return column
 
 

@@ -193,7 +193,7 @@ def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) 
     if own_user and os.getuid() != 0:  # otherwise all of the user's processes would count, or none would
         wanted.append(("RLIMIT_NPROC", limits.processes))
     else:
-        lacking.append("number of processes: it cannot be counted apart for this user")
+        lacking.append("number of processes: it cannot be limited for this user alone")
     for name, most in wanted:
         try:
             kind = getattr(resource, name)

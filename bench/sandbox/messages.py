@@ -157,7 +157,7 @@ def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
     except EOFError:
         return  # the other side has gone
     except MemoryError:
-        _say(answers, "out-of-memory", "The memory that it may use was not enough.")
+        _say(answers, "out-of-memory", "It exceeded its memory limit.")
     except Exception as error:  # whatever a native library raises ends in a message
         text = " ".join(str(error).split()) or type(error).__name__
         _say(answers, "out-of-memory" if names_memory(text) else "failed", text[:500])

@@ -167,7 +167,7 @@ class Worker:
         except EOFError as error:
             raise self._failure() from error
         except ValueError as error:
-            raise WorkerFailure("crashed", "What the process answered is no message.") from error
+            raise WorkerFailure("crashed", "The answer of the process is not a valid message.") from error
         if "failure" in header:
             raise _reported_failure(header)
         return header, arrays
@@ -186,14 +186,14 @@ class Worker:
         log = self._log_tail()
         if code == UNCONFINED_EXIT:
             message = (
-                f"A stranger's file is opened in a sandbox only, and this system lacks parts of it: {log}."
+                f"Files from others are opened only in a sandbox, and this system lacks parts of it: {log}."
             )
             raise BenchError(Problem("sandbox-missing", message[:1500]), EXIT_ENVIRONMENT)
         if names_memory(log):
-            return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
+            return WorkerFailure("out-of-memory", "It exceeded its memory limit.")
         if code < 0:
             if -code == signal.SIGXCPU:
-                return WorkerFailure("timeout", "It used more processor time than it may.")
+                return WorkerFailure("timeout", "It exceeded its limit of processor time.")
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             hint = "; where memory runs out the system does this" if name == "SIGKILL" else ""
             return WorkerFailure("crashed", f"The process was ended by {name}{hint}.")

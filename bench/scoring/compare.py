@@ -155,7 +155,7 @@ def compare_predictions(
         BenchError: The sides are of different tracks, or share no target (``compare-impossible``).
     """
     if a.track != b.track:
-        message = f"A is of the {a.track} track, B of the {b.track} track: other images."
+        message = f"A is of the {a.track} track, B of the {b.track} track: they predict different images."
         raise BenchError(Problem("compare-impossible", message))
     plan = make_plan(cohort, track=a.track, replicates=replicates, seed=seed)
     probabilities = a.probabilities and b.probabilities

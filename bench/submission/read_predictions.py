@@ -30,7 +30,7 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
-_NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
+_NO_HEADER = "The first line is the header, with a column for each target: remove the lines above it."
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -267,7 +267,7 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> tuple[pa
         try:
             table = table.set_column(table.column_names.index(name), name, ids.cast(pa.string()))
         except pa.ArrowException as error:
-            message = f"The ids are of type {ids.type}, which is no text."
+            message = f"The ids are of type {ids.type}, which is not text."
             raise BenchError(Problem("predictions-header", message, f"{path}, column {name}")) from error
     return table, nested
 

@@ -116,7 +116,7 @@ def slug_of_name(text: str) -> str:
 def check_free(folder: Path, slug: str) -> None:
     """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
-        raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
+        raise BenchError(Problem("slug-taken", f"Slug {slug!r} is already in use.", where=str(folder)))
 
 
 class Renaming(Document):
@@ -261,7 +261,7 @@ def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
 
 
 def _changed(entry: Submission) -> BenchError:
-    message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+    message = f"Entry {entry.slug!r} changed during the run; the result was discarded."
     return BenchError(Problem("entry-changed", message, str(entry.folder)))
 
 

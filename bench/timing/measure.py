@@ -180,7 +180,9 @@ def _copied(answer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
     """
     for name, value in answer.items():
         if not isinstance(value, np.ndarray):
-            raise UnfinishedWork(f"Output {name!r} is a {type(value).__name__}, not an array that is there.")
+            raise UnfinishedWork(
+                f"Output {name!r} is a {type(value).__name__}, not an array in the host's memory."
+            )
     return {name: np.array(value, copy=True) for name, value in answer.items()}
 
 
@@ -297,7 +299,7 @@ def _check_answer(answer: Mapping[str, npt.NDArray[Any]], again: Mapping[str, np
         defined = again[name][np.isfinite(again[name])]
         rounding = ANSWER_ROUNDING * float(np.abs(defined).max(initial=0.0))
         if not np.allclose(value, again[name], rtol=0.0, atol=rounding, equal_nan=True):
-            message = f"Output {name!r} was handed over before it was what its input gives."
+            message = f"Output {name!r} was returned before it was computed from its input."
             raise UnfinishedWork(message)
 
 

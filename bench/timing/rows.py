@@ -179,7 +179,7 @@ def _server(batch: int, block: BlockAnswer) -> Server | None:
 
 def _pipeline(block: BlockAnswer) -> Pipeline:
     if "pipeline" not in block.arrays:
-        return Pipeline(latency=unmeasured("The cohort's images are not at hand."))
+        return Pipeline(latency=unmeasured("The cohort's images are not available."))
     decode_ms = percentile(np.sort(block.arrays["decode"]), 0.5)
     return Pipeline(latency=summarise([block.arrays["pipeline"]]), decode_ms=decode_ms)
 
@@ -240,7 +240,7 @@ def _parity(blocks: Sequence[BlockAnswer], inputs: TimedInputs, precision: str) 
     The first session predicted all images and is the one whose AUROC is compared.
     """
     if inputs.stored is None:
-        missing = "The cohort's images are not at hand." if inputs.kind == "random pixels" else ""
+        missing = "The cohort's images are not available." if inputs.kind == "random pixels" else ""
         return not_checked(missing or "There are no stored predictions of this model.")
     verdicts = []
     checks: list[Integrity] = []

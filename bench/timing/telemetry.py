@@ -1,4 +1,4 @@
-"""Telemetry of an NVIDIA GPU during a measurement: clocks, power, heat, throttling, energy, other processes."""
+"""Telemetry of an NVIDIA GPU during a measurement: clocks, power, heat, throttling, other processes."""
 
 from __future__ import annotations
 

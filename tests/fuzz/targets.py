@@ -1,4 +1,4 @@
-"""Readers of submitted files, as functions of bytes: each returns, or raises a `BenchError` of the catalogue."""
+"""Readers of submitted files, as functions of bytes: each returns, or raises a known `BenchError`."""
 
 from __future__ import annotations
 

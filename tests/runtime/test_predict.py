@@ -186,7 +186,7 @@ def test_a_process_that_answers_other_columns_is_a_problem(
     monkeypatch.setattr("bench.runtime.predict.WORKER", "tests.runtime.hostile_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     code, message = fault(linear_model(), tmp_path, cohort)
-    assert (code, message) == ("model-crashed", "What the process answered has no column for a.")
+    assert (code, message) == ("model-crashed", "The answer of the process has no column for a.")
 
 
 def test_missing_images_end_the_run(tmp_path: Path) -> None:

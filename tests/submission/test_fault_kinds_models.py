@@ -99,7 +99,7 @@ def test_a_column_is_never_guessed(columns: int, remedy: str, tmp_path: Path) ->
         linear_model(columns=columns), manifest({"a": "scores"}), tmp_path
     )
     assert (code, place) == ("model-output", ", output scores")
-    assert message == f"a has {columns} columns to be read from and the manifest names none of them."
+    assert message == f"a has {columns} columns, and the manifest names none of them."
     assert re.search(remedy, advice)
 
 

@@ -122,7 +122,7 @@ def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "code", "message", "says"),
     [
-        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove what stands above it"),
+        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove the lines above it"),
         (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
         (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
         (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),

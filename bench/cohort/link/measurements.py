@@ -199,7 +199,7 @@ def subject_numbers(column: pd.Series[str], path: Path) -> npt.NDArray[np.int64]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if wrong := int((~np.isfinite(numbers) | (numbers % 1 != 0)).sum()):
         message = (
-            f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are no whole numbers."
+            f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are not whole numbers."
         )
         raise BenchError(Problem("link-damaged", message, str(path)))
     return numbers.astype(np.int64)

@@ -217,7 +217,9 @@ def _require_own_folder(out: Path) -> None:
     elif not out.exists():
         return
     message = (
-        "The folder holds files that no link writes." if out.is_dir() else "There is a file of this name."
+        "The folder holds files that were not written by a link."
+        if out.is_dir()
+        else "There is a file of this name."
     )
     raise BenchError(Problem("file-exists", message, str(out), "Name a new or an empty folder."))
 
@@ -359,7 +361,7 @@ def _link(
     table, step_labelled = _step(
         "Images with an echocardiogram in the window",
         labelled,
-        [("no target whose measurements are all there", none)],
+        [("no target with all its measurements", none)],
     )
     last = FlowStep(label="Images with a label", **_counts(table), excluded=())
     return _tidy(table), (step_frontal, step_adults, step_linked, step_labelled, last)

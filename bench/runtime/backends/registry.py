@@ -77,7 +77,7 @@ def _fault(plugin: object) -> str:
     if isinstance(plugin, type):
         return "is a class; it must be an object"
     if missing := [member for member in members if not hasattr(plugin, member)]:
-        return f"is no backend: it lacks {', '.join(missing)}"
+        return f"is not a backend: it lacks {', '.join(missing)}"
     return ""
 
 
