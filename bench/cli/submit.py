@@ -171,7 +171,7 @@ def submit(
     from bench.actions.submit import submit as submit_entry
 
     with reporting(as_json) as report:
-        # All are opened before the first is stored, so that a missing folder is told at once.
+        # All are opened before the first is stored, so that a missing folder is reported at once.
         others = [open_cohort(name, None) for name in also or ()]
         stored = []
         title = "Running the model" if model else "Fitting the heads" if embeddings else ""

@@ -935,20 +935,20 @@ def _guarded(metric: Metric, origin: str) -> Metric:
 
     def value(prepared: Any) -> float | None:
         assert metric.value is not None
-        found = call("value", metric.value, prepared)
+        result = call("value", metric.value, prepared)
         try:
-            number = None if found is None else float(found)
+            number = None if result is None else float(result)
         except (TypeError, ValueError) as error:
-            message = f"{origin}: the value of {metric.key!r} is a {type(found).__name__}, not a number"
+            message = f"{origin}: the value of {metric.key!r} is a {type(result).__name__}, not a number"
             raise PluginError(message) from error
         return number if number is not None and isfinite(number) else None
 
     def influence(prepared: Any) -> Floats:
         assert metric.influence is not None
-        found: Floats = call("influence", metric.influence, prepared)
-        if getattr(found, "shape", None) != (len(prepared),):
+        result: Floats = call("influence", metric.influence, prepared)
+        if getattr(result, "shape", None) != (len(prepared),):
             message = f"the influence of {metric.key!r} must be an array with one value per image"
             raise PluginError(f"{origin}: {message}")
-        return found
+        return result
 
     return replace(metric, value=value, influence=influence if metric.influence else None)

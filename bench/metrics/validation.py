@@ -155,7 +155,7 @@ def probability_vector(p: ArrayLike, name: str = "p") -> Floats:
 
 
 def row_count(values: Any) -> int | None:
-    """Number of rows of what a caller passed; None where it cannot be told, as of an iterator."""
+    """Number of rows of what a caller passed; None where it is not known, as of an iterator."""
     shape = getattr(values, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) else None

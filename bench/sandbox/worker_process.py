@@ -30,7 +30,7 @@ class WorkerFailure(Exception):  # noqa: N818
     """End of a worker that did not answer.
 
     Attributes:
-        kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (said why).
+        kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (with a reason).
         message: For people; no paths.
     """
 
@@ -159,7 +159,7 @@ class Worker:
             most_bytes: Most bytes of its arrays.
 
         Raises:
-            WorkerFailure: It said why it cannot go on, or ended.
+            WorkerFailure: It reported a failure, or ended.
             BenchError: It was not started, because the sandbox is incomplete (``sandbox-missing``, exit 3).
         """
         try:
@@ -175,7 +175,9 @@ class Worker:
     def _failure(self) -> WorkerFailure:
         """Say what became of a worker whose stream ended."""
         try:
-            header, _ = read_message(self._out, MAX_HEADER_BYTES, 0)  # it may have said why before it ended
+            header, _ = read_message(
+                self._out, MAX_HEADER_BYTES, 0
+            )  # it may have sent a reason before it ended
             if "failure" in header:
                 return _reported_failure(header)
         except (EOFError, ValueError):

@@ -544,7 +544,7 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
         notices.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
     if area is not None and area < 0.5 - chance_margin(y):
-        # The value itself is told by `bench score` alone, which counts attempts.
+        # Only `bench score`, which counts attempts, shows the value itself.
         message = "The AUROC is below 0.5 by more than chance."
         notices.append(Problem("predictions-inverted", message, where, severity="warning"))
     return notices

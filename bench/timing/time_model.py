@@ -65,15 +65,15 @@ class ModelFacts:
 
 @dataclass(slots=True)
 class _Job:
-    """One backend in one precision: what every block is told, and what the first told of the device.
+    """One backend in one precision: the request of every block, and the device by the first block.
 
     Attributes:
         backend: What runs the model.
         inputs: What goes in.
         protocol: How long and how often.
-        request: What every worker is told, but for the batch size.
-        device: Name and facts of the device, as the workers said.
-        options: Settings of the sessions, as the workers said.
+        request: Request of every worker, without the batch size.
+        device: Name and facts of the device, as the workers report them.
+        options: Settings of the sessions, as the workers report them.
         facts: What the file says of its own speed.
         command: What measures the rows again.
     """

@@ -304,7 +304,7 @@ class _Study:
         high = 3.0 if length != "lvidd" else 10.0
         cm = min(max(cm, low + 0.1), high - 0.2)
         trap = self._trap(u["trap"][k] if not repeat else u["again"][k])
-        if trap == "cm as mm" and cm < 0.31:  # cannot be told from millimetres
+        if trap == "cm as mm" and cm < 0.31:  # looks like millimetres
             trap = "plain"
         self.planted[length][trap] += 1
         name = {"ivsd": SEPTUM, "lvpwd": WALL}.get(
