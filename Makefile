@@ -22,7 +22,7 @@ demo-densenet: .venv/installed  ## predicts with, scores and times the DenseNet-
 gpu-day: .venv/installed  ## on a machine with a GPU: all that only it can show, within half an hour; resumable
 	$(BIN)/python -m tests.gpu.day
 
-browser:  ## what the browser tests need, where it can be had; they are skipped where not
+browser:  ## what the browser tests need, where available; without it they are skipped
 	.ci/browser
 
 test: .venv/installed $(TRT)/bindings

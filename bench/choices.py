@@ -49,7 +49,7 @@ class Recalibration(Choice):
 
 
 class LabelMode(Choice):
-    """Who has the labels of a cohort; it decides what may be published."""
+    """Access to the labels of a cohort; it decides what may be published."""
 
     PUBLIC = "public"
     """Everybody: predictions and whole scorecards are published."""

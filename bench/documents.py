@@ -126,9 +126,8 @@ def _explain_fault(model: type[BaseModel], data: Any, fault: Any) -> str:
     if kind == "union_tag_not_found":
         return f"The key {context['discriminator']} is missing."
     if kind == "union_tag_invalid":
-        return (
-            f"{context['discriminator']} is {context['tag']!r}, which is none of {context['expected_tags']}."
-        )
+        given, expected = context["tag"], context["expected_tags"]
+        return f"{context['discriminator']} is {given!r}, which is not one of {expected}."
     if kind == "literal_error":
         value = _value(data, place)
         choices = [str(choice) for choice in re.findall(r"'([^']*)'", context["expected"])]
@@ -312,7 +311,7 @@ def text_of(data: bytes, code: str, where: str) -> str:
 
 
 def _key(data: Any, fault: Any) -> str:
-    """Where a fault stands, in the words of who wrote the document: ``targets (1st).label``.
+    """Return the place of a fault as its author writes it: ``targets (1st).label``.
 
     What pydantic adds, the kind of a table that may be of several, is left out.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class HasScorecards(Protocol):
-    """What holds scorecards, such as the result of `bench.score`."""
+    """Object with scorecards, such as the result of `bench.score`."""
 
     @property
     def scorecards(self) -> Sequence[Scorecard]:

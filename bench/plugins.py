@@ -24,15 +24,15 @@ def load_plugins(group: str, what: str, fault: Callable[[Any], str], known: set[
     Raises:
         BenchError: A plug-in cannot be loaded or used (``plugin-broken``, exit 3), naming its package.
     """
-    found: dict[str, Any] = {}
+    plugins: dict[str, Any] = {}
     for point in plugin_points(group):
         plugin = load_plugin(point, what)
         if reason := fault(plugin):
             raise broken_plugin(point, what, reason)
-        if plugin.name in known or plugin.name in found:
+        if plugin.name in known or plugin.name in plugins:
             raise broken_plugin(point, what, f"has the name {plugin.name!r}, which is in use")
-        found[plugin.name] = plugin
-    return found
+        plugins[plugin.name] = plugin
+    return plugins
 
 
 def plugin_points(group: str) -> list[EntryPoint]:

@@ -340,27 +340,27 @@ def _read_workspace(root: Path) -> Workspace:
     )
 
 
-def _site_settings(found: Any, where: Path) -> tuple[SiteSettings, str]:
+def _site_settings(section: Any, where: Path) -> tuple[SiteSettings, str]:
     """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
-    if not isinstance(found, dict):
-        return SiteSettings(), found
+    if not isinstance(section, dict):
+        return SiteSettings(), section
     known = ["folder", "cohorts", "base", "announcement", "exports"]
-    if unknown := sorted(set(found) - set(known)):
+    if unknown := sorted(set(section) - set(known)):
         raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
-    base, announcement = found.get("base", "/"), found.get("announcement", "")
+    base, announcement = section.get("base", "/"), section.get("announcement", "")
     if not isinstance(base, str) or not isinstance(announcement, str):
         raise _config_error("[site] base and announcement must be text.", where)
-    exports = found.get("exports", True)
+    exports = section.get("exports", True)
     if not isinstance(exports, bool):
         raise _config_error("[site] exports must be true or false.", where)
-    cohorts = _texts(found.get("cohorts", []), "[site] cohorts", where)
-    return SiteSettings(cohorts, base, announcement, exports), found.get("folder", DEFAULTS["site"])
+    cohorts = _texts(section.get("cohorts", []), "[site] cohorts", where)
+    return SiteSettings(cohorts, base, announcement, exports), section.get("folder", DEFAULTS["site"])
 
 
-def _texts(found: Any, name: str, where: Path) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+def _texts(value: Any, name: str, where: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _config_error(f"{name} must be a list of texts.", where)
-    return tuple(found)
+    return tuple(value)
 
 
 def _config_error(message: str, where: Path) -> BenchError:

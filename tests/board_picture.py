@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a built board: `python -m tests.board_picture site/public`."""
+"""The README's pictures of a built board: `python -m tests.board_picture site/public`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of several parts share: a small cohort, an empty workspace, and the command line in-process."""
+"""Fixtures of several parts: a small cohort, an empty workspace, and the command line in-process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """Outcome of a command."""
 
     exit_code: int
     stdout: str
@@ -57,7 +57,7 @@ Cli = Callable[..., Ran]
 
 @pytest.fixture
 def cli() -> Cli:
-    """Runs a command in this process; an exception that would be a traceback fails the test."""
+    """Run a command in this process; an exception that would be a traceback fails the test."""
     from typer.testing import CliRunner
 
     from bench.cli.main import app

@@ -1,4 +1,4 @@
-"""Makes the entries of submissions/demo anew: `python -m tests.demo_entries`, or `make demo-entries`.
+"""The entries of submissions/demo, made anew: `python -m tests.demo_entries`, or `make demo-entries`.
 
 The same steps as `bench demo`, in a workspace of its own, whose entries then replace those of the clone. Run
 it after a change of the synthetic cohort, the baselines, the scores or the formats.

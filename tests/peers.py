@@ -32,14 +32,14 @@ if (ncol(d) > 2) {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a package says: the AUROC, and CPU seconds for the replicates asked for."""
+    """Answer of a package: the AUROC, and CPU seconds for the requested replicates."""
 
     auroc: float
     seconds: float
 
 
 def timed(work: Callable[[], float]) -> Answer:
-    """Runs a piece of work that gives the AUROC."""
+    """Run a piece of work that gives the AUROC."""
     start = time.process_time()
     value = work()
     return Answer(value, time.process_time() - start)

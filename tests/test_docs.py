@@ -38,7 +38,7 @@ def test_the_guide_to_python_runs(tmp_path, monkeypatch):
 
 
 def run_notebook(path):
-    """Runs the code cells in order; a last line that is an expression is displayed, as a notebook does."""
+    """Run the code cells in order; a last line that is an expression is displayed, as a notebook does."""
     notebook = json.loads(path.read_text("utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     names: dict[str, Any] = {}

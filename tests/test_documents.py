@@ -153,7 +153,7 @@ def test_a_key_that_may_well_stand_in_its_table_is_not_sent_out_of_it(text: str,
         ("split = {}", "split: The key 'rule' is missing."),
         (
             'split = { rule = "random" }',
-            "split: 'rule' is 'random', which is none of 'hash', 'column', 'list', 'tables', 'all-test'.",
+            "split: 'rule' is 'random', which is not one of 'hash', 'column', 'list', 'tables', 'all-test'.",
         ),
     ],
 )

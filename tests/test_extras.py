@@ -1,4 +1,4 @@
-"""What each extra makes possible, and what is said where it is not installed.
+"""Extras: what each makes possible, and the message where it is not installed.
 
 Absent packages are simulated in a process of its own, in which a finder refuses to import them.
 """
@@ -77,7 +77,7 @@ def absent_packages(*extras: str | None) -> set[str]:
 
 
 def run(code: str, *extras: str | None) -> subprocess.CompletedProcess[str]:
-    """Runs code where only these extras are installed; None is the core."""
+    """Run code where only these extras are installed; None is the core."""
     program = ABSENT.format(absent=absent_packages(*extras)) + code
     words = [sys.executable, "-W", "ignore", "-c", program]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)

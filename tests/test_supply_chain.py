@@ -1,4 +1,4 @@
-"""What is installed is pinned, hashed and listed with its licence."""
+"""Supply chain: installed packages are pinned, hashed and listed with their licences."""
 
 from __future__ import annotations
 

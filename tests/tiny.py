@@ -78,7 +78,7 @@ def cohort_table(patients: int = 120, seed: int = 0) -> pd.DataFrame:
 
 
 def write_cohort(folder: Path, table: pd.DataFrame | None = None, *, images: bool = True) -> pd.DataFrame:
-    """Writes ``metadata.csv`` and, in ``images/``, a small grey JPEG of its own for each row."""
+    """Write ``metadata.csv`` and, in ``images/``, a small grey JPEG of its own for each row."""
     table = cohort_table() if table is None else table
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "metadata.csv", index=False)

@@ -32,7 +32,7 @@ def run_recipe(task: TrainingTask, recipe: Recipe) -> Result:
     """
     require_val(task)
     if recipe.processes > 1 and task.fold is not None:
-        message = f"{recipe.processes} processes are asked for, and folds are trained one after the other."
+        message = f"{recipe.processes} processes were requested, but folds are trained one after the other."
         raise BenchError(Problem("baseline-processes", message))
     if not is_first():
         task = replace(task, progress=silent)

@@ -140,7 +140,7 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
     sex = node("Where", [unknown, constant("half", UNKNOWN_SEX), "sex"], "male")
     product = node("MatMul", [encoder.description.features, constant("w", fitted.weights)], "xw")
     means = node("Add", [product, constant("b", fitted.bias)], "means")
-    one, half = constant("one", [1.0]), constant("tail", [0.5])
+    unity, half = constant("one", [1.0]), constant("tail", [0.5])
     none: dict[str, str] = {}
     for rule in fitted.rules:
         factors = [none[other] for other in rule.or_targets]
@@ -152,12 +152,12 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
             away = node("Sub", [threshold, mean], label + "away")
             scale = constant(label + "scale", [1 / (fitted.spread[at] * np.sqrt(2))])
             erf = node("Erf", [node("Mul", [away, scale], label + "z")], label + "erf")
-            factors.append(node("Mul", [node("Add", [erf, one], label + "erf1"), half], label + "below"))
+            factors.append(node("Mul", [node("Add", [erf, unity], label + "erf1"), half], label + "below"))
         joint = factors[0]
         for k, factor in enumerate(factors[1:]):
             joint = node("Mul", [joint, factor], f"{rule.target}/none-{k}")
         none[rule.target] = joint
-    exceeded = [node("Sub", [one, joint], f"{target}/p") for target, joint in none.items()]
+    exceeded = [node("Sub", [unity, joint], f"{target}/p") for target, joint in none.items()]
     graph.node.append(helper.make_node("Concat", [*exceeded, means], [OUTPUT], axis=1))
     del graph.output[:]
     width = len(exceeded) + len(fitted.names)

@@ -196,7 +196,7 @@ class LoadedCohort(Cohort):
         index = pd.Index(self.images)
         rows = index.get_indexer(pd.Index(table["image_id"].astype(object)))
         if absent := int((rows < 0).sum()):
-            raise _unknown_images(f"{absent:,} of {len(rows):,} images are not of the cohort.", self)
+            raise _unknown_images(f"{absent:,} of {len(rows):,} images are not in the cohort.", self)
         return rows.astype(np.intp)
 
     def _record_label_reading(self) -> None:

@@ -145,7 +145,7 @@ def open_cohort(
     except BenchError as error:
         if workspace is not None or error.problems[0].code != "workspace-missing":
             raise
-        message = f"No folder is named for cohort {spec.id}, and the current folder is in no workspace."
+        message = f"No folder is named for cohort {spec.id}, and the current folder is not in a workspace."
         remedy = (
             f"Name the folder of its files: `--data DIR`, or {DATA_VARIABLE}. In a workspace (`bench init "
             "DIR`) bench.toml names it."

@@ -62,7 +62,7 @@ Rerank = Callable[[Mapping[str, str]], Board]
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceResult:
-    """What `retract` or `rename` did.
+    """Outcome of `retract` or `rename`.
 
     Attributes:
         slug: The entry.
@@ -83,7 +83,7 @@ STARTER = {
 
 
 def init_workspace(folder: str | Path, cohort: str = "demo") -> tuple[Workspace, CohortSpec]:
-    """Make a workspace that can be handed on: spec copied, paths relative, ready for pull requests.
+    """Make a workspace that can be shared: spec copied, paths relative, ready for pull requests.
 
     Files that are there already are kept; lines that its ``.gitignore`` lacks are added. ``bench.toml`` comes
     last, so that an interrupted start can be repeated.
@@ -135,7 +135,7 @@ def retract(
     """Take an entry out of the ranking; it stays on the board, struck out, with date and reason.
 
     The others are ranked again from their cached replicates; only where these are not there, the
-    cohort's data are read. A retraction that was interrupted is finished when it is asked for again.
+    cohort's data are read. A retraction that was interrupted is finished when the command runs again.
 
     Args:
         slug: The entry.
@@ -190,7 +190,7 @@ def rename(
 ) -> MaintenanceResult:
     """Give an entry another slug, with its scorecard, timings, attempts and place on the board.
 
-    No data are needed, see `retract`. A rename that was interrupted is finished when it is asked for again.
+    No data are needed, see `retract`. A rename that was interrupted is finished when the command runs again.
 
     Args:
         old: The entry.

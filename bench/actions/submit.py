@@ -159,7 +159,7 @@ def submit(
     if name:
         described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
-    notices = list(described.remarks)
+    notices = list(described.notices)
     # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:
@@ -172,7 +172,7 @@ def submit(
         else:
             assert predictions is not None
             accepted = _accept(predictions, val, opened, described)
-        notices += accepted.remarks
+        notices += accepted.notices
         folder = None
         if space:
             entries = space.submissions(opened.spec.id)

@@ -111,7 +111,7 @@ def _precision(word: Precision | str) -> Precision:
     try:
         return Precision(word)
     except ValueError:
-        message = f"{word!r} is none of {', '.join(Precision)}."
+        message = f"{word!r} is not one of {', '.join(Precision)}."
         raise BenchError(Problem("precision-unsupported", message)) from None
 
 

@@ -212,7 +212,7 @@ def _decoded(
 def _submit(
     done: FinishedRun, cohort: Cohort, space: Workspace, replace_stored: bool, progress: StageProgress | None
 ) -> SubmitResult:
-    """Hand in the files of a run as anyone would.
+    """Submit the files of a run as anyone would.
 
     That columns equal those of another entry is no news here: a recalibrated entry keeps the measurements.
     """

@@ -47,7 +47,7 @@ def build_board(
     one_per_team: bool = False,
     ladder: bool = False,
 ) -> Board:
-    """The board of all entries that hold predictions.
+    """Compute the board of all entries that hold predictions.
 
     Args:
         cohort: The cohort.
@@ -69,12 +69,14 @@ def build_board(
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
         plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=made)
-        contenders = list(pool.map(lambda entry: _contender(plans, entry, cards[entry.slug], cache), scored))
+        ranked_entries = list(
+            pool.map(lambda entry: _ranked_entry(plans, entry, cards[entry.slug], cache), scored)
+        )
         write_replicate_index(plans, {cards[e.slug].predictions_sha256: e for e in scored}, cache)
         retracted = _retractions(scored)
         ranked = rank_tracks(
             cohort.spec,
-            contenders,
+            ranked_entries,
             retracted,
             TeamAttempts.of(scored),
             pool,
@@ -121,12 +123,12 @@ def rank_again(
     """
     scored = [entry for entry in entries if entry.scored]
     read = [hashed_scorecard(entry, RankInputs) for entry in scored]
-    contenders = [
+    ranked_entries = [
         RankedEntry(card, replicates[card.predictions_sha256], _not_read, _team(entry))
         for entry, (card, _) in zip(scored, read, strict=True)
     ]
-    for contender in contenders:
-        _require_computed(contender.card, contender.computed)
+    for entry in ranked_entries:
+        _require_computed(entry.card, entry.computed)
     retracted = _retractions(scored)
     known = {
         (track, board.target): _known_copies(board, renamed, retracted)
@@ -136,7 +138,7 @@ def rank_again(
     with ThreadPoolExecutor(max(usable_cores(), len(spec.binary_targets))) as pool:
         ranked = rank_tracks(
             spec,
-            contenders,
+            ranked_entries,
             retracted,
             TeamAttempts.of(scored),
             pool,
@@ -187,7 +189,7 @@ def _retractions(entries: Sequence[Submission]) -> dict[str, Retraction]:
     return {entry.slug: entry.retraction for entry in entries if entry.retraction}
 
 
-def _contender(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
+def _ranked_entry(plans: Plans, entry: Submission, card: RankInputs, cache: Path) -> RankedEntry:
     computed = entry_replicates(plans, entry, cache, card.predictions_sha256)
     _require_computed(card, computed)
 
@@ -227,7 +229,7 @@ def refuse_mixed(
         chosen: Those to be scored.
         replicates: Their number of replicates.
         seed: Their seed.
-        board: The stored board, if there is one: it tells the draws of the scorecards it was computed from.
+        board: The stored board, if there is one: it records the draws of the scorecards it was computed from.
 
     Raises:
         BenchError: ``board-mixed``.
@@ -237,8 +239,8 @@ def refuse_mixed(
     if not others:
         return
     known = _known_draws(board)
-    drawn = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
-    if differing := [slug for slug, d in drawn.items() if (d.replicates, d.seed) != (replicates, seed)]:
+    draws = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
+    if differing := [slug for slug, d in draws.items() if (d.replicates, d.seed) != (replicates, seed)]:
         who = "1 other entry is" if len(differing) == 1 else f"{len(differing)} other entries are"
         message = (
             f"{who} scored with other draws than {replicates} replicates with seed {seed}: "
@@ -278,8 +280,8 @@ def _settings(cards: dict[str, RankInputs]) -> tuple[int, int]:
     if not settings:
         raise BenchError(Problem("board-empty", "No entry has predictions that could be compared."))
     if len(settings) > 1:
-        found = ", ".join(f"{b} replicates with seed {seed}" for b, seed in settings)
-        raise BenchError(Problem("board-mixed", f"The scorecards were computed with {found}."))
+        listed = ", ".join(f"{b} replicates with seed {seed}" for b, seed in settings)
+        raise BenchError(Problem("board-mixed", f"The scorecards were computed with {listed}."))
     return settings[0]
 
 

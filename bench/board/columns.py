@@ -62,7 +62,7 @@ def _has_attempts(context: BoardContext) -> bool:
 def _attempts(row: Row) -> Cell:
     attempts, gain = row.standing.attempts, row.standing.chance_gain
     if attempts is None or gain is None:
-        return Cell("–", None, reason="Baselines are no attempts.")
+        return Cell("–", None, reason="Baselines do not count as attempts.")
     return Cell(f"{attempts}", attempts, note=f"+{gain:.3f} by chance" if attempts > 1 else "")
 
 
@@ -85,17 +85,17 @@ def _verdict(row: Row) -> Cell:
         return Cell("leads", "leads")
     if row.standing.rank is None or row.context.board.leader is None:
         return Cell("–", None)
-    found = row.context.verdict(row)
-    return Cell("lower" if found is Verdict.SEPARATED else found.value, found.value)
+    verdict = row.context.verdict(row)
+    return Cell("lower" if verdict is Verdict.SEPARATED else verdict.value, verdict.value)
 
 
 def _per_thousand(row: Row, figure: Callable[[float, float], float], digits: int) -> Cell:
     """A figure of (patients with the finding, false alarms) per 1,000, at 90% sensitivity."""
-    found = row.score.metrics.get("specificity_at_90_sensitivity") if row.score else None
+    specificity = row.score.metrics.get("specificity_at_90_sensitivity") if row.score else None
     prevalence = row.score.prevalence if row.score else None
-    if found is None or found.value is None or not prevalence:
-        return estimate_cell(None if found is None or found.value is not None else found)
-    value = figure(1000 * prevalence, 1000 * (1 - prevalence) * (1 - found.value))
+    if specificity is None or specificity.value is None or not prevalence:
+        return estimate_cell(None if specificity is None or specificity.value is not None else specificity)
+    value = figure(1000 * prevalence, 1000 * (1 - prevalence) * (1 - specificity.value))
     value = float(f"{value:.6g}")  # fewer digits than the stored inputs have
     return Cell(f"{value:,.{digits}f}", value)
 
@@ -474,16 +474,16 @@ def board_columns(context: BoardContext) -> tuple[Column, ...]:
     Raises:
         BenchError: The column of another package cannot be used (``plugin-broken``).
     """
-    found: list[Column] = []
+    columns: list[Column] = []
     for declared in (*BUILT_IN, *plugin_columns()):
         family = (declared,) if isinstance(declared, Column) else declared(context)
-        found += (column for column in family if column.applies(context))
-    keys = [column.key for column in found]
+        columns += (column for column in family if column.applies(context))
+    keys = [column.key for column in columns]
     if double := sorted({key for key in keys if keys.count(key) > 1}):
         message = f"Two columns have the key {double[0]!r}."
         raise BenchError(Problem("plugin-broken", message), EXIT_ENVIRONMENT)
     order = list(Group)
-    return tuple(sorted(found, key=lambda column: order.index(column.group)))
+    return tuple(sorted(columns, key=lambda column: order.index(column.group)))
 
 
 @cache
@@ -504,8 +504,8 @@ def plugin_fingerprint() -> tuple[str, ...]:
 
 
 def _source_digest(point: EntryPoint) -> str:
-    found = find_spec(point.module)
-    path = Path(found.origin) if found and found.origin else None
+    module_spec = find_spec(point.module)
+    path = Path(module_spec.origin) if module_spec and module_spec.origin else None
     return sha256_bytes(path.read_bytes()) if path and path.is_file() else ""
 
 

@@ -79,9 +79,9 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NOT_AVAILABLE if share is None else f"{100 * share:.{digits}f}%"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def plural(number: int, singular: str, plural_form: str = "") -> str:
     """`number` with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
 
 
 def signed(value: float, digits: int = 3) -> str:

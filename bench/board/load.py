@@ -108,9 +108,11 @@ def _timing(submission: Submission, path: Path) -> TimingRecord:
 
 def require_retractions(board: Board, submissions: Sequence[Submission], path: Path) -> None:
     """Refuse a board that ranks retracted entries, or leaves out others (``board-stale``)."""
-    held = {s.slug: s.retraction for s in submissions if s.retraction and s.slug in board.scorecards}
-    if held != board.retracted:
-        differing = sorted(s for s in held.keys() | board.retracted if held.get(s) != board.retracted.get(s))
+    stored = {s.slug: s.retraction for s in submissions if s.retraction and s.slug in board.scorecards}
+    if stored != board.retracted:
+        differing = sorted(
+            s for s in stored.keys() | board.retracted if stored.get(s) != board.retracted.get(s)
+        )
         message = (
             f"The stored board was computed before these retractions changed: {', '.join(differing[:8])}."
         )

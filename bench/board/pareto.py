@@ -84,7 +84,7 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
         target: Whose AUROC stands beside the latency.
         batch: At this batch size.
     """
-    found: dict[Setting, list[SpeedRow]] = {}
+    rows_by_setting: dict[Setting, list[SpeedRow]] = {}
     for entry in entries:
         for record in entry.timings:
             timing = record.row(batch)
@@ -92,9 +92,10 @@ def speed_columns(entries: Iterable[Entry], target: str, batch: int = 1) -> tupl
                 auroc = auroc_of(entry, record, target)
                 value = None if auroc is None else auroc.value
                 row = SpeedRow(entry.slug, value, record, timing, why_unranked(timing))
-                found.setdefault(setting_of(record), []).append(row)
+                rows_by_setting.setdefault(setting_of(record), []).append(row)
     return tuple(
-        SpeedColumn(setting, _ordered(found[setting])) for setting in sorted(found, key=lambda s: s.place)
+        SpeedColumn(setting, _ordered(rows_by_setting[setting]))
+        for setting in sorted(rows_by_setting, key=lambda s: s.place)
     )
 
 
@@ -142,7 +143,7 @@ def auroc_of(entry: Entry, record: TimingRecord, target: str) -> Estimate | None
 
 
 def scored_alone(record: TimingRecord) -> bool:
-    """Whether the record's precision is scored as a model of its own: int8 outputs need not match."""
+    """Return whether the precision is scored as a model of its own: int8 outputs need not match."""
     return record.precision == "int8"
 
 

@@ -166,7 +166,7 @@ def _card_differences(
     now = computed.model_copy(update={"harness_version": stored.harness_version, "schema_": stored.schema_})
     problems = []
     if published_file(now, labels) != read_bytes(path, "scorecard-invalid"):
-        message = f"{entry.slug}: {PUBLISHED} is not what its predictions give now."
+        message = f"{entry.slug}: {PUBLISHED} differs from what its predictions give now."
         problems.append(Problem("verify-drift", message, str(path)))
     if entry.scorecard.exists():
         problems += document_differences(entry.slug, read_scorecard(entry).plain(), computed)
@@ -184,5 +184,7 @@ def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Pr
     board = build_again(cohort, entries, stored)
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
-        return [Problem("verify-drift", "The published board is not what the entries give now.", str(path))]
+        return [
+            Problem("verify-drift", "The published board differs from what the entries give now.", str(path))
+        ]
     return []

@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class KnownCopies:
-    """What a stored board says of copies, for ranking its entries again without their predictions.
+    """Copies named on a stored board, for ranking its entries again without their predictions.
 
     Attributes:
         same_ranking: Groups of entries that order the images identically.
@@ -77,15 +77,15 @@ class RankedEntry:
 
 def ranked_value(card: RankInputs, target: str) -> float | None:
     """The AUROC that is ranked, None where the target is not there or undefined."""
-    found = card.target(target)
-    return None if found is None else found.ranked.value
+    scores = card.target(target)
+    return None if scores is None else scores.ranked.value
 
 
 def unranked(card: RankInputs, target: str, reason: str = "") -> Standing:
     """An entry that follows the ranked ones, with the reason."""
-    found = card.target(target)
+    scores = card.target(target)
     if not reason:
-        reason = "no predictions for this target" if found is None else found.ranked.reason
+        reason = "no predictions for this target" if scores is None else scores.ranked.reason
     return Standing(
         slug=card.slug,
         auroc=ranked_value(card, target),
@@ -205,14 +205,15 @@ def _doubt(entry: RankedEntry, target: str) -> str | None:
     """Return why an entry cannot be ranked; empty if its scorecard gives the reason, None if it can be."""
     if entry.value(target) is None:
         return ""
-    drawn = entry.computed.replicates[target]
-    undefined = int(np.isnan(drawn).sum())
-    if undefined > MOST_UNDEFINED * len(drawn) or len(drawn) - undefined < 2:
-        return f"its AUROC is undefined in {undefined} of {len(drawn)} replicates, so ranks would be a guess"
-    found = entry.card.target(target)
-    if found is not None and found.ranked.value == CHANCE:
+    replicates = entry.computed.replicates[target]
+    undefined = int(np.isnan(replicates).sum())
+    if undefined > MOST_UNDEFINED * len(replicates) or len(replicates) - undefined < 2:
+        total = len(replicates)
+        return f"its AUROC is undefined in {undefined} of {total} replicates, so ranks would be a guess"
+    scores = entry.card.target(target)
+    if scores is not None and scores.ranked.value == CHANCE:
         return "its AUROC is that of chance, 0.5"
-    low, high = (found.ranked.low, found.ranked.high) if found is not None else (None, None)
+    low, high = (scores.ranked.low, scores.ranked.high) if scores is not None else (None, None)
     if low is not None and high is not None and low <= CHANCE <= high:
         return f"not separated from chance: the CI of its AUROC, {low:.3f} to {high:.3f}, contains 0.5"
     return None
@@ -251,7 +252,9 @@ def _implausible(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple
     flags: dict[str, tuple[Flag, ...]] = {}
     for entry in entries:
         if (value := entry.value(target)) is not None and value > IMPLAUSIBLE:
-            message = f"An AUROC of {value:.4f} is higher than labels from another reading would reach."
+            message = (
+                f"An AUROC of {value:.4f} is higher than a second reading of the echocardiograms would reach."
+            )
             flags[entry.card.slug] = (Flag(code="implausible-auroc", message=message, target=target),)
     return flags
 
@@ -274,14 +277,14 @@ def _similar(entries: Sequence[RankedEntry], target: str) -> dict[str, tuple[Fla
         for k in (i, j):
             if k not in scores:
                 scores[k] = entries[k].scores(target)
-        for found in find_similar(scores[i], scores[j][None]):
-            for this, other in ((i, j), (j, i)):
+        for similarity in find_similar(scores[i], scores[j][None]):
+            for own, other in ((i, j), (j, i)):
                 message = (
-                    f"Predictions nearly those of {entries[other].card.slug}: rank correlation "
-                    f"{found.rank_correlation:.4f}, R² {found.r_squared:.4f}."
+                    f"Predictions nearly equal to those of {entries[other].card.slug}: rank correlation "
+                    f"{similarity.rank_correlation:.4f}, R² {similarity.r_squared:.4f}."
                 )
                 flag = Flag(code=SIMILAR, message=message, target=target)
-                slug = entries[this].card.slug
+                slug = entries[own].card.slug
                 flags[slug] = (*flags.get(slug, ()), flag)
     return flags
 

@@ -51,7 +51,7 @@ def verdict(row: BatchTiming) -> tuple[str, str]:
 
 UNEXPLAINED = {
     "parity failed": "The timed session did not reproduce the predictions",
-    "unstable": "Nothing was measured that shows it to be stable",
+    "unstable": "No measurement shows that it is stable",
     "parity not checked": "The outputs were not compared with the stored predictions",
 }
 

@@ -34,7 +34,7 @@ class Rankings:
 
 def rank_tracks(
     spec: CohortSpec,
-    contenders: Sequence[RankedEntry],
+    entries: Sequence[RankedEntry],
     retracted: Mapping[str, Retraction],
     attempts: TeamAttempts,
     pool: ThreadPoolExecutor,
@@ -47,7 +47,7 @@ def rank_tracks(
 
     Args:
         spec: The cohort's spec.
-        contenders: Entries of both tracks, also retracted ones.
+        entries: Entries of both tracks, also retracted ones.
         retracted: Slug → retraction; these entries follow the ranked ones with the reason.
         attempts: What the teams had scored.
         pool: Ranks several targets at once.
@@ -56,8 +56,8 @@ def rank_tracks(
         known: Track and target → what an earlier board says of copies, where predictions are not to be read.
     """
     targets = spec.binary_targets
-    out = [c.card for c in contenders if c.card.slug in retracted]
-    kept = [c for c in contenders if c.card.slug not in retracted]
+    out = [c.card for c in entries if c.card.slug in retracted]
+    kept = [c for c in entries if c.card.slug not in retracted]
     withheld = _withheld(kept, attempts, spec.headline) if ladder else ()
     holdout, cv5 = (
         [c for c in kept if c.card.track == track and c.card.slug not in withheld] for track in Track
@@ -74,7 +74,7 @@ def rank_tracks(
         return _with_attempts(made, holdout, attempts) if on_holdout else made
 
     boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
-    has_cv5 = any(c.card.track == Track.CV5 for c in contenders)
+    has_cv5 = any(c.card.track == Track.CV5 for c in entries)
     boards_cv5 = tuple(board(Track.CV5, target) for target in targets) if has_cv5 else ()
     return Rankings(boards, boards_cv5, withheld)
 
@@ -97,10 +97,12 @@ class TeamAttempts:
         ledger = read_ledger(entries[0].folder.parent) if entries else {}
         teams = by_team(ledger.values())
         counts = {
-            t: len({a.predictions_sha256 for a in found if a.track == "holdout"})
-            for t, found in teams.items()
+            t: len({a.predictions_sha256 for a in attempts if a.track == "holdout"})
+            for t, attempts in teams.items()
         }
-        return cls(counts, {slug: min(a.date for a in found) for slug, found in ledger.items() if found})
+        return cls(
+            counts, {slug: min(a.date for a in attempts) for slug, attempts in ledger.items() if attempts}
+        )
 
 
 def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: TeamAttempts) -> TargetBoard:
@@ -124,7 +126,7 @@ def _with_attempts(board: TargetBoard, ranked: Sequence[RankedEntry], attempts: 
 
 
 def _withheld(entries: Sequence[RankedEntry], attempts: TeamAttempts, headline: str) -> tuple[str, ...]:
-    """Slugs of entries that do not beat the best earlier entry of their team by more than noise."""
+    """Return slugs of entries that do not beat the best earlier entry of their team by more than noise."""
     by_team_and_track: dict[tuple[str, str], list[RankedEntry]] = {}
     for entry in entries:
         if entry.team and entry.value(headline) is not None:

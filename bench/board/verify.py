@@ -161,7 +161,7 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
 
 def _read_lock(path: Path) -> SplitLock:
     if not path.exists():
-        message = "Without the split lock no one can tell whether predictions are whole."
+        message = "Without the split lock, predictions cannot be checked for completeness."
         raise BenchError(Problem("split-lock-missing", message, str(path)))
     return read_json(SplitLock, path, "split-lock-invalid")
 
@@ -329,7 +329,7 @@ UNCOMPARED = ("harness_version", "schema")
 
 
 def _of_another_package(path: str, key: str) -> bool:
-    """Whether a key is a metric of another package."""
+    """Return whether a key is a metric of another package."""
     return path.endswith((".metrics", ".gaps")) and key not in _BUILT_IN
 
 

@@ -175,7 +175,7 @@ _KIND_NAMES: Final = {"int": "N", "int range": "N", "float": "X", "str": "TEXT",
 
 def _plain_kind(name: str, *, named: bool) -> str:
     """The name of a parameter with its kind as ``N`` or ``TEXT``; none for one whose name says it."""
-    return _KIND.sub("" if named else lambda found: f" {_KIND_NAMES.get(found[1], found[1])}", name)
+    return _KIND.sub("" if named else lambda match: f" {_KIND_NAMES.get(match[1], match[1])}", name)
 
 
 class CommandGroup(TyperGroup):

@@ -35,9 +35,9 @@ def list_baselines(as_json: JsonOption = False) -> None:
     from baselines.registry import baselines
 
     with reporting(as_json) as report:
-        found = baselines().values()
-        report.result(baselines=[{"name": b.name, "summary": b.summary} for b in found])
-        report.show(table(["name", "summary"], [[b.name, b.summary] for b in found]))
+        available = baselines().values()
+        report.result(baselines=[{"name": b.name, "summary": b.summary} for b in available])
+        report.show(table(["name", "summary"], [[b.name, b.summary] for b in available]))
 
 
 @app.command()
@@ -103,7 +103,7 @@ def run(
         space, opened = workspace(), open_cohort(cohort, data)
 
         def submitted(entry: SubmitResult) -> None:
-            report.remark(entry.notices)
+            report.show_problems(entry.notices)
             if entry.folder:
                 report.show(f"Stored {entry.slug} in {_relative(entry.folder, space.root)}")
 
@@ -120,16 +120,16 @@ def _settings(words: list[str]) -> dict[str, Any]:
     """The values of ``--set``, read as TOML where they are, and as text otherwise."""
     import tomllib
 
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not key or not equals:
             raise typer.BadParameter(f"{word!r} is not KEY=VALUE", param_hint="--set")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
+            settings[key] = tomllib.loads(f"value = {value}")["value"]
         except ValueError:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def _refuse_unused(names: list[str] | None, has_recipe: bool, has_encoder: bool) -> None:

@@ -95,7 +95,7 @@ def board(
         names = [t.name for t in spec.binary_targets]
         chosen = target or spec.headline
         if chosen not in names:
-            message = f"{chosen!r} is none of {', '.join(names)}.{did_you_mean(chosen, names)}"
+            message = f"{chosen!r} is not one of {', '.join(names)}.{did_you_mean(chosen, names)}"
             raise BenchError(Problem("target-unknown", message))
         if speed:
             show_speed(report, loaded, chosen)
@@ -190,7 +190,7 @@ def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[
 
 
 def _wraps(column: Column) -> bool:
-    """Whether a narrow terminal may break the column's texts over lines."""
+    """Return whether a narrow terminal may break the column's texts over lines."""
     return not column.numeric and column.priority != 0
 
 

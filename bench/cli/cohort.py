@@ -58,26 +58,26 @@ def check(
         opened = open_cohort(cohort, data)
         look = images and bool(opened.spec.files.images)
         with progress("Reading images") as step:
-            found = audit(opened, images=look, jobs=jobs or usable_cores(), progress=step)
+            findings = audit(opened, images=look, jobs=jobs or usable_cores(), progress=step)
         if look and (space := workspace_or_none()):
-            store_checked_images(opened, found, space.cache)
-        _show_split(report, opened, found.split)
-        _show_audit(report, found)
+            store_checked_images(opened, findings, space.cache)
+        _show_split(report, opened, findings.split)
+        _show_audit(report, findings)
         report.result(
             cohort=opened.spec.id,
             synthetic=opened.synthetic,
-            split=found.split.plain(),
-            resolution=[line.plain() for line in found.resolution],
-            labels=[line.plain() for line in found.labels],
-            implausible=found.implausible,
-            images_read=found.images.looked_at if found.images else None,
+            split=findings.split.plain(),
+            resolution=[line.plain() for line in findings.resolution],
+            labels=[line.plain() for line in findings.labels],
+            implausible=findings.implausible,
+            images_read=findings.images.looked_at if findings.images else None,
         )
-        if list_file and found.images:
-            _write_list(list_file, found.images)
+        if list_file and findings.images:
+            _write_list(list_file, findings.images)
             report.say(f"Wrote which files are concerned to {list_file}. It names images: do not publish it.")
-        report.remark(found.problems)
-        raise_errors(found.problems)
-        report.say("No errors." if found.problems else "No problems found.")
+        report.show_problems(findings.problems)
+        raise_errors(findings.problems)
+        report.say("No errors." if findings.problems else "No problems found.")
 
 
 def _show_split(report: Report, cohort: Cohort, split: SplitLock) -> None:
@@ -102,7 +102,7 @@ def _share(count: int, share: float) -> str:
     return f"{count:,} ({100 * share:.1f}%)"
 
 
-def _show_audit(report: Report, found: Audit) -> None:
+def _show_audit(report: Report, findings: Audit) -> None:
     rows = [
         [
             line.target,
@@ -111,7 +111,7 @@ def _show_audit(report: Report, found: Audit) -> None:
             _span(line.half_width_low, line.half_width_high),
             _span(line.paired_difference_low, line.paired_difference_high),
         ]
-        for line in found.resolution
+        for line in findings.resolution
     ]
     headings = [
         "test set",
@@ -121,22 +121,22 @@ def _show_audit(report: Report, found: Audit) -> None:
         "detectable difference",
     ]
     report.show("\n" + table(headings, rows, right=frozenset({1, 2, 3, 4})))
-    for agreement in found.labels:
+    for agreement in findings.labels:
         report.show(
             f"{agreement.target}: {agreement.agree:,} of {agreement.images:,} released labels follow the rule"
         )
-    for target, count in found.implausible.items():
+    for target, count in findings.implausible.items():
         report.show(f"{target}: {count:,} measurements outside the plausible range or blank, not scored")
-    if found.images:
-        sums = f", {found.images.checksums:,} checksums compared" if found.images.checksums else ""
-        report.show(f"{found.images.looked_at:,} images read{sums}")
+    if findings.images:
+        sums = f", {findings.images.checksums:,} checksums compared" if findings.images.checksums else ""
+        report.show(f"{findings.images.looked_at:,} images read{sums}")
 
 
 def _span(low: float | None, high: float | None) -> str:
     return "undefined" if low is None or high is None else f"±{low:.3f} to ±{high:.3f}"
 
 
-def _write_list(path: Path, found: ImageAudit) -> None:
+def _write_list(path: Path, images: ImageAudit) -> None:
     import csv
     import io
 
@@ -144,13 +144,13 @@ def _write_list(path: Path, found: ImageAudit) -> None:
     from bench.files import write_atomic
 
     kinds = {
-        "missing": found.missing,
-        **{fault: [name for name, kind in found.faults.items() if kind == fault] for fault in FAULTS},
-        "ends in zeros": found.zero_tails,
-        "unlisted": found.unlisted,
-        "changed": found.changed,
-        "listed, not there": found.listed_missing,
-        **{f"same pixels, group {i}": list(group) for i, group in enumerate(found.duplicates, 1)},
+        "missing": images.missing,
+        **{fault: [name for name, kind in images.faults.items() if kind == fault] for fault in FAULTS},
+        "ends in zeros": images.zero_tails,
+        "unlisted": images.unlisted,
+        "changed": images.changed,
+        "listed, not there": images.listed_missing,
+        **{f"same pixels, group {i}": list(group) for i, group in enumerate(images.duplicates, 1)},
     }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -186,21 +186,21 @@ def split(
 
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
-        found = summarise(opened)
-        _show_split(report, opened, found)
-        report.result(split=found.plain())
+        summary = summarise(opened)
+        _show_split(report, opened, summary)
+        report.result(split=summary.plain())
         if out:
             _write_split(out, opened)
             report.say(f"Wrote the split to {out}. It holds patients and labels: do not publish it.")
         problems = audit_split(opened)
-        report.remark(problems)
+        report.show_problems(problems)
         raise_errors(problems)
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
-            write_lock(found, lock_file)
+            write_lock(summary, lock_file)
             report.say(f"Wrote the lock {lock_file}.")
         elif lock_file.exists():
-            raise_errors(compare_with_lock(found, lock_file))
+            raise_errors(compare_with_lock(summary, lock_file))
             report.say("The split is the locked one.")
         else:
             report.say("There is no lock to compare with; --lock writes one.")
@@ -326,9 +326,9 @@ def specs(
             report.result(id=name, text=text)
             report.show(text.removesuffix("\n"))
             return
-        found = [choose_spec(name) for name in builtin_specs()]
-        report.result(cohorts=[{"id": s.id, "version": s.version, "title": s.title} for s in found])
-        report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in found]))
+        builtin = [choose_spec(name) for name in builtin_specs()]
+        report.result(cohorts=[{"id": s.id, "version": s.version, "title": s.title} for s in builtin])
+        report.show(table(["id", "version", "title"], [[s.id, s.version, s.title] for s in builtin]))
 
 
 @app.command()
@@ -386,7 +386,7 @@ def mimic(
     with reporting(as_json) as report:
         with progress("Reading measurements") as step:
             done = link_mimic(cxr, echo, iv, out, rule=rule, window_days=window, progress=step)
-        report.remark(done.problems)
+        report.show_problems(done.problems)
         report.result(folder=str(out), **done.report.plain())
         report.show(done.report.rule + "\n")
         for box in done.report.flow:

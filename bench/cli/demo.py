@@ -65,7 +65,7 @@ def demo(
             f"A synthetic cohort of {patients:,} patients: no patient is real, no image shows a person."
         )
         report.say(f"$ cd {shlex.quote(str(inner.root))}")
-        steps = Demo(inner, patients, torch, report.remark).steps(pages)
+        steps = Demo(inner, patients, torch, report.show_problems).steps(pages)
         # Of a pool that idles between two steps joblib says that a worker stopped; it starts another.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         for step in steps:
@@ -96,7 +96,7 @@ def _last_screen(report: Report, pages: Path, root: Path, site: DemoSite) -> Non
         "Next:\n"
         f"  cd {shlex.quote(str(root))}\n"
         "  bench compare random-convolutions cardiothoracic   # is the difference real?\n"
-        "  bench template --out my-entry                      # hand in predictions of your own"
+        "  bench template --out my-entry                      # submit predictions of your own"
     )
 
 

@@ -36,11 +36,11 @@ TRACEBACK_VARIABLE = "BENCH_TRACEBACK"
 
 
 class Report:
-    """Collects what a command found and says it once, as text or as JSON."""
+    """Output of a command: its text, or one JSON object at the end."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._remarks: list[Problem] = []
+        self._problems: list[Problem] = []
         self._result: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
@@ -52,38 +52,38 @@ class Report:
         if not self.as_json:
             emit(inert(text))
 
-    def remark(self, problems: Iterable[Problem]) -> None:
+    def show_problems(self, problems: Iterable[Problem]) -> None:
         """Show problems now; with ``--json`` they stand in the object too."""
-        found = list(problems)
-        self._remarks += found
-        _show_problems(found)
+        shown = list(problems)
+        self._problems += shown
+        _show_problems(shown)
 
     def result(self, **values: Any) -> None:
-        """Adds to the JSON object's result."""
+        """Add to the JSON object's result."""
         self._result |= values
 
     def finish(self) -> None:
-        """Prints the JSON object of a command that succeeded."""
+        """Print the JSON object of a command that succeeded."""
         if self.as_json:
-            body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._remarks)}
+            body = {"schema": SCHEMA, "ok": True, "result": self._result, "problems": _plain(self._problems)}
             emit(json.dumps(body, allow_nan=False))
 
     def fail(self, problems: Iterable[Problem]) -> None:
         """Show the problems of a command that failed, and its JSON object."""
-        new = [p for p in problems if p not in self._remarks]
+        new = [p for p in problems if p not in self._problems]
         _show_problems(new)
-        self._remarks += new
+        self._problems += new
         self._print_failure()
 
     def fail_usage(self, message: str) -> None:
         """Print the JSON object of a wrong command line, whose message is already on stderr."""
-        self._remarks.append(Problem("command-usage", message))
+        self._problems.append(Problem("command-usage", message))
         self._print_failure()
 
     def _print_failure(self) -> None:
         """Print the JSON object of a command that failed."""
         if self.as_json:
-            body = {"schema": SCHEMA, "ok": False, "problems": _plain(self._remarks)}
+            body = {"schema": SCHEMA, "ok": False, "problems": _plain(self._problems)}
             if self._result:
                 body["result"] = self._result
             with suppress(OSError):  # the disk is full: the problems are on stderr
@@ -100,7 +100,7 @@ def reporting(as_json: bool) -> Iterator[Report]:
     report = Report(as_json)
     with failures(report):
         yield report
-        report.remark(_uncached())
+        report.show_problems(_uncached())
         report.finish()
 
 
@@ -148,7 +148,7 @@ def _uncached() -> list[Problem]:
 
 
 def emit(text: str, *, err: bool = False) -> None:
-    """Prints a line; where the reader has gone, the command goes on and says no more.
+    """Print a line; where the reader has gone, the command goes on and says no more.
 
     `bench … | head` closes the pipe when it has its lines: what is stored must be whole all the same.
 
@@ -250,7 +250,7 @@ def show_problem(problem: Problem, *, brief: bool = False) -> None:
 
 
 def stderr_is_terminal() -> bool:
-    """Whether stderr is a terminal, so that progress bars can be shown."""
+    """Return whether stderr is a terminal, so that progress bars can be shown."""
     return sys.stderr.isatty()
 
 

@@ -85,12 +85,12 @@ def schema(
 
     with reporting(as_json) as report:
         if name not in SCHEMAS:
-            message = f"{name!r} is none of {', '.join(SCHEMAS)}.{did_you_mean(name, SCHEMAS)}"
+            message = f"{name!r} is not one of {', '.join(SCHEMAS)}.{did_you_mean(name, SCHEMAS)}"
             raise BenchError(Problem("schema-unknown", message))
         module, model = SCHEMAS[name]
-        found = getattr(import_module(module), model).model_json_schema()
-        report.result(name=name, json_schema=found)
-        report.show(json.dumps(found, indent=1, ensure_ascii=False))
+        json_schema = getattr(import_module(module), model).model_json_schema()
+        report.result(name=name, json_schema=json_schema)
+        report.show(json.dumps(json_schema, indent=1, ensure_ascii=False))
 
 
 def init(
@@ -199,7 +199,7 @@ def doctor(as_json: JsonOption = False) -> None:
             data = _data_found()
         except BenchError as error:
             data = []
-            report.remark(error.problems)
+            report.show_problems(error.problems)
         if data:
             report.show("\n" + table(["cohort", "data"], data))
         report.result(environment=facts, data=dict(data))
@@ -225,14 +225,16 @@ def _show_driver(report: Report) -> None:
     report.result(driver={"version": driver.version, "cuda": versions, "gpus": gpus})
 
 
-def show_backends(report: Report, found: Mapping[str, Availability]) -> None:
+def show_backends(report: Report, availability: Mapping[str, Availability]) -> None:
     """Each backend with its state, and what mends it where it is not ready."""
-    for name, state in found.items():
+    for name, state in availability.items():
         report.show(f"{name}: {'ready' if state.ok else f'not ready. {state.reason}'}")
         if state.remedy:
             report.show(f"    to do: {state.remedy}")
     report.result(
-        backends={name: {"ok": s.ok, "reason": s.reason, "remedy": s.remedy} for name, s in found.items()}
+        backends={
+            name: {"ok": s.ok, "reason": s.reason, "remedy": s.remedy} for name, s in availability.items()
+        }
     )
 
 
@@ -254,7 +256,7 @@ def _data_found() -> list[list[str]]:
 
 
 def sums(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that is handed on or was received.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to share, or one that was received.")],
     check: Annotated[
         bool, typer.Option("--check", help="Compare with SHA256SUMS instead of writing it.")
     ] = False,

@@ -205,15 +205,19 @@ def verify(
     with reporting(as_json) as report:
         opened = open_cohort(cohort, data)
         with progress("Verifying") as step:
-            found = verify_entries(
+            verification = verify_entries(
                 slugs or None, jobs=jobs, scheduler=scheduler, cohort=opened, progress=step
             )
         report.result(
-            entries=list(found.entries), differing=len(found.problems), unverified=list(found.unverified)
+            entries=list(verification.entries),
+            differing=len(verification.problems),
+            unverified=list(verification.unverified),
         )
-        raise_errors(found.problems)
-        report.show(f"{len(found.entries)} entries verified: scorecards and board were computed again.")
-        report.show(f"Not verified: {'; '.join(found.unverified)}.")
+        raise_errors(verification.problems)
+        report.show(
+            f"{len(verification.entries)} entries verified: scorecards and board were computed again."
+        )
+        report.show(f"Not verified: {'; '.join(verification.unverified)}.")
 
 
 def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> None:
@@ -227,29 +231,29 @@ def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> No
 
     headings = ["cohort", "entry", "name", "team", "kind", "track", "state"]
     with reporting(as_json) as report:
-        found = verify_stored(since=since)
+        stored = verify_stored(since=since)
         rows = [
             [e.cohort, e.entry.slug, m.name, m.team, m.kind, str(m.track), e.state]
-            for e in found.entries
+            for e in stored.entries
             if e.changed
             for m in [e.entry.manifest]
         ]
         report.result(
-            checked=len(found.entries),
+            checked=len(stored.entries),
             changed=[dict(zip(headings, row, strict=True)) for row in rows],
-            problems_found=len(found.problems),
+            problems_found=len(stored.problems),
         )
-        summary = f"{len(found.entries)} entries were checked without data, {len(found.problems)} problems."
+        summary = f"{len(stored.entries)} entries were checked without data, {len(stored.problems)} problems."
         if as_markdown:
             lines = [headings, ["---"] * len(headings), *(list(map(inert, row)) for row in rows)]
             body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
             faults = "\n".join(
                 f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))})"
-                for p in found.problems[:50]
+                for p in stored.problems[:50]
             )
             report.show("\n\n".join(part for part in (summary, body if rows else "", faults) if part))
         elif rows:
             report.show(table(headings, rows))
-        raise_errors(found.problems)
+        raise_errors(stored.problems)
         if not as_markdown:
             report.show(summary)

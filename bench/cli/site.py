@@ -87,7 +87,7 @@ def check(out: OutOption = None, as_json: JsonOption = False) -> None:
         problems = check_site(folder)
         report.result(folder=str(folder), problems_found=len(problems))
         raise_errors(problems)
-        report.remark(problems)
+        report.show_problems(problems)
         report.show("The site is in order.")
 
 

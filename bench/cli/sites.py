@@ -38,11 +38,11 @@ def show_sites(report: Report, files: Sequence[Path], keys: Path | None, target:
     """Show the board over the hospitals of these files."""
     from bench.actions.sites import sites_board
 
-    found = sites_board(files, keys=keys)
-    shown = found.target(target or found.headline)
-    report.result(sites_board=found.plain(), target=shown.target)
-    names = [site.site for site in found.sites]
-    kind = "SYNTHETIC " if any(site.synthetic for site in found.sites) else ""
+    board = sites_board(files, keys=keys)
+    shown = board.target(target or board.headline)
+    report.result(sites_board=board.plain(), target=shown.target)
+    names = [site.site for site in board.sites]
+    kind = "SYNTHETIC " if any(site.synthetic for site in board.sites) else ""
     report.show(f"{kind}{shown.label}: {len(names)} hospitals, {_counted(shown)}.\n")
     headings = ["rank", "slug", "mean AUROC", "pooled AUROC", "new hospital", "O/E", "slope", *names]
     rows = [_row(entry, names) for entry in shown.entries]
@@ -83,24 +83,24 @@ def _row(entry: PooledEntry, names: Sequence[str]) -> list[str]:
     return [rank, entry.slug, mean, pooled[0], new, *pooled[1:], *own]
 
 
-def _pooled(found: PooledEstimate | None) -> str:
-    if found is None or found.value is None:
+def _pooled(estimate: PooledEstimate | None) -> str:
+    if estimate is None or estimate.value is None:
         return "–"
-    return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
-def _figure(found: Figure | None) -> str:
-    return "–" if found is None or found.value is None else f"{found.value:.3g}"
+def _figure(figure: Figure | None) -> str:
+    return "–" if figure is None or figure.value is None else f"{figure.value:.3g}"
 
 
 def show_transfer(report: Report, cohorts: Sequence[str], target: str | None) -> None:
     """Show the entries of several cohorts beside each other, with their change from the first."""
     from bench.actions.sites import transfer_board
 
-    found = transfer_board(cohorts)
-    shown = found.target(target or found.headline)
-    report.result(transfer=found.plain(), target=shown.target)
-    report.show(f"{shown.label}: changes from {found.home}, with 95% intervals.\n")
+    board = transfer_board(cohorts)
+    shown = board.target(target or board.headline)
+    report.result(transfer=board.plain(), target=shown.target)
+    report.show(f"{shown.label}: changes from {board.home}, with 95% intervals.\n")
     _show_transfer_table(report, shown)
 
 
@@ -121,13 +121,13 @@ def _show_transfer_table(report: Report, shown: TransferTarget) -> None:
     report.show(table(headings, rows))
 
 
-def _interval(found: Estimate | None) -> str:
-    if found is None or found.value is None:
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.value is None:
         return "–"
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f}–{estimate.high:.3f})"
 
 
-def _change(found: Estimate | None) -> str:
-    return "–" if found is None else difference(found.value, found.low, found.high)
+def _change(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else difference(estimate.value, estimate.low, estimate.high)

@@ -171,7 +171,7 @@ def submit(
     from bench.actions.submit import submit as submit_entry
 
     with reporting(as_json) as report:
-        # All are opened before the first is stored, so that a missing folder is told at once.
+        # All are opened before the first is stored, so that a missing folder is reported at once.
         others = [open_cohort(name, None) for name in also or ()]
         stored = []
         title = "Running the model" if model else "Fitting the heads" if embeddings else ""
@@ -191,16 +191,16 @@ def submit(
                     time_limit_s=time_limit,
                     progress=step,
                 )
-            report.remark(done.notices)
-            stored.append(_said(report, done))
+            report.show_problems(done.notices)
+            stored.append(_show_stored(report, done))
         report.result(**stored[0])
         if others:
             report.result(also=stored[1:])
 
 
-def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
+def _show_stored(report: Report, done: SubmitResult) -> dict[str, Any]:
     """Show where an entry was stored; also as plain data."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "slug": done.slug,
         "cohort": done.cohort,
         "synthetic": done.synthetic,
@@ -211,9 +211,9 @@ def _said(report: Report, done: SubmitResult) -> dict[str, Any]:
     }
     if done.folder is None:
         report.show("The submission is in order; nothing was stored.")
-        return found
+        return values
     report.show(f"Stored {done.slug} in {done.folder}. Next: bench score {done.slug}")
-    return {**found, "folder": str(done.folder)}
+    return {**values, "folder": str(done.folder)}
 
 
 def register(

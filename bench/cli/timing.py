@@ -94,33 +94,33 @@ def _say(report: Report, done: TimeResult, batches: tuple[int, ...]) -> None:
     """Every record, what was not run again, and the problems of what could not be timed."""
     from bench.errors import raise_errors
 
-    report.result(timings=[_plain(found) for found in done.timed])
-    for found in done.timed:
-        title = found.configuration.title
-        if found.record is None:
+    report.result(timings=[_plain(timed) for timed in done.timed])
+    for timed in done.timed:
+        title = timed.configuration.title
+        if timed.record is None:
             continue
-        if found.changed:
-            report.say(f"{title}: measured again, since conditions changed ({'; '.join(found.changed)}).")
-        if kept := sorted(set(batches) - set(found.measured)):
+        if timed.changed:
+            report.say(f"{title}: measured again, since conditions changed ({'; '.join(timed.changed)}).")
+        if kept := sorted(set(batches) - set(timed.measured)):
             sizes = ", ".join(map(str, kept))
             report.say(f"{title}: batch {sizes} was measured before; --again measures it anew.")
-        _show_record(report, found.record)
-        for size, word in found.compared:
+        _show_record(report, timed.record)
+        for size, word in timed.compared:
             report.show(f"batch {size}: {_COMPARED[word]} before")
     raise_errors(done.problems)
 
 
-def _plain(found: Timed) -> dict[str, Any]:
-    configuration = found.configuration
+def _plain(timed: Timed) -> dict[str, Any]:
+    configuration = timed.configuration
     return {
         "slug": configuration.submission.slug,
         "backend": configuration.backend,
         "precision": configuration.precision,
-        "measured": list(found.measured),
-        "changed": list(found.changed),
-        "file": str(found.path) if found.path else None,
-        "compared": {str(size): word for size, word in found.compared},
-        "record": found.record.plain() if found.record else None,
+        "measured": list(timed.measured),
+        "changed": list(timed.changed),
+        "file": str(timed.path) if timed.path else None,
+        "compared": {str(size): word for size, word in timed.compared},
+        "record": timed.record.plain() if timed.record else None,
     }
 
 

@@ -99,9 +99,9 @@ def draft_spec(frame: pd.DataFrame, table: Path, cohort: str) -> SpecDraft:
     used = {column.name for column in (image, patient) if column}
     inputs: dict[str, _Cells] = {}
     for key, test in (("age", _is_age), ("sex", _is_sex)):
-        if found := next((c for c in cells.values() if c.name not in used and test(c)), None):
-            inputs[key] = found
-            used.add(found.name)
+        if input_column := next((c for c in cells.values() if c.name not in used and test(c)), None):
+            inputs[key] = input_column
+            used.add(input_column.name)
     time = next((c for c in cells.values() if c.name not in used and _time_kind(c)), None)
     used |= {time.name} if time else set()
     split = next((c for c in cells.values() if c.name not in used and _parts(c)), None)
@@ -236,13 +236,13 @@ class _Cells:
     @property
     def numbers(self) -> pd.Series[float] | None:
         """The cells that are not blank as numbers; None where one is no number, or all are blank."""
-        found = pd.to_numeric(self.values[self.values != ""], errors="coerce")
-        return None if found.empty or found.isna().any() else found
+        numeric = pd.to_numeric(self.values[self.values != ""], errors="coerce")
+        return None if numeric.empty or numeric.isna().any() else numeric
 
 
 def _image(columns: Iterable[_Cells]) -> _Cells | None:
     """The column of image ids: unique, named as an image or with names of files; ids go before paths."""
-    found = [
+    candidates = [
         c
         for c in columns
         if c.is_full and len(c.counts) == len(c.values) and (c.key in _IMAGE_NAMES or c.looks_like_files)
@@ -252,12 +252,12 @@ def _image(columns: Iterable[_Cells]) -> _Cells | None:
         rank = _IMAGE_NAMES.index(column.key) if column.key in _IMAGE_NAMES else len(_IMAGE_NAMES)
         return bool(column.values.str.contains("/", regex=False).any()), not column.looks_like_files, rank
 
-    return min(found, key=order, default=None)
+    return min(candidates, key=order, default=None)
 
 
 def _patient(columns: Iterable[_Cells]) -> _Cells | None:
-    found = [c for c in columns if c.is_full and c.key in _PATIENT_NAMES]
-    return min(found, key=lambda c: _PATIENT_NAMES.index(c.key), default=None)
+    candidates = [c for c in columns if c.is_full and c.key in _PATIENT_NAMES]
+    return min(candidates, key=lambda c: _PATIENT_NAMES.index(c.key), default=None)
 
 
 def _is_age(column: _Cells) -> bool:
@@ -287,13 +287,17 @@ def _parts(column: _Cells) -> dict[str, str]:
     """Part → its word, where every cell names a part and both train and test are there."""
     if not column.is_full or len(column.counts) > len(_PART_WORDS):
         return {}
-    found = {
+    part_of_word = {
         part: word
         for word in sorted(column.counts.index)
         for part, words in _PART_WORDS.items()
         if word.lower() in words
     }
-    return found if len(found) == len(column.counts) and {"train", "test"} <= set(found) else {}
+    return (
+        part_of_word
+        if len(part_of_word) == len(column.counts) and {"train", "test"} <= set(part_of_word)
+        else {}
+    )
 
 
 def _binary_targets(column: _Cells, names: list[str]) -> list[str]:

@@ -106,7 +106,7 @@ def few_shot_rows(
     # 12 digits, since 0.07 * 100 is 7.000000000000001
     wanted = patients if patients is not None else ceil(round(float(fraction or 0) * len(distinct), 12))
     if not 0 < wanted <= len(distinct):
-        raise _wrong_size(f"{wanted:,} patients of {len(distinct):,} were asked for.", cohort)
+        raise _wrong_size(f"{wanted:,} patients were requested; there are {len(distinct):,}.", cohort)
     u = patient_uniform(f"{FEW_SHOT_SALT}/{seed}/{cohort.spec.id}", distinct)
     chosen = distinct[np.lexsort((distinct.astype(str), u))[:wanted]]
     return rows[np.isin(ids.astype(str), chosen.astype(str))]

@@ -254,10 +254,10 @@ def _label_remedy(column: str, labels: pd.Series[str]) -> str:
     named = ", ".join(f"{word!r} ({count:,})" for word, count in counts.most_common())
     positive = [word for word in counts if word.lower() in _POSITIVE_WORDS]
     word = positive[0] if len(positive) == 1 else "..."
-    held = f"The column holds {named}. " if len(counts) <= MOST_WORDS else ""
+    contents = f"The column holds {named}. " if len(counts) <= MOST_WORDS else ""
     return (
-        f"{held}Write labels as 0 and 1, or True and False; or name the word of the positive images in the "
-        f'spec: `source = {{ column = "{column}", word = "{word}" }}`.'
+        f"{contents}Write labels as 0 and 1, or True and False; or name the word of the positive images in "
+        f'the spec: `source = {{ column = "{column}", word = "{word}" }}`.'
     )
 
 

@@ -118,7 +118,7 @@ def _csv(data: bytes, path: Path) -> list[Column]:
         message = f"{ragged:,} of {ragged + len(table):,} rows are longer or shorter than the header."
         remedy = "Write the table again: text that holds a comma or a line break stands in double quotes."
         if len(header) == 1:
-            remedy = "The first line is the header, with a name for each column: remove what stands above it."
+            remedy = "The first line is the header, with a name for each column: remove the lines above it."
         raise _refused(path, message, remedy)
     return [(name, column) for name, column in zip(header, table.columns, strict=True) if name.strip()]
 

@@ -371,7 +371,7 @@ class CohortSpec(Document):
         "private, the holder of the data only. It decides what may be published.",
     )
     attempts_per_team: int = Field(
-        default=10, ge=1, description="Sets of predictions that a team may hand in where labels are private."
+        default=10, ge=1, description="Sets of predictions that a team may submit where labels are private."
     )
     prediction_aliases: dict[str, str] = Field(
         default_factory=dict, description="Column names of known prediction files → target."
@@ -448,7 +448,7 @@ def load_spec(cohort: str) -> CohortSpec:
     data = toml_data(read_text(path, "cohort-spec"), "cohort-spec", str(path))
     if (base := data.pop("extends", None)) is not None:
         if base not in built_in:
-            message = f"extends: {base!r} is none of the built-in cohorts ({', '.join(built_in)})."
+            message = f"extends: {base!r} is not one of the built-in cohorts ({', '.join(built_in)})."
             raise BenchError(Problem("cohort-spec", message, str(path)))
         data = _merged(_builtin(base), data)
     return parse(CohortSpec, data, "cohort-spec", str(path), strict=True)
@@ -462,7 +462,7 @@ def builtin_text(cohort: str) -> str:
     """
     built_in = builtin_specs()
     if cohort not in built_in:
-        message = f"{cohort!r} is none of the built-in cohorts ({', '.join(built_in)})."
+        message = f"{cohort!r} is not one of the built-in cohorts ({', '.join(built_in)})."
         raise BenchError(Problem("cohort-unknown", message, remedy=did_you_mean(cohort, built_in).strip()))
     return resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
 

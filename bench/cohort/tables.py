@@ -39,16 +39,16 @@ def find_tables(spec: CohortSpec, folder: Path) -> dict[Part | None, Path]:
     names: dict[Part | None, tuple[str, ...]] = {None: spec.files.table}
     if isinstance(spec.split, TableSplit):
         names = dict(spec.split.tables.items())
-    found = {
+    tables = {
         part: folder / name
         for part, of_part in names.items()
         for name in [next((name for name in of_part if (folder / name).is_file()), None)]
         if name
     }
-    if absent := [" or ".join(names[part]) for part in names if part not in found]:
+    if absent := [" or ".join(names[part]) for part in names if part not in tables]:
         message = f"There is no {' and no '.join(absent)} in the folder of cohort {spec.id}."
         raise BenchError(Problem("cohort-table-missing", message, where=str(folder)), EXIT_ENVIRONMENT)
-    return found
+    return tables
 
 
 def read_tables(

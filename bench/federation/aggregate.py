@@ -1,4 +1,4 @@
-"""What a hospital publishes of its test set: aggregates of all entries, rounded, and nothing of any patient.
+"""Published results of a hospital's test set: rounded aggregates of all entries, and nothing of any patient.
 
 Every figure is an equation in the hidden labels, for whoever knows the predictions. Predictions do not leave
 the hospital; where somebody has them all the same, there are too few equations: at most one figure, points of

@@ -94,7 +94,7 @@ class SiteTarget(Document):
 
 
 class SiteAggregate(Document):
-    """What one hospital publishes: the predicate of its signed statement."""
+    """Published results of one hospital: the predicate of its signed statement."""
 
     schema_: str = schema_field("site-aggregate", 1)
     site: str = Field(pattern=SLUG_PATTERN, description="Name of the hospital.")
@@ -188,7 +188,7 @@ class SitesBoard(Document):
         """
         names = [target.target for target in self.targets]
         if name not in names:
-            raise BenchError(Problem("target-unknown", f"{name!r} is none of {', '.join(names)}."))
+            raise BenchError(Problem("target-unknown", f"{name!r} is not one of {', '.join(names)}."))
         return self.targets[names.index(name)]
 
 

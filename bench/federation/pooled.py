@@ -83,7 +83,7 @@ def _own_faults(read: Sequence[ReadAggregate]) -> list[Problem]:
             problems.append(Problem("signer-unknown", message, one.where))
         for target in stated.targets:
             if {entry.slug for entry in target.entries} - set(one.subjects):
-                message = f"Target {target.target!r} has entries that the statement is not about."
+                message = f"Target {target.target!r} has entries that the statement does not cover."
                 problems.append(Problem("statement-invalid", message, one.where))
     return problems
 

@@ -50,7 +50,7 @@ class Subject(Document):
 
 
 class Statement(Document):
-    """In-toto statement; `predicate` is what is said of the subjects."""
+    """In-toto statement; `predicate` is the statement about the subjects."""
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: tuple[Subject, ...] = Field(min_length=1)
@@ -147,7 +147,7 @@ def write_statement(
         path: The file.
         subjects: Name → SHA-256 of what the statement is about.
         predicate_type: Address that names the kind of predicate.
-        predicate: What is said.
+        predicate: The statement about the subjects.
         key: Private key, see `read_key`.
 
     Returns:

@@ -107,8 +107,8 @@ def _weight_from(values: Floats, unit: Floats, cut: Floats) -> Floats:
     """(k,) weight of the values that are at least each cut."""
     order = np.argsort(values, kind="stable")
     below = np.append(0.0, np.cumsum(unit[order]))
-    found: Floats = below[-1] - below[np.searchsorted(values[order], cut, side="left")]
-    return found
+    at_or_above: Floats = below[-1] - below[np.searchsorted(values[order], cut, side="left")]
+    return at_or_above
 
 
 def prior_shift(prevalence: float, target: float) -> float:

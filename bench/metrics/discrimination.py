@@ -145,10 +145,10 @@ def point_at_sensitivity(ranking: ScoreRanking, sensitivity: float) -> Operating
     """The most specific step with at least this sensitivity, the most sensitive of several, or None."""
     if not ranking.both:
         return None
-    threshold, found, spared = _steps(ranking)
-    first = int(np.argmax(found >= sensitivity * (1 - ROUNDING)))
-    best = int(np.flatnonzero(spared == spared[first])[-1])
-    return OperatingPoint(float(threshold[best]), float(found[best]), float(spared[best]))
+    threshold, sensitivities, specificities = _steps(ranking)
+    first = int(np.argmax(sensitivities >= sensitivity * (1 - ROUNDING)))
+    best = int(np.flatnonzero(specificities == specificities[first])[-1])
+    return OperatingPoint(float(threshold[best]), float(sensitivities[best]), float(specificities[best]))
 
 
 def operating_point(

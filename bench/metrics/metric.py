@@ -43,7 +43,7 @@ class Needs(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which values are better."""
+    """Direction in which a metric's values are better."""
 
     HIGHER = "higher"
     LOWER = "lower"

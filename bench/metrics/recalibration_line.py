@@ -42,7 +42,7 @@ def expit(x: Floats) -> Floats:
 
 
 def separated(positive: Bools, x: Floats) -> bool:
-    """Whether a threshold on x separates the classes, so that no finite maximum-likelihood slope exists."""
+    """Return whether a threshold on x separates the classes: no finite maximum-likelihood slope exists."""
     low, high = x[positive], x[~positive]
     return bool(low.min() >= high.max() or low.max() <= high.min())
 

@@ -534,7 +534,7 @@ VIEWS = (
 @cache
 def _registered() -> tuple[dict[str, Metric], dict[str, str]]:
     """Metrics by key, and the metric that every alias means; those of plug-ins last."""
-    found = {metric.key: metric for metric in BUILT_IN}
+    by_key = {metric.key: metric for metric in BUILT_IN}
     names = (name for metric in BUILT_IN for name in (metric.key, *metric.aliases))
     origin = dict.fromkeys([*names, *views()], "this package")
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
@@ -545,8 +545,8 @@ def _registered() -> tuple[dict[str, Metric], dict[str, str]]:
                     message = f"declares the metric {name!r}, which {origin[name]} declares already"
                     raise PluginError(f"{_named(point)} {message}")
                 origin[name] = _named(point)
-            found[metric.key] = metric
-    return found, {alias: key for key, metric in found.items() for alias in metric.aliases}
+            by_key[metric.key] = metric
+    return by_key, {alias: key for key, metric in by_key.items() for alias in metric.aliases}
 
 
 def metrics(*needs: Needs) -> dict[str, Metric]:
@@ -558,8 +558,8 @@ def metrics(*needs: Needs) -> dict[str, Metric]:
     Raises:
         PluginError: A plug-in cannot be used.
     """
-    found = _registered()[0]
-    return {key: metric for key, metric in found.items() if not needs or metric.needs in needs}
+    by_key = _registered()[0]
+    return {key: metric for key, metric in by_key.items() if not needs or metric.needs in needs}
 
 
 def keys(*needs: Needs) -> tuple[str, ...]:
@@ -580,11 +580,11 @@ def metric(key: str, known: Iterable[str] | None = None) -> Metric:
     """
     if not isinstance(key, str):
         raise TypeError(f"metric must be the key of a metric as text, not {key!r}")
-    found, aliases = _registered()
-    allowed = tuple(found if known is None else known)
+    by_key, aliases = _registered()
+    allowed = tuple(by_key if known is None else known)
     real = aliases.get(key, key)
     if real in allowed:
-        return found[real]
+        return by_key[real]
     near = get_close_matches(key, allowed, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(allowed)}"
     raise ValueError(f"unknown metric {key!r}; {hint}")
@@ -603,8 +603,8 @@ def described() -> dict[str, Metric | View]:
 
 def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
-    found = described().get(key)
-    return found.label if found else key.replace("_", " ")
+    item = described().get(key)
+    return item.label if item else key.replace("_", " ")
 
 
 class PluginError(ValueError):
@@ -626,15 +626,15 @@ def _load(point: EntryPoint) -> list[Metric]:
         loaded = point.load()
     except Exception as error:
         raise PluginError(f"{_named(point)} cannot be loaded: {type(error).__name__}: {error}") from error
-    found = list(loaded) if isinstance(loaded, list | tuple) else [loaded]
-    for one in found:
-        if not isinstance(one, Metric):
-            raise PluginError(f"{_named(point)} is a {type(one).__name__}, not a Metric or a list of them")
-        if one.needs is Needs.DECISIONS:
-            raise PluginError(f"{_named(point)}: {one.key!r} needs decisions, which plug-ins cannot add")
-        if one.replicates not in (None, Engine.LOOP):
-            raise PluginError(f"{_named(point)}: {one.key!r} asks for the engine of another metric")
-    return [_guarded(one, _named(point)) for one in found]
+    loaded_metrics = list(loaded) if isinstance(loaded, list | tuple) else [loaded]
+    for metric in loaded_metrics:
+        if not isinstance(metric, Metric):
+            raise PluginError(f"{_named(point)} is a {type(metric).__name__}, not a Metric or a list of them")
+        if metric.needs is Needs.DECISIONS:
+            raise PluginError(f"{_named(point)}: {metric.key!r} needs decisions, which plug-ins cannot add")
+        if metric.replicates not in (None, Engine.LOOP):
+            raise PluginError(f"{_named(point)}: {metric.key!r} asks for the engine of another metric")
+    return [_guarded(metric, _named(point)) for metric in loaded_metrics]
 
 
 def _guarded(metric: Metric, origin: str) -> Metric:
@@ -649,20 +649,20 @@ def _guarded(metric: Metric, origin: str) -> Metric:
 
     def value(prepared: Any) -> float | None:
         assert metric.value is not None
-        found = call("value", metric.value, prepared)
+        result = call("value", metric.value, prepared)
         try:
-            number = None if found is None else float(found)
+            number = None if result is None else float(result)
         except (TypeError, ValueError) as error:
-            message = f"{origin}: the value of {metric.key!r} is a {type(found).__name__}, not a number"
+            message = f"{origin}: the value of {metric.key!r} is a {type(result).__name__}, not a number"
             raise PluginError(message) from error
         return number if number is not None and isfinite(number) else None
 
     def influence(prepared: Any) -> Floats:
         assert metric.influence is not None
-        found: Floats = call("influence", metric.influence, prepared)
-        if getattr(found, "shape", None) != (len(prepared),):
+        result: Floats = call("influence", metric.influence, prepared)
+        if getattr(result, "shape", None) != (len(prepared),):
             message = f"the influence of {metric.key!r} must be an array with one value per image"
             raise PluginError(f"{origin}: {message}")
-        return found
+        return result
 
     return replace(metric, value=value, influence=influence if metric.influence else None)

@@ -41,9 +41,9 @@ class Agreement:
 def moments(truth: Floats, prediction: Floats) -> Floats:
     """(9, n) the columns whose weighted sums fix every figure of `Agreement`; see `from_moments`."""
     error = prediction - truth
-    one = np.ones_like(error)
+    ones = np.ones_like(error)
     return np.stack(
-        [one, error, np.abs(error), error**2, truth, prediction, truth**2, prediction**2, truth * prediction]
+        [ones, error, np.abs(error), error**2, truth, prediction, truth**2, prediction**2, truth * prediction]
     )
 
 
@@ -98,5 +98,5 @@ def _concordance(variances: Floats, squares: Floats, covariance: Floats, bias: F
     equality. Unlike Pearson's r it falls with a bias or a wrong scale.
     """
     flat = variances <= 1e-14 * squares
-    found: Floats = np.where(flat, np.nan, np.clip(2 * covariance / (variances + bias**2), -1, 1))
-    return found
+    coefficient: Floats = np.where(flat, np.nan, np.clip(2 * covariance / (variances + bias**2), -1, 1))
+    return coefficient

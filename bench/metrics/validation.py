@@ -40,7 +40,7 @@ def refuse_unordered(values: Any, name: str) -> None:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value is None, NaN, NaT or pandas' NA."""
+    """Return whether a value is None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:
@@ -78,7 +78,7 @@ def _numbers_of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
     if any(isinstance(value, str | bytes | complex) for value in flat):
         raise ValueError(f"{name} must hold numbers only")
     if any(isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER for value in flat):
-        raise ValueError(f"{name} holds whole numbers beyond 2**53, which float64 cannot tell apart")
+        raise ValueError(f"{name} holds whole numbers beyond 2**53, which float64 cannot represent exactly")
     try:
         return np.array([float(value) for value in flat]).reshape(array.shape)
     except (TypeError, ValueError, OverflowError) as error:
@@ -101,7 +101,7 @@ def _numbers(values: Any, name: str) -> NDArray[Any]:
         beyond = np.count_nonzero((array > LARGEST_EXACT_INTEGER) | (array < -LARGEST_EXACT_INTEGER))
         if beyond:
             raise ValueError(
-                f"{name} holds {beyond} whole numbers beyond 2**53, which float64 cannot tell apart"
+                f"{name} holds {beyond} whole numbers beyond 2**53, which float64 cannot represent exactly"
             )
     return array
 
@@ -155,7 +155,7 @@ def probability_vector(p: ArrayLike, name: str = "p") -> Floats:
 
 
 def row_count(values: Any) -> int | None:
-    """Number of rows of what a caller passed; None where it cannot be told, as of an iterator."""
+    """Number of rows of what a caller passed; None where it is not known, as of an iterator."""
     shape = getattr(values, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) else None

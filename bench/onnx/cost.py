@@ -59,13 +59,11 @@ def size_problems(
     if hollow := sum(
         1024 < size > _DENSEST * t.ByteSize() for size, t in sizes if t.data_location != external
     ):
-        faults.append(
-            f"{hollow:,} stored tensors say that they have more elements than bytes are stored for."
-        )
+        faults.append(f"{hollow:,} stored tensors declare more elements than their stored bytes hold.")
     values = sum(min(t.ByteSize(), _WIDEST * size) for size, t in sizes)
     if (others := total_bytes - values) > MOST_OTHER_BYTES:
         faults.append(
-            f"{others / 2**20:,.0f} MiB of it are no weights (names, metadata, documentation); at most "
+            f"{others / 2**20:,.0f} MiB of it are not weights (names, metadata, documentation); at most "
             f"{MOST_OTHER_BYTES / 2**20:,.0f} MiB are accepted."
         )
     return [Problem("model-limits", fault, where) for fault in faults]
@@ -134,10 +132,10 @@ class _Count:
                 self._known[key] = self.graph(self._functions[key])
             except RecursionError:
                 raise _CircleError(key[1]) from None
-        found = self._known[key]
-        if found is None:
+        counts = self._known[key]
+        if counts is None:
             raise _CircleError(key[1])
-        return found
+        return counts
 
 
 def _subgraphs(node: Any) -> list[Any]:
@@ -182,8 +180,8 @@ def model_cost(model: onnx.ModelProto, inputs: Mapping[str, tuple[int, ...]]) ->
         UncountedError: The model holds operators whose work cannot be read off, or sizes that stay unknown.
     """
     graph = _with_shapes(model, inputs)
-    if found := sorted({node.op_type for node in graph.node} & _UNCOUNTED):
-        raise UncountedError(f"the work of {', '.join(found)} is not told by the graph")
+    if uncounted := sorted({node.op_type for node in graph.node} & _UNCOUNTED):
+        raise UncountedError(f"the work of {', '.join(uncounted)} does not follow from the graph")
     shapes = {
         value.name: tuple(
             d.dim_value if d.HasField("dim_value") else -1 for d in value.type.tensor_type.shape.dim

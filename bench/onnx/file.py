@@ -91,7 +91,7 @@ def _not_onnx(data: bytes, path: Path) -> Problem | None:
     if end is None:
         return Problem("model-format", f"{len(data):,} bytes that are not an ONNX model.", str(path))
     if end > len(data):
-        message = f"The file has {len(data):,} bytes; its content says at least {end:,}."
+        message = f"The file has {len(data):,} bytes; its content declares at least {end:,}."
         return Problem("model-truncated", message, str(path))
     return None
 

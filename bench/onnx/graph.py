@@ -72,13 +72,17 @@ def _functions(model: Any, where: str) -> list[Problem]:
     overloads = [f"{d[:60]}::{n[:60]}" for d, n in calls]
     overloads += [f"{f.domain[:60]}::{f.name[:60]}" for f in model.functions if f.overload]
     return [
-        Problem("model-function", f"{len(found):,} {what}: {', '.join(sorted(map(repr, found))[:3])}.", where)
-        for found, what in (
+        Problem(
+            "model-function",
+            f"{len(operators):,} {what}: {', '.join(sorted(map(repr, operators))[:3])}.",
+            where,
+        )
+        for operators, what in (
             (reserved, "functions of the file are in domains of ONNX or of a runtime"),
             (repeated, "functions are defined more than once"),
             (overloads, "functions or calls use overloads"),
         )
-        if found
+        if operators
     ]
 
 
@@ -164,8 +168,8 @@ def _opsets(model: Any, where: str) -> list[Problem]:
         message = f"{len(model.opset_import) - len(versions)} operator sets are declared more than once."
         problems.append(Problem("model-opset", message, where))
     if not OLDEST_OPSET <= versions.get("", 0) <= newest:
-        found = f"operator set {versions['']}" if "" in versions else "no operator set"
-        message = f"The file declares {found}; {OLDEST_OPSET} to {newest} are known here."
+        declared = f"operator set {versions['']}" if "" in versions else "no operator set"
+        message = f"The file declares {declared}; {OLDEST_OPSET} to {newest} are known here."
         problems.append(Problem("model-opset", message, where))
     if model.ir_version > onnx.IR_VERSION:
         message = f"The file is of IR version {model.ir_version}; up to {onnx.IR_VERSION} are known here."
@@ -273,14 +277,16 @@ def _constants(graph: Any) -> Iterator[tuple[str, int]]:
 
 def _random(model: Any, where: str) -> list[Problem]:
     """Operators that draw random numbers and reach an output, Dropout in training mode among them."""
-    drawn = Counter(node.op_type for node in _live_nodes(model) if node.op_type in _RANDOM)
+    random_operators = Counter(node.op_type for node in _live_nodes(model) if node.op_type in _RANDOM)
     training = _training_dropouts(model)
     if training:
-        drawn["Dropout in training mode"] = training
-    if not drawn:
+        random_operators["Dropout in training mode"] = training
+    if not random_operators:
         return []
-    operators = "1 operator draws" if drawn.total() == 1 else f"{drawn.total()} operators draw"
-    return [Problem("model-random", f"{operators} random numbers: {_listed(drawn)}.", where)]
+    operators = (
+        "1 operator draws" if random_operators.total() == 1 else f"{random_operators.total()} operators draw"
+    )
+    return [Problem("model-random", f"{operators} random numbers: {_listed(random_operators)}.", where)]
 
 
 def _training_dropouts(model: Any) -> int:
@@ -364,16 +370,16 @@ def _inside(node: Any) -> Iterator[Any]:
 
 def _stored_tensors(model: Any) -> dict[str, Any]:
     """Tensors that the file stores by name: weights and constants."""
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for graph in _graphs(model):
-        found |= {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
+        tensors |= {tensor.name: tensor for tensor in getattr(graph, "initializer", ())}
         for node in graph.node:
             if node.op_type == "Constant" and node.output:
                 kept = {"value": "t", "value_float": "f", "value_int": "i"}
                 for attribute in node.attribute:
                     if attribute.name in kept:
-                        found[node.output[0]] = getattr(attribute, kept[attribute.name])
-    return found
+                        tensors[node.output[0]] = getattr(attribute, kept[attribute.name])
+    return tensors
 
 
 def _single(stored: Any) -> float | None:

@@ -49,8 +49,8 @@ def cast_model(model: onnx.ModelProto, precision: Half) -> tuple[onnx.ModelProto
 
 
 def _with_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
-    found = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    return model if found >= least else version_converter.convert_version(model, least)
+    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return model if version >= least else version_converter.convert_version(model, least)
 
 
 def tensor_types(model: onnx.ModelProto) -> dict[str, int]:

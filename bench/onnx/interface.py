@@ -141,12 +141,12 @@ def _is_named(name: str, words: tuple[str, ...]) -> bool:
 
 def _draft_outputs(model: Any, spec: CohortSpec, notes: list[str]) -> tuple[dict[str, str], set[str]]:
     """Target → output, and the last operators that compute them; says in `notes` what is a guess."""
-    found = {value.name: _shape(value) for value in model.graph.output}
+    shapes = {value.name: _shape(value) for value in model.graph.output}
     targets = [target.name for target in spec.targets]
-    outputs = {target: name for target in targets for name in found if name.lower() == target}
+    outputs = {target: name for target in targets for name in shapes if name.lower() == target}
     binary = [target.name for target in spec.binary_targets]
-    if spec.headline not in outputs and (name := next((n for n in found if n not in outputs.values()), "")):
-        shape = found[name]
+    if spec.headline not in outputs and (name := next((n for n in shapes if n not in outputs.values()), "")):
+        shape = shapes[name]
         columns = (shape[1] or 0) if shape and len(shape) == 2 else 1
         if columns == len(binary) and columns > 1:
             outputs |= {target: f"{name}:{k}" for k, target in enumerate(binary)}
@@ -156,7 +156,7 @@ def _draft_outputs(model: Any, spec: CohortSpec, notes: list[str]) -> tuple[dict
             outputs[spec.headline] = f"{name}{column}"
             notes.append(f"No output is named {spec.headline}: which one, and which column, is a guess.")
     by_output = {name: node for node in model.graph.node for name in node.output}
-    ends, names = set(), [output_column(reference, list(found)).name for reference in outputs.values()]
+    ends, names = set(), [output_column(reference, list(shapes)).name for reference in outputs.values()]
     seen: set[str] = set()
     while names:
         if (name := names.pop()) in seen or (node := by_output.get(name)) is None:
@@ -232,7 +232,7 @@ def _type_name(value: Any) -> str:
 
 def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
     weights = {tensor.name for tensor in model.graph.initializer}
-    found = {value.name: value for value in model.graph.input if value.name not in weights}
+    model_inputs = {value.name: value for value in model.graph.input if value.name not in weights}
     image = declared.image
     wanted: dict[str, tuple[str, Shape]] = {
         image.name: ("the image", (None, image.channels, image.height, image.width))
@@ -240,15 +240,15 @@ def _inputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
     wanted |= {
         name: (what, (None, 1)) for what, name in (("age", declared.age), ("sex", declared.sex)) if name
     }
-    left = {name: value for name, value in found.items() if name not in wanted}
-    lacking = [name for name in wanted if name not in found]
+    left = {name: value for name, value in model_inputs.items() if name not in wanted}
+    lacking = [name for name in wanted if name not in model_inputs]
     problems = []
     named = set()
     for name, (what, shape) in wanted.items():
-        if name in found:
-            problems += _tensor(found[name], shape, "float", "model-input", f"{where}, input {name}")
+        if name in model_inputs:
+            problems += _tensor(model_inputs[name], shape, "float", "model-input", f"{where}, input {name}")
             continue
-        message = f"{what} is to go into {name!r}; the model's inputs are {_names(found)}."
+        message = f"{what} is to go into {name!r}; the model's inputs are {_names(model_inputs)}."
         meant = _meant(name, left, only=len(lacking) == 1)
         remedy = f"If {meant[:60]!r} is meant, write it in [model] of the manifest." if meant else ""
         problems.append(Problem("model-input", message[0].upper() + message[1:], where, remedy))
@@ -295,22 +295,24 @@ def _tensor(value: Any, wanted: Shape, kind: str, code: str, where: str) -> list
 
 
 def _outputs(model: Any, declared: ModelInputs, where: str) -> list[Problem]:
-    found = {value.name: value for value in model.graph.output}
+    model_outputs = {value.name: value for value in model.graph.output}
     problems = []
     for target, reference in declared.outputs.items():
         try:
-            place = output_column(reference, list(found))
+            place = output_column(reference, list(model_outputs))
         except KeyError:
-            message = f"{target} is to be read from {reference!r}; the model's outputs are {_names(found)}."
+            message = (
+                f"{target} is to be read from {reference!r}; the model's outputs are {_names(model_outputs)}."
+            )
             name, _, column = reference.rpartition(":") if reference[-1:].isdecimal() else (reference, "", "")
-            meant = _meant(name or reference, found, only=True)
+            meant = _meant(name or reference, model_outputs, only=True)
             written = f"{meant}:{column}" if column and name else meant
             remedy = f'If {meant[:60]!r} is meant, write `{target} = "{written[:80]}"`.' if meant else ""
             problems.append(Problem("model-output", message, where, remedy))
-            if meant not in found:
+            if meant not in model_outputs:
                 continue
             place = OutputColumn(meant, int(column) if column and name else None)
-        problems += _output(found[place.name], place, target, f"{where}, output {place.name}")
+        problems += _output(model_outputs[place.name], place, target, f"{where}, output {place.name}")
     return list(dict.fromkeys(problems))  # targets that share an output share its faults
 
 
@@ -328,7 +330,7 @@ def _output(value: Any, place: OutputColumn, target: str, where: str) -> list[Pr
         problems.append(Problem("model-batch", f"The batch size is fixed at {shape[0]}.", where))
     columns = shape[1] if len(shape) == 2 else 1
     if place.column is None and columns not in (None, 1):
-        message = f"{target} has {columns} columns to be read from and the manifest names none of them."
+        message = f"{target} has {columns} columns, and the manifest names none of them."
         remedy = _column_remedy(target, place.name, columns)
         problems.append(Problem("model-output", message, where, remedy))
     if place.column is not None and (len(shape) == 1 or (columns is not None and place.column >= columns)):

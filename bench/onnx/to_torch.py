@@ -49,7 +49,7 @@ def to_torch(model: onnx.ModelProto) -> Translated:
     stored |= {n.output[0]: _constant(n) for n in graph.node if n.op_type == "Constant"}
     nodes = [node for node in graph.node if node.op_type != "Constant"]
     if unknown := sorted({f"{n.domain}.{n.op_type}".lstrip(".") for n in nodes if not _known(n)}):
-        raise UnsupportedOperatorError(f"PyTorch is not told how to do {', '.join(unknown)}")
+        raise UnsupportedOperatorError(f"PyTorch has no translation of {', '.join(unknown)}")
     inputs = [value for value in graph.input if value.name not in stored]
     sizes = {value.name: _sizes(value) for value in inputs}
     outputs = tuple(value.name for value in graph.output)
@@ -65,29 +65,29 @@ def _module(
     """Record each node's function once, so that nothing of this loop is left when the model is timed."""
     root, code = nn.Module(), fx.Graph()
     tracer = fx.proxy.GraphAppendingTracer(code)
-    found: dict[str, Any] = {
+    proxies: dict[str, Any] = {
         name: fx.Proxy(code.placeholder(f"input_{i}"), tracer) for i, name in enumerate(inputs)
     }
     for index, (name, array) in enumerate(stored.items()):
         root.register_buffer(f"weight_{index}", _tensor(array))
-        found[name] = fx.Proxy(code.get_attr(f"weight_{index}"), tracer)
+        proxies[name] = fx.Proxy(code.get_attr(f"weight_{index}"), tracer)
     for node in nodes:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        arguments = [_argument(node, i, found, stored) for i in range(len(node.input))]
-        found[node.output[0]] = OPERATORS[node.op_type](attributes, *arguments)
-    code.output(tuple(found[name].node for name in outputs))
+        arguments = [_argument(node, i, proxies, stored) for i in range(len(node.input))]
+        proxies[node.output[0]] = OPERATORS[node.op_type](attributes, *arguments)
+    code.output(tuple(proxies[name].node for name in outputs))
     code.eliminate_dead_code()
     return fx.GraphModule(root, code).eval()
 
 
 def _argument(
-    node: onnx.NodeProto, index: int, found: dict[str, Any], stored: dict[str, npt.NDArray[Any]]
+    node: onnx.NodeProto, index: int, proxies: dict[str, Any], stored: dict[str, npt.NDArray[Any]]
 ) -> Any:
     name = node.input[index]
     if not name:
         return None
     if index not in SETTINGS.get(node.op_type, ()):
-        return found[name]
+        return proxies[name]
     if name not in stored:
         raise UnsupportedOperatorError(f"{node.op_type} with a setting that is computed")
     return stored[name]
@@ -195,8 +195,8 @@ def _gemm(attributes: Attributes, a: Tensor, b: Tensor, c: Tensor | None = None)
 
 def _axes(attributes: Attributes, axes: Any) -> list[int] | None:
     """Axes of a reduction: an input from opset 18 (13 for some), an attribute before; None for all."""
-    found = attributes.get("axes") if axes is None else np.asarray(axes).tolist()
-    return list(found) if found else None
+    numbers = attributes.get("axes") if axes is None else np.asarray(axes).tolist()
+    return list(numbers) if numbers else None
 
 
 def _reduction(function: Callable[..., Tensor]) -> Operator:
@@ -273,8 +273,8 @@ def _pointwise(function: Callable[..., Tensor]) -> Operator:
 
 def _sum(_: Attributes, *inputs: Tensor) -> Tensor:
     total = inputs[0]
-    for one in inputs[1:]:
-        total = total + one
+    for addend in inputs[1:]:
+        total = total + addend
     return total
 
 

@@ -29,7 +29,7 @@ BUILD_RECORD = ".build.json"
 
 @dataclass(frozen=True, slots=True)
 class SiteSummary:
-    """What a build did.
+    """Counts of a site build.
 
     Attributes:
         out: Folder of the site.
@@ -113,7 +113,9 @@ def _check_out(out: Path) -> None:
     if not out.exists() or (out / BUILD_RECORD).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     what = f"a folder with {sum(1 for _ in out.iterdir()):,} files or folders" if out.is_dir() else "a file"
-    raise BenchError(Problem("site-folder", f"There is {what} that no build made.", where=str(out)))
+    raise BenchError(
+        Problem("site-folder", f"There is {what} that was not written by a build.", where=str(out))
+    )
 
 
 def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:

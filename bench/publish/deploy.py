@@ -20,7 +20,7 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What was pushed: `changed` is False where the branch held exactly this site already."""
+    """Outcome of a deployment: `changed` is False where the branch held exactly this site already."""
 
     commit: str
     changed: bool

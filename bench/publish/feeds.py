@@ -1,4 +1,4 @@
-"""What is new, newest first: a page and two feeds, dated by the entries themselves and never by a clock."""
+"""News, newest first: a page and two feeds, dated by the entries themselves and never by a clock."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _fault(zipped: zipfile.ZipFile, record: ReleaseRecord, path: Path) -> str:
         return f"It holds release {record.release[:60]!r}."
     names = zipped.namelist()
     if bad := [n for n in names if n.startswith("/") or "\\" in n or ".." in n.split("/") or n.endswith("/")]:
-        return f"{len(bad)} names of files that lead elsewhere."
+        return f"{len(bad)} names of files that lead outside its folder."
     if len(set(names)) < len(names) or sum(i.file_size for i in zipped.infolist()) > MAX_BYTES:
         return "Files are repeated, or together too large."
     return ""

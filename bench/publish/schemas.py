@@ -1,4 +1,4 @@
-"""What the site publishes as JSON: the models of the files, whose schemas go with them."""
+"""Models of the JSON files that the site publishes; their schemas are published with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each page lies, and how pages name each other: by relative links, so any folder can hold the site."""
+"""Paths of the pages, and relative links between them, so that any folder can hold the site."""
 
 from __future__ import annotations
 

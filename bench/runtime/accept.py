@@ -74,7 +74,7 @@ def accept_model(
             np.concatenate([rows, val]),
             limits=Limits(total_s=max(1.0, end - time.monotonic())),
             progress=progress,
-            remarks=problems,
+            notices=problems,
             independent=True,
             shown=str(path),
         )
@@ -213,8 +213,8 @@ def _check_worker(copy: Path, limit_s: float) -> Worker:
 
 def _problems(header: dict[str, Any], copy: Path, path: Path) -> list[Problem]:
     """The problems of an answer, which name the submitted file in place of its copy."""
-    found = map(problem_of, header["problems"])
-    return [replace(problem, where=problem.where.replace(str(copy), str(path))) for problem in found]
+    problems = map(problem_of, header["problems"])
+    return [replace(problem, where=problem.where.replace(str(copy), str(path))) for problem in problems]
 
 
 @contextmanager

@@ -99,12 +99,12 @@ def tolerances(probes: Probes, ranges: Mapping[str, float]) -> dict[str, float]:
         probes: The predictions.
         ranges: Target → range of its predictions for all images.
     """
-    found = {}
+    by_target = {}
     for target, values in probes.stored.items():
         noise = float(np.abs(probes.disturbed[target] - probes.other_order[target]).max(initial=0.0))
         largest = float(np.abs(values).max(initial=0.0))
-        found[target] = max(OF_RANGE * ranges[target] + OF_VALUE * largest, OF_NOISE * noise)
-    return found
+        by_target[target] = max(OF_RANGE * ranges[target] + OF_VALUE * largest, OF_NOISE * noise)
+    return by_target
 
 
 def dependence(probes: Probes, ranges: Mapping[str, float], where: str) -> Dependence | None:
@@ -116,13 +116,13 @@ def dependence(probes: Probes, ranges: Mapping[str, float], where: str) -> Depen
         where: Named in the problem.
     """
     allowed = tolerances(probes, ranges)
-    for one, other, code, circumstances in (
+    for first, second, code, circumstances in (
         (probes.other_order, probes.again, "model-random", "Run twice on the same batch"),
         (probes.stored, probes.alone, "model-batch-dependent", "Run alone instead of in a batch"),
         (probes.stored, probes.other_order, "model-batch-dependent", "Run in a batch of other images"),
     ):
         for target in probes.stored:
-            difference = np.abs(one[target] - other[target])
+            difference = np.abs(first[target] - second[target])
             changed = ~(difference <= allowed[target])  # NaN is a change
             if changed.any():
                 worst = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
@@ -135,27 +135,31 @@ def dependence(probes: Probes, ranges: Mapping[str, float], where: str) -> Depen
     return None
 
 
-def name_operator(path: Path, inputs: Inputs, found: Dependence, memory_mb: int | None) -> Problem:
+def name_operator(path: Path, inputs: Inputs, dependence: Dependence, memory_mb: int | None) -> Problem:
     """The problem of a dependence, with the first operator that shows it, where it can be found.
 
     Args:
         path: The ONNX file.
         inputs: Name of the input → (k, …) values of the probed images.
-        found: The dependence.
+        dependence: The dependence.
         memory_mb: What the process may use that looks for the operator.
     """
-    problem = found.problem
-    order = [found.image - 1, found.image, (found.image + 1) % len(next(iter(inputs.values())))]
+    problem = dependence.problem
+    order = [
+        dependence.image - 1,
+        dependence.image,
+        (dependence.image + 1) % len(next(iter(inputs.values()))),
+    ]
     batch = {name: np.ascontiguousarray(array[order]) for name, array in inputs.items()}
     limits = SandboxLimits(memory_mb, readable=(str(path.resolve()),))
     try:
         with Worker(WORKER, LIMIT_S, limits) as worker:
-            worker.send({"model": str(path), "random": found.random}, batch)
+            worker.send({"model": str(path), "random": dependence.random}, batch)
             answer, _ = worker.receive()
         operator, node = str(answer["operator"])[:60], str(answer["node"])[:60]
     except (WorkerFailure, KeyError):
         return problem
-    verb = "draws random numbers" if found.random else "mixes images"
+    verb = "draws random numbers" if dependence.random else "mixes images"
     named = f" The first operator that {verb} is {operator}" + (f" (node {node!r})." if node else ".")
     return Problem(problem.code, problem.message + named, problem.where)
 

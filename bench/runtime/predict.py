@@ -85,7 +85,7 @@ def predict(
     batch: int = 32,
     limits: Limits | None = None,
     progress: Progress | None = None,
-    remarks: list[Problem] | None = None,
+    notices: list[Problem] | None = None,
     independent: bool = False,
     shown: str = "",
 ) -> dict[str, Floats]:
@@ -101,7 +101,7 @@ def predict(
         batch: Images at a time.
         limits: What its process may use.
         progress: Called with (images done, images in total).
-        remarks: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
+        notices: Takes a notice of the limits that this system cannot enforce (``model-confinement``).
         independent: Whether to run some images again, alone, in another order and twice, and refuse a model
             whose prediction depends on more than the image.
         shown: Path that problems name; default: that of the file.
@@ -135,8 +135,8 @@ def predict(
         with Worker(WORKER, limit_s, limits.sandbox(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
             worker.send(request)
             ready, _ = worker.receive()
-            if remarks is not None and ready.get("lacking"):
-                remarks.append(_lacking(ready["lacking"], where))
+            if notices is not None and ready.get("lacking"):
+                notices.append(_lacking(ready["lacking"], where))
             for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
                 for target in parts:
                     parts[target].append(answered(answer, target))
@@ -155,8 +155,8 @@ def predict(
         raise BenchError(Problem(_CODES[failure.kind], failure.message, where)) from failure
     if probes:
         ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
-        if found := dependence(probes, ranges, where):
-            raise BenchError(name_operator(onnx_path, inputs, found, limits.memory_mb))
+        if dependent := dependence(probes, ranges, where):
+            raise BenchError(name_operator(onnx_path, inputs, dependent, limits.memory_mb))
     return predicted
 
 
@@ -164,7 +164,7 @@ def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, 
     """The answers of all batches as one column of `rows` values for each target."""
     predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
     if odd := [target for target, column in predicted.items() if len(column) != rows]:
-        message = f"The process answered another number of predictions than {rows:,} for {odd[0]}."
+        message = f"The process returned another number of predictions than {rows:,} for {odd[0]}."
         raise BenchError(Problem("model-crashed", message, where))
     return predicted
 
@@ -184,10 +184,12 @@ def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, 
         count = len(next(iter(inputs.values())))
         worker.send({"rows": count}, inputs)
         answer = worker.receive()[1]
-        found = {target: answered(answer, target) for target in targets}
-        if any(len(column) != count for column in found.values()):
-            raise WorkerFailure("crashed", f"The process answered another number than {count}.")
-        return found
+        predictions = {target: answered(answer, target) for target in targets}
+        if any(len(column) != count for column in predictions.values()):
+            raise WorkerFailure(
+                "crashed", f"The process returned another number of predictions than {count}."
+            )
+        return predictions
 
     return ask
 
@@ -196,12 +198,12 @@ def answered(answer: ArrayDict, target: str) -> Floats:
     """The column of one target in a worker's answer, which is not believed to have one."""
     column = answer.get(target)
     if column is None or column.ndim != 1 or column.dtype != np.float64:
-        raise WorkerFailure("crashed", f"What the process answered has no column for {target}.")
+        raise WorkerFailure("crashed", f"The answer of the process has no column for {target}.")
     return column
 
 
-def _lacking(found: list[Any], where: str) -> Problem:
-    missing = "; ".join(map(str, found))
+def _lacking(parts: list[Any], where: str) -> Problem:
+    missing = "; ".join(map(str, parts))
     message = (
         "A submitted model runs in a process of its own, with no network, no file written, no program "
         f"started, and bounded memory and time. This system does not enforce all of it ({missing}), which "

@@ -31,7 +31,7 @@ def open_bounded(
         BenchError: What `fault` made of it: missing, a folder, device, pipe or link, or too large.
     """
     if path.is_symlink() and path.resolve().parent != path.parent.resolve():
-        raise fault("It is a link that leads out of its folder.", "Hand in the file itself.")
+        raise fault("It is a link that leads out of its folder.", "Submit the file itself.")
     try:
         # without waiting, in case it is a pipe
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))

@@ -93,11 +93,11 @@ def minimal_environment(*, on_gpu: bool = False) -> dict[str, str]:
 
 def lacking_here() -> list[str]:
     """Return what the sandbox of this process lacks, each with the reason; empty where it is whole."""
-    found = json.loads(os.environ.get(LACKING, "[]"))
-    return [str(item) for item in found]
+    stored = json.loads(os.environ.get(LACKING, "[]"))
+    return [str(item) for item in stored]
 
 
-def confine(limits: SandboxLimits, module: str) -> list[str]:
+def enter_sandbox(limits: SandboxLimits, module: str) -> list[str]:
     """Restrict this process for the rest of its life.
 
     Returns:
@@ -193,7 +193,7 @@ def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) 
     if own_user and os.getuid() != 0:  # otherwise all of the user's processes would count, or none would
         wanted.append(("RLIMIT_NPROC", limits.processes))
     else:
-        lacking.append("number of processes: it cannot be counted apart for this user")
+        lacking.append("number of processes: it cannot be limited for this user alone")
     for name, most in wanted:
         try:
             kind = getattr(resource, name)
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str]) -> None:
     plain = json.loads(text)
     readable = plain.pop("readable")
     limits = SandboxLimits(**plain, readable=None if readable is None else tuple(readable))
-    lacking = confine(limits, module)
+    lacking = enter_sandbox(limits, module)
     os.environ[LACKING] = json.dumps(lacking)
     missing = missing_parts(lacking)
     if missing and not os.environ.get(UNCONFINED):

@@ -98,10 +98,10 @@ def _kind(text: str) -> np.dtype[Any]:
     return np.dtype(text)
 
 
-def _shape(found: Any) -> tuple[int, ...]:
-    if not all(isinstance(size, int) and 0 <= size < 2**40 for size in found) or len(found) > 32:
+def _shape(sizes: Any) -> tuple[int, ...]:
+    if not all(isinstance(size, int) and 0 <= size < 2**40 for size in sizes) or len(sizes) > 32:
         raise ValueError("not a shape")
-    return tuple(found)
+    return tuple(sizes)
 
 
 def read_exactly(stream: BinaryIO, length: int) -> bytes:
@@ -157,7 +157,7 @@ def serve(work: Callable[[BinaryIO, BinaryIO], None]) -> None:
     except EOFError:
         return  # the other side has gone
     except MemoryError:
-        _say(answers, "out-of-memory", "The memory that it may use was not enough.")
+        _say(answers, "out-of-memory", "It exceeded its memory limit.")
     except Exception as error:  # whatever a native library raises ends in a message
         text = " ".join(str(error).split()) or type(error).__name__
         _say(answers, "out-of-memory" if names_memory(text) else "failed", text[:500])

@@ -30,7 +30,7 @@ class WorkerFailure(Exception):  # noqa: N818
     """End of a worker that did not answer.
 
     Attributes:
-        kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (said why).
+        kind: ``crashed`` (killed by a signal), ``timeout``, ``out-of-memory`` or ``failed`` (with a reason).
         message: For people; no paths.
     """
 
@@ -159,7 +159,7 @@ class Worker:
             most_bytes: Most bytes of its arrays.
 
         Raises:
-            WorkerFailure: It said why it cannot go on, or ended.
+            WorkerFailure: It reported a failure, or ended.
             BenchError: It was not started, because the sandbox is incomplete (``sandbox-missing``, exit 3).
         """
         try:
@@ -167,17 +167,19 @@ class Worker:
         except EOFError as error:
             raise self._failure() from error
         except ValueError as error:
-            raise WorkerFailure("crashed", "What the process answered is no message.") from error
+            raise WorkerFailure("crashed", "The answer of the process is not a valid message.") from error
         if "failure" in header:
-            raise _said(header)
+            raise _reported_failure(header)
         return header, arrays
 
     def _failure(self) -> WorkerFailure:
         """Say what became of a worker whose stream ended."""
         try:
-            header, _ = read_message(self._out, MAX_HEADER_BYTES, 0)  # it may have said why before it ended
+            header, _ = read_message(
+                self._out, MAX_HEADER_BYTES, 0
+            )  # it may have sent a reason before it ended
             if "failure" in header:
-                return _said(header)
+                return _reported_failure(header)
         except (EOFError, ValueError):
             pass
         code = self._wait()
@@ -186,14 +188,14 @@ class Worker:
         log = self._log_tail()
         if code == UNCONFINED_EXIT:
             message = (
-                f"A stranger's file is opened in a sandbox only, and this system lacks parts of it: {log}."
+                f"Files from others are opened only in a sandbox, and this system lacks parts of it: {log}."
             )
             raise BenchError(Problem("sandbox-missing", message[:1500]), EXIT_ENVIRONMENT)
         if names_memory(log):
-            return WorkerFailure("out-of-memory", "The memory that it may use was not enough.")
+            return WorkerFailure("out-of-memory", "It exceeded its memory limit.")
         if code < 0:
             if -code == signal.SIGXCPU:
-                return WorkerFailure("timeout", "It used more processor time than it may.")
+                return WorkerFailure("timeout", "It exceeded its limit of processor time.")
             name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
             hint = "; where memory runs out the system does this" if name == "SIGKILL" else ""
             return WorkerFailure("crashed", f"The process was ended by {name}{hint}.")
@@ -212,8 +214,8 @@ class Worker:
         return self._log.read().decode("utf-8", "replace")
 
 
-def _said(header: Header) -> WorkerFailure:
-    """A failure as the worker said it, which is not believed to be one of ours."""
+def _reported_failure(header: Header) -> WorkerFailure:
+    """Return a failure as the worker reported it; unknown kinds count as a crash."""
     kinds: tuple[Failing, ...] = get_args(Failing)
     kind: Failing = next((kind for kind in kinds if kind == header["failure"]), "crashed")
     return WorkerFailure(kind, str(header.get("message", ""))[:500])

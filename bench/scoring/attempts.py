@@ -151,9 +151,9 @@ DRY_RUN = "dry-run"
 
 
 def count_attempt(folder: Path, slug: str, manifest: Manifest, predictions_sha256: str, limit: int) -> None:
-    """Record predictions that were handed in for a test set with private labels, within a team's budget.
+    """Record submitted predictions for a test set with private labels, within a team's budget.
 
-    Predictions that the team handed in before do not count again.
+    Predictions that the team submitted before do not count again.
 
     Args:
         folder: The cohort's folder of submissions.
@@ -172,7 +172,7 @@ def count_attempt(folder: Path, slug: str, manifest: Manifest, predictions_sha25
             return
         if len(used) >= limit:
             message = (
-                f"Team {manifest.team!r} has handed in {len(used)} sets of predictions; {limit} are allowed."
+                f"Team {manifest.team!r} has submitted {len(used)} sets of predictions; {limit} are allowed."
             )
             raise BenchError(Problem("attempts-used", message))
         name = slug or DRY_RUN

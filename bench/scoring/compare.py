@@ -118,8 +118,8 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """
     path = Path(name)
     if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        found = load_predictions(path, cohort, scores="uncalibrated")
-        return _side(found, cohort, found.source_sha256)
+        predictions = load_predictions(path, cohort, scores="uncalibrated")
+        return _side(predictions, cohort, predictions.source_sha256)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":
         message = f"{name!r} holds published numbers only, no predictions."
@@ -138,10 +138,10 @@ def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
     return _side(check_predictions(table.raw, table.where, cohort, "uncalibrated"), cohort, table.sha256)
 
 
-def _side(found: Predictions, cohort: Cohort, sha256: str) -> Side:
+def _side(predictions: Predictions, cohort: Cohort, sha256: str) -> Side:
     """Predictions of the test images; they count as probabilities where all binary targets lie in [0, 1]."""
-    binary = [found.values[t.name] for t in cohort.spec.binary_targets if t.name in found.values]
-    values = combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values)
+    binary = [predictions.values[t.name] for t in cohort.spec.binary_targets if t.name in predictions.values]
+    values = combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), predictions.values)
     probabilities = all((v.min() >= 0) and (v.max() <= 1) for v in binary)
     return Side(values, Track.HOLDOUT, probabilities, sha256)
 
@@ -155,19 +155,19 @@ def compare_predictions(
         BenchError: The sides are of different tracks, or share no target (``compare-impossible``).
     """
     if a.track != b.track:
-        message = f"A is of the {a.track} track, B of the {b.track} track: other images."
+        message = f"A is of the {a.track} track, B of the {b.track} track: they predict different images."
         raise BenchError(Problem("compare-impossible", message))
     plan = make_plan(cohort, track=a.track, replicates=replicates, seed=seed)
     probabilities = a.probabilities and b.probabilities
     averaged = a.track == "cv5"
-    found = [
+    comparisons = [
         _compare(target, a.scores(target), b.scores(target), probabilities, averaged)
         for target in plan.targets
         if target.target.name in a.values and target.target.name in b.values
     ]
-    if not found:
+    if not comparisons:
         raise BenchError(Problem("compare-impossible", "The two share no target."))
-    return found
+    return comparisons
 
 
 def _compare(
@@ -213,10 +213,14 @@ def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[tuple[Be
     """Net benefit of a minus that of b at the shown thresholds, and the warnings of its intervals."""
     differences = net_benefit_difference(target.labels, p_a, p_b, target.bootstrap, SHOWN_THRESHOLDS)
     points = tuple(
-        BenefitComparison(threshold=threshold, difference=found.value or 0.0, low=found.low, high=found.high)
-        for threshold, found in zip(SHOWN_THRESHOLDS, differences, strict=False)
+        BenefitComparison(
+            threshold=threshold, difference=estimate.value or 0.0, low=estimate.low, high=estimate.high
+        )
+        for threshold, estimate in zip(SHOWN_THRESHOLDS, differences, strict=False)
     )
-    return points, "; ".join(dict.fromkeys(warning for found in differences for warning in found.warnings))
+    return points, "; ".join(
+        dict.fromkeys(warning for estimate in differences for warning in estimate.warnings)
+    )
 
 
 def _fold_averaged(target: TargetPlan, p_a: Floats, p_b: Floats) -> MetricComparison:

@@ -107,13 +107,13 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
         tp, odds = float(cuts.positives_above(k)), threshold / (1 - threshold)
         benefit = float((tp - (k - tp) * odds) / n)
         called = cuts.rank < allowed
-        found = benefit_interval(sample, called, float(threshold), benefit, level)
+        estimate = benefit_interval(sample, called, float(threshold), benefit, level)
         points.append(
             DecisionPoint(
                 threshold=float(threshold),
                 net_benefit=benefit,
-                low=found.low,
-                high=found.high,
+                low=estimate.low,
+                high=estimate.high,
                 treat_all=float((m - (n - m) * odds) / n),
             )
         )

@@ -60,10 +60,10 @@ def operating_points(
     source = (val.labels, val.score) if val is not None and chosen_on == "val" else (labels, score)
     points = []
     for rule, wanted in RULES.items():
-        found = operating_point(*source, **wanted)
-        if found is None or not np.isfinite(found.threshold):
+        chosen = operating_point(*source, **wanted)
+        if chosen is None or not np.isfinite(chosen.threshold):
             continue
-        threshold = _stated(found.threshold)
+        threshold = _stated(chosen.threshold)
         wish = int(cuts.above(threshold))
         called = int(cuts.snap(np.array([wish]))[0])
         cut = np.inf if called == 0 else float(cuts.score[called - 1])
@@ -102,10 +102,10 @@ def decisions_at(
         level: Nominal coverage.
     """
     cut = np.inf if not point.called else float(np.sort(every_score)[len(every_score) - point.called])
-    found = decision_estimates(labels, score, cut, bootstrap, level=level)
+    estimates = decision_estimates(labels, score, cut, bootstrap, level=level)
     here = point.chosen_on == "val"
     return {
-        name: _share(getattr(found, name) if here else getattr(found, name).value)
+        name: _share(getattr(estimates, name) if here else getattr(estimates, name).value)
         for name in registry.keys(Needs.DECISIONS)
     }
 
@@ -115,11 +115,11 @@ def _stated(threshold: float) -> float:
     return float(Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(threshold)))
 
 
-def _share(found: Estimate | float | None) -> Estimate:
+def _share(share: Estimate | float | None) -> Estimate:
     """Return an estimate; without interval where the threshold was chosen on the same images."""
-    if isinstance(found, Estimate):
-        return found
-    return Estimate(found, reason="no row to take a share of" if found is None else CHOSEN_HERE)
+    if isinstance(share, Estimate):
+        return share
+    return Estimate(share, reason="no row to take a share of" if share is None else CHOSEN_HERE)
 
 
 def recalibration(
@@ -134,9 +134,9 @@ def recalibration(
             reason="no finite maximum-likelihood fit on val (constant predictions or complete separation)",
         )
     changed = registry.keys(Needs.PROBABILITIES)
-    found = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=changed)
+    evaluation = evaluate(labels, recalibrated(p, line), bootstrap=bootstrap, level=level, metrics=changed)
     return Recalibration(
         slope=line.slope,
         intercept=line.intercept,
-        metrics={name: found[name] for name in changed},
+        metrics={name: evaluation[name] for name in changed},
     )

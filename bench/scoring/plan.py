@@ -148,7 +148,7 @@ class SlidingPlan:
 
 def _sliding(spec: CohortSpec, measures: tuple[MeasurePlan, ...]) -> tuple[SlidingPlan, ...]:
     of_column = {measure.target.source: measure for measure in measures}
-    found = []
+    plans = []
     for rule in spec.label_rules:
         for threshold in rule.any_of:
             if threshold.column in of_column:
@@ -156,8 +156,8 @@ def _sliding(spec: CohortSpec, measures: tuple[MeasurePlan, ...]) -> tuple[Slidi
                 high = SLIDE[1] * max(threshold.male, threshold.female)
                 places = np.round(np.linspace(low, high, SLIDING_POINTS), 2)
                 steps = tuple(float(place) for place in np.unique(places))
-                found.append(SlidingPlan(rule.target, of_column[threshold.column], steps))
-    return tuple(found)
+                plans.append(SlidingPlan(rule.target, of_column[threshold.column], steps))
+    return tuple(plans)
 
 
 def make_plan(cohort: Cohort, *, track: Track = Track.HOLDOUT, replicates: int = 2000, seed: int = 0) -> Plan:

@@ -108,7 +108,9 @@ def read_published(entry: Submission, model: type[C]) -> tuple[C, str]:
     if (card.slug, card.track, card.scores) != (entry.slug, manifest.track, manifest.scores):
         message = f"{PUBLISHED} is of entry {card.slug!r}, {card.track}, {card.scores}."
     elif any(hashes != stated for hashes in known):
-        message = f"{PUBLISHED} of {entry.slug!r} is of other predictions than those that are stored."
+        message = (
+            f"{PUBLISHED} of {entry.slug!r} was computed from other predictions than those that are stored."
+        )
     elif card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
     else:

@@ -314,14 +314,14 @@ def cached_replicates(
         index = read_json(ReplicateIndex, _index_file(cache, cohort_id), "replicates-missing")
     except BenchError:
         return None
-    found = {}
+    by_digest = {}
     for sha256, track in predictions.items():
         names = index.targets.get(track, ())
         table = _cached_table(cache / f"{index.keys.get(sha256, '')}.npy")
         if table is None or len(table) != len(names) or table.shape[1] <= replicates:
             return None
-        found[sha256] = _split_table(names, table, replicates)
-    return found
+        by_digest[sha256] = _split_table(names, table, replicates)
+    return by_digest
 
 
 def entry_replicates(

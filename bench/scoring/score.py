@@ -85,11 +85,11 @@ def score(
     """
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
-    found = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
+    evaluations = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
     ranked = {
         t.target.name: ranked_auroc(plan, t, values[t.target.name][t.rows])
         if plan.track == "cv5"
-        else _of_evaluation(found[t.target.name])
+        else _of_evaluation(evaluations[t.target.name])
         for t in planned
     }
     targets = tuple(
@@ -97,7 +97,7 @@ def score(
             plan,
             t,
             values[t.target.name][t.rows],
-            found[t.target.name],
+            evaluations[t.target.name],
             probabilities,
             _val(t, val),
             ranked[t.target.name],
@@ -119,7 +119,7 @@ def score(
         level=LEVEL,
         headline=plan.spec.headline,
         targets=targets,
-        macro=_macro(plan, found, ranked),
+        macro=_macro(plan, evaluations, ranked),
         continuous=tuple(
             _continuous(m, values[m.target.name]) for m in plan.measures if m.target.name in values
         ),
@@ -131,7 +131,7 @@ def score(
                 values[t.target.name][t.rows],
                 probabilities=probabilities,
                 level=LEVEL,
-                line=_line(found[t.target.name]),
+                line=_line(evaluations[t.target.name]),
                 common=scored.operating_points[0] if scored.operating_points else None,
             )
         ),
@@ -145,7 +145,7 @@ def score(
         label_efficiency=tuple(
             point
             for t in planned
-            for point in _label_efficiency(t, efficiency or {}, found[t.target.name].auroc)
+            for point in _label_efficiency(t, efficiency or {}, evaluations[t.target.name].auroc)
         ),
     )
     return Scored(scorecard, ranked)
@@ -161,14 +161,14 @@ def _label_efficiency(
         draws = [efficiency[name][plan.rows] for name in columns if name in efficiency]
         if not draws:
             continue
-        found = evaluate_runs(plan.labels, draws, plan.bootstrap, LEVEL)
-        spread = None if found.run_variance is None else float(np.sqrt(found.run_variance))
+        runs = evaluate_runs(plan.labels, draws, plan.bootstrap, LEVEL)
+        spread = None if runs.run_variance is None else float(np.sqrt(runs.run_variance))
         points.append(
             LabelEfficiencyPoint(
                 target=plan.target.name,
                 fraction=fraction,
                 draws=len(draws),
-                auroc=found.estimate,
+                auroc=runs.estimate,
                 draw_sd=spread,
             )
         )
@@ -178,9 +178,9 @@ def _label_efficiency(
     return [*points, last]
 
 
-def _line(found: Evaluation) -> Line:
+def _line(evaluation: Evaluation) -> Line:
     """The calibration line, ideal where there is none."""
-    slope, intercept = found.calibration_slope.value, found.calibration_intercept.value
+    slope, intercept = evaluation.calibration_slope.value, evaluation.calibration_intercept.value
     return IDEAL if slope is None or intercept is None else Line(slope, intercept)
 
 
@@ -197,8 +197,8 @@ def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluati
 def ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
     """The AUROC that the board ranks, of predictions of the target's images."""
     if plan.track == "cv5":
-        found = fold_averaged_auroc(target.labels, scores, target.folds, target.bootstrap, level=LEVEL)
-        return RankedAuroc(found.estimate, found.replicates, found.influence)
+        average = fold_averaged_auroc(target.labels, scores, target.folds, target.bootstrap, level=LEVEL)
+        return RankedAuroc(average.estimate, average.replicates, average.influence)
     return _of_evaluation(
         evaluate(
             target.labels,
@@ -211,8 +211,8 @@ def ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
     )
 
 
-def _of_evaluation(found: Evaluation) -> RankedAuroc:
-    return RankedAuroc(found.auroc, found.auroc_replicates, found.auroc_influence)
+def _of_evaluation(evaluation: Evaluation) -> RankedAuroc:
+    return RankedAuroc(evaluation.auroc, evaluation.auroc_replicates, evaluation.auroc_influence)
 
 
 def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
@@ -225,12 +225,12 @@ def _target(
     plan: Plan,
     target: TargetPlan,
     predicted: Floats,
-    found: Evaluation,
+    evaluation: Evaluation,
     probabilities: bool,
     val: Val | None,
     ranked: RankedAuroc,
 ) -> TargetScore:
-    both = 0 < found.positives < found.images
+    both = 0 < evaluation.positives < evaluation.images
     cuts = curves.Cuts(target.labels, predicted, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
     sample = target.bootstrap.sample(target.labels)
@@ -238,13 +238,13 @@ def _target(
     return TargetScore(
         target=target.target.name,
         label=target.target.label,
-        images=found.images,
-        excluded=plan.images - found.images,
-        patients=found.patients,
-        positives=found.positives,
-        positive_patients=found.positive_patients,
-        prevalence=found.prevalence,
-        metrics=dict(found.items()),
+        images=evaluation.images,
+        excluded=plan.images - evaluation.images,
+        patients=evaluation.patients,
+        positives=evaluation.positives,
+        positive_patients=evaluation.positive_patients,
+        prevalence=evaluation.prevalence,
+        metrics=dict(evaluation.items()),
         estimands=_estimands(target, predicted)
         | ({"fold_averaged": ranked.estimate} if plan.track == "cv5" else {}),
         roc=curves.roc(cuts) if cuts else (),
@@ -259,10 +259,10 @@ def _target(
         operating_points=points,
         detection_yield=tables.detection_yield(cuts) if cuts else (),
         prevalence_shifts=tuple(
-            tables.prevalence_shift(found.prevalence, points, p, probabilities=probabilities)
+            tables.prevalence_shift(evaluation.prevalence, points, p, probabilities=probabilities)
             for p in tables.PREVALENCES
         )
-        if found.prevalence and points
+        if evaluation.prevalence and points
         else (),
         smooth_calibration=tables.smooth_curve(target.labels, predicted) if probabilities else None,
         brier_skill=tables.brier_skill(target, predicted, LEVEL) if probabilities else None,
@@ -294,11 +294,11 @@ def _estimands(target: TargetPlan, predicted: Floats) -> dict[str, Estimate]:
     return {"patient_weighted": weighted.auroc, "first_image": first.auroc}
 
 
-def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
+def _macro(plan: Plan, evaluations: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
     """Mean AUROC of the macro targets, with the smallest of their degrees of freedom."""
-    if not plan.spec.macro or not set(plan.spec.macro) <= set(found):
+    if not plan.spec.macro or not set(plan.spec.macro) <= set(evaluations):
         return None
-    parts = [found[name] for name in plan.spec.macro]
+    parts = [evaluations[name] for name in plan.spec.macro]
     areas = [ranked[name] for name in plan.spec.macro]
     values = [area.estimate.value for area in areas]
     if any(value is None for value in values):
@@ -316,15 +316,15 @@ def _macro(plan: Plan, found: dict[str, Evaluation], ranked: dict[str, RankedAur
 
 
 def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:
-    found = evaluate_continuous(plan.truth, values[plan.rows], bootstrap=plan.bootstrap, level=LEVEL)
+    evaluation = evaluate_continuous(plan.truth, values[plan.rows], bootstrap=plan.bootstrap, level=LEVEL)
     return ContinuousScore(
         target=plan.target.name,
         label=plan.target.label,
         unit=plan.target.unit,
-        images=found.images,
-        excluded=len(values) - found.images,
-        patients=found.patients,
-        metrics=dict(found.items()),
+        images=evaluation.images,
+        excluded=len(values) - evaluation.images,
+        patients=evaluation.patients,
+        metrics=dict(evaluation.items()),
     )
 
 

@@ -392,7 +392,9 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     stored_hashes = (sha256_file(submission.predictions), *map(sha256_or_empty, files))
     scored_hashes = (card.predictions_sha256, card.val_predictions_sha256, card.label_efficiency_sha256)
     if scored_hashes != stored_hashes:
-        message = f"The scorecard of {submission.slug!r} is of other predictions than the stored ones."
+        message = (
+            f"The scorecard of {submission.slug!r} was computed from other predictions than the stored ones."
+        )
         raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."

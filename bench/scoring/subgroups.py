@@ -60,9 +60,9 @@ def score_subgroups(
         common: Operating point of all images, at which each subgroup's decisions are shown.
     """
     parts = _Parts(target, scores, probabilities, level, line)
-    found = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
+    by_cell = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
     if common is None:
-        return found
+        return by_cell
     return [
         score.model_copy(
             update={
@@ -78,7 +78,7 @@ def score_subgroups(
         )
         if cell.bootstrap is not None
         else score
-        for score, cell in zip(found, target.cells, strict=True)
+        for score, cell in zip(by_cell, target.cells, strict=True)
     ]
 
 
@@ -91,14 +91,14 @@ def _score(cell: Cell, target: TargetPlan, parts: _Parts, probabilities: bool, l
     }
     if cell.bootstrap is None:
         return SubgroupScore(**heading, suppressed=True, reason=cell.reason)
-    found = summarise(parts.prepared(cell.inside, cell.bootstrap), probabilities, gap_metrics())
+    summary = summarise(parts.prepared(cell.inside, cell.bootstrap), probabilities, gap_metrics())
     return SubgroupScore(
         **heading,
         suppressed=False,
-        images=found.images,
-        patients=found.patients,
-        positives=found.positives,
-        metrics={name: found[name] for name in gap_metrics()},
+        images=summary.images,
+        patients=summary.patients,
+        positives=summary.positives,
+        metrics={name: summary[name] for name in gap_metrics()},
         gaps=_gaps(cell, cell.bootstrap, parts, level),
     )
 

@@ -67,14 +67,18 @@ def prevalence_shift(
         sensitivity, specificity = point.sensitivity.value, point.specificity.value
         if sensitivity is None or specificity is None:
             continue
-        found = decision_at_prevalence(sensitivity, specificity, target)
+        at_prevalence = decision_at_prevalence(sensitivity, specificity, target)
         benefit = None
         if probabilities and 0 < point.threshold < 1:
             odds = point.threshold / (1 - point.threshold) * float(np.exp(intercept))
             benefit = sensitivity * target - (1 - specificity) * (1 - target) * odds
         shifted.append(
             ShiftedPoint(
-                rule=point.rule, called=found.called, ppv=found.ppv, npv=found.npv, net_benefit=benefit
+                rule=point.rule,
+                called=at_prevalence.called,
+                ppv=at_prevalence.ppv,
+                npv=at_prevalence.npv,
+                net_benefit=benefit,
             )
         )
     return PrevalenceShift(prevalence=target, intercept=intercept, points=tuple(shifted))
@@ -82,16 +86,16 @@ def prevalence_shift(
 
 def smooth_curve(labels: Floats, p: Floats) -> SmoothCalibration | None:
     """The smooth calibration curve of a target; None with one class."""
-    found = smooth_calibration(labels, p, CURVE_POINTS)
-    if found is None:
+    smooth = smooth_calibration(labels, p, CURVE_POINTS)
+    if smooth is None:
         return None
     return SmoothCalibration(
-        ici=found.ici,
-        e50=found.e50,
-        e90=found.e90,
-        emax=found.emax,
+        ici=smooth.ici,
+        e50=smooth.e50,
+        e90=smooth.e90,
+        emax=smooth.emax,
         points=tuple(
-            Point(x=float(x), y=float(y)) for x, y in zip(found.predicted, found.observed, strict=True)
+            Point(x=float(x), y=float(y)) for x, y in zip(smooth.predicted, smooth.observed, strict=True)
         ),
     )
 
@@ -106,8 +110,8 @@ def brier_skill(target: TargetPlan, p: Floats, level: float) -> Estimate:
     sample = target.bootstrap.sample(target.labels)
     constant = np.full(len(p), target.reference)
     phi = sample.by_patient(influence.brier_skill(sample.positive, p, constant))[sample.present]
-    found = intervals.sandwich_interval(value, phi, level, (-np.inf, 1.0))
-    return intervals.with_warnings(found, sample.positive_patients)
+    estimate = intervals.sandwich_interval(value, phi, level, (-np.inf, 1.0))
+    return intervals.with_warnings(estimate, sample.positive_patients)
 
 
 def sliding(plan: SlidingPlan, label: str, score: Floats, level: float) -> SlidingThreshold:
@@ -120,9 +124,11 @@ def sliding(plan: SlidingPlan, label: str, score: Floats, level: float) -> Slidi
         level: Nominal coverage.
     """
     measure = plan.measure
-    found = sliding_auroc(measure.truth, score[measure.rows], plan.thresholds, measure.bootstrap, level=level)
+    estimated = sliding_auroc(
+        measure.truth, score[measure.rows], plan.thresholds, measure.bootstrap, level=level
+    )
     points = []
-    for point in found:
+    for point in estimated:
         small = min(point.positive_patients, point.negative_patients) < FEWEST_PATIENTS
         hidden = Estimate(None, reason=f"fewer than {FEWEST_PATIENTS} patients in one class")
         points.append(

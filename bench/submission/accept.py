@@ -31,7 +31,7 @@ class Accepted:
         manifest: Its manifest.
         packed: The Parquet file, without identifiers.
         values: Target → (n,) predictions in canonical order.
-        remarks: Warnings and notices.
+        notices: Warnings and notices.
         packed_val: The same of the val images, if submitted.
         packed_efficiency: Test predictions of heads fitted on fewer patients, for embeddings.
     """
@@ -39,7 +39,7 @@ class Accepted:
     manifest: Manifest
     packed: bytes
     values: dict[str, Floats]
-    remarks: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
     packed_val: bytes | None = None
     packed_efficiency: bytes | None = None
 
@@ -51,12 +51,12 @@ class FoundManifest:
     Attributes:
         manifest: The manifest.
         file: Path of the file that holds it, or would hold it, for messages.
-        remarks: A warning where there is none.
+        notices: A warning where there is none.
     """
 
     manifest: Manifest
     file: str
-    remarks: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
 
 
 def require_file(path: Path, code: str) -> None:
@@ -70,18 +70,18 @@ def require_file(path: Path, code: str) -> None:
         raise BenchError(Problem(code, message, str(path), remedy))
 
 
-def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> FoundManifest:
+def find_manifest(predictions: Path | None, chosen: Path | None, slug: str) -> FoundManifest:
     """The manifest of a submission: `chosen`, else ``submission.toml`` beside the file, else a bare one.
 
     Args:
-        handed_in: The file; None for predictions in memory, which no file lies beside.
+        predictions: The file; None for predictions in memory, which no file lies beside.
         chosen: The manifest's file, where one was named.
         slug: Name of the entry, for a bare manifest.
 
     Raises:
         BenchError: ``manifest-invalid``, every fault listed.
     """
-    beside = handed_in.parent / MANIFEST if handed_in else None
+    beside = predictions.parent / MANIFEST if predictions else None
     path = chosen or (beside if beside and beside.is_file() else None)
     if path:
         return FoundManifest(read_manifest(path), str(path))
@@ -89,8 +89,8 @@ def find_manifest(handed_in: Path | None, chosen: Path | None, slug: str) -> Fou
     lacking = "There is no such file" if beside else "No manifest was given"
     message = f"{lacking}: name, team, inputs and training data are not stated."
     place = str(beside) if beside else "manifest"
-    remark = Problem("manifest-absent", message, place, severity="warning")
-    return FoundManifest(bare, place, (remark,))
+    notice = Problem("manifest-absent", message, place, severity="warning")
+    return FoundManifest(bare, place, (notice,))
 
 
 def accept_predictions(
@@ -108,10 +108,10 @@ def accept_predictions(
         BenchError: Every fault of the predictions; or a manifest that goes with none (``manifest-invalid``).
     """
     refuse_reported(manifest, manifest_file)
-    found, sha256 = _checked(source, cohort, manifest, manifest.track)
-    packed = pack(found.values, stamp(cohort, manifest.track, sha256))
-    remarks = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(found.remarks, manifest))
-    return Accepted(manifest, packed, found.values, remarks)
+    checked, sha256 = _checked(source, cohort, manifest, manifest.track)
+    packed = pack(checked.values, stamp(cohort, manifest.track, sha256))
+    notices = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(checked.notices, manifest))
+    return Accepted(manifest, packed, checked.values, notices)
 
 
 def _checked(
@@ -119,10 +119,10 @@ def _checked(
 ) -> tuple[Predictions, str]:
     """Checked predictions and the hash of where they come from."""
     if isinstance(source, PredictionTable):
-        found = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
-        return found, source.sha256
-    found = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
-    return found, found.source_sha256
+        checked = check_predictions(source.raw, source.where, cohort, manifest.scores, covered)
+        return checked, source.sha256
+    checked = load_predictions(source, cohort, scores=manifest.scores, covered=covered)
+    return checked, checked.source_sha256
 
 
 def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort) -> Accepted:
@@ -137,10 +137,10 @@ def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort)
         message = "The entry is of the cv5 track: all images are test images of some fold."
         where = source.where if isinstance(source, PredictionTable) else source
         raise BenchError(Problem("val-not-applicable", message, where=str(where)))
-    found, sha256 = _checked(source, cohort, manifest, "val")
-    packed = pack(found.values, stamp(cohort, "val", sha256))
+    checked, sha256 = _checked(source, cohort, manifest, "val")
+    packed = pack(checked.values, stamp(cohort, "val", sha256))
     return replace(
-        accepted, packed_val=packed, remarks=(*accepted.remarks, *worth_telling(found.remarks, manifest))
+        accepted, packed_val=packed, notices=(*accepted.notices, *worth_telling(checked.notices, manifest))
     )
 
 
@@ -202,7 +202,7 @@ def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: s
 
 def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -> list[Problem]:
     """Warnings where predictions of a target equal those of a stored entry, or are nearly some of theirs."""
-    remarks = []
+    notices = []
     others: dict[str, list[tuple[Submission, Floats]]] = {}
     for other in _comparable(list_submissions(folder), slug, accepted.manifest.track):
         try:
@@ -216,10 +216,12 @@ def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -
         ]
         if same:
             message = f"The predictions for {', '.join(same)} equal those of the stored entry {other.slug!r}."
-            remarks.append(Problem("predictions-equal-entry", message, severity="warning"))
+            notices.append(Problem("predictions-equal-entry", message, severity="warning"))
         for target in sorted(accepted.values.keys() & stored.keys() - set(same)):
             others.setdefault(target, []).append((other, stored[target]))
-    return remarks + [r for target, found in others.items() for r in _similar(accepted, target, found)]
+    return notices + [
+        r for target, candidates in others.items() for r in _similar(accepted, target, candidates)
+    ]
 
 
 def _similar(
@@ -228,10 +230,10 @@ def _similar(
     """Warnings for entries of other teams that predictions are nearly a copy or a combination of."""
     team = " ".join(accepted.manifest.team.casefold().split())
     chosen = [(e, v) for e, v in others if " ".join(e.manifest.team.casefold().split()) != team]
-    for found in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
-        names = ", ".join(chosen[i][0].slug for i in found.entries)
-        how = "a linear combination of those" if len(found.entries) > 1 else "those"
-        message = f"The predictions for {target} are nearly {how} of {names}: R² {found.r_squared:.4f}."
+    for similarity in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
+        names = ", ".join(chosen[i][0].slug for i in similarity.entries)
+        how = "a linear combination of those" if len(similarity.entries) > 1 else "those"
+        message = f"The predictions for {target} are nearly {how} of {names}: R² {similarity.r_squared:.4f}."
         yield Problem("predictions-similar", message, severity="warning")
 
 

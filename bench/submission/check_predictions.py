@@ -47,12 +47,12 @@ class Predictions:
 
     Attributes:
         values: Target → (n,) float64, one value for each image of the track.
-        remarks: Warnings and notices; the errors were raised.
+        notices: Warnings and notices; the errors were raised.
         source_sha256: Hash of the file that was read; empty for a table in memory.
     """
 
     values: dict[str, Floats]
-    remarks: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
     source_sha256: str = ""
 
 
@@ -190,9 +190,9 @@ def _refuse_nested(nested: Mapping[str, str], cohort: Cohort, path: Path) -> Non
     spec = cohort.spec
     read = {spec.columns.image, GENERIC_ID, *spec.prediction_aliases, *(t.name for t in spec.targets)}
     if wrong := {name: kind for name, kind in nested.items() if name in read}:
-        held = "1 column holds" if len(wrong) == 1 else f"{len(wrong)} columns hold"
+        subject = "1 column holds" if len(wrong) == 1 else f"{len(wrong)} columns hold"
         shown = ", ".join(f"{name!r} ({kind})" for name, kind in list(wrong.items())[:8])
-        message = f"{held} lists or records, where single values are expected: {shown}."
+        message = f"{subject} lists or records, where single values are expected: {shown}."
         remedy = "Write the one value of each list: `table[name] = table[name].str[0]` in pandas."
         raise BenchError(Problem("predictions-header", message, str(path), remedy))
 
@@ -265,8 +265,8 @@ def _join(
         unit, units, keys, unit_of_row = "study", "studies", pa.array(distinct), codes[rows]
         texts = id_texts(pd.Series(ids.to_pylist(), dtype=str), cohort.spec.study.pattern)
         ids = pa.chunked_array([pa.array([canonical_id(text or "") for text in texts], pa.string())])
-    found = pc.index_in(ids, value_set=keys).fill_null(-1).to_numpy().astype(np.intp)
-    unknown = found < 0
+    matched = pc.index_in(ids, value_set=keys).fill_null(-1).to_numpy().astype(np.intp)
+    unknown = matched < 0
     if count := int(unknown.sum()):
         place = raw.first(np.flatnonzero(unknown))
         message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {place}."
@@ -274,13 +274,13 @@ def _join(
         problems.append(Problem("predictions-unknown-id", message, where, hint))
     expected = np.zeros(len(keys), bool)
     expected[unit_of_row] = True
-    kept = np.flatnonzero(~unknown & expected[found])
+    kept = np.flatnonzero(~unknown & expected[matched])
     if dropped := int(len(ids) - len(kept) - unknown.sum()):
         message = f"{dropped:,} rows of other parts of the split are dropped."
         problems.append(Problem("predictions-dropped", message, where, severity="notice"))
-    counts = np.bincount(found[kept], minlength=len(keys))
+    counts = np.bincount(matched[kept], minlength=len(keys))
     if repeated := int((counts > 1).sum()):
-        place = raw.first(kept[counts[found[kept]] > 1])
+        place = raw.first(kept[counts[matched[kept]] > 1])
         rows_of_them = int(counts[counts > 1].sum())
         several = f"1 {unit} has" if repeated == 1 else f"{repeated:,} {units} have"
         message = f"{several} more than one row ({rows_of_them:,} rows); {place}."
@@ -291,7 +291,7 @@ def _join(
         remedy = f"Predict the missing {units}. {_TEMPLATES[covered]}"
         problems.append(Problem("predictions-missing-id", message, where, remedy))
     line = np.full(len(keys), -1, np.intp)
-    line[found[kept]] = kept
+    line[matched[kept]] = kept
     return line[unit_of_row]
 
 
@@ -310,9 +310,9 @@ def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
     for advice, form in forms.items():
         if enough(form):
             return advice
-    for first, one in forms.items():
-        for second, other in forms.items():
-            if first != second and enough(one, other):
+    for first, convert in forms.items():
+        for second, convert_again in forms.items():
+            if first != second and enough(convert, convert_again):
                 return f"{first} {second}"
     if all(value.isdecimal() and int(value) <= len(cohort) for value in sample):
         return "These are row numbers: write the image column of the table beside the predictions."

@@ -210,18 +210,18 @@ def judge(target: BinaryTarget, values: Floats, labels: Floats, where: str) -> l
     if len(values) >= 10 and alike > 0.99 * len(values):
         message = f"{alike:,} of {len(values):,} values are {middle:g}."
         return [Problem("predictions-constant", message, where, severity="warning")]
-    remarks = []
+    notices = []
     few = len(np.unique(values[:1000])) < FEW_DISTINCT  # spares sorting all rows in the usual case
     distinct = len(np.unique(values)) if few else FEW_DISTINCT
     if distinct < FEW_DISTINCT <= len(values) / 5:
         message = f"Only {distinct} distinct values in {len(values):,} rows."
-        remarks.append(Problem("predictions-few-distinct", message, where, severity="warning"))
+        notices.append(Problem("predictions-few-distinct", message, where, severity="warning"))
     area = auroc(y, values[labelled])
     if area is not None and area < 0.5 - chance_margin(y):
-        # The value itself is told by `bench score` alone, which counts attempts.
+        # Only `bench score`, which counts attempts, shows the value itself.
         message = "The AUROC is below 0.5 by more than chance."
-        remarks.append(Problem("predictions-inverted", message, where, severity="warning"))
-    return remarks
+        notices.append(Problem("predictions-inverted", message, where, severity="warning"))
+    return notices
 
 
 def chance_margin(labels: Floats) -> float:
@@ -252,7 +252,7 @@ def _are_labels(values: Floats, labels: Floats) -> bool:
 def _judge_truth(
     target: Target, values: Floats, cohort: Cohort, rows: npt.NDArray[np.intp], where: str
 ) -> list[Problem]:
-    """Refuse true values of any target that are handed in as predictions of this one.
+    """Refuse true values of any target that are submitted as predictions of this one.
 
     The labels of a binary target itself are left to `judge`.
 
@@ -276,10 +276,10 @@ def _judge_truth(
         y, v = truth[known], values[known]
         if len(y) < FEWEST_OF_TRUTH or np.ptp(v) == 0 or np.ptp(y) == 0:
             continue
-        found = _labels_found(v, y) if isinstance(other, BinaryTarget) else _measurements_found(v, y)
-        if found:
+        evidence = _labels_found(v, y) if isinstance(other, BinaryTarget) else _measurements_found(v, y)
+        if evidence:
             of_other = "" if own else f" of {other.name}"
-            message = f"{found}{of_other}."
+            message = f"{evidence}{of_other}."
             return [Problem("predictions-are-labels", message, f"{where}, target {target.name}")]
     return []
 

@@ -110,8 +110,10 @@ def read_efficiency(path: Path, cohort: Cohort) -> Unpacked:
         for fraction in FRACTIONS
         for draw in range(DRAWS)
     ]
-    found = read_packed(path, cohort, Track.HOLDOUT, columns)
-    return replace(found, values=combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), found.values))
+    by_image = read_packed(path, cohort, Track.HOLDOUT, columns)
+    return replace(
+        by_image, values=combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), by_image.values)
+    )
 
 
 def read_packed(
@@ -210,8 +212,8 @@ def unpack_units(path: Path, cohort: Cohort, covered: ImageSet) -> dict[str, Flo
 
 def read_units(path: Path, cohort: Cohort, covered: ImageSet) -> Unpacked:
     """Read stored predictions as `unpack_units`, with their hash and stamp; errors as `read_packed`."""
-    found = read_packed(path, cohort, covered)
-    return replace(found, values=combine_views(cohort, covered_rows(cohort, covered), found.values))
+    by_image = read_packed(path, cohort, covered)
+    return replace(by_image, values=combine_views(cohort, covered_rows(cohort, covered), by_image.values))
 
 
 def _refuse_other_rows(meta: pyarrow.parquet.FileMetaData, expected: int, path: Path) -> None:

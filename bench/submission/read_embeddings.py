@@ -81,8 +81,8 @@ def read_embeddings(folder: Path, cohort: Cohort) -> Embeddings:
     kinds = {part: (matrix.shape[1], matrix.dtype.name) for part, matrix in parts.items()}
     for at, code, what in ((0, "embeddings-dimension", "dimension"), (1, "embeddings-type", "type")):
         if len({kind[at] for kind in kinds.values()}) > 1:
-            found = ", ".join(f"{part} {kind[at]}" for part, kind in kinds.items())
-            problems.append(Problem(code, f"The parts differ in {what}: {found}.", str(folder)))
+            listed = ", ".join(f"{part} {kind[at]}" for part, kind in kinds.items())
+            problems.append(Problem(code, f"The parts differ in {what}: {listed}.", str(folder)))
     if problems:
         raise BenchError(problems)
     dimension, kind = kinds["train"]
@@ -135,13 +135,13 @@ def _in_canonical_order(matrix: Matrix, ids: list[str], part: Part, cohort: Coho
     repeated = pd.Series(ids).duplicated().to_numpy() & of_part
     lacking = len(rows) - len(np.unique(known[of_part]))
     wrong = ~np.array([bool(np.isfinite(block).all()) for block in matrix], bool)
-    found = (
+    faults = (
         ("embeddings-unknown-id", "not in the cohort", known < 0),
         ("embeddings-other-part", f"of images of another part than {part}", (known >= 0) & ~of_part),
         ("embeddings-duplicate-id", "of an image that has one already", repeated),
         ("embeddings-not-finite", "with NaN or infinite values", wrong),
     )
-    problems = [Problem(code, f"{_rows(at)} {what}.", str(path)) for code, what, at in found if at.any()]
+    problems = [Problem(code, f"{_rows(at)} {what}.", str(path)) for code, what, at in faults if at.any()]
     if lacking:
         message = f"{lacking:,} of the {len(rows):,} {part} images have no embedding."
         problems.append(Problem("embeddings-missing-id", message, str(path)))

@@ -30,7 +30,7 @@ SHOWN = 5
 MOST_RAGGED = 10_000
 """Rows of another length than the header's after which no more are counted."""
 
-_NO_HEADER = "The first line is the header, with a column for each target: remove what stands above it."
+_NO_HEADER = "The first line is the header, with a column for each target: remove the lines above it."
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -269,7 +269,7 @@ def _parquet(data: bytes, path: Path, text_columns: tuple[str, ...]) -> tuple[pa
         try:
             table = table.set_column(table.column_names.index(name), name, ids.cast(pa.string()))
         except pa.ArrowException as error:
-            message = f"The ids are of type {ids.type}, which is no text."
+            message = f"The ids are of type {ids.type}, which is not text."
             raise BenchError(Problem("predictions-header", message, f"{path}, column {name}")) from error
     return table, nested
 
@@ -342,22 +342,22 @@ def _noting(rows: list[_Ragged], most: int, *, broken: bool) -> pyarrow.csv.Pars
 
 def _ragged_rows(data: bytes, rows: list[_Ragged]) -> str:
     """Describe ragged rows; their lines are looked for in a second reading by one thread."""
-    found: list[_Ragged] = []
+    ragged: list[_Ragged] = []
     with suppress(pa.ArrowException):
         blocks = pyarrow.csv.open_csv(
             pa.BufferReader(data),
             read_options=pyarrow.csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
-            parse_options=_noting(found, SHOWN, broken=_may_break(data)),
+            parse_options=_noting(ragged, SHOWN, broken=_may_break(data)),
             convert_options=pyarrow.csv.ConvertOptions(  # one column as text, so that no value is at fault
                 include_columns=["f0"], column_types={"f0": pa.string()}
             ),
         )
         deque(blocks, maxlen=0)
     all_lines = row_lines(data)
-    numbers = sorted({row.number - 1 for row in found if row.number})
+    numbers = sorted({row.number - 1 for row in ragged if row.number})
     lines = [int(all_lines[number]) for number in numbers if number < len(all_lines)]
     first, *others = lines or [0]
-    place = f"; first at line {_listed([f'{first} (with {found[0].columns})', *others])}" if lines else ""
+    place = f"; first at line {_listed([f'{first} (with {ragged[0].columns})', *others])}" if lines else ""
     count = "1 row does" if len(rows) == 1 else f"{len(rows):,} rows do"
     columns = "1 column" if rows[0].expected == 1 else f"{rows[0].expected} columns"
     more = "At least " if len(rows) >= MOST_RAGGED else ""
@@ -389,7 +389,7 @@ def row_lines(text: bytes) -> npt.NDArray[np.int32]:
         text: Lines end with a line feed, or with a carriage return where there is no line feed.
     """
     returns_end_lines, quoted = b"\n" not in text, b'"' in text
-    found: list[npt.NDArray[np.int32]] = []
+    lines: list[npt.NDArray[np.int32]] = []
     line, before, within_quotes = 1, b"\n", 0
     for start in range(0, len(text), BLOCK):
         part = text[start : start + BLOCK]
@@ -404,7 +404,7 @@ def row_lines(text: bytes) -> npt.NDArray[np.int32]:
             within_quotes = int(quotes[-1]) % 2 if quotes.size else within_quotes
         begins = ends_row[:-1] & ~feeds[1:]
         ended = np.cumsum(feeds[1:], dtype=np.int32)
-        found.append((line + ended[begins]).astype(np.int32))
+        lines.append((line + ended[begins]).astype(np.int32))
         line += int(ended[-1]) if ended.size else 0
         before = joined[-1:]
-    return np.concatenate([np.empty(0, np.int32), *found])
+    return np.concatenate([np.empty(0, np.int32), *lines])

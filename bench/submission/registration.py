@@ -68,10 +68,9 @@ def refuse_other_model(folder: Path, slug: str, model_sha256: str) -> None:
     Raises:
         BenchError: ``registration-differs``.
     """
-    found = find_registration(folder, slug)
-    if found is not None and found.model_sha256 != model_sha256:
+    registration = find_registration(folder, slug)
+    if registration is not None and registration.model_sha256 != model_sha256:
         what = "another model" if model_sha256 else "predictions without the model"
-        message = (
-            f"{slug!r} was registered on {found.date} with model {found.model_sha256[:12]}; this is {what}."
-        )
+        registered = f"registered on {registration.date} with model {registration.model_sha256[:12]}"
+        message = f"{slug!r} was {registered}; this is {what}."
         raise BenchError(Problem("registration-differs", message, str(folder / REGISTERED)))

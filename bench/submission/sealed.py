@@ -186,13 +186,13 @@ def read_seal(entry: Submission) -> Seal | None:
     path = entry.folder / SEAL
     if not path.exists():
         return None
-    found, _ = read_document(Seal, path, "seal-broken")
-    stated = {SEALED_PREDICTIONS: found.sealed_sha256, SEALED_VAL_PREDICTIONS: found.val_sealed_sha256}
+    seal, _ = read_document(Seal, path, "seal-broken")
+    stated = {SEALED_PREDICTIONS: seal.sealed_sha256, SEALED_VAL_PREDICTIONS: seal.val_sealed_sha256}
     for name, sha256 in stated.items():
         file = entry.folder / name
         if (sha256_file(file) if file.exists() else "") != sha256:
             raise BenchError(Problem("seal-broken", f"{name} is not the file that was sealed.", str(path)))
-    return found
+    return seal
 
 
 def open_entry(entry: Submission, root: Path) -> None:
@@ -205,14 +205,14 @@ def open_entry(entry: Submission, root: Path) -> None:
     Raises:
         BenchError: The key is missing or another one, or the content is not the sealed one (``seal-broken``).
     """
-    found = read_seal(entry)
-    if found is None:
+    seal = read_seal(entry)
+    if seal is None:
         return
-    stated = {PREDICTIONS: found.predictions_sha256, VAL_PREDICTIONS: found.val_predictions_sha256}
+    stated = {PREDICTIONS: seal.predictions_sha256, VAL_PREDICTIONS: seal.val_predictions_sha256}
     for name, sha256 in stated.items():
         path = entry.folder / name
         if sha256 and not (path.exists() and sha256_file(path) == sha256):
-            data = _decrypt(entry.folder / FILES[name], require_private_key(root), found)
+            data = _decrypt(entry.folder / FILES[name], require_private_key(root), seal)
             if sha256_bytes(data) != sha256:
                 message = "The decrypted predictions do not have the hash of the seal."
                 raise BenchError(Problem("seal-broken", message, str(entry.folder / SEAL)))

@@ -49,12 +49,12 @@ def find_similar(predicted: Floats, stored: Floats) -> list[Similarity]:
     correlation = _correlations(predicted, stored)
     places = np.linspace(0, len(predicted) - 1, min(_SAMPLE, len(predicted))).astype(np.intp)
     on_sample = _correlations(_ranks(predicted[None, places])[0], _ranks(stored[:, places]))
-    ranks, found = mean_rank(predicted), []
+    ranks, similar = mean_rank(predicted), []
     for i in np.flatnonzero((on_sample > _CANDIDATE) | (correlation**2 > R_SQUARED)):
         of_ranks = float(_correlations(ranks, mean_rank(stored[i])[None])[0])
         if of_ranks > RANK_CORRELATION or correlation[i] ** 2 > R_SQUARED:
-            found.append(Similarity((int(i),), of_ranks, float(correlation[i] ** 2)))
-    return found or _combination(predicted, stored, correlation)
+            similar.append(Similarity((int(i),), of_ranks, float(correlation[i] ** 2)))
+    return similar or _combination(predicted, stored, correlation)
 
 
 def _combination(predicted: Floats, stored: Floats, correlation: Floats) -> list[Similarity]:
@@ -75,16 +75,16 @@ def _ranks(rows: Floats) -> Floats:
     return ranks
 
 
-def _correlations(one: Floats, rows: Floats) -> Floats:
+def _correlations(values: Floats, rows: Floats) -> Floats:
     """(S,) Pearson correlation of one vector with each row; 0 with constant rows."""
-    centred = one - one.mean()
+    centred = values - values.mean()
     centred /= np.linalg.norm(centred) or 1.0
-    found = np.zeros(len(rows))
+    correlations = np.zeros(len(rows))
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         block = block - block.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(block, axis=1)
-        found[start : start + _BLOCK] = np.divide(
+        correlations[start : start + _BLOCK] = np.divide(
             block @ centred, norm, out=np.zeros(len(norm)), where=norm > 0
         )
-    return found
+    return correlations

@@ -121,11 +121,11 @@ def slug_of_name(text: str) -> str:
 def check_free(folder: Path, slug: str) -> None:
     """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
-        raise BenchError(Problem("slug-taken", f"There is an entry {slug!r} already.", where=str(folder)))
+        raise BenchError(Problem("slug-taken", f"Slug {slug!r} is already in use.", where=str(folder)))
 
 
 class Renaming(Document):
-    """``.renaming.json``: a rename that is under way; it is finished when it is asked for again."""
+    """``.renaming.json``: a rename that is under way; it is finished when the command runs again."""
 
     old: str
     new: str
@@ -139,11 +139,11 @@ def refuse_renaming(folder: Path, wanted: Renaming | None = None) -> bool:
     """
     if not (folder / RENAMING).exists():
         return False
-    found = read_json(Renaming, folder / RENAMING, "rename-unfinished")
-    if found == wanted:
+    unfinished = read_json(Renaming, folder / RENAMING, "rename-unfinished")
+    if unfinished == wanted:
         return True
-    message = f"A rename of {found.old!r} to {found.new!r} was interrupted."
-    remedy = f"Finish it first: `bench rename {found.old} {found.new}`."
+    message = f"A rename of {unfinished.old!r} to {unfinished.new!r} was interrupted."
+    remedy = f"Finish it first: `bench rename {unfinished.old} {unfinished.new}`."
     raise BenchError(Problem("rename-unfinished", message, str(folder), remedy))
 
 
@@ -153,15 +153,15 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         BenchError: ``manifest-invalid``, with at most 20 faults.
     """
-    found, _ = read_document(Manifest, path, "manifest-invalid", limit=MAX_MANIFEST_BYTES, toml=True)
+    manifest, _ = read_document(Manifest, path, "manifest-invalid", limit=MAX_MANIFEST_BYTES, toml=True)
     raise_errors(
         Problem(
             "manifest-invalid", f"{key}: holds the control character U+{ord(steering[0]):04X}.", str(path)
         )
-        for key, text in _texts("", found.plain())
+        for key, text in _texts("", manifest.plain())
         if (steering := _STEERING.search(text))
     )
-    return found
+    return manifest
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -245,8 +245,11 @@ def unchanged(
     with locked(entry.folder.parent / STORE_LOCK):
         refuse_changed(entry, predictions_sha256)
         if val_predictions_sha256 is not None:
-            held = sha256_file(entry.val_predictions) if entry.val_predictions.is_file() else ""
-            if held != val_predictions_sha256 or read_manifest(entry.folder / MANIFEST) != entry.manifest:
+            val_sha256 = sha256_file(entry.val_predictions) if entry.val_predictions.is_file() else ""
+            if (
+                val_sha256 != val_predictions_sha256
+                or read_manifest(entry.folder / MANIFEST) != entry.manifest
+            ):
                 raise _changed(entry)
         yield
 
@@ -263,7 +266,7 @@ def refuse_changed(entry: Submission, predictions_sha256: str) -> None:
 
 
 def _changed(entry: Submission) -> BenchError:
-    message = f"Entry {entry.slug!r} was replaced while it was worked on; that result is dropped."
+    message = f"Entry {entry.slug!r} changed during the run; the result was discarded."
     return BenchError(Problem("entry-changed", message, str(entry.folder)))
 
 
@@ -284,10 +287,10 @@ def list_submissions(folder: Path) -> list[Submission]:
     """
     if not folder.is_dir():
         return []
-    found = sorted(
+    folders = sorted(
         path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")
     )
-    return [_stored(path) for path in found]
+    return [_stored(path) for path in folders]
 
 
 MOST_TIMINGS = 1_000

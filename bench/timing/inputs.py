@@ -24,7 +24,7 @@ _READ_AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class TimedInputs:
-    """What goes into the timed sessions.
+    """Inputs of the timed sessions.
 
     Attributes:
         arrays: Input name → (images, …) float32.

@@ -40,7 +40,7 @@ class UnfinishedWork(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one block measured.
+    """Measurements of one block.
 
     Attributes:
         prepare_ms: Load or build of the session.
@@ -180,7 +180,9 @@ def _copied(answer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any
     """
     for name, value in answer.items():
         if not isinstance(value, np.ndarray):
-            raise UnfinishedWork(f"Output {name!r} is a {type(value).__name__}, not an array that is there.")
+            raise UnfinishedWork(
+                f"Output {name!r} is a {type(value).__name__}, not an array in the host's memory."
+            )
     return {name: np.array(value, copy=True) for name, value in answer.items()}
 
 
@@ -201,8 +203,8 @@ def device_times(
     """
     start = clock()
     session.infer(inputs)
-    one = clock() - start
-    queued = max(1, min(MOST_QUEUED, int(QUEUED_S * _NS_PER_S / max(one, 1))))
+    single_ns = clock() - start
+    queued = max(1, min(MOST_QUEUED, int(QUEUED_S * _NS_PER_S / max(single_ns, 1))))
     length = Length(protocol.measure_s, protocol.measure_runs, protocol.longest_s, protocol.least_runs)
     with watching or nullcontext():
         for attempt in range(1, ATTEMPTS + 1):
@@ -216,7 +218,7 @@ def device_times(
                 parts.append(part)
                 runs += len(part.compute_ms)
             session.infer(inputs)
-            passed = clock() - start - one
+            passed = clock() - start - single_ns
             compute = np.concatenate([part.compute_ms for part in parts])
             blocked = sum(part.blocked_ms for part in parts)
             warm = len(parts) * float(np.median(compute))  # each part begins with a run that is not counted
@@ -229,7 +231,7 @@ def device_times(
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long and how often a phase runs.
+    """Duration and number of runs of a phase.
 
     Attributes:
         seconds: At least.
@@ -297,13 +299,13 @@ def _check_answer(answer: Mapping[str, npt.NDArray[Any]], again: Mapping[str, np
         defined = again[name][np.isfinite(again[name])]
         rounding = ANSWER_ROUNDING * float(np.abs(defined).max(initial=0.0))
         if not np.allclose(value, again[name], rtol=0.0, atol=rounding, equal_nan=True):
-            message = f"Output {name!r} was handed over before it was what its input gives."
+            message = f"Output {name!r} was returned before it was computed from its input."
             raise UnfinishedWork(message)
 
 
 @dataclass(frozen=True, slots=True)
 class ConcurrentRuns:
-    """Runs of several threads that keep one batch in flight each.
+    """Concurrent runs: several threads that keep one batch in flight each.
 
     Attributes:
         latency_ms: (n,) time of each run.

@@ -1,4 +1,4 @@
-"""What an ONNX file says of its own speed: operators that choose what is computed, and stored precision."""
+"""Facts about an ONNX file that affect its speed: data-dependent operators and stored precision."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _LOWER: Final = {
 
 def control_flow(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the control-flow operators in a model, its subgraphs and its functions."""
-    found = {node.op_type for node in _nodes(model)}
-    return tuple(name for name in CONTROL_FLOW if name in found)
+    operators = {node.op_type for node in _nodes(model)}
+    return tuple(name for name in CONTROL_FLOW if name in operators)
 
 
 def stored_precision(model: onnx.ModelProto) -> dict[str, int]:

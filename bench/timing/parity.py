@@ -1,4 +1,4 @@
-"""Whether a timed session reproduced the stored predictions, and what differs where it did not."""
+"""Comparison of a timed session's predictions with the stored ones, and the kind of difference."""
 
 from __future__ import annotations
 
@@ -100,12 +100,12 @@ def _what_differs(
 ) -> str:
     """The fault in words: outputs in another order, or how far off and for how many images."""
     swapped = [
-        f"{mine} is what is stored for {other}"
-        for mine in measured
+        f"{name} is what is stored for {other}"
+        for name in measured
         for other in stored
-        if mine != other
-        and differences[mine].max() > gate
-        and np.abs(measured[mine] - stored[other]).max() <= gate * scale[other]
+        if name != other
+        and differences[name].max() > gate
+        and np.abs(measured[name] - stored[other]).max() <= gate * scale[other]
     ]
     if swapped:
         return f"The outputs are permuted: {', '.join(swapped)}."

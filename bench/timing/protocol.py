@@ -1,4 +1,4 @@
-"""How long and how often is measured."""
+"""Timing protocols: number and duration of the runs."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Pipeline(Document):
 
 
 class ColdStart(Document):
-    """What a fresh process needs until its first answer: medians over processes, in milliseconds."""
+    """Time from the start of a fresh process to its first answer: medians over processes, in milliseconds."""
 
     prepare_ms: float | None = Field(description="Load or build of the session.")
     first_inference_ms: float | None
@@ -132,7 +132,7 @@ class Instability(Document):
 
 
 class Stability(Document):
-    """Whether p50 is known well enough to be ranked. Null: nothing was measured."""
+    """Precision of p50: known well enough to be ranked or not. Null: nothing was measured."""
 
     stable: bool | None
     reasons: tuple[Instability, ...] = ()
@@ -155,7 +155,7 @@ class Trial(Document):
 
 
 class Telemetry(Document):
-    """What a GPU reported while it was measured, over all blocks; null where it reports nothing."""
+    """Readings of a GPU while it was measured, over all blocks; null where it reports nothing."""
 
     samples: int = Field(ge=0)
     clock_mhz_min: float | None = None
@@ -180,7 +180,7 @@ class Telemetry(Document):
 
 
 class Parity(Document):
-    """Whether the timed session reproduced the stored predictions."""
+    """Comparison of the timed session's predictions with the stored ones."""
 
     status: ParityStatus
     images: int = 0
@@ -278,15 +278,15 @@ class Roofline(Document):
     @property
     def figures(self) -> tuple[float, ...]:
         """All five figures in the order of the fields; empty where one is not known."""
-        found = (
+        figures = (
             self.mflop_per_image,
             self.weight_mb,
             self.image_mb,
             self.device_gflop_per_s,
             self.device_gb_per_s,
         )
-        known = tuple(value for value in found if value is not None)
-        return known if len(known) == len(found) else ()
+        known = tuple(value for value in figures if value is not None)
+        return known if len(known) == len(figures) else ()
 
 
 class RecordedProtocol(Document):

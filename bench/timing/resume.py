@@ -22,7 +22,7 @@ from bench.timing.roofline import with_limit
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the rows of one configuration are kept while they are measured, and what is left to do.
+    """Files of one configuration while it is measured, and the batch sizes left to do.
 
     A record of other conditions stays until all its batch sizes have been measured again: until then the new
     rows are kept in a file beside it.
@@ -181,8 +181,8 @@ class Conditions:
             "cores": record.environment.get("usable_cores"),
             **{name: record.options.get(name) for name in self.device.facts},
         }
-        found = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
-        return found + self._protocol_differences(record)
+        differences = [f"{name}: {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]
+        return differences + self._protocol_differences(record)
 
     def _protocol_differences(self, record: TimingRecord) -> list[str]:
         """One text however many settings differ."""

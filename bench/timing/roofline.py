@@ -1,4 +1,4 @@
-"""Whether a model or its engine is slow: the least time that its work takes here, beside what it took.
+"""Roofline: the least time that a model's work takes on this device, beside the time that it took.
 
 The limit is the larger of the time for its multiplications and the time for its bytes at the rates that the
 device was seen to reach (Williams, Waterman and Patterson 2009, Commun ACM 52(4):65-76).

@@ -45,7 +45,7 @@ _NO_DEVICE_CLOCK: Final = "The backend reports no device events: see end_to_end.
 
 @dataclass(frozen=True, slots=True)
 class BlockAnswer:
-    """What a worker answered.
+    """Answer of a worker for one block.
 
     Attributes:
         header: Plain data: cold start, throughput, settings, memory, telemetry.
@@ -64,7 +64,7 @@ class BlockAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is known of a configuration beside its blocks.
+    """Facts about a configuration beside its blocks.
 
     Attributes:
         precision: Decides the gates of parity.
@@ -135,18 +135,18 @@ def measured_row(
         enqueue_ms=enqueue_ms,
         peak_memory_mb=max(peaks) if all(p is not None for p in peaks) else None,
         load_average=around.load,
-        builds=tuple(found for b in blocks if (found := _build(b.header["options"]))),
+        builds=tuple(build for b in blocks if (build := _build(b.header["options"]))),
         load_curve=_load_curve(batch, summarise(end_to_end), blocks),
         server=_server(batch, blocks[0]),
         pipeline=_pipeline(blocks[0]),
     )
 
 
-def _load_curve(batch: int, one: Latency, blocks: Sequence[BlockAnswer]) -> tuple[LoadPoint, ...]:
+def _load_curve(batch: int, single: Latency, blocks: Sequence[BlockAnswer]) -> tuple[LoadPoint, ...]:
     """Points with 1, 2 and 4 batches in flight: the first two of all blocks, the last of the first block."""
     points = []
-    if one.mean_ms:
-        points.append(LoadPoint(in_flight=1, images_per_s=1000 * batch / one.mean_ms, latency=one))
+    if single.mean_ms:
+        points.append(LoadPoint(in_flight=1, images_per_s=1000 * batch / single.mean_ms, latency=single))
     name = f"in_flight:{IN_FLIGHT}"
     two = summarise([block.arrays[name] for block in blocks])
     rate = float(np.mean([block.header["images_per_s"] for block in blocks]))
@@ -179,7 +179,7 @@ def _server(batch: int, block: BlockAnswer) -> Server | None:
 
 def _pipeline(block: BlockAnswer) -> Pipeline:
     if "pipeline" not in block.arrays:
-        return Pipeline(latency=unmeasured("The cohort's images are not at hand."))
+        return Pipeline(latency=unmeasured("The cohort's images are not available."))
     decode_ms = percentile(np.sort(block.arrays["decode"]), 0.5)
     return Pipeline(latency=summarise([block.arrays["pipeline"]]), decode_ms=decode_ms)
 
@@ -240,7 +240,7 @@ def _parity(blocks: Sequence[BlockAnswer], inputs: TimedInputs, precision: str) 
     The first session predicted all images and is the one whose AUROC is compared.
     """
     if inputs.stored is None:
-        missing = "The cohort's images are not at hand." if inputs.kind == "random pixels" else ""
+        missing = "The cohort's images are not available." if inputs.kind == "random pixels" else ""
         return not_checked(missing or "There are no stored predictions of this model.")
     verdicts = []
     checks: list[Integrity] = []
@@ -268,8 +268,8 @@ def _with_integrity(parity: Parity, checks: Sequence[Integrity]) -> Parity:
         unseen_ratio=float(np.median([check.unseen_ratio for check in checks])),
         unseen_repeats=max(repeats, default=None),  # the first session knows most predictions
     )
-    found = parity.model_copy(update=asdict(typical))
+    updated = parity.model_copy(update=asdict(typical))
     if not typical.faults:
-        return found
+        return updated
     message = " ".join(filter(None, (parity.message, *typical.faults)))
-    return found.model_copy(update={"status": "failed", "message": message})
+    return updated.model_copy(update={"status": "failed", "message": message})

@@ -91,7 +91,7 @@ def poisson_latencies(
 
 @dataclass(frozen=True, slots=True)
 class PipelineRuns:
-    """Runs from the bytes of image files to predictions.
+    """Pipeline runs: from the bytes of image files to predictions.
 
     Attributes:
         total_ms: (n,) decode, resize, normalise, infer, and read the predictions.
@@ -137,7 +137,7 @@ def pipeline_runs(
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What was measured of one session in service.
+    """Measurements of one session in service.
 
     Attributes:
         in_flight: Batches in flight → images per second.

@@ -39,7 +39,7 @@ def interval_ranks(n: int, share: float, level: float = LEVEL) -> tuple[int | No
 
 
 def least_runs(share: float, level: float = LEVEL) -> int:
-    """Runs from which on a percentile has a finite interval on both sides."""
+    """Least number of runs at which a percentile has a finite interval on both sides."""
     edge = max(share, 1 - share)
     return ceil(log((1 - level) / 2) / log(edge) - _SLACK)
 
@@ -74,8 +74,8 @@ def block_interval(
     if blocks < 2:
         return None
     values, weights = [], []
-    for drawn in combinations_with_replacement(range(blocks), blocks):
-        times = [drawn.count(block) for block in range(blocks)]
+    for resample in combinations_with_replacement(range(blocks), blocks):
+        times = [resample.count(block) for block in range(blocks)]
         values.append(statistic(times))
         weights.append(factorial(blocks) / np.prod([factorial(t) for t in times]))
     order = np.argsort(values)

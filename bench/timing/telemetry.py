@@ -1,4 +1,4 @@
-"""What an NVIDIA GPU reports while it is measured: clocks, power, heat, throttling, energy, company."""
+"""Telemetry of an NVIDIA GPU during a measurement: clocks, power, heat, throttling, other processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _POWER_CAP: Final = 0x04  # the set power limit, which a GPU under full load rea
 
 @dataclass(slots=True)
 class Trace:
-    """What was read in one block, sample by sample; plain data, so that it can be sent.
+    """Readings of one block, sample by sample; plain data, so that it can be sent.
 
     Attributes:
         clock_mhz: Clock of the multiprocessors.

@@ -55,7 +55,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is the same for all configurations.
+    """Settings that all configurations share.
 
     Attributes:
         cohort: Whose test images go in.
@@ -76,7 +76,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What became of a configuration.
+    """Outcome of a configuration.
 
     Attributes:
         configuration: Which.
@@ -120,7 +120,7 @@ def time_entries(
     setup: Setup,
     *,
     stage: StageProgress | None = None,
-    told: Callable[[Timed], None] | None = None,
+    on_outcome: Callable[[Timed], None] | None = None,
 ) -> tuple[Timed, ...]:
     """Time configurations; one that cannot be timed says why, and the others go on.
 
@@ -128,7 +128,7 @@ def time_entries(
         configurations: In this order.
         setup: What is the same for all.
         stage: Called with (configuration in words, blocks done, blocks in total).
-        told: Called with each outcome at once.
+        on_outcome: Called with each outcome at once.
     """
     devices: dict[str, Device] = {}
     outcomes: list[Timed] = []
@@ -142,12 +142,12 @@ def time_entries(
         try:
             if configuration.backend not in devices:
                 devices[configuration.backend] = device_of(configuration.backend)
-            found = _time(configuration, setup, devices[configuration.backend], progress)
+            outcome = _time(configuration, setup, devices[configuration.backend], progress)
         except BenchError as error:
-            found = Timed(configuration, problems=tuple(error.problems))
-        outcomes.append(found)
-        if told:
-            told(found)
+            outcome = Timed(configuration, problems=tuple(error.problems))
+        outcomes.append(outcome)
+        if on_outcome:
+            on_outcome(outcome)
     return tuple(outcomes)
 
 

@@ -52,7 +52,7 @@ OTHER_BLOCKS_IMAGES = 32  # the first block's session predicts all parity images
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a file says of its own speed.
+    """Facts about an ONNX file that affect its speed.
 
     Attributes:
         control_flow: Operators that choose what is computed; None where the file could not be read.
@@ -65,15 +65,15 @@ class ModelFacts:
 
 @dataclass(slots=True)
 class _Job:
-    """One backend in one precision: what every block is told, and what the first told of the device.
+    """One backend in one precision: the request of every block, and the device by the first block.
 
     Attributes:
         backend: What runs the model.
         inputs: What goes in.
         protocol: How long and how often.
-        request: What every worker is told, but for the batch size.
-        device: Name and facts of the device, as the workers said.
-        options: Settings of the sessions, as the workers said.
+        request: Request of every worker, without the batch size.
+        device: Name and facts of the device, as the workers report them.
+        options: Settings of the sessions, as the workers report them.
         facts: What the file says of its own speed.
         command: What measures the rows again.
     """
@@ -154,9 +154,9 @@ def time_model(
         job = _Job(chosen, inputs, protocol, request, facts=model_facts(converted.path), command=command)
         if device is not None:
             job.device = {"device": device.name, "facts": device.facts}
-        one = {name: array.shape[1:] for name, array in inputs.arrays.items()}
+        image_shapes = {name: array.shape[1:] for name, array in inputs.arrays.items()}
         if roofline is None:
-            roofline = measure_roofline(converted.path, one, precision, is_gpu=chosen.is_gpu)
+            roofline = measure_roofline(converted.path, image_shapes, precision, is_gpu=chosen.is_gpu)
         outline = _outline(slug, model_sha256 or sha256_file(model_path), cohort, job, roofline)
         if precision == "int8" and inputs.kind == "cohort images":
             outline["own_auroc"] = own_auroc(converted.path, manifest, cohort, backend, precision, limits)
@@ -354,7 +354,7 @@ def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
         return row.cold_start
     index = np.arange(batch) % job.inputs.images
     inputs = {name: np.ascontiguousarray(array[index]) for name, array in job.inputs.arrays.items()}
-    found: list[tuple[float, float, float]] = []
+    processes: list[tuple[float, float, float]] = []
     try:
         for _ in range(job.protocol.cold_starts):
             start = time.perf_counter()
@@ -362,15 +362,15 @@ def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:
                 worker.send({**job.request, "batch": batch}, inputs)
                 spans, _ = worker.receive()
                 total_ms = 1000 * (time.perf_counter() - start)
-            found.append((spans["prepare_ms"], spans["first_inference_ms"], total_ms))
+            processes.append((spans["prepare_ms"], spans["first_inference_ms"], total_ms))
     except WorkerFailure as failure:
         reason = f"A fresh process failed: {failure.message}"
         return row.cold_start.model_copy(update={"reason": reason})
-    if not found:
+    if not processes:
         return row.cold_start
-    prepare_ms, first_ms, total_ms = (float(value) for value in np.median(found, axis=0))
+    prepare_ms, first_ms, total_ms = (float(value) for value in np.median(processes, axis=0))
     return ColdStart(
-        prepare_ms=prepare_ms, first_inference_ms=first_ms, total_ms=total_ms, processes=len(found)
+        prepare_ms=prepare_ms, first_inference_ms=first_ms, total_ms=total_ms, processes=len(processes)
     )
 
 
@@ -395,15 +395,17 @@ def own_auroc(
     """
     rows = cohort.rows("test")
     try:
-        found = predict(model, manifest, cohort, rows, backend=backend, precision=precision, limits=limits)
+        predictions = predict(
+            model, manifest, cohort, rows, backend=backend, precision=precision, limits=limits
+        )
     except BenchError:
         return {}
     scores: dict[str, float] = {}
     for target in cohort.spec.binary_targets:
-        if target.name in found:
+        if target.name in predictions:
             labels = cohort.targets[target.name][rows]
             known = ~np.isnan(labels)
-            value = auroc(labels[known], found[target.name][known])
+            value = auroc(labels[known], predictions[target.name][known])
             if value is not None:
                 scores[target.name] = round(float(value), 4)  # published with the record
     return scores

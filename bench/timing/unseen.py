@@ -1,4 +1,4 @@
-"""Whether the timed work was the model's: test images and images that nobody has seen, in the timed session.
+"""Integrity of a timed session: predictions of test images and of unseen images, compared after the runs.
 
 A file may hold a table of answers for the test images and a network for all others. Its session answers test
 images quickly and with the right predictions. It cannot be as quick, or it repeats the answers of its table,
@@ -31,7 +31,7 @@ _LEAST_DISTINCT_IMAGES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class CheckedPass:
-    """What a session gave for images, batch by batch.
+    """Predictions and times of one pass of a session over images, batch by batch.
 
     Attributes:
         predictions: Target → (images,) predictions.
@@ -54,11 +54,11 @@ def predict_images(
 
     The last batch is filled up with images from the start, as a session of fixed size needs.
     """
-    held = len(next(iter(inputs.values())))
+    available = len(next(iter(inputs.values())))
     parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
     durations = []
     for start in range(0, images, batch):
-        index = np.arange(start, start + batch) % held
+        index = np.arange(start, start + batch) % available
         chunk = {name: np.ascontiguousarray(array[index]) for name, array in inputs.items()}
         before = clock()
         answer = session.infer(chunk)
@@ -69,14 +69,14 @@ def predict_images(
     return CheckedPass(predictions, np.array(durations, np.float64))
 
 
-def images_to_check(least: int, held: int, batch: int, timed_ms: Milliseconds, budget_s: float) -> int:
+def images_to_check(least: int, available: int, batch: int, timed_ms: Milliseconds, budget_s: float) -> int:
     """Images whose predictions are read: all that fit in the time, since a table of answers knows them all.
 
     A session that looks answers up is fast, so that all of them fit.
 
     Args:
         least: At least so many; 0: none.
-        held: At most so many.
+        available: At most so many.
         batch: Images per run.
         timed_ms: (runs,) timed latencies.
         budget_s: The time.
@@ -84,7 +84,7 @@ def images_to_check(least: int, held: int, batch: int, timed_ms: Milliseconds, b
     if not least:
         return 0
     affordable = int(1000 * budget_s / float(np.median(timed_ms))) * batch
-    return min(held, max(least, affordable))
+    return min(available, max(least, affordable))
 
 
 def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) -> dict[str, npt.NDArray[Any]]:
@@ -95,9 +95,9 @@ def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) ->
         count: How many.
         generator: Chooses the images and how they are blended.
     """
-    held = len(next(iter(inputs.values())))
-    first = generator.integers(0, held, count)
-    second = (first + 1 + generator.integers(0, max(1, held - 1), count)) % held  # never the same
+    available = len(next(iter(inputs.values())))
+    first = generator.integers(0, available, count)
+    second = (first + 1 + generator.integers(0, max(1, available - 1), count)) % available  # never the same
     share = generator.uniform(0.35, 0.65, count).astype(np.float32)
     made = {}
     for name, array in inputs.items():
@@ -111,7 +111,7 @@ def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) ->
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """What the passes after the timed runs showed; None where there was nothing to compare.
+    """Findings of the passes after the timed runs; None where there was nothing to compare.
 
     Attributes:
         pass_ratio: Median time of a batch of test images / median of the timed runs.
@@ -170,10 +170,10 @@ def check_integrity(
     again, unseen_ms, repeats = checked.batch_ms, np.inf, None
     for attempt in range(ATTEMPTS):
         images = unseen_images(inputs, count, np.random.default_rng(attempt))
-        found = predict_images(session, images, count, batch, picks, clock)
-        unseen_ms = min(unseen_ms, float(np.median(found.batch_ms)))
+        unseen = predict_images(session, images, count, batch, picks, clock)
+        unseen_ms = min(unseen_ms, float(np.median(unseen.batch_ms)))
         if repeats is None:
-            repeats = repeated_share(found.predictions, checked.predictions)
+            repeats = repeated_share(unseen.predictions, checked.predictions)
         if attempt and float(np.median(again)) > TIME_GATE * median:
             images_held = min(len(next(iter(inputs.values()))), UNSEEN_BATCHES * batch)
             repeated = predict_images(session, inputs, images_held, batch, picks, clock).batch_ms

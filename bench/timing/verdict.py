@@ -26,7 +26,7 @@ SEGMENTS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrace:
-    """What the device reported while it was measured, after the warm-up.
+    """Readings of the device while it was measured, after the warm-up.
 
     Attributes:
         clock_mhz: (n,) core clock at each sample.

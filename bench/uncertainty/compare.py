@@ -132,36 +132,36 @@ def compare(
     same_rows(y=y, p_a=p_a, p_b=p_b, patient_id=patient_id, weight=weight)
     bootstrap = PatientBootstrap.given_or_drawn(bootstrap, patient_id, replicates, seed)
     sample = bootstrap.sample(y, weight)
-    drawn = bootstrap.replicates_count
+    replicate_count = bootstrap.replicates_count
     read = sample.probabilities if declared.needs is Needs.PROBABILITIES else sample.scores
     a, b = (
         LabelledScores(sample.positive, read(score, name), sample.weight)
         for name, score in (("p_a", p_a), ("p_b", p_b))
     )
     if a.missing:
-        return _no_comparison(metric, drawn, "one class only")
+        return _no_comparison(metric, replicate_count, "one class only")
     assert declared.value is not None
     first, second = declared.value(a), declared.value(b)
     if first is None or second is None:
-        return _no_comparison(metric, drawn, "undefined for one of the scores")
-    found = _difference(declared, sample, a, b, first - second, check_level(level, "level"))
-    same = found.se is not None and found.se < SE_TOLERANCE
+        return _no_comparison(metric, replicate_count, "undefined for one of the scores")
+    estimate = _difference(declared, sample, a, b, first - second, check_level(level, "level"))
+    same = estimate.se is not None and estimate.se < SE_TOLERANCE
     return Comparison(
         metric=metric,
         value_a=first,
         value_b=second,
         difference=first - second,
-        low=first - second if same else found.low,
-        high=first - second if same else found.high,
-        se=found.se,
-        df=found.df,
-        p=1.0 if same else p_value(found),
-        percentile_low=found.percentile_low,
-        percentile_high=found.percentile_high,
-        undefined=found.undefined,
-        replicates=drawn,
-        reason="the difference is the same in every replicate" if same else found.reason,
-        warnings=() if same else _warnings(declared, a, max(first, second), found, sample),
+        low=first - second if same else estimate.low,
+        high=first - second if same else estimate.high,
+        se=estimate.se,
+        df=estimate.df,
+        p=1.0 if same else p_value(estimate),
+        percentile_low=estimate.percentile_low,
+        percentile_high=estimate.percentile_high,
+        undefined=estimate.undefined,
+        replicates=replicate_count,
+        reason="the difference is the same in every replicate" if same else estimate.reason,
+        warnings=() if same else _warnings(declared, a, max(first, second), estimate, sample),
     )
 
 
@@ -173,11 +173,11 @@ def p_value(difference: Estimate) -> float | None:
 
 
 def _warnings(
-    metric: Metric, scores: LabelledScores, larger: float, found: Estimate, sample: Sample
+    metric: Metric, scores: LabelledScores, larger: float, estimate: Estimate, sample: Sample
 ) -> tuple[str, ...]:
-    warned = with_warnings(found, sample.positive_patients).warnings
+    warned = with_warnings(estimate, sample.positive_patients).warnings
     caution = metric.difference_caution(scores, larger) if metric.difference_caution else ""
-    return (*warned, caution) if caution and found.low is not None else warned
+    return (*warned, caution) if caution and estimate.low is not None else warned
 
 
 def _difference(
@@ -195,11 +195,11 @@ def _difference(
             return sandwich_interval(value, phi, level)
     df = sample.smaller_class - 1.0 if phi is None else satterthwaite(phi)
     depth = scan_depth([metric])
-    drawn = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
-    return t_interval(value, drawn, df, level=level, clusters=sample.patients)
+    differences = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
+    return t_interval(value, differences, df, level=level, clusters=sample.patients)
 
 
-def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:
+def _no_comparison(metric: str, replicates: int, reason: str) -> Comparison:
     return Comparison(
         metric=metric,
         value_a=None,
@@ -212,7 +212,7 @@ def _no_comparison(metric: str, drawn: int, reason: str) -> Comparison:
         p=None,
         percentile_low=None,
         percentile_high=None,
-        undefined=drawn,
-        replicates=drawn,
+        undefined=replicates,
+        replicates=replicates,
         reason=reason,
     )

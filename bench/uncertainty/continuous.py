@@ -99,7 +99,7 @@ class _Work:
         return moments(truth - centre, self._pairs.prediction - centre)
 
     @cached_property
-    def _drawn(self) -> dict[str, Floats]:
+    def _replicates(self) -> dict[str, Floats]:
         return from_moments(self._rows.totals(list(self._columns)))
 
     @cached_property
@@ -135,8 +135,8 @@ class _Work:
         if metric.interval_method is Interval.MOVER:
             return replace(self._limits[metric.key], value=value)
         if metric.replicates is Engine.MOMENTS:
-            drawn, phi = self._drawn[metric.key], self._influences[metric.key]
-            return interval(metric, value, drawn, phi, rows.patients, SMALLEST, self._level)
+            replicates, phi = self._replicates[metric.key], self._influences[metric.key]
+            return interval(metric, value, replicates, phi, rows.patients, SMALLEST, self._level)
         own = None
         if metric.influence is not None:
             own = rows.by_patient(metric.influence(pairs))[rows.present]
@@ -147,10 +147,10 @@ class _Work:
 
     def _loop(self, metric: Metric) -> Floats:
         """(B,) the metric of the rows of each replicate; nan where undefined."""
-        found = np.full(self._rows.replicates, np.nan)
+        values = np.full(self._rows.replicates, np.nan)
         for b, rows in enumerate(self._rows.resampled()):
             weight = None if self._pairs.weight is None else self._pairs.weight[rows]
             pairs = MeasuredPairs(self._pairs.truth[rows], self._pairs.prediction[rows], weight)
             value = metric.value(pairs) if metric.value and not pairs.missing else None
-            found[b] = np.nan if value is None else value
-        return found
+            values[b] = np.nan if value is None else value
+        return values

@@ -34,13 +34,13 @@ def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> l
         bins: Number of bins.
         level: Nominal coverage at each bin.
     """
-    found = []
+    estimates = []
     for number in range(bins):
         inside = index == number
-        found.append(
+        estimates.append(
             clustered_share(sample.positive[inside], sample.unit[inside], sample.patient[inside], level)
         )
-    return found
+    return estimates
 
 
 def benefit_interval(
@@ -85,9 +85,9 @@ def benefit_interval(
     )
 
 
-def _combined(one: float, other: float, correlation: float) -> float:
+def _combined(first: float, second: float, correlation: float) -> float:
     """Distance of a limit of a difference from those of its two terms."""
-    return float(np.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0)))
+    return float(np.sqrt(max(first**2 + second**2 - 2 * correlation * first * second, 0.0)))
 
 
 def few_positives_warning(sample: Sample) -> str:
@@ -145,13 +145,13 @@ def net_benefit_difference(
         return []
     prevalence = float(np.average(sample.positive, weights=sample.weight))
     warning = rare_warning(prevalence, VERY_RARE, "in simulation 81% coverage at a prevalence of 1%")
-    found = [
+    estimates = [
         sandwich_interval(
             float(value), _difference_influence(sample, (a >= cut, b >= cut), float(cut)), level
         )
         for cut, value in zip(first.threshold, first.net_benefit - second.net_benefit, strict=True)
     ]
-    return [replace(e, warnings=(warning,)) if warning and e.low is not None else e for e in found]
+    return [replace(e, warnings=(warning,)) if warning and e.low is not None else e for e in estimates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +209,5 @@ def decision_estimates(
 
 def _share_estimate(sample: Sample, part: Bools, whole: Bools, level: float) -> Estimate:
     """The share of the rows of `whole` that are in `part`."""
-    found = clustered_share(part[whole], sample.unit[whole], sample.patient[whole], level)
-    return with_warnings(found, sample.positive_patients)
+    estimate = clustered_share(part[whole], sample.unit[whole], sample.patient[whole], level)
+    return with_warnings(estimate, sample.positive_patients)

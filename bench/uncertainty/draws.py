@@ -50,9 +50,9 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     words = -(-patients // 2)
     blocks = np.zeros((-(-replicates // lanes), patients, lanes), np.uint8)
     for index, block in enumerate(blocks):
-        held = min(lanes, replicates - index * lanes)
+        lanes_used = min(lanes, replicates - index * lanes)
         counts = np.zeros((lanes, patients), np.uint8)
-        scan.tally(generator.random_raw((held, words)), patients, counts)
+        scan.tally(generator.random_raw((lanes_used, words)), patients, counts)
         scan.interleave(counts, block.view("<u8"))
     return blocks
 
@@ -83,11 +83,13 @@ class Draws:
             ValueError: Shapes do not fit, counts are not whole numbers in range, or a patient has no column.
         """
         order = canonical_ids(patients, "patients")
-        drawn = np.asarray(counts)
-        if drawn.ndim != 2 or drawn.shape[1] != len(order) or not len(drawn):
-            raise ValueError(f"counts must be (replicates, {len(order)} patients), not {drawn.shape}")
-        whole = drawn.astype(np.int64)
-        if not np.array_equal(whole, drawn) or whole.min() < 0 or whole.max() > 65535:
+        multiplicities = np.asarray(counts)
+        if multiplicities.ndim != 2 or multiplicities.shape[1] != len(order) or not len(multiplicities):
+            raise ValueError(
+                f"counts must be (replicates, {len(order)} patients), not {multiplicities.shape}"
+            )
+        whole = multiplicities.astype(np.int64)
+        if not np.array_equal(whole, multiplicities) or whole.min() < 0 or whole.max() > 65535:
             raise ValueError("counts must be whole numbers from 0 to 65535")
         known = set(order)
         if len(known) != len(order):

@@ -143,14 +143,14 @@ class Scored:
         value = metric.value(scores)
         if value is None:
             return Estimate(None, reason=metric.undefined)
-        found = self._interval(metric, value)
+        estimate = self._interval(metric, value)
         if metric.clustered_se is not None and self.sample.weight is None:
-            found = replace(found, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
-        found = with_warnings(found, self.sample.positive_patients)
-        if metric.caution is None or found.low is None:
-            return found
+            estimate = replace(estimate, obuchowski_se=metric.clustered_se(scores, self.sample.patient))
+        estimate = with_warnings(estimate, self.sample.positive_patients)
+        if metric.caution is None or estimate.low is None:
+            return estimate
         caution = metric.caution(scores)
-        return replace(found, warnings=(*found.warnings, caution)) if caution else found
+        return replace(estimate, warnings=(*estimate.warnings, caution)) if caution else estimate
 
     def _interval(self, metric: Metric, value: float) -> Estimate:
         method, sample = metric.interval_method, self.sample
@@ -171,20 +171,20 @@ class Scored:
             return sandwich_interval(value, influence, self.level, metric.bounds)
         fewest = metric.smaller_class or influence is None
         clusters = sample.smaller_class if fewest else sample.patients
-        drawn = self.replicates.of(metric)
+        replicates = self.replicates.of(metric)
         if method is Interval.SHARE:
             assert influence is not None
             images = sample.by_patient(sample.unit * sample.positive)
             return sensitivity_interval(
                 value,
-                drawn,
+                replicates,
                 influence,
                 images[images > 0],
                 kish_size(sample.unit[sample.positive]),
                 clusters,
                 self.level,
             )
-        return interval(metric, value, drawn, influence, clusters, self._margin(metric), self.level)
+        return interval(metric, value, replicates, influence, clusters, self._margin(metric), self.level)
 
     def deletions(self, metric: Metric) -> Floats:
         """(patients with rows,) changes of a metric without each patient."""
@@ -225,7 +225,7 @@ def interval(
         least = float(np.sqrt(np.sum(influence**2)))
     if metric.interval_method is Interval.FISHER_Z:
         return fisher_z_interval(value, replicates, df, level, clusters=clusters, least_se=least)
-    found = t_interval(
+    estimate = t_interval(
         value,
         replicates,
         df,
@@ -236,7 +236,7 @@ def interval(
         least_se=least,
         bounds=metric.bounds,
     )
-    return widened(found) if metric.interval_method is Interval.T_OR_PERCENTILE else found
+    return widened(estimate) if metric.interval_method is Interval.T_OR_PERCENTILE else estimate
 
 
 HEAVY_PATIENT = 0.1
@@ -277,17 +277,17 @@ def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95)
     if metric.deletions is not None:
         changes = inside.over_patients(inside.deletions(metric))
         changes = (changes - outside.over_patients(outside.deletions(metric)))[present]
-        found = deletion_interval(here - there, changes, level, clusters=clusters)
+        gap = deletion_interval(here - there, changes, level, clusters=clusters)
     else:
         assert metric.influence is not None
         phi = inside.sample.by_patient(metric.influence(inside.scores))
         phi = (phi - outside.sample.by_patient(metric.influence(outside.scores)))[present]
-        drawn = inside.replicates.of(metric) - outside.replicates.of(metric)
+        differences = inside.replicates.of(metric) - outside.replicates.of(metric)
         df = min(satterthwaite(phi), clusters - 1.0)
-        found = t_interval(here - there, drawn, df, level=level, clusters=len(phi))
-    found = with_warnings(found, min(inside.sample.positive_patients, outside.sample.positive_patients))
+        gap = t_interval(here - there, differences, df, level=level, clusters=len(phi))
+    gap = with_warnings(gap, min(inside.sample.positive_patients, outside.sample.positive_patients))
     caution = _heavy_patient(inside.sample, outside.sample)
-    return replace(found, warnings=(*found.warnings, caution)) if caution and found.low is not None else found
+    return replace(gap, warnings=(*gap.warnings, caution)) if caution and gap.low is not None else gap
 
 
 def _heavy_patient(inside: Sample, outside: Sample) -> str:

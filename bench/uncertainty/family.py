@@ -248,12 +248,12 @@ def compare_all_pairs(
     from scipy.special import ndtr, stdtrit
 
     check_level(level, "level")
-    point, drawn, influence = _checked(replicates, values, influences)
-    patients, total = influence.shape[1], drawn.shape[1]
+    point, defined, influence = _checked(replicates, values, influences)
+    patients, total = influence.shape[1], defined.shape[1]
     upper = np.triu_indices(len(point), 1)
-    squares = pair_moments(drawn - drawn.mean(axis=1, keepdims=True))[0]
+    squares = pair_moments(defined - defined.mean(axis=1, keepdims=True))[0]
     spread = np.sqrt(squares / (total - 1))
-    maxima = np.sort(largest_distance(drawn - point[:, None], _reciprocal(spread)))
+    maxima = np.sort(largest_distance(defined - point[:, None], _reciprocal(spread)))
     critical = critical_value(maxima, level)
     same = spread[upper] < SE_TOLERANCE
     se = np.where(same, 0, spread[upper] * np.sqrt(patients / max(patients - 1, 1)))
@@ -265,33 +265,33 @@ def compare_all_pairs(
     most_df = pooled_df(df, se)
     family_df = np.minimum(df, most_df)
     z = _normal_score(t_p_value(difference, se, family_df))
-    apart = z > critical
+    is_separated = z > critical
     at_least = total - np.searchsorted(maxima, z, side="left")
     adjusted = np.maximum((1 + at_least) / (total + 1), p)
     limit = _significance(level)
     above = limit * (1 + SIDE_MARGIN)
-    adjusted = np.where(apart, np.minimum(adjusted, limit), np.maximum(adjusted, above))
+    adjusted = np.where(is_separated, np.minimum(adjusted, limit), np.maximum(adjusted, above))
     adjusted[same] = 1
     half_width = np.multiply(
         np.abs(stdtrit(family_df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same
     )
     low, high = difference - half_width, difference + half_width
-    higher, lower = apart & (difference > 0), apart & (difference < 0)
+    higher, lower = is_separated & (difference > 0), is_separated & (difference < 0)
     low = np.where(higher, np.maximum(low, TINY), np.where(lower, low, np.minimum(low, 0)))
     high = np.where(lower, np.minimum(high, -TINY), np.where(higher, high, np.maximum(high, 0)))
     separated = np.zeros((len(point), len(point)), np.bool_)
     separated[upper], separated.T[upper] = higher, lower
-    rank_low, rank_high = _percentile_ranks(drawn, level)
+    rank_low, rank_high = _percentile_ranks(defined, level)
     return EntryComparisons(
         level=level,
         values=point,
         separated=separated,
         critical=critical,
         most_df=most_df,
-        p_best=_best_share(drawn),
+        p_best=_best_share(defined),
         percentile_rank_low=rank_low,
         percentile_rank_high=rank_high,
-        shrunken_leader=shrunken_best(drawn, point),
+        shrunken_leader=shrunken_best(defined, point),
         replicates=total,
         patients=patients,
         pairs=_Pairs(se, df, p, adjusted, low, high),
@@ -307,17 +307,17 @@ def _checked(
     replicates: ArrayLike, values: ArrayLike, influences: ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
     """Values, the replicates that are defined for every entry, and influences."""
-    drawn, point = np.asarray(replicates, np.float64), np.asarray(values, np.float64)
+    by_entry, point = np.asarray(replicates, np.float64), np.asarray(values, np.float64)
     influence = np.asarray(influences, np.float64)
     if (
         point.ndim != 1
-        or drawn.ndim != 2
+        or by_entry.ndim != 2
         or influence.ndim != 2
-        or not (len(drawn) == len(influence) == len(point))
+        or not (len(by_entry) == len(influence) == len(point))
     ):
         raise ValueError(
             "replicates must be (entries, B), values (entries,) and influences (entries, patients), not "
-            f"{drawn.shape}, {point.shape}, {influence.shape}"
+            f"{by_entry.shape}, {point.shape}, {influence.shape}"
         )
     if not len(point):
         raise ValueError("no entries")
@@ -325,10 +325,10 @@ def _checked(
         raise ValueError("values must be finite: leave out entries without a value")
     if not np.isfinite(influence).all() or not influence.shape[1]:
         raise ValueError("influences must be finite, with one column for every patient")
-    drawn = np.ascontiguousarray(drawn[:, np.isfinite(drawn).all(axis=0)])
-    if drawn.shape[1] < 2:
+    by_entry = np.ascontiguousarray(by_entry[:, np.isfinite(by_entry).all(axis=0)])
+    if by_entry.shape[1] < 2:
         raise ValueError("fewer than two replicates are defined for every entry")
-    return point, drawn, np.ascontiguousarray(influence)
+    return point, by_entry, np.ascontiguousarray(influence)
 
 
 def pooled_df(df: Floats, se: Floats) -> float:
@@ -392,25 +392,25 @@ def shrunken_best(replicates: Floats, values: Floats) -> float:
     return float(values.max() - excess.mean())
 
 
-def _first(drawn: Floats) -> Bools:
+def _first(replicates: Floats) -> Bools:
     """(S, B) whether an entry is first in a replicate; several are where they are equal."""
-    return np.asarray(drawn >= drawn.max(axis=0) - SE_TOLERANCE)
+    return np.asarray(replicates >= replicates.max(axis=0) - SE_TOLERANCE)
 
 
-def _best_share(drawn: Floats) -> Floats:
+def _best_share(replicates: Floats) -> Floats:
     """(S,) share of replicates in which each entry is first, ties shared."""
-    first = _first(drawn)
+    first = _first(replicates)
     return np.asarray((first / first.sum(axis=0)).mean(axis=1))
 
 
-def _percentile_ranks(drawn: Floats, level: float) -> tuple[Ints, Ints]:
+def _percentile_ranks(replicates: Floats, level: float) -> tuple[Ints, Ints]:
     """(S,) and (S,) the ranks, 1 + entries above, between which an entry stays in `level` of replicates."""
-    descending = np.ascontiguousarray(-drawn.T)
+    descending = np.ascontiguousarray(-replicates.T)
     order = np.argsort(descending, axis=1)
     ranked = np.take_along_axis(descending, order, axis=1)
     first = np.ones(descending.shape, np.bool_)
     first[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    place = np.arange(1, len(drawn) + 1, dtype=np.int32)
+    place = np.arange(1, len(replicates) + 1, dtype=np.int32)
     rank = np.maximum.accumulate(np.where(first, place, 0), axis=1)
     ranks = np.empty_like(rank)
     np.put_along_axis(ranks, order, rank, axis=1)

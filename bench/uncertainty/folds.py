@@ -49,23 +49,23 @@ def fold_averaged_auroc(
     Raises:
         ValueError: Lengths differ, NaN, labels other than 0/1, a level outside (0, 1).
     """
-    whole, found = bootstrap.sample(y), _by_fold(y, score, fold, bootstrap)
-    if found.value is None:
-        return FoldAverage(Estimate(None, reason=found.reason), found.replicates, found.influence)
-    df = satterthwaite(found.influence)
+    whole, averaged = bootstrap.sample(y), _by_fold(y, score, fold, bootstrap)
+    if averaged.value is None:
+        return FoldAverage(Estimate(None, reason=averaged.reason), averaged.replicates, averaged.influence)
+    df = satterthwaite(averaged.influence)
     level = check_level(level, "level")
     interval = t_interval(
-        found.value,
-        found.replicates,
+        averaged.value,
+        averaged.replicates,
         df,
         "logit",
-        found.margin,
+        averaged.margin,
         level,
         clusters=whole.smaller_class,
         bounds=(0, 1),
     )
     estimate = with_warnings(interval, whole.positive_patients)
-    return FoldAverage(estimate, found.replicates, found.influence)
+    return FoldAverage(estimate, averaged.replicates, averaged.influence)
 
 
 def compare_fold_averaged(
@@ -82,10 +82,10 @@ def compare_fold_averaged(
     if first.value is None or second.value is None:
         return Estimate(None, reason=first.reason or second.reason)
     df = satterthwaite(first.influence - second.influence)
-    drawn = first.replicates - second.replicates
+    differences = first.replicates - second.replicates
     return t_interval(
         first.value - second.value,
-        drawn,
+        differences,
         df,
         level=check_level(level, "level"),
         clusters=len(first.influence),
@@ -111,7 +111,7 @@ def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: Patient
     names = np.unique(folds)
     influences, nothing = np.zeros(len(scores)), np.full(bootstrap.replicates_count, np.nan)
     undefined = np.full(int(np.count_nonzero(whole.present)), np.nan)
-    values, drawn, pairs = [], [], []
+    values, replicates, pairs = [], [], []
     for name in names:
         rows = folds == name
         sample = bootstrap.select(rows).sample(whole.positive[rows])
@@ -120,10 +120,10 @@ def _by_fold(y: ArrayLike, score: ArrayLike, fold: ArrayLike, bootstrap: Patient
         if value is None:
             return _Averaged(None, nothing, undefined, 0.0, f"fold {name} holds one class only")
         values.append(value)
-        drawn.append(auroc_replicates(sample, ranking))
+        replicates.append(auroc_replicates(sample, ranking))
         pairs.append(ranking.positives * ranking.negatives)
         influences[rows] = influence.auroc(ranking) / len(names)
     if not values:
         return _Averaged(None, nothing, undefined, 0.0, "no images")
     patients = whole.by_patient(influences)[whole.present]
-    return _Averaged(float(np.mean(values)), np.mean(drawn, axis=0), patients, 0.5 / min(pairs))
+    return _Averaged(float(np.mean(values)), np.mean(replicates, axis=0), patients, 0.5 / min(pairs))

@@ -114,16 +114,16 @@ def defined_replicates(value: float, replicates: Floats) -> tuple[Floats, Estima
     Returns:
         The finite replicates, and the estimate; it has a reason where too many are undefined.
     """
-    drawn = len(replicates)
+    total = len(replicates)
     finite = np.isfinite(replicates)
-    held = replicates if finite.all() else replicates[finite]
-    undefined = drawn - len(held)
+    defined = replicates if finite.all() else replicates[finite]
+    undefined = total - len(defined)
     reason = ""
-    if undefined > MOST_UNDEFINED * drawn:
-        reason = f"undefined in {undefined} of {drawn} replicates (more than 1%)"
-    elif len(held) < 2:
+    if undefined > MOST_UNDEFINED * total:
+        reason = f"undefined in {undefined} of {total} replicates (more than 1%)"
+    elif len(defined) < 2:
         reason = "fewer than two replicates"
-    return held, Estimate(value, undefined=undefined, reason=reason)
+    return defined, Estimate(value, undefined=undefined, reason=reason)
 
 
 def t_interval(
@@ -159,25 +159,25 @@ def t_interval(
         The estimate, without interval and with the reason where too many replicates are undefined or all are
         equal.
     """
-    held, nothing = defined_replicates(value, replicates)
+    defined, nothing = defined_replicates(value, replicates)
     if nothing.reason:
         return nothing
     if clusters is not None and clusters < 2:
         return replace(nothing, reason=FEW_CLUSTERS)
-    if held.min() == held.max() and not least_se:
+    if defined.min() == defined.max() and not least_se:
         return replace(nothing, se=0.0, reason="all replicates are equal: they say nothing about the error")
     factor = 1.0 if clusters is None else float(np.sqrt(clusters / (clusters - 1)))
     df = df if clusters is None else min(df, clusters - 1.0)
     centre = forward(np.array([value]), scale, margin)[0]
-    spread = float(np.std(forward(held, scale, margin), ddof=1))
+    spread = float(np.std(forward(defined, scale, margin), ddof=1))
     spread = factor * max(spread, least_se * _steepness(value, scale, margin))
-    se = factor * max(float(np.std(held, ddof=1)), least_se)
+    se = factor * max(float(np.std(defined, ddof=1)), least_se)
     reach = t_quantile(level, df) * spread
     with np.errstate(over="ignore"):
         low, high = np.clip(back(np.array([centre - reach, centre + reach]), scale), *bounds)
     if not (np.isfinite(low) and np.isfinite(high)):
         return replace(nothing, se=se, reason=f"no finite limit ({df:.1f} degrees of freedom)")
-    percentile_low, percentile_high = percentile_limits(held, level)
+    percentile_low, percentile_high = percentile_limits(defined, level)
     return replace(
         nothing,
         low=float(min(low, value)),
@@ -237,8 +237,8 @@ def sandwich_interval(
         return Estimate(value, se=0.0, reason="no patient differs: the data say nothing about the error")
     df = satterthwaite(influence)
     reach = t_quantile(level, df) * se
-    found = Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
-    return clipped_to(found, bounds)
+    estimate = Estimate(value, low=value - reach, high=value + reach, se=se, df=df, method="sandwich-t")
+    return clipped_to(estimate, bounds)
 
 
 def fisher_z_interval(
@@ -306,11 +306,11 @@ def with_warnings(estimate: Estimate, positive_patients: int) -> Estimate:
     """Add warnings of few patients with a positive image and of few degrees of freedom."""
     if estimate.low is None:
         return estimate
-    found = list(estimate.warnings)
+    warnings = list(estimate.warnings)
     if positive_patients < FEW_POSITIVE_PATIENTS:
-        found.append(
+        warnings.append(
             f"{positive_patients} patients with a positive image (fewer than {FEW_POSITIVE_PATIENTS})"
         )
     if estimate.df is not None and estimate.df < FEW_DF:
-        found.append(f"{estimate.df:.1f} degrees of freedom (fewer than {FEW_DF:g})")
-    return replace(estimate, warnings=tuple(found))
+        warnings.append(f"{estimate.df:.1f} degrees of freedom (fewer than {FEW_DF:g})")
+    return replace(estimate, warnings=tuple(warnings))

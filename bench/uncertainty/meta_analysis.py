@@ -133,28 +133,28 @@ def pool(
         reason = f"not estimable: {known} a value with a standard error, {FEWEST_HOSPITALS} are needed"
         return PooledEstimate(None, hospitals=len(pairs), reason=reason)
     y, se = np.array(pairs).T
-    found = random_effects(y, se**2)
-    k = found.hospitals
+    effects = random_effects(y, se**2)
+    k = effects.hospitals
     tail = (1 + level) / 2
-    margin = float(stdtrit(k - 1, tail)) * found.se
-    reach = float(stdtrit(k - 2, tail) * np.sqrt(found.tau2 + found.se**2))
-    limits = [found.mean - margin, found.mean + margin, found.mean - reach, found.mean + reach]
+    margin = float(stdtrit(k - 1, tail)) * effects.se
+    reach = float(stdtrit(k - 2, tail) * np.sqrt(effects.tau2 + effects.se**2))
+    limits = [effects.mean - margin, effects.mean + margin, effects.mean - reach, effects.mean + reach]
     low, high, prediction_low, prediction_high = (_from_scale(limit, scale) for limit in limits)
     return PooledEstimate(
-        value=_from_scale(found.mean, scale),
+        value=_from_scale(effects.mean, scale),
         low=low,
         high=high,
         prediction_low=prediction_low,
         prediction_high=prediction_high,
-        se=found.se,
-        tau=float(np.sqrt(found.tau2)),
-        i2=found.i2,
+        se=effects.se,
+        tau=float(np.sqrt(effects.tau2)),
+        i2=effects.i2,
         hospitals=k,
     )
 
 
 def _inside(value: float, scale: Scale) -> bool:
-    """Whether a value lies strictly inside its scale."""
+    """Return whether a value lies strictly inside its scale."""
     return {"logit": 0 < value < 1, "log": value > 0, "identity": True}[scale]
 
 

@@ -45,19 +45,19 @@ class SortedOrder:
         hit = sample.positive[row]
         misses, hits = row[~hit], row[hit]
         tie_groups = len(order.threshold)
-        gain = np.bincount(order.tie_group[hits], minlength=tie_groups)
-        fault = np.bincount(order.tie_group[misses], minlength=tie_groups)
-        held = np.flatnonzero(gain)
-        level = np.cumsum(fault)[held]
-        first = np.zeros(len(held) + 1, np.int64)
-        np.cumsum(gain[held], out=first[1:])
+        true_positives = np.bincount(order.tie_group[hits], minlength=tie_groups)
+        false_positives = np.bincount(order.tie_group[misses], minlength=tie_groups)
+        with_positives = np.flatnonzero(true_positives)
+        level = np.cumsum(false_positives)[with_positives]
+        first = np.zeros(len(with_positives) + 1, np.int64)
+        np.cumsum(true_positives[with_positives], out=first[1:])
         return cls(
             misses=misses,
             hits=hits,
             negative=sample.patient[misses],
             positive=sample.patient[hits],
             first=first,
-            above=level - fault[held],
+            above=level - false_positives[with_positives],
             level=level,
         )
 
@@ -95,8 +95,8 @@ def auroc_replicates(sample: Sample, order: ScoreRanking) -> Floats:
 
 def _area(doubled: Floats, sample: Sample) -> Floats:
     pairs = sample.twice_pair_count
-    found: Floats = np.full(len(pairs), np.nan)
-    return np.divide(pairs - doubled, pairs, out=found, where=sample.defined)
+    undefined: Floats = np.full(len(pairs), np.nan)
+    return np.divide(pairs - doubled, pairs, out=undefined, where=sample.defined)
 
 
 def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.POINTS) -> Ranking:
@@ -112,11 +112,11 @@ def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.PO
     most, least = sample.limits
     path = (sample.blocks, images.negative, images.positive, images.first, images.above, images.level)
     if sample.uses_integer_counts:
-        found = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
+        totals = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
     else:
         weights_of = order.unit[images.misses], order.unit[images.hits]
-        found = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
-    doubled, precision, hits, alarms = (sample.trimmed(part) for part in found)
+        totals = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
+    doubled, precision, hits, alarms = (sample.trimmed(part) for part in totals)
     auprc = _ratio(precision, hit, sample.defined)
     return Ranking(
         _area(doubled, sample),
@@ -256,31 +256,31 @@ class Replicates:
 
     def of(self, metric: Metric) -> Floats:
         """(B,) a metric in every replicate; nan where undefined."""
-        found: Floats
+        values: Floats
         match metric.replicates:
             case Engine.PAIRS:
                 return self.auroc
             case Engine.PRECISION | Engine.POINTS:
-                found = getattr(self._ranking, metric.key)
+                values = getattr(self._ranking, metric.key)
             case Engine.SUMS:
-                found = getattr(self._sums, metric.key)
+                values = getattr(self._sums, metric.key)
             case Engine.REFIT:
-                found = getattr(self._refit, metric.key)
+                values = getattr(self._refit, metric.key)
             case _:
-                found = self._loop(metric)
-        return found
+                values = self._loop(metric)
+        return values
 
     def _loop(self, metric: Metric) -> Floats:
         """The metric of the rows of each replicate, repeated as often as their patient was drawn."""
         assert metric.value is not None
-        sample, found = self._sample, np.full(self._sample.replicates, np.nan)
+        sample, values = self._sample, np.full(self._sample.replicates, np.nan)
         for b, rows in enumerate(sample.resampled()):
             weight = None if sample.weight is None else sample.weight[rows]
             scores = LabelledScores(sample.positive[rows], self._scores.score[rows], weight)
             if len(rows) and not (metric.both_classes and scores.missing):
                 value = metric.value(scores)
-                found[b] = np.nan if value is None else value
-        return found
+                values[b] = np.nan if value is None else value
+        return values
 
 
 def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:

@@ -16,7 +16,7 @@ LADDER_LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Optimism:
-    """What attempts on the same test set can gain without any real improvement.
+    """Expected gain from attempts on the same test set without any real improvement.
 
     Attributes:
         attempts: Number of attempts.
@@ -45,11 +45,11 @@ def expected_optimism(replicates: ArrayLike, attempts: int) -> Optimism:
     Raises:
         ValueError: No attempt, or fewer than two replicates that are defined for all entries.
     """
-    drawn = np.atleast_2d(np.asarray(replicates, np.float64))
-    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
-    if attempts < 1 or drawn.shape[1] < 2:
+    by_entry = np.atleast_2d(np.asarray(replicates, np.float64))
+    by_entry = by_entry[:, np.isfinite(by_entry).all(axis=0)]
+    if attempts < 1 or by_entry.shape[1] < 2:
         raise ValueError("at least one attempt and two defined replicates are needed")
-    covariance = np.atleast_2d(np.cov(drawn))
+    covariance = np.atleast_2d(np.cov(by_entry))
     entries = len(covariance)
     variance = float(np.trace(covariance)) / entries
     shared = (float(covariance.sum()) - entries * variance) / max(entries * (entries - 1), 1)
@@ -81,12 +81,12 @@ def ladder(values: ArrayLike, replicates: ArrayLike) -> Bools:
     """
     from scipy.special import ndtri
 
-    point, drawn = np.asarray(values, np.float64), np.asarray(replicates, np.float64)
+    point, by_entry = np.asarray(values, np.float64), np.asarray(replicates, np.float64)
     published = np.zeros(len(point), np.bool_)
     best = -1
     for i in range(len(point)):
         if best >= 0:
-            difference: Floats = drawn[i] - drawn[best]
+            difference: Floats = by_entry[i] - by_entry[best]
             noise = float(np.nanstd(difference, ddof=1)) * float(ndtri(1 - LADDER_LEVEL / (i + 1)))
         if best < 0 or point[i] - point[best] > noise:
             published[i], best = True, i

@@ -55,16 +55,16 @@ def evaluate_runs(
     """
     if not runs:
         raise ValueError("at least one run is needed")
-    found = [
+    evaluations = [
         evaluate(y, p, bootstrap=bootstrap, probabilities=False, level=level, metrics=("auroc",))
         for p in runs
     ]
-    values = tuple(one.auroc.value for one in found)
-    first, count = found[0], len(found)
+    values = tuple(evaluation.auroc.value for evaluation in evaluations)
+    first, count = evaluations[0], len(evaluations)
     if count == 1 or first.auroc.value is None:
         return RunsAuroc(first.auroc, values)
     areas = np.array(values, np.float64)
-    replicates = np.array([one.auroc_replicates for one in found])
+    replicates = np.array([evaluation.auroc_replicates for evaluation in evaluations])
     mean_replicates, mean = replicates.mean(0), float(areas.mean())
     defined = ~np.isnan(mean_replicates)
     clusters = min(first.positive_patients, first.negative_patients)
@@ -75,7 +75,7 @@ def evaluate_runs(
     deviations = (replicates - mean_replicates)[:, defined]
     interaction = factor * float(np.var(deviations, axis=1, ddof=1).sum()) / (count - 1)
     between = max(0.0, float(np.var(areas, ddof=1)) - interaction)
-    influence = np.mean([one.auroc_influence for one in found], axis=0)
+    influence = np.mean([evaluation.auroc_influence for evaluation in evaluations], axis=0)
     df = min(intervals.satterthwaite(influence), clusters - 1.0)
     share = (intervals.t_quantile(level, count - 1) / intervals.t_quantile(level, df)) ** 2
     se = float(np.sqrt(patients + between / count))

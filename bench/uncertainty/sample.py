@@ -46,13 +46,13 @@ class Rows:
         """
         row = weights(weight, bootstrap.images, "the bootstrap")
         keep = np.ones(bootstrap.images, np.bool_) if row is None else row > 0
-        held = None if row is None else row[keep]
+        kept_weight = None if row is None else row[keep]
         return cls(
             bootstrap.blocks,
             bootstrap.replicates_count,
             bootstrap.largest,
             bootstrap.patient_code[keep],
-            held,
+            kept_weight,
             keep,
         )
 
@@ -111,8 +111,8 @@ class Rows:
     def totals(self, columns: Sequence[Floats]) -> Floats:
         """(len(columns), B) sums over the rows of each replicate, weights included, of row values (n,)."""
         worth = np.stack([self.by_patient(self.unit * column) for column in columns], axis=1)
-        held = np.flatnonzero(self.present)
-        sums = scan.dense_sums(self.blocks, held, worth[held])
+        patients = np.flatnonzero(self.present)
+        sums = scan.dense_sums(self.blocks, patients, worth[patients])
         return np.asarray(sums)[:, : self.replicates]
 
     def group_totals(self, values: Floats, index: Ints, groups: int) -> Floats:
@@ -123,10 +123,10 @@ class Rows:
         patients = self.blocks.shape[1]
         cell = index * patients + self.patient
         worth = np.bincount(cell, self.unit * values, minlength=groups * patients)
-        held = np.flatnonzero(worth)  # what adds nothing in any replicate is left out
-        worth = worth[held]
-        start = np.searchsorted(held, np.arange(groups + 1) * patients)
-        sums = scan.group_sums(self.blocks, start, held % patients, worth)
+        nonzero = np.flatnonzero(worth)  # what adds nothing in any replicate is left out
+        worth = worth[nonzero]
+        start = np.searchsorted(nonzero, np.arange(groups + 1) * patients)
+        sums = scan.group_sums(self.blocks, start, nonzero % patients, worth)
         return np.asarray(sums)[:, : self.replicates]
 
 
@@ -152,8 +152,8 @@ class Sample(Rows):
         if len(positive) != bootstrap.images:
             raise ValueError(f"y has {len(positive)} rows, the bootstrap {bootstrap.images}")
         rows = Rows.of(bootstrap, weight)
-        held = {field.name: getattr(rows, field.name) for field in fields(Rows)}
-        return cls(**held, positive=positive[rows.keep])
+        shared = {field.name: getattr(rows, field.name) for field in fields(Rows)}
+        return cls(**shared, positive=positive[rows.keep])
 
     @property
     def key(self) -> tuple[bytes, bytes, bytes]:

@@ -103,6 +103,6 @@ def _largest(se: Floats) -> Floats:
     centring = np.eye(entries) - 1 / entries
     spectrum, axes = np.linalg.eigh(-0.5 * centring @ se**2 @ centring)
     half = axes * np.sqrt(np.maximum(spectrum, 0))  # rounding of the errors can make some slightly negative
-    drawn = half @ np.random.default_rng(0).normal(size=(entries, DRAWS))
+    normal = half @ np.random.default_rng(0).normal(size=(entries, DRAWS))
     reciprocal = np.divide(1, se, out=np.zeros_like(se), where=se >= SE_TOLERANCE)
-    return np.sort(largest_distance(np.ascontiguousarray(drawn), reciprocal))
+    return np.sort(largest_distance(np.ascontiguousarray(normal), reciprocal))

@@ -59,7 +59,7 @@ def sliding_auroc(
     measured = finite_vector(measurement, "measurement")
     points = []
     for threshold in finite_vector(thresholds, "thresholds"):
-        found = evaluate(
+        evaluation = evaluate(
             measured > threshold,
             score,
             bootstrap=bootstrap,
@@ -71,10 +71,10 @@ def sliding_auroc(
         points.append(
             SlidingPoint(
                 float(threshold),
-                found.positives,
-                found.positive_patients,
-                found.negative_patients,
-                found.auroc,
+                evaluation.positives,
+                evaluation.positive_patients,
+                evaluation.negative_patients,
+                evaluation.auroc,
             )
         )
     return tuple(points)

@@ -131,19 +131,19 @@ def sensitivity_interval(
     Returns:
         The estimate, with percentile limits of the replicates, or the reason why it has no interval.
     """
-    held, nothing = defined_replicates(value, replicates)
+    defined, nothing = defined_replicates(value, replicates)
     if nothing.reason:
         return nothing
     if clusters < 2:
         return replace(nothing, reason=FEW_CLUSTERS)
     patients = len(influence)
-    resampled = float(np.std(held, ddof=1) * np.sqrt(patients / (patients - 1)))
+    resampled = float(np.std(defined, ddof=1) * np.sqrt(patients / (patients - 1)))
     se = max(resampled, sandwich_se(influence))
     df = min(satterthwaite(influence), clusters - 1.0)
-    found = share_interval(value, se, df, of_patient, images, level)
-    low, high = percentile_limits(held, level)
+    estimate = share_interval(value, se, df, of_patient, images, level)
+    low, high = percentile_limits(defined, level)
     return replace(
-        found,
+        estimate,
         percentile_low=low,
         percentile_high=high,
         undefined=nothing.undefined,

@@ -65,7 +65,7 @@ SIDE = 48
 
 
 def write_tiny(folder: Path, patients: int = 80, seed: int = 5, missing_ages: bool = True) -> None:
-    """Writes the files of the tiny cohort: two images a patient."""
+    """Write the files of the tiny cohort: two images a patient."""
     random = np.random.default_rng(seed)
     rows = []
     for patient in range(patients):
@@ -136,7 +136,7 @@ std = [0.25]
 
 
 def write_encoder(folder: Path, batch: str | int = "batch", side: int = ENCODER_SIDE) -> Path:
-    """Writes an encoder that pools pixels, ``encoder.onnx``, and its description, which is returned."""
+    """Write an encoder that pools pixels, ``encoder.onnx``, and its description, which is returned."""
     from onnx import TensorProto, checker, helper
 
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 1, side, side])

@@ -47,7 +47,7 @@ def _stored(space: Workspace) -> list[str]:
 
 
 def _refused(cli: Cli, space: Workspace, code: str, exit_code: int, *words: object) -> str:
-    """Runs a command that must end with this problem and store nothing; returns what it says."""
+    """Run a command that must end with this problem and store nothing; return what it says."""
     ran = cli(*words, "--json")
     assert ran.exit_code == exit_code, ran.stderr
     found = {p["code"]: p for p in ran.object["problems"]}

@@ -1,4 +1,4 @@
-"""Reads one board everywhere it is shown, and finds every place where two answers differ."""
+"""Comparison of one board everywhere it is shown: finds every place where two answers differ."""
 
 from __future__ import annotations
 

@@ -98,8 +98,8 @@ def test_int8_stands_with_the_auroc_of_its_own_predictions() -> None:
 
 
 def test_a_row_without_parity_says_so() -> None:
-    unchecked = Parity(status="not_checked", message="The cohort's images are not at hand.")
+    unchecked = Parity(status="not_checked", message="The cohort's images are not available.")
     assert (
-        why_unranked(row(1, parity=unchecked)) == "parity not checked: The cohort's images are not at hand."
+        why_unranked(row(1, parity=unchecked)) == "parity not checked: The cohort's images are not available."
     )
     assert why_unranked(row(1)) == ""

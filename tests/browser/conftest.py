@@ -60,7 +60,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 class Piecemeal(Quiet):
-    """Sends files in pieces with pauses, as a slow connection does."""
+    """Server of files in pieces with pauses, like a slow connection."""
 
     def copyfile(self, source, outputfile):
         while piece := source.read(4000):

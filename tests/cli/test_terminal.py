@@ -1,4 +1,4 @@
-"""What is shown: hostile names, colours, progress, tables, problems."""
+"""Text on the terminal: hostile names, colours, progress, tables, problems."""
 
 from __future__ import annotations
 

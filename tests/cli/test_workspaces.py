@@ -1,4 +1,4 @@
-"""Where commands find data and workspaces."""
+"""Search of commands for data and workspaces."""
 
 from __future__ import annotations
 

@@ -316,7 +316,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "id that is no number": (
         lambda r: rewrite(r / "iv/hosp/patients.csv.gz", lambda t: t.replace("\n1", "\np1", 1)),
-        "link-damaged: 1 of .* values of subject_id are no whole numbers",
+        "link-damaged: 1 of .* values of subject_id are not whole numbers",
     ),
 }
 

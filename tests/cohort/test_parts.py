@@ -186,7 +186,7 @@ def test_a_spec_may_extend_a_built_in_one(tmp_path: Path) -> None:
     differing = {key for key, value in base.plain().items() if frontal.plain()[key] != value}
     assert differing == {"id", "title", "rows"}
     own.write_text('extends = "chexprt"\nid = "own"\n')
-    with pytest.raises(BenchError, match="extends: 'chexprt' is none of the built-in cohorts"):
+    with pytest.raises(BenchError, match="extends: 'chexprt' is not one of the built-in cohorts"):
         load_spec(str(own))
     own.write_text('extends = "chexpert"\nid = "own"\n[study]\nview = "mean"\n')
     with pytest.raises(BenchError, match=r"study\.view: This key is not known"):

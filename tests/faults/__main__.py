@@ -87,7 +87,7 @@ def forked(
 
 
 def share(shim: Any, file: Path) -> None:
-    """Counts the calls of the programs that this process will start with its own, by a file that all map."""
+    """Count the calls of the programs that this process will start with its own, by a file that all map."""
     file.write_bytes(bytes(shim.fault_size()))
     shim.fault_share(os.fsencode(file))
     os.environ.update(BENCH_FAULTS=str(file), LD_PRELOAD=os.environ["BENCH_SHIM"])
@@ -95,7 +95,7 @@ def share(shim: Any, file: Path) -> None:
 
 @dataclass
 class Findings:
-    """What was tried and what was wrong."""
+    """Faults that were tried, and the wrong outcomes."""
 
     points: Counter[str] = field(default_factory=Counter)
     by_hand: int = 0
@@ -153,7 +153,7 @@ def chosen_points(calls: int, sample: int, seed: str) -> list[tuple[int, int]]:
 def try_scenario(
     scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int = 0, seed: int = 1
 ) -> None:
-    """Runs one command undisturbed, then with a fault at each of the chosen calls."""
+    """Run one command undisturbed, then with a fault at each of the chosen calls."""
     restore(kept, root, with_git=scenario.with_git)
     old = state(root)
     log = root.with_name("calls")
@@ -210,7 +210,7 @@ def adopt_orphans() -> None:
 
 
 def main() -> None:
-    """Prints the findings; exit code 1 where something was wrong."""
+    """Print the findings; exit code 1 where something was wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sample", type=int, default=0, help="points of each command; 0 for all")
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample")

@@ -1,4 +1,4 @@
-"""Whether what a command keeps would outlive a power cut, judged by the order of its calls."""
+"""Durability of a command's results after a power cut, judged by the order of its calls."""
 
 from __future__ import annotations
 

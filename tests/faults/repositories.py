@@ -31,7 +31,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def make_repositories(root: Path) -> None:
-    """Makes both, empty; nothing is packed in the background, so that calls can be counted."""
+    """Make both, empty; nothing is packed in the background, so that calls can be counted."""
     _git(root, "init", "--quiet", "--template=", "--initial-branch=main")
     _git(root, "init", "--quiet", "--template=", "--bare", REMOTE)
     _git(root, "remote", "add", "origin", f"./{REMOTE}")
@@ -41,7 +41,7 @@ def make_repositories(root: Path) -> None:
 
 
 def move_repositories(root: Path, folder: Path) -> None:
-    """Takes both out of a workspace."""
+    """Take both out of a workspace."""
     folder.mkdir()
     for name in _FOLDERS:
         (root / name).rename(folder / name)

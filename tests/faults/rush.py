@@ -43,7 +43,7 @@ def plan(number: int) -> tuple[str, ...]:
 
 
 def start(words: tuple[str, ...], root: Path, log: Path) -> int:
-    """Runs a command in a child; its process id."""
+    """Run a command in a child process; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -59,7 +59,7 @@ def start(words: tuple[str, ...], root: Path, log: Path) -> int:
 
 
 def rush(root: Path, commands: int) -> dict[str, Any]:
-    """Starts all commands, waits for them, and looks at what they leave."""
+    """Start all commands, wait for them, and look at what they leave."""
     folder = root.parent
     cohort = load_cohort(load_spec("chexchonet"), folder / "chexchonet-1.0.0")
     for number in range(commands):
@@ -109,7 +109,7 @@ def look(root: Path, ended: dict[int, int]) -> list[str]:
 
 
 def main() -> None:
-    """Prints the findings; exit code 1 where something was wrong."""
+    """Print the findings; exit code 1 where something was wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--commands", type=int, default=48)
     chosen = parser.parse_args()

@@ -68,7 +68,7 @@ CARELESS = Scenario("careless", ("careless",))
 
 
 def command(words: tuple[str, ...]) -> int:
-    """Runs a command in this process; returns its exit code."""
+    """Run a command in this process; return its exit code."""
     from bench.cli.main import app
 
     if words == ("image cache",):

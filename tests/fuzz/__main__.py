@@ -20,7 +20,7 @@ MEMORY_MB = 2048
 
 
 def by_coverage(name: str, runs: int, corpus: Path, seed: int) -> None:
-    """Runs libFuzzer, which ends the process."""
+    """Run libFuzzer, which ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["bench"]):

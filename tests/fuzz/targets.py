@@ -1,4 +1,4 @@
-"""What strangers hand in, as functions of bytes: each returns, or raises a `BenchError` of the catalogue."""
+"""Readers of submitted files, as functions of bytes: each returns, or raises a known `BenchError`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _file(data: bytes) -> Path:
 
 
 def run(target: Target, data: bytes) -> None:
-    """Hands `data` to a reader.
+    """Pass `data` to a reader.
 
     Raises:
         AssertionError: It refused without a code, a remedy or a message of bounded length.

@@ -53,7 +53,7 @@ WARM_STEPS: Final = 20
 
 @dataclass(frozen=True)
 class Day:
-    """Where the day's files lie, and how much is done.
+    """Files of the day's work, and how much is done.
 
     Attributes:
         folder: Workspace, models and results; kept between two runs.

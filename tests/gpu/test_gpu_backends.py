@@ -1,4 +1,4 @@
-"""What can only be seen on a GPU: every scope, graphs, parity, telemetry, and our median beside others'.
+"""Tests on a GPU: every scope, graphs, parity, telemetry, and our median beside others'.
 
 Skipped, with the reason, where a backend cannot be used.
 """

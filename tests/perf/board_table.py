@@ -58,7 +58,7 @@ def write_entry(cohort: Cohort, folder: Path, number: int) -> None:
 
 
 def run(commands: list[list[str]], folder: Path) -> Timed:
-    """Runs `bench` commands one after the other."""
+    """Run `bench` commands one after the other."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     for words in commands:
         subprocess.run(
@@ -89,7 +89,7 @@ def measure(cohort: Cohort, entries: int) -> tuple[Timed, Timed]:
 
 
 def main() -> None:
-    """Reads the options and prints a row for each board as soon as it is done."""
+    """Read the options and print a row for each board as soon as it is done."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--patients", type=int, default=PATIENTS)

@@ -86,7 +86,7 @@ def processor_s(run: Callable[[], float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--entries", type=int, default=200)
     parser.add_argument("--patients", type=int, default=24689)

@@ -43,7 +43,7 @@ def rows(images: int, patients: int) -> list[str]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     print(f"AUROC with {REPLICATES:,} bootstrap replicates\n")
     print("| images | package | CPU s | × loop | resamples patients | AUROC differs by |")
     print("|---|---|---|---|---|---|")

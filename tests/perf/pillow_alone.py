@@ -1,4 +1,4 @@
-"""What cannot be left out of decoding; imports nothing else, since fresh processes run it."""
+"""The part of decoding that cannot be left out; imports nothing else, since fresh processes run it."""
 
 from __future__ import annotations
 

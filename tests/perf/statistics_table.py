@@ -148,7 +148,7 @@ def table(found: dict[tuple[int, str], tuple[float, float]]) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     print(table(measure()))
     cold, warm = first_use_seconds()
     print(f"\nFirst use: {cold:.1f} s with compilation, {warm:.2f} s from the cache")

@@ -1,4 +1,4 @@
-"""What the measuring loop adds to a session: its median beside a bare loop's, interleaved in one run."""
+"""Overhead of the measuring loop: its median beside a bare loop's, interleaved in one run."""
 
 from __future__ import annotations
 

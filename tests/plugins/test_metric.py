@@ -63,7 +63,7 @@ def write_plugin(folder: Path, declaration: str) -> Path:
 
 
 def python(site: Path, *words: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Runs Python with the plug-ins of a folder."""
+    """Run Python with the plug-ins of a folder."""
     paths = os.pathsep.join((str(site), str(ROOT)))
     return subprocess.run(
         [sys.executable, *map(str, words)],

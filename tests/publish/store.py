@@ -1,4 +1,4 @@
-"""A store of many made-up entries, as `bench site build` finds it on disk."""
+"""A store of many synthetic entries, as `bench site build` finds it on disk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.publish.boards import loaded_board
 
 
 def write_store(folder: Path, count: int) -> LoadedBoard:
-    """Writes `count` entries with scorecards and timings, and their board; returns what was written."""
+    """Write `count` entries with scorecards and timings, and their board; return what was written."""
     loaded = loaded_board(count)
     write_entries(folder, loaded)
     return loaded
 
 
 def write_entries(folder: Path, loaded: LoadedBoard) -> None:
-    """Writes the entries of a board, and the board of them."""
+    """Write the entries of a board, and the board of them."""
     hashes = {slug: _write_entry(folder / slug, loaded, slug) for slug in loaded.entries}
     assert loaded.board is not None
     board = loaded.board.model_copy(

@@ -1,4 +1,4 @@
-"""Where the real files lie: in the folder that BENCH_REAL names, or in shared/real beside the checkout."""
+"""Real files: in the folder that BENCH_REAL names, or in shared/real beside the checkout."""
 
 from __future__ import annotations
 

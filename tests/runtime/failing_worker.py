@@ -1,4 +1,4 @@
-"""A worker that ends in the way that it is asked for."""
+"""A worker that ends in the way that the test requests."""
 
 from __future__ import annotations
 

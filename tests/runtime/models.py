@@ -183,7 +183,7 @@ def cnn_model() -> onnx.ModelProto:
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
-    """Writes a model and returns its path."""
+    """Write a model and return its path."""
     path.write_bytes(model.SerializeToString())
     return path
 

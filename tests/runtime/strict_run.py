@@ -1,4 +1,4 @@
-"""Runs the TensorRT runner on the strict fake, and with mistakes planted in it; one process per bindings.
+"""The TensorRT runner on the strict fake, and with mistakes planted in it; one process per bindings.
 
 `python -m tests.runtime.strict_run FOLDER` prints JSON: the version, and for each mistake what gave it away.
 """
@@ -228,7 +228,7 @@ def failures(real: Any, modules: dict[str, ModuleType]) -> None:
 
 
 def main(folder: str) -> None:
-    """Prints what became of the runner and of every mistake."""
+    """Print what became of the runner and of every mistake."""
     sys.path.insert(0, folder)
     if (Path(folder) / "tensorrt_rtx").is_dir():
         import tensorrt_rtx as real

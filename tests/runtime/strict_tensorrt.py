@@ -61,7 +61,7 @@ def _parameter(text: str) -> Parameter:
 
 @dataclass
 class FakeState:
-    """What the fake was told, and how it is to behave.
+    """Calls that the fake received, and its settings.
 
     Attributes:
         real: The bindings.

@@ -107,5 +107,5 @@ def test_another_provider_than_the_one_asked_for_is_an_error() -> None:
         def get_outputs(self) -> list[Any]:
             return []
 
-    with pytest.raises(RuntimeError, match="asked for CUDAExecutionProvider, got CPUExecutionProvider"):
+    with pytest.raises(RuntimeError, match="requested CUDAExecutionProvider, got CPUExecutionProvider"):
         OnnxRuntimeSession(Quiet(), "CUDAExecutionProvider", {})

@@ -1,4 +1,4 @@
-"""What is ready with which driver: the real pynvml and the real command line on a fake `libnvidia-ml`."""
+"""Backends that are ready with each driver: the real pynvml and command line on a fake `libnvidia-ml`."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_dynamic_quantisation_by_onnx_runtime_is_refused_and_static_is_not(
 def test_a_random_operator_that_no_output_needs_is_no_fault(cohort: Cohort, tmp_path: Path) -> None:
     model = after(node("RandomNormalLike", ["linear"], ["unused"]), node("Identity", ["linear"], ["scores"]))
     accepted = accept_model(save(model, tmp_path / "m.onnx"), cohort, manifest())
-    assert {p.severity for p in accepted.remarks} <= {"warning", "notice"}
+    assert {p.severity for p in accepted.notices} <= {"warning", "notice"}
 
 
 MIXING = {

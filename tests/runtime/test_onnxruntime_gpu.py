@@ -1,4 +1,4 @@
-"""ONNX Runtime's GPU providers without a GPU: what the real package is asked for, and what it answers."""
+"""ONNX Runtime's GPU providers without a GPU: the options passed to the real package, and its answers."""
 
 from __future__ import annotations
 

@@ -111,13 +111,13 @@ def test_what_is_not_enforced_is_said_with_why_it_matters(
     tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Limits, "sandbox", lambda *_, **__: SandboxLimits(readable=None))
-    remarks: list[Problem] = []
+    notices: list[Problem] = []
     path = save(linear_model(), tmp_path / "m.onnx")
-    predict(path, manifest(), cohort, np.arange(6), remarks=remarks)
-    (remark,) = remarks
-    assert (remark.code, remark.severity, remark.where) == ("model-confinement", "notice", str(path))
-    assert "no programs: the driver of a GPU needs more" in remark.message
-    assert "whose author you do not trust" in remark.message
+    predict(path, manifest(), cohort, np.arange(6), notices=notices)
+    (notice,) = notices
+    assert (notice.code, notice.severity, notice.where) == ("model-confinement", "notice", str(path))
+    assert "no programs: the driver of a GPU needs more" in notice.message
+    assert "whose author you do not trust" in notice.message
 
 
 def test_nan_and_values_that_are_no_probabilities(tmp_path: Path, cohort: Cohort) -> None:
@@ -186,7 +186,7 @@ def test_a_process_that_answers_other_columns_is_a_problem(
     monkeypatch.setattr("bench.runtime.predict.WORKER", "tests.runtime.hostile_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     code, message = fault(linear_model(), tmp_path, cohort)
-    assert (code, message) == ("model-crashed", "What the process answered has no column for a.")
+    assert (code, message) == ("model-crashed", "The answer of the process has no column for a.")
 
 
 def test_missing_images_end_the_run(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The TensorRT session on an engine and a device that we play: buffers, graph, fallback, lanes, errors.
+"""The TensorRT session on a fake engine and a fake device: buffers, graph, fallback, lanes, errors.
 
-The played engine reads and writes the very addresses that it was given, as a real one does.
+The fake engine reads and writes the very addresses that it was given, as a real one does.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Stream:
 
 
 class Graph:
-    """Replays what was captured while it was open; `capture` says whether that works."""
+    """Captured graph that replays its calls; `capture` says whether that works."""
 
     capture = True
     recorded: Any = None

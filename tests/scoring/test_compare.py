@@ -69,8 +69,11 @@ def test_out_of_fold_scores_are_compared_by_their_fold_average(cohort):
     assert 0 < line.low < line.difference < line.high
     assert line.p_value < 0.01
     assert found.metric("auroc").difference is None, "five scales do not pool"
-    (twin,) = compare_predictions(cohort, sides[0], sides[0], replicates=50)
-    assert (twin.metric("fold_averaged").difference, twin.metric("fold_averaged").p_value) == (0, 1)
+    (comparison,) = compare_predictions(cohort, sides[0], sides[0], replicates=50)
+    assert (comparison.metric("fold_averaged").difference, comparison.metric("fold_averaged").p_value) == (
+        0,
+        1,
+    )
 
 
 def test_net_benefit_is_compared_between_probabilities(cohort, sides):

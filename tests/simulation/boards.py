@@ -33,7 +33,7 @@ LONG = Setting("300 × 3, 48 positive patients", 300, 3, label_alike=1.0, score_
 
 @dataclass(frozen=True)
 class BoardSetting:
-    """How boards are drawn.
+    """Parameters from which boards are drawn.
 
     Attributes:
         cohort: Its images.
@@ -78,7 +78,7 @@ def judge_board(setting: BoardSetting, rng: np.random.Generator, replicates: int
     sample = boot.sample(cohort.y)
     everybody = rng.normal(size=setting.cohort.patients)[cohort.patient]
     shifts = np.sqrt(2) * ndtri(setting.areas)
-    drawn, values, pulls = [], [], []
+    drawn, values, influences = [], [], []
     for shift in shifts:
         own = rng.normal(size=(setting.cohort.patients))[cohort.patient]
         alike = setting.cohort.score_alike
@@ -87,8 +87,8 @@ def judge_board(setting: BoardSetting, rng: np.random.Generator, replicates: int
         ranking = ScoreRanking.of(cohort.y, score)
         drawn.append(boot.replicates(cohort.y, score))
         values.append(bench.auroc(cohort.y, score))
-        pulls.append(sample.by_patient(influence.auroc(ranking)))
-    found = compare_all_pairs(drawn, values, pulls)
+        influences.append(sample.by_patient(influence.auroc(ranking)))
+    found = compare_all_pairs(drawn, values, influences)
     truth = setting.areas[:, None] - setting.areas
     inside = (found.low <= truth) & (truth <= found.high)
     false = (found.separated & (truth <= 1e-12)).any()
@@ -98,7 +98,7 @@ def judge_board(setting: BoardSetting, rng: np.random.Generator, replicates: int
 
 
 def main() -> None:
-    """Reads the options, draws what is not stored yet, prints a table."""
+    """Read the options, draw what is not stored yet, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boards", type=int, default=200)
     parser.add_argument("--replicates", type=int, default=1000)

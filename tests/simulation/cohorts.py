@@ -10,7 +10,7 @@ from scipy.special import expit, ndtri
 
 @dataclass(frozen=True)
 class Setting:
-    """How cohorts are drawn.
+    """Parameters from which cohorts are drawn.
 
     Attributes:
         name: As printed.
@@ -123,7 +123,7 @@ MODELS_ALIKE = 0.7
 
 
 def draw(setting: Setting, rng: np.random.Generator, patients: int | None = None) -> Cohort:
-    """Draws a cohort, or a population of many patients to read the truth from."""
+    """Draw a cohort, or a population of many patients to read the truth from."""
     count = patients or setting.patients
     liability = rng.normal(size=count)
     size = _sizes(setting, rng, count, liability, population=patients is not None)

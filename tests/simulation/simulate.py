@@ -1,4 +1,4 @@
-"""How often 95% intervals hold the truth on clustered data: `python -m tests.simulation` (hours).
+"""Coverage of 95% intervals on clustered data: `python -m tests.simulation` (hours).
 
 Cohorts are drawn in blocks. Each block of a setting is stored when it is done, and not drawn again, so that
 a run can be stopped and continued, or spread over machines: blocks with other seeds add up. `--table` prints
@@ -142,7 +142,7 @@ def _benefit(y: np.ndarray, p: np.ndarray, cut: float) -> float:
 
 
 def judge(cohort: Cohort, truth: dict[str, float], tally: Tally, replicates: int, seed: int) -> None:
-    """Adds one cohort's intervals to the tally."""
+    """Add one cohort's intervals to the tally."""
     tally.cohorts += 1
     y, first, second = cohort.y, cohort.first, cohort.second
     boot = bench.PatientBootstrap(cohort.patient, replicates, seed)
@@ -343,7 +343,7 @@ def _slug(setting: Setting) -> str:
 
 
 def main() -> None:
-    """Reads the options, simulates what is not stored yet, and prints the tables."""
+    """Read the options, simulate what is not stored yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cohorts", type=int, default=400, help="cohorts in a block")
     parser.add_argument("--replicates", type=int, default=1000)

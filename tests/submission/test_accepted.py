@@ -76,7 +76,7 @@ def test_every_form_gives_the_same_numbers(
     path.write_bytes(form(good))
     found = load_predictions(path, cohort)
     assert same(found.values, expected(good))
-    assert not [r for r in found.remarks if r.severity != "notice"]
+    assert not [r for r in found.notices if r.severity != "notice"]
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
@@ -96,8 +96,8 @@ def test_whole_numbers_are_numbers_with_a_warning(
     (tmp_path / "p").write_bytes(as_parquet(rounded))
     found = load_predictions(tmp_path / "p", cohort)
     assert same(found.values, expected(rounded))
-    remarks = [r for r in found.remarks if r.code == "predictions-few-distinct"]
-    assert [r.message for r in remarks] == ["Only 2 distinct values in 102 rows."]
+    notices = [r for r in found.notices if r.code == "predictions-few-distinct"]
+    assert [r.message for r in notices] == ["Only 2 distinct values in 102 rows."]
 
 
 def test_the_authors_file_is_read_by_its_prediction_columns_never_by_its_labels(
@@ -112,7 +112,7 @@ def test_the_authors_file_is_read_by_its_prediction_columns_never_by_its_labels(
     (tmp_path / "metadata_with_predictions_x_updated.csv").write_bytes(as_csv(authors))
     found = load_predictions(tmp_path / "metadata_with_predictions_x_updated.csv", cohort)
     assert same(found.values, expected(good))
-    said = {r.code: r.message for r in found.remarks}
+    said = {r.code: r.message for r in found.notices}
     assert set(said) == {"predictions-ignored-columns", "predictions-dropped"}
     others = len(cohort) - len(good)
     assert said["predictions-dropped"] == f"{others} rows of other parts of the split are dropped."
@@ -131,15 +131,15 @@ def test_the_headline_alone_is_enough(good: pd.DataFrame, cohort: Cohort, tmp_pa
     assert set(load_predictions(tmp_path / "p.csv", cohort).values) == {"composite_slvh_dlv"}
 
 
-def test_measurements_are_read_and_millimetres_are_remarked_on(
+def test_measurements_are_read_and_millimetres_are_reported(
     good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     (tmp_path / "p.csv").write_bytes(as_csv(good.assign(lvidd=48.0, ivsd=1.1)))
     found = load_predictions(tmp_path / "p.csv", cohort)
     assert set(found.values) == {*TARGETS, "lvidd", "ivsd"}
-    (remark,) = [r for r in found.remarks if r.severity == "warning"]
-    assert (remark.code, remark.where.endswith("lvidd")) == ("predictions-unit", True)
-    assert remark.message == "102 of 102 values lie outside 1.5 to 10 cm, median 48."
+    (notice,) = [r for r in found.notices if r.severity == "warning"]
+    assert (notice.code, notice.where.endswith("lvidd")) == ("predictions-unit", True)
+    assert notice.message == "102 of 102 values lie outside 1.5 to 10 cm, median 48."
 
 
 def test_uncalibrated_scores_may_be_any_finite_number(
@@ -186,10 +186,10 @@ def test_doubtful_columns_are_warned_about_and_accepted(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "p.csv").write_bytes(as_csv(change(good)))
-    (remark,) = [r for r in load_predictions(tmp_path / "p.csv", cohort).remarks if r.code == code]
-    assert says in remark.message
-    assert remark.severity == "warning"
-    assert remark.where.endswith("target slvh")
+    (notice,) = [r for r in load_predictions(tmp_path / "p.csv", cohort).notices if r.code == code]
+    assert says in notice.message
+    assert notice.severity == "warning"
+    assert notice.where.endswith("target slvh")
 
 
 def test_labels_of_a_rare_target_are_labels_and_not_a_constant(
@@ -318,7 +318,7 @@ def test_nothing_that_is_stored_names_a_patient_or_an_image(
     (tmp_path / "submission.toml").write_text(MANIFEST)
     (tmp_path / "p.csv").write_bytes(as_csv(good))
     assert cli("submit", tmp_path / "p.csv", "--slug", "a-model").exit_code == 0
-    assert cli("submit", tmp_path / "p.csv", "--slug", "twin").exit_code == 0
+    assert cli("submit", tmp_path / "p.csv", "--slug", "duplicate").exit_code == 0
     assert cli("score", "--all", "--replicates", "200", "--jobs", "1").exit_code == 0
     stored = [path for path in space.root.rglob("*") if path.is_file()]
     kinds = {"submission.toml", "predictions.parquet", "scorecard.json", "board.json"}
@@ -365,7 +365,7 @@ def test_without_a_manifest_the_entry_is_stored_with_a_warning(
     assert ran.object["result"]["stored"] is True
 
 
-def test_equal_predictions_are_remarked_on(
+def test_equal_predictions_are_reported(
     space: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path
 ) -> None:
     (tmp_path / "submission.toml").write_text(MANIFEST)

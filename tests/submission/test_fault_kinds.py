@@ -419,7 +419,7 @@ def test_good_predictions_of_a_measurement_are_accepted(
     (tmp_path / "p").write_bytes(csv(good.assign(lvidd=guess.round(2))))
     found = load_predictions(tmp_path / "p", cohort)
     assert "lvidd" in found.values
-    assert not [p for p in found.remarks if p.code == "predictions-are-labels"]
+    assert not [p for p in found.notices if p.code == "predictions-are-labels"]
 
 
 @pytest.mark.parametrize(
@@ -484,8 +484,8 @@ def test_the_truth_of_another_target_is_refused_too(
 
 def test_a_warning_tells_no_auroc(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(csv(good.assign(slvh=1 - good.slvh)))
-    (remark,) = [p for p in load_predictions(tmp_path / "p", cohort).remarks if "inverted" in p.code]
-    assert remark.message == "The AUROC is below 0.5 by more than chance."
+    (notice,) = [p for p in load_predictions(tmp_path / "p", cohort).notices if "inverted" in p.code]
+    assert notice.message == "The AUROC is below 0.5 by more than chance."
 
 
 # Columns of other types
@@ -561,9 +561,9 @@ def test_what_is_unambiguous_is_read(name: str, good: pd.DataFrame, cohort: Coho
     wanted = rounded.sort_values(ID)
     for target in TARGETS:
         np.testing.assert_allclose(found.values[target], wanted[target], rtol=0, atol=1e-12)
-    assert all(p.severity == "notice" for p in found.remarks)
+    assert all(p.severity == "notice" for p in found.notices)
     if "beside" in name:
-        assert [p.message.split(":")[0] for p in found.remarks] == ["1 column is not read"]
+        assert [p.message.split(":")[0] for p in found.notices] == ["1 column is not read"]
 
 
 def test_lines_of_rows_with_text_of_many_lines(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:

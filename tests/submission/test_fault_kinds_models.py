@@ -99,7 +99,7 @@ def test_a_column_is_never_guessed(columns: int, remedy: str, tmp_path: Path) ->
         linear_model(columns=columns), manifest({"a": "scores"}), tmp_path
     )
     assert (code, place) == ("model-output", ", output scores")
-    assert message == f"a has {columns} columns to be read from and the manifest names none of them."
+    assert message == f"a has {columns} columns, and the manifest names none of them."
     assert re.search(remedy, advice)
 
 
@@ -125,7 +125,7 @@ def test_a_sigmoid_on_probabilities_is_warned_about(tmp_path: Path) -> None:
     )
     cohort = tiny_cohort(tmp_path / "c", 40)
     path = save(model, tmp_path / "m.onnx")
-    twice = [p for p in accept_model(path, cohort, manifest()).remarks if p.code == "model-sigmoid-twice"]
+    twice = [p for p in accept_model(path, cohort, manifest()).notices if p.code == "model-sigmoid-twice"]
     for problem, target in zip(twice, ("a", "b"), strict=True):
         assert_problem(
             problem,
@@ -135,8 +135,8 @@ def test_a_sigmoid_on_probabilities_is_warned_about(tmp_path: Path) -> None:
             remedy='`activation = "none"`.*If the outputs are logits',
             severity="warning",
         )
-    once = accept_model(path, cohort, manifest(activation="none")).remarks
-    logits = accept_model(save(linear_model(), path), cohort, manifest()).remarks
+    once = accept_model(path, cohort, manifest(activation="none")).notices
+    logits = accept_model(save(linear_model(), path), cohort, manifest()).notices
     assert not [p for p in (*once, *logits) if p.code == "model-sigmoid-twice"]
 
 
@@ -155,7 +155,7 @@ def test_logits_in_the_unit_interval_are_accepted_with_the_warning_alone(tmp_pat
     )
     accepted = accept_model(save(model, tmp_path / "m.onnx"), tiny_cohort(tmp_path / "c", 40), manifest())
     assert len(accepted.values["a"]) == 40
-    codes = {p.code: p.severity for p in accepted.remarks}
+    codes = {p.code: p.severity for p in accepted.notices}
     assert codes["model-sigmoid-twice"] == "warning"
     assert "error" not in codes.values()
 
@@ -284,10 +284,10 @@ def test_no_contradiction_is_made_by_a_faulty_key(key: str, tmp_path: Path) -> N
 def test_inputs_that_the_cohort_does_not_have(inputs: tuple[str, ...], says: str, tmp_path: Path) -> None:
     cohort = tiny_cohort(tmp_path / "c", 40)
     stated = manifest().model_copy(update={"inputs": inputs})
-    remarks = accept_model(save(linear_model(), tmp_path / "m.onnx"), cohort, stated, manifest_file="x.toml")
-    (remark,) = [p for p in remarks.remarks if p.code == "manifest-inputs"]
+    accepted = accept_model(save(linear_model(), tmp_path / "m.onnx"), cohort, stated, manifest_file="x.toml")
+    (notice,) = [p for p in accepted.notices if p.code == "manifest-inputs"]
     assert_problem(
-        remark,
+        notice,
         "manifest-inputs",
         message=says,
         where=r"^x\.toml$",

@@ -122,7 +122,7 @@ def test_a_ragged_row_beyond_the_limit_of_arrow_is_reported(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "code", "message", "says"),
     [
-        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove what stands above it"),
+        (lambda t: "# my model\n" + t, "predictions-ragged", "^103 rows", "remove the lines above it"),
         (lambda t: t.replace(",", ", "), "predictions-header", ".", "remove the blanks around the names"),
         (lambda t: t.replace("dlv\n", "dl\xfc\n", 1), "predictions-unreadable", "UTF-8", "Save it as UTF-8"),
         (lambda t: '{"a": [1, 2]}', "predictions-format", "JSON", "plain CSV"),
@@ -221,11 +221,11 @@ def test_a_misspelt_target_beside_the_headline_is_asked_about(
     good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     good.rename(columns={"slvh": "slhv"}).to_csv(tmp_path / "p.csv", index=False)
-    (remark,) = [
-        r for r in load_predictions(tmp_path / "p.csv", cohort).remarks if r.code.endswith("ignored-columns")
+    (notice,) = [
+        r for r in load_predictions(tmp_path / "p.csv", cohort).notices if r.code.endswith("ignored-columns")
     ]
-    assert remark.message == "1 column is not read: 'slhv'. Did you mean 'slvh'?"
-    assert remark.severity == "warning"  # the target would be left out unseen
+    assert notice.message == "1 column is not read: 'slhv'. Did you mean 'slvh'?"
+    assert notice.severity == "warning"  # the target would be left out unseen
 
 
 def test_labels_beside_the_authors_columns_get_no_suggestion(
@@ -233,10 +233,10 @@ def test_labels_beside_the_authors_columns_get_no_suggestion(
 ) -> None:
     authors = good.rename(columns={HEAD: "composite_preds"}).assign(ivsd=1.0, **{HEAD: 0})
     authors.to_csv(tmp_path / "p.csv", index=False)
-    (remark,) = [
-        r for r in load_predictions(tmp_path / "p.csv", cohort).remarks if r.code.endswith("ignored-columns")
+    (notice,) = [
+        r for r in load_predictions(tmp_path / "p.csv", cohort).notices if r.code.endswith("ignored-columns")
     ]
-    assert "Did you mean" not in remark.message
+    assert "Did you mean" not in notice.message
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ DELAY_S = 0.004
 
 
 class Queueing(OnnxRuntimeSession):
-    """Hands over buffers that a thread fills later, one request after the other."""
+    """Session whose buffers a thread fills later, one request after the other."""
 
     def start(self) -> None:
         self.waiting: Queue[tuple[Arrays, np.ndarray]] = Queue()
@@ -39,7 +39,7 @@ class Queueing(OnnxRuntimeSession):
 
 
 class Lazy(OnnxRuntimeSession):
-    """Hands over something that does the work when it is looked at."""
+    """Session whose answer does the work when it is read."""
 
     def infer(self, inputs: Arrays) -> dict[str, Any]:
         run = super().infer
@@ -52,7 +52,7 @@ class Lazy(OnnxRuntimeSession):
 
 
 class OneBehind(OnnxRuntimeSession):
-    """Waits for the request before, not for its own."""
+    """Session that waits for the request before, not for its own."""
 
     pool = ThreadPoolExecutor(1)
     before: Future[dict[str, Any]] | None = None

@@ -47,7 +47,7 @@ def mean_image(inputs: Arrays) -> dict[str, Any]:
 
 
 class FakeSession:
-    """Does its work within `infer`: run number → milliseconds."""
+    """Session that works within `infer`: run number → milliseconds."""
 
     options: dict[str, Fact] = {"kind": "fake"}  # noqa: RUF012
 
@@ -89,7 +89,7 @@ class QueueingSession(FakeSession):
 
 
 class StaleSession(FakeSession):
-    """Hands over a buffer that still holds the answer before."""
+    """Session that returns a buffer which still holds the previous answer."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock, lambda _: 1.0)

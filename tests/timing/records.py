@@ -19,16 +19,18 @@ from bench.timing.record import (
 )
 from bench.timing.statistics import unmeasured
 
-DEVICE = "Made-up CPU"
+DEVICE = "Fake CPU"
 
 
 def row(batch: int, ms: float = 1.0, **changes: Any) -> BatchTiming:
     """A stable row with parity and this median."""
-    latency = unmeasured("made up").model_copy(update={"p50": Percentile(value_ms=ms), "n": 1})
+    latency = unmeasured("not measured in this test").model_copy(
+        update={"p50": Percentile(value_ms=ms), "n": 1}
+    )
     filled = BatchTiming(
         batch=batch,
         status="ok",
-        compute=unmeasured("made up"),
+        compute=unmeasured("not measured in this test"),
         end_to_end=latency,
         throughput=Throughput(images_per_s=1000 * batch / ms),
         cold_start=ColdStart(prepare_ms=1.0, first_inference_ms=1.0),
@@ -55,7 +57,7 @@ def record(*rows: BatchTiming, protocol: Protocol = FULL, **changes: Any) -> Tim
         "measured_on": datetime.date(2026, 1, 1),
         "protocol": protocol,
         "options": {"onnxruntime": "1.0", "intra_op_threads": 2},
-        "roofline": Roofline(reason="made up"),
+        "roofline": Roofline(reason="not measured in this test"),
         "environment": {"usable_cores": 2},
         "batches": rows or (row(1),),
     }

@@ -107,7 +107,7 @@ def test_a_small_network_for_constant_batches_is_refused_when_it_is_submitted(
 def test_a_table_that_interpolates_is_a_known_limit(
     cohort: Cohort, truth: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
-    """It is a small model of its own that fits the predictions of another: nothing in it is told apart.
+    """A small model that fits the predictions of another cannot be recognised by its file or its speed.
 
     docs/measurements/timing.md says so; a check that finds it changes this test and that page.
     """

@@ -27,7 +27,7 @@ BRIEF = replace(SHORT, blocks=1)
 
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not asked for")
+    unknown = Roofline(reason="not requested")
     monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
@@ -152,13 +152,13 @@ def test_an_entry_that_cannot_be_timed_does_not_stop_the_others(
         return real(model, *args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr("bench.timing.time_entries.time_model", failing)
-    told: list[Timed] = []
+    outcomes: list[Timed] = []
     found = time_entries(
-        configurations(board, "one", "two"), setup(board, cohort, 1), told=lambda t: told.append(t)
+        configurations(board, "one", "two"), setup(board, cohort, 1), on_outcome=outcomes.append
     )
     assert [p.code for p in found[0].problems] == ["precision-failed"]
     assert (found[0].record, found[1].measured) == (None, (1,))
-    assert told == list(found)
+    assert outcomes == list(found)
 
 
 def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Workspace, cohort: Cohort) -> None:
@@ -203,7 +203,7 @@ def test_the_command_times_the_whole_board_once(timed_cli: Cli, board: Workspace
     ran = timed_cli("time", "--all", "--batch", "2")
     assert ran.exit_code == 0
     assert ran.stderr.count("was measured before; --again measures it anew") == 2
-    assert "limit: not known. not asked for" in ran.stdout
+    assert "limit: not known. not requested" in ran.stdout
 
 
 def test_the_board_shows_speed_beside_auroc(

@@ -60,7 +60,7 @@ def test_a_step_that_ended_is_not_run_again_and_none_begins_too_late(
 
 def test_tables_hold_measured_figures_only() -> None:
     text = tables([record(row(1, 2.0))], {"train": {"problem": "none"}, "trtexec a": {"problem": "none"}})
-    assert "| one | ONNX Runtime (CPU) | fp32 | Made-up CPU | 1 | not measured | 2 | 500 | stable |" in text
+    assert "| one | ONNX Runtime (CPU) | fp32 | Fake CPU | 1 | not measured | 2 | 500 | stable |" in text
     assert "trtexec" not in text
     assert "densenet121-echo" not in text
 

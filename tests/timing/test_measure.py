@@ -106,7 +106,7 @@ def test_an_honest_last_run_that_is_slow_is_not_a_cheat() -> None:
 
 def test_an_answer_that_was_not_ready_is_caught() -> None:
     clock = FakeClock()
-    with pytest.raises(UnfinishedWork, match="'scores' was handed over before"):
+    with pytest.raises(UnfinishedWork, match="'scores' was returned before"):
         latencies(StaleSession(clock), BATCHES, SHORT, clock, settle=at_once)
 
 
@@ -115,7 +115,7 @@ def test_an_answer_that_was_not_ready_is_caught() -> None:
     [
         ("queueing", "handed over before|before its work is done"),
         ("lazy", "'scores' is a Later, not an array"),
-        ("one-behind", "'scores' was handed over before"),
+        ("one-behind", "'scores' was returned before"),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 8])
@@ -140,7 +140,7 @@ def test_an_answer_that_is_written_after_it_was_handed_over_is_caught() -> None:
 
     clock = FakeClock()
     session = Late(clock, lambda _: 1.0)
-    with pytest.raises(UnfinishedWork, match="handed over before"):
+    with pytest.raises(UnfinishedWork, match="returned before"):
         latencies(session, BATCHES, SHORT, clock, settle=session.finish)
 
 
@@ -277,7 +277,7 @@ SLEEP_S = 0.04
 
 
 class Sleeping(FakeSession):
-    """Takes real time, as a device would, without the interpreter's lock."""
+    """Session that takes real time, as a device would, without the interpreter's lock."""
 
     def infer(self, inputs):
         time.sleep(SLEEP_S)

@@ -1,4 +1,4 @@
-"""The least time of a model's work, from figures made up and from a device that is there."""
+"""The least time of a model's work, from given figures and from the CPU of this machine."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_figures_come_from_a_process_of_its_own(tmp_path: Path) -> None:
 
 def test_what_cannot_be_counted_says_why(tmp_path: Path) -> None:
     loop = measure_roofline(save(busy_model(3, 4), tmp_path / "l.onnx"), IMAGE, "fp32", is_gpu=False)
-    assert loop == Roofline(reason="The work of Loop is not told by the graph.")
+    assert loop == Roofline(reason="The work of Loop does not follow from the graph.")
     assert "int8" in measure_roofline(tmp_path / "l.onnx", IMAGE, "int8", is_gpu=False).reason
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     broken = measure_roofline(tmp_path / "bad.onnx", IMAGE, "fp32", is_gpu=False)

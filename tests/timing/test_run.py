@@ -36,7 +36,7 @@ from tests.timing.fakes import SHORT
 @pytest.fixture(autouse=True)
 def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ceilings are measured for one record, below, and have tests of their own."""
-    unknown = Roofline(reason="not asked for")
+    unknown = Roofline(reason="not requested")
     monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
@@ -214,7 +214,7 @@ def test_without_images_random_pixels_are_timed_and_parity_is_not_checked(
     assert found.inputs == "random pixels"
     assert found.batches[0].status == "ok"
     assert found.batches[0].parity.status == "not_checked"
-    assert "not at hand" in found.batches[0].parity.message
+    assert "not available" in found.batches[0].parity.message
 
 
 def failed_row(
@@ -264,7 +264,7 @@ def test_a_backend_that_answers_early_is_a_failed_row(
     monkeypatch.setattr("bench.sandbox.launch.KEPT_VARIABLES", (*KEPT_VARIABLES, "EARLY_KIND"))
     status, message = failed_row(linear_model(), cohort, tmp_path)
     assert status == "failed"
-    assert "handed over before" in message or "before its work is done" in message
+    assert "returned before" in message or "before its work is done" in message
 
 
 def test_a_model_that_fails_at_one_batch_size_is_timed_at_the_others(cohort: Cohort, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trial(ms: float, known: float, *codes: InstabilityCode, **changes: Any) -> BatchTiming:
     """A trial's row: unstable for these reasons."""
-    reasons = tuple(Instability(code=code, message=f"Made up: {code}.") for code in codes)
+    reasons = tuple(Instability(code=code, message=f"Invented by this test: {code}.") for code in codes)
     stability = Stability(stable=not codes, reasons=reasons, p50_half_width=known)
     return row(1, ms, stability=stability, **changes)
 

@@ -12,7 +12,7 @@ from bench.timing.verdict import advice, compare, enqueue_note, half_width
 def latency(ms: float, relative: float) -> Latency:
     """A scope whose p50 is known to ± `relative`."""
     p50 = Percentile(value_ms=ms, low_ms=ms * (1 - relative), high_ms=ms * (1 + relative))
-    return unmeasured("made up").model_copy(update={"p50": p50})
+    return unmeasured("not measured in this test").model_copy(update={"p50": p50})
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_half_width_is_relative() -> None:
 
 
 def unstable(*codes: InstabilityCode, known: float = 0.0144) -> Stability:
-    reasons = tuple(Instability(code=code, message="Made up.") for code in codes)
+    reasons = tuple(Instability(code=code, message="Invented by this test.") for code in codes)
     return Stability(stable=False, reasons=reasons, p50_half_width=known)
 
 

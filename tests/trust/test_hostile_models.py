@@ -62,7 +62,7 @@ def deep() -> onnx.ModelProto:
 
 @pytest.fixture
 def submit(space: Workspace, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Hands in a model and returns how that ended; the time limits are short."""
+    """Submit a model and return how that ended; the time limits are short."""
     quick = functools.partial(Limits, start_s=6.0, image_s=0.0)
     monkeypatch.setattr("bench.runtime.predict.Limits", quick)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))

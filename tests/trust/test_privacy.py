@@ -1,4 +1,4 @@
-"""What is stored, shown, logged or published names no patient and no image, and tells no small group."""
+"""Privacy: stored, shown, logged or published files name no patient and no image, and tell no small group."""
 
 from __future__ import annotations
 

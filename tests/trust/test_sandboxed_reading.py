@@ -237,7 +237,7 @@ def without_sandbox(self: SandboxLimits, module: str) -> list[str]:
 
 
 def test_parts_without_which_nothing_is_read() -> None:
-    assert missing_parts(["number of processes: it cannot be counted apart for this user"]) == []
+    assert missing_parts(["number of processes: it cannot be limited for this user alone"]) == []
     assert missing_parts(["files read-only, no programs: the driver of a GPU needs more"]) == []
     network = "no network: a network namespace is not permitted here (Operation not permitted)"
     landlock = "files read-only, no programs: the kernel has no Landlock"

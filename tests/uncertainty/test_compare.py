@@ -57,7 +57,7 @@ def test_pairing_narrows_the_interval(sample):
     assert paired.se < 0.8 * np.hypot(first, second)
 
 
-def test_twins_are_told_as_such(sample):
+def test_identical_rankings_differ_by_exactly_zero(sample):
     y, a, _, patient = sample
     found = bench.compare(y, a, a**3, patient, replicates=100)
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1.0)
@@ -107,8 +107,8 @@ def test_a_pair_has_the_p_value_and_interval_of_a_board_unadjusted(sample):
     boot = bench.PatientBootstrap(patient, 400)
     drawn = [boot.replicates(y, p) for p in (a, b)]
     rankings = [ScoreRanking.of(y == 1, p) for p in (a, b)]
-    pulls = [boot.sample(y).by_patient(influence.auroc(ranking)) for ranking in rankings]
-    board = compare_all_pairs(drawn, [bench.auroc(y, p) for p in (a, b)], pulls)
+    influences = [boot.sample(y).by_patient(influence.auroc(ranking)) for ranking in rankings]
+    board = compare_all_pairs(drawn, [bench.auroc(y, p) for p in (a, b)], influences)
     found = bench.compare(y, a, b, bootstrap=boot)
     assert found.p == pytest.approx(board.p[0, 1], rel=1e-9)
     assert (found.se, found.df) == pytest.approx((board.se[0, 1], board.df[0, 1]), rel=1e-9)

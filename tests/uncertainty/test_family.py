@@ -19,15 +19,15 @@ def board(seed, entries=6, draws=200, patients=40, spread=0.02):
     """Values, replicates and influences of entries on the same patients, some with identical ranking."""
     rng = np.random.default_rng(seed)
     weight = rng.exponential(size=patients) ** 2
-    pull = weight * (0.8 * rng.normal(size=patients) + 0.6 * rng.normal(size=(entries, patients)))
-    pull *= 0.03 / np.sqrt((pull**2).sum(axis=1, keepdims=True))
-    pull -= pull.mean(axis=1, keepdims=True)
+    phi = weight * (0.8 * rng.normal(size=patients) + 0.6 * rng.normal(size=(entries, patients)))
+    phi *= 0.03 / np.sqrt((phi**2).sum(axis=1, keepdims=True))
+    phi -= phi.mean(axis=1, keepdims=True)
     values = np.round(0.8 + spread * rng.normal(size=entries), 3)
     for copy in range(1, entries):
         if rng.random() < 0.15:
-            values[copy], pull[copy] = values[copy - 1], pull[copy - 1]
+            values[copy], phi[copy] = values[copy - 1], phi[copy - 1]
     times = rng.multinomial(patients, np.full(patients, 1 / patients), size=draws)
-    return values[:, None] + pull @ (times.T - 1.0), values, pull
+    return values[:, None] + phi @ (times.T - 1.0), values, phi
 
 
 def slow_df(a, b):
@@ -322,12 +322,12 @@ def test_a_false_statement_is_rare_and_intervals_cover(spread):
     truth = 0.8 + spread * np.linspace(-1, 1, 20)
     false = missed = 0
     for _ in range(300):
-        pull = 0.8 * rng.normal(size=200) + 0.6 * rng.normal(size=(20, 200))
-        pull *= 0.01 / np.sqrt(200)
-        values = truth + pull.sum(axis=1)
-        pull -= pull.mean(axis=1, keepdims=True)
+        phi = 0.8 * rng.normal(size=200) + 0.6 * rng.normal(size=(20, 200))
+        phi *= 0.01 / np.sqrt(200)
+        values = truth + phi.sum(axis=1)
+        phi -= phi.mean(axis=1, keepdims=True)
         times = rng.multinomial(200, np.full(200, 1 / 200), size=300)
-        found = compare_all_pairs(values[:, None] + pull @ (times.T - 1.0), values, pull)
+        found = compare_all_pairs(values[:, None] + phi @ (times.T - 1.0), values, phi)
         true = truth[:, None] - truth
         false += bool((found.separated & (true <= 0)).any())
         missed += bool(((found.low > true) | (found.high < true)).any())

@@ -1,4 +1,4 @@
-"""What the reuse of a test set can gain: the bound against simulation, and an attacker against the ladder."""
+"""Reuse of a test set: the bound on its gain against simulation, and an attacker against the ladder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_best_of_correlated_entries_gains_what_a_simulation_says() -> None:
 
 
 class HillClimber:
-    """Keeps a random change of its predictions where the published score improved."""
+    """Attacker that keeps a random change of its predictions where the published score improved."""
 
     def __init__(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)

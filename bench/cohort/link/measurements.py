@@ -199,7 +199,7 @@ def subject_numbers(column: pd.Series[str], path: Path) -> npt.NDArray[np.int64]
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if wrong := int((~np.isfinite(numbers) | (numbers % 1 != 0)).sum()):
         message = (
-            f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are no whole numbers."
+            f"{wrong:,} of {len(numbers):,} values of {column.name or 'subject_id'} are not whole numbers."
         )
         raise BenchError(Problem("link-damaged", message, str(path)))
     return numbers.astype(np.int64)
@@ -283,11 +283,11 @@ def _by_day(rows: pd.DataFrame, corrections: dict[str, Counter[str]]) -> pd.Data
     values = groups.agg(["min", "max", "mean", "size"]).reset_index()
     agree = values["max"] - values["min"] <= AGREE_CM + 1e-9
     for key, counts in corrections.items():
-        mine = values["length"] == key
-        counts[REPEATED] = int((values["size"] - 1)[mine & agree].sum())
-        counts[DISAGREE] = int(values["size"][mine & ~agree].sum())
+        of_length = values["length"] == key
+        counts[REPEATED] = int((values["size"] - 1)[of_length & agree].sum())
+        counts[DISAGREE] = int(values["size"][of_length & ~agree].sum())
     wide = values[agree].set_index(["subject_id", "day", "length"])["mean"].unstack()  # noqa: PD010
     wide = wide.reindex(columns=list(LENGTHS)).round(6)
     first = rows.groupby(["subject_id", "day"])["time"].min()
-    found = wide.join(first.rename("time")).reset_index().drop(columns="day")
-    return found.rename_axis(columns=None).sort_values(["subject_id", "time"], ignore_index=True)
+    joined = wide.join(first.rename("time")).reset_index().drop(columns="day")
+    return joined.rename_axis(columns=None).sort_values(["subject_id", "time"], ignore_index=True)

@@ -120,11 +120,11 @@ def link_mimic(
     """
     problems: list[Problem] = []
     _require_own_folder(out)
-    found = {r.option: r.find(folder, problems) for r, folder in ((CXR, cxr), (ECHO, echo), (IV, iv))}
+    tables = {r.option: r.find(folder, problems) for r, folder in ((CXR, cxr), (ECHO, echo), (IV, iv))}
     raise_errors(problems)
-    images = read_images(found["--cxr"]["metadata"], found["--cxr"]["split"], problems)
-    people = read_patients(found["--iv"]["patients"], found["--iv"]["admissions"], problems)
-    measured = read_measurements(found["--echo"]["measurements"], problems, progress)
+    images = read_images(tables["--cxr"]["metadata"], tables["--cxr"]["split"], problems)
+    people = read_patients(tables["--iv"]["patients"], tables["--iv"]["admissions"], problems)
+    measured = read_measurements(tables["--echo"]["measurements"], problems, progress)
     raise_errors(problems)
     table, flow = _link(images, people, measured, rule, window_days)
     if table.empty:
@@ -140,7 +140,7 @@ def link_mimic(
         sources=tuple(
             SourceFile(release=release.name, file=path.name, size_bytes=path.stat().st_size)
             for release in (CXR, ECHO, IV)
-            for path in found[release.option].values()
+            for path in tables[release.option].values()
         ),
         echo_rows=measured.rows,
         echo_rows_by_test=measured.by_test,
@@ -166,7 +166,9 @@ def _require_own_folder(out: Path) -> None:
     elif not out.exists():
         return
     message = (
-        "The folder holds files that no link writes." if out.is_dir() else "There is a file of this name."
+        "The folder holds files that were not written by a link."
+        if out.is_dir()
+        else "There is a file of this name."
     )
     raise BenchError(Problem("file-exists", message, str(out), "Name a new or an empty folder."))
 
@@ -225,7 +227,7 @@ def _link(
     table, step_labelled = _step(
         "Images with an echocardiogram in the window",
         labelled,
-        [("no target whose measurements are all there", none)],
+        [("no target with all its measurements", none)],
     )
     last = FlowStep(label="Images with a label", **_counts(table), excluded=())
     return _tidy(table), (step_frontal, step_adults, step_linked, step_labelled, last)

@@ -56,11 +56,11 @@ class Release:
             message = f"The folder of {self.name} is not there."
             problems.append(Problem("link-missing", message, str(folder), f"Name it with `{self.option}`."))
             return {}
-        found = {key: self._first(folder, table) for key, table in self.tables.items()}
-        absent = [" or ".join(self.tables[key].names) for key, path in found.items() if path is None]
+        by_key = {key: self._first(folder, table) for key, table in self.tables.items()}
+        absent = [" or ".join(self.tables[key].names) for key, path in by_key.items() if path is None]
         if absent:
             problems.append(self._absent(folder, absent))
-        paths = {key: path for key, path in found.items() if path is not None}
+        paths = {key: path for key, path in by_key.items() if path is not None}
         problems += _damaged(folder, paths)
         for key, path in paths.items():
             problems += self._columns(key, path)

@@ -1,4 +1,4 @@
-"""Draws a synthetic chest X-ray from its anatomy: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
+"""Drawing of a synthetic chest X-ray from its anatomy: 224 by 224 pixels, 8-bit grey, as in CheXchoNet.
 
 Every shape is a smooth inequality between a curve of x and a curve of y. The curves are computed here, pixels
 by `bench.cohort.synthetic.shading`. Shades add up like attenuation: 0 is air, 1 is dense.
@@ -64,7 +64,7 @@ def _curves(a: Anatomy) -> tuple[Plane, Plane]:
 
 
 class _Curves:
-    """Collects the curves of an image.
+    """Curves of an image, to be drawn together.
 
     Attributes:
         x: (SIDE,) horizontal chest coordinates of the pixels.

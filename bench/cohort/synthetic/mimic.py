@@ -263,14 +263,14 @@ def _echocardiograms(
             shifted = {length: round(cm + 0.05 * repeat, 2) for length, cm in truth.items()}
             study = _Study(subject, identifier, time, rows, planted)
             identifier += 1
-            found = {
+            centimetres = {
                 length: study.write(length, cm, (k * 3 + j) % len(u["trap"]), u, repeat)
                 for j, (length, cm) in enumerate(shifted.items())
             }
             study.others(k)
             studies.add(subject)
-            if any(cm == cm for cm in found.values()):
-                days.append({"subject_id": subject, "time": time, **found})
+            if any(cm == cm for cm in centimetres.values()):
+                days.append({"subject_id": subject, "time": time, **centimetres})
     columns = [
         "subject_id",
         "measurement_id",
@@ -282,8 +282,8 @@ def _echocardiograms(
         "unit",
     ]
     counts = {
-        length: {trap: found[trap] for trap, _ in TRAPS} | {"plain": found["plain"]}
-        for length, found in planted.items()
+        length: {trap: centimetres[trap] for trap, _ in TRAPS} | {"plain": centimetres["plain"]}
+        for length, centimetres in planted.items()
     }
     return pd.DataFrame(rows, columns=columns), pd.DataFrame(days), counts, studies
 
@@ -304,7 +304,7 @@ class _Study:
         high = 3.0 if length != "lvidd" else 10.0
         cm = min(max(cm, low + 0.1), high - 0.2)
         trap = self._trap(u["trap"][k] if not repeat else u["again"][k])
-        if trap == "cm as mm" and cm < 0.31:  # cannot be told from millimetres
+        if trap == "cm as mm" and cm < 0.31:  # looks like millimetres
             trap = "plain"
         self.planted[length][trap] += 1
         name = {"ivsd": SEPTUM, "lvpwd": WALL}.get(
@@ -384,8 +384,8 @@ def _draw(
     )
     for name in sorted(set(paths.str.rsplit("/", n=1).str[0])):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    drawn = [
+    subjects = [
         replace(s, image=path)
         for s, path in zip(subjects_of(cohort, table_of(cohort, seed)), paths, strict=True)
     ]
-    draw_all(folder, drawn, seed, jobs, progress)
+    draw_all(folder, subjects, seed, jobs, progress)

@@ -106,7 +106,7 @@ def write_demo(
     cohort = invent_patients(patients, seed)
     table = table_of(cohort, seed)
     try:
-        drawn, kept = _write(folder, cohort, table, seed, images, jobs, progress)
+        new_images, kept = _write(folder, cohort, table, seed, images, jobs, progress)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BenchError(
@@ -114,7 +114,7 @@ def write_demo(
             EXIT_ENVIRONMENT,
         ) from error
     positives = {name: int(table[name].sum()) for name in ("slvh", "dlv", "composite_slvh_dlv")}
-    return DemoSummary(folder, patients, len(table), drawn, kept, positives)
+    return DemoSummary(folder, patients, len(table), new_images, kept, positives)
 
 
 def _check_arguments(patients: int, seed: int, jobs: int) -> None:
@@ -151,16 +151,16 @@ def _write(
     _clear(folder, marker, set(table["cxr_filename"]) if images else set())
     write_atomic(folder / MARKER, marker)
     sums: dict[str, str] = {}
-    drawn = 0
+    new_images = 0
     if images:
         (folder / IMAGES).mkdir(exist_ok=True)
-        sums, drawn = draw_all(folder / IMAGES, subjects_of(cohort, table), seed, jobs, progress)
+        sums, new_images = draw_all(folder / IMAGES, subjects_of(cohort, table), seed, jobs, progress)
     csv = table.to_csv(index=False, lineterminator="\n").encode()
     lines = [f"{sha256_bytes(csv)}  {TABLE}"]
     lines += [f"{sums[name]}  {IMAGES}/{name}" for name in sorted(sums)]
     write_atomic(folder / SUMS, "".join(line + "\n" for line in lines).encode())
     write_atomic(folder / TABLE, csv)
-    return drawn, len(sums) - drawn
+    return new_images, len(sums) - new_images
 
 
 def _clear(folder: Path, marker: bytes, expected_images: set[str]) -> None:
@@ -208,13 +208,13 @@ def draw_all(
     """Draw missing images; return name → hash of every image, and the number drawn."""
     chunks = [subjects[i : i + CHUNK] for i in range(0, len(subjects), CHUNK)]
     sums: dict[str, str] = {}
-    drawn = 0
+    new_images = 0
     for hashes, fresh in _run(folder, chunks, seed, min(jobs, len(chunks))):
         sums.update(hashes)
-        drawn += fresh
+        new_images += fresh
         if progress is not None:
             progress(len(sums), len(subjects))
-    return sums, drawn
+    return sums, new_images
 
 
 def _run(
@@ -233,16 +233,16 @@ def _run(
 def _draw_chunk(folder: Path, subjects: list[Subject], seed: int) -> tuple[dict[str, str], int]:
     """Draw the missing images of a chunk; return name → hash of every image, and the number drawn."""
     sums: dict[str, str] = {}
-    drawn = 0
+    new_images = 0
     for subject in subjects:
         path = folder / subject.image
         data = path.read_bytes() if path.is_file() else b""
         if not _is_whole_jpeg(data):
             data = demo_jpeg(subject, seed)
             _write_image(path, data)
-            drawn += 1
+            new_images += 1
         sums[subject.image] = hashlib.sha256(data).hexdigest()
-    return sums, drawn
+    return sums, new_images
 
 
 def _is_whole_jpeg(data: bytes) -> bool:

@@ -34,5 +34,5 @@ def compiled_loop(**options: Any) -> Any:
 
 
 def is_cached() -> bool:
-    """Whether every compiled function so far has a place for its machine code."""
+    """Return whether every compiled function so far has a place for its machine code."""
     return not _uncached

@@ -62,7 +62,7 @@ def interleave(counts, block):  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def]
-    """Adds the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
+    """Add the multiplicities of some images' patients to (LANES,) 32-bit sums, four images at a time."""
     i = start
     while i + 3 < stop:
         one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
@@ -83,7 +83,7 @@ def add_rows(sums, counts, patient, start, stop):  # type: ignore[no-untyped-def
 
 @compiled_loop()
 def flush(total, recent):  # type: ignore[no-untyped-def]
-    """Adds the recent pairs to the total and empties them."""
+    """Add the recent pairs to the total and empty them."""
     for j in range(LANES):
         total[j] += recent[j]
         recent[j] = 0
@@ -214,7 +214,7 @@ def scan_joint(  # type: ignore[no-untyped-def]
 
 @compiled_loop()
 def add_weighted(sums, counts, patient, weight, start, stop):  # type: ignore[no-untyped-def]
-    """Adds multiplicity times weight of some images to (LANES,) sums, four images at a time."""
+    """Add multiplicity times weight of some images to (LANES,) sums, four images at a time."""
     i = start
     while i + 3 < stop:
         one, two, three, four = patient[i], patient[i + 1], patient[i + 2], patient[i + 3]
@@ -250,10 +250,10 @@ def scan_weighted(  # type: ignore[no-untyped-def]
     Returns:
         The four figures of `scan_joint`, all float64: (4, k, LANES).
     """
-    found = np.zeros((4, blocks.shape[0], LANES))
+    totals = np.zeros((4, blocks.shape[0], LANES))
     false, true, gain = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     for b in range(blocks.shape[0]):
-        counts, pairs, shares, hit, alarm = blocks[b], found[0, b], found[1, b], found[2, b], found[3, b]
+        counts, pairs, shares, hit, alarm = blocks[b], totals[0, b], totals[1, b], totals[2, b], totals[3, b]
         most, least = limits[0, b], limits[1, b]
         false[:] = 0
         true[:] = 0
@@ -278,7 +278,7 @@ def scan_weighted(  # type: ignore[no-untyped-def]
                 alarm[j] = np.maximum(alarm[j], false[j] * (true[j] < least[j]))
                 true[j] += gain[j]
                 shares[j] += gain[j] * (true[j] / max(true[j] + false[j], 1e-300))
-    return found
+    return totals
 
 
 @compiled_loop()
@@ -325,8 +325,8 @@ def group_sums(blocks, start, patient, worth):  # type: ignore[no-untyped-def]
 
 
 def compiled() -> bool:
-    """Whether these kernels were compiled on this machine before; otherwise their first use takes seconds."""
+    """Return whether these kernels are compiled on this machine; if not, their first use takes seconds."""
     line = scan_joint.py_func.__code__.co_firstlineno
-    found = Path(str(scan_joint.stats.cache_path)).glob(f"scan.scan_joint-{line}.*.nbi")
+    indexes = Path(str(scan_joint.stats.cache_path)).glob(f"scan.scan_joint-{line}.*.nbi")
     written = Path(__file__).stat().st_mtime
-    return any(index.stat().st_mtime >= written for index in found)
+    return any(index.stat().st_mtime >= written for index in indexes)

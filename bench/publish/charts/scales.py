@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Maps `low`…`high` to `start`…`end` in proportion; values outside are drawn at the edge.
+    """Linear scale from `low`…`high` to `start`…`end`; values outside are drawn at the edge.
 
     Attributes:
         low: Smallest value shown, below `high`.
@@ -50,7 +50,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Maps `low`…`high`, both above 0, to `start`…`end` by their logarithms."""
+    """Logarithmic scale from `low`…`high`, both above 0, to `start`…`end`."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""What a check needs to know of a page, read once with the standard library's parser."""
+"""Facts of a page that the checks use, read once with the standard library's parser."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ POLICY = ("default-src 'none'", "script-src 'self'", "style-src 'self'", "requir
 def check_site(folder: Path) -> list[Problem]:
     """Everything that is wrong with a built site; an empty list where nothing is."""
     if not (folder / "index.html").is_file():
-        message = f"{folder} holds no index.html, so it is no built site."
+        message = f"{folder} holds no index.html, so it is not a built site."
         return [Problem("site-missing", message, where=str(folder))]
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
     pages = {path: read_page(folder, path) for path in paths}
@@ -67,7 +67,7 @@ def _fault(folder: Path, pages: Mapping[str, PageFacts], page: PageFacts, addres
     if parts.scheme in ("http", "https"):
         return ""
     if parts.scheme or parts.netloc:
-        return f"is no http(s) link but {parts.scheme or 'of another host'}."
+        return f"is not an http(s) link but {parts.scheme or 'of another host'}."
     if parts.path.startswith("/"):
         return "" if page.path == NOT_FOUND_PAGE else "is absolute, so it breaks under a base path."
     if page.path == NOT_FOUND_PAGE and not parts.path:
@@ -75,9 +75,9 @@ def _fault(folder: Path, pages: Mapping[str, PageFacts], page: PageFacts, addres
     here = posixpath.dirname(page.path)
     target = posixpath.normpath(posixpath.join(here, unquote(parts.path))) if parts.path else page.path
     if target.startswith("..") or not (folder / target).is_file():
-        return "leads to no file."
+        return "leads to a file that does not exist."
     if parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
-        return "leads to no anchor."
+        return "leads to an anchor that does not exist."
     return ""
 
 

@@ -1,1 +1,1 @@
-"""What each page shows, as the values of its template."""
+"""Values of the page templates."""

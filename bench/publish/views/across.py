@@ -1,4 +1,4 @@
-"""What the pages about several hospitals show: the board over their aggregates, and transfer of entries."""
+"""View of several hospitals: the board over their aggregates, and transfer of entries."""
 
 from __future__ import annotations
 

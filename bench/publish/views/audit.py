@@ -1,4 +1,4 @@
-"""What an entry's page shows beyond its metrics: decisions at thresholds, recalibration, gaps."""
+"""View of an entry beyond its metrics: decisions at thresholds, recalibration, gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a board page shows: the answer, the facts, the tabs, the table, and what could change the order."""
+"""View of a board: the answer, the facts, the tabs, the table, and what could change the order."""
 
 from __future__ import annotations
 

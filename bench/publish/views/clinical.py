@@ -1,4 +1,4 @@
-"""What an entry's page shows about use: yield, calibration in figures, sliding thresholds."""
+"""View of an entry in use: yield, calibration in figures, sliding thresholds."""
 
 from __future__ import annotations
 

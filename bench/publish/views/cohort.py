@@ -43,7 +43,7 @@ from bench.publish.views.subgroups import subgroup_view
 
 
 class Renderer(Protocol):
-    """What a cohort's pages need of the site."""
+    """Services of the site that a cohort's pages use."""
 
     key: str
     built_from: str

@@ -1,4 +1,4 @@
-"""What the compare page shows: the first two entries against each other, and a table to tick others in."""
+"""View of a comparison: the first two entries against each other, and a table to tick others in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an entry's page shows: status words, tables, charts, provenance."""
+"""View of an entry: status words, tables, charts, provenance."""
 
 from __future__ import annotations
 

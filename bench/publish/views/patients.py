@@ -1,4 +1,4 @@
-"""What an entry would mean for 1,000 patients: natural frequencies, and other prevalences."""
+"""View of an entry for 1,000 patients: natural frequencies, and other prevalences."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def site_pages(site: Site) -> Iterator[Page]:
 
 
 class Site:
-    """What all pages share: templates, navigation, and the digest of both."""
+    """Shared parts of all pages: templates, navigation, and the digest of both."""
 
     def __init__(
         self,

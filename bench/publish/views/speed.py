@@ -1,4 +1,4 @@
-"""What the speed page shows: one section for each setting, so that no two settings share a column."""
+"""View of speed: one section for each setting, so that no two settings share a column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the subgroups page shows: the first entries in every subgroup, and a sentence on what is not shown."""
+"""View of subgroups: the first entries in every subgroup, and a sentence on what is not shown."""
 
 from __future__ import annotations
 

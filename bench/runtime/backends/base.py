@@ -18,7 +18,7 @@ Milliseconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether a backend can be used here, and if not why and what mends it."""
+    """Availability of a backend on this machine, with the reason and the remedy where it is not available."""
 
     ok: bool
     reason: str = ""

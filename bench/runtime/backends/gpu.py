@@ -1,4 +1,4 @@
-"""What a GPU backend needs: a driver and its packages, looked for without loading a native library."""
+"""Requirements of the GPU backends: a driver and packages, checked without loading a native library."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a GPU backend needs beside a driver.
+    """Requirements of a GPU backend beside a driver.
 
     Attributes:
         modules: Import names.
@@ -172,15 +172,15 @@ def torch_cuda() -> str | None:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         with suppress(OSError):
             text = (Path(folder) / "version.py").read_text("utf-8", "replace")
-            found = re.search(r"^cuda\b[^=\n]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
-            return found.group(1) if found else None
+            match = re.search(r"^cuda\b[^=\n]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
+            return match.group(1) if match else None
     return None
 
 
 def tensorrt_packages() -> dict[str, str]:
     """CUDA major version → version of the installed TensorRT that was built for it."""
-    found = package_versions(["tensorrt-cu12", "tensorrt-cu13"])
-    return {name.removeprefix("tensorrt-cu"): version for name, version in found.items()}
+    versions = package_versions(["tensorrt-cu12", "tensorrt-cu13"])
+    return {name.removeprefix("tensorrt-cu"): version for name, version in versions.items()}
 
 
 def nvml_handle(nvml: Any, properties: Any) -> Any | None:
@@ -215,11 +215,11 @@ def power_state(nvml: Any, handle: Any) -> dict[str, Fact]:
         "ecc": lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0]),
         "mig": lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]),
     }
-    found: dict[str, Fact] = {}
+    state: dict[str, Fact] = {}
     for name, read in reads.items():
         with suppress(nvml.NVMLError):
-            found[name] = read()
-    return found
+            state[name] = read()
+    return state
 
 
 def cuda_device(versions: dict[str, Fact]) -> Device:
@@ -389,16 +389,16 @@ def event_times(
         clock: Nanoseconds of the host.
     """
     pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(runs)]
-    held, released = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    blocked, released = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     enqueue = []
     with torch.cuda.stream(stream):
-        for event in (held, released, *(event for pair in pairs for event in pair)):
+        for event in (blocked, released, *(event for pair in pairs for event in pair)):
             event.record(stream)
         before = clock()
         run()
         one_s = (clock() - before) / 1e9
         stream.synchronize()
-        held.record(stream)
+        blocked.record(stream)
         least, most = _BLOCK_CYCLES
         torch.cuda._sleep(int(min(most, max(least, 2 * runs * one_s * _CYCLES_PER_S))))
         released.record(stream)
@@ -412,5 +412,5 @@ def event_times(
     return DeviceTimes(
         np.array([start.elapsed_time(end) for start, end in pairs]),
         np.array(enqueue),
-        float(held.elapsed_time(released)),
+        float(blocked.elapsed_time(released)),
     )

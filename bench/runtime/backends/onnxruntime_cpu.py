@@ -65,7 +65,7 @@ class OnnxRuntimeCpu:
 
 
 class OnnxRuntimeSession:
-    """An `onnxruntime.InferenceSession` that runs on the provider that was asked for.
+    """An `onnxruntime.InferenceSession` that runs on the provider that was requested.
 
     Args:
         session: The session.
@@ -77,9 +77,9 @@ class OnnxRuntimeSession:
     """
 
     def __init__(self, session: Any, provider: str, options: dict[str, Fact]) -> None:
-        found = list(session.get_providers())
-        if found[:1] != [provider] or set(found) - {provider, PROVIDER}:
-            raise RuntimeError(f"asked for {provider}, got {', '.join(found)}")
+        providers = list(session.get_providers())
+        if providers[:1] != [provider] or set(providers) - {provider, PROVIDER}:
+            raise RuntimeError(f"requested {provider}, got {', '.join(providers)}")
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
         self.options: dict[str, Fact] = {"provider": provider, **options}

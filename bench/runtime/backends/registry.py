@@ -77,7 +77,7 @@ def _fault(plugin: object) -> str:
     if isinstance(plugin, type):
         return "is a class; it must be an object"
     if missing := [member for member in members if not hasattr(plugin, member)]:
-        return f"is no backend: it lacks {', '.join(missing)}"
+        return f"is not a backend: it lacks {', '.join(missing)}"
     return ""
 
 
@@ -112,10 +112,12 @@ def require_backend(name: str, precision: str = "fp32") -> Backend:
             (``precision-unsupported``, exit 3).
     """
     backend = find_backend(name)
-    found = backend.availability()
-    if not found.ok:
-        message = f"{backend.label} cannot be used here. {found.reason}"
-        raise BenchError(Problem("backend-unavailable", message, remedy=found.remedy), EXIT_ENVIRONMENT)
+    availability = backend.availability()
+    if not availability.ok:
+        message = f"{backend.label} cannot be used here. {availability.reason}"
+        raise BenchError(
+            Problem("backend-unavailable", message, remedy=availability.remedy), EXIT_ENVIRONMENT
+        )
     if precision not in backend.precisions:
         message = f"{backend.label} runs models in {', '.join(backend.precisions)} here, not in {precision}."
         raise BenchError(Problem("precision-unsupported", message), EXIT_ENVIRONMENT)

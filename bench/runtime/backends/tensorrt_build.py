@@ -74,8 +74,8 @@ def failure(logger: Any, what: str, otherwise: str = "it gave no reason") -> Eng
         what: What failed.
         otherwise: The reason where the logger has no line.
     """
-    said = " | ".join(dict.fromkeys(logger.lines[:4])) or otherwise
-    return EngineError(f"{what}: {said}"[:600])
+    reason = " | ".join(dict.fromkeys(logger.lines[:4])) or otherwise
+    return EngineError(f"{what}: {reason}"[:600])
 
 
 def build_engine(trt: Any, onnx_bytes: bytes, precision: str, batch: int) -> Engine:

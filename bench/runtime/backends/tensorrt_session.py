@@ -41,8 +41,8 @@ def engine_layer_types(information: str) -> dict[str, int]:
         for described in json.loads(information).get("Layers", []):
             outputs = described.get("Outputs", []) if isinstance(described, dict) else []
             for output in outputs[:1]:
-                if found := _FORMAT.search(str(output.get("Format/Datatype", ""))):
-                    word = found.group(1).lower()
+                if match := _FORMAT.search(str(output.get("Format/Datatype", ""))):
+                    word = match.group(1).lower()
                     types[_WORDS.get(word, word)] += 1
     return dict(sorted(types.items()))
 
@@ -98,9 +98,9 @@ def load_engine(trt: Any, built: Engine) -> LoadedEngine:
         raise failure(logger, "the runtime refused the engine")
     inspector = engine.create_engine_inspector()
     information = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
-    found = engine_layer_types(information)
-    check_engine_types(found, built.precision)
-    types = {kind: str(count) for kind, count in found.items()}
+    layer_types = engine_layer_types(information)
+    check_engine_types(layer_types, built.precision)
+    types = {kind: str(count) for kind, count in layer_types.items()}
     facts: dict[str, Fact] = {
         "network_layer_types": {kind: str(count) for kind, count in built.layer_types.items()},
         "engine_layer_types": types or None,

@@ -49,8 +49,8 @@ class TorchBackend:
         from bench.runtime.backends.torch_session import prepared
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        found = to_torch(onnx.load(onnx_path, load_external_data=False))
-        sizes = {name: tuple(batch if n < 0 else n for n in size) for name, size in found.sizes.items()}
+        translated = to_torch(onnx.load(onnx_path, load_external_data=False))
+        sizes = {name: tuple(batch if n < 0 else n for n in size) for name, size in translated.sizes.items()}
         facts: dict[str, Fact] = {"converter": CONVERTER, "tf32": precision == "tf32"}
-        module = found.module.to(self._where)
-        return prepared(module, sizes, found.outputs, self._where, self._execution, facts)
+        module = translated.module.to(self._where)
+        return prepared(module, sizes, translated.outputs, self._where, self._execution, facts)

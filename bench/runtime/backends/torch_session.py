@@ -73,8 +73,8 @@ class TorchSession:
 
     def _run(self) -> tuple[Tensor, ...]:
         if self._graph is None:
-            found: tuple[Tensor, ...] = self._module(*self._inputs.values())
-            return found
+            outputs: tuple[Tensor, ...] = self._module(*self._inputs.values())
+            return outputs
         self._graph.replay()
         return self._kept
 

@@ -44,9 +44,9 @@ def first_dependent(model: onnx.ModelProto, batch: Arrays, *, random: bool) -> A
     alone = {name: array[1:2] for name, array in batch.items()}
     for nodes in _portions(model):
         names = [name for node in nodes for name in node.output if name]
-        one, other = _results(model, names, [batch, batch if random else alone])
+        first, second = _results(model, names, [batch, batch if random else alone])
         for node in nodes:
-            if any(_differs(one.get(name), other.get(name), random=random) for name in node.output):
+            if any(_differs(first.get(name), second.get(name), random=random) for name in node.output):
                 return node
     return None
 
@@ -87,14 +87,14 @@ def _results(model: onnx.ModelProto, names: list[str], runs: list[Arrays]) -> li
     return [dict(zip(names, session.run(names, inputs), strict=True)) for inputs in runs]
 
 
-def _differs(one: Any, other: Any, *, random: bool) -> bool:
+def _differs(first: Any, second: Any, *, random: bool) -> bool:
     """Return whether a result of the batch, cut to the middle image, differs from that image's own."""
-    if not all(isinstance(found, np.ndarray) and found.dtype.kind in "biuf" for found in (one, other)):
+    if not all(isinstance(result, np.ndarray) and result.dtype.kind in "biuf" for result in (first, second)):
         return False
-    cut = one if random else _middle(one, other.shape)
-    if cut is None or cut.shape != other.shape or not cut.size:
+    cut = first if random else _middle(first, second.shape)
+    if cut is None or cut.shape != second.shape or not cut.size:
         return False
-    left, right = cut.astype(np.float64), other.astype(np.float64)
+    left, right = cut.astype(np.float64), second.astype(np.float64)
     finite = np.isfinite(right)
     if not finite.any():
         return False

@@ -32,8 +32,8 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
             model, clipped = cast_model(model, request["precision"])
             target.write_bytes(model.SerializeToString())
             facts["clipped_weights"] = clipped
-        found = tensor_types(model)
-        facts["tensor_types"] = {kind: str(count) for kind, count in found.items()}
+        types = tensor_types(model)
+        facts["tensor_types"] = {kind: str(count) for kind, count in types.items()}
     except Exception as error:
         raise RuntimeError(scrubbed(str(error) or type(error).__name__, source)) from error
     write_message(answers, facts)

@@ -29,8 +29,8 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
             rows = header["rows"]
             # an engine on a GPU takes its one batch size; images are repeated to fill the last batch
             size = request["batch"] if backend.is_gpu else rows
-            found = select(session.infer(repeated(inputs, size)), picks, size)
-            write_message(answers, {}, {target: values[:rows] for target, values in found.items()})
+            predictions = select(session.infer(repeated(inputs, size)), picks, size)
+            write_message(answers, {}, {target: values[:rows] for target, values in predictions.items()})
     except (EOFError, MemoryError):
         raise
     except Exception as error:

@@ -48,8 +48,8 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
             watching_device=samplers[1],
             prepared=lambda: write_message(answers, {"prepared": True}),
         )
-        held, wanted = len(next(iter(inputs.values()))), request["parity_images"]
-        images = images_to_check(wanted, held, batch, block.end_to_end_ms, request["check_s"])
+        available, wanted = len(next(iter(inputs.values()))), request["parity_images"]
+        images = images_to_check(wanted, available, batch, block.end_to_end_ms, request["check_s"])
         checked = predict_images(session, inputs, images, batch, picks)
         integrity = None
         if request["parity_images"]:

@@ -14,6 +14,6 @@ from tests.submission.bad_input.stage import Stage
 
 @pytest.fixture
 def stage(cohort: Cohort, good: pd.DataFrame, space: Workspace, tmp_path: Path) -> Stage:
-    folder = tmp_path / "handed in"
+    folder = tmp_path / "submitted"
     folder.mkdir()
     return Stage(folder, cohort, good, space)

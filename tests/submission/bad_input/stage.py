@@ -91,7 +91,7 @@ PLACES_AND_REMEDIES: dict[str, tuple[str | None, str]] = {
     "cohort-missing": ("absent$", "`--data DIR`"),
     "cohort-spec": (r"spec\.toml$", "bench schema cohort"),
     "cohort-table": ("metadata.csv$", "compare it with its source"),
-    "cohort-table-missing": ("handed in$", "Point `--data` at the folder"),
+    "cohort-table-missing": ("submitted$", "Point `--data` at the folder"),
     "cohort-unknown": (None, "the spelling or the path"),
     "entry-unknown": ("submissions/chexchonet$", "bench board"),
     "manifest-invalid": (MANIFEST_FILE, "Correct the key named.*bench schema manifest"),

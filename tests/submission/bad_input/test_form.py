@@ -173,7 +173,7 @@ FAULTS = [
         lambda s: submit(s.folder),
         "predictions-unreadable",
         "folder",
-        where="handed in$",
+        where="submitted$",
         remedy="Name the file itself",
     ),
     Fault(

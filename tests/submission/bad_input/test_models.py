@@ -55,7 +55,7 @@ FAULTS = [
         "cut-off model",
         with_model(linear_model().SerializeToString()[:900]),
         "model-truncated",
-        r"900 bytes; its content says at least [\d,]+",
+        r"900 bytes; its content declares at least [\d,]+",
     ),
     Fault(
         "weights elsewhere",

@@ -1,4 +1,4 @@
-"""A process that has been taken over: what it can reach, use and say is bounded."""
+"""A sandboxed process that was taken over: limits on what it can reach, use and answer."""
 
 from __future__ import annotations
 

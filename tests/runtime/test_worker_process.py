@@ -1,4 +1,4 @@
-"""Workers: messages arrive whole, and every way of ending is told apart and never takes us along."""
+"""Worker processes: messages arrive whole, and every way of ending has a code and spares this process."""
 
 from __future__ import annotations
 
