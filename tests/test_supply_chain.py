@@ -133,6 +133,6 @@ def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request() -> Non
 def test_a_new_workspace_has_the_forms_of_this_repository(name: str) -> None:
     from bench.actions.maintain import STARTER
 
-    place = ROOT / STARTER[name]
-    if place.exists():  # not in the source distribution
-        assert (ROOT / "bench" / "starter" / name).read_bytes() == place.read_bytes()
+    if not (ROOT / ".github").is_dir():
+        pytest.skip("not in the source distribution")
+    assert (ROOT / "bench" / "starter" / name).read_bytes() == (ROOT / STARTER[name]).read_bytes()

@@ -285,6 +285,7 @@ def test_labels_that_differ_from_the_rule_are_a_warning(folder: Path) -> None:
 
 def test_resolution_says_what_the_test_set_can_tell_apart(cohort: Cohort) -> None:
     found = audit(cohort, images=False)
+    assert [line.target for line in found.resolution] == [t.name for t in cohort.spec.binary_targets]
     for line in found.resolution:
         rows = cohort.rows("test")
         y = cohort.targets[line.target][rows]
