@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.board.build import build_board
@@ -20,7 +22,7 @@ from bench.scoring.published import DECIMALS, published_file, read_published, ro
 from bench.scoring.run import compute_all, make_plans
 from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
-from bench.workspace import PUBLISHED, board_file
+from bench.workspace import PUBLISHED, attempts_folder, board_file
 
 _FIGURES = (
     "auroc",
@@ -152,6 +154,8 @@ def verify_published(
         except BenchError as error:
             problems += error.problems
     labels = cohort.spec.labels
+    lacking = {entry.slug for entry in entries if whole and not entry.scorecard.exists()}
+    computed: dict[str, Scorecard] = {}
     for replicates, seed in sorted({(card.replicates, card.seed) for card in cards.values()}):
         chosen = [e for e in entries if e.slug in cards and _draws(cards[e.slug]) == (replicates, seed)]
         plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
@@ -160,10 +164,12 @@ def verify_published(
                 problems += found.problems
             else:
                 problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+                if entry.slug in lacking:
+                    computed[entry.slug] = found.card
             if progress:
                 progress(done, len(chosen))
     if not problems and whole:
-        problems += _board_differences(cohort, entries)
+        problems += _board_differences(cohort, entries, computed)
     return problems
 
 
@@ -185,19 +191,36 @@ def _card_differences(
     return problems
 
 
-def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Problem]:
-    """Compare the published board; it needs the whole scorecards, which only a workspace that scored has."""
+def _board_differences(
+    cohort: Cohort, entries: Sequence[Submission], computed: Mapping[str, Scorecard]
+) -> list[Problem]:
+    """Compare the published board with one of the whole scorecards: those stored, otherwise the computed."""
     path = board_file(entries[0].folder.parent, cohort.spec.labels)
     if not path.exists():
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(path))]
-    if not all(entry.scorecard.exists() for entry in entries):
-        return []
     stored, _ = read_document(Board, path, "board-invalid")
     with tempfile.TemporaryDirectory() as fresh:
+        folder = Path(fresh)
+        scored = _with_scorecards(entries, computed, folder / "submissions") if computed else entries
         board = build_board(
-            cohort, entries, Path(fresh), one_per_team=stored.one_per_team, ladder=stored.ladder
+            cohort, scored, folder / "cache", one_per_team=stored.one_per_team, ladder=stored.ladder
         )
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
         return [Problem("verify-drift", "The published board is not what the entries give now.", str(path))]
     return []
+
+
+def _with_scorecards(
+    entries: Sequence[Submission], computed: Mapping[str, Scorecard], folder: Path
+) -> list[Submission]:
+    """Copy entries and their ledger of attempts to a folder, with the computed scorecards that they lack."""
+    attempts = attempts_folder(entries[0].folder.parent)
+    if attempts.is_dir():
+        shutil.copytree(attempts, attempts_folder(folder))
+    copies = [replace(entry, folder=folder / entry.slug) for entry in entries]
+    for entry, copy in zip(entries, copies, strict=True):
+        shutil.copytree(entry.folder, copy.folder)
+        if entry.slug in computed:
+            copy.scorecard.write_bytes(canonical_json(computed[entry.slug].plain()))
+    return copies
