@@ -277,7 +277,8 @@ def read_bytes(path: Path, code: str, limit: int = MAX_BYTES) -> bytes:
     """
     try:
         if path.exists() and not path.is_file():
-            raise BenchError(Problem(code, "Not a regular file.", where=str(path)))
+            message = "It is a folder." if path.is_dir() else "It is a device or pipe, not a file."
+            raise BenchError(Problem(code, message, str(path), "Name the file itself."))
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, limit) + 1)  # bounded, in case the file grows
@@ -305,8 +306,10 @@ def text_of(data: bytes, code: str, where: str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        message = f"Not UTF-8 text: {error.reason}. Save it as UTF-8."
-        raise BenchError(Problem(code, message, where=f"{where}, line {line}")) from error
+        message, remedy = f"Not UTF-8 text: {error.reason}.", "Save the file as UTF-8."
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            message = "Not UTF-8 text, but UTF-16, as PowerShell and old editors write it."
+        raise BenchError(Problem(code, message, f"{where}, line {line}", remedy)) from error
     return text.replace("\r\n", "\n") if "\r" in text else text
 
 
@@ -368,8 +371,9 @@ def read_table(text: str, code: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        message = f"Not valid TOML: {_reason(error, text)}."
-        raise BenchError(Problem(code, message, f"{where}{_place(str(error), text)}")) from error
+        message, place = f"Not valid TOML: {_reason(error, text)}.", _place(str(error), text)
+        remedy = f"Correct the {'line' if place else 'file'} named, then run the command again."
+        raise BenchError(Problem(code, message, f"{where}{place}", remedy)) from error
 
 
 def _reason(error: Exception, text: str) -> str:

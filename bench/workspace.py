@@ -38,6 +38,7 @@ TIMINGS = "timings"
 """Files and the folder of one stored submission."""
 SEALED_PREDICTIONS = "predictions.age"
 SEALED_VAL_PREDICTIONS = "val_predictions.age"
+SEALED_LABEL_EFFICIENCY = "label_efficiency.age"
 SEAL = "seal.json"
 PUBLISHED = "published.json"
 """Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
@@ -50,6 +51,7 @@ ENTRY_FILES = (
     RETRACTION,
     SEALED_PREDICTIONS,
     SEALED_VAL_PREDICTIONS,
+    SEALED_LABEL_EFFICIENCY,
     SEAL,
     PUBLISHED,
 )
@@ -206,6 +208,7 @@ KEPT_BACK = {
         LABEL_EFFICIENCY,
         SEALED_PREDICTIONS,
         SEALED_VAL_PREDICTIONS,
+        SEALED_LABEL_EFFICIENCY,
         SEAL,
         SCORECARD,
         BOARD,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace_or_none
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.frames import cohort_frame, few_shot_rows
 from bench.cohort.image_cache import SIDE, build_cache
@@ -85,7 +86,8 @@ class LoadedCohort(Cohort):
 
         Raises:
             BenchError: Test labels are read outside of a workspace, which has the ledger
-                (``workspace-missing``).
+                (``workspace-missing``), or those of a cohort whose labels are private
+                (``test-labels-private``).
             ValueError: There is no such part.
         """
         if part not in (None, *PARTS):
@@ -102,7 +104,11 @@ class LoadedCohort(Cohort):
 
         The track trains on the labels of all other folds, test images included: use its models for cv5
         entries only, and `frame` for entries of the holdout track.
+
+        Raises:
+            BenchError: The labels of the cohort are private (``test-labels-private``).
         """
+        self._refuse_private()
         for number in range(FOLDS):
             inside = self.split.folds == number
             train, test = np.flatnonzero(~inside), np.flatnonzero(inside)
@@ -199,7 +205,13 @@ class LoadedCohort(Cohort):
             raise _unknown_images(f"{absent:,} of {len(rows):,} images are not in the cohort.", self)
         return rows.astype(np.intp)
 
+    def _refuse_private(self) -> None:
+        if self.spec.labels is LabelMode.PRIVATE:
+            message = f"The labels of {self.spec.id} are private: test labels are read by scoring only."
+            raise BenchError(Problem("test-labels-private", message, where=f"cohort {self.spec.id}"))
+
     def _record_label_reading(self) -> None:
+        self._refuse_private()
         if self.workspace is None:
             message = "Test labels are read in a workspace only: its ledger records who may have seen them."
             remedy = "Create a workspace (`bench init DIR`) and name it: load_cohort(..., workspace=DIR)."

@@ -144,7 +144,8 @@ def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
     sealed = []
     for entry in _entries(space):
         stated = read_seal(entry)
-        if entry.predictions.exists() and (stated is None or stated.key != space.key):
+        lacks = stated is not None and entry.label_efficiency.exists() and not stated.label_efficiency_sha256
+        if entry.predictions.exists() and (stated is None or stated.key != space.key or lacks):
             seal_entry(entry, space.key)
             sealed.append(entry.slug)
     return SealResult(space.key, tuple(sealed), unreadable)

@@ -32,6 +32,7 @@ from bench.scoring.published import published_file
 from bench.scoring.run import cached_replicates
 from bench.scoring.scorecard import RankInputs, hashed_scorecard, read_scorecard
 from bench.submission.manifest import Retraction
+from bench.submission.registration import move_registration, refuse_registered
 from bench.submission.store import (
     Renaming,
     Submission,
@@ -45,6 +46,7 @@ from bench.timing.record import TimingRecord
 from bench.workspace import (
     MARKER,
     PUBLISHED,
+    REGISTERED,
     RENAMING,
     RETRACTION,
     SCORECARD,
@@ -188,7 +190,7 @@ def rename(
     cohort: CohortChoice | None = None,
     workspace: WorkspaceChoice | None = None,
 ) -> MaintenanceResult:
-    """Give an entry another slug, with its scorecard, timings, attempts and place on the board.
+    """Give an entry another slug, with scorecard, timings, attempts, registration and place on the board.
 
     No data are needed, see `retract`. A rename that was interrupted is finished when the command runs again.
 
@@ -199,10 +201,10 @@ def rename(
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
-        BenchError: The entry is unknown (``entry-unknown``), the new slug is in use (``slug-taken``) or none
-            (``slug-invalid``), another rename was interrupted (``rename-unfinished``), the board is older
-            than a scorecard (``board-stale``), or neither replicates nor data are here
-            (``replicates-missing``).
+        BenchError: The entry is unknown (``entry-unknown``), the new slug is in use (``slug-taken``), kept
+            for a registered model (``registration-differs``) or none (``slug-invalid``), another rename was
+            interrupted (``rename-unfinished``), the board is older than a scorecard (``board-stale``), or
+            neither replicates nor data are here (``replicates-missing``).
     """
     space, spec = open_workspace(workspace, cohort), choose_spec(cohort, workspace)
     folder = space.submissions(spec.id)
@@ -216,6 +218,7 @@ def rename(
         if not resumed:
             find_submission(folder, old)
             check_free(folder, new)
+            refuse_registered(folder, new)
         board = _stored_board(space, spec, renaming=step if resumed else None)
         ranked = board is not None and not board.scorecards.keys().isdisjoint({old, new})
         rerank = _reranking(space, spec, board, cohort, workspace) if board and ranked else None
@@ -223,6 +226,7 @@ def rename(
         if not (folder / new).exists():
             _copy_renamed(find_submission(folder, old), new, spec.labels)
         move_attempts(folder, old, new)
+        move_registration(folder, old, new)
         with atomic_folder(folder / old):
             pass  # exchanged for an empty folder at once, so that no part of an entry is ever seen
         (folder / old).rmdir()
@@ -236,7 +240,7 @@ def rename(
 def _clear(folder: Path, slug: str) -> None:
     """Finish or undo what an interrupted command left of the store, its ledger and one entry."""
     recover_folders(folder)
-    for place in (folder, attempts_folder(folder), folder / slug):
+    for place in (folder, attempts_folder(folder), folder / REGISTERED, folder / slug):
         clear_parts(place)
 
 

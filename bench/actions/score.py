@@ -19,16 +19,18 @@ from bench.actions.context import (
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
 from bench.board.published import write_board
+from bench.cohort.cohort import Cohort
+from bench.cohort.summary import summarise
 from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
-from bench.files import clear_parts, locked
+from bench.files import clear_parts, locked, write_json
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
 from bench.scoring.run import make_plans, score_all
 from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
-from bench.workspace import STORE_LOCK, attempts_folder
+from bench.workspace import STORE_LOCK, Workspace, attempts_folder
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -96,6 +98,7 @@ def score(
     space, opened = open_workspace(workspace, cohort), open_cohort(cohort, data, workspace)
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
+    _lock_split(opened, space)
     chosen = scored_entries(folder, entries)
     for entry in chosen:
         open_entry(entry, space.root)
@@ -120,3 +123,15 @@ def score(
         write_board(folder, board, opened.spec.labels, stored)
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
     return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)
+
+
+def _lock_split(cohort: Cohort, space: Workspace) -> None:
+    """Write the split lock where there is none, so that the entries can be checked without the data."""
+    path = space.split_lock(cohort.spec.id)
+    if path.exists():
+        return
+    found = summarise(cohort)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent / STORE_LOCK):
+        if not path.exists():
+            write_json(path, found.plain())

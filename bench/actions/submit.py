@@ -42,9 +42,16 @@ from bench.submission.manifest import Manifest
 from bench.submission.registration import Registration, refuse_other_model
 from bench.submission.registration import register as store_registration
 from bench.submission.sealed import seal
-from bench.submission.store import check_free, check_slug, keep_model, slug_of_name, store
+from bench.submission.store import (
+    check_free,
+    check_slug,
+    keep_model,
+    refuse_renaming,
+    slug_of_name,
+    store,
+)
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
-from bench.workspace import MANIFEST, PREDICTIONS, VAL_PREDICTIONS, Workspace
+from bench.workspace import LABEL_EFFICIENCY, MANIFEST, PREDICTIONS, VAL_PREDICTIONS, Workspace
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -134,8 +141,10 @@ def submit(
     if slug:
         check_slug(slug)
     space = open_workspace_or_none(workspace, cohort) if dry_run else open_workspace(workspace, cohort)
-    if space and not (dry_run or replace):
-        check_free(space.submissions(choose_spec(cohort, workspace).id), slug)
+    if space and not dry_run:
+        refuse_renaming(entries := space.submissions(choose_spec(cohort, workspace).id))
+        if not replace:
+            check_free(entries, slug)
     file, missing = (
         (_file(predictions), "predictions-unreadable")
         if predictions is not None
@@ -180,6 +189,7 @@ def submit(
         if opened.spec.labels is LabelMode.PRIVATE:
             _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
         if space and not dry_run:
+            notices += _unsealed(opened, space)
             folder = store(
                 entries,
                 slug,
@@ -245,8 +255,20 @@ def _sealed(accepted: Accepted, space: Workspace) -> dict[str, bytes]:
     """The encrypted predictions; nothing where the workspace has no public key."""
     if not space.key:
         return {}
-    plain = {PREDICTIONS: accepted.packed, VAL_PREDICTIONS: accepted.packed_val}
+    plain = {
+        PREDICTIONS: accepted.packed,
+        VAL_PREDICTIONS: accepted.packed_val,
+        LABEL_EFFICIENCY: accepted.packed_efficiency,
+    }
     return seal({name: data for name, data in plain.items() if data is not None}, space.key)
+
+
+def _unsealed(cohort: Cohort, space: Workspace) -> list[Problem]:
+    """A warning where predictions should be sealed and the workspace has no public key."""
+    if cohort.spec.labels is not LabelMode.SHARED or space.key:
+        return []
+    message = "The labels are shared, and bench.toml names no public key: the predictions are not sealed."
+    return [Problem("not-sealed", message, str(space.marker), severity="warning")]
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:

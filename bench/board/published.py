@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Standing, TargetBoard
@@ -17,7 +20,7 @@ from bench.sandbox.reader import read_document
 from bench.scoring.published import DECIMALS, published_file, read_published, rounded_numbers
 from bench.scoring.scorecard import Scorecard, read_scorecard
 from bench.submission.store import Submission
-from bench.workspace import PUBLISHED, board_file
+from bench.workspace import PUBLISHED, attempts_folder, board_file
 
 _FIGURES = (
     "auroc",
@@ -149,13 +152,17 @@ def verify_published(
         except BenchError as error:
             problems += error.problems
     labels = cohort.spec.labels
+    lacking = {entry.slug for entry in entries if whole and not entry.scorecard.exists()}
+    computed: dict[str, Scorecard] = {}
     for entry, found in score_again(cohort, entries, cards, jobs, progress):
         if isinstance(found, BenchError):
             problems += found.problems
-        else:
-            problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+            continue
+        problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+        if entry.slug in lacking:
+            computed[entry.slug] = found.card
     if not problems and whole:
-        problems += _board_differences(cohort, entries)
+        problems += _board_differences(cohort, entries, computed)
     return problems
 
 
@@ -173,18 +180,35 @@ def _card_differences(
     return problems
 
 
-def _board_differences(cohort: Cohort, entries: Sequence[Submission]) -> list[Problem]:
-    """Compare the published board; it needs the whole scorecards, which only a workspace that scored has."""
+def _board_differences(
+    cohort: Cohort, entries: Sequence[Submission], computed: Mapping[str, Scorecard]
+) -> list[Problem]:
+    """Compare the published board with one of the whole scorecards: those stored, otherwise the computed."""
     path = board_file(entries[0].folder.parent, cohort.spec.labels)
     if not path.exists():
         return [Problem("board-stale", f"No board of {len(entries)} entries is stored.", str(path))]
-    if not all(entry.scorecard.exists() for entry in entries):
-        return []
     stored, _ = read_document(Board, path, "board-invalid")
-    board = build_again(cohort, entries, stored)
+    with tempfile.TemporaryDirectory() as copies:
+        scored = _with_scorecards(entries, computed, Path(copies)) if computed else entries
+        board = build_again(cohort, scored, stored)
     hashes = published_hashes(entries, list(board.scorecards))
     if canonical_json(published_board(board, cohort.spec.labels, hashes).plain()) != path.read_bytes():
         return [
             Problem("verify-drift", "The published board differs from what the entries give now.", str(path))
         ]
     return []
+
+
+def _with_scorecards(
+    entries: Sequence[Submission], computed: Mapping[str, Scorecard], folder: Path
+) -> list[Submission]:
+    """Copy entries and their ledger of attempts to a folder, with the computed scorecards that they lack."""
+    attempts = attempts_folder(entries[0].folder.parent)
+    if attempts.is_dir():
+        shutil.copytree(attempts, attempts_folder(folder))
+    copies = [replace(entry, folder=folder / entry.slug) for entry in entries]
+    for entry, copy in zip(entries, copies, strict=True):
+        shutil.copytree(entry.folder, copy.folder)
+        if entry.slug in computed:
+            copy.scorecard.write_bytes(canonical_json(computed[entry.slug].plain()))
+    return copies

@@ -131,19 +131,26 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     """
     entries: list[Submission] = []
     problems: list[Problem] = []
-    lock = None
-    cards = {}
+    cards: dict[str, Scorecard] = {}
     places = folder.iterdir() if folder.is_dir() else ()
     for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
         try:
             if not (place / MANIFEST).is_file():
                 raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
-            entry = find_submission(folder, place.name)
-            entries.append(entry)
-            if entry.manifest.kind == "reported":
-                continue
-            lock = lock or _read_lock(lock_file)
-            _check_packed(entry, spec, lock)
+            entries.append(find_submission(folder, place.name))
+        except BenchError as error:
+            problems += error.problems
+    predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
+    lock = None
+    if predicted:
+        try:
+            lock = _read_lock(lock_file)
+        except BenchError as error:
+            problems += error.problems
+    for entry in predicted:
+        try:
+            if lock:
+                _check_packed(entry, spec, lock)
             if entry.scorecard.exists():
                 cards[entry.slug] = read_scorecard(entry)
         except BenchError as error:

@@ -6,13 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bench.cli.output import Report, failures, require_address_space
-from bench.errors import nearest
+from bench.errors import EXIT_USAGE, nearest
 from bench.sandbox.launch import UNCONFINED
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ SYNONYMS: Final = {
 }
 """Name or task of a command in other tools → the command; of a group with its name in front."""
 OPTION_SYNONYMS: Final = {
+    "verify --all": "`bench verify` without names verifies all entries and the board",
+    "board --all": "`bench board` shows all entries",
     "--top": "`bench board | head -n 12` shows the first ten entries",
     "--limit": "`bench board | head -n 12` shows the first ten entries",
     "--format": "`--json` prints one JSON object, `bench board --csv` a table",
@@ -111,7 +114,7 @@ OPTION_SYNONYMS: Final = {
     "--device": "--backend",
     "--fp16": "--precision",
 }
-"""Name of an option in other tools → this tool's option, or another way."""
+"""Option of other tools → this tool's option, or another way; of one command with its name in front."""
 
 
 class Command(TyperCommand):
@@ -130,7 +133,12 @@ class Command(TyperCommand):
         """
         if "--unconfined" in args:
             os.environ[UNCONFINED] = "1"
-        return super().parse_args(ctx, [word for word in args if word != "--unconfined"])
+        try:
+            return super().parse_args(ctx, [word for word in args if word != "--unconfined"])
+        except Exception as error:
+            if expected := _expected_value(error):
+                error.message = expected  # type: ignore[attr-defined]
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; errors before it reports, such as of a library, are reported too."""
@@ -152,6 +160,29 @@ class Command(TyperCommand):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def _expected_value(error: Exception) -> str:
+    """Say in plain words what the value of an option should be; empty where an error is of another kind.
+
+    The error is typer's BadParameter, which is not exported, from a ValidationError of pydantic.
+    """
+    faults = getattr(error.__cause__, "errors", None)
+    if faults is None or not hasattr(error, "message"):
+        return ""
+    fault = faults(include_url=False)[0]
+    kind, limits = fault["type"], fault.get("ctx", {})
+    given = str(fault["input"])[:60]
+    default = getattr(getattr(error, "param", None), "default", None)
+    if kind.startswith("int_"):
+        return f"{given!r} is not a whole number, such as {default if isinstance(default, int) else 10}."
+    if kind.startswith("float_"):
+        return f"{given!r} is not a number, such as {default if isinstance(default, float) else 0.05}."
+    for limit, words in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
+        if limit in limits:
+            return f"It is {given}, and should be {words} {limits[limit]:,}."
+    text = str(fault["msg"]).removeprefix("Value error, ").replace("Input should", f"{given!r} should", 1)
+    return text.rstrip(".") + "."
 
 
 class TableCommand(Command):
@@ -178,6 +209,23 @@ def _plain_kind(name: str, *, named: bool) -> str:
     return _KIND.sub("" if named else lambda match: f" {_KIND_NAMES.get(match[1], match[1])}", name)
 
 
+@contextmanager
+def _closed_pipe() -> Iterator[None]:
+    """End a help or version that nobody reads any more, `bench --help | head -1`, as one that was read.
+
+    What commands print goes through `bench.cli.output.emit`, which does not raise.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        sys.exit(0)
+    except BrokenPipeError as error:  # while a wrong command line was explained
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        sys.exit(getattr(error.__context__, "exit_code", EXIT_USAGE))
+
+
 class CommandGroup(TyperGroup):
     """A group that shows whole summaries and suggests commands, of other groups too."""
 
@@ -185,7 +233,12 @@ class CommandGroup(TyperGroup):
         """Run the command line; with ``--json`` a usage error is a JSON object on stdout too."""
         words = sys.argv[1:] if args is None else list(args)
         if "--json" not in words or not settings.get("standalone_mode", True):
-            return super().main(args, *names, **settings)
+            with _closed_pipe():
+                return super().main(args, *names, **settings)
+        with _closed_pipe():
+            return self._main_json(args, *names, **settings)
+
+    def _main_json(self, args: Sequence[str] | None, *names: Any, **settings: Any) -> NoReturn:
         try:
             sys.exit(super().main(args, *names, **{**settings, "standalone_mode": False}))
         except Exception as error:
@@ -223,7 +276,8 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             option = getattr(error, "option_name", None)  # of typer's NoSuchOption, which is not exported
-            advice = OPTION_SYNONYMS.get(option) if isinstance(option, str) else None
+            command = getattr(getattr(error, "ctx", None), "info_name", "")
+            advice = OPTION_SYNONYMS.get(f"{command} {option}") or OPTION_SYNONYMS.get(str(option))
             known = _options_of(error)
             if advice and (not advice.startswith("--") or advice in known):
                 meant = f"Did you mean {advice}?" if advice.startswith("--") else f"{advice}."

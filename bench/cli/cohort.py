@@ -274,6 +274,9 @@ def demo(
     site: Annotated[
         DemoSite, typer.Option("--site", help="chexchonet: the cohort; mimic: files for `bench cohort link`.")
     ] = "chexchonet",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over synthetic files of another size or seed.")
+    ] = False,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -283,11 +286,14 @@ def demo(
     """
     from dataclasses import asdict
 
-    from bench.cohort.synthetic.mimic import write_mimic
-    from bench.cohort.synthetic.write import write_demo
+    from bench.cohort.synthetic.mimic import mimic_marker, write_mimic
+    from bench.cohort.synthetic.write import demo_marker, refuse_other_cohort, write_demo
     from bench.environment import usable_cores
 
     with reporting(as_json) as report:
+        if not replace:
+            marker_of = mimic_marker if site == "mimic" else demo_marker
+            refuse_other_cohort(out, marker_of(patients, seed))
         if site == "mimic":
             with progress("Drawing images") as step:
                 made = write_mimic(

@@ -15,6 +15,7 @@ from bench.cli.options import (
     open_cohort,
 )
 from bench.cli.output import difference, figure, reporting, table
+from bench.errors import Problem
 
 
 def compare(
@@ -37,6 +38,9 @@ def compare(
         opened = open_cohort(cohort, data)
         lines = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened).comparisons
         report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
+        if same := [line.label for line in lines if line.identical]:
+            targets = "every target" if len(same) == len(lines) else ", ".join(same)
+            report.show_problems([_identical(targets)])
         for line in lines:
             rows = [
                 [
@@ -68,3 +72,8 @@ def compare(
             )
         report.show("Intervals and p-values are by t for this pair alone; those of the board are adjusted")
         report.show("for all pairs of its entries.")
+
+
+def _identical(targets: str) -> Problem:
+    message = f"A and B hold identical predictions for {targets}: every difference is 0."
+    return Problem("compare-identical", message, severity="warning")

@@ -86,10 +86,12 @@ def _size_problems(cohort: Cohort) -> list[Problem]:
     expected = (cohort.spec.expected_images, cohort.spec.expected_patients)
     if all(want in (None, have) for have, want in zip(counts, expected, strict=True)):
         return []
-    message = (
-        f"{counts[0]:,} images of {counts[1]:,} patients; the release has {expected[0] or 0:,} of "
-        f"{expected[1] or 0:,}."
-    )
+    stated = [
+        f"{number:,} {noun}"
+        for number, noun in zip(expected, ("images", "patients"), strict=True)
+        if number is not None
+    ]
+    message = f"{counts[0]:,} images of {counts[1]:,} patients; the release has {' of '.join(stated)}."
     return [Problem("cohort-size", message, str(cohort.folder))]
 
 

@@ -15,7 +15,7 @@ from math import floor, log10
 
 import numpy as np
 
-from bench.choices import Track
+from bench.choices import LabelMode, Track
 from bench.cohort.spec import AllTest, CohortSpec, HashSplit
 from bench.errors import BenchError, Problem
 from bench.federation.model import FIGURES, ROC_PLACES, Figure, SiteAggregate, SiteEntry, SiteTarget
@@ -24,6 +24,7 @@ from bench.metrics.kernels.pairs import pair_moments
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import FEWEST_PATIENTS, Plan, TargetPlan
+from bench.scoring.published import DECIMALS
 from bench.scoring.scorecard import SCORING_VERSION, Point, Scorecard, TargetScore
 
 PREDICATE = "https://chexchobench.org/site-aggregate/v1"
@@ -110,9 +111,7 @@ def site_aggregate(
         scoring_version=SCORING_VERSION,
         replicates=plan.replicates,
         headline=plan.spec.headline,
-        targets=tuple(
-            _target(t, ordered, influences, models, t.target.name == plan.spec.headline) for t in plan.targets
-        ),
+        targets=tuple(_target(t, ordered, influences, models, plan.spec) for t in plan.targets),
     )
 
 
@@ -121,7 +120,7 @@ def _target(
     cards: Sequence[Scorecard],
     influences: Mapping[str, Mapping[str, Floats]],
     models: Mapping[str, str],
-    headline: bool,
+    spec: CohortSpec,
 ) -> SiteTarget:
     name, label = plan.target.name, plan.target.label
     positive, negative = (len(set(plan.patients[plan.labels == side])) for side in (1, 0))
@@ -136,7 +135,7 @@ def _target(
             f"{len(found)} entries, while the patients of the smaller class suffice for "
             f"{most_entries(smaller)}"
         )
-        if headline:
+        if name == spec.headline:
             raise BenchError(Problem("aggregate-too-many", f"{label}: {message}."))
         return SiteTarget(target=name, label=label, withheld=message)
     phi = np.stack([influences[slug][name] for slug in found]) if found else np.zeros((0, 1))
@@ -147,7 +146,9 @@ def _target(
         patients=_count(len(set(plan.patients))),
         positives=_count(int(plan.labels.sum())),
         positive_patients=_count(positive),
-        entries=tuple(_entry(slug, scored, models.get(slug, "")) for slug, scored in found.items()),
+        entries=tuple(
+            _entry(slug, scored, models.get(slug, ""), spec.labels) for slug, scored in found.items()
+        ),
         difference_se=difference_errors(phi),
     )
 
@@ -173,7 +174,13 @@ def figure(estimate: Estimate | None) -> Figure:
     )
 
 
-def _entry(slug: str, scored: TargetScore, model: str) -> SiteEntry:
+def _entry(slug: str, scored: TargetScore, model: str, labels: LabelMode) -> SiteEntry:
+    """Figures of an entry as they leave the hospital; where its labels are private, the AUROC alone."""
+    if labels is LabelMode.PRIVATE:
+        auroc = figure(scored.metrics["auroc"])
+        rounded = None if auroc.value is None else round(auroc.value, DECIMALS)
+        auroc = auroc.model_copy(update={"value": rounded})
+        return SiteEntry(slug=slug, model_sha256=model, figures={"auroc": auroc})
     metrics = {key: scored.metrics[key] for key in FIGURES if key in scored.metrics}
     known = {key: estimate for key, estimate in metrics.items() if estimate.value is not None}
     x, y = ([p.x for p in scored.roc], [p.y for p in scored.roc])

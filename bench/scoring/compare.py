@@ -75,10 +75,15 @@ class BenefitComparison(Document):
 
 
 class TargetComparison(Document):
-    """One target: every metric of both sides, net benefit at thresholds, and where they disagree."""
+    """One target: every metric of both sides, net benefit at thresholds, and where they disagree.
+
+    Attributes:
+        identical: Whether both sides predict the same value for every image.
+    """
 
     target: str
     label: str
+    identical: bool = False
     metrics: tuple[MetricComparison, ...]
     net_benefit: tuple[BenefitComparison, ...] = ()
     net_benefit_warning: str = ""
@@ -198,6 +203,7 @@ def _compare(
     return TargetComparison(
         target=target.target.name,
         label=target.target.label,
+        identical=bool(np.array_equal(p_a, p_b)),
         metrics=tuple(metrics),
         net_benefit=benefit,
         net_benefit_warning=caution,

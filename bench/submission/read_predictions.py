@@ -305,9 +305,11 @@ def _csv(data: bytes, path: Path, text_columns: tuple[str, ...]) -> pa.Table:
         )
     except pa.ArrowException as error:
         if not ragged:
-            raise _unreadable(path, f"It cannot be parsed as CSV: {_first_line(error)}") from error
+            message = f"It cannot be parsed as CSV: {_first_line(error)}"
+            raise _unreadable(path, message, unclosed_quote(data)) from error
     if ragged:
         remedy = "" if ragged[0].expected > 1 else _NO_HEADER
+        remedy = unclosed_quote(data) or remedy
         raise BenchError(Problem("predictions-ragged", _ragged_rows(data, ragged), str(path), remedy))
     _require_distinct_columns(table, path)
     return table
@@ -374,6 +376,14 @@ def _require_distinct_columns(table: pa.Table, path: Path) -> None:
 def _first_line(error: Exception) -> str:
     text = str(error).splitlines()
     return text[0][:300] if text else type(error).__name__
+
+
+def unclosed_quote(data: bytes) -> str:
+    """Say where a double quote is opened that no other closes, as a remedy; empty where there is none."""
+    if data.count(b'"') % 2 == 0:
+        return ""
+    line = next(n for n, text in enumerate(data.split(b"\n"), 1) if text.count(b'"') % 2)
+    return f"A double quote is opened and not closed, perhaps in line {line:,}: close or remove it."
 
 
 BLOCK = 2**20

@@ -11,14 +11,14 @@ from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import locked, write_json
 from bench.sandbox.reader import read_document
-from bench.submission.store import check_free, check_slug
+from bench.submission.store import check_free, check_slug, refuse_renaming
 from bench.workspace import REGISTERED, STORE_LOCK, attempts_folder
 
 HASH = r"^[0-9a-f]{64}$"
 
 
 class Registration(Document):
-    """``_registered/<slug>.json``; never changed."""
+    """``_registered/<slug>.json``; never changed, but for the slug of a renamed entry."""
 
     schema_: str = schema_field("registration", 1)
     slug: str
@@ -45,6 +45,7 @@ def register(folder: Path, registration: Registration) -> Path:
     with locked(folder / STORE_LOCK):
         if path.exists():
             raise BenchError(Problem("registration-late", f"{slug!r} is registered already.", str(path)))
+        refuse_renaming(folder)
         check_free(folder, slug)
         if (attempts_folder(folder) / f"{slug}.json").exists():
             raise BenchError(Problem("registration-late", f"{slug!r} was scored before.", str(folder)))
@@ -60,6 +61,27 @@ def find_registration(folder: Path, slug: str) -> Registration | None:
     """
     path = folder / REGISTERED / f"{slug}.json"
     return read_document(Registration, path, "registration-invalid")[0] if path.exists() else None
+
+
+def refuse_registered(folder: Path, slug: str) -> None:
+    """Refuse to rename an entry to a slug that is registered.
+
+    Raises:
+        BenchError: The slug is registered (``registration-differs``).
+    """
+    found = find_registration(folder, slug)
+    if found is not None:
+        message = f"{slug!r} was registered on {found.date} for model {found.model_sha256[:12]}."
+        remedy = "Choose another slug: this one is kept for the registered model."
+        raise BenchError(Problem("registration-differs", message, str(folder / REGISTERED), remedy))
+
+
+def move_registration(folder: Path, old: str, new: str) -> None:
+    """Keep a registration under the entry's new slug, once; hold the store's lock."""
+    found = find_registration(folder, old)
+    if found is not None:
+        write_json(folder / REGISTERED / f"{new}.json", found.model_copy(update={"slug": new}).plain())
+        (folder / REGISTERED / f"{old}.json").unlink()
 
 
 def refuse_other_model(folder: Path, slug: str, model_sha256: str) -> None:

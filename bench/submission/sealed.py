@@ -19,8 +19,10 @@ from bench.files import canonical_json, locked, sha256_bytes, sha256_file, write
 from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 from bench.workspace import (
+    LABEL_EFFICIENCY,
     PREDICTIONS,
     SEAL,
+    SEALED_LABEL_EFFICIENCY,
     SEALED_PREDICTIONS,
     SEALED_VAL_PREDICTIONS,
     STORE_LOCK,
@@ -29,7 +31,11 @@ from bench.workspace import (
 
 KEY_VARIABLE = "BENCH_KEY"
 KEY_FILE_VARIABLE = "BENCH_KEY_FILE"
-FILES = {PREDICTIONS: SEALED_PREDICTIONS, VAL_PREDICTIONS: SEALED_VAL_PREDICTIONS}
+FILES = {
+    PREDICTIONS: SEALED_PREDICTIONS,
+    VAL_PREDICTIONS: SEALED_VAL_PREDICTIONS,
+    LABEL_EFFICIENCY: SEALED_LABEL_EFFICIENCY,
+}
 """Predictions → their encrypted form."""
 HASH = r"^([0-9a-f]{64})?$"
 
@@ -40,12 +46,32 @@ class Seal(Document):
     The predictions contain a random salt, so that their hash does not tell whether two files are equal.
     """
 
-    schema_: str = schema_field("seal", 1)
+    schema_: str = schema_field("seal", 1, 1)
     key: str = Field(description="Public key that they are encrypted to.")
     predictions_sha256: str = Field(pattern=HASH)
     val_predictions_sha256: str = Field(default="", pattern=HASH)
+    label_efficiency_sha256: str = Field(default="", pattern=HASH)
     sealed_sha256: str = Field(pattern=HASH, description="Of predictions.age.")
     val_sealed_sha256: str = Field(default="", pattern=HASH)
+    label_efficiency_sealed_sha256: str = Field(default="", pattern=HASH)
+
+    @property
+    def plain_hashes(self) -> dict[str, str]:
+        """Name of each file of predictions → its SHA-256, empty where there is none."""
+        return {
+            PREDICTIONS: self.predictions_sha256,
+            VAL_PREDICTIONS: self.val_predictions_sha256,
+            LABEL_EFFICIENCY: self.label_efficiency_sha256,
+        }
+
+    @property
+    def sealed_hashes(self) -> dict[str, str]:
+        """Name of each encrypted file → its SHA-256, empty where there is none."""
+        return {
+            SEALED_PREDICTIONS: self.sealed_sha256,
+            SEALED_VAL_PREDICTIONS: self.val_sealed_sha256,
+            SEALED_LABEL_EFFICIENCY: self.label_efficiency_sealed_sha256,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +180,10 @@ def seal(predictions: dict[str, bytes], public_key: str) -> dict[str, bytes]:
         key=public_key,
         predictions_sha256=sha256_bytes(predictions[PREDICTIONS]),
         val_predictions_sha256=_hash(predictions.get(VAL_PREDICTIONS)),
+        label_efficiency_sha256=_hash(predictions.get(LABEL_EFFICIENCY)),
         sealed_sha256=sha256_bytes(encrypted[SEALED_PREDICTIONS]),
         val_sealed_sha256=_hash(encrypted.get(SEALED_VAL_PREDICTIONS)),
+        label_efficiency_sealed_sha256=_hash(encrypted.get(SEALED_LABEL_EFFICIENCY)),
     )
     return {**encrypted, SEAL: canonical_json(stated.plain())}
 
@@ -167,13 +195,11 @@ def _hash(data: bytes | None) -> str:
 def seal_entry(entry: Submission, public_key: str) -> None:
     """Encrypt the stored predictions of an entry anew, such as for another key."""
     stored = {name: entry.folder / name for name in FILES}
-    files = seal(
-        {n: read_bytes(p, "stored-predictions") for n, p in stored.items() if p.exists()}, public_key
-    )
+    plain = {name: read_bytes(path, "stored-predictions") for name, path in stored.items() if path.exists()}
+    files = seal(plain, public_key)
     with locked(entry.folder.parent / STORE_LOCK):
-        for name in sorted(
-            files
-        ):  # the seal last: until then the hashes of the seal tell that it is unfinished
+        # The seal is written last: until then its hashes tell that the sealing is unfinished.
+        for name in sorted(files, key=lambda name: name == SEAL):
             write_atomic(entry.folder / name, files[name])
 
 
@@ -187,8 +213,7 @@ def read_seal(entry: Submission) -> Seal | None:
     if not path.exists():
         return None
     seal, _ = read_document(Seal, path, "seal-broken")
-    stated = {SEALED_PREDICTIONS: seal.sealed_sha256, SEALED_VAL_PREDICTIONS: seal.val_sealed_sha256}
-    for name, sha256 in stated.items():
+    for name, sha256 in seal.sealed_hashes.items():
         file = entry.folder / name
         if (sha256_file(file) if file.exists() else "") != sha256:
             raise BenchError(Problem("seal-broken", f"{name} is not the file that was sealed.", str(path)))
@@ -208,8 +233,7 @@ def open_entry(entry: Submission, root: Path) -> None:
     seal = read_seal(entry)
     if seal is None:
         return
-    stated = {PREDICTIONS: seal.predictions_sha256, VAL_PREDICTIONS: seal.val_predictions_sha256}
-    for name, sha256 in stated.items():
+    for name, sha256 in seal.plain_hashes.items():
         path = entry.folder / name
         if sha256 and not (path.exists() and sha256_file(path) == sha256):
             data = _decrypt(entry.folder / FILES[name], require_private_key(root), seal)

@@ -207,12 +207,14 @@ def store(
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
     Raises:
-        BenchError: ``slug-invalid``, or ``slug-taken`` without `replace`.
+        BenchError: ``slug-invalid``, ``slug-taken`` without `replace`, or a rename was interrupted
+            (``rename-unfinished``).
     """
     check_slug(slug)
     target = folder / slug
     with locked(folder / STORE_LOCK):
         recover_folders(folder)
+        refuse_renaming(folder)
         if not replace:
             check_free(folder, slug)
         with atomic_folder(target) as part:

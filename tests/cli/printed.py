@@ -29,7 +29,6 @@ NOT_RUN: Final = {
     "score --all --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",
     "verify --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",
     "site publish": "needs a remote repository; tests/cli/test_site_commands.py has one",
-    "verify --no-data": "needs a split lock; tests/actions/test_maintain.py writes one",
     "board --track cv5": "needs out-of-fold predictions; tests/cli/test_val_and_cv5.py has some",
     "explain f1_at_90_specificity": "needs the plug-in that the page shows; tests/plugins installs it",
     "submit --dry-run": "names an option; the whole command is run",

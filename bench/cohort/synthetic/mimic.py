@@ -61,7 +61,10 @@ TRAPS: Final = (
     ("unreadable date", 0.005),
 )
 """What happens to a measurement, and its share; the others are written in cm."""
-MARKER_TEXT: Final = "These files are synthetic, in the layout of MIMIC. No patient in them is real.\n"
+MARKER_TEXT: Final = (
+    "These files are synthetic, in the layout of MIMIC. No patient in them is real.\n\n"
+    "seed {seed}\npatients {patients}\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,10 @@ def write_mimic(
     frame = _images(streams, cohort, subjects, begin)
     people = _people(streams, cohort, subjects, begin)
     echo, days, planted, studies = _echocardiograms(streams, cohort, subjects, begin)
+    marker = mimic_marker(patients, seed)
     for name in ("cxr", "echo", "iv"):
-        write_atomic(folder / name / MARKER, MARKER_TEXT.encode())
-    write_atomic(folder / MARKER, MARKER_TEXT.encode())
+        write_atomic(folder / name / MARKER, marker)
+    write_atomic(folder / MARKER, marker)
     metadata = frame[["dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime"]]
     parts = frame[["dicom_id", "study_id", "subject_id", "split"]]
     _write_gz(folder / "cxr" / "mimic-cxr-2.0.0-metadata.csv.gz", metadata.assign(Rows=2544, Columns=3056))
@@ -143,6 +147,11 @@ def write_mimic(
     return SyntheticMimic(
         folder / "cxr", folder / "echo", folder / "iv", planted, truth, days, frozenset(studies)
     )
+
+
+def mimic_marker(patients: int, seed: int) -> bytes:
+    """Return the content of ``SYNTHETIC.txt`` of files in MIMIC's layout."""
+    return MARKER_TEXT.format(patients=patients, seed=seed).encode()
 
 
 def _write_gz(path: Path, frame: pd.DataFrame) -> None:

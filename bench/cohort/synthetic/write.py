@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -138,6 +139,38 @@ def check_folder(folder: Path) -> None:
         raise BenchError(Problem("demo-folder", message, where=str(folder)))
 
 
+def demo_marker(patients: int, seed: int) -> bytes:
+    """Return the content of ``SYNTHETIC.txt`` of a synthetic cohort."""
+    return MARKER_TEXT.format(recipe=RECIPE, seed=seed, patients=patients).encode()
+
+
+def refuse_other_cohort(folder: Path, marker: bytes) -> None:
+    """Refuse a folder with synthetic files of another layout, size or seed than `marker` states.
+
+    Entries that are stored for them would no longer fit.
+
+    Raises:
+        BenchError: ``demo-other``.
+    """
+    path = folder / MARKER
+    before = _stated(path.read_bytes()) if path.is_file() else None
+    if before is not None and before != _stated(marker):
+        message = f"The folder holds {' '.join(before)}; this would write {' '.join(_stated(marker))}."
+        raise BenchError(Problem("demo-other", message, where=str(folder)))
+
+
+def _stated(marker: bytes) -> tuple[str, ...]:
+    """What a marker says of layout, number of patients and seed, in words."""
+    text = marker.decode("utf-8", "replace")
+    layout = "files in MIMIC's layout" if "layout of MIMIC" in text else "a synthetic cohort"
+    numbers = dict(
+        line.split(" ", 1) for line in text.splitlines() if re.match(r"(seed|patients) \d+$", line)
+    )
+    patients = f"of {int(numbers['patients']):,} patients" if "patients" in numbers else ""
+    seed = f"(seed {numbers['seed']})" if "seed" in numbers else ""
+    return tuple(word for word in (layout, patients, seed) if word)
+
+
 def _write(
     folder: Path,
     cohort: Patients,
@@ -147,7 +180,7 @@ def _write(
     jobs: int,
     progress: Progress | None,
 ) -> tuple[int, int]:
-    marker = MARKER_TEXT.format(recipe=RECIPE, seed=seed, patients=int(cohort.patient[-1]) + 1).encode()
+    marker = demo_marker(int(cohort.patient[-1]) + 1, seed)
     _clear(folder, marker, set(table["cxr_filename"]) if images else set())
     write_atomic(folder / MARKER, marker)
     sums: dict[str, str] = {}
