@@ -43,7 +43,7 @@ def found() -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_sample_of_the_points_leaves_everything_whole(found: dict[str, Any]) -> None:
     assert found["wrong"] == []
-    assert set(found["points"].values()) == {2}
+    assert set(found["points"].values()) == {1}
     assert len(found["points"]) == len(SCENARIOS)
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench.board.format import fitting, significant
 from bench.publish.charts.scales import Log, log_domain
-from bench.publish.charts.svg import Plot, at, chart, link, path, polyline, text, tooltip
+from bench.publish.charts.svg import Plot, at, attributes, chart, link, path, polyline, text, tooltip
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 620, 66, 600, 26, 300
 NAMED = 6
@@ -81,7 +81,7 @@ def _curve(curve: LoadCurve, index: int, x: Log, y: Log) -> str:
     """One entry's lines, marks and name."""
     named = index < NAMED
     style = f"s{index}" if named else "rest"
-    drawn = ""
+    drawn, batches, name = "", "", curve.name
     starts = [(x(b.marks[0].latency_ms), y(b.marks[0].images_per_s)) for b in curve.batches]
     if len(starts) > 1:
         drawn += path(polyline(starts), f"curve {style}")
@@ -102,11 +102,14 @@ def _curve(curve: LoadCurve, index: int, x: Log, y: Log) -> str:
                 f'<circle class="{css}" cx="{at(px)}" cy="{at(py)}" r="{radius}">{tooltip(words)}</circle>'
             )
             if first and named:
-                drawn += text(px, py - 8, str(batch.batch), "tick mid")
+                batches += text(px, py - 8, str(batch.batch), "tick mid")
     if named:
         column, line = index % NAME_COLUMNS, index // NAME_COLUMNS
         start = LEFT + column * (RIGHT - LEFT) / NAME_COLUMNS
         base = FIRST_NAME + NAME_HEIGHT * line
         drawn += path(f"M{at(start)} {at(base - 4)}h24", f"curve {style}")
-        drawn += text(start + 30, base, fitting(curve.name, NAME), style)
-    return link(drawn, curve.href, f"{curve.name}: throughput against latency", curve.slug)
+        name = fitting(curve.name, NAME)
+        drawn += text(start + 30, base, name, style)
+    # The label begins with the link's visible text; batch sizes stand outside for that reason.
+    marks = link(drawn, curve.href, f"{name}: throughput against latency", curve.slug)
+    return marks + (f"<g{attributes({'data-e': curve.slug})}>{batches}</g>" if batches else "")
