@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,18 @@ from typing import Any
 from tests.faults.durable import not_durable
 from tests.faults.repositories import stale_locks
 from tests.faults.rush import rush
-from tests.faults.scenarios import CARELESS, SCENARIOS, Scenario, command, leftovers, prepare, restore, state
+from tests.faults.scenarios import (
+    CARELESS,
+    KEPT,
+    SCENARIOS,
+    Scenario,
+    command,
+    leftovers,
+    prepare,
+    restore,
+    sealed_faults,
+    state,
+)
 
 COUNT, KILL, HALF, FULL, DENIED, BROKEN = range(6)
 MODES = {
@@ -38,7 +50,15 @@ MODES = {
     BROKEN: "I/O error",
 }
 CLEAN_ENDS = (0, 1, 3)
-DONE_ALREADY = ("slug-taken", "file-exists", "release-name", "entry-retracted", "entry-unknown")
+DONE_ALREADY = (
+    "slug-taken",
+    "file-exists",
+    "release-name",
+    "entry-retracted",
+    "entry-unknown",
+    "registration-late",
+    "sign-key-exists",
+)
 """Refusals by which the next run says that nothing is left to do."""
 KILLED = -9
 
@@ -98,12 +118,15 @@ class Findings:
     """Faults that were tried, and the wrong outcomes."""
 
     points: Counter[str] = field(default_factory=Counter)
+    of: Counter[str] = field(default_factory=Counter)
+    processor_s: Counter[str] = field(default_factory=Counter)
     by_hand: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def check(self, holds: bool, what: str) -> None:
         if not holds:
             self.wrong.append(what)
+            print(f"WRONG: {what}", file=sys.stderr, flush=True)
 
 
 def after(
@@ -118,7 +141,7 @@ def after(
             continue  # what can be computed again is judged by the next run
         elif data not in (old.get(path), new.get(path)):
             yield f"{path} is neither the old file nor the new one"
-    for path in old.keys() & new.keys() - now.keys():
+    for path in (old.keys() & new.keys()) - now.keys() - set(scenario.marks):
         yield f"{path} is gone"
     for folder in {str(Path(p).parent) for p in (old | new) if p.endswith("submission.toml")}:
         pair = [f"{folder}/submission.toml", f"{folder}/predictions.parquet"]
@@ -154,7 +177,7 @@ def try_scenario(
     scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int = 0, seed: int = 1
 ) -> None:
     """Run one command undisturbed, then with a fault at each of the chosen calls."""
-    restore(kept, root, with_git=scenario.with_git)
+    restore(kept, root, scenario)
     old = state(root)
     log = root.with_name("calls")
     code, calls, said = forked(scenario, root, COUNT, 0, log)
@@ -162,9 +185,18 @@ def try_scenario(
         findings.check(False, f"{scenario.name}: {fault}")
     findings.check(code == 0 and calls > 0, f"{scenario.name}: undisturbed it ends with {code}: {said}")
     new = state(root)
+    findings.of[scenario.name] = calls * len(MODES)
+    begun = _processor_s()
     for mode, at in chosen_points(calls, sample, f"{seed} {scenario.name}"):
         name = f"{scenario.name}, {MODES[mode]} call {at}"
         try_point(scenario, (mode, at), kept, root, old, new, findings, name)
+    findings.processor_s[scenario.name] = round(_processor_s() - begun, 1)
+
+
+def _processor_s() -> float:
+    """Processor time of this process and of all that it started and waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def try_point(
@@ -179,14 +211,14 @@ def try_point(
 ) -> None:
     """One fault: how the command ends, what it leaves, and that the next run finishes the work."""
     mode, at = fault
-    restore(kept, root, with_git=scenario.with_git)
+    restore(kept, root, scenario)
     code, _, said = forked(scenario, root, mode, at)
     findings.points[scenario.name] += 1
     ends = (KILLED, 0) if mode in (KILL, HALF) else CLEAN_ENDS
     findings.check(code in ends, f"{name}: it ended with {code}: {said[-400:]}")
     findings.check("Traceback" not in said, f"{name}: a traceback: {said[-400:]}")
     now = state(root)
-    for fault_found in after(scenario, old, new, now):
+    for fault_found in (*after(scenario, old, new, now), *sealed_faults(root)):
         findings.check(False, f"{name}: {fault_found}")
     if now.keys() >= new.keys() and all(now[p] == new[p] for p in new) and code == 0:
         return
@@ -236,17 +268,24 @@ def main() -> None:
         os.chdir(folder / "space")
         root = prepare(folder)
         os.chdir(here)
-        kept = folder / "kept"
+        kept = folder / KEPT
         root.rename(kept)
         findings, careless = Findings(), Findings()
         for scenario in SCENARIOS:
             if chosen.only in ("", scenario.name):
                 try_scenario(scenario, kept, root, findings, chosen.sample, chosen.seed)
-                print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
+                print(
+                    f"{scenario.name}: {findings.points[scenario.name]} points, "
+                    f"{findings.processor_s[scenario.name]} s of processor time, {len(findings.wrong)} wrong",
+                    file=sys.stderr,
+                    flush=True,
+                )
         try_scenario(CARELESS, kept, root, careless)
         findings.check(bool(careless.wrong), "the careless command was not found out")
         found: dict[str, Any] = {
             "points": findings.points,
+            "points in all": findings.of,
+            "processor seconds": findings.processor_s,
             "total": findings.points.total(),
             "locks of git to remove by hand": findings.by_hand,
             "found out about the careless command": careless.wrong,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -221,6 +222,7 @@ def test_private_labels_have_a_budget_and_three_decimals(
         "one.json",
         "three.json",
         "dry-run.json",
+        "split.lock.json",
     }
     card = json.loads((private / "submissions/chexchonet/one/published.json").read_text())
     stated = {
@@ -248,3 +250,40 @@ def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cl
     assert {s["slug"]: s["rank"] for s in board["targets"][0]["standings"]} == {"two": None}
     assert cli("site", "build").exit_code == 0
     assert "Trained on test images." in (submitted / "site/public/index.html").read_text("utf-8")
+
+
+def test_an_interrupted_sealing_is_finished_by_the_next_one(
+    submitted: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of files the predictions are there, others refuse the entry, and `key seal` finishes."""
+    from bench.submission import sealed
+
+    entry, marker = submitted / "submissions/chexchonet/one", submitted / "bench.toml"
+    plain = {path.name: path.read_bytes() for path in entry.glob("*.parquet")}
+    write = sealed.write_atomic
+    for first_time, written in ((False, 0), (False, 1), (False, 2), (True, 1)):
+        key, names = sealed.new_key(), list[str]()
+        marker.write_text(re.sub('key = "[^"]*"', f'key = "{key.public}"', marker.read_text()))
+        if first_time:
+            (entry / "seal.json").unlink()
+
+        def interrupted(path: Path, data: bytes, most: int = written, names: list[str] = names) -> None:
+            if len(names) == most:
+                raise KeyboardInterrupt
+            names.append(path.name)
+            write(path, data)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sealed, "write_atomic", interrupted)
+            assert cli("key", "seal").exit_code != 0
+        assert (len(names), "seal.json" in names) == (written, False)
+        assert {path.name: path.read_bytes() for path in entry.glob("*.parquet")} == plain
+        refused = ["seal-broken"] if written and not first_time else []
+        assert cli("board", "--json").codes == refused
+        assert cli("key", "seal", "--json").object["result"]["sealed"] == ["one"]
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == []
+    for name in plain:
+        (entry / name).unlink()
+    monkeypatch.setenv(KEY_VARIABLE, key.secret)
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert {path.name: path.read_bytes() for path in entry.glob("*.parquet")} == plain
