@@ -4,6 +4,7 @@ BIN := .venv/bin
 RUNS ?= 100000
 POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
+SHARD ?= 1/1  # I/N: of N equal shares of the points, the I-th
 TRT := .venv/tensorrt
 
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
@@ -52,8 +53,8 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
-faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights
-	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED)
+faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights; 20 minutes
+	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED) --shard $(SHARD)
 	$(BIN)/python -m tests.faults.rush
 
 attacks: .venv/installed  ## hands hostile files to the commands: how they end, seconds, memory, as a table
@@ -63,7 +64,7 @@ fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where 
 	for target in csv parquet stored manifest spec onnx scorecard wire; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
-label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, an hour
+label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, some minutes
 	$(BIN)/python -m tests.trust.label_recovery
 
 simulate-gaming: .venv/installed  ## what random entries, copies and crowds do to the ranks of others

@@ -1,6 +1,6 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--sample N --seed S] [--only NAME] [--rush N]`` prints as JSON the points
+``python -m tests.faults [--sample N --seed S] [--shard I/N] [--only NAME] [--rush N]`` prints as JSON the points
 tried, what was wrong, and what was found out about a command that writes as none may; ``--rush`` starts
 N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
@@ -167,14 +167,33 @@ def same_end(scenario: Scenario, new: dict[str, bytes], end: dict[str, bytes]) -
     return kept(new) == kept(end)
 
 
-def chosen_points(calls: int, sample: int, seed: str) -> list[tuple[int, int]]:
-    """(fault, call) of every point, in order; or of a sample of them without replacement."""
-    points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
-    return sorted(Random(seed).sample(points, sample)) if 0 < sample < len(points) else points
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which points are tried.
+
+    Attributes:
+        sample: Points of each command, drawn without replacement; 0 for all.
+        seed: Seed of the sample.
+        shard: Of N equal shares of the points, the I-th: (I, N), I from 1.
+    """
+
+    sample: int = 0
+    seed: int = 1
+    shard: tuple[int, int] = (1, 1)
+
+    def points(self, calls: int, name: str) -> list[tuple[int, int]]:
+        """(fault, call) of the points of one command, in order."""
+        points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
+        if 0 < self.sample < len(points):
+            points = sorted(Random(f"{self.seed} {name}").sample(points, self.sample))
+        return points[self.shard[0] - 1 :: self.shard[1]]
+
+
+EVERY = Choice()
 
 
 def try_scenario(
-    scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int = 0, seed: int = 1
+    scenario: Scenario, kept: Path, root: Path, findings: Findings, choice: Choice = EVERY
 ) -> None:
     """Run one command undisturbed, then with a fault at each of the chosen calls."""
     restore(kept, root, scenario)
@@ -187,7 +206,7 @@ def try_scenario(
     new = state(root)
     findings.of[scenario.name] = calls * len(MODES)
     begun = _processor_s()
-    for mode, at in chosen_points(calls, sample, f"{seed} {scenario.name}"):
+    for mode, at in choice.points(calls, scenario.name):
         name = f"{scenario.name}, {MODES[mode]} call {at}"
         try_point(scenario, (mode, at), kept, root, old, new, findings, name)
     findings.processor_s[scenario.name] = round(_processor_s() - begun, 1)
@@ -248,7 +267,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
     parser.add_argument("--only", default="", help="only the scenario of this name")
     parser.add_argument("--rush", type=int, default=0, help="start so many commands at once besides")
+    parser.add_argument("--shard", default="1/1", help="I/N: only the I-th of N equal shares of the points")
     chosen = parser.parse_args()
+    part, _, parts = chosen.shard.partition("/")
+    choice = Choice(chosen.sample, chosen.seed, (int(part), int(parts)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         if "BENCH_SHIM" not in os.environ:
@@ -273,7 +295,7 @@ def main() -> None:
         findings, careless = Findings(), Findings()
         for scenario in SCENARIOS:
             if chosen.only in ("", scenario.name):
-                try_scenario(scenario, kept, root, findings, chosen.sample, chosen.seed)
+                try_scenario(scenario, kept, root, findings, choice)
                 print(
                     f"{scenario.name}: {findings.points[scenario.name]} points, "
                     f"{findings.processor_s[scenario.name]} s of processor time, {len(findings.wrong)} wrong",
