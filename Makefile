@@ -61,7 +61,7 @@ attacks: .venv/installed  ## hands hostile files to the commands: how they end, 
 	$(BIN)/python -m tests.trust.containment
 
 fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
-	for target in csv parquet stored manifest spec onnx scorecard wire; do \
+	for target in csv parquet stored manifest spec onnx scorecard wire encoder envelope site embeddings-npy embeddings-parquet; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
 label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, some minutes
