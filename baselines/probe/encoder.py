@@ -79,9 +79,7 @@ def _file_worker(path: Path) -> Iterator[Worker]:
             yield worker
     except (WorkerFailure, KeyError, TypeError, ValueError) as error:
         message = error.message if isinstance(error, WorkerFailure) else "No valid answer."
-        raise BenchError(
-            Problem(CODE, f"The process that reads it failed: {message}", str(path))
-        ) from error
+        raise BenchError(Problem(CODE, f"The process that reads it failed: {message}", str(path))) from error
 
 
 def read_description(path: Path) -> EncoderFile:

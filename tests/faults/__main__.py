@@ -1,7 +1,7 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--sample N --seed S] [--shard I/N] [--only NAME ...] [--rush N]`` prints as JSON the points
-tried, what was wrong, and what was found out about a command that writes as none may; ``--rush`` starts
+``python -m tests.faults [--sample N --seed S] [--shard I/N] [--only NAME ...] [--rush N]`` prints as JSON
+the points tried, what was wrong, and what was found out about a careless command; ``--rush`` starts
 N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.

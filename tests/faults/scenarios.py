@@ -71,7 +71,14 @@ class Scenario:
     marks: tuple[str, ...] = ()
 
 
-RELEASES = ("--cxr", "../mimic/releases/cxr", "--echo", "../mimic/releases/echo", "--iv", "../mimic/releases/iv")
+RELEASES = (
+    "--cxr",
+    "../mimic/releases/cxr",
+    "--echo",
+    "../mimic/releases/echo",
+    "--iv",
+    "../mimic/releases/iv",
+)
 SEALED = (".age", "seal.json")
 """What is encrypted differs from one run to the next."""
 SCENARIOS = (
@@ -98,7 +105,9 @@ SCENARIOS = (
         "link again",
         ("cohort", "link", "mimic", *RELEASES, "--out", "linked", "--echo-rule", "maximum"),
         marks=("linked/link.json",),
-        before=lambda root: shutil.copytree(root.with_name("linked"), root / "linked", symlinks=True) and None,
+        before=lambda root: (
+            shutil.copytree(root.with_name("linked"), root / "linked", symlinks=True) and None
+        ),
     ),
     Scenario("key of a hospital", ("keygen", "south.pem", "--site", "south"), changing=("south.pem",)),
     Scenario(

@@ -25,9 +25,9 @@ from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
 from bench.onnx.interface import check_model
 from bench.sandbox.messages import read_message, write_message
 from bench.sandbox.read_worker import document
+from bench.scoring.scorecard import SCORING_VERSION
 from bench.submission.check_predictions import INDEX_COLUMNS, check_predictions, id_columns
 from bench.submission.packed import PackStamp, pack, packed_values
-from bench.scoring.scorecard import SCORING_VERSION
 from bench.submission.read_embeddings import packed_npy, packed_parquet
 from bench.submission.read_predictions import LEAST_ROOM, packed_predictions, unpacked_predictions
 from tests.runtime.models import SPEC, busy_model, linear_model, manifest, with_age_and_sex
@@ -194,7 +194,7 @@ def _read_site(data: bytes) -> object:
     others = [SiteAggregate.model_validate(_site(name, level)) for name, level in (("b", 0.7), ("c", 0.8))]
     stated = parse_json(SiteAggregate, plain, "statement-invalid", "s")
     read = [
-        ReadAggregate(one, one.site, one.site, {slug: one.site for slug in ("one", "two")})
+        ReadAggregate(one, one.site, one.site, dict.fromkeys(("one", "two"), one.site))
         for one in (stated, *others)
     ]
     check_sites(read)
@@ -275,9 +275,7 @@ TARGETS = {
         ),
         _envelopes,
     ),
-    "site": Target(
-        _read_site, lambda: [json.dumps(_site("a", level)).encode() for level in (0.5, 0.9, 1.0)]
-    ),
+    "site": Target(_read_site, lambda: [json.dumps(_site("a", level)).encode() for level in (0.5, 0.9, 1.0)]),
     "embeddings-npy": Target(
         lambda data: packed_npy(data, where="e", id_names=["image_id"]), lambda: _embeddings(False)
     ),

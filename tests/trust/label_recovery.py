@@ -32,10 +32,11 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog
 from scipy.special import expit, logit
 
+from bench.choices import PUBLISHED_DIGITS
 from bench.files import write_json
 from bench.metrics.discrimination import auroc, mean_rank
 from bench.metrics.recalibration_line import calibration_line
-from bench.scoring.published import CURVE_POINTS, DECIMALS, DIGITS
+from bench.scoring.published import CURVE_POINTS, DECIMALS
 
 PREVALENCE = 0.2
 SIZES = (365, 1_500, 14_000)
@@ -78,7 +79,9 @@ def equations(y: np.ndarray, p: np.ndarray, mode: str) -> Iterator[Equation]:
     area = auroc(y, p)
     assert area is not None
     assert abs((ascending @ y - offset) / pairs - area) < 1e-9
-    decimals, digits = (DECIMALS, None) if mode == "private" else (None, 9 if mode == "public" else DIGITS)
+    decimals, digits = (
+        (DECIMALS, None) if mode == "private" else (None, 9 if mode == "public" else PUBLISHED_DIGITS)
+    )
     low, high = _interval(area, digits, decimals)
     yield Equation(ascending, low * pairs + offset, high * pairs + offset)
     if mode == "private":
@@ -92,7 +95,7 @@ def equations(y: np.ndarray, p: np.ndarray, mode: str) -> Iterator[Equation]:
         for place in np.linspace(0, n, CURVE_POINTS).round().astype(int)[1:-1]:
             above = np.zeros(n)
             above[order[:place]] = 1
-            low, high = _interval(float(above @ y) / positives, DIGITS, None)
+            low, high = _interval(float(above @ y) / positives, PUBLISHED_DIGITS, None)
             yield Equation(above, low * positives, high * positives)
 
 
@@ -145,7 +148,9 @@ def attack(n: int, entries: int, mode: str, seed: int = 0) -> tuple[float, float
     return max(found_by), base
 
 
-def maximum_entropy(prior: np.ndarray, rows: np.ndarray, figures: np.ndarray, width: np.ndarray) -> np.ndarray:
+def maximum_entropy(
+    prior: np.ndarray, rows: np.ndarray, figures: np.ndarray, width: np.ndarray
+) -> np.ndarray:
     """Return the probabilities of maximum entropy relative to the prior that reproduce the figures.
 
     They are sigmoid(logit(prior) + rows^T λ), where λ maximises the concave function
@@ -192,7 +197,7 @@ def _newton_step(curvature: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 def _by_linear_program(
     y: np.ndarray, prior: np.ndarray, rows: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> float:
-    """Share of labels that the most likely solution within all roundings gets right; 0 where none was found."""
+    """Share of labels that the likeliest solution within all roundings gets right; 0 without one."""
     solved = linprog(
         -(prior - prior.mean()) / prior.std(),
         A_ub=np.vstack([rows, -rows]),

@@ -12,10 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
+from bench.files import write_json
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE
+from bench.timing.record import Parity, with_published_figures
 from bench.workspace import DATA_VARIABLE, find_workspace
 from tests.conftest import Cli
+from tests.timing.records import record, row
 from tests.tiny import MANIFEST, TARGETS
 
 pytest.importorskip("pyrage")
@@ -234,10 +238,27 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert not any(t["roc"] for t in card["targets"])
     assert not card["subgroups"]
     assert not card["continuous"]
+    moved = row(1, parity=Parity(status="not_checked", auroc_difference=0.00123456))
+    timing = record(moved, precision="int8", own_auroc={"slvh": 0.71314159}, cohort="chexchonet")
+    write_json(private / "submissions/chexchonet/one/timings/a.json", timing.plain())
     assert cli("verify", "--jobs", "1").exit_code == 0
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
+    pages = [path.read_bytes() for path in (private / "site/public").rglob("*") if path.is_file()]
+    assert any(b"Fake CPU" in data for data in pages)
+    assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+
+
+def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
+    moved = row(1, parity=Parity(status="passed", auroc_difference=0.00123456))
+    timing = record(moved, precision="int8", own_auroc={"slvh": 0.71314159})
+    assert with_published_figures(timing, LabelMode.PUBLIC) == timing
+    shared = with_published_figures(timing, LabelMode.SHARED)
+    assert (shared.own_auroc, shared.batches[0].parity.auroc_difference) == ({"slvh": 0.7131}, 0.001235)
+    private = with_published_figures(timing, LabelMode.PRIVATE)
+    assert (private.own_auroc, private.batches[0].parity.auroc_difference) == ({}, None)
+    assert private.batches[0].end_to_end == timing.batches[0].end_to_end
 
 
 def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cli: Cli) -> None:
@@ -255,7 +276,7 @@ def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cl
 def test_an_interrupted_sealing_is_finished_by_the_next_one(
     submitted: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After any number of files the predictions are there, others refuse the entry, and `key seal` finishes."""
+    """However many files were written, the predictions stay, and `key seal` finishes."""
     from bench.submission import sealed
 
     entry, marker = submitted / "submissions/chexchonet/one", submitted / "bench.toml"
