@@ -15,20 +15,16 @@ from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.runtime.accept import accept_model
 from bench.submission.store import Submission, find_submission, keep_model, store
-from bench.timing.record import Roofline, TimingRecord
+from bench.timing.record import TimingRecord
 from bench.timing.time_entries import Configuration, Setup, Timed, model_of, time_entries
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
 from tests.timing.fakes import SHORT
 
+pytestmark = pytest.mark.usefixtures("no_ceilings")
+
 BRIEF = replace(SHORT, blocks=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not requested")
-    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
 @pytest.fixture(scope="module")
