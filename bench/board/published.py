@@ -154,13 +154,13 @@ def verify_published(
     labels = cohort.spec.labels
     lacking = {entry.slug for entry in entries if whole and not entry.scorecard.exists()}
     computed: dict[str, Scorecard] = {}
-    for entry, found in score_again(cohort, entries, cards, jobs, progress):
-        if isinstance(found, BenchError):
-            problems += found.problems
+    for entry, rescored in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(rescored, BenchError):
+            problems += rescored.problems
             continue
-        problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+        problems += _card_differences(entry, cards[entry.slug], rescored.card, labels)
         if entry.slug in lacking:
-            computed[entry.slug] = found.card
+            computed[entry.slug] = rescored.card
     if not problems and whole:
         problems += _board_differences(cohort, entries, computed)
     return problems

@@ -62,14 +62,14 @@ def verify_entries(
             cards[entry.slug] = read_scorecard(entry)
         except BenchError as error:
             problems += error.problems
-    for entry, found in score_again(cohort, entries, cards, jobs, progress):
-        if isinstance(found, BenchError):
-            problems += found.problems
-        elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+    for entry, rescored in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(rescored, BenchError):
+            problems += rescored.problems
+        elif rescored.predictions_sha256 != cards[entry.slug].predictions_sha256:
             message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
             problems.append(Problem("entry-changed", message, str(entry.folder)))
         else:
-            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
+            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), rescored.card)
     problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:

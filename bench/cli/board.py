@@ -181,10 +181,10 @@ def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[
     for i, column in enumerate(columns):
         widest = max(cell_len(text) for text in [column.label, *(row[i] for row in rows)])
         widths[column.key] = min(widest, WRAPPED_WIDTH) if _wraps(column) else widest
-    taken, kept = -GAP, set()
+    used, kept = -GAP, set()
     for column in sorted(columns, key=lambda column: column.priority or 0):
-        if not column.priority or taken + GAP + widths[column.key] <= width:
-            taken += GAP + widths[column.key]
+        if not column.priority or used + GAP + widths[column.key] <= width:
+            used += GAP + widths[column.key]
             kept.add(column.key)
     return tuple(column for column in columns if column.key in kept)
 
