@@ -108,7 +108,7 @@ def test_an_interrupt_arrives_as_one_and_ctrl_c_works_afterwards(tmp_path: Path)
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_a_run_that_is_told_to_end_does_not_look_finished(tmp_path: Path):
+def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
     def ending(message: str, done: int, total: int) -> None:
         if done == BATCHES + 1:
             signal.raise_signal(signal.SIGTERM)
@@ -150,7 +150,7 @@ def test_the_best_epoch_on_val_is_kept(uninterrupted: tuple[Path, Learner]):
     assert min(losses) == pytest.approx(float(found), rel=1e-5)
 
 
-def test_it_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path):
+def test_training_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path):
     """Labels of val say the opposite of training, so that the first epoch is the best."""
     contrary = Arrays(VAL.pixels, VAL.extra, 1 - VAL.labels)
     recipe = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 0.01})

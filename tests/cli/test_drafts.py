@@ -94,7 +94,7 @@ def test_words_of_fewer_than_ten_rows_are_no_targets(tmp_path: Path, cli: Cli) -
     assert words == {"Edema", "Effusion", "Yes"}
 
 
-def test_what_cannot_be_guessed_is_a_placeholder(tmp_path: Path, cli: Cli) -> None:
+def test_unknown_keys_are_placeholders(tmp_path: Path, cli: Cli) -> None:
     table = pd.DataFrame({"a": ["u", "u", "v"], "b": ["5", "6", "7"]})
     table.to_csv(tmp_path / "t.csv", index=False)
     ran = cli("cohort", "new", "--table", tmp_path / "t.csv", "--out", tmp_path / "o.toml", "--json")

@@ -117,7 +117,7 @@ def test_progress_is_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == ""
 
 
-def test_the_time_left_is_told_and_what_was_done_before_does_not_count(
+def test_the_time_left_is_estimated_from_this_run_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]

@@ -158,7 +158,7 @@ def test_a_slow_parity_pass_gives_away_a_session_that_knows_when_it_is_timed() -
     assert "5 times as long when parity was checked" in found.faults[0]
 
 
-def test_another_program_that_slows_down_one_pass_is_no_cheat() -> None:
+def test_another_program_that_slows_down_one_pass_is_not_cheating() -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda run: 9.0 if run < 8 + 16 else 1.0)
     inputs = {"image": np.random.default_rng(0).random((16, 1, 4, 4)).astype(np.float32)}

@@ -168,7 +168,7 @@ def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Works
     assert not entry(board, "one").timings.exists()
 
 
-def test_a_library_that_crashes_while_it_is_asked_is_said(
+def test_a_library_that_crashes_is_reported(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.runtime.backends.registry.WORKER", "tests.runtime.failing_worker")
@@ -234,7 +234,7 @@ def test_the_board_shows_speed_beside_auroc(
         (("time", "no.onnx"), 1, "model-missing"),
     ],
 )
-def test_faults_are_said_before_anything_is_measured(
+def test_faults_are_reported_before_anything_is_measured(
     timed_cli: Cli, board: Workspace, words: tuple[str, ...], exit_code: int, code: str
 ) -> None:
     ran = timed_cli(*words)

@@ -277,9 +277,7 @@ def test_batch_sizes_that_make_no_sense(cohort: Cohort, model: Path, batches: tu
     assert caught.value.problems[0].code == "timing-batch"
 
 
-def test_a_backend_that_cannot_be_had_exits_3(
-    cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unavailable_backend_exits_3(cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runtime.backends.gpu.read_driver", lambda: None)
     with pytest.raises(BenchError) as caught:
         time_model(model, manifest(), cohort, None, backend="tensorrt", protocol=SHORT)

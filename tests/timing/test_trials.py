@@ -74,7 +74,7 @@ def test_no_trial_begins_that_would_not_end_within_the_limit(
 
 
 @pytest.mark.parametrize("code", ["telemetry", "precision"])
-def test_what_another_trial_would_not_change_is_not_repeated(
+def test_faults_that_another_trial_would_not_mend_are_not_repeated(
     code: InstabilityCode, cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = result([trial(1.0, 0.01, code)], cohort, model, monkeypatch)
