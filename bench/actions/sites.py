@@ -19,7 +19,7 @@ from bench.actions.context import (
 )
 from bench.choices import Track
 from bench.documents import Document, read_toml
-from bench.errors import BenchError, Problem, raise_errors
+from bench.errors import BenchError, Problem, collecting, raise_errors
 from bench.federation.aggregate import PREDICATE, site_aggregate
 from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
 from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
@@ -138,10 +138,8 @@ def sites_board(
     aggregates: list[ReadAggregate] = []
     problems: list[Problem] = []
     for file in files:
-        try:
+        with collecting(problems):
             aggregates.append(_read(Path(file), trusted))
-        except BenchError as error:
-            problems += error.problems
     raise_errors(problems)
     check_sites(aggregates)
     return pooled_board([signed.aggregate for signed in aggregates])

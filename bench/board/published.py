@@ -13,7 +13,7 @@ from bench.board.verify import build_again, document_differences, score_again
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import read_bytes
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting
 from bench.files import canonical_json, sha256_file, write_json
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
@@ -147,10 +147,8 @@ def verify_published(
     problems: list[Problem] = []
     cards: dict[str, Scorecard] = {}
     for entry in entries:
-        try:
+        with collecting(problems):
             cards[entry.slug] = read_published(entry, Scorecard)[0]
-        except BenchError as error:
-            problems += error.problems
     labels = cohort.spec.labels
     lacking = {entry.slug for entry in entries if whole and not entry.scorecard.exists()}
     computed: dict[str, Scorecard] = {}
