@@ -142,9 +142,9 @@ MISPLACED = "This key belongs to no table: write it above the first line in brac
 def test_a_key_that_may_well_stand_in_its_table_is_not_sent_out_of_it(text: str, says: str) -> None:
     with pytest.raises(BenchError) as caught:
         parse_toml(Manifest, text, "manifest-invalid", "x.toml")
-    said = [p.message for p in caught.value.problems]
-    assert any(message.startswith(says) for message in said), said
-    assert not any(MISPLACED in message for message in said)
+    messages = [p.message for p in caught.value.problems]
+    assert any(message.startswith(says) for message in messages), messages
+    assert not any(MISPLACED in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_an_unknown_key_of_a_table_of_several_kinds_gets_the_nearest_of_all() ->
     text = '[[targets]]\nname = "y"\nkind = "continuous"\nunti = "cm"\n'
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
-    said = [p.message for p in caught.value.problems if "not known" in p.message]
-    assert said == ["targets (1st).unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
+    messages = [p.message for p in caught.value.problems if "not known" in p.message]
+    assert messages == ["targets (1st).unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
 
 
 def test_a_syntax_fault_is_named_with_its_place() -> None:

@@ -119,10 +119,10 @@ def test_licences_are_read_from_the_packages() -> None:
 )
 def test_git_keeps_stored_bytes_and_marks_generated_files(path: str, expected: tuple[str, ...]) -> None:
     asked = ["git", "check-attr", "text", "diff", "linguist-generated", "--", path]
-    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    if told.returncode != 0:
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
         pytest.skip("not a checkout of the repository")
-    assert tuple(re.findall(r"(?m)\w: (\w+)$", told.stdout)) == expected
+    assert tuple(re.findall(r"(?m)\w: (\w+)$", answer.stdout)) == expected
 
 
 def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request() -> None:

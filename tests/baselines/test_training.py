@@ -86,14 +86,14 @@ def test_an_interrupted_run_ends_in_the_same_weights(
 
 
 def test_progress_is_one_stage_of_all_batches_with_the_losses_beside(tmp_path: Path):
-    told: list[tuple[str, int, int]] = []
-    records = fit(_learner(), TRAIN, VAL, tmp_path, lambda *what: told.append(what))
-    assert {message.split("; ")[0] for message, _, _ in told} == {"training"}
-    assert {total for _, _, total in told} == {4 * BATCHES}
-    done = [done for _, done, _ in told]
+    reports: list[tuple[str, int, int]] = []
+    records = fit(_learner(), TRAIN, VAL, tmp_path, lambda *what: reports.append(what))
+    assert {message.split("; ")[0] for message, _, _ in reports} == {"training"}
+    assert {total for _, _, total in reports} == {4 * BATCHES}
+    done = [done for _, done, _ in reports]
     assert done == sorted(done)
     assert (done[0], done[-1]) == (1, 4 * BATCHES)
-    assert told[-1][0] == (
+    assert reports[-1][0] == (
         f"training; epoch 4, train loss {records[3].train_loss:.4f}, val loss {records[3].val_loss:.4f}"
     )
 
@@ -155,14 +155,14 @@ def test_training_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path)
     contrary = Arrays(VAL.pixels, VAL.extra, 1 - VAL.labels)
     recipe = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 0.01})
     first, again = _learner(recipe=recipe), _learner(recipe=recipe)
-    told: list[int] = []
-    records = fit(first, TRAIN, contrary, tmp_path, lambda message, done, total: told.append(done))
+    steps: list[int] = []
+    records = fit(first, TRAIN, contrary, tmp_path, lambda message, done, total: steps.append(done))
     assert len(records) < 30
     best = min(records, key=lambda r: r.val_loss).epoch
     assert len(records) == best + 2
-    told.clear()
-    assert fit(again, TRAIN, contrary, tmp_path, lambda message, done, total: told.append(done)) == records
-    assert told == []
+    steps.clear()
+    assert fit(again, TRAIN, contrary, tmp_path, lambda message, done, total: steps.append(done)) == records
+    assert steps == []
     np.testing.assert_array_equal(_weights(first), _weights(again))
 
 

@@ -78,12 +78,12 @@ def _valid_pixels(folder: Path) -> np.ndarray | None:
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_cached_pixels_equal_decoded_ones(cohort: Cohort, tmp_path: Path, jobs: int):
     assert _valid_pixels(tmp_path) is None
-    told: list[tuple[int, int]] = []
-    summary = _build(cohort, tmp_path, jobs=jobs, progress=lambda done, total: told.append((done, total)))
+    reports: list[tuple[int, int]] = []
+    summary = _build(cohort, tmp_path, jobs=jobs, progress=lambda done, total: reports.append((done, total)))
     assert (summary.images, summary.decoded, summary.kept) == (COUNT, COUNT, 0)
     assert summary.size_bytes == COUNT * SIDE * SIDE
-    assert (len(told), told[-1]) == (5, (23, 23))
-    assert told == sorted(told)
+    assert (len(reports), reports[-1]) == (5, (23, 23))
+    assert reports == sorted(reports)
     np.testing.assert_array_equal(_valid_pixels(tmp_path), _expected(cohort))
     pixels = cached_images(cohort, tmp_path, height=SIDE, width=SIDE)
     np.testing.assert_array_equal(pixels, _expected(cohort))
