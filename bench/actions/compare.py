@@ -80,8 +80,8 @@ def compare_entries(
         if side.unrecorded:
             with locked(folder / STORE_LOCK):
                 record_compared(folder, side.unrecorded, side.track)
-    comparisons = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
-    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(comparisons))
+    found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
+    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found))
 
 
 def _side(choice: SideChoice, name: str, folder: Path, cohort: Cohort) -> Side:

@@ -30,7 +30,7 @@ class ScoreRanking:
 
     @classmethod
     def of(cls, positive: Bools, score: Floats, weight: Floats | None = None) -> ScoreRanking:
-        """Sort rows whose labels, scores and weights were checked already."""
+        """Sorts rows whose labels, scores and weights were checked already."""
         order = np.argsort(-score)
         ranked = score[order]
         fresh = np.empty(len(score), np.bool_)
