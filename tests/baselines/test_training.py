@@ -19,6 +19,7 @@ from baselines.networks.tensors import Arrays, EpochSampler, training_batches
 from baselines.networks.train import fit, load_weights
 from bench.errors import BenchError
 from tests.baselines.test_recipe import GOOD
+from tests.baselines.two_processes import arrays
 
 RECIPE = parse_recipe(
     GOOD.replace("epochs = 3", "epochs = 4").replace("patience = 2", "patience = 4")
@@ -27,16 +28,7 @@ RECIPE = parse_recipe(
 ).model_copy(update={"accelerator": "cpu", "threads": 1, "dropout": 0.3})
 
 
-def _arrays(count: int, seed: int) -> Arrays:
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 2, (count, 2)).astype(np.float32)
-    pixels = random.integers(0, 120, (count, 32, 32))
-    pixels[:, 8:20, 8:20] += (100 * labels[:, :1, None]).astype(int)
-    labels[::7, 1] = np.nan
-    return Arrays(pixels.astype(np.uint8), np.empty((count, 0), np.float32), labels)
-
-
-TRAIN, VAL = _arrays(70, 0), _arrays(30, 1)
+TRAIN, VAL = arrays(70, 0), arrays(30, 1)
 BATCHES = 4  # of 16 training images
 
 
