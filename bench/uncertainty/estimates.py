@@ -284,7 +284,8 @@ def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95)
         phi = (phi - outside.sample.by_patient(metric.influence(outside.scores)))[present]
         differences = inside.replicates.of(metric) - outside.replicates.of(metric)
         df = min(satterthwaite(phi), clusters - 1.0)
-        gap = t_interval(here - there, differences, df, level=level, clusters=len(phi))
+        bounds = metric.difference_bounds
+        gap = t_interval(here - there, differences, df, level=level, clusters=len(phi), bounds=bounds)
     gap = with_warnings(gap, min(inside.sample.positive_patients, outside.sample.positive_patients))
     caution = _heavy_patient(inside.sample, outside.sample)
     return replace(gap, warnings=(*gap.warnings, caution)) if caution and gap.low is not None else gap
