@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.display import Displayed, Table, estimate_text
 from bench.metrics import registry
+from bench.metrics.kernels.scan import PAIRS
 from bench.metrics.metric import Engine, Interval, Metric, Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.validation import Floats
@@ -106,13 +107,20 @@ class Scored:
         level: Nominal coverage.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
         depth: Which metrics of the ranking will be requested: see `bench.uncertainty.replicates.scan_depth`.
+        auroc: (B,) the AUROC in every replicate, where it is known already.
     """
 
     def __init__(
-        self, sample: Sample, scores: LabelledScores, level: float, refit_lines: bool, depth: int
+        self,
+        sample: Sample,
+        scores: LabelledScores,
+        level: float,
+        refit_lines: bool = False,
+        depth: int = PAIRS,
+        auroc: Floats | None = None,
     ) -> None:
         self.sample, self.scores, self.level, self.refit_lines = sample, scores, level, refit_lines
-        self.replicates = Replicates(sample, scores, depth)
+        self.replicates = Replicates(sample, scores, depth, auroc)
 
     def patient_influence(self, image_influence: Floats) -> Floats:
         """(patients with rows,) sums of image influences."""

@@ -228,8 +228,8 @@ def compare_all_pairs(
     4. In every replicate the largest |replicate of the difference - d| / s over all pairs; the critical value
        c is the ⌈level·(B + 1)⌉-th smallest of these B, and at least Φ⁻¹((1 + level) / 2).
     5. A pair is separated if z > c.
-    6. Interval: d ± T⁻¹(Φ(c))·se, clipped to the range of differences. Adjusted p: the share (1 + number of replicates with a maximum of at
-       least z) / (B + 1), and at least the unadjusted p.
+    6. Interval: d ± T⁻¹(Φ(c))·se, clipped to the range of differences. Adjusted p: the share (1 + number of
+       replicates with a maximum of at least z) / (B + 1), and at least the unadjusted p.
 
     Replicates that are undefined for some entry are left out for all.
 

@@ -153,7 +153,7 @@ def test_limits_stay_within_the_range_of_differences():
     for entry in range(4):
         here, there = found.unadjusted_interval(entry), free.unadjusted_interval(entry)
         assert np.array_equal(here, np.clip(there, -1, 1))
-    with pytest.raises(ValueError, match="between 0.9 and 1"):
+    with pytest.raises(ValueError, match=r"between 0\.9 and 1"):
         compare_all_pairs(drawn, values, influences, bounds=(0.9, 1))
 
 
