@@ -301,7 +301,7 @@ def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95)
 
 def _heavy_patient(inside: Sample, outside: Sample) -> str:
     """Warning of a patient with a large share of the images; empty where there is none."""
-    images = inside.by_patient(inside.unit) + outside.by_patient(outside.unit)
+    images = inside.patient_unit + outside.patient_unit
     share = float(images.max() / images.sum())
     if share <= HEAVY_PATIENT:
         return ""
