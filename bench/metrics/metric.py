@@ -185,6 +185,12 @@ class Metric:
         return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
 
     @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """Range of the difference of two values, to which its limits are clipped."""
+        widest = self.bounds[1] - self.bounds[0]
+        return -widest, widest
+
+    @property
     def better(self) -> str:
         """The better values, in words."""
         return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)

@@ -52,7 +52,7 @@ BIASED = "no interval: the error is biased upwards, which the noise floor shows"
 RARE = 0.035
 """Prevalence below which intervals of Brier scores scaled or compared cover too little."""
 VERY_RARE = 0.02
-"""Prevalence below which intervals of differences of net benefit cover too little."""
+"""Prevalence below which intervals of differences of net benefit or of slopes cover too little."""
 FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
 FEW_LEVELS = 10
@@ -86,6 +86,11 @@ def _rare(scores: LabelledScores) -> str:
 def _rare_difference(scores: LabelledScores, _: float) -> str:
     coverage = "in simulation 87 to 91% coverage at a prevalence of 1%, 92 to 95% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
+
+
+def _very_rare_difference(scores: LabelledScores, _: float) -> str:
+    coverage = "in simulation 92% coverage at a prevalence of 1%"
+    return rare_warning(_prevalence(scores), VERY_RARE, coverage)
 
 
 def _few_levels(scores: LabelledScores) -> str:
@@ -319,6 +324,7 @@ BUILT_IN = (
         interval=Interval.JACKKNIFE,
         deletions=lambda scores, patient: scores.line_deletions(patient)[0],
         caution=_near_constant,
+        difference_caution=_very_rare_difference,
         comparable=True,
         subgroup_gap=True,
         summary=True,
