@@ -18,7 +18,6 @@ from bench.errors import BenchError, Problem
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
