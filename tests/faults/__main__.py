@@ -288,20 +288,20 @@ def main() -> None:
         here = Path.cwd()
         (folder / "space").mkdir()
         os.chdir(folder / "space")
-        root = prepare(folder)
+        scenarios = [s for s in SCENARIOS if not chosen.only or s.name in chosen.only]
+        root = prepare(folder, scenarios)
         os.chdir(here)
         kept = folder / KEPT
         root.rename(kept)
         findings, careless = Findings(), Findings()
-        for scenario in SCENARIOS:
-            if not chosen.only or scenario.name in chosen.only:
-                try_scenario(scenario, kept, root, findings, choice)
-                print(
-                    f"{scenario.name}: {findings.points[scenario.name]} points, "
-                    f"{findings.processor_s[scenario.name]} s of processor time, {len(findings.wrong)} wrong",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        for scenario in scenarios:
+            try_scenario(scenario, kept, root, findings, choice)
+            print(
+                f"{scenario.name}: {findings.points[scenario.name]} points, "
+                f"{findings.processor_s[scenario.name]} s of processor time, {len(findings.wrong)} wrong",
+                file=sys.stderr,
+                flush=True,
+            )
         try_scenario(CARELESS, kept, root, careless)
         findings.check(bool(careless.wrong), "the careless command was not found out")
         found: dict[str, Any] = {

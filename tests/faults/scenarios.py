@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -67,7 +67,7 @@ class Scenario:
     changing: tuple[str, ...] = ()
     with_git: bool = False
     shared: bool = False
-    before: Callable[[Path], None] | None = None
+    before: Callable[[Path], object] | None = None
     marks: tuple[str, ...] = ()
 
 
@@ -163,8 +163,13 @@ def careless() -> int:
     return 0
 
 
-def prepare(folder: Path) -> Path:
-    """A workspace with scored, unscored, timed and reported entries and a built site; returns its root."""
+def prepare(folder: Path, scenarios: Sequence[Scenario] = ()) -> Path:
+    """A workspace with scored, unscored, timed and reported entries and a built site; returns its root.
+
+    Args:
+        folder: Where it is made, with the files that commands read.
+        scenarios: What will run, beside commands on entries and pages: links need releases, for instance.
+    """
     data = folder / "chexchonet-1.0.0"
     write_cohort(data, cohort_table(PATIENTS))
     cohort = load_cohort(load_spec("chexchonet"), data)
@@ -180,7 +185,6 @@ def prepare(folder: Path) -> Path:
         predictions(cohort, seed).to_csv(folder / f"{name}.csv", index=False)
     (folder / "plan.md").write_text("AUROC of the composite target.\n")
     new_site_key(folder / "north.pem")
-    write_mimic(folder / "mimic" / "releases", patients=PATIENTS)
     protocol.QUICK = SHORT
     secrets.token_hex = lambda nbytes=None: SALT  # the salt of sealed predictions, equal in every run
     paper = space.submission("chexchonet", "paper")
@@ -199,8 +203,11 @@ def prepare(folder: Path) -> Path:
     ):
         assert command(words) == 0, words
     move_repositories(space.root, folder / REPOSITORIES)
-    assert command(("cohort", "link", "mimic", *RELEASES, "--out", "../linked")) == 0
-    _prepare_shared(folder, space.root)
+    if any(RELEASES[1] in scenario.words for scenario in scenarios):
+        write_mimic(folder / "mimic" / "releases", patients=PATIENTS)
+        assert command(("cohort", "link", "mimic", *RELEASES, "--out", "../linked")) == 0
+    if any(scenario.shared for scenario in scenarios):
+        _prepare_shared(folder, space.root)
     return space.root
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.files import write_json
+from bench.files import write_atomic, write_json
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE
 from bench.timing.record import Parity, with_published_figures
 from bench.workspace import DATA_VARIABLE, find_workspace
@@ -281,7 +281,7 @@ def test_an_interrupted_sealing_is_finished_by_the_next_one(
 
     entry, marker = submitted / "submissions/chexchonet/one", submitted / "bench.toml"
     plain = {path.name: path.read_bytes() for path in entry.glob("*.parquet")}
-    write = sealed.write_atomic
+    write = write_atomic
     for first_time, written in ((False, 0), (False, 1), (False, 2), (True, 1)):
         key, names = sealed.new_key(), list[str]()
         marker.write_text(re.sub('key = "[^"]*"', f'key = "{key.public}"', marker.read_text()))
@@ -295,7 +295,7 @@ def test_an_interrupted_sealing_is_finished_by_the_next_one(
             write(path, data)
 
         with monkeypatch.context() as patched:
-            patched.setattr(sealed, "write_atomic", interrupted)
+            patched.setattr("bench.submission.sealed.write_atomic", interrupted)
             assert cli("key", "seal").exit_code != 0
         assert (len(names), "seal.json" in names) == (written, False)
         assert {path.name: path.read_bytes() for path in entry.glob("*.parquet")} == plain
