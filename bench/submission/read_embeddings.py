@@ -245,7 +245,7 @@ def packed_parquet(
                 raise fault(f"It unpacks to more than {MAX_BYTES // 2**20:,} MiB.", "")
             blocks.append(block)
             ids += [(text or "")[:_LONGEST_ID].encode() for text in texts.to_pylist()]
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise fault(f"The Parquet file is damaged or truncated: {str(error)[:200]}", "") from error
     if len({block.shape[1] for block in blocks}) > 1:
         raise _ragged(where)
