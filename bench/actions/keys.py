@@ -58,7 +58,7 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
     if key is not None and chosen.exists():
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
     space, spec = init_workspace(root, cohort)
-    add_ignored(space.root, (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey"))
+    add_ignored(space.root, (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey", "*.pem"))
     if key is None:
         return NewWorkspace(space, spec, None)
     write_key(chosen, key, space.root)

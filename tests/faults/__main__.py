@@ -119,7 +119,7 @@ class Findings:
 
     points: Counter[str] = field(default_factory=Counter)
     of: Counter[str] = field(default_factory=Counter)
-    processor_s: Counter[str] = field(default_factory=Counter)
+    processor_s: dict[str, float] = field(default_factory=dict)
     by_hand: int = 0
     wrong: list[str] = field(default_factory=list)
 

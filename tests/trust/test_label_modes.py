@@ -179,6 +179,9 @@ def test_no_key_is_shown_or_stored(
 ) -> None:
     secret = next(line for line in (tmp_path / "board.agekey").read_text().splitlines() if line[0] != "#")
     assert all(secret.encode() not in p.read_bytes() for p in submitted.rglob("*") if p.is_file())
+    for name in ("copy.agekey", "north.pem"):  # keys that somebody puts there
+        (submitted / name).write_text("x")
+        assert git(submitted, "check-ignore", name).strip() == name
     monkeypatch.setenv(KEY_VARIABLE, secret + "x")
     (submitted / "submissions/chexchonet/one/predictions.parquet").unlink()
     ran = cli("verify", "--json")
