@@ -97,7 +97,7 @@ def few_positives_warning(sample: Sample) -> str:
         return ""
     return (
         f"{patients} patients with a positive image (fewer than {FEW_POSITIVE_PATIENTS}): in simulation "
-        "intervals of net benefit covered 83 to 100%"
+        "intervals of net benefit covered 87 to 100%"
     )
 
 
