@@ -1,4 +1,4 @@
-"""What a declaration of a metric says: its meaning, what it is computed from, and how it is estimated.
+"""The declaration of a metric: its meaning, what it is computed from, and how it is estimated.
 
 Importing this module imports no numerical library.
 """
@@ -193,7 +193,7 @@ class Metric:
 
     @property
     def better(self) -> str:
-        """Which values are better, in words."""
+        """The better values, in words."""
         return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)
 
     @property

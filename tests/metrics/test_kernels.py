@@ -17,7 +17,7 @@ print(before, scan.compiled())
 
 
 @pytest.mark.slow
-def test_it_is_known_whether_kernels_were_compiled_before(tmp_path):
+def test_kernels_report_whether_they_are_cached(tmp_path):
     run = [sys.executable, "-c", FIRST_AND_SECOND_USE]
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     said = [
