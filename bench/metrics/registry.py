@@ -82,17 +82,17 @@ def _prevalence(scores: LabelledScores) -> float:
 
 
 def _rare(scores: LabelledScores, _: Ints) -> str:
-    coverage = "in simulation 88% coverage at a prevalence of 1%, 91 to 93% at 2 to 3%"
+    coverage = "in simulation 87% coverage at a prevalence of 1%, 91 to 92% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _rare_difference(scores: LabelledScores, _: float) -> str:
-    coverage = "in simulation 87 to 91% coverage at a prevalence of 1%, 92 to 95% at 2 to 3%"
+    coverage = "in simulation 86 to 89% coverage at a prevalence of 1%, 91 to 94% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _very_rare_difference(scores: LabelledScores, _: float) -> str:
-    coverage = "in simulation 92% coverage at a prevalence of 1%"
+    coverage = "in simulation 93% coverage at a prevalence of 1%"
     return rare_warning(_prevalence(scores), VERY_RARE, coverage)
 
 
@@ -102,7 +102,7 @@ def _few_effective(scores: LabelledScores, patient: Ints) -> str:
         return ""
     return (
         f"the effective number of patients with a positive image is {patients:.1f} (fewer than "
-        f"{FEW_EFFECTIVE}): in simulation 91 to 97% coverage"
+        f"{FEW_EFFECTIVE}): in simulation 91 to 98% coverage"
     )
 
 
@@ -110,7 +110,7 @@ def _few_levels(scores: LabelledScores, _: Ints) -> str:
     levels = len(scores.ranking.threshold)
     if levels >= FEW_LEVELS:
         return ""
-    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 88% coverage"
+    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 84% coverage"
 
 
 def _near_constant(scores: LabelledScores, _: Ints) -> str:

@@ -308,5 +308,5 @@ def _heavy_patient(inside: Sample, outside: Sample) -> str:
         return ""
     return (
         f"one patient has {100 * share:.0f}% of the images (more than {100 * HEAVY_PATIENT:.0f}%): "
-        "in simulation gaps covered 92 to 93%"
+        "in simulation gaps covered 92 to 97%"
     )
