@@ -32,6 +32,7 @@ MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 LABEL_EFFICIENCY = "label_efficiency.parquet"
+RUNS = "runs.parquet"
 SCORECARD = "scorecard.json"
 RETRACTION = "retraction.json"
 TIMINGS = "timings"
@@ -39,6 +40,7 @@ TIMINGS = "timings"
 SEALED_PREDICTIONS = "predictions.age"
 SEALED_VAL_PREDICTIONS = "val_predictions.age"
 SEALED_LABEL_EFFICIENCY = "label_efficiency.age"
+SEALED_RUNS = "runs.age"
 SEAL = "seal.json"
 PUBLISHED = "published.json"
 """Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
@@ -47,11 +49,13 @@ ENTRY_FILES = (
     PREDICTIONS,
     VAL_PREDICTIONS,
     LABEL_EFFICIENCY,
+    RUNS,
     SCORECARD,
     RETRACTION,
     SEALED_PREDICTIONS,
     SEALED_VAL_PREDICTIONS,
     SEALED_LABEL_EFFICIENCY,
+    SEALED_RUNS,
     SEAL,
     PUBLISHED,
 )
@@ -201,14 +205,16 @@ def board_file(submissions: Path, labels: LabelMode = LabelMode.PUBLIC) -> Path:
 
 KEPT_BACK = {
     LabelMode.PUBLIC: (),
-    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD, BOARD),
+    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, RUNS, SCORECARD, BOARD),
     LabelMode.PRIVATE: (
         PREDICTIONS,
         VAL_PREDICTIONS,
         LABEL_EFFICIENCY,
+        RUNS,
         SEALED_PREDICTIONS,
         SEALED_VAL_PREDICTIONS,
         SEALED_LABEL_EFFICIENCY,
+        SEALED_RUNS,
         SEAL,
         SCORECARD,
         BOARD,
@@ -228,7 +234,8 @@ def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
 def unpublishable_files(folder: Path) -> list[Path]:
     """Files in any folder that must not be published: their published form stands beside them."""
     named = [
-        (name, (SEAL, PUBLISHED)) for name in (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD)
+        (name, (SEAL, PUBLISHED))
+        for name in (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, RUNS, SCORECARD)
     ]
     return sorted(
         path

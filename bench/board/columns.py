@@ -229,6 +229,27 @@ def _has_macro(context: BoardContext) -> bool:
     return any(row.entry.scorecard and row.entry.scorecard.macro for row in context.rows)
 
 
+def _has_runs(context: BoardContext) -> bool:
+    return any(row.score and row.score.runs for row in context.rows)
+
+
+def _runs(row: Row) -> Cell:
+    """Return the number of runs; their standard deviation as the note."""
+    if row.score is None:
+        return Cell("–", None, reason="No predictions for this target.")
+    runs = row.score.runs
+    if runs is None:
+        return Cell("1", 1)
+    return Cell(f"{runs.count}", runs.count, note="" if runs.sd is None else f"SD {decimal(runs.sd)}")
+
+
+def _runs_sd(row: Row) -> Cell:
+    runs = row.score.runs if row.score else None
+    if runs is None or runs.sd is None:
+        return Cell(NOT_AVAILABLE, None, reason="Withheld, or undefined." if runs else "One run.")
+    return Cell(decimal(runs.sd), runs.sd)
+
+
 def _has_reference(context: BoardContext) -> bool:
     return context.board.reference is not None
 
@@ -293,6 +314,28 @@ BUILT_IN: tuple[Declaration, ...] = (
         limits=True,
         bar=True,
         priority=0,
+    ),
+    Column(
+        key="runs",
+        label="Runs",
+        group=Group.TARGET,
+        hint="Runs, such as seeds, whose mean AUROC is ranked, and the standard deviation between them",
+        cell=_runs,
+        applies=_has_runs,
+        may_be_empty=always,
+        descending=True,
+        priority=None,
+    ),
+    Column(
+        key="runs_sd",
+        label="SD of the runs",
+        group=Group.TARGET,
+        hint="Standard deviation between the AUROCs of the runs",
+        cell=_runs_sd,
+        applies=_has_runs,
+        may_be_empty=always,
+        on_page=False,
+        priority=None,
     ),
     metric_column("auprc", priority=3),
     Column(
