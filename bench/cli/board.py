@@ -48,6 +48,15 @@ def board(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="KEY,...", help="Columns, by the names of --csv.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help="Only entries with this value in a column, such as zero_shot=yes; can be repeated. Ranks "
+            "stay the same.",
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
@@ -58,6 +67,8 @@ def board(
     """Show the leaderboard: rank intervals, AUROC, and how many entries may be first.
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
+
+    Example: bench board --where "external_data=none" --where code=yes
 
     Example: bench board --sites north.json south.json east.json
     """
@@ -71,12 +82,15 @@ def board(
     formats = as_csv + as_markdown + as_latex + as_json
     if formats > 1:
         raise typer.BadParameter("go one at a time", param_hint="--csv, --markdown, --latex, --json")
-    if speed and (formats > as_json or columns or track != "holdout"):
-        hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
+    conditions = [_condition(text) for text in where or ()]
+    if speed and (formats > as_json or columns or where or track != "holdout"):
+        hint = "goes with none of --csv, --markdown, --latex, --columns, --where and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
     if sites != bool(files):
         raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
-    if (sites or transfer) and (formats > as_json or columns or speed or track != "holdout" or cohort):
+    if (sites or transfer) and (
+        formats > as_json or columns or where or speed or track != "holdout" or cohort
+    ):
         hint = "goes with --target and --json only"
         raise typer.BadParameter(hint, param_hint="--sites" if sites else "--transfer")
     if transfer and (sites or "," not in transfer):
@@ -103,7 +117,7 @@ def board(
         if track == "cv5" and not loaded.board.cv5:
             raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
         on_track = Track(track)
-        shown = board_table(loaded, chosen, on_track)
+        shown = board_table(loaded, chosen, on_track).where(conditions)
         keys = [key.strip() for key in columns.split(",")] if columns else []
         picked = shown.choose(keys) if keys else default_columns(shown)
         if as_json:
@@ -118,6 +132,14 @@ def board(
         else:
             report.show(_wrapped(_board_sentence(loaded, shown, on_track), _terminal_width()) + "\n")
             show_table(report, shown, picked, fit=not keys)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    """Key and value of a condition of ``--where``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise typer.BadParameter("must be KEY=VALUE, such as zero_shot=yes", param_hint="--where")
+    return key.strip(), value.strip()
 
 
 def default_columns(shown: BoardTable) -> tuple[Column, ...]:

@@ -16,7 +16,7 @@ from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint, r
 from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import NOT_STATED, Manifest
 from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, unpack
 from bench.submission.similarity import find_similar
 from bench.submission.store import Submission, list_submissions, read_manifest
@@ -90,7 +90,7 @@ def find_manifest(predictions: Path | None, chosen: Path | None, slug: str) -> F
     path = chosen or (beside if beside and beside.is_file() else None)
     if path:
         return FoundManifest(read_manifest(path), str(path))
-    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=(NOT_STATED,))
+    bare = Manifest(name=slug, team=NOT_STATED, date=datetime.date.today(), inputs=(NOT_STATED,))
     lacking = "There is no such file" if beside else "No manifest was given"
     message = f"{lacking}: name, team, inputs and training data are not stated."
     place = str(beside) if beside else "manifest"
@@ -242,7 +242,6 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
 
 
 _WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
-NOT_STATED = "not stated"
 NO_INPUT = "none"  # of a constant
 
 

@@ -62,6 +62,9 @@ Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visib
 Heading = Annotated[Text, AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=2000)]
 
+NOT_STATED = "not stated"
+"""Text of a declaration that the authors of an entry do not make."""
+
 
 def _http(link: str) -> str:
     if not link.startswith(("https://", "http://")):
@@ -191,9 +194,9 @@ class Manifest(Document):
     kind: Literal["model", "ensemble", "baseline", "reported"] = "model"
     description: Note = ""
     inputs: tuple[Text, ...] = Field(min_length=1, max_length=50, description="`image`, `age`, `sex`, …")
-    training_data: Text = "not stated"
-    external_data: Text = "not stated"
-    pretrained_weights: Text = "not stated"
+    training_data: Text = NOT_STATED
+    external_data: Text = NOT_STATED
+    pretrained_weights: Text = NOT_STATED
     image_size: int | None = Field(
         default=None,
         gt=0,
@@ -208,7 +211,7 @@ class Manifest(Document):
         description="Whether no image of the cohort was trained or tuned on; left out: not stated.",
     )
     parameters: int | None = Field(default=None, ge=0, le=10**15)
-    licence: Text = "not stated"
+    licence: Text = NOT_STATED
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
     scores: Literal["probability", "uncalibrated"] = "probability"
     track: Track = Track.HOLDOUT
