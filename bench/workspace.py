@@ -82,6 +82,9 @@ cohort = {cohort}  # used where --cohort is not given
 """
 
 
+SITE_TITLE = "CheXchoBench"
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
     """The table ``[site]`` of ``bench.toml``.
@@ -91,12 +94,14 @@ class SiteSettings:
         base: Path or address under which the pages stand.
         announcement: What every page says at its top, such as a deadline; plain text.
         exports: Whether boards with public labels are published in the formats of other catalogues too.
+        title: Name of the site at the top of every page, in titles and feeds; plain text.
     """
 
     cohorts: tuple[str, ...] = ()
     base: str = "/"
     announcement: str = ""
     exports: bool = True
+    title: str = SITE_TITLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,21 +355,29 @@ def _read_workspace(root: Path) -> Workspace:
     )
 
 
+LONGEST_TITLE = 60
+
+
 def _site_settings(section: Any, where: Path) -> tuple[SiteSettings, str]:
     """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
     if not isinstance(section, dict):
         return SiteSettings(), section
-    known = ["folder", "cohorts", "base", "announcement", "exports"]
+    known = ["folder", "cohorts", "base", "announcement", "exports", "title"]
     if unknown := sorted(set(section) - set(known)):
         raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
     base, announcement = section.get("base", "/"), section.get("announcement", "")
-    if not isinstance(base, str) or not isinstance(announcement, str):
-        raise _config_error("[site] base and announcement must be text.", where)
+    title = section.get("title", SITE_TITLE)
+    if not all(isinstance(text, str) for text in (base, announcement, title)):
+        raise _config_error("[site] base, announcement and title must be text.", where)
+    if not title.strip() or len(title) > LONGEST_TITLE:
+        raise _config_error(f"[site] title must have 1 to {LONGEST_TITLE} characters.", where)
     exports = section.get("exports", True)
     if not isinstance(exports, bool):
         raise _config_error("[site] exports must be true or false.", where)
     cohorts = _texts(section.get("cohorts", []), "[site] cohorts", where)
-    return SiteSettings(cohorts, base, announcement, exports), section.get("folder", DEFAULTS["site"])
+    return SiteSettings(cohorts, base, announcement, exports, title.strip()), section.get(
+        "folder", DEFAULTS["site"]
+    )
 
 
 def _texts(value: Any, name: str, where: Path) -> tuple[str, ...]:
