@@ -246,7 +246,7 @@ def _change(name: str, old: bytes, new: bytes) -> Callable[[Workspace, Cohort], 
     [
         (_other_split, "stored-split", 3),
         (_fewer_images, "stored-predictions", 3),
-        (lambda space, _: space.split_lock("chexchonet").unlink(), "split-lock-missing", 3),
+        (lambda space, _: space.split_lock("chexchonet").unlink(), "split-lock-missing", 1),
         (_change("submission.toml", b"team", b"teem"), "manifest-invalid", 2),
         (_change("scorecard.json", b'"slug": "one"', b'"slug": "two"'), "scorecard-stale", 1),
         (_change("predictions.parquet", b"PAR1", b"PAR2"), "stored-predictions", 1),

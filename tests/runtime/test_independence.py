@@ -290,7 +290,10 @@ def test_a_batch_size_that_is_fixed_within_the_graph_is_found(tmp_path: Path) ->
 # Honest models
 
 
-@pytest.mark.parametrize("dynamo", [True, False], ids=["dynamo", "torchscript"])
+@pytest.mark.parametrize(
+    "dynamo",
+    [pytest.param(True, marks=pytest.mark.full_size, id="dynamo"), pytest.param(False, id="torchscript")],
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_networks_in_evaluation_mode_are_accepted_in_every_precision(
     family: str, dynamo: bool, cohort: Cohort, tmp_path: Path

@@ -91,7 +91,7 @@ def test_what_libraries_print_does_not_disturb_the_answer() -> None:
         ("segfault", "crashed", "SIGSEGV"),
         ("exit", "crashed", "status 7"),
         ("native-memory", "out-of-memory", "bad_alloc"),
-        ("abort", "out-of-memory", "not enough"),
+        ("abort", "out-of-memory", "memory limit"),
     ],
 )
 def test_every_end_is_told_apart(end: str, kind: str, said: str) -> None:

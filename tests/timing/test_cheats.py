@@ -28,6 +28,7 @@ from tests.timing import cheats
 from tests.timing.fakes import SHORT, FakeClock, FakeSession
 
 PICKS = [OutputSelector("a", "scores", False)]
+BATCHES = [pytest.param(1, marks=pytest.mark.full_size), 8]
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def timed(model: onnx.ModelProto, cohort: Cohort, folder: Path, batch: int) -> T
     return time_model(path, manifest(), cohort, stored, batches=(batch,), protocol=SHORT)
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", BATCHES)
 def test_a_table_of_answers_behind_an_if_fails(
     batch: int, cohort: Cohort, truth: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_table_of_answers_behind_an_if_fails(
     assert "may hold a table of answers" in row.parity.message
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", BATCHES)
 def test_a_table_of_answers_without_an_if_fails(
     batch: int, cohort: Cohort, truth: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
@@ -82,7 +83,7 @@ def test_a_table_of_answers_without_an_if_fails(
     assert "100% of images that are not in the test set got exactly the predictions" in row.parity.message
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", BATCHES)
 def test_a_small_network_for_constant_batches_gains_nothing(
     batch: int, cohort: Cohort, tmp_path: Path
 ) -> None:
@@ -121,7 +122,7 @@ def test_a_table_that_interpolates_is_a_known_limit(
     assert row.parity.unseen_repeats == 0.0
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", BATCHES)
 def test_outputs_that_depend_on_the_batch_fail(batch: int, cohort: Cohort, tmp_path: Path) -> None:
     (row,) = timed(cheats.relative_to_the_batch(), cohort, tmp_path, batch).batches
     assert row.parity.status == "failed"
@@ -200,7 +201,7 @@ def test_honest_networks_of_full_depth_pass(
 
 
 @pytest.mark.parametrize("make", [cheats.honest, cnn_model, conv_model])
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("batch", BATCHES)
 def test_honest_models_pass(
     make: Callable[[], onnx.ModelProto], batch: int, cohort: Cohort, tmp_path: Path
 ) -> None:

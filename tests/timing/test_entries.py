@@ -187,7 +187,7 @@ def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.Mo
     """The command line in the board's workspace, with a protocol that ends soon."""
     monkeypatch.chdir(board.root)
     monkeypatch.setattr("bench.cli.timing.open_cohort", lambda *_: cohort)
-    monkeypatch.setattr("bench.timing.protocol.FULL", BRIEF)
+    monkeypatch.setattr("bench.actions.time.FULL", BRIEF)
     return cli
 
 

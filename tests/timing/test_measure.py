@@ -113,7 +113,7 @@ def test_an_answer_that_was_not_ready_is_caught() -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("queueing", "handed over before|before its work is done"),
+        ("queueing", "returned before|before its work is done"),
         ("lazy", "'scores' is a Later, not an array"),
         ("one-behind", "'scores' was returned before"),
     ],

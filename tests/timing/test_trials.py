@@ -116,6 +116,7 @@ def test_blocks_that_ended_before_a_failure_are_kept(
     assert found.parity.status == "passed"
 
 
+@pytest.mark.full_size
 def test_a_build_does_not_count_against_the_limit(
     cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
