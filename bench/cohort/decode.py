@@ -150,7 +150,8 @@ def _interpolated(pixels: Pixels, height: int, width: int, kernel: str) -> Pixel
     rows, columns = (_taps(*sizes, kernel) for sizes in ((pixels.shape[0], height), (pixels.shape[1], width)))
     wide = sum(w[:, None] * pixels[at] for at, w in rows)
     values = sum(w * np.asarray(wide)[:, at] for at, w in columns)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    rounded: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _taps(size: int, target: int, kernel: str) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
@@ -331,6 +332,6 @@ def _as_bytes(
         limits = FULL_RANGE if rule.pixel_range == "full" else rule.pixel_range
         low, high = (-limits[1], -limits[0]) if negated else limits
         span = high - low
-        values = np.clip(values, low, high)
+        values = np.asarray(np.clip(values, low, high), np.float64)
     scaled: Pixels = ((values - low) * (255 / span)).astype(np.uint8)
     return scaled

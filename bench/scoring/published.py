@@ -135,8 +135,8 @@ def _target(score: TargetScore, labels: LabelMode) -> TargetScore:
 
 def _runs(runs: Runs, labels: LabelMode) -> Runs:
     """The number of runs, and where labels are shared the spread of their AUROCs; none of a single run."""
-    shared = labels is LabelMode.SHARED and runs.sd is not None
-    return Runs(count=runs.count, auroc=(), sd=round_significant(runs.sd, 2) if shared else None)
+    shown = runs.sd if labels is LabelMode.SHARED else None
+    return Runs(count=runs.count, auroc=(), sd=None if shown is None else round_significant(shown, 2))
 
 
 _COUNTS = (

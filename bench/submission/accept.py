@@ -173,7 +173,7 @@ def accept_runs(
 
 
 def _place(source: Path | PredictionTable) -> str:
-    return source.where if isinstance(source, PredictionTable) else str(source)
+    return str(source.where if isinstance(source, PredictionTable) else source)
 
 
 def _unlike_runs(runs: Sequence[dict[str, Floats]], places: Sequence[str]) -> list[Problem]:

@@ -79,10 +79,10 @@ def test_the_mean_of_the_runs_is_ranked_shown_and_verified(
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     page = (space.root / "site/public/e/seeds/index.html").read_text()
-    assert ", ".join(f"{value:.3f}" for value in headline.runs.auroc) in page  # type: ignore[union-attr]
+    assert ", ".join(f"{value:.3f}" for value in headline.runs.auroc) in page
     assert 'id="runs"' not in (space.root / "site/public/e/alone/index.html").read_text()
     csv = pd.read_csv(space.root / "site/public/leaderboard.csv").set_index(["target", "slug"])
-    assert csv.loc[(card.headline, "seeds"), "runs_sd"] == pytest.approx(headline.runs.sd)  # type: ignore[union-attr]
+    assert csv.loc[(card.headline, "seeds"), "runs_sd"] == pytest.approx(headline.runs.sd)
     assert csv.loc[(card.headline, "alone"), "runs"] == 1
 
     # the stored first run commits to the others

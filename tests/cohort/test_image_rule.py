@@ -46,7 +46,7 @@ def test_area_is_the_mean_of_the_covered_pixels(factor: int) -> None:
 def test_the_default_is_the_rule_of_records_that_state_none() -> None:
     for size in SIZES:
         wanted = Image.fromarray(PIXELS).resize(size[::-1], Image.Resampling.BILINEAR)
-        assert np.array_equal(decode_grey(png(PIXELS), *size), wanted)
+        assert np.array_equal(decode_grey(png(PIXELS), *size), np.asarray(wanted))
     assert ImageInput(name="image", height=8, width=8).rule == ImageRule()
     deep = (PIXELS.astype(np.uint16) + 7) * 100
     span = np.ptp(deep)
