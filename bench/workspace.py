@@ -231,7 +231,8 @@ KEPT_BACK = {
 
 def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
     """Files in a cohort's folder of submissions that must not be published."""
-    names = KEPT_BACK[labels]
+    if not (names := KEPT_BACK[labels]):
+        return []
     paths = (path for path in submissions.rglob("*") if path.is_file())
     return sorted(p for p in paths if set(p.relative_to(submissions).parts) & set(names))
 

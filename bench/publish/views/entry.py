@@ -40,7 +40,7 @@ def entry_view(
     entry: Entry,
     standings: dict[str, Standing],
     same_ranking: Sequence[tuple[str, SameRanking]],
-    ranked: int,
+    ranked: Mapping[str, Mapping[str, float]],
     address: str = "",
 ) -> dict[str, Any]:
     """The template's values for one entry.
@@ -50,13 +50,14 @@ def entry_view(
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
         same_ranking: Label of the target and group, for each group that the entry is in.
-        ranked: Entries ranked on the headline's board.
+        ranked: Target → slug → AUROC of the entries that are ranked on the entry's track.
         address: Where the page will stand; empty where that is not known.
     """
     card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     thousand = frequencies(scores[0] if scores else None)
+    count = len(ranked.get(loaded.spec.headline, ()))
     return {
         "slug": entry.slug,
         "manifest": entry.manifest,
@@ -68,7 +69,7 @@ def entry_view(
         "headline_label": labels[loaded.spec.headline],
         "status": _status(entry, standings.get(loaded.spec.headline)),
         "is_leader": (found := standings.get(loaded.spec.headline)) is not None and found.rank == 1,
-        "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
+        "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), count),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
         "same_ranking": [
@@ -85,13 +86,13 @@ def entry_view(
         "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
         "left_out": max(len(scores) - CHART_TARGETS, 0),
-        "facts": _facts(loaded, scores, standings, card, ranked, thousand),
+        "facts": _facts(loaded, scores, standings, card, count, thousand),
         "answer": _answer(scores, standings),
         "thousand": thousand,
         "thousand_mask": MASK,
         "calibrations": _calibrations(scores),
         "reason_uncalibrated": _uncalibrated(scores),
-        **among(loaded, entry, scores, standings),
+        **among(loaded, entry, scores, standings, ranked),
         "model_card": _model_card(entry),
         "continuous_metrics": _ordered({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),

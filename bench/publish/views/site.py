@@ -118,7 +118,8 @@ class Site:
             str(self.transfer is None),
             *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
         ]
-        shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
+        self.left_out = {p.prefix: empty_pages(p) for p in found}
+        shared += [f"{prefix}|{sorted(pages)}" for prefix, pages in self.left_out.items()]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), self.base_address, *shared)
 
@@ -128,7 +129,7 @@ class Site:
         """A page filled in; `root` replaces the relative way to the site's root."""
         root = up(path) if root is None else root
         home = root + place.prefix
-        left_out = empty_pages(place)
+        left_out = self.left_out[place.prefix]
         links = [(key, home + target, words) for key, target, words in COHORT_LINKS if key not in left_out]
         links += [(k, (home if k == "data" else root) + target, words) for k, target, words in SITE_LINKS]
         shared = {
