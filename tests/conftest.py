@@ -17,12 +17,19 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
+from bench.environment import usable_cores
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.tiny import predictions, write_cohort
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("bench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bench")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: some tests wait for clocks, browsers and other programs."""
+    return usable_cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,3 +117,15 @@ def space(
     monkeypatch.chdir(made.root)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return made
+
+
+@pytest.fixture
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`bench time` measures for moments, without the device's ceilings."""
+    from bench.timing.record import Roofline
+    from tests.timing.fakes import SHORT
+
+    monkeypatch.setattr("bench.actions.time.FULL", SHORT)
+    monkeypatch.setattr("bench.actions.time.QUICK", SHORT)
+    unknown = Roofline(reason="not requested")
+    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)

@@ -68,8 +68,8 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
 def _with_key(space: Workspace, key: PrivateKey) -> Workspace:
     """Write the public key into bench.toml and read the workspace again."""
     text, line = space.marker.read_text("utf-8-sig"), f"key = {json.dumps(key.public)}\n"
-    changed, found = re.subn(r"(?m)^key\s*=.*\n?", line, text, count=1)
-    write_atomic(space.marker, (changed if found else line + text).encode())
+    changed, count = re.subn(r"(?m)^key\s*=.*\n?", line, text, count=1)
+    write_atomic(space.marker, (changed if count else line + text).encode())
     return find_workspace(space.root)
 
 

@@ -130,8 +130,8 @@ def _lock_split(cohort: Cohort, space: Workspace) -> None:
     path = space.split_lock(cohort.spec.id)
     if path.exists():
         return
-    found = summarise(cohort)
+    summary = summarise(cohort)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent / STORE_LOCK):
         if not path.exists():
-            write_json(path, found.plain())
+            write_json(path, summary.plain())

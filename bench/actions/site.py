@@ -101,7 +101,7 @@ def build_site(
     with paused_garbage_collection():
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
-        found = build_pages(
+        built = build_pages(
             boards,
             folder,
             base=base or space.pages.base,
@@ -111,7 +111,7 @@ def build_site(
             hospitals=_hospitals(space),
             exports=space.pages.exports,
         )
-    return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
+    return SiteResult(folder, _ids(boards), built.pages, built.written, built.unchanged)
 
 
 def check_site(

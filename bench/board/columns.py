@@ -36,11 +36,10 @@ from bench.board.format import (
 from bench.board.format import significant as significant_digits
 from bench.board.speed_words import BATCH, record_at, setting_words, verdict
 from bench.board.verdict import Verdict
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
 from bench.metrics import registry
 from bench.metrics.metric import Direction
-from bench.plugins import broken_plugin, load_plugin, plugin_points
+from bench.plugins import PluginError, load_plugin, plugin_points
 
 ENTRY_POINTS = "bench.columns"
 _BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
@@ -483,28 +482,24 @@ def board_columns(context: BoardContext) -> tuple[Column, ...]:
     """The columns of one target's board, group by group.
 
     Raises:
-        BenchError: The column of another package cannot be used (``plugin-broken``).
+        PluginError: The column of another package cannot be used.
     """
     columns: list[Column] = []
-    for declared in (*BUILT_IN, *plugin_columns()):
+    for declared in BUILT_IN:
         family = (declared,) if isinstance(declared, Column) else declared(context)
         columns += (column for column in family if column.applies(context))
-    keys = [column.key for column in columns]
-    if double := sorted({key for key in keys if keys.count(key) > 1}):
-        message = f"Two columns have the key {double[0]!r}."
-        raise BenchError(Problem("plugin-broken", message), EXIT_ENVIRONMENT)
+    for point, column in plugin_columns():
+        if any(column.key == known.key for known in columns):
+            raise PluginError(point, "column", f"has the key {column.key!r}, which is in use")
+        columns += [column] if column.applies(context) else []
     order = list(Group)
     return tuple(sorted(columns, key=lambda column: order.index(column.group)))
 
 
 @cache
-def plugin_columns() -> tuple[Column, ...]:
-    """The columns that installed packages declare by entry points of the group ``bench.columns``.
-
-    Raises:
-        BenchError: One cannot be loaded, or names something else (``plugin-broken``).
-    """
-    return tuple(map(_load, plugin_points(ENTRY_POINTS)))
+def plugin_columns() -> tuple[tuple[EntryPoint, Column], ...]:
+    """Load the columns that installed packages declare by entry points of the group ``bench.columns``."""
+    return tuple((point, _load(point)) for point in plugin_points(ENTRY_POINTS))
 
 
 def plugin_fingerprint() -> tuple[str, ...]:
@@ -524,21 +519,21 @@ def _load(point: EntryPoint) -> Column:
     column = load_plugin(point, "column")
     if not isinstance(column, Column):
         reason = f"names a {type(column).__name__}, not a bench.board.column.Column"
-        raise broken_plugin(point, "column", reason)
+        raise PluginError(point, "column", reason)
     return replace(column, cell=_guarded(column, point))
 
 
 def _guarded(column: Column, point: EntryPoint) -> Callable[[Row], Cell]:
-    """Return the column's cell function; whatever it raises becomes a problem that names the package."""
+    """Return the column's cell function; whatever it raises becomes a `PluginError`."""
 
     def cell(row: Row) -> Cell:
         try:
             result = column.cell(row)
         except Exception as error:
             reason = f"failed for entry {row.slug!r}: {type(error).__name__}: {error}"
-            raise broken_plugin(point, "column", reason) from error
+            raise PluginError(point, "column", reason) from error
         if not isinstance(result, Cell):
-            raise broken_plugin(point, "column", f"gave a {type(result).__name__}, not a Cell")
+            raise PluginError(point, "column", f"gave a {type(result).__name__}, not a Cell")
         return result
 
     return cell

@@ -10,6 +10,7 @@ import numpy as np
 from bench.board.matrix import PairMatrix
 from bench.board.model import SameRanking, Standing, TargetBoard
 from bench.cohort.spec import BinaryTarget
+from bench.metrics import registry
 from bench.metrics.discrimination import mean_rank
 from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates
@@ -139,6 +140,7 @@ def target_board(
         np.array([c.computed.values[name] for c in ranked]),
         np.stack([c.computed.influences[name] for c in ranked]),
         level,
+        bounds=registry.metric("auroc").bounds,
     )
     slugs = [c.card.slug for c in ranked]
     leader = _differences_from_leader(family)

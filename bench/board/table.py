@@ -99,7 +99,7 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
     Raises:
         ValueError: The cohort has no board.
         StopIteration: No entry is of the track.
-        BenchError: The column of another package cannot be used (``plugin-broken``).
+        PluginError: The column of another package cannot be used.
     """
     if loaded.board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")

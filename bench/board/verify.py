@@ -15,7 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import SplitLock
 from bench.documents import minor_version, read_json
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting
 from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
@@ -58,18 +58,16 @@ def verify_entries(
     problems: list[Problem] = []
     cards = {}
     for entry in entries:
-        try:
+        with collecting(problems):
             cards[entry.slug] = read_scorecard(entry)
-        except BenchError as error:
-            problems += error.problems
-    for entry, found in score_again(cohort, entries, cards, jobs, progress):
-        if isinstance(found, BenchError):
-            problems += found.problems
-        elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+    for entry, rescored in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(rescored, BenchError):
+            problems += rescored.problems
+        elif rescored.predictions_sha256 != cards[entry.slug].predictions_sha256:
             message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
             problems.append(Problem("entry-changed", message, str(entry.folder)))
         else:
-            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
+            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), rescored.card)
     problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:
@@ -129,41 +127,39 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     Returns:
         The entries that could be read, and every problem found.
     """
-    entries: list[Submission] = []
     problems: list[Problem] = []
-    cards: dict[str, Scorecard] = {}
-    places = folder.iterdir() if folder.is_dir() else ()
-    for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
-        try:
-            if not (place / MANIFEST).is_file():
-                raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
-            entries.append(find_submission(folder, place.name))
-        except BenchError as error:
-            problems += error.problems
+    entries = _readable_entries(folder, problems)
     predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
-    lock = None
+    lock: SplitLock | None = None
     if predicted:
-        try:
+        with collecting(problems):
             lock = _read_lock(lock_file)
-        except BenchError as error:
-            problems += error.problems
+    cards: dict[str, Scorecard] = {}
     for entry in predicted:
-        try:
+        with collecting(problems):
             if lock:
                 _check_packed(entry, spec, lock)
             if entry.scorecard.exists():
                 cards[entry.slug] = read_scorecard(entry)
-        except BenchError as error:
-            problems += error.problems
     if cards:
         problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and entries:
-        try:
+        with collecting(problems):
             load_board(spec, folder, RankInputs)
-        except BenchError as error:
-            problems += error.problems
     return entries, problems
+
+
+def _readable_entries(folder: Path, problems: list[Problem]) -> list[Submission]:
+    """Read the entries of a folder of submissions; those that cannot be read become problems."""
+    entries = []
+    places = folder.iterdir() if folder.is_dir() else ()
+    for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
+        with collecting(problems):
+            if not (place / MANIFEST).is_file():
+                raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
+            entries.append(find_submission(folder, place.name))
+    return entries
 
 
 def _read_lock(path: Path) -> SplitLock:
@@ -223,16 +219,13 @@ def timing_problems(entry: Submission) -> list[Problem]:
     """
     problems: list[Problem] = []
     for path in sorted(entry.timings.glob("*.json")):
-        try:
+        with collecting(problems):
             record, _ = read_document(TimingRecord, path, "timing-invalid")
-        except BenchError as error:
-            problems += error.problems
-            continue
-        problems += [
-            Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
-            for row in record.batches
-            for fault in _row_faults(row, record)
-        ]
+            problems += [
+                Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
+                for row in record.batches
+                for fault in _row_faults(row, record)
+            ]
     return problems
 
 

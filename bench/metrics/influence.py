@@ -69,12 +69,12 @@ def specificity_at_sensitivity(ranking: ScoreRanking, sensitivity: float, reach:
     return _operating(ranking, spared, ~ranking.positive, _slope(x[::-1], y[::-1], 1 - sensitivity, reach))
 
 
-def _operating(ranking: ScoreRanking, taken: Bools, wanted: Bools, slope: float) -> Floats:
-    """Influence on the share of `wanted` that is taken, given what one more of the others taken brings."""
+def _operating(ranking: ScoreRanking, chosen: Bools, members: Bools, slope: float) -> Floats:
+    """Influence on the share of `members` chosen; `slope` is its gain by the others that are chosen."""
     unit = ranking.unit
-    whole = np.where(wanted, unit[wanted].sum(), unit[~wanted].sum())
-    rate = [inner(unit[side], taken[side]) / unit[side].sum() for side in (wanted, ~wanted)]
-    influences: Floats = unit * np.where(wanted, taken - rate[0], slope * (rate[1] - taken)) / whole
+    whole = np.where(members, unit[members].sum(), unit[~members].sum())
+    rate = [inner(unit[side], chosen[side]) / unit[side].sum() for side in (members, ~members)]
+    influences: Floats = unit * np.where(members, chosen - rate[0], slope * (rate[1] - chosen)) / whole
     return influences
 
 

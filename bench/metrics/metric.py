@@ -1,4 +1,4 @@
-"""What a declaration of a metric says: its meaning, what it is computed from, and how it is estimated.
+"""The declaration of a metric: its meaning, what it is computed from, and how it is estimated.
 
 Importing this module imports no numerical library.
 """
@@ -185,8 +185,14 @@ class Metric:
         return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
 
     @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """Range of the difference of two values, to which its limits are clipped."""
+        widest = self.bounds[1] - self.bounds[0]
+        return -widest, widest
+
+    @property
     def better(self) -> str:
-        """Which values are better, in words."""
+        """The better values, in words."""
         return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from markupsafe import escape
 
@@ -76,6 +77,7 @@ def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Stan
     )
 
 
+@cache
 def schema(name: str) -> bytes:
     """The JSON Schema of a published document."""
     return canonical_json(PUBLISHED[name].model_json_schema(by_alias=True))

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, Final
 
 import jinja2
+from jinja2.bccache import Bucket
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
@@ -28,6 +30,25 @@ def site_sources() -> Path:
     return packed if packed.is_dir() else package.parent.parent / "site"
 
 
+class _CompiledTemplates(jinja2.BytecodeCache):
+    """Templates that this process has compiled: `bench site serve` builds again and again."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, tuple[str, CodeType]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        checksum, code = self._compiled.get(bucket.key, ("", None))
+        if checksum == bucket.checksum:
+            bucket.code = code
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._compiled[bucket.key] = (bucket.checksum, bucket.code)
+
+
+_COMPILED: Final = _CompiledTemplates()
+
+
 def environment(sources: Path) -> jinja2.Environment:
     """Template environment that escapes everything, refuses undefined names, and links to http(s) only."""
     env = jinja2.Environment(
@@ -38,6 +59,7 @@ def environment(sources: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_clean,
         auto_reload=False,
+        bytecode_cache=_COMPILED,
     )
     env.filters.update(
         decimal=words.decimal,

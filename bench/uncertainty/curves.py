@@ -22,7 +22,7 @@ from bench.uncertainty.intervals import (
     with_warnings,
 )
 from bench.uncertainty.sample import Sample
-from bench.uncertainty.wilson import clustered_share, kish_size, share_interval
+from bench.uncertainty.wilson import clustered_share, share_interval
 
 
 def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> list[Estimate]:
@@ -63,14 +63,14 @@ def benefit_interval(
     if sample.patients < 2:
         return Estimate(value, reason=FEW_CLUSTERS)
     odds, total = threshold / (1 - threshold), float(sample.unit.sum())
-    images = sample.by_patient(sample.unit)[sample.present]
+    images = sample.patient_unit[sample.present]
     parts, influences = [], []
     for side in (called & sample.positive, called & ~sample.positive):
         of_patient = sample.by_patient(sample.unit * side)[sample.present]
         share = float(of_patient.sum()) / total
         influence = (of_patient - share * images) / total
         se, df = sandwich_se(influence), satterthwaite(influence)
-        parts.append(share_interval(share, se, df, images, kish_size(sample.unit), level))
+        parts.append(share_interval(share, se, df, images, sample.effective_rows, level))
         influences.append(influence)
     hits, alarms = ((part.value - part.low, part.high - part.value) for part in parts)  # type: ignore[operator]
     phi = influences[0] - odds * influences[1]

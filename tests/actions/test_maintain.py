@@ -118,7 +118,7 @@ def _files(space: Workspace, slug: str) -> dict[str, Path]:
     return {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
 
 
-def test_what_cannot_be_done_is_refused_and_changes_nothing(space: Workspace) -> None:
+def test_impossible_changes_are_refused_and_change_nothing(space: Workspace) -> None:
     retract("same", "A reason.", workspace=space, today=DAY)
     folder = space.submissions("chexchonet")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -246,7 +246,7 @@ def _change(name: str, old: bytes, new: bytes) -> Callable[[Workspace, Cohort], 
     [
         (_other_split, "stored-split", 3),
         (_fewer_images, "stored-predictions", 3),
-        (lambda space, _: space.split_lock("chexchonet").unlink(), "split-lock-missing", 3),
+        (lambda space, _: space.split_lock("chexchonet").unlink(), "split-lock-missing", 1),
         (_change("submission.toml", b"team", b"teem"), "manifest-invalid", 2),
         (_change("scorecard.json", b'"slug": "one"', b'"slug": "two"'), "scorecard-stale", 1),
         (_change("predictions.parquet", b"PAR1", b"PAR2"), "stored-predictions", 1),
@@ -302,7 +302,7 @@ def test_the_command_prints_a_table_for_a_comment_that_notifies_nobody(
     assert "@" not in ran.stdout
 
 
-def test_a_new_workspace_can_be_handed_on(tmp_path: Path, cli: Cli) -> None:
+def test_a_new_workspace_can_be_moved_to_another_folder(tmp_path: Path, cli: Cli) -> None:
     spec = tmp_path / "elsewhere" / "any.toml"
     spec.parent.mkdir()
     spec.write_text('extends = "demo"\nid = "ours"\n')

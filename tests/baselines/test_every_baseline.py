@@ -102,14 +102,8 @@ def test_the_model_predicts_what_was_predicted(name: str, tiny: Cohort, runs: di
     _check_model(runs[name], tiny)
 
 
-DAILY = "densenet121-echo"
-"""Exporting a DenseNet takes as long as all that is quick; this one has every kind of output."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [name if name == DAILY else pytest.param(name, marks=pytest.mark.full_size) for name in DEEP]
-)
+@pytest.mark.full_size
+@pytest.mark.parametrize("name", DEEP)
 def test_a_deep_network_is_an_ordinary_submission_too(name: str, tmp_path: Path):
     """No age is missing here: the harness hands a submitted model none that is."""
     write_tiny(tmp_path / "data", patients=40, missing_ages=False)
@@ -129,7 +123,7 @@ def test_the_same_seed_gives_the_same_file(
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
 
 
-def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_ends_without_a_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -172,7 +166,7 @@ run_baseline("cnn-small", cohort, Path(sys.argv[2]), RunConfig(quick=True, progr
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_a_killed_run_goes_on_to_the_same_predictions(
     tiny_folder: Path, runs: dict[str, FinishedRun], tmp_path: Path
 ):

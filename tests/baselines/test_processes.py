@@ -66,7 +66,7 @@ def test_two_processes_train_what_one_trains(tmp_path: Path):
     assert apart.max() < 2e-4
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_one_entry_comes_of_two_processes(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch):
     space = create_workspace(tmp_path / "space", cohort="tiny.toml")
     (space.root / "tiny.toml").write_text(SPEC)

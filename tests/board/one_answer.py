@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -19,10 +20,12 @@ from bench.board.model import Board, LoadedBoard, Standing, TargetBoard
 from bench.cohort.spec import CohortSpec
 from bench.publish.build import build_site
 from tests.conftest import Cli
-from tests.publish.pages import Node, read
+from tests.publish.pages import Node
+from tests.publish.pages import read as read_page
 from tests.uncertainty.test_family import slow_family
 
 LIMIT = 0.05
+read = functools.cache(read_page)
 
 
 def check_everywhere(

@@ -179,7 +179,14 @@ def test_an_address_of_the_site_is_a_path_or_http(base: str, remedy: str, tmp_pa
 # A reader that goes
 
 
-@pytest.mark.parametrize("end", ["| head -n 1", "| true", "2>&1 | true"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param("| head -n 1", marks=pytest.mark.full_size),
+        pytest.param("| true", marks=pytest.mark.full_size),
+        "2>&1 | true",
+    ],
+)
 def test_a_command_finishes_when_its_reader_goes(
     end: str, space: Workspace, good_file: Path, cli: Cli
 ) -> None:

@@ -132,7 +132,7 @@ def test_lists_that_do_not_fit_the_table_are_counted(
         by_lists(tmp_path, names(test), names(rest))
 
 
-def test_one_list_of_two_is_no_split_and_none_is_the_hash_rule(tmp_path: Path) -> None:
+def test_one_list_of_two_is_refused_and_none_means_the_hash_rule(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text(names(range(10)))
     with pytest.raises(BenchError, match=r"cohort-split-list: rest.txt not in the folder, though another"):
         load(tmp_path, {"t.csv": TABLE}, split=LISTS)

@@ -1,6 +1,6 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--sample N --seed S] [--only NAME] [--rush N]`` prints as JSON the points
+``python -m tests.faults [--sample N --seed S] [--only NAME ...] [--rush N]`` prints as JSON the points
 tried, what was wrong, and what was found out about a command that writes as none may; ``--rush`` starts
 N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
@@ -214,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sample", type=int, default=0, help="points of each command; 0 for all")
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
-    parser.add_argument("--only", default="", help="only the scenario of this name")
+    parser.add_argument("--only", nargs="+", default=[], help="only the scenarios of these names")
     parser.add_argument("--rush", type=int, default=0, help="start so many commands at once besides")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -240,7 +240,7 @@ def main() -> None:
         root.rename(kept)
         findings, careless = Findings(), Findings()
         for scenario in SCENARIOS:
-            if chosen.only in ("", scenario.name):
+            if not chosen.only or scenario.name in chosen.only:
                 try_scenario(scenario, kept, root, findings, chosen.sample, chosen.seed)
                 print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
         try_scenario(CARELESS, kept, root, careless)

@@ -49,7 +49,7 @@ def test_quick_baselines_without_torch_run_on_real_data(real: Path, board: Works
     assert 0.3 < cards["demographics"]["auroc"]["value"] < 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_a_network_trains_on_real_images_and_is_timed(real: Path, board: Workspace, cli: Cli) -> None:
     words = ("--cohort", SPEC, "--data", real / "nih-1000")
     ran = cli("baseline", "run", "cnn-small", "--quick", *words)
@@ -107,7 +107,7 @@ def test_the_official_lists_are_the_split_where_they_lie_beside_the_table(real: 
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_age_and_sex_are_scored_on_the_whole_table_without_images(
     real: Path, board: Workspace, cli: Cli
 ) -> None:

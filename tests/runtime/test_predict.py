@@ -107,7 +107,7 @@ def fault(
     return problem.code, problem.message
 
 
-def test_what_is_not_enforced_is_said_with_why_it_matters(
+def test_limits_that_are_not_enforced_are_named_with_the_consequence(
     tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Limits, "sandbox", lambda *_, **__: SandboxLimits(readable=None))
@@ -198,7 +198,7 @@ def test_missing_images_end_the_run(tmp_path: Path) -> None:
     assert caught.value.problems[0].code == "images-unreadable"
 
 
-def test_a_backend_that_cannot_be_had_stops_before_anything_runs(tmp_path: Path, cohort: Cohort) -> None:
+def test_an_unavailable_backend_stops_before_anything_runs(tmp_path: Path, cohort: Cohort) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
     with pytest.raises(BenchError) as caught:
         predict(path, manifest(), cohort, np.arange(4), backend="nonsense")

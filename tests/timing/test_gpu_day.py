@@ -70,7 +70,7 @@ def test_the_page_has_the_marks_once() -> None:
     assert [text.count(mark) for mark in MARKS] == [1, 1]
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_the_small_network_is_submitted_timed_and_written(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "NETWORKS", {"cnn-small": subject.NETWORKS["cnn-small"]})
     monkeypatch.setattr(subject, "BATCHES", (1,))

@@ -63,7 +63,7 @@ def damage(good: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def test_no_id_and_no_path_leaves_the_workspace_or_is_said(
-    space: Workspace, cohort: Cohort, good: pd.DataFrame, cli: Cli, tmp_path: Path
+    space: Workspace, cohort: Cohort, good: pd.DataFrame, cli: Cli, tmp_path: Path, short_timing: None
 ) -> None:
     names = names_of(cohort)
     inputs = tmp_path / "inputs"
