@@ -164,8 +164,7 @@ def leader_sentence(board: TargetBoard) -> str:
         f"The leader's AUROC of {auroc} is the highest of {len(ranked):,} and so expected "
         f"to be too high; corrected for this choice it is {corrected}."
         if corrected < auroc
-        else f"No AUROC comes near the leader's, so its being chosen as the highest of {len(ranked):,} adds "
-        "nothing to it."
+        else f"The leader's AUROC of {auroc} needs no correction for being the highest of {len(ranked):,}."
     )
     attempts, gain, most = ranked[0].attempts, ranked[0].chance_gain, ranked[0].adaptive_gain
     if attempts is None or attempts < 2 or gain is None or most is None:
