@@ -52,7 +52,7 @@ def test_replicates_come_from_the_cache(cohort, stored, tmp_path, monkeypatch):
     def refuse(*_args: object) -> None:
         raise AssertionError("predictions were read although the replicates are cached")
 
-    monkeypatch.setattr(run, "unpack_units", refuse)
+    monkeypatch.setattr(run, "read_units", refuse)
     cached = replicates_of(plans, stored[0], tmp_path)
     assert_same(fresh, cached)
     other = make_plans(cohort, stored[:1], replicates=200, seed=6)
