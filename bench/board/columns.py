@@ -61,16 +61,26 @@ def _has_attempts(context: BoardContext) -> bool:
     return any(standing.attempts for standing in context.board.standings)
 
 
+NOT_COUNTED = "Attempts are counted for ranked entries, where labels are not private."
+
+
 def _attempts(row: Row) -> Cell:
     attempts, gain = row.standing.attempts, row.standing.chance_gain
     if attempts is None or gain is None:
-        return Cell("–", None, reason="Baselines do not count as attempts.")
+        baseline = row.entry.manifest.kind == "baseline"
+        return Cell("–", None, reason="Baselines do not count as attempts." if baseline else NOT_COUNTED)
     return Cell(f"{attempts}", attempts, note=f"+{gain:.3f} by chance" if attempts > 1 else "")
 
 
 def _rank(row: Row) -> Cell:
     standing = row.standing
     return Cell(rank_text(standing), standing.rank, standing.rank_low, standing.rank_high)
+
+
+def _may_be_first(row: Row) -> Cell:
+    if not row.context.board.compared:
+        return Cell("–", None)
+    return Cell("yes" if row.may_be_first else "no", row.may_be_first)
 
 
 def _difference(value: float | None, low: float | None, high: float | None) -> Cell:
@@ -85,7 +95,7 @@ def _verdict(row: Row) -> Cell:
     """Return the verdict on the leader against the entry."""
     if row.leader:
         return Cell("leads", "leads")
-    if row.standing.rank is None or row.context.board.leader is None:
+    if row.standing.rank is None or row.context.board.leader is None or not row.context.board.compared:
         return Cell("–", None)
     verdict = row.context.verdict(row)
     return Cell("lower" if verdict is Verdict.SEPARATED else verdict.value, verdict.value)
@@ -334,7 +344,8 @@ BUILT_IN: tuple[Declaration, ...] = (
         label="May be first",
         group=Group.ENTRY,
         hint="Whether no entry is significantly higher when all pairs of the board are compared together",
-        cell=lambda row: Cell("yes" if row.may_be_first else "no", row.may_be_first),
+        cell=_may_be_first,
+        may_be_empty=lambda context: not context.board.compared,
         numeric=False,
         on_page=False,
         priority=None,

@@ -155,7 +155,7 @@ def score_all(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
-    finished: Callable[[Scorecard], None] | None = None,
+    finished: Callable[[Finished], None] | None = None,
 ) -> None:
     """Score entries and store the scorecard and replicates of each as soon as it is finished.
 
@@ -165,7 +165,7 @@ def score_all(
         cache: Folder of replicates.
         jobs: Number of processes; results do not depend on it.
         progress: Called with (done, total).
-        finished: Called with each scorecard once it is stored.
+        finished: Called with each result once it is stored.
 
     Raises:
         BenchError: Entries that cannot be scored; the others are scored and stored.
@@ -177,7 +177,7 @@ def score_all(
                 raise result
             _store_result(entry, result, cache, plans.cohort.spec.labels)
             if finished:
-                finished(result.card)
+                finished(result)
         except BenchError as error:
             problems += error.problems
         if progress:

@@ -19,7 +19,7 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
         headline: The target whose subgroups are shown.
     """
     yielding = [score for score in scores if score.detection_yield]
-    shares = [percent(point.examined) for point in yielding[0].detection_yield] if yielding else []
+    shares = [f"{100 * point.examined:g}%" for point in yielding[0].detection_yield] if yielding else []
     return {
         "yields": [row for score in yielding for row in _yield(score)],
         "yield_shares": shares,
@@ -69,7 +69,7 @@ def _runs(score: TargetScore) -> list[Row]:
 def _label_efficiency(card: Scorecard) -> list[Row]:
     return [
         Row(
-            f"{score.label}, {percent(point.fraction)}",
+            f"{score.label}, {100 * point.fraction:g}%",
             (str(point.draws), estimate(point.auroc), decimal(point.draw_sd)),
         )
         for score in card.targets

@@ -63,7 +63,9 @@ def empty_pages(place: Place) -> frozenset[str]:
     shown = {
         "board": True,
         "compare": board is not None and len(scored) > 1,
-        "subgroups": bool(place.loaded.spec.subgroups) and bool(scored),
+        "subgroups": bool(place.loaded.spec.subgroups)
+        and bool(scored)
+        and place.loaded.spec.labels is not LabelMode.PRIVATE,
         "speed": any(entry.timings for entry in entries),
         "cv5": board is not None and bool(board.cv5),
         "reported": any(entry.manifest.reported for entry in entries),
