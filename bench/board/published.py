@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Standing, TargetBoard
+from bench.board.ranking import AT_CHANCE
 from bench.board.verify import build_again, document_differences, score_again
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
@@ -118,7 +119,9 @@ def _private_standing(standing: Standing, aurocs: Sequence[float]) -> Standing:
         rank=1 + sum(other > (auroc or 0) for other in aurocs) if ranked else None,
         rank_low=None,
         rank_high=None,
-        unranked_reason=standing.unranked_reason,
+        unranked_reason=AT_CHANCE
+        if standing.unranked_reason.startswith(AT_CHANCE)  # the limits of the CI are withheld
+        else standing.unranked_reason,
     )
 
 

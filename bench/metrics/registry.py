@@ -542,6 +542,12 @@ VIEWS = (
         "scale.",
     ),
     View(
+        key="mean_of_runs",
+        label="AUROC, mean of the runs",
+        short_label="AUROC, runs",
+        definition="Mean of the AUROC over the runs of an entry, such as training with several seeds.",
+    ),
+    View(
         key="macro",
         label="Macro AUROC",
         short_label="Macro AUROC",
