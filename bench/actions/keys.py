@@ -144,7 +144,9 @@ def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
     sealed = []
     for entry in _entries(space):
         stated = read_seal(entry)
-        lacks = stated is not None and entry.label_efficiency.exists() and not stated.label_efficiency_sha256
+        lacks = stated is not None and any(
+            (entry.folder / name).exists() and not sha256 for name, sha256 in stated.plain_hashes.items()
+        )
         if entry.predictions.exists() and (stated is None or stated.key != space.key or lacks):
             seal_entry(entry, space.key)
             sealed.append(entry.slug)

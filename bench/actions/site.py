@@ -110,6 +110,7 @@ def build_site(
             announcement=space.pages.announcement,
             hospitals=_hospitals(space),
             exports=space.pages.exports,
+            title=space.pages.title,
         )
     return SiteResult(folder, _ids(boards), built.pages, built.written, built.unchanged)
 
@@ -149,7 +150,13 @@ def freeze_site(
     boards = _boards(space, cohorts)
     today = datetime.datetime.now(datetime.UTC).date()
     archive = freeze_boards(
-        boards, release, space.releases, built_from=commit() or "", day=today, exports=space.pages.exports
+        boards,
+        release,
+        space.releases,
+        built_from=commit() or "",
+        day=today,
+        exports=space.pages.exports,
+        title=space.pages.title,
     )
     return ReleaseResult(release, archive, _ids(boards))
 

@@ -32,8 +32,7 @@ from bench.scoring.run import (
 )
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
-from bench.submission.accept import NOT_STATED
-from bench.submission.manifest import Retraction
+from bench.submission.manifest import NOT_STATED, Retraction
 from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.board.column import BoardContext, Cell, Column, Group, Row
 from bench.board.columns import board_columns
@@ -87,6 +87,27 @@ class BoardTable:
             raise BenchError([_unknown(key, known) for key in unknown])
         return tuple(known[key] for key in dict.fromkeys(keys))
 
+    def where(self, conditions: Sequence[tuple[str, str]]) -> BoardTable:
+        """The table of the entries that meet every condition; ranks and comparisons stay those of all.
+
+        Args:
+            conditions: Key of a column and the text or value that its cells must have, whatever the case.
+
+        Raises:
+            BenchError: A key is unknown (``column-unknown``), or no entry has a value (``board-empty``).
+        """
+        rows = self.rows
+        for (key, wanted), column in zip(
+            conditions, [self.choose([key])[0] for key, _ in conditions], strict=True
+        ):
+            known = dict.fromkeys(self.cell(row, column).text for row in rows)
+            rows = tuple(row for row in rows if _matches(self.cell(row, column), wanted))
+            if not rows:
+                message = f"No entry has {key} = {wanted!r}.{did_you_mean(wanted, known)}"
+                remedy = f"The values are: {'; '.join(list(known)[:MOST_VALUES])}."
+                raise BenchError(Problem("board-empty", message, remedy=remedy))
+        return replace(self, rows=rows)
+
 
 def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) -> BoardTable:
     """The table of one target.
@@ -123,6 +144,15 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
         setting=context.setting,
         compared=board.compared,
     )
+
+
+MOST_VALUES = 20
+"""Most values of a column that a message lists."""
+
+
+def _matches(cell: Cell, wanted: str) -> bool:
+    value = wanted.strip().casefold()
+    return value in (cell.text.casefold(), str(cell.value).casefold())
 
 
 def _unknown(key: str, known: dict[str, Column]) -> Problem:

@@ -23,7 +23,7 @@ from bench.sandbox.reader import read_document
 from bench.scoring.attempts import read_ledger
 from bench.scoring.run import Finished, compute_all, make_plans
 from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
-from bench.submission.packed import read_packed_rows
+from bench.submission.packed import read_packed_rows, run_columns, split_runs
 from bench.submission.store import Submission, find_submission
 from bench.timing.record import BatchTiming, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
@@ -176,10 +176,16 @@ def _check_packed(entry: Submission, spec: CohortSpec, lock: SplitLock) -> None:
     images = {part.part: part.images for part in lock.parts}
     track = entry.manifest.track
     rows = lock.images if track == Track.CV5 else images.get("test", 0)
-    values = read_packed_rows(entry.predictions, spec, lock.fingerprint, track, rows).values
-    if spec.headline not in values:
+    first = read_packed_rows(entry.predictions, spec, lock.fingerprint, track, rows)
+    if spec.headline not in first.values:
         message = f"They have no column of the headline target {spec.headline}."
         raise BenchError(Problem("stored-predictions", message, str(entry.predictions)))
+    further = (
+        read_packed_rows(entry.runs, spec, lock.fingerprint, track, rows, run_columns(spec))
+        if entry.runs.is_file()
+        else None
+    )
+    split_runs(first, further, entry.runs)
     if entry.val_predictions.is_file():
         read_packed_rows(entry.val_predictions, spec, lock.fingerprint, "val", images.get("val", 0))
 

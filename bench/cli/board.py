@@ -48,6 +48,15 @@ def board(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="KEY,...", help="Columns, by the names of --csv.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help="Only entries with this value in a column, such as zero_shot=yes; can be repeated. Ranks "
+            "stay the same.",
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
@@ -59,6 +68,8 @@ def board(
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
 
+    Example: bench board --where "external_data=none" --where code=yes
+
     Example: bench board --sites north.json south.json east.json
     """
     if track not in ("holdout", "cv5"):
@@ -67,9 +78,10 @@ def board(
     formats = [name for name, wanted in texts.items() if wanted]
     if len(formats) + as_json > 1:
         raise typer.BadParameter("go one at a time", param_hint="--csv, --markdown, --latex, --json")
-    of_one_table = bool(formats or columns) or track != "holdout"
+    conditions = [_condition(text) for text in where or ()]
+    of_one_table = bool(formats or columns or conditions) or track != "holdout"
     if speed and of_one_table:
-        hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
+        hint = "goes with none of --csv, --markdown, --latex, --columns, --where and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
     if sites != bool(files):
         raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
@@ -90,7 +102,7 @@ def board(
             else:
                 keys = [key.strip() for key in columns.split(",")] if columns else []
                 form = "json" if as_json else next(iter(formats), "")
-                _show_board(report, loaded, shown_target, Track(track), keys, form)
+                _show_board(report, loaded, shown_target, Track(track), keys, conditions, form)
 
 
 def _read_board(report: Report, cohort: str | None, target: str | None) -> tuple[LoadedBoard, str]:
@@ -109,7 +121,13 @@ def _read_board(report: Report, cohort: str | None, target: str | None) -> tuple
 
 
 def _show_board(
-    report: Report, loaded: LoadedBoard, target: str, track: Track, keys: Sequence[str], form: str
+    report: Report,
+    loaded: LoadedBoard,
+    target: str,
+    track: Track,
+    keys: Sequence[str],
+    conditions: Sequence[tuple[str, str]],
+    form: str,
 ) -> None:
     """Show the board of one target.
 
@@ -119,6 +137,7 @@ def _show_board(
         target: The target.
         track: Which of the two rankings.
         keys: Chosen columns; none for those of the form.
+        conditions: Keys and values of columns that the entries shown have.
         form: ``csv``, ``markdown``, ``latex`` or ``json``; empty for a table as wide as the terminal.
     """
     from bench.board.render import board_csv, board_latex, board_markdown
@@ -128,7 +147,7 @@ def _show_board(
     assert loaded.board is not None
     if track is Track.CV5 and not loaded.board.cv5:
         raise BenchError(Problem("board-empty", f"Cohort {loaded.spec.id} has no entry of the cv5 track."))
-    shown = board_table(loaded, target, track)
+    shown = board_table(loaded, target, track).where(conditions)
     picked = shown.choose(keys) if keys else default_columns(shown)
     if form == "json":
         report.result(board=loaded.board.plain(), target=target, track=str(track))
@@ -142,6 +161,14 @@ def _show_board(
     else:
         report.show(_wrapped(_board_sentence(loaded, shown, track), _terminal_width()) + "\n")
         show_table(report, shown, picked, fit=not keys)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    """Key and value of a condition of ``--where``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise typer.BadParameter("must be KEY=VALUE, such as zero_shot=yes", param_hint="--where")
+    return key.strip(), value.strip()
 
 
 def default_columns(shown: BoardTable) -> tuple[Column, ...]:

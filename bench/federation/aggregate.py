@@ -154,8 +154,9 @@ def _target(
 
 
 def _ranked(card: Scorecard, target: str) -> TargetScore | None:
+    """Scores with a standard error; none of several runs, since hospitals compare one model."""
     scored = card.target(target) if card.track == Track.HOLDOUT else None
-    return scored if scored is not None and scored.metrics["auroc"].se else None
+    return scored if scored is not None and scored.runs is None and scored.metrics["auroc"].se else None
 
 
 def _count(number: int) -> int:

@@ -153,6 +153,22 @@ def shift(positive: Bools, p: Floats, fitted: float, weight: Floats | None = Non
     return influences
 
 
+def kish_size(weight: Floats) -> float:
+    """Compute Kish's effective number of clusters `(Σw)² / Σw²` of (k,) cluster weights."""
+    return float(weight.sum()) ** 2 / inner(weight, weight)
+
+
+def effective_positive_patients(positive: Bools, unit: Floats, patient: Ints) -> float:
+    """Compute Kish's effective number of patients from the weights of their positive images.
+
+    Args:
+        positive: (n,) labels.
+        unit: (n,) row weights.
+        patient: (n,) whole numbers from 0, the same for images of the same patient.
+    """
+    return kish_size(np.bincount(patient, unit * positive).astype(np.float64))
+
+
 def obuchowski_se(ranking: ScoreRanking, patient: Ints) -> float | None:
     """Standard error of the AUROC with patients as clusters, all images counting the same.
 

@@ -20,6 +20,7 @@ from bench.plugins import PluginError, plugin_points
 
 if TYPE_CHECKING:
     from bench.metrics.prepared import LabelledScores
+    from bench.metrics.validation import Ints
 
 GROUP = "bench.metrics"
 """Entry points of this group name a `Metric`, or a list of them."""
@@ -57,6 +58,8 @@ FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
 FEW_LEVELS = 10
 """Fewer distinct scores make the sensitivity at a specificity jump from one threshold to the next."""
+FEW_EFFECTIVE = 15
+"""Effective number of patients with a positive image below which some intervals cover too little."""
 HIGH_AREA = 0.97
 """AUROC above which intervals of differences cover too little."""
 
@@ -78,29 +81,39 @@ def _prevalence(scores: LabelledScores) -> float:
     return scores.positives / max(len(scores), 1)
 
 
-def _rare(scores: LabelledScores) -> str:
-    coverage = "in simulation 88% coverage at a prevalence of 1%, 91 to 93% at 2 to 3%"
+def _rare(scores: LabelledScores, _: Ints) -> str:
+    coverage = "in simulation 87% coverage at a prevalence of 1%, 91 to 92% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _rare_difference(scores: LabelledScores, _: float) -> str:
-    coverage = "in simulation 87 to 91% coverage at a prevalence of 1%, 92 to 95% at 2 to 3%"
+    coverage = "in simulation 86 to 89% coverage at a prevalence of 1%, 91 to 94% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _very_rare_difference(scores: LabelledScores, _: float) -> str:
-    coverage = "in simulation 92% coverage at a prevalence of 1%"
+    coverage = "in simulation 93% coverage at a prevalence of 1%"
     return rare_warning(_prevalence(scores), VERY_RARE, coverage)
 
 
-def _few_levels(scores: LabelledScores) -> str:
+def _few_effective(scores: LabelledScores, patient: Ints) -> str:
+    patients = functions.influence.effective_positive_patients(scores.positive, scores.unit, patient)
+    if patients >= FEW_EFFECTIVE:
+        return ""
+    return (
+        f"the effective number of patients with a positive image is {patients:.1f} (fewer than "
+        f"{FEW_EFFECTIVE}): in simulation 91 to 98% coverage"
+    )
+
+
+def _few_levels(scores: LabelledScores, _: Ints) -> str:
     levels = len(scores.ranking.threshold)
     if levels >= FEW_LEVELS:
         return ""
-    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 88% coverage"
+    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 84% coverage"
 
 
-def _near_constant(scores: LabelledScores) -> str:
+def _near_constant(scores: LabelledScores, _: Ints) -> str:
     spread = float(scores.log_odds.std())
     if spread >= FLAT:
         return ""
@@ -165,6 +178,7 @@ BUILT_IN = (
         replicates=Engine.PRECISION,
         interval=Interval.FISHER_Z,
         smaller_class=True,
+        caution=_few_effective,
         comparable=True,
     ),
     Metric(
@@ -207,6 +221,7 @@ BUILT_IN = (
         margin=lambda scores: 0.5 / scores.negatives,
         bounds=(0, 1),
         smaller_class=True,
+        caution=_few_effective,
         comparable=True,
     ),
     Metric(
@@ -525,6 +540,12 @@ VIEWS = (
         short_label="AUROC, folds",
         definition="Mean of the AUROC within each fold; scores of the models of different folds share no "
         "scale.",
+    ),
+    View(
+        key="mean_of_runs",
+        label="AUROC, mean of the runs",
+        short_label="AUROC, runs",
+        definition="Mean of the AUROC over the runs of an entry, such as training with several seeds.",
     ),
     View(
         key="macro",

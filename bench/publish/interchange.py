@@ -210,7 +210,7 @@ def _record(
         },
         "evaluation_results": [
             _result(spec, name, key, estimate, card, score, rank)
-            for key, estimate in sorted(score.metrics.items())
+            for key, estimate in sorted({**score.metrics, "auroc": score.ranked}.items())
             if estimate.value is not None and _expressible(key)
         ],
     }
@@ -287,7 +287,7 @@ def model_index(
         return None
     for target in targets:
         score = card.target(target)
-        auroc = score.metrics.get("auroc") if score else None
+        auroc = score.ranked if score else None
         if score is None or auroc is None or auroc.value is None:
             continue
         metric = {"type": "roc_auc", "name": registry.metric("auroc").label, "value": auroc.value}

@@ -247,7 +247,7 @@ def _inputs(
 ) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     table = table_inputs(cohort, rows, model)
     start = 0
-    for pixels in read_batches(cohort, rows, model.image.height, model.image.width, batch):
+    for pixels in read_batches(cohort, rows, model.image.height, model.image.width, batch, model.image.rule):
         stop = start + len(pixels)
         columns = {name: values[start:stop] for name, values in table.items()}
         yield {model.image.name: image_tensor(pixels, model.image), **columns}

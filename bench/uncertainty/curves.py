@@ -97,7 +97,7 @@ def few_positives_warning(sample: Sample) -> str:
         return ""
     return (
         f"{patients} patients with a positive image (fewer than {FEW_POSITIVE_PATIENTS}): in simulation "
-        "intervals of net benefit covered 83 to 100%"
+        "intervals of net benefit covered 87 to 100%"
     )
 
 
@@ -144,7 +144,7 @@ def net_benefit_difference(
     if first is None or second is None:
         return []
     prevalence = float(np.average(sample.positive, weights=sample.weight))
-    warning = rare_warning(prevalence, VERY_RARE, "in simulation 81% coverage at a prevalence of 1%")
+    warning = rare_warning(prevalence, VERY_RARE, "in simulation 80% coverage at a prevalence of 1%")
     estimates = [
         sandwich_interval(
             float(value), _difference_influence(sample, (a >= cut, b >= cut), float(cut)), level

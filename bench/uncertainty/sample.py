@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.discrimination import ROUNDING
+from bench.metrics.influence import kish_size
 from bench.metrics.kernels import scan
 from bench.metrics.registry import OPERATING_POINT
 from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
 from bench.uncertainty.draws import Blocks, Draws
-from bench.uncertainty.wilson import kish_size
 
 
 @dataclass(frozen=True, eq=False)

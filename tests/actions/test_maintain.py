@@ -279,13 +279,17 @@ def test_a_folder_of_submissions_without_a_cohort_is_an_error_and_a_listed_one_i
             act(workspace=space)
         assert codes(error) == ["cohort-unlisted"]
     marker = space.root / "bench.toml"
-    said = '[site]\nannouncement = "Closes <soon>."\nbase = "/b/"\n'
+    said = '[site]\nannouncement = "Closes <soon>."\nbase = "/b/"\ntitle = "Ours & theirs"\n'
     marker.write_text(marker.read_text().replace("[data]", f'cohorts = ["ours.toml"]\n{said}[data]'))
     listed = find_workspace(space.root)
     assert {e.cohort for e in verify_stored(workspace=listed).entries} == {"chexchonet", "ours"}
     site = bench.build_site(workspace=listed)
     assert site.cohorts == ("chexchonet", "ours")
-    assert "Closes &lt;soon&gt;." in (site.folder / "ours" / "index.html").read_text()
+    page = (site.folder / "ours" / "index.html").read_text()
+    assert "Closes &lt;soon&gt;." in page
+    assert "· Ours &amp; theirs</title>" in page
+    assert "CheXchoBench</" not in page
+    assert "<title>Ours &amp; theirs</title>" in (site.folder / "feed.xml").read_text()
     assert "/b/" in (site.folder / "404.html").read_text()
     assert check_site(workspace=listed) == ()
 

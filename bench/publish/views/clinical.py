@@ -30,6 +30,7 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
         ],
         "sliding": [_sliding(one) for one in card.sliding] if card else [],
         "label_efficiency": _label_efficiency(card) if card else [],
+        "runs": [row for score in scores for row in _runs(score)],
         "at_threshold": _at_threshold(card, headline),
     }
 
@@ -47,6 +48,22 @@ def _calibration(score: TargetScore) -> Row:
     brier = (parts.miscalibration, parts.discrimination, parts.uncertainty) if parts else (None,) * 3
     words = "n/a" if skill is None or skill.value is None else estimate(skill)
     return Row(score.label, (*map(decimal, distances), words, *map(decimal, brier)))
+
+
+def _runs(score: TargetScore) -> list[Row]:
+    """Number of runs, mean, spread, share of the variance that is between runs, and each run's AUROC."""
+    runs = score.runs
+    if runs is None:
+        return []
+    total = None
+    if runs.patient_variance is not None and runs.run_variance is not None:
+        total = runs.patient_variance + runs.run_variance / runs.count
+    share = (
+        percent(runs.run_variance / runs.count / total) if total and runs.run_variance is not None else "–"
+    )
+    each = ", ".join(map(decimal, runs.auroc)) or "withheld"
+    sd = "–" if runs.sd is None else decimal(runs.sd, 4)
+    return [Row(score.label, (str(runs.count), estimate(score.ranked), sd, share, each))]
 
 
 def _label_efficiency(card: Scorecard) -> list[Row]:

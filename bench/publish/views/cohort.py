@@ -33,6 +33,7 @@ from bench.publish.interchange import (
     yaml_text,
 )
 from bench.publish.schemas import PUBLISHED, published_json
+from bench.publish.tripod import tripod_draft
 from bench.publish.urls import Page, Place, digest
 from bench.publish.views.among import ranked_aurocs
 from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
@@ -215,6 +216,9 @@ class CohortPages:
         shown = self._model_index(entry) if self.interchange else None
         if shown is not None:
             yield Page(f"{folder}model-index.yaml", key, lambda: yaml_text(shown))
+        if self.interchange and entry.scorecard is not None and entry.retraction is None:
+            address = self._entry_address(entry.slug)
+            yield Page(f"{folder}tripod-ai.md", key, lambda: tripod_draft(self.loaded, entry, address))
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
             words = "not ranked" if headline.rank is None else f"rank {rank_text(headline)}"
@@ -273,7 +277,8 @@ class CohortPages:
                 (
                     f"{prefix}eval-results.json",
                     "A record for each entry and label in the format of Every Eval Ever; beside each entry's "
-                    "page stands model-index.yaml, for a model card on Hugging Face",
+                    "page stand model-index.yaml, for a model card on Hugging Face, and tripod-ai.md, a "
+                    "draft of its report by TRIPOD+AI",
                 ),
             ]
         return {

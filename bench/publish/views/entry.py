@@ -25,7 +25,7 @@ from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
 from bench.publish.views.patients import CHOSEN, Frequencies, frequencies
 from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import NOT_STATED, Manifest
 from bench.timing.record import TimingRecord
 
 CHART_TARGETS = 6
@@ -175,9 +175,6 @@ def _uncalibrated(scores: Sequence[TargetScore], labels: LabelMode) -> str:
         s.metrics["brier"].reason for s in scores if "brier" in s.metrics and s.metrics["brier"].reason
     )
     return sentence(next(reasons, ""))
-
-
-NOT_STATED = "not stated"
 
 
 def _model_card(entry: Entry) -> list[tuple[str, str]]:

@@ -26,6 +26,7 @@ from bench.publish.templates import document, environment, metrics_table
 from bench.publish.urls import Page, Place, digest, up
 from bench.publish.views.across import hospitals_view, transfer_of, transfer_view
 from bench.publish.views.cohort import CohortPages
+from bench.workspace import SITE_TITLE
 
 COHORT_LINKS = (
     ("board", "index.html", "Leaderboard"),
@@ -98,6 +99,7 @@ class Site:
         announcement: str = "",
         hospitals: SitesBoard | None = None,
         exports: bool = True,
+        title: str = SITE_TITLE,
     ) -> None:
         self.places = tuple(found)
         self.sources = sources
@@ -106,13 +108,14 @@ class Site:
         self.built_from = built_from
         self.environment = environment(sources)
         self.releases, self.release, self.announcement = tuple(releases), release, announcement
-        self.exports = exports
+        self.exports, self.title = exports, title
         self.hospitals, self.transfer = hospitals, transfer_of(self.places)
         shared = [
             release,
             announcement,
             str(bool(releases)),
             str(exports),
+            title,
             str(hospitals is None),
             str(self.transfer is None),
             *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
@@ -143,6 +146,7 @@ class Site:
             "navigation": links,
             "release": self.release,
             "announcement": self.announcement,
+            "site_title": self.title,
             "address": self._address(path),
             "site_address": self.base_address,
             "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
@@ -234,8 +238,8 @@ class Site:
         view["earlier"] = len(found) - len(shown)
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
-        yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
-        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base)))
+        yield Page("feed.xml", feed_key, lambda: atom(found, self.base, self.title))
+        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base, self.title)))
 
     def _across(self) -> Iterator[Page]:
         """The pages about several hospitals, each with its JSON."""
