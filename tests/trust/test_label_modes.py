@@ -250,6 +250,7 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert names == {
         "published.json",
         "published_board.json",
+        "split.lock.json",
         "submission.toml",
         "one.json",
         "three.json",
