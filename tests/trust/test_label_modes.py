@@ -255,7 +255,6 @@ def test_private_labels_have_a_budget_and_three_decimals(
         "one.json",
         "three.json",
         "dry-run.json",
-        "split.lock.json",
     }
     card = json.loads((private / "submissions/chexchonet/one/published.json").read_text())
     stated = {
