@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -53,6 +53,7 @@ from bench.workspace import (
     STORE_LOCK,
     TIMINGS,
     Workspace,
+    add_ignored,
     attempts_folder,
     create_workspace,
     is_workspace,
@@ -114,16 +115,6 @@ def init_workspace(folder: str | Path, cohort: str = "demo") -> tuple[Workspace,
             write_atomic(root / place, starter.joinpath(name).read_bytes())
     add_ignored(root, starter.joinpath("gitignore").read_text("utf-8").splitlines())
     return create_workspace(root, default), spec
-
-
-def add_ignored(root: Path, wanted: Iterable[str]) -> None:
-    """Add those of these lines that the .gitignore of a workspace lacks."""
-    path = root / ".gitignore"
-    before = path.read_text("utf-8") if path.exists() else ""
-    missing = [line for line in wanted if line not in before.splitlines()]
-    if missing:
-        ending = "\n" if before and not before.endswith("\n") else ""
-        write_atomic(path, (before + ending + "".join(f"{line}\n" for line in missing)).encode())
 
 
 def retract(

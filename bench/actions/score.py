@@ -30,7 +30,7 @@ from bench.scoring.run import make_plans, score_all
 from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
-from bench.workspace import STORE_LOCK, Workspace, attempts_folder
+from bench.workspace import STORE_LOCK, Workspace, attempts_folder, ignore_kept_back
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,6 +99,7 @@ def score(
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
     _lock_split(opened, space)
+    ignore_kept_back(space, opened.spec.id, opened.spec.labels)
     chosen = scored_entries(folder, entries)
     for entry in chosen:
         open_entry(entry, space.root)
