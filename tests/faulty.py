@@ -16,7 +16,7 @@ WITHOUT_COUNT: Final = frozenset(
         *("manifest-invalid", "memory-limit", "model-format", "model-manifest", "model-output"),
         *("model-unreadable", "predictions-delimiter", "predictions-format", "predictions-header"),
         *("predictions-inverted", "predictions-unreadable", "schema-unknown", "shared-memory", "site-base"),
-        *("not-sealed", "test-labels-private"),
+        *("compare-identical", "compare-impossible", "not-sealed", "test-labels-private"),
         *("slug-invalid", "slug-taken", "split-changed", "stored-split", "subgroup-empty", "sums-missing"),
         *("target-one-class", "unknown-code", "workspace-config", "workspace-exists", "workspace-missing"),
     }

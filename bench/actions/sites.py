@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -68,6 +69,16 @@ def make_site_key(file: str | Path, site: str) -> str:
     return f'{site} = "{new_key(Path(file))}"'
 
 
+def require_signer(site: str, key: str | Path) -> Any:
+    """Return the private key of a hospital; a name or key that cannot be used is found before scoring.
+
+    Raises:
+        BenchError: The name is no name of a hospital, or the key cannot be used.
+    """
+    check_site_name(site)
+    return read_key(Path(key))
+
+
 def write_aggregate(
     out: str | Path,
     *,
@@ -93,8 +104,7 @@ def write_aggregate(
         BenchError: An entry is not scored or its scorecard is out of date, there are more entries than the
             labels can be hidden from (``aggregate-too-many``), or the key cannot be used.
     """
-    check_site_name(site)
-    private = read_key(Path(key))
+    private = require_signer(site, key)
     space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
     stored = scored_entries(space.submissions(opened.spec.id), entries)
     stored = [entry for entry in stored if entry.manifest.track == Track.HOLDOUT]

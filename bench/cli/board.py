@@ -30,7 +30,7 @@ GAP = 2
 
 def board(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="Files of hospitals, with --sites.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Files of hospitals, with --sites.")
     ] = None,
     sites: Annotated[
         bool, typer.Option("--sites", help="Rank across hospitals, from the signed file of each.")
