@@ -16,9 +16,17 @@ WITHOUT_COUNT: Final = frozenset(
         *("manifest-invalid", "memory-limit", "model-format", "model-manifest", "model-output"),
         *("model-unreadable", "predictions-delimiter", "predictions-format", "predictions-header"),
         *("predictions-inverted", "predictions-unreadable", "schema-unknown", "shared-memory", "site-base"),
-        *("compare-identical", "compare-impossible", "not-sealed", "test-labels-private"),
+        *("compare-identical", "compare-impossible", "model-missing", "not-sealed", "sign-key-invalid"),
+        "test-labels-private",
         *("slug-invalid", "slug-taken", "split-changed", "stored-split", "subgroup-empty", "sums-missing"),
-        *("target-one-class", "unknown-code", "workspace-config", "workspace-exists", "workspace-missing"),
+        *(
+            "entry-incomplete",
+            "target-one-class",
+            "unknown-code",
+            "workspace-config",
+            "workspace-exists",
+            "workspace-missing",
+        ),
     }
 )
 """Codes of problems of which there is one, such as a file of another kind; all others name a number."""

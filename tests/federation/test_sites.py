@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import bench
-from bench.actions.sites import make_site_key, sites_board
+from bench.actions.sites import make_site_key, sites_board, write_aggregate
+from bench.choices import LabelMode
 from bench.errors import BenchError
 from bench.federation.aggregate import PREDICATE, STEP
 from bench.federation.model import SiteAggregate, SitesBoard
@@ -121,6 +123,33 @@ def test_the_file_holds_no_prediction_no_label_and_no_id(hospitals: list[Hospita
             assert all(n is None or n % 10 == 0 for n in (target.images, target.patients, target.positives))
         assert "PRIVATE KEY" not in payload
         assert hospital.key.stat().st_mode & 0o077 == 0
+
+
+def test_where_labels_are_private_the_auroc_alone_leaves_the_hospital(
+    hospitals: list[Hospital], keys: Path, tmp_path: Path
+) -> None:
+    hospital, *others = hospitals
+    spec = hospital.cohort.spec.model_copy(update={"labels": LabelMode.PRIVATE})
+    cohort = replace(hospital.cohort, spec=spec)
+    file = tmp_path / "private.json"
+    write_aggregate(file, site=hospital.name, key=hospital.key, cohort=cohort, workspace=hospital.space)
+    payload = json.loads(base64.b64decode(json.loads(file.read_text())["payload"]))["predicate"]
+    whole = {target["target"]: target for target in stated(hospital)["targets"]}
+    assert set(whole) == {target["target"] for target in payload["targets"]}
+    for target in payload["targets"]:
+        for entry, public in zip(target["entries"], whole[target["target"]]["entries"], strict=True):
+            assert set(entry["figures"]) == {"auroc"}
+            assert not entry.get("roc")
+            auroc, stated_auroc = entry["figures"]["auroc"], public["figures"]["auroc"]
+            assert auroc["value"] == round(auroc["value"], 3)
+            assert abs(auroc["value"] - stated_auroc["value"]) <= 0.0005
+            assert auroc["se"] == stated_auroc["se"], "pooling needs it, with two digits"
+    pooled = sites_board([file, *(other.file for other in others)], keys=keys).target(HEADLINE)
+    strong = pooled.entries[0]
+    assert (strong.slug, strong.rank) == ("strong", 1)
+    assert set(strong.sites[hospital.name]) == {"auroc"}
+    assert len(strong.sites) == len(SITES)
+    assert strong.pooled["calibration_slope"].value is not None, "of the other four hospitals"
 
 
 def test_every_flipped_bit_is_found(hospitals: list[Hospital], keys: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,6 +93,9 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     monkeypatch.delenv(KEY_FILE_VARIABLE)
     assert cli("score", "--all", *QUICK, "--json").codes == ["key-missing"]
     assert cli("verify", "--jobs", "1", "--json").codes == ["key-missing"]
+    checked = cli("verify", "--no-data")  # as the workflow of a pull request does
+    assert checked.exit_code == 0
+    assert re.search(r"one .* scored$", checked.stdout, re.MULTILINE)
     assert cli("board", "--json").exit_code == 0
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
@@ -101,6 +105,17 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     sealed = stranger / entry / "predictions.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     assert cli("board", "--json").codes == ["seal-broken"]
+    assert "seal-broken" in cli("verify", "--no-data", "--json").codes
+    for name in ("seal.json", "predictions.age", "val_predictions.age"):
+        (stranger / entry / name).unlink()
+    (problem,) = cli("verify", "--no-data", "--json").object["problems"]
+    assert_problem(
+        problem,
+        "entry-incomplete",
+        message=r"no predictions\.age, nor predictions\.parquet",
+        where="one$",
+        remedy="add its whole folder",
+    )
     assert not (stranger / entry / "predictions.parquet").exists()
 
 
@@ -324,7 +339,7 @@ def test_private_test_labels_are_not_read_in_python(private: Path, cli: Cli, tmp
 
 
 def test_private_labels_have_a_budget_and_three_decimals(
-    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "submission.toml").write_text(MANIFEST)
     for power in range(1, 5):
@@ -360,6 +375,11 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert not card["subgroups"]
     assert not card["continuous"]
     assert cli("verify", "--jobs", "1").exit_code == 0
+    assert cli("verify", "--no-data").exit_code == 0
+    git(private, "commit", "-qm", "Board")
+    monkeypatch.chdir(clone(private, "public"))
+    assert cli("verify", "--no-data").exit_code == 0
+    monkeypatch.chdir(private)
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     assert "Private labels" in (private / "site/public/index.html").read_text()
