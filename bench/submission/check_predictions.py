@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -270,7 +270,7 @@ def _join(
     if count := int(unknown.sum()):
         place = raw.first(np.flatnonzero(unknown))
         message = f"{count:,} of {len(ids):,} ids are not in cohort {cohort.spec.id}; {place}."
-        hint = "" if by_study else _id_hint(ids.filter(pa.array(unknown)), cohort)
+        hint = "" if by_study else id_hint(ids.filter(pa.array(unknown)).slice(0, 500).to_pylist(), cohort)
         problems.append(Problem("predictions-unknown-id", message, where, hint))
     expected = np.zeros(len(keys), bool)
     expected[unit_of_row] = True
@@ -295,9 +295,9 @@ def _join(
     return line[unit_of_row]
 
 
-def _id_hint(unknown: pa.ChunkedArray, cohort: Cohort) -> str:
+def id_hint(unknown: Sequence[object], cohort: Cohort) -> str:
     """Name the change of form, or the two, that would make unknown ids known; "" if there is none."""
-    sample = [str(value) for value in unknown.slice(0, 500).to_pylist()]
+    sample = [str(value) for value in unknown]
     forms = _id_forms(cohort)
     known = frozenset(cohort.images)
 
