@@ -16,6 +16,7 @@ from bench.board.model import Board
 from bench.board.published import write_board
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
+from bench.documents import parse
 from bench.errors import BenchError, Problem
 from bench.files import (
     atomic_folder,
@@ -165,13 +166,7 @@ def retract(
 
 
 def _retraction(reason: str, date: datetime.date) -> Retraction:
-    from pydantic import ValidationError
-
-    try:
-        return Retraction(date=date, reason=reason)
-    except ValidationError as error:
-        message = f"The reason cannot be used: {error.errors()[0]['msg']}."
-        raise BenchError(Problem("retraction-invalid", message)) from error
+    return parse(Retraction, {"date": date, "reason": reason}, "retraction-invalid", "--reason")
 
 
 def rename(
@@ -208,7 +203,7 @@ def rename(
         resumed = refuse_renaming(folder, step)
         if not resumed:
             find_submission(folder, old)
-            check_free(folder, new)
+            check_free(folder, new, "Choose another slug; an entry is never renamed over another.")
             refuse_registered(folder, new)
         board = _stored_board(space, spec, renaming=step if resumed else None)
         ranked = board is not None and not board.scorecards.keys().isdisjoint({old, new})

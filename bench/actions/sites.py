@@ -37,6 +37,7 @@ from bench.scoring.run import entry_replicates, make_plans
 from bench.scoring.scorecard import Scorecard, hashed_scorecard
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
 from bench.submission.packed import read_stamp
+from bench.workspace import is_workspace
 
 
 class SiteKeys(Document):
@@ -63,9 +64,14 @@ def make_site_key(file: str | Path, site: str) -> str:
         The public key as a line of ``sites.toml``.
 
     Raises:
-        BenchError: The file exists (``sign-key-exists``), or the extra ``sign`` is not installed.
+        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``), or
+            the extra ``sign`` is not installed.
     """
     check_site_name(site)
+    if any(map(is_workspace, Path(file).resolve().parents)):
+        message = "A private key in the workspace could be published with it."
+        remedy = "Name a file outside the workspace, such as ../north.pem."
+        raise BenchError(Problem("key-in-workspace", message, str(file), remedy))
     return f'{site} = "{new_key(Path(file))}"'
 
 

@@ -74,6 +74,8 @@ def board(
     if speed and (formats > as_json or columns or track != "holdout"):
         hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
+    if site_keys and not sites:
+        raise typer.BadParameter("goes with --sites", param_hint="--keys")
     if sites != bool(files):
         raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
     if (sites or transfer) and (formats > as_json or columns or speed or track != "holdout" or cohort):

@@ -140,6 +140,43 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(space: Workspace) ->
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("", "reason: This text is empty"),
+        ("  ", "shows nothing.*U\\+0020"),
+        ("\u200b", "shows nothing.*U\\+200B"),
+        ("x" * 501, "reason: This text is longer than 500 characters"),
+        ("One line.\nAnother.", "must stand on one line"),
+        ("Red \x1b[31mink", "control character U\\+001B"),
+    ],
+)
+def test_a_reason_that_cannot_be_shown_is_explained(space: Workspace, reason: str, message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        retract("one", reason, workspace=space)
+    assert_problem(
+        only(error.value, "retraction-invalid"),
+        "retraction-invalid",
+        message=message,
+        where="^--reason$",
+        remedy="1 to 500 visible letters",
+    )
+    assert not (space.submission("chexchonet", "one") / "retraction.json").exists()
+
+
+def test_a_slug_in_use_is_not_offered_for_replacement(space: Workspace) -> None:
+    for new in ("one", "two"):
+        with pytest.raises(BenchError) as error:
+            rename("one", new, workspace=space)
+        assert_problem(
+            only(error.value, "slug-taken"),
+            "slug-taken",
+            message=repr(new),
+            where="chexchonet$",
+            remedy="^Choose another slug; an entry is never renamed over another",
+        )
+
+
 def test_without_replicates_and_data_nothing_is_changed(space: Workspace) -> None:
     shutil.rmtree(space.replicates)
     for act in (

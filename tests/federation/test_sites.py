@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from bench.federation.aggregate import PREDICATE, STEP
 from bench.federation.model import SiteAggregate, SitesBoard
 from bench.federation.signature import read_key, write_statement
 from tests.conftest import Cli
+from tests.faulty import assert_problem
 from tests.federation.conftest import MISCALIBRATED, PREVALENCE, SCANNER, SITES, STRENGTHS, Hospital
 
 HEADLINE = "composite_slvh_dlv"
@@ -224,6 +228,61 @@ def test_files_that_do_not_belong_are_refused(hospitals: list[Hospital], keys: P
         assert all(problem.where and problem.as_dict()["remedy"] for problem in caught.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("name", "spoil", "message", "remedy"),
+    [
+        ("empty.json", lambda _: b"", "an empty file, not JSON", "Ask the hospital"),
+        ("login.json", lambda _: b"<html></html>", "HTML or XML.*, not JSON", "Ask the hospital"),
+        ("north.json.gz", gzip.compress, "a gzip file, not text", "Ask the hospital"),
+        ("table.json", lambda _: b"PAR1\xff\x00", "a Parquet file, not text", "Ask the hospital"),
+        ("wide.json", lambda data: data.decode().encode("utf-16"), "UTF-16", "Save the file as UTF-8"),
+        ("list.json", lambda _: b"[]", "should be a table of keys", "Ask the hospital"),
+        ("cut.json", lambda data: data[:200], "^Not valid JSON", "Ask the hospital"),
+        (
+            "payload.json",
+            lambda data: base64.b64decode(json.loads(data)["payload"]),
+            r"another document: it has _type, predicate, .*, and none of payload, payloadType, signatures",
+            "Ask the hospital",
+        ),
+    ],
+)
+def test_other_files_in_place_of_a_statement_are_named(
+    hospitals: list[Hospital],
+    keys: Path,
+    tmp_path: Path,
+    name: str,
+    spoil: Callable[[bytes], bytes],
+    message: str,
+    remedy: str,
+) -> None:
+    (tmp_path / name).write_bytes(spoil(hospitals[0].file.read_bytes()))
+    with pytest.raises(BenchError) as caught:
+        sites_board([tmp_path / name], keys=keys)
+    (problem,) = caught.value.problems
+    assert_problem(problem, "statement-invalid", message=message, where=re.escape(name), remedy=remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "sites: This key is missing"),
+        ("[sites]\n", "needs at least 1 item"),
+        ('north = "x"\n', "another document: it has north, and none of sites"),
+        ('[sites]\nnorth = "x"\n', "sites.north: this is no public key, which has 44 characters"),
+    ],
+)
+def test_keys_of_hospitals_that_are_none_are_named(
+    hospitals: list[Hospital], tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "sites.toml").write_text(text)
+    with pytest.raises(BenchError) as caught:
+        sites_board([hospitals[0].file], keys=tmp_path / "sites.toml")
+    (problem,) = caught.value.problems
+    assert_problem(
+        problem, "site-keys", message=message, where=r"sites\.toml$", remedy="bench keygen. prints the line"
+    )
+
+
 def test_two_hospitals_are_ranked_but_not_pooled(hospitals: list[Hospital], keys: Path) -> None:
     found = sites_board([hospital.file for hospital in hospitals[:2]], keys=keys).target(HEADLINE)
     assert found.entries[0].rank == 1
@@ -249,6 +308,23 @@ def test_the_command_line_goes_from_the_store_to_the_file(
     made = cli("keygen", tmp_path / "k.pem", "--site", "north")
     assert made.exit_code == 0
     assert cli("keygen", tmp_path / "k.pem", "--site", "north", "--json").codes == ["sign-key-exists"]
+    (problem,) = cli("keygen", "k.pem", "--site", "north", "--json").object["problems"]
+    assert_problem(
+        problem,
+        "key-in-workspace",
+        message="could be published",
+        where=r"^k\.pem$",
+        remedy="outside the workspace",
+    )
+    assert not Path("k.pem").exists()
+    assert cli("board", "--keys", tmp_path / "k.pem", "--json").exit_code == 2
+    for text, message in (("PUBLIC KEY", "a public key"), ("ENCRYPTED PRIVATE KEY", "has a password")):
+        (tmp_path / "other.pem").write_text(f"-----BEGIN {text}-----\nx\n-----END {text}-----\n")
+        signing = ("--aggregate-out", tmp_path / "a.json", "--site", "north", "--key", tmp_path / "other.pem")
+        (problem,) = cli("score", "--all", *signing, "--json").object["problems"]
+        assert_problem(
+            problem, "sign-key-invalid", message=message, where=r"other\.pem$", remedy="bench keygen"
+        )
     words = ("score", "--all", "--replicates", "100", "--jobs", "1", "--aggregate-out", tmp_path / "a.json")
     assert cli(*words, "--site", "north").exit_code == 2
     assert cli(*words, "--site", "north", "--key", tmp_path / "a.json", "--json").exit_code == 1
