@@ -91,12 +91,15 @@ def other_kind(data: bytes) -> FileKind | None:
     return None
 
 
+GZIP = "a gzip file"
+
+
 def kind_instead_of_text(data: bytes) -> str:
     """Name what a file holds in place of JSON or TOML, with its article; empty where it is not known."""
     if not data.strip():
         return "an empty file"
     if data.startswith(b"\x1f\x8b"):
-        return "a gzip file"
+        return GZIP
     if data.startswith(b"PAR1"):
         return "a Parquet file"
     kind = other_kind(data)
