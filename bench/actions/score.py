@@ -30,7 +30,7 @@ from bench.scoring.run import make_plans, score_all
 from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
-from bench.workspace import STORE_LOCK, Workspace, attempts_folder, ignore_kept_back
+from bench.workspace import STORE_LOCK, attempts_folder, ignore_kept_back
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,14 +98,13 @@ def score(
     space, opened = open_workspace(workspace, cohort), open_cohort(cohort, data, workspace)
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
-    _lock_split(opened, space)
-    ignore_kept_back(space, opened.spec.id, opened.spec.labels)
     chosen = scored_entries(folder, entries)
     for entry in chosen:
         open_entry(entry, space.root)
     refuse_mixed(list_submissions(folder), chosen, replicates, seed, board=board_file)
     plans = make_plans(opened, chosen, replicates=replicates, seed=seed)
     cards: list[Scorecard] = []
+    ignore_kept_back(space, opened.spec.id, opened.spec.labels)
 
     def keep(card: Scorecard) -> None:
         cards.append(card)
@@ -122,17 +121,12 @@ def score(
             opened, stored, space.replicates, plans, one_per_team=space.one_per_team, ladder=space.ladder
         )
         write_board(folder, board, opened.spec.labels, stored)
+        _lock_split(opened, space.split_lock(opened.spec.id))
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
     return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)
 
 
-def _lock_split(cohort: Cohort, space: Workspace) -> None:
+def _lock_split(cohort: Cohort, path: Path) -> None:
     """Write the split lock where there is none, so that the entries can be checked without the data."""
-    path = space.split_lock(cohort.spec.id)
-    if path.exists():
-        return
-    found = summarise(cohort)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent / STORE_LOCK):
-        if not path.exists():
-            write_json(path, found.plain())
+    if not path.exists():
+        write_json(path, summarise(cohort).plain())

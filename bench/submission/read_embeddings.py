@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.image_ids import id_hint
 from bench.cohort.split import PARTS, Part
 from bench.errors import BenchError, Problem
 from bench.sandbox.bounded_read import read_bounded
 from bench.sandbox.reader import Fault, read_in_sandbox
-from bench.submission.check_predictions import id_columns, id_hint
+from bench.submission.check_predictions import id_columns
 from bench.submission.manifest import EmbeddingRecord
 from bench.submission.read_parquet import MOST_ROWS
 
@@ -173,11 +174,12 @@ def _in_canonical_order(matrix: Matrix, ids: list[str], part: Part, cohort: Coho
         ("embeddings-duplicate-id", "of an image that has one already", repeated),
         ("embeddings-not-finite", "with NaN or infinite values", wrong),
     )
+    unknown = [ids[row] for row in np.flatnonzero(known < 0)[:500]]
+    hints = {"embeddings-unknown-id": id_hint(unknown, cohort.images, cohort.patients)} if unknown else {}
     problems = [
-        Problem(code, f"{_rows(at)} {what}.", str(path), hint)
+        Problem(code, f"{_rows(at)} {what}.", str(path), hints.get(code, ""))
         for code, what, at in faults
         if at.any()
-        for hint in [id_hint(np.array(ids)[at][:500].tolist(), cohort) if at is faults[0][2] else ""]
     ]
     if lacking:
         message = f"{lacking:,} of the {len(rows):,} {part} images have no embedding."

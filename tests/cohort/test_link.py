@@ -237,6 +237,12 @@ def only(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
+def only_file(folder: Path, file: Path) -> None:
+    data = file.read_bytes()
+    shutil.rmtree(folder)
+    folder.write_bytes(data)
+
+
 def made_folder(path: Path) -> Path:
     path.mkdir()
     return path
@@ -295,11 +301,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"(?s)This is MIMIC-IV-ECHO; MIMIC-CXR-JPG .*with `--cxr`.*This is MIMIC-CXR-JPG; MIMIC-IV-ECHO",
     ),
     "a file for a folder": (
-        lambda r: (
-            shutil.move(r / "echo" / ECHO, r / "x"),
-            shutil.rmtree(r / "echo"),
-            (r / "x").rename(r / "echo"),
-        ),
+        lambda r: only_file(r / "echo", r / "echo" / ECHO),
         r"(?s)link-missing: This is a file; MIMIC-IV-ECHO .*Name the folder that holds it: `--echo ",
     ),
     "a second download": (
