@@ -5,6 +5,9 @@ RUNS ?= 100000
 POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
 TRT := .venv/tensorrt
+# 110 MB of the libraries that no command loads: their tests, C++ headers, and Arrow's network protocol
+UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/include' -o -path '*/onnx/backend/test' \) \
+	-prune -o -path '*/pyarrow/*_flight*' \)
 
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
 	simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
@@ -86,22 +89,28 @@ lint: .venv/installed
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
 		-r requirements-core.lock
+	find .venv/lib $(UNUSED) -exec rm -rf {} +
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-.venv/installed: requirements.lock pyproject.toml bench/__init__.py  ## everything, for the tests
+.venv/installed: requirements.lock requirements-torch.lock pyproject.toml bench/__init__.py  ## everything, for the tests
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps \
+		--only-binary :all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-torch.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@ .venv/core
 
-lock:  ## pins the newest versions that pyproject.toml allows; torch stays at its tested release
+lock:  ## pins and hashes the newest versions that pyproject.toml allows; needs a machine that gets the CPU build of torch
 	rm -rf .lock && $(PYTHON) -m venv .lock
 	.lock/bin/pip install --quiet --upgrade 'pip>=25.1'
-	.lock/bin/pip install --quiet torch==$(shell sed -n 's/^torch==//p' requirements.lock)
+	.lock/bin/pip install --quiet -r requirements-torch.lock
 	.lock/bin/pip install --quiet --editable '.[baselines,dask,plot,sign]' --group dev
-	{ sed -n '/^#/p' requirements.lock; .lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock.txt
-	mv .lock.txt requirements.lock && rm -rf .lock
+	.lock/bin/pip freeze --exclude-editable --exclude torch > .lock/pinned.txt
+	.lock/bin/pip install --quiet uv
+	{ sed -n '/^#/p' requirements.lock; .lock/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url .lock/pinned.txt; } > .lock/hashed.txt
+	mv .lock/hashed.txt requirements.lock && rm -rf .lock
 
 lock-core:  ## the hashed requirements of the extra `onnx`, from requirements.lock; needs uv
 	uv pip compile pyproject.toml --extra onnx --generate-hashes --universal --python-version 3.11 \

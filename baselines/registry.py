@@ -36,7 +36,7 @@ def baselines() -> dict[str, Baseline]:
     """Return every baseline by name: those of this package in alphabetical order, then those of plug-ins.
 
     Raises:
-        BenchError: A plug-in cannot be used (``plugin-broken``), naming its package.
+        PluginError: A plug-in cannot be used.
     """
     return built_in() | load_plugins(GROUP, "baseline", _fault, set(built_in()))
 
@@ -54,8 +54,8 @@ def find_baseline(name: str) -> Baseline:
     """Return the baseline `name`.
 
     Raises:
-        BenchError: Unknown name (``baseline-unknown``), or a plug-in that might declare it is broken
-            (``plugin-broken``).
+        BenchError: Unknown name (``baseline-unknown``).
+        PluginError: A plug-in that might declare it cannot be used.
     """
     if name in built_in():
         return built_in()[name]

@@ -103,8 +103,8 @@ def without_duplicates(
     group = {row: k for k, rows in enumerate(copies) for row in rows}
 
     def apart(rows: Rows, evaluated: Rows) -> Rows:
-        taken = {group[row] for row in evaluated.tolist() if row in group}
-        remaining = [row for row in rows.tolist() if group.get(row) not in taken]
+        evaluated_groups = {group[row] for row in evaluated.tolist() if row in group}
+        remaining = [row for row in rows.tolist() if group.get(row) not in evaluated_groups]
         return np.array(remaining, np.intp)
 
     val = apart(val, test)

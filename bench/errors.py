@@ -7,7 +7,8 @@ file are collected and raised together as a `BenchError`; the command line turns
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -83,6 +84,15 @@ class BenchError(Exception):
 
     def __reduce__(self) -> tuple[type[BenchError], tuple[tuple[Problem, ...], int]]:
         return type(self), (self.problems, self.exit_code)
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems of a `BenchError` to `problems`, in place of raising it."""
+    try:
+        yield
+    except BenchError as error:
+        problems += error.problems
 
 
 def raise_errors(problems: Iterable[Problem]) -> None:

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+class PluginError(ValueError):
+    """A plug-in that cannot be used (``plugin-broken``, exit 3).
+
+    Attributes:
+        remedy: What to do about it.
+    """
+
+    def __init__(self, point: EntryPoint, what: str, reason: str) -> None:
+        """Name the plug-in and its package.
+
+        Args:
+            point: Its entry point.
+            what: What the plug-in is, such as "metric".
+            reason: What is wrong, as the end of a sentence.
+        """
+        package = point.dist.name if point.dist else "unknown"
+        super().__init__(f"The {what} {point.name!r} of the package {package} ({point.value}) {reason}.")
+        self.remedy = f"Update or uninstall the package: pip uninstall {package}"
 
 
 def load_plugins(group: str, what: str, fault: Callable[[Any], str], known: set[str]) -> dict[str, Any]:
@@ -15,53 +35,37 @@ def load_plugins(group: str, what: str, fault: Callable[[Any], str], known: set[
     Args:
         group: The group, such as ``bench.baselines``.
         what: What an object is, for messages.
-        fault: Tells why an object cannot be used; empty where it can. Objects bear a `name`.
+        fault: Explains why an object cannot be used; empty where it can. Objects bear a `name`.
         known: Names that are in use already.
 
     Returns:
         Name → object, in order of the entry points' names.
 
     Raises:
-        BenchError: A plug-in cannot be loaded or used (``plugin-broken``, exit 3), naming its package.
+        PluginError: A plug-in cannot be loaded or used.
     """
     plugins: dict[str, Any] = {}
     for point in plugin_points(group):
         plugin = load_plugin(point, what)
         if reason := fault(plugin):
-            raise broken_plugin(point, what, reason)
+            raise PluginError(point, what, reason)
         if plugin.name in known or plugin.name in plugins:
-            raise broken_plugin(point, what, f"has the name {plugin.name!r}, which is in use")
+            raise PluginError(point, what, f"has the name {plugin.name!r}, which is in use")
         plugins[plugin.name] = plugin
     return plugins
 
 
 def plugin_points(group: str) -> list[EntryPoint]:
     """Return the entry points of a group, in order of their names."""
+    from importlib.metadata import entry_points  # takes 13 ms, which `bench --help` need not wait for
+
     return sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
 
 
 def load_plugin(point: EntryPoint, what: str) -> Any:
-    """Load the object of an entry point; whatever its module raises becomes a problem.
-
-    Raises:
-        BenchError: It cannot be loaded (``plugin-broken``).
-    """
+    """Load the object of an entry point; whatever its module raises becomes a `PluginError`."""
     try:
         return point.load()
     except Exception as error:
         reason = f"cannot be loaded: {type(error).__name__}: {error}"
-        raise broken_plugin(point, what, reason) from error
-
-
-def broken_plugin(point: EntryPoint, what: str, reason: str) -> BenchError:
-    """Return the error for a plug-in that cannot be used, naming its package.
-
-    Args:
-        point: Its entry point.
-        what: What the plug-in is, such as "metric".
-        reason: What is wrong, as the end of a sentence.
-    """
-    package = point.dist.name if point.dist else "unknown"
-    message = f"The {what} {point.name!r} of the package {package} ({point.value}) {reason}."
-    remedy = f"Update or uninstall the package: pip uninstall {package}"
-    return BenchError(Problem("plugin-broken", message, remedy=remedy), EXIT_ENVIRONMENT)
+        raise PluginError(point, what, reason) from error

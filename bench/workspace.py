@@ -33,6 +33,7 @@ MANIFEST = "submission.toml"
 PREDICTIONS = "predictions.parquet"
 VAL_PREDICTIONS = "val_predictions.parquet"
 LABEL_EFFICIENCY = "label_efficiency.parquet"
+RUNS = "runs.parquet"
 SCORECARD = "scorecard.json"
 RETRACTION = "retraction.json"
 TIMINGS = "timings"
@@ -40,6 +41,7 @@ TIMINGS = "timings"
 SEALED_PREDICTIONS = "predictions.age"
 SEALED_VAL_PREDICTIONS = "val_predictions.age"
 SEALED_LABEL_EFFICIENCY = "label_efficiency.age"
+SEALED_RUNS = "runs.age"
 SEAL = "seal.json"
 PUBLISHED = "published.json"
 """Files of an entry of a cohort whose labels are not public: what may be published in place of the others."""
@@ -48,11 +50,13 @@ ENTRY_FILES = (
     PREDICTIONS,
     VAL_PREDICTIONS,
     LABEL_EFFICIENCY,
+    RUNS,
     SCORECARD,
     RETRACTION,
     SEALED_PREDICTIONS,
     SEALED_VAL_PREDICTIONS,
     SEALED_LABEL_EFFICIENCY,
+    SEALED_RUNS,
     SEAL,
     PUBLISHED,
 )
@@ -79,6 +83,9 @@ cohort = {cohort}  # used where --cohort is not given
 """
 
 
+SITE_TITLE = "CheXchoBench"
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
     """The table ``[site]`` of ``bench.toml``.
@@ -88,12 +95,14 @@ class SiteSettings:
         base: Path or address under which the pages stand.
         announcement: What every page says at its top, such as a deadline; plain text.
         exports: Whether boards with public labels are published in the formats of other catalogues too.
+        title: Name of the site at the top of every page, in titles and feeds; plain text.
     """
 
     cohorts: tuple[str, ...] = ()
     base: str = "/"
     announcement: str = ""
     exports: bool = True
+    title: str = SITE_TITLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +216,16 @@ def board_file(submissions: Path, labels: LabelMode = LabelMode.PUBLIC) -> Path:
 
 KEPT_BACK = {
     LabelMode.PUBLIC: (),
-    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD, BOARD),
+    LabelMode.SHARED: (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, RUNS, SCORECARD, BOARD),
     LabelMode.PRIVATE: (
         PREDICTIONS,
         VAL_PREDICTIONS,
         LABEL_EFFICIENCY,
+        RUNS,
         SEALED_PREDICTIONS,
         SEALED_VAL_PREDICTIONS,
         SEALED_LABEL_EFFICIENCY,
+        SEALED_RUNS,
         SEAL,
         SCORECARD,
         BOARD,
@@ -226,7 +237,8 @@ KEPT_BACK = {
 
 def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
     """Files in a cohort's folder of submissions that must not be published."""
-    names = KEPT_BACK[labels]
+    if not (names := KEPT_BACK[labels]):
+        return []
     paths = (path for path in submissions.rglob("*") if path.is_file())
     return sorted(p for p in paths if set(p.relative_to(submissions).parts) & set(names))
 
@@ -234,7 +246,8 @@ def kept_back_files(submissions: Path, labels: LabelMode) -> list[Path]:
 def unpublishable_files(folder: Path) -> list[Path]:
     """Files in any folder that must not be published: their published form stands beside them."""
     named = [
-        (name, (SEAL, PUBLISHED)) for name in (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, SCORECARD)
+        (name, (SEAL, PUBLISHED))
+        for name in (PREDICTIONS, VAL_PREDICTIONS, LABEL_EFFICIENCY, RUNS, SCORECARD)
     ]
     return sorted(
         path
@@ -364,21 +377,29 @@ def _read_workspace(root: Path) -> Workspace:
     )
 
 
+LONGEST_TITLE = 60
+
+
 def _site_settings(section: Any, where: Path) -> tuple[SiteSettings, str]:
     """The settings of the pages and their folder; ``site = "DIR"`` names the folder alone."""
     if not isinstance(section, dict):
         return SiteSettings(), section
-    known = ["folder", "cohorts", "base", "announcement", "exports"]
+    known = ["folder", "cohorts", "base", "announcement", "exports", "title"]
     if unknown := sorted(set(section) - set(known)):
         raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
     base, announcement = section.get("base", "/"), section.get("announcement", "")
-    if not isinstance(base, str) or not isinstance(announcement, str):
-        raise _config_error("[site] base and announcement must be text.", where)
+    title = section.get("title", SITE_TITLE)
+    if not all(isinstance(text, str) for text in (base, announcement, title)):
+        raise _config_error("[site] base, announcement and title must be text.", where)
+    if not title.strip() or len(title) > LONGEST_TITLE:
+        raise _config_error(f"[site] title must have 1 to {LONGEST_TITLE} characters.", where)
     exports = section.get("exports", True)
     if not isinstance(exports, bool):
         raise _config_error("[site] exports must be true or false.", where)
     cohorts = _texts(section.get("cohorts", []), "[site] cohorts", where)
-    return SiteSettings(cohorts, base, announcement, exports), section.get("folder", DEFAULTS["site"])
+    return SiteSettings(cohorts, base, announcement, exports, title.strip()), section.get(
+        "folder", DEFAULTS["site"]
+    )
 
 
 def _texts(value: Any, name: str, where: Path) -> tuple[str, ...]:

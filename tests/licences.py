@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """\
 # Licences of the dependencies
 
-What `requirements.lock` pins, as the packages state it; made by `make licences`. CheXchoBench itself is
-Apache-2.0 and contains none of them.
+What `requirements.lock` and `requirements-torch.lock` pin, as the packages state it; made by `make licences`.
+CheXchoBench itself is Apache-2.0 and contains none of them.
 
 | package | version | licence |
 |---|---|---|
@@ -21,6 +21,11 @@ Apache-2.0 and contains none of them.
 def pinned(lock: Path) -> dict[str, str]:
     """Package → version of a requirements file."""
     return dict(re.findall(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text("utf-8")))
+
+
+def everything() -> dict[str, str]:
+    """Package → version of all that `make test` installs."""
+    return pinned(ROOT / "requirements.lock") | pinned(ROOT / "requirements-torch.lock")
 
 
 def licence(package: str) -> str:
@@ -38,7 +43,7 @@ def licence(package: str) -> str:
 
 def table() -> str:
     """The whole document."""
-    rows = sorted(pinned(ROOT / "requirements.lock").items(), key=lambda item: item[0].lower())
+    rows = sorted(everything().items(), key=lambda item: item[0].lower())
     return HEAD + "".join(f"| {name} | {version} | {licence(name)} |\n" for name, version in rows)
 
 

@@ -57,7 +57,7 @@ def test_toml_is_read_with_lists_numbers_and_dates() -> None:
         ("extra = 1", "extra"),
     ],
 )
-def test_nothing_is_converted_and_every_fault_has_its_key(text: str, key: str) -> None:
+def test_values_are_not_converted_and_every_fault_has_its_key(text: str, key: str) -> None:
     text = text if text.startswith("name") else f'name = "a"\n{text}'
     with pytest.raises(BenchError) as caught:
         parse_toml(Example, text, "cohort-spec", "x.toml")
@@ -119,7 +119,7 @@ def test_an_unknown_key_gets_the_nearest_of_its_own_table(text: str, says: str) 
         ),
     ],
 )
-def test_a_fault_is_said_in_the_words_of_who_writes_toml(text: str, says: str) -> None:
+def test_faults_are_reported_in_terms_of_toml(text: str, says: str) -> None:
     with pytest.raises(BenchError) as caught:
         parse_toml(Manifest, text, "manifest-invalid", "x.toml")
     assert says in [p.message for p in caught.value.problems]
@@ -142,9 +142,9 @@ MISPLACED = "This key belongs to no table: write it above the first line in brac
 def test_a_key_that_may_well_stand_in_its_table_is_not_sent_out_of_it(text: str, says: str) -> None:
     with pytest.raises(BenchError) as caught:
         parse_toml(Manifest, text, "manifest-invalid", "x.toml")
-    said = [p.message for p in caught.value.problems]
-    assert any(message.startswith(says) for message in said), said
-    assert not any(MISPLACED in message for message in said)
+    messages = [p.message for p in caught.value.problems]
+    assert any(message.startswith(says) for message in messages), messages
+    assert not any(MISPLACED in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_an_unknown_key_of_a_table_of_several_kinds_gets_the_nearest_of_all() ->
     text = '[[targets]]\nname = "y"\nkind = "continuous"\nunti = "cm"\n'
     with pytest.raises(BenchError) as caught:
         parse_toml(CohortSpec, text, "cohort-spec", "x.toml")
-    said = [p.message for p in caught.value.problems if "not known" in p.message]
-    assert said == ["targets (1st).unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
+    messages = [p.message for p in caught.value.problems if "not known" in p.message]
+    assert messages == ["targets (1st).unti: This key is not known. Did you mean 'unit' or 'uncertain'?"]
 
 
 def test_a_syntax_fault_is_named_with_its_place() -> None:
@@ -178,7 +178,7 @@ def test_a_syntax_fault_is_named_with_its_place() -> None:
     assert (problem.code, problem.where) == ("cohort-spec", "x.toml, line 2, column 9")
 
 
-def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"name": "a"}')
     assert read_toml(Example, tmp_path / "x.toml", "cohort-spec").count == 2
@@ -205,7 +205,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         (None, "There is no such file."),
     ],
 )
-def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_named(content: bytes | None, says: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     if content is not None:
         path.write_bytes(content)
@@ -216,7 +216,7 @@ def test_a_file_that_is_no_document_is_named(content: bytes | None, says: str, t
     assert caught.value.problems[0].message.startswith(says)
 
 
-def test_a_file_that_grows_while_it_is_read_is_said_to_grow(
+def test_a_file_that_grows_while_it_is_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.json"

@@ -25,7 +25,7 @@ def test_facts_are_plain_and_public() -> None:
     assert facts["packages"]["numpy"]
 
 
-def test_nothing_that_fails_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_probes_do_not_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise OSError("no")
 

@@ -122,7 +122,7 @@ def test_the_core_gives_the_statistics() -> None:
 
 
 @pytest.mark.parametrize("word", ["submit", "read_board", "load_cohort", "build_site"])
-def test_what_the_core_lacks_is_named_with_its_extra(word: str) -> None:
+def test_a_missing_package_is_named_with_its_extra(word: str) -> None:
     shown = works(
         f"import bench\ntry:\n    bench.{word}\nexcept ImportError as error:\n    print(error)", None
     )

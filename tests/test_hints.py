@@ -52,7 +52,7 @@ def test_a_packed_table_beside_it_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_is_named_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     message, remedy = missing_file_hint(Path("absent/p.csv"))
     assert message == "There is no such file, nor a folder 'absent'."

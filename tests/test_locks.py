@@ -33,7 +33,9 @@ def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_who_waits_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_waiting_process_reports_who_holds_the_lock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     process = holder(tmp_path / "l", 2.5)
     with locked(tmp_path / "l"):
         assert process.wait(timeout=120) == 0

@@ -123,7 +123,7 @@ def test_several_cards_share_axes_and_files_are_written(board: LoadedBoard, tmp_
     assert "<svg" in (tmp_path / "roc.svg").read_text("utf-8")
 
 
-def test_what_cannot_be_drawn_is_said(card: Scorecard) -> None:
+def test_undrawable_figures_raise_with_the_reason(card: Scorecard) -> None:
     with pytest.raises(ValueError, match="no scorecard has the target 'asthma'"):
         bench.plot.roc(card, "asthma")
     part = bench.read_board("demo", workspace=find_workspace(ROOT))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.licences import ROOT, licence, pinned
+from tests.licences import ROOT, everything, licence, pinned
 
 LOCK, CORE = ROOT / "requirements.lock", ROOT / "requirements-core.lock"
 
@@ -19,19 +19,22 @@ def test_every_pinned_package_is_listed_with_its_version() -> None:
         re.findall(r"(?m)^\| ([^ ]+) \| ([^ ]+) \|", (ROOT / "docs" / "licences.md").read_text("utf-8"))
     )
     listed.pop("package")
-    assert listed == pinned(LOCK)
+    assert listed == everything()
 
 
-def test_every_requirement_of_the_core_has_hashes_and_the_version_that_is_tested() -> None:
-    text = CORE.read_text("utf-8")
-    blocks = re.split(r"(?m)^(?=\S)", text)
+@pytest.mark.parametrize("lock", [CORE, LOCK], ids=["core", "everything"])
+def test_every_requirement_has_hashes(lock: Path) -> None:
+    blocks = re.split(r"(?m)^(?=\S)", lock.read_text("utf-8"))
     packages = [block for block in blocks if "==" in block]
     assert len(packages) > 30
-    assert all("--hash=sha256:" in block for block in packages)
-    everything = {name.lower().replace("_", "-"): version for name, version in pinned(LOCK).items()}
+    assert [block for block in packages if "--hash=sha256:" not in block] == []
+
+
+def test_the_core_has_the_versions_that_are_tested() -> None:
+    tested = {name.lower().replace("_", "-"): version for name, version in everything().items()}
     core = {name.lower().replace("_", "-"): version for name, version in pinned(CORE).items()}
     assert "torch" not in core
-    assert {n: v for n, v in core.items() if everything.get(n, v) != v} == {}
+    assert {n: v for n, v in core.items() if tested.get(n, v) != v} == {}
 
 
 def test_the_core_holds_what_the_project_needs() -> None:
@@ -51,7 +54,7 @@ def test_everything_that_the_project_asks_for_is_pinned() -> None:
         lines += [line for line in group if isinstance(line, str) and not line.startswith("chexchobench[")]
     names = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
     assert {"pytest-cov", "mypy", "torch", "numpy"} <= names
-    assert names - {name.lower().replace("_", "-") for name in pinned(LOCK)} == set()
+    assert names - {name.lower().replace("_", "-") for name in everything()} == set()
 
 
 WORKFLOWS = pytest.mark.parametrize(
@@ -116,10 +119,10 @@ def test_licences_are_read_from_the_packages() -> None:
 )
 def test_git_keeps_stored_bytes_and_marks_generated_files(path: str, expected: tuple[str, ...]) -> None:
     asked = ["git", "check-attr", "text", "diff", "linguist-generated", "--", path]
-    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    if told.returncode != 0:
+    answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
         pytest.skip("not a checkout of the repository")
-    assert tuple(re.findall(r"(?m)\w: (\w+)$", told.stdout)) == expected
+    assert tuple(re.findall(r"(?m)\w: (\w+)$", answer.stdout)) == expected
 
 
 def test_the_workflow_that_may_comment_runs_nothing_of_the_pull_request() -> None:

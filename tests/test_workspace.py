@@ -26,7 +26,7 @@ def test_a_new_workspace_is_found_from_every_folder_in_it(tmp_path: Path) -> Non
     assert found.data("other") == found.root / "data" / "other"
 
 
-def test_no_workspace_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_outside_a_workspace_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="workspace-missing"):
         find_workspace(tmp_path)
 

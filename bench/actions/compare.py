@@ -48,11 +48,13 @@ class CompareResult:
         b: The same of B.
         comparisons: One for each binary target that both predict: values of both sides, differences A − B
             with 95% confidence interval and p value, and on how many images their calls differ.
+        notices: What to know of the sides: of an entry of several runs the first one is compared.
     """
 
     a: str
     b: str
     comparisons: tuple[TargetComparison, ...]
+    notices: tuple[Problem, ...] = ()
 
 
 def compare_entries(
@@ -90,7 +92,10 @@ def compare_entries(
             with locked(folder / STORE_LOCK):
                 record_compared(folder, side.unrecorded, side.track)
     found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
-    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found))
+    names = [_name(choice, "") for choice, side in ((a, first), (b, second)) if side.several_runs]
+    message = "Its first run is compared; the board compares the mean of its runs."
+    notices = tuple(Problem("compare-first-run", message, name, severity="notice") for name in names)
+    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found), notices)
 
 
 def check_sides(

@@ -110,14 +110,14 @@ class Demo:
         folders = {name: releases / name for name in ("cxr", "echo", "iv")}
 
         def make(progress: StageProgress | None) -> str:
-            made = write_mimic(
+            written = write_mimic(
                 releases,
                 patients=self.patients,
                 images=True,
                 jobs=usable_cores(),
                 progress=of_stage(progress, "drawing images"),
             )
-            return f"{self.patients:,} invented patients, {len(made.images):,} images in three releases"
+            return f"{self.patients:,} invented patients, {len(written.images):,} images in three releases"
 
         def link(progress: StageProgress | None) -> str:
             done = link_mimic(
@@ -147,16 +147,16 @@ class Demo:
 
     def _check(self, progress: StageProgress | None) -> str:
         opened = open_cohort(self.cohort, workspace=self.space)
-        found = audit(opened, jobs=usable_cores(), progress=of_stage(progress, "reading images"))
-        store_checked_images(opened, found, self.space.cache)
-        raise_errors(found.problems)
+        report = audit(opened, jobs=usable_cores(), progress=of_stage(progress, "reading images"))
+        store_checked_images(opened, report, self.space.cache)
+        raise_errors(report.problems)
         return f"{len(opened):,} images, table and checksums are in order"
 
     def _lock(self, _: StageProgress | None) -> str:
         opened = open_cohort(self.cohort, workspace=self.space)
-        found = summarise(opened)
-        write_lock(found, self.space.split_lock(opened.spec.id))
-        return ", ".join(f"{part.part} {part.patients:,}" for part in found.parts) + " patients"
+        summary = summarise(opened)
+        write_lock(summary, self.space.split_lock(opened.spec.id))
+        return ", ".join(f"{part.part} {part.patients:,}" for part in summary.parts) + " patients"
 
     def _train(self, name: str, method: Recalibration | None) -> DemoStep:
         methods = (method,) if method else ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
@@ -15,6 +17,7 @@ from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.frames import few_shot_rows
 from bench.cohort.split import PARTS, Part
+from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.metrics.validation import Floats
 from bench.progress import Progress
@@ -82,24 +85,34 @@ def label_efficiency(
 ) -> dict[str, Floats]:
     """Fit the logistic regressions on nested shares of the train patients, three draws each.
 
-    The penalty is chosen on all val images, as for the whole. Patients are chosen by `few_shot_rows`.
+    The penalty is chosen on all val images, as for the whole. Patients are chosen by `few_shot_rows`. Each
+    core fits one head at a time: products of few rows take longer with more threads.
 
     Returns:
         `draw_column` → (test images,) predictions in canonical order.
     """
+    from threadpoolctl import threadpool_limits
+
     rows = cohort.rows("train")
     val, test = embeddings.parts["val"], embeddings.parts["test"]
-    found = {}
-    subsets = [(fraction, draw) for fraction in FRACTIONS for draw in range(DRAWS)]
-    for done, (fraction, draw) in enumerate(subsets):
+    names = [target.name for target in cohort.spec.binary_targets]
+
+    def fitted(subset: tuple[float, int, str]) -> Floats:
+        fraction, draw, name = subset
         chosen = few_shot_rows(cohort, rows, fraction=fraction, seed=draw)
-        train = embeddings.parts["train"][np.searchsorted(rows, chosen)]
-        for target in cohort.spec.binary_targets:
-            labels = cohort.targets[target.name]
-            predict, _ = _fit_head(False, train, labels[chosen], val, labels[cohort.rows("val")])
-            found[draw_column(target.name, fraction, draw)] = predict(test)
-        if progress:
-            progress(done + 1, len(subsets))
+        train, labels = embeddings.parts["train"][np.searchsorted(rows, chosen)], cohort.targets[name]
+        predict, _ = _fit_head(False, train, labels[chosen], val, labels[cohort.rows("val")])
+        return predict(test)
+
+    found = {}
+    subsets = [(fraction, draw, name) for fraction in FRACTIONS for draw in range(DRAWS) for name in names]
+    # Filters of warnings belong to the process; this context puts back what the threads leave.
+    with warnings.catch_warnings(), threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as pool:
+        for done, (subset, values) in enumerate(zip(subsets, pool.map(fitted, subsets), strict=True)):
+            fraction, draw, name = subset
+            found[draw_column(name, fraction, draw)] = values
+            if progress:
+                progress(done + 1, len(subsets))
     return found
 
 

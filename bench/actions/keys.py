@@ -70,8 +70,8 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
 def _with_key(space: Workspace, key: PrivateKey) -> Workspace:
     """Write the public key into bench.toml and read the workspace again."""
     text, line = space.marker.read_text("utf-8-sig"), f"key = {json.dumps(key.public)}\n"
-    changed, found = re.subn(r"(?m)^key\s*=.*\n?", line, text, count=1)
-    write_atomic(space.marker, (changed if found else line + text).encode())
+    changed, count = re.subn(r"(?m)^key\s*=.*\n?", line, text, count=1)
+    write_atomic(space.marker, (changed if count else line + text).encode())
     return find_workspace(space.root)
 
 
@@ -146,7 +146,9 @@ def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
     sealed = []
     for entry in _entries(space):
         stated = read_seal(entry)
-        lacks = stated is not None and entry.label_efficiency.exists() and not stated.label_efficiency_sha256
+        lacks = stated is not None and any(
+            (entry.folder / name).exists() and not sha256 for name, sha256 in stated.plain_hashes.items()
+        )
         if entry.predictions.exists() and (stated is None or stated.key != space.key or lacks):
             seal_entry(entry, space.key)
             sealed.append(entry.slug)

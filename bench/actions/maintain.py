@@ -145,7 +145,7 @@ def retract(
     """
     space, spec = open_workspace(workspace, cohort), choose_spec(cohort, workspace)
     folder = space.submissions(spec.id)
-    made = _retraction(reason, today or datetime.datetime.now(datetime.UTC).date())
+    retraction = _retraction(reason, today or datetime.datetime.now(datetime.UTC).date())
     find_submission(folder, slug)
     with locked(folder / STORE_LOCK):
         _clear(folder, slug)
@@ -158,7 +158,7 @@ def retract(
             raise BenchError(Problem("entry-retracted", message, str(entry.folder)))
         rerank = _reranking(space, spec, board, cohort, workspace) if board and ranked else None
         if not entry.retraction:
-            write_json(entry.folder / RETRACTION, made.plain())
+            write_json(entry.folder / RETRACTION, retraction.plain())
         now = rerank({}) if rerank else None
         if now:
             write_board(folder, now, spec.labels, list_submissions(folder))
@@ -277,9 +277,9 @@ def _reranking(
     """
     cards: Sequence[RankInputs] = [hashed_scorecard(entry, RankInputs)[0] for entry in _scored(space, spec)]
     predictions = {card.predictions_sha256: card.track for card in cards}
-    found = cached_replicates(spec.id, space.replicates, predictions, board.replicates)
-    if found is not None:
-        return lambda renamed: rank_again(board, spec, _scored(space, spec), found, renamed)
+    replicates = cached_replicates(spec.id, space.replicates, predictions, board.replicates)
+    if replicates is not None:
+        return lambda renamed: rank_again(board, spec, _scored(space, spec), replicates, renamed)
     try:
         opened = open_cohort(cohort or spec, None, workspace or space)
     except BenchError as error:

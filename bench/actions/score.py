@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from bench.actions.context import (
     CohortChoice,
@@ -26,11 +27,36 @@ from bench.environment import paused_garbage_collection, usable_cores
 from bench.files import clear_parts, locked, write_json
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
-from bench.scoring.run import make_plans, score_all
+from bench.scoring.run import Finished, make_plans, score_all
 from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
 from bench.workspace import STORE_LOCK, attempts_folder, ignore_kept_back
+
+
+class Scorecards(Sequence[Scorecard]):
+    """Scorecards of a run, compressed: a thousand take 100 MB, and would take 1.3 GB as objects."""
+
+    def __init__(self) -> None:
+        self._compressed: list[bytes] = []
+
+    def append(self, exact: bytes) -> None:
+        """Add a scorecard, as JSON with all digits."""
+        self._compressed.append(zlib.compress(exact, level=1))
+
+    def __len__(self) -> int:
+        return len(self._compressed)
+
+    @overload
+    def __getitem__(self, place: int) -> Scorecard: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Scorecard, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Scorecard | tuple[Scorecard, ...]:
+        if isinstance(place, slice):
+            return tuple(self[k] for k in range(*place.indices(len(self))))
+        return Scorecard.model_validate_json(zlib.decompress(self._compressed[place]))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,7 +74,7 @@ class ScoreResult(Displayed):
 
     cohort: str
     synthetic: bool
-    scorecards: tuple[Scorecard, ...]
+    scorecards: Sequence[Scorecard]
     board: Board
     waiting: tuple[str, ...]
 
@@ -103,13 +129,13 @@ def score(
         open_entry(entry, space.root)
     refuse_mixed(list_submissions(folder), chosen, replicates, seed, board=board_file)
     plans = make_plans(opened, chosen, replicates=replicates, seed=seed)
-    cards: list[Scorecard] = []
+    cards = Scorecards()
     ignore_kept_back(space, opened.spec.id, opened.spec.labels)
 
-    def keep(card: Scorecard) -> None:
-        cards.append(card)
+    def keep(result: Finished) -> None:
+        cards.append(result.exact)
         if finished:
-            finished(card)
+            finished(result.card)
 
     with on_cluster(scheduler) as threads:
         workers = jobs or threads or usable_cores()
@@ -123,7 +149,7 @@ def score(
         write_board(folder, board, opened.spec.labels, stored)
         _lock_split(opened, space.split_lock(opened.spec.id))
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
-    return ScoreResult(opened.spec.id, opened.synthetic, tuple(cards), board, waiting)
+    return ScoreResult(opened.spec.id, opened.synthetic, cards, board, waiting)
 
 
 def _lock_split(cohort: Cohort, path: Path) -> None:

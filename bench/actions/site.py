@@ -101,7 +101,7 @@ def build_site(
     with paused_garbage_collection():
         boards = _boards(space, cohorts)
         releases = read_releases(space.releases)
-        found = build_pages(
+        built = build_pages(
             boards,
             folder,
             base=base or space.pages.base,
@@ -110,8 +110,9 @@ def build_site(
             announcement=space.pages.announcement,
             hospitals=_hospitals(space),
             exports=space.pages.exports,
+            title=space.pages.title,
         )
-    return SiteResult(folder, _ids(boards), found.pages, found.written, found.unchanged)
+    return SiteResult(folder, _ids(boards), built.pages, built.written, built.unchanged)
 
 
 def check_site(
@@ -149,7 +150,13 @@ def freeze_site(
     boards = _boards(space, cohorts)
     today = datetime.datetime.now(datetime.UTC).date()
     archive = freeze_boards(
-        boards, release, space.releases, built_from=commit() or "", day=today, exports=space.pages.exports
+        boards,
+        release,
+        space.releases,
+        built_from=commit() or "",
+        day=today,
+        exports=space.pages.exports,
+        title=space.pages.title,
     )
     return ReleaseResult(release, archive, _ids(boards))
 

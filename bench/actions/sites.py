@@ -20,7 +20,7 @@ from bench.actions.context import (
 )
 from bench.choices import Track
 from bench.documents import Document, read_toml
-from bench.errors import BenchError, Problem, raise_errors
+from bench.errors import BenchError, Problem, collecting, raise_errors
 from bench.federation.aggregate import PREDICATE, site_aggregate
 from bench.federation.model import SiteAggregate, SitesBoard, TransferBoard
 from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
@@ -127,10 +127,10 @@ def write_aggregate(
         computed = entry_replicates(plans, entry, space.replicates, card.predictions_sha256)
         influences[entry.slug] = computed.influences
         models[entry.slug] = read_stamp(entry.predictions).model_sha256
-    found = site_aggregate(site, plans.by_track[Track.HOLDOUT], cards, influences, models)
+    aggregate = site_aggregate(site, plans.by_track[Track.HOLDOUT], cards, influences, models)
     subjects = {card.slug: card.predictions_sha256 for card in cards}
-    write_statement(Path(out), subjects, PREDICATE, found.plain(), private)
-    return found
+    write_statement(Path(out), subjects, PREDICATE, aggregate.plain(), private)
+    return aggregate
 
 
 def sites_board(
@@ -151,16 +151,14 @@ def sites_board(
     """
     place = Path(keys) if keys is not None else open_workspace(workspace).site_keys
     trusted = read_toml(SiteKeys, place, "site-keys").sites
-    read: list[ReadAggregate] = []
+    aggregates: list[ReadAggregate] = []
     problems: list[Problem] = []
     for file in files:
-        try:
-            read.append(_read(Path(file), trusted))
-        except BenchError as error:
-            problems += error.problems
+        with collecting(problems):
+            aggregates.append(_read(Path(file), trusted))
     raise_errors(problems)
-    check_sites(read)
-    return pooled_board([one.aggregate for one in read])
+    check_sites(aggregates)
+    return pooled_board([signed.aggregate for signed in aggregates])
 
 
 def transfer_board(
@@ -180,8 +178,8 @@ def transfer_board(
         raise ValueError("name at least two cohorts")
     loaded = [read_board(cohort, workspace=workspace) for cohort in cohorts]
     cards = {
-        one.spec.id: [entry.scorecard for entry in one.entries.values() if entry.scorecard is not None]
-        for one in loaded
+        board.spec.id: [entry.scorecard for entry in board.entries.values() if entry.scorecard is not None]
+        for board in loaded
     }
     return transfer(cards, loaded[0].spec.headline)
 

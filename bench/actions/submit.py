@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
@@ -32,6 +32,7 @@ from bench.submission.accept import (
     Accepted,
     FoundManifest,
     accept_predictions,
+    accept_runs,
     equal_entries,
     find_manifest,
     require_file,
@@ -55,6 +56,7 @@ from bench.workspace import (
     LABEL_EFFICIENCY,
     MANIFEST,
     PREDICTIONS,
+    RUNS,
     VAL_PREDICTIONS,
     Workspace,
     ignore_kept_back,
@@ -78,6 +80,7 @@ class SubmitResult:
         targets: Predicted targets, in alphabetical order.
         images: Number of predicted images of the entry's track.
         has_val: Whether predictions of the val images are stored with it.
+        runs: Number of runs; 1 unless several sets of predictions were given.
         folder: Its folder in the store; None in a dry run.
         notices: Warnings and notices about the submission.
     """
@@ -88,12 +91,13 @@ class SubmitResult:
     targets: tuple[str, ...]
     images: int
     has_val: bool
+    runs: int
     folder: Path | None
     notices: tuple[Problem, ...]
 
 
 def submit(
-    predictions: PredictionsChoice | None = None,
+    predictions: PredictionsChoice | Sequence[PredictionsChoice] | None = None,
     *,
     name: str = "",
     slug: str = "",
@@ -113,7 +117,9 @@ def submit(
 
     Args:
         predictions: Predictions of the test images (all images for the cv5 track): one row an image, a column
-            of image ids and a column for each target; binary targets as probabilities in [0, 1].
+            of image ids and a column for each target; binary targets as probabilities in [0, 1]. A list of
+            several is one entry of several runs, such as training with several seeds: the mean of their
+            AUROCs is ranked, and all other figures are those of the first run.
         name: Name shown on the board, in place of the manifest's.
         slug: Name of the entry in the store: lower-case letters, digits, hyphens; default: made from `name`.
             Not needed in a dry run.
@@ -122,7 +128,8 @@ def submit(
             for each of train, val and test ``PART.parquet``, or ``PART.npy`` and ``PART_ids.txt``. A logistic
             regression is fitted on train for each binary target, a ridge regression for each measurement.
         manifest: Description of the entry; default: ``submission.toml`` beside the file, else a bare one.
-        val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted.
+        val: Predictions of the val images, on which thresholds are chosen and a recalibration is fitted; of
+            several runs those of the first.
         cohort: The cohort; default: the workspace's.
         data: Folder with the cohort's files; default: what the workspace says.
         workspace: The workspace; default: the one that holds the current folder.
@@ -140,7 +147,8 @@ def submit(
     """
     if sum(source is not None for source in (predictions, model, embeddings)) != 1:
         raise ValueError("give either predictions, a model or embeddings")
-    if val is not None and predictions is None:
+    runs = _runs(predictions)
+    if val is not None and not runs:
         raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
     slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
@@ -152,16 +160,17 @@ def submit(
         refuse_renaming(entries := space.submissions(choose_spec(cohort, workspace).id))
         if not replace:
             check_free(entries, slug)
-    file, missing = (
-        (_file(predictions), "predictions-unreadable")
-        if predictions is not None
-        else (_file(model), "model-unreadable")
+    files, missing = (
+        ([_file(run) for run in runs], "predictions-unreadable")
+        if runs
+        else ([_file(model)], "model-unreadable")
         if model is not None
-        else (_file(embeddings), "embeddings-unreadable")
+        else ([_file(embeddings)], "embeddings-unreadable")
     )
-    if file:
-        require_file(file, missing)
+    for named in filter(None, files):
+        require_file(named, missing)
         start_reader()
+    file = files[0]
     if val_file := _file(val):
         require_file(val_file, "predictions-unreadable")
     if space and slug:
@@ -186,8 +195,7 @@ def submit(
 
             accepted = accept_embeddings(Path(embeddings), opened, described, progress)
         else:
-            assert predictions is not None
-            accepted = _accept(predictions, val, opened, described)
+            accepted = _accept(runs, val, opened, described)
         notices += accepted.notices
         folder = None
         if space:
@@ -205,6 +213,7 @@ def submit(
                 accepted.packed,
                 val_predictions=accepted.packed_val,
                 label_efficiency=accepted.packed_efficiency,
+                runs=accepted.packed_runs,
                 sealed=_sealed(accepted, space) if opened.spec.labels is LabelMode.SHARED else {},
                 replace=replace,
             ).folder
@@ -215,6 +224,7 @@ def submit(
         targets=tuple(sorted(accepted.values)),
         images=len(next(iter(accepted.values.values()))),
         has_val=accepted.packed_val is not None,
+        runs=accepted.runs,
         folder=folder,
         notices=tuple(notices),
     )
@@ -267,6 +277,7 @@ def _sealed(accepted: Accepted, space: Workspace) -> dict[str, bytes]:
         PREDICTIONS: accepted.packed,
         VAL_PREDICTIONS: accepted.packed_val,
         LABEL_EFFICIENCY: accepted.packed_efficiency,
+        RUNS: accepted.packed_runs,
     }
     return seal({name: data for name, data in plain.items() if data is not None}, space.key)
 
@@ -277,6 +288,23 @@ def _unsealed(cohort: Cohort, space: Workspace) -> list[Problem]:
         return []
     message = "The labels are shared, and bench.toml names no public key: the predictions are not sealed."
     return [Problem("not-sealed", message, str(space.marker), severity="warning")]
+
+
+def _runs(
+    predictions: PredictionsChoice | Sequence[PredictionsChoice] | None,
+) -> tuple[PredictionsChoice, ...]:
+    """The predictions of each run; none where no predictions are given.
+
+    Raises:
+        ValueError: The list of predictions is empty.
+    """
+    if predictions is None:
+        return ()
+    if isinstance(predictions, str | Path | pd.DataFrame | Mapping):
+        return (predictions,)
+    if not predictions:
+        raise ValueError("the list of predictions is empty")
+    return tuple(predictions)
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:
@@ -308,13 +336,18 @@ def _table(source: PredictionsChoice, cohort: Cohort, where: str) -> Path | Pred
 
 
 def _accept(
-    predictions: PredictionsChoice,
+    runs: Sequence[PredictionsChoice],
     val: PredictionsChoice | None,
     cohort: Cohort,
     described: FoundManifest,
 ) -> Accepted:
-    table = _table(predictions, cohort, "predictions")
-    accepted = accept_predictions(table, cohort, described.manifest, manifest_file=described.file)
+    where = [f"predictions[{i}]" if len(runs) > 1 else "predictions" for i in range(len(runs))]
+    tables = [_table(run, cohort, place) for run, place in zip(runs, where, strict=True)]
+    accepted = (
+        accept_predictions(tables[0], cohort, described.manifest, manifest_file=described.file)
+        if len(tables) == 1
+        else accept_runs(tables, cohort, described.manifest, manifest_file=described.file)
+    )
     return with_val(accepted, _table(val, cohort, "val"), cohort) if val is not None else accepted
 
 

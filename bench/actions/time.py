@@ -135,7 +135,7 @@ def _with_models(folder: Path, space: Workspace, without: list[str]) -> list[tup
 
 def _named(chosen: ModelChoice, folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:
     several = chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]
-    found: dict[str, tuple[Submission, Path]] = {}
+    pairs: dict[str, tuple[Submission, Path]] = {}
     for item in several:
         word = str(item) if isinstance(item, str | Path) else item.slug
         if word.endswith(".onnx"):
@@ -143,8 +143,8 @@ def _named(chosen: ModelChoice, folder: Path, space: Workspace) -> list[tuple[Su
         else:
             entry = find_submission(folder, word)
             model = model_of(entry, space)
-        found.setdefault(entry.slug, (entry, model))
-    return list(found.values())
+        pairs.setdefault(entry.slug, (entry, model))
+    return list(pairs.values())
 
 
 def _of_file(path: Path, folder: Path) -> tuple[Submission, Path]:

@@ -116,9 +116,9 @@ def train_baseline(
     check_needs(baseline, opened, config)
     slug = slug_of(name, config.track)
     entries = space.submissions(opened.spec.id)
-    for taken in [slug, *(slug_of(name, config.track, method) for method in config.recalibrate)]:
+    for wanted_slug in [slug, *(slug_of(name, config.track, method) for method in config.recalibrate)]:
         if not options.replace:
-            check_free(entries, taken)
+            check_free(entries, wanted_slug)
     jobs = options.jobs or usable_cores()
     copies = require_valid_cohort(
         opened,
@@ -178,10 +178,10 @@ def train_baselines(
     for baseline in chosen:
         if baseline.name not in skipped:
             stage = _prefixed(progress, baseline.name)
-            found = train_baseline(
+            result = train_baseline(
                 baseline.name, options, cohort=opened, workspace=space, progress=stage, submitted=submitted
             )
-            results += found.submitted
+            results += result.submitted
     return TrainResult(tuple(results), skipped)
 
 

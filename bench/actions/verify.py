@@ -109,7 +109,7 @@ class StoredEntry:
 
     @property
     def state(self) -> str:
-        """What there is of it, in words."""
+        """How far the entry is, in words."""
         if self.entry.retraction:
             return "retracted"
         if self.entry.manifest.kind == "reported":
@@ -168,7 +168,7 @@ def _changed_since(space: Workspace, reference: str) -> set[tuple[str, ...]]:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(Problem("git-reference", f"git: {error}.", str(space.store))) from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[:1]
-        raise BenchError(Problem("git-reference", f"{reference!r}: {' '.join(said)}", str(space.store)))
+        first_line = done.stderr.decode(errors="replace").strip().splitlines()[:1]
+        raise BenchError(Problem("git-reference", f"{reference!r}: {' '.join(first_line)}", str(space.store)))
     names = done.stdout.decode(errors="replace").split("\0")
     return {tuple(name.split("/")[:2]) for name in names}

@@ -32,8 +32,7 @@ from bench.scoring.run import (
 )
 from bench.scoring.score import LEVEL
 from bench.scoring.scorecard import SCORING_VERSION, RankInputs, hashed_scorecard
-from bench.submission.accept import NOT_STATED
-from bench.submission.manifest import Retraction
+from bench.submission.manifest import NOT_STATED, Retraction
 from bench.submission.packed import unpack_units
 from bench.submission.store import Submission
 
@@ -42,7 +41,7 @@ def build_board(
     cohort: Cohort,
     entries: Sequence[Submission],
     cache: Path,
-    made: Plans | None = None,
+    reuse: Plans | None = None,
     *,
     one_per_team: bool = False,
     ladder: bool = False,
@@ -53,7 +52,7 @@ def build_board(
         cohort: The cohort.
         entries: Stored submissions; reported ones and those not scored yet are left out.
         cache: Folder of replicates.
-        made: Plans that were made already, for scoring.
+        reuse: Plans that were made already, for scoring.
         one_per_team: Whether only the highest entry of each team is ranked; baselines are not counted.
         ladder: Whether a team's new entry is shown only if it beats its best by more than noise.
 
@@ -68,7 +67,7 @@ def build_board(
         read = list(pool.map(lambda entry: hashed_scorecard(entry, RankInputs), scored))
         cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
         replicates, seed = _settings(cards)
-        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=made)
+        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=reuse)
         ranked_entries = list(
             pool.map(lambda entry: _ranked_entry(plans, entry, cards[entry.slug], cache), scored)
         )

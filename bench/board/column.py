@@ -1,4 +1,4 @@
-"""What a column of a board declares, what its cells are computed from, and what a cell holds."""
+"""The types of a board's columns: declaration, context, row and cell."""
 
 from __future__ import annotations
 

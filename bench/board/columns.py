@@ -20,6 +20,7 @@ from bench.board.column import (
     Column,
     Group,
     Row,
+    Value,
     always,
     estimate_cell,
     text_cell,
@@ -32,15 +33,16 @@ from bench.board.format import (
     printable,
     rank_text,
     sentence,
+    shortened,
 )
 from bench.board.format import significant as significant_digits
 from bench.board.speed_words import BATCH, record_at, setting_words, verdict
 from bench.board.verdict import Verdict
-from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import sha256_bytes
 from bench.metrics import registry
 from bench.metrics.metric import Direction
-from bench.plugins import broken_plugin, load_plugin, plugin_points
+from bench.plugins import PluginError, load_plugin, plugin_points
+from bench.submission.manifest import NOT_STATED, Manifest
 
 ENTRY_POINTS = "bench.columns"
 _BUILT_IN_METRICS = {metric.key: metric for metric in registry.BUILT_IN}
@@ -59,16 +61,26 @@ def _has_attempts(context: BoardContext) -> bool:
     return any(standing.attempts for standing in context.board.standings)
 
 
+NOT_COUNTED = "Attempts are counted for ranked entries, where labels are not private."
+
+
 def _attempts(row: Row) -> Cell:
     attempts, gain = row.standing.attempts, row.standing.chance_gain
     if attempts is None or gain is None:
-        return Cell("–", None, reason="Baselines do not count as attempts.")
+        baseline = row.entry.manifest.kind == "baseline"
+        return Cell("–", None, reason="Baselines do not count as attempts." if baseline else NOT_COUNTED)
     return Cell(f"{attempts}", attempts, note=f"+{gain:.3f} by chance" if attempts > 1 else "")
 
 
 def _rank(row: Row) -> Cell:
     standing = row.standing
     return Cell(rank_text(standing), standing.rank, standing.rank_low, standing.rank_high)
+
+
+def _may_be_first(row: Row) -> Cell:
+    if not row.context.board.compared:
+        return Cell("–", None)
+    return Cell("yes" if row.may_be_first else "no", row.may_be_first)
 
 
 def _difference(value: float | None, low: float | None, high: float | None) -> Cell:
@@ -83,7 +95,7 @@ def _verdict(row: Row) -> Cell:
     """Return the verdict on the leader against the entry."""
     if row.leader:
         return Cell("leads", "leads")
-    if row.standing.rank is None or row.context.board.leader is None:
+    if row.standing.rank is None or row.context.board.leader is None or not row.context.board.compared:
         return Cell("–", None)
     verdict = row.context.verdict(row)
     return Cell("lower" if verdict is Verdict.SEPARATED else verdict.value, verdict.value)
@@ -229,6 +241,90 @@ def _has_macro(context: BoardContext) -> bool:
     return any(row.entry.scorecard and row.entry.scorecard.macro for row in context.rows)
 
 
+def _has_runs(context: BoardContext) -> bool:
+    return any(row.score and row.score.runs for row in context.rows)
+
+
+def _runs(row: Row) -> Cell:
+    """Return the number of runs; their standard deviation as the note."""
+    if row.score is None:
+        return Cell("–", None, reason="No predictions for this target.")
+    runs = row.score.runs
+    if runs is None:
+        return Cell("1", 1)
+    return Cell(f"{runs.count}", runs.count, note="" if runs.sd is None else f"SD {decimal(runs.sd)}")
+
+
+def _runs_sd(row: Row) -> Cell:
+    runs = row.score.runs if row.score else None
+    if runs is None or runs.sd is None:
+        return Cell(NOT_AVAILABLE, None, reason="Withheld, or undefined." if runs else "One run.")
+    return Cell(decimal(runs.sd), runs.sd)
+
+
+def _declared(
+    key: str,
+    label: str,
+    hint: str,
+    words: Callable[[Manifest], Value],
+    *,
+    on_page: bool = True,
+    optional: bool = False,
+    numeric: bool = False,
+) -> Column:
+    """The column of a declaration in the manifest.
+
+    Args:
+        key: As in `Column`.
+        label: As in `Column`.
+        hint: As in `Column`.
+        words: What an entry declares; None or `NOT_STATED` where its authors say nothing.
+        on_page: As in `Column`; columns on the page can be filtered by.
+        optional: Whether boards have the column only where an entry declares something.
+        numeric: As in `Column`.
+    """
+
+    def cell(row: Row) -> Cell:
+        value = words(row.entry.manifest)
+        if value is None or value == NOT_STATED:
+            return Cell(NOT_STATED, NOT_STATED if not numeric else None)
+        if isinstance(value, bool):
+            return Cell("yes" if value else "no", value)
+        text = f"{value:,}" if isinstance(value, int) else printable(shortened(str(value), 40))
+        return Cell(text, value)
+
+    def applies(context: BoardContext) -> bool:
+        return not optional or any(words(row.entry.manifest) is not None for row in context.rows)
+
+    return Column(
+        key=key,
+        label=label,
+        group=Group.SOURCE,
+        hint=hint,
+        cell=cell,
+        applies=applies,
+        may_be_empty=always,
+        numeric=numeric,
+        facet=on_page and not numeric,
+        on_page=on_page,
+        priority=None,
+    )
+
+
+def _image_size(manifest: Manifest) -> Value:
+    if manifest.image_size is None or manifest.upsampled_from is None:
+        return None if manifest.image_size is None else f"{manifest.image_size}"
+    return f"{manifest.image_size}, upsampled from {manifest.upsampled_from}"
+
+
+def _has_code(manifest: Manifest) -> bool:
+    return any(name.strip().lower() in CODE_LINKS for name in manifest.links)
+
+
+CODE_LINKS = frozenset({"code", "source", "source code", "repository", "github", "git"})
+"""Names of links in a manifest that lead to the code of an entry."""
+
+
 def _has_reference(context: BoardContext) -> bool:
     return context.board.reference is not None
 
@@ -248,7 +344,8 @@ BUILT_IN: tuple[Declaration, ...] = (
         label="May be first",
         group=Group.ENTRY,
         hint="Whether no entry is significantly higher when all pairs of the board are compared together",
-        cell=lambda row: Cell("yes" if row.may_be_first else "no", row.may_be_first),
+        cell=_may_be_first,
+        may_be_empty=lambda context: not context.board.compared,
         numeric=False,
         on_page=False,
         priority=None,
@@ -293,6 +390,28 @@ BUILT_IN: tuple[Declaration, ...] = (
         limits=True,
         bar=True,
         priority=0,
+    ),
+    Column(
+        key="runs",
+        label="Runs",
+        group=Group.TARGET,
+        hint="Runs, such as seeds, whose mean AUROC is ranked, and the standard deviation between them",
+        cell=_runs,
+        applies=_has_runs,
+        may_be_empty=always,
+        descending=True,
+        priority=None,
+    ),
+    Column(
+        key="runs_sd",
+        label="SD of the runs",
+        group=Group.TARGET,
+        hint="Standard deviation between the AUROCs of the runs",
+        cell=_runs_sd,
+        applies=_has_runs,
+        may_be_empty=always,
+        on_page=False,
+        priority=None,
     ),
     metric_column("auprc", priority=3),
     Column(
@@ -433,6 +552,49 @@ BUILT_IN: tuple[Declaration, ...] = (
         facet=True,
         priority=None,
     ),
+    _declared(
+        "training_data",
+        "Trained on",
+        "What the model was trained on",
+        lambda m: m.training_data,
+        on_page=False,
+    ),
+    _declared(
+        "external_data",
+        "Other data",
+        "Data from elsewhere that the model was trained on",
+        lambda m: m.external_data,
+    ),
+    _declared(
+        "pretrained_weights",
+        "Pretrained",
+        "Weights that training began with",
+        lambda m: m.pretrained_weights,
+    ),
+    _declared(
+        "zero_shot",
+        "Zero-shot",
+        "Whether no image of the cohort was trained or tuned on",
+        lambda m: m.zero_shot,
+        optional=True,
+    ),
+    _declared(
+        "image_size",
+        "Image size",
+        "Pixels of the shorter side that the model gets",
+        _image_size,
+        optional=True,
+    ),
+    _declared("code", "Code", "Whether the entry links to its code", _has_code),
+    _declared(
+        "parameters",
+        "Parameters",
+        "Number of the model's parameters",
+        lambda m: m.parameters,
+        on_page=False,
+        numeric=True,
+    ),
+    _declared("licence", "Licence", "Licence of the model", lambda m: m.licence, on_page=False),
     Column(
         key="date",
         label="Date",
@@ -472,28 +634,24 @@ def board_columns(context: BoardContext) -> tuple[Column, ...]:
     """The columns of one target's board, group by group.
 
     Raises:
-        BenchError: The column of another package cannot be used (``plugin-broken``).
+        PluginError: The column of another package cannot be used.
     """
     columns: list[Column] = []
-    for declared in (*BUILT_IN, *plugin_columns()):
+    for declared in BUILT_IN:
         family = (declared,) if isinstance(declared, Column) else declared(context)
         columns += (column for column in family if column.applies(context))
-    keys = [column.key for column in columns]
-    if double := sorted({key for key in keys if keys.count(key) > 1}):
-        message = f"Two columns have the key {double[0]!r}."
-        raise BenchError(Problem("plugin-broken", message), EXIT_ENVIRONMENT)
+    for point, column in plugin_columns():
+        if any(column.key == known.key for known in columns):
+            raise PluginError(point, "column", f"has the key {column.key!r}, which is in use")
+        columns += [column] if column.applies(context) else []
     order = list(Group)
     return tuple(sorted(columns, key=lambda column: order.index(column.group)))
 
 
 @cache
-def plugin_columns() -> tuple[Column, ...]:
-    """The columns that installed packages declare by entry points of the group ``bench.columns``.
-
-    Raises:
-        BenchError: One cannot be loaded, or names something else (``plugin-broken``).
-    """
-    return tuple(map(_load, plugin_points(ENTRY_POINTS)))
+def plugin_columns() -> tuple[tuple[EntryPoint, Column], ...]:
+    """Load the columns that installed packages declare by entry points of the group ``bench.columns``."""
+    return tuple((point, _load(point)) for point in plugin_points(ENTRY_POINTS))
 
 
 def plugin_fingerprint() -> tuple[str, ...]:
@@ -513,21 +671,21 @@ def _load(point: EntryPoint) -> Column:
     column = load_plugin(point, "column")
     if not isinstance(column, Column):
         reason = f"names a {type(column).__name__}, not a bench.board.column.Column"
-        raise broken_plugin(point, "column", reason)
+        raise PluginError(point, "column", reason)
     return replace(column, cell=_guarded(column, point))
 
 
 def _guarded(column: Column, point: EntryPoint) -> Callable[[Row], Cell]:
-    """Return the column's cell function; whatever it raises becomes a problem that names the package."""
+    """Return the column's cell function; whatever it raises becomes a `PluginError`."""
 
     def cell(row: Row) -> Cell:
         try:
             result = column.cell(row)
         except Exception as error:
             reason = f"failed for entry {row.slug!r}: {type(error).__name__}: {error}"
-            raise broken_plugin(point, "column", reason) from error
+            raise PluginError(point, "column", reason) from error
         if not isinstance(result, Cell):
-            raise broken_plugin(point, "column", f"gave a {type(result).__name__}, not a Cell")
+            raise PluginError(point, "column", f"gave a {type(result).__name__}, not a Cell")
         return result
 
     return cell

@@ -126,6 +126,11 @@ class TargetBoard(Document):
         default=None, description="Slug of the baseline on age and sex that every entry is compared with."
     )
 
+    @property
+    def compared(self) -> bool:
+        """Whether ranks have intervals: they are withheld where the labels are private."""
+        return any(standing.rank_low is not None for standing in self.standings)
+
 
 class Board(Displayed, Document):
     """``board.json``: computed once on all entries; pages and tables only show it."""

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Standing, TargetBoard
+from bench.board.ranking import AT_CHANCE
 from bench.board.verify import build_again, document_differences, score_again
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import read_bytes
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting
 from bench.files import canonical_json, sha256_file, write_json
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
@@ -118,7 +119,9 @@ def _private_standing(standing: Standing, aurocs: Sequence[float]) -> Standing:
         rank=1 + sum(other > (auroc or 0) for other in aurocs) if ranked else None,
         rank_low=None,
         rank_high=None,
-        unranked_reason=standing.unranked_reason,
+        unranked_reason=AT_CHANCE
+        if standing.unranked_reason.startswith(AT_CHANCE)  # the limits of the CI are withheld
+        else standing.unranked_reason,
     )
 
 
@@ -147,20 +150,18 @@ def verify_published(
     problems: list[Problem] = []
     cards: dict[str, Scorecard] = {}
     for entry in entries:
-        try:
+        with collecting(problems):
             cards[entry.slug] = read_published(entry, Scorecard)[0]
-        except BenchError as error:
-            problems += error.problems
     labels = cohort.spec.labels
     lacking = {entry.slug for entry in entries if whole and not entry.scorecard.exists()}
     computed: dict[str, Scorecard] = {}
-    for entry, found in score_again(cohort, entries, cards, jobs, progress):
-        if isinstance(found, BenchError):
-            problems += found.problems
+    for entry, rescored in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(rescored, BenchError):
+            problems += rescored.problems
             continue
-        problems += _card_differences(entry, cards[entry.slug], found.card, labels)
+        problems += _card_differences(entry, cards[entry.slug], rescored.card, labels)
         if entry.slug in lacking:
-            computed[entry.slug] = found.card
+            computed[entry.slug] = rescored.card
     if not problems and whole:
         problems += _board_differences(cohort, entries, computed)
     return problems

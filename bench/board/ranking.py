@@ -10,6 +10,7 @@ import numpy as np
 from bench.board.matrix import PairMatrix
 from bench.board.model import SameRanking, Standing, TargetBoard
 from bench.cohort.spec import BinaryTarget
+from bench.metrics import registry
 from bench.metrics.discrimination import mean_rank
 from bench.metrics.validation import Floats
 from bench.scoring.run import EntryReplicates
@@ -139,6 +140,7 @@ def target_board(
         np.array([c.computed.values[name] for c in ranked]),
         np.stack([c.computed.influences[name] for c in ranked]),
         level,
+        bounds=registry.metric("auroc").bounds,
     )
     slugs = [c.card.slug for c in ranked]
     leader = _differences_from_leader(family)
@@ -201,6 +203,10 @@ def target_board(
     )
 
 
+AT_CHANCE = "not separated from chance"
+"""Reason for no rank, before the figures that show it."""
+
+
 def _doubt(entry: RankedEntry, target: str) -> str | None:
     """Return why an entry cannot be ranked; empty if its scorecard gives the reason, None if it can be."""
     if entry.value(target) is None:
@@ -215,7 +221,7 @@ def _doubt(entry: RankedEntry, target: str) -> str | None:
         return "its AUROC is that of chance, 0.5"
     low, high = (scores.ranked.low, scores.ranked.high) if scores is not None else (None, None)
     if low is not None and high is not None and low <= CHANCE <= high:
-        return f"not separated from chance: the CI of its AUROC, {low:.3f} to {high:.3f}, contains 0.5"
+        return f"{AT_CHANCE}: the CI of its AUROC, {low:.3f} to {high:.3f}, contains 0.5"
     return None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.board.column import BoardContext, Cell, Column, Row
+from bench.board.column import BoardContext, Cell, Column, Group, Row
 from bench.board.columns import board_columns
 from bench.board.matrix import PairMatrix
 from bench.board.model import LoadedBoard, TargetBoard
@@ -49,6 +49,7 @@ class BoardTable:
     pairs: PairMatrix | None
     prevalence: float | None
     setting: Setting | None
+    compared: bool
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -57,8 +58,14 @@ class BoardTable:
 
     @property
     def page_columns(self) -> tuple[Column, ...]:
-        """The columns that the page shows."""
-        return tuple(column for column in self.columns if column.on_page)
+        """The columns that the page shows; those withheld of all entries are left out."""
+        return tuple(column for column in self.columns if column.on_page and not self._withheld(column))
+
+    def _withheld(self, column: Column) -> bool:
+        if column.group is Group.LEADER and not self.compared:
+            return True
+        cells = [self.cell(row, column) for row in self.rows]
+        return bool(cells) and all(c.value is None and c.reason.lower().startswith("withheld") for c in cells)
 
     def cell(self, row: Row, column: Column) -> Cell:
         """The cell of an entry."""
@@ -80,6 +87,27 @@ class BoardTable:
             raise BenchError([_unknown(key, known) for key in unknown])
         return tuple(known[key] for key in dict.fromkeys(keys))
 
+    def where(self, conditions: Sequence[tuple[str, str]]) -> BoardTable:
+        """The table of the entries that meet every condition; ranks and comparisons stay those of all.
+
+        Args:
+            conditions: Key of a column and the text or value that its cells must have, whatever the case.
+
+        Raises:
+            BenchError: A key is unknown (``column-unknown``), or no entry has a value (``board-empty``).
+        """
+        rows = self.rows
+        for (key, wanted), column in zip(
+            conditions, [self.choose([key])[0] for key, _ in conditions], strict=True
+        ):
+            known = dict.fromkeys(self.cell(row, column).text for row in rows)
+            rows = tuple(row for row in rows if _matches(self.cell(row, column), wanted))
+            if not rows:
+                message = f"No entry has {key} = {wanted!r}.{did_you_mean(wanted, known)}"
+                remedy = f"The values are: {'; '.join(list(known)[:MOST_VALUES])}."
+                raise BenchError(Problem("board-empty", message, remedy=remedy))
+        return replace(self, rows=rows)
+
 
 def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) -> BoardTable:
     """The table of one target.
@@ -92,7 +120,7 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
     Raises:
         ValueError: The cohort has no board.
         StopIteration: No entry is of the track.
-        BenchError: The column of another package cannot be used (``plugin-broken``).
+        PluginError: The column of another package cannot be used.
     """
     if loaded.board is None:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
@@ -114,7 +142,17 @@ def board_table(loaded: LoadedBoard, target: str, track: Track = Track.HOLDOUT) 
         pairs=board.pairs,
         prevalence=resolution.prevalence if resolution else None,
         setting=context.setting,
+        compared=board.compared,
     )
+
+
+MOST_VALUES = 20
+"""Most values of a column that a message lists."""
+
+
+def _matches(cell: Cell, wanted: str) -> bool:
+    value = wanted.strip().casefold()
+    return value in (cell.text.casefold(), str(cell.value).casefold())
 
 
 def _unknown(key: str, known: dict[str, Column]) -> Problem:
@@ -136,6 +174,8 @@ def board_sentence(board: TargetBoard, level: float) -> str:
         return "No entry is ranked."
     if ranked == 1:
         return "One entry is ranked, so there is nothing to compare it with."
+    if not board.compared:
+        return "Ranks are by the rounded AUROC; which other entries may be first is withheld."
     if number == 0:
         return f"No other entry may be first ({confidence})."
     if number == 1:
@@ -149,9 +189,12 @@ def leader_sentence(board: TargetBoard) -> str:
     ranked = [standing for standing in board.standings if standing.rank is not None]
     if len(ranked) < 2 or board.shrunken_auroc is None or ranked[0].auroc is None:
         return ""
+    auroc, corrected = f"{ranked[0].auroc:.3f}", f"{board.shrunken_auroc:.3f}"
     sentence = (
-        f"The leader's AUROC of {ranked[0].auroc:.3f} is the highest of {len(ranked):,} and so expected "
-        f"to be too high; corrected for this choice it is {board.shrunken_auroc:.3f}."
+        f"The leader's AUROC of {auroc} is the highest of {len(ranked):,} and so expected "
+        f"to be too high; corrected for this choice it is {corrected}."
+        if corrected < auroc
+        else f"The leader's AUROC of {auroc} needs no correction for being the highest of {len(ranked):,}."
     )
     attempts, gain, most = ranked[0].attempts, ranked[0].chance_gain, ranked[0].adaptive_gain
     if attempts is None or attempts < 2 or gain is None or most is None:

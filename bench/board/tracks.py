@@ -70,8 +70,8 @@ def rank_tracks(
         others += [unranked(card, target.name, retracted[card.slug].sentence) for card in shown]
         ranked = holdout if on_holdout else cv5
         copies = None if known is None else known.get((track, target.name), KnownCopies())
-        made = target_board(target, ranked, others, LEVEL, one_per_team=one_per_team, known=copies)
-        return _with_attempts(made, holdout, attempts) if on_holdout else made
+        ranking = target_board(target, ranked, others, LEVEL, one_per_team=one_per_team, known=copies)
+        return _with_attempts(ranking, holdout, attempts) if on_holdout else ranking
 
     boards = tuple(pool.map(lambda target: board(Track.HOLDOUT, target), targets))
     has_cv5 = any(c.card.track == Track.CV5 for c in entries)

@@ -15,7 +15,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import SplitLock
 from bench.documents import minor_version, read_json
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting
 from bench.files import round_significant
 from bench.metrics import registry
 from bench.progress import Progress
@@ -24,7 +24,7 @@ from bench.scoring.attempts import read_ledger
 from bench.scoring.published import read_published
 from bench.scoring.run import Finished, compute_all, make_plans
 from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
-from bench.submission.packed import read_packed_rows
+from bench.submission.packed import read_packed_rows, run_columns, split_runs
 from bench.submission.sealed import read_seal
 from bench.submission.store import Submission, find_submission
 from bench.timing.record import BatchTiming, TimingRecord
@@ -60,18 +60,16 @@ def verify_entries(
     problems: list[Problem] = []
     cards = {}
     for entry in entries:
-        try:
+        with collecting(problems):
             cards[entry.slug] = read_scorecard(entry)
-        except BenchError as error:
-            problems += error.problems
-    for entry, found in score_again(cohort, entries, cards, jobs, progress):
-        if isinstance(found, BenchError):
-            problems += found.problems
-        elif found.predictions_sha256 != cards[entry.slug].predictions_sha256:
+    for entry, rescored in score_again(cohort, entries, cards, jobs, progress):
+        if isinstance(rescored, BenchError):
+            problems += rescored.problems
+        elif rescored.predictions_sha256 != cards[entry.slug].predictions_sha256:
             message = f"Entry {entry.slug!r} changed during the run; its numbers were not compared."
             problems.append(Problem("entry-changed", message, str(entry.folder)))
         else:
-            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), found.card)
+            problems += document_differences(entry.slug, _stored_fields(cards[entry.slug]), rescored.card)
     problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and whole:
@@ -131,40 +129,38 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     Returns:
         The entries that could be read, and every problem found.
     """
-    entries: list[Submission] = []
     problems: list[Problem] = []
-    cards: dict[str, Scorecard] = {}
-    places = folder.iterdir() if folder.is_dir() else ()
-    for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
-        try:
-            if not (place / MANIFEST).is_file():
-                raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
-            entries.append(find_submission(folder, place.name))
-        except BenchError as error:
-            problems += error.problems
+    entries = _readable_entries(folder, problems)
     predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
-    lock = None
+    lock: SplitLock | None = None
     if any(entry.predictions.is_file() for entry in predicted):
-        try:
+        with collecting(problems):
             lock = _read_lock(lock_file)
-        except BenchError as error:
-            problems += error.problems
+    cards: dict[str, Scorecard] = {}
     for entry in predicted:
-        try:
+        with collecting(problems):
             _check_predictions(entry, spec, lock)
             if scorecard_file(entry, spec.labels).exists():
                 cards[entry.slug] = _stored_card(entry, spec.labels)
-        except BenchError as error:
-            problems += error.problems
     if cards:
         problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
     if not problems and entries:
-        try:
+        with collecting(problems):
             load_board(spec, folder, RankInputs)
-        except BenchError as error:
-            problems += error.problems
     return entries, problems
+
+
+def _readable_entries(folder: Path, problems: list[Problem]) -> list[Submission]:
+    """Read the entries of a folder of submissions; those that cannot be read become problems."""
+    entries = []
+    places = folder.iterdir() if folder.is_dir() else ()
+    for place in sorted(p for p in places if p.is_dir() and not p.name.startswith((".", "_"))):
+        with collecting(problems):
+            if not (place / MANIFEST).is_file():
+                raise BenchError(Problem("entry-incomplete", f"It has no {MANIFEST}.", str(place)))
+            entries.append(find_submission(folder, place.name))
+    return entries
 
 
 def _read_lock(path: Path) -> SplitLock:
@@ -205,10 +201,16 @@ def _check_packed(entry: Submission, spec: CohortSpec, lock: SplitLock) -> None:
     images = {part.part: part.images for part in lock.parts}
     track = entry.manifest.track
     rows = lock.images if track == Track.CV5 else images.get("test", 0)
-    values = read_packed_rows(entry.predictions, spec, lock.fingerprint, track, rows).values
-    if spec.headline not in values:
+    first = read_packed_rows(entry.predictions, spec, lock.fingerprint, track, rows)
+    if spec.headline not in first.values:
         message = f"They have no column of the headline target {spec.headline}."
         raise BenchError(Problem("stored-predictions", message, str(entry.predictions)))
+    further = (
+        read_packed_rows(entry.runs, spec, lock.fingerprint, track, rows, run_columns(spec))
+        if entry.runs.is_file()
+        else None
+    )
+    split_runs(first, further, entry.runs)
     if entry.val_predictions.is_file():
         read_packed_rows(entry.val_predictions, spec, lock.fingerprint, "val", images.get("val", 0))
 
@@ -248,16 +250,13 @@ def timing_problems(entry: Submission) -> list[Problem]:
     """
     problems: list[Problem] = []
     for path in sorted(entry.timings.glob("*.json")):
-        try:
+        with collecting(problems):
             record, _ = read_document(TimingRecord, path, "timing-invalid")
-        except BenchError as error:
-            problems += error.problems
-            continue
-        problems += [
-            Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
-            for row in record.batches
-            for fault in _row_faults(row, record)
-        ]
+            problems += [
+                Problem("timing-inconsistent", f"{entry.slug}, batch {row.batch}: {fault}.", str(path))
+                for row in record.batches
+                for fault in _row_faults(row, record)
+            ]
     return problems
 
 

@@ -48,6 +48,15 @@ def board(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="KEY,...", help="Columns, by the names of --csv.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help="Only entries with this value in a column, such as zero_shot=yes; can be repeated. Ranks "
+            "stay the same.",
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
@@ -59,26 +68,26 @@ def board(
 
     Example: bench board --target slvh --columns rank,slug,auroc,brier
 
+    Example: bench board --where "external_data=none" --where code=yes
+
     Example: bench board --sites north.json south.json east.json
     """
-    from bench.actions.board import read_board
-    from bench.board.render import board_csv, board_latex, board_markdown
-    from bench.board.table import board_table
-    from bench.errors import BenchError, Problem, did_you_mean
-
     if track not in ("holdout", "cv5"):
         raise typer.BadParameter("must be `holdout` or `cv5`", param_hint="--track")
-    formats = as_csv + as_markdown + as_latex + as_json
-    if formats > 1:
+    texts = {"csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    formats = [name for name, wanted in texts.items() if wanted]
+    if len(formats) + as_json > 1:
         raise typer.BadParameter("go one at a time", param_hint="--csv, --markdown, --latex, --json")
-    if speed and (formats > as_json or columns or track != "holdout"):
-        hint = "goes with none of --csv, --markdown, --latex, --columns and --track cv5"
+    conditions = [_condition(text) for text in where or ()]
+    of_one_table = bool(formats or columns or conditions) or track != "holdout"
+    if speed and of_one_table:
+        hint = "goes with none of --csv, --markdown, --latex, --columns, --where and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
     if site_keys and not sites:
         raise typer.BadParameter("goes with --sites", param_hint="--keys")
     if sites != bool(files):
         raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
-    if (sites or transfer) and (formats > as_json or columns or speed or track != "holdout" or cohort):
+    if (sites or transfer) and (of_one_table or speed or cohort):
         hint = "goes with --target and --json only"
         raise typer.BadParameter(hint, param_hint="--sites" if sites else "--transfer")
     if transfer and (sites or "," not in transfer):
@@ -86,40 +95,82 @@ def board(
     with reporting(as_json) as report:
         if files:
             show_sites(report, files, site_keys, target)
-            return
-        if transfer:
+        elif transfer:
             show_transfer(report, [name.strip() for name in transfer.split(",")], target)
-            return
-        loaded = read_board(cohort)
-        spec = loaded.spec
-        assert loaded.board is not None
-        say_waiting(report, loaded.waiting, spec.id)
-        names = [t.name for t in spec.binary_targets]
-        chosen = target or spec.headline
-        if chosen not in names:
-            message = f"{chosen!r} is not one of {', '.join(names)}.{did_you_mean(chosen, names)}"
-            raise BenchError(Problem("target-unknown", message))
-        if speed:
-            show_speed(report, loaded, chosen)
-            return
-        if track == "cv5" and not loaded.board.cv5:
-            raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no entry of the cv5 track."))
-        on_track = Track(track)
-        shown = board_table(loaded, chosen, on_track)
-        keys = [key.strip() for key in columns.split(",")] if columns else []
-        picked = shown.choose(keys) if keys else default_columns(shown)
-        if as_json:
-            report.result(board=loaded.board.plain(), target=chosen, track=track)
-            report.result(**plain_table(shown, picked if keys else shown.columns))
-        elif as_csv:
-            report.show(board_csv([shown], keys).decode().removesuffix("\n"))
-        elif as_markdown:
-            report.show(board_markdown(shown, picked))
-        elif as_latex:
-            report.show(board_latex(shown, picked))
         else:
-            report.show(_wrapped(_board_sentence(loaded, shown, on_track), _terminal_width()) + "\n")
-            show_table(report, shown, picked, fit=not keys)
+            loaded, shown_target = _read_board(report, cohort, target)
+            if speed:
+                show_speed(report, loaded, shown_target)
+            else:
+                keys = [key.strip() for key in columns.split(",")] if columns else []
+                form = "json" if as_json else next(iter(formats), "")
+                _show_board(report, loaded, shown_target, Track(track), keys, conditions, form)
+
+
+def _read_board(report: Report, cohort: str | None, target: str | None) -> tuple[LoadedBoard, str]:
+    """Read the board of a cohort, say which entries wait, and return it with the target to show."""
+    from bench.actions.board import read_board
+    from bench.errors import BenchError, Problem, did_you_mean
+
+    loaded = read_board(cohort)
+    say_waiting(report, loaded.waiting, loaded.spec.id)
+    names = [t.name for t in loaded.spec.binary_targets]
+    chosen = target or loaded.spec.headline
+    if chosen not in names:
+        message = f"{chosen!r} is not one of {', '.join(names)}.{did_you_mean(chosen, names)}"
+        raise BenchError(Problem("target-unknown", message))
+    return loaded, chosen
+
+
+def _show_board(
+    report: Report,
+    loaded: LoadedBoard,
+    target: str,
+    track: Track,
+    keys: Sequence[str],
+    conditions: Sequence[tuple[str, str]],
+    form: str,
+) -> None:
+    """Show the board of one target.
+
+    Args:
+        report: Where to.
+        loaded: The board.
+        target: The target.
+        track: Which of the two rankings.
+        keys: Chosen columns; none for those of the form.
+        conditions: Keys and values of columns that the entries shown have.
+        form: ``csv``, ``markdown``, ``latex`` or ``json``; empty for a table as wide as the terminal.
+    """
+    from bench.board.render import board_csv, board_latex, board_markdown
+    from bench.board.table import board_table
+    from bench.errors import BenchError, Problem
+
+    assert loaded.board is not None
+    if track is Track.CV5 and not loaded.board.cv5:
+        raise BenchError(Problem("board-empty", f"Cohort {loaded.spec.id} has no entry of the cv5 track."))
+    shown = board_table(loaded, target, track).where(conditions)
+    picked = shown.choose(keys) if keys else default_columns(shown)
+    if form == "json":
+        report.result(board=loaded.board.plain(), target=target, track=str(track))
+        report.result(**plain_table(shown, picked if keys else shown.columns))
+    elif form == "csv":
+        report.show(board_csv([shown], keys).decode().removesuffix("\n"))
+    elif form == "markdown":
+        report.show(board_markdown(shown, picked))
+    elif form == "latex":
+        report.show(board_latex(shown, picked))
+    else:
+        report.show(_wrapped(_board_sentence(loaded, shown, track), _terminal_width()) + "\n")
+        show_table(report, shown, picked, fit=not keys)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    """Key and value of a condition of ``--where``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or not value.strip():
+        raise typer.BadParameter("must be KEY=VALUE, such as zero_shot=yes", param_hint="--where")
+    return key.strip(), value.strip()
 
 
 def default_columns(shown: BoardTable) -> tuple[Column, ...]:
@@ -183,10 +234,10 @@ def _fitting(shown: BoardTable, columns: Sequence[Column], width: int) -> tuple[
     for i, column in enumerate(columns):
         widest = max(cell_len(text) for text in [column.label, *(row[i] for row in rows)])
         widths[column.key] = min(widest, WRAPPED_WIDTH) if _wraps(column) else widest
-    taken, kept = -GAP, set()
+    used, kept = -GAP, set()
     for column in sorted(columns, key=lambda column: column.priority or 0):
-        if not column.priority or taken + GAP + widths[column.key] <= width:
-            taken += GAP + widths[column.key]
+        if not column.priority or used + GAP + widths[column.key] <= width:
+            used += GAP + widths[column.key]
             kept.add(column.key)
     return tuple(column for column in columns if column.key in kept)
 

@@ -294,7 +294,7 @@ def demo(
             refuse_other_cohort(out, marker_of(patients, seed), images)
         if site == "mimic":
             with progress("Drawing images") as step:
-                made = write_mimic(
+                written = write_mimic(
                     out,
                     patients=patients,
                     seed=seed,
@@ -302,7 +302,7 @@ def demo(
                     jobs=jobs or usable_cores(),
                     progress=step,
                 )
-            report.result(synthetic=True, folder=str(out), patients=patients, images=len(made.images))
+            report.result(synthetic=True, folder=str(out), patients=patients, images=len(written.images))
             report.show(f"Wrote synthetic files of {patients:,} patients in MIMIC's layout to {out}.")
             return
         with progress("Drawing images") as step:

@@ -37,8 +37,10 @@ def compare(
     with reporting(as_json) as report:
         check_sides(a, b, cohort=cohort)
         opened = open_cohort(cohort, data)
-        lines = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened).comparisons
+        done = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened)
+        lines = done.comparisons
         report.result(a=a, b=b, comparisons=[line.plain() for line in lines])
+        report.show_problems(done.notices)
         if same := [line.label for line in lines if line.identical]:
             targets = "every target" if len(same) == len(lines) else ", ".join(same)
             report.show_problems([_identical(targets)])

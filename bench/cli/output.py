@@ -24,6 +24,7 @@ from bench.errors import (
     Problem,
 )
 from bench.files import PART
+from bench.plugins import PluginError
 
 if TYPE_CHECKING:
     from bench.environment import Libraries
@@ -112,6 +113,9 @@ def failures(report: Report) -> Iterator[None]:
     except BenchError as error:
         report.fail(error.problems)
         raise typer.Exit(error.exit_code) from None
+    except PluginError as error:
+        report.fail([Problem("plugin-broken", str(error), remedy=error.remedy)])
+        raise typer.Exit(EXIT_ENVIRONMENT) from None
     except KeyboardInterrupt:
         message = "Interrupted; what was stored is whole, and the command can be run again."
         report.fail([Problem("command-interrupted", message, severity="notice")])
@@ -127,11 +131,6 @@ def failures(report: Report) -> Iterator[None]:
             raise typer.Exit(EXIT_PROBLEMS) from None
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        from bench.metrics.registry import PluginError
-
-        if isinstance(error, PluginError):
-            report.fail([Problem("plugin-broken", f"{error}.")])
-            raise typer.Exit(EXIT_ENVIRONMENT) from None
         report.fail([Problem("internal-error", f"This is a bug of the harness: {type(error).__name__}.")])
         raise typer.Exit(EXIT_BUG) from None
 

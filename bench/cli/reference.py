@@ -113,16 +113,19 @@ def init(
     from bench.actions.keys import init as make_workspace
 
     with reporting(as_json) as report:
-        made = make_workspace(folder, cohort, key_file)
-        kept = str(made.key_file) if made.key_file else None
+        new = make_workspace(folder, cohort, key_file)
+        kept = str(new.key_file) if new.key_file else None
         report.result(
-            root=str(made.space.root), cohort=made.space.cohort, labels=made.spec.labels, key_file=kept
+            root=str(new.space.root),
+            cohort=new.space.cohort,
+            labels=new.spec.labels,
+            key_file=kept,
         )
         report.show(f"Made a workspace in {folder}.")
-        if made.key_file:
-            report.show(f"The private key of the board is in {made.key_file}.")
+        if new.key_file:
+            report.show(f"The private key of the board is in {new.key_file}.")
             report.say(KEY_ADVICE)
-        report.say(_next(made.space, made.spec))
+        report.say(_next(new.space, new.spec))
 
 
 KEY_ADVICE = (
@@ -168,13 +171,13 @@ def _show_sealed(report: Report, done: SealResult) -> None:
         report.show(f"No key was given that opens {', '.join(done.unreadable)}: these stay as they are.")
 
 
-def _next(made: Workspace, spec: CohortSpec) -> str:
+def _next(space: Workspace, spec: CohortSpec) -> str:
     """Tell what to do after `bench init`: provide the data, unless the cohort is synthetic."""
-    data = made.data(spec.id)
+    data = space.data(spec.id)
     first = (
         "" if spec.synthetic else f"put the cohort's files into {data}, or name their folder in bench.toml; "
     )
-    return f"Next: cd {shlex.quote(str(made.root))}; {first}bench cohort check"
+    return f"Next: cd {shlex.quote(str(space.root))}; {first}bench cohort check"
 
 
 def doctor(as_json: JsonOption = False) -> None:

@@ -151,6 +151,7 @@ def _show_prevalence(report: Report, card: Scorecard, prevalence: float) -> dict
 
 
 def _show_card(report: Report, card: Scorecard) -> None:
+    from bench.board.format import decimal
     from bench.metrics.registry import BINARY, metrics
 
     synthetic = " (synthetic cohort)" if card.stamp.synthetic else ""
@@ -168,6 +169,10 @@ def _show_card(report: Report, card: Scorecard) -> None:
     ]
     headings = ["target", "images", "positives", "AUROC", *(metric.short_label for metric in shown)]
     report.show(table(headings, rows, right=frozenset({1, 2, *range(4, len(headings))})))
+    for target in card.targets:
+        if (runs := target.runs) is not None:
+            each = ", ".join(map(decimal, runs.auroc))
+            report.show(f"{target.label}: mean of {runs.count} runs with AUROC {each}")
     for flag in card.flags:
         report.show(f"flag {flag.code}, {flag.target}: {flag.message}")
     report.show("")

@@ -87,7 +87,13 @@ def _model_template(model: Path, out: Path | None, cohort: str | None, as_json: 
 
 def submit(
     predictions: Annotated[
-        Path | None, typer.Argument(metavar="PREDICTIONS", help="CSV, CSV.gz or Parquet.", readable=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="PREDICTIONS...",
+            help="CSV, CSV.gz or Parquet; several files are runs of one entry, such as seeds: their mean "
+            "AUROC is ranked.",
+            readable=False,
+        ),
     ] = None,
     slug: Annotated[
         str,
@@ -151,6 +157,8 @@ def submit(
 
     Example: bench submit predictions.csv --val val-predictions.csv --slug my-model
 
+    Example: bench submit seed0.csv seed1.csv seed2.csv --slug my-model
+
     Example: bench submit --model model.onnx --manifest submission.toml --slug my-model
 
     Example: bench submit --model model.onnx --slug my-model --also mimic-echo
@@ -207,6 +215,7 @@ def _show_stored(report: Report, done: SubmitResult) -> dict[str, Any]:
         "targets": list(done.targets),
         "images": done.images,
         "val": done.has_val,
+        "runs": done.runs,
         "stored": done.folder is not None,
     }
     if done.folder is None:

@@ -63,7 +63,7 @@ def audit(cohort: Cohort, *, images: bool = True, jobs: int = 1, progress: Progr
     problems = [*cohort.notices, *_size_problems(cohort), *audit_patients(cohort), *audit_labels(cohort)]
     problems += _label_problems(labels)
     if image_audit:
-        problems += _image_problems(cohort, image_audit)
+        problems += [*_image_problems(cohort, image_audit), *_checksum_problems(cohort, image_audit)]
     return Audit(
         split=summarise(cohort),
         resolution=test_resolution(cohort),
@@ -112,54 +112,53 @@ _LIST_FILE = "`bench cohort check --list FILE` writes their names."
 _COPY_AGAIN = f"Copy them again; {_LIST_FILE}"
 
 
-def _image_problems(cohort: Cohort, report: ImageAudit) -> list[Problem]:
+def _image_problems(cohort: Cohort, report: ImageAudit) -> Iterator[Problem]:
     total, where = f"{len(cohort):,}", str(cohort.folder)
-    problems = []
     if report.missing:
-        problems.append(Problem("images-missing", f"{len(report.missing):,} of {total} images.", where))
+        yield Problem("images-missing", f"{len(report.missing):,} of {total} images.", where)
     if report.damaged:
-        counts = Counter(fault for fault in report.faults.values() if fault != TOO_LARGE)
-        named = ", ".join(
-            f"{counts[fault]:,} {phrase}" for fault, (phrase, _) in FAULTS.items() if counts[fault]
-        )
-        remedies = [remedy for fault, (_, remedy) in FAULTS.items() if counts[fault]]
-        remedy = " ".join([*filter(None, remedies), _COPY_AGAIN if "" in remedies else _LIST_FILE])
-        message = f"{len(report.damaged):,} of {total} images: {named}."
-        problems.append(Problem("images-damaged", message, where, remedy))
+        yield _damaged(report, total, where)
     if report.zero_tails:
-        message = (
-            f"{len(report.zero_tails):,} of {total} image files end in zeros, a quarter of the file or more."
-        )
-        problems.append(Problem("images-zero-tail", message, where, severity="warning"))
+        tails = f"{len(report.zero_tails):,} of {total} image files"
+        message = f"{tails} end in zeros, a quarter of the file or more."
+        yield Problem("images-zero-tail", message, where, severity="warning")
     if report.too_large:
-        message = (
-            f"{len(report.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels, the largest "
-            f"{report.largest:,}."
-        )
-        problems.append(Problem("images-too-large", message, where))
+        large = f"{len(report.too_large):,} of {total} images have more than {MOST_PIXELS:,} pixels"
+        yield Problem("images-too-large", f"{large}, the largest {report.largest:,}.", where)
     if report.unlisted:
         message = f"{len(report.unlisted):,} image files are in no row of the table."
-        problems.append(Problem("images-unlisted", message, where, severity="warning"))
+        yield Problem("images-unlisted", message, where, severity="warning")
+    if report.duplicates:
+        same = f"{len(report.duplicates):,} groups of images have the same pixels"
+        message = f"{same}, {report.across_patients:,} of them of more than one patient."
+        yield Problem("images-duplicate", message, where, severity="warning")
+    if report.straddling:
+        message = f"{report.straddling:,} groups of identical images are in train and in test."
+        yield Problem("duplicates-straddle", message, where)
+
+
+def _damaged(report: ImageAudit, total: str, where: str) -> Problem:
+    """Describe the images that cannot be decoded, by kind of damage."""
+    counts = Counter(fault for fault in report.faults.values() if fault != TOO_LARGE)
+    kinds = {fault: kind for fault, kind in FAULTS.items() if counts[fault]}
+    named = ", ".join(f"{counts[fault]:,} {phrase}" for fault, (phrase, _) in kinds.items())
+    remedies = [remedy for _, remedy in kinds.values()]
+    remedy = " ".join([*filter(None, remedies), _COPY_AGAIN if "" in remedies else _LIST_FILE])
+    return Problem("images-damaged", f"{len(report.damaged):,} of {total} images: {named}.", where, remedy)
+
+
+def _checksum_problems(cohort: Cohort, report: ImageAudit) -> Iterator[Problem]:
+    where = str(cohort.folder)
     if report.unread_checksums:
         message = f"{report.unread_checksums:,} lines are not of the form 'SHA-256  file'."
         list_file = f"{cohort.folder / cohort.spec.files.checksums}"
-        problems.append(Problem("checksum-list", message, list_file, severity="warning"))
+        yield Problem("checksum-list", message, list_file, severity="warning")
     if report.changed:
         message = f"{len(report.changed):,} of {report.checksums:,} listed files have another SHA-256."
-        problems.append(Problem("checksum-differs", message, where))
+        yield Problem("checksum-differs", message, where)
     if report.listed_missing:
         message = f"{len(report.listed_missing):,} of {report.checksums:,} listed files are not there."
-        problems.append(Problem("checksum-file-missing", message, where))
-    if report.duplicates:
-        message = (
-            f"{len(report.duplicates):,} groups of images have the same pixels, "
-            f"{report.across_patients:,} of them of more than one patient."
-        )
-        problems.append(Problem("images-duplicate", message, where, severity="warning"))
-    if report.straddling:
-        message = f"{report.straddling:,} groups of identical images are in train and in test."
-        problems.append(Problem("duplicates-straddle", message, where))
-    return problems
+        yield Problem("checksum-file-missing", message, where)
 
 
 class LabelAgreement(Document):

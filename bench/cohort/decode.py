@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -85,30 +85,94 @@ def _write(fd: int, view: memoryview, offset: int) -> int:
 
 Pixels = npt.NDArray[np.uint8]
 
+FULL_RANGE = (0.0, 65535.0)
+"""Values of a 16-bit image that become black and white by `ImageRule.pixel_range` ``full``."""
 
-def read_grey(path: Path | str, height: int, width: int) -> Pixels:
-    """Read an image as 8-bit grey values (height, width), resized with antialiasing if necessary.
 
-    Colour is converted by ITU-R 601 luma; 16-bit images are scaled by their own range.
+@dataclass(frozen=True, slots=True)
+class ImageRule:
+    """How an image file becomes 8-bit grey values of a given size.
+
+    The steps in order: decode; colour to grey by ITU-R 601 luma; values of more than 8 bits to 8 bits by
+    `pixel_range`, cut off to whole numbers; resize without cropping or keeping the aspect ratio, rounded.
+
+    Attributes:
+        resize: Interpolation. ``bilinear`` and ``bicubic`` are the kernels of Pillow (bicubic with a = -0.5),
+            widened by the factor of reduction; ``area`` averages the pixels that are covered.
+        antialias: Whether kernels are widened. Without, values are taken from the 2 × 2 (bicubic: 4 × 4,
+            a = -0.75) pixels around each point, as by ``torch.nn.functional.interpolate`` and OpenCV.
+        pixel_range: Values of deeper images that become 0 and 255: ``image``, the smallest and the largest of
+            the image; ``full``, `FULL_RANGE`; or two values, beyond which all is black or white.
+    """
+
+    resize: Literal["bilinear", "bicubic", "area"] = "bilinear"
+    antialias: bool = True
+    pixel_range: Literal["image", "full"] | tuple[float, float] = "image"
+
+
+DEFAULT_RULE = ImageRule()
+
+
+def read_grey(path: Path | str, height: int, width: int, rule: ImageRule = DEFAULT_RULE) -> Pixels:
+    """Read an image as 8-bit grey values (height, width) by `rule`.
 
     Raises:
         OSError: The file is damaged or not an image; the message names no path.
         BenchError: It has more than `MOST_PIXELS` (``images-too-large``, exit 3).
     """
-    return decode_grey(Path(path).read_bytes(), height, width)
+    return decode_grey(Path(path).read_bytes(), height, width, rule)
 
 
-def decode_grey(data: bytes, height: int, width: int) -> Pixels:
+def decode_grey(data: bytes, height: int, width: int, rule: ImageRule = DEFAULT_RULE) -> Pixels:
     """Decode the bytes of an image file as `read_grey` does; same errors."""
     try:
-        values = grey_values(data)
+        values, negated = _decoded(data)
     except ImageTooLargeError as error:
         message = f"An image has {error.pixels:,} pixels; at most {MOST_PIXELS:,} are decoded."
         raise BenchError(Problem("images-too-large", message), EXIT_ENVIRONMENT) from error
-    grey = Image.fromarray(_as_bytes(values))
-    if grey.size != (width, height):
-        grey = grey.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
+    pixels = _as_bytes(values, negated, rule)
+    if pixels.shape == (height, width):
+        return pixels
+    if not rule.antialias and rule.resize != "area":
+        return _interpolated(pixels, height, width, rule.resize)
+    return np.asarray(Image.fromarray(pixels).resize((width, height), _RESAMPLING[rule.resize]))
+
+
+_RESAMPLING: Final = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+
+
+def _interpolated(pixels: Pixels, height: int, width: int, kernel: str) -> Pixels:
+    """Resize without antialiasing, rounded to whole numbers; pixels at the edge continue beyond it."""
+    rows, columns = (_taps(*sizes, kernel) for sizes in ((pixels.shape[0], height), (pixels.shape[1], width)))
+    wide = sum(w[:, None] * pixels[at] for at, w in rows)
+    values = sum(w * np.asarray(wide)[:, at] for at, w in columns)
+    rounded: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def _taps(size: int, target: int, kernel: str) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+    """Source index and weight of each target pixel along one axis, for every place of the kernel."""
+    centre = (np.arange(target) + 0.5) * size / target - 0.5
+    base = np.floor(centre)
+    part = centre - base
+    if kernel == "bilinear":
+        weights = [1 - part, part]
+    else:
+        weights = [_cubic(distance) for distance in (1 + part, part, 1 - part, 2 - part)]
+    first = base.astype(np.intp) - (len(weights) // 2 - 1)
+    return [(np.clip(first + k, 0, size - 1), weight) for k, weight in enumerate(weights)]
+
+
+def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Cubic convolution kernel with a = -0.75 at distances from 0 to 2 (Keys 1981)."""
+    a, d = -0.75, distance
+    inner = ((a + 2) * d - (a + 3)) * d**2 + 1
+    outer = a * (((d - 5) * d + 8) * d - 4)
+    return np.where(d <= 1, inner, outer)
 
 
 MOST_PIXELS = 89_478_485
@@ -151,6 +215,11 @@ def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
         SyntaxError: Damaged.
         ValueError: Damaged.
     """
+    return _decoded(data)[0]
+
+
+def _decoded(data: bytes) -> tuple[npt.NDArray[np.uint8] | npt.NDArray[np.float64], bool]:
+    """Return the grey values and whether they were negated; see `grey_values`."""
     try:
         opened = Image.open(BytesIO(data))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -163,12 +232,13 @@ def grey_values(data: bytes) -> npt.NDArray[np.uint8] | npt.NDArray[np.float64]:
         if has_end and not has_end(data):
             raise ImageCutShortError(f"{image.format} without its end")
         if not image.mode.startswith(("I", "F")):
-            return np.asarray(image if image.mode == "L" else image.convert("L"))
+            return np.asarray(image if image.mode == "L" else image.convert("L")), False
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ImageNotFiniteError("NaN or infinite values")
         tags = getattr(image, "tag_v2", {})
-        return -values if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else values
+        negated = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        return (-values if negated else values), negated
 
 
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # ends the data of a scan
@@ -250,10 +320,18 @@ def kind_of_other_file(data: bytes) -> str:
     return next((kind for magic, kind in _OTHER_KINDS.items() if data.lstrip().startswith(magic)), "")
 
 
-def _as_bytes(values: npt.NDArray[np.uint8] | npt.NDArray[np.float64]) -> Pixels:
-    """Return 8-bit values unchanged and scale others by their own range."""
+def _as_bytes(
+    values: npt.NDArray[np.uint8] | npt.NDArray[np.float64], negated: bool, rule: ImageRule
+) -> Pixels:
+    """Return 8-bit values unchanged and scale others by the range of the rule."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
-    span = float(np.ptp(values)) or 1.0
-    scaled: Pixels = ((values - values.min()) * (255 / span)).astype(np.uint8)
+    if rule.pixel_range == "image":
+        low, span = float(values.min()), float(np.ptp(values)) or 1.0
+    else:
+        limits = FULL_RANGE if rule.pixel_range == "full" else rule.pixel_range
+        low, high = (-limits[1], -limits[0]) if negated else limits
+        span = high - low
+        values = np.asarray(np.clip(values, low, high), np.float64)
+    scaled: Pixels = ((values - low) * (255 / span)).astype(np.uint8)
     return scaled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -93,112 +93,21 @@ def draft_spec(frame: pd.DataFrame, table: Path, cohort: str) -> SpecDraft:
         table: Its file. Folders beside it are tried for the images.
         cohort: Id of the cohort.
     """
-    cells = {name: _Cells(name, frame[name].str.strip()) for name in map(str, frame)}
-    image, patient = _image(cells.values()), _patient(cells.values())
-    in_path = patient is None and image is not None and image.values.str.contains(_PATIENT_IN_PATH).all()
-    used = {column.name for column in (image, patient) if column}
-    inputs: dict[str, _Cells] = {}
-    for key, test in (("age", _is_age), ("sex", _is_sex)):
-        if input_column := next((c for c in cells.values() if c.name not in used and test(c)), None):
-            inputs[key] = input_column
-            used.add(input_column.name)
-    time = next((c for c in cells.values() if c.name not in used and _time_kind(c)), None)
-    used |= {time.name} if time else set()
-    split = next((c for c in cells.values() if c.name not in used and _parts(c)), None)
-    used |= {split.name} if split else set()
-    for column in cells.values():
-        if column.name not in used and (_INPUT.search(column.key) or _COVARIATE.search(column.key)):
-            inputs[_free(column.key, inputs)] = column
-            used.add(column.name)
-
-    binary: list[str] = []
-    targets: list[str] = []
-    names: list[str] = []
-    for column in cells.values():
-        if column.name in used:
-            continue
-        if made := _binary_targets(column, names):
-            used.add(column.name)
-            binary += names[len(binary) :]
-            targets += made
-    for column in cells.values():
-        if (
-            column.name not in used
-            and column.key in _MEASUREMENTS
-            and (measured := _measurement(column, names))
-        ):
-            used.add(column.name)
-            targets.append(measured)
-
-    missing = []
+    roles = _roles([_Cells(name, frame[name].str.strip()) for name in map(str, frame)])
+    folder, suffix = _folder(roles.image.values.head(20).tolist() if roles.image else [], table.parent)
     lines = [
         f"# Drafted from {_comment(table.name)} by `bench cohort new`. Every line is a guess by names and",
         "# contents of columns: check each. `bench schema cohort` explains every key.",
-        'schema = "cohort-spec/1"',
-        f"id = {_text(cohort)}  # from the name of this file",
-        'version = "1"  # change it when the data change: it is part of the split\'s fingerprint',
-        f"title = {_text(cohort)}",
-        '# citation = "PAPER"',
-        '# licence = "LICENCE"',
-        'labels = "private"  # public or shared where others have the labels too',
+        *_head(cohort, roles.headline),
+        *_files(table.name, folder),
+        *_columns(roles, has_folder=bool(folder), suffix=suffix),
+        *_split(roles.split, cohort),
+        *(line for target in (*roles.binary, *roles.measured) for line in target.lines),
+        *([] if roles.binary else _NO_TARGET),
+        *_subgroups(roles.inputs),
+        *_unused(roles.unused),
     ]
-    if binary:
-        headline = next((name for name in binary if name.startswith("composite")), binary[0])
-        why = "named composite" if headline.startswith("composite") else "the first binary target"
-        lines.append(f"headline = {_text(headline)}  # {why}; the board ranks by it")
-    else:
-        missing += ["headline", "targets"]
-        lines.append('# headline = "TARGET"  # no column has 0 and 1, yes and no, or a list of findings')
-    lines += ["", "[files]", f"table = {_text(table.name)}"]
-    folder, suffix = _folder(image.values.head(20).tolist() if image else [], table.parent)
-    if folder:
-        lines.append(f"images = [{_text(folder)}]  # the first images of the table are there")
-    else:
-        lines.append('# images = ["FOLDER"]  # no folder beside the table has files named as in the table')
-
-    lines += ["", "[columns]"]
-    if image:
-        lines.append(f"image = {_text(image.name)}  # no cell is blank and each is different")
-        if suffix:
-            lines.append(f"image_suffix = {_text(suffix)}  # of the files found")
-        elif not folder and not image.looks_like_files:
-            lines.append('# image_suffix = ".png"  # no id ends like an image file')
-    else:
-        missing.append("columns.image")
-        lines.append('# image = "COLUMN"  # no column named as an image has a different text in each row')
-    if patient:
-        lines.append(f"patient = {_text(patient.name)}  # by its name; no cell is blank")
-    elif not in_path:
-        missing.append("columns.patient")
-        lines.append('# patient = "COLUMN"  # no column is named as a patient and has no blank cell')
-    if time:
-        kind = _time_kind(time)
-        lines.append(f"time = {_text(time.name)}  # the smallest is a patient's first image")
-        lines += [f"time_kind = {_text(kind)}"] if kind != "number" else []
-    else:
-        lines.append('# time = "COLUMN"  # a number, or days and times: the smallest is the first image')
-    if in_path and image:
-        lines += ["", "[columns.patient]  # the patient's id is part of every image id"]
-        lines += [f"column = {_text(image.name)}", f"pattern = '{_PATIENT_IN_PATH}'"]
-    if inputs:
-        lines += ["", "[columns.inputs]  # what a model may see; a label does not belong here"]
-        for key, column in inputs.items():
-            note = {"age": "  # years, or DICOM ages", "sex": "  # words for female and male"}.get(key, "")
-            lines.append(f"{_key(key)} = {_text(column.name)}{note}")
-
-    lines += ["", "[split]"]
-    if split:
-        lines += ['rule = "column"  # its words are names of parts', f"column = {_text(split.name)}"]
-        lines += [f"{part} = {_text(word)}" for part, word in _parts(split).items()]
-    else:
-        lines += ['rule = "hash"  # by patient: 20% test, 10% val', f"salt = {_text(f'{cohort}-v1')}"]
-    lines += targets
-    if not binary:
-        lines += ["", "# [[targets]]", '# name = "finding"', '# label = "Finding"', '# source = "COLUMN"']
-    lines += _subgroups(inputs)
-    if left := [name for name in cells if name not in used]:
-        lines += ["", "# Columns without a use here:", *(f"# - {_comment(name)}" for name in left)]
-    return SpecDraft("\n".join(lines) + "\n", tuple(missing))
+    return SpecDraft("\n".join(lines) + "\n", roles.missing)
 
 
 @dataclass(frozen=True)
@@ -238,6 +147,98 @@ class _Cells:
         """The cells that are not blank as numbers; None where one is no number, or all are blank."""
         numeric = pd.to_numeric(self.values[self.values != ""], errors="coerce")
         return None if numeric.empty or numeric.isna().any() else numeric
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A drafted target: its name, and its table as lines of TOML."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """What the columns of a table are guessed to be; a column has one role at most.
+
+    Attributes:
+        image: Ids of the images.
+        patient: Ids of the patients.
+        patient_in_image: Whether every image id has the patient's in it, and no column has.
+        time: Order of a patient's images.
+        split: Names of parts.
+        inputs: Name of an input → its column.
+        binary: Binary targets.
+        measured: Measurements.
+        unused: Names of the other columns.
+    """
+
+    image: _Cells | None
+    patient: _Cells | None
+    patient_in_image: bool
+    time: _Cells | None
+    split: _Cells | None
+    inputs: dict[str, _Cells]
+    binary: tuple[_Target, ...]
+    measured: tuple[_Target, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """The first target that is named as a composite, else the first; empty without a binary target."""
+        names = [target.name for target in self.binary]
+        return next((name for name in names if name.startswith("composite")), names[0] if names else "")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Keys that a spec needs and that no column gives."""
+        missing = [] if self.binary else ["headline", "targets"]
+        missing += [] if self.image else ["columns.image"]
+        missing += [] if self.patient or self.patient_in_image else ["columns.patient"]
+        return tuple(missing)
+
+
+def _roles(columns: list[_Cells]) -> _Roles:
+    """Guess the role of every column; where a column could have several, the first of these counts."""
+    rest = {column.name: column for column in columns}
+
+    def take(column: _Cells | None) -> _Cells | None:
+        return rest.pop(column.name, column) if column else None  # one column may be image and patient
+
+    def first(test: Callable[[_Cells], object]) -> _Cells | None:
+        return take(next(filter(test, rest.values()), None))
+
+    image, patient = take(_image(columns)), take(_patient(columns))
+    in_image = (
+        patient is None and image is not None and bool(image.values.str.contains(_PATIENT_IN_PATH).all())
+    )
+    inputs = {"age": first(_is_age), "sex": first(_is_sex)}
+    given = {key: column for key, column in inputs.items() if column}
+    time, split = first(_time_kind), first(_parts)
+    for column in list(rest.values()):
+        if _INPUT.search(column.key) or _COVARIATE.search(column.key):
+            given[_free(column.key, given)] = rest.pop(column.name)
+    names: list[str] = []
+    binary, measured = [], []
+    for column in list(rest.values()):
+        if targets := _binary_targets(column, names):
+            binary += targets
+            del rest[column.name]
+    for column in list(rest.values()):
+        if target := _measurement(column, names):
+            measured.append(target)
+            del rest[column.name]
+    return _Roles(
+        image=image,
+        patient=patient,
+        patient_in_image=in_image,
+        time=time,
+        split=split,
+        inputs=given,
+        binary=tuple(binary),
+        measured=tuple(measured),
+        unused=tuple(rest),
+    )
 
 
 def _image(columns: Iterable[_Cells]) -> _Cells | None:
@@ -300,53 +301,145 @@ def _parts(column: _Cells) -> dict[str, str]:
     )
 
 
-def _binary_targets(column: _Cells, names: list[str]) -> list[str]:
-    """TOML lines of a column's targets, none where it holds no labels; their names are added to `names`."""
+def _binary_targets(column: _Cells, names: list[str]) -> list[_Target]:
+    """Draft the targets of a column, none where it holds no labels; their names are added to `names`."""
     words = set(column.counts.index)
     blank = ["# blank cells are excluded; or negative", 'blank = "exclude"'] if column.blanks else []
     if {"0", "1"} <= words <= {"0", "1", "-1"} or {"0.0", "1.0"} <= words <= {"0.0", "1.0", "-1.0"}:
         extra = blank
         if words & {"-1", "-1.0"}:
             extra = [*extra, "# -1 is excluded; or positive, negative", 'uncertain = "exclude"']
-        return _target(column, column.name, _text(column.name), names, "0 and 1", extra)
+        return [_binary_target(column, column.name, _text(column.name), names, "0 and 1", extra)]
     lower = {word.lower(): word for word in words}
     for yes, no in (("yes", "no"), ("true", "false"), ("positive", "negative"), ("present", "absent")):
         if set(lower) == {yes, no} and len(words) == 2:
             source = f"{{ column = {_text(column.name)}, word = {_text(lower[yes])} }}"
-            return _target(column, column.name, source, names, f"{yes} and {no}", blank)
-    if not any("|" in word for word in words):
+            return [_binary_target(column, column.name, source, names, f"{yes} and {no}", blank)]
+    return [
+        _binary_target(
+            column,
+            word,
+            f"{{ column = {_text(column.name)}, word = {_text(word)} }}",
+            names,
+            "a word of a list",
+            blank,
+        )
+        for word in _findings(column)
+    ]
+
+
+def _findings(column: _Cells) -> list[str]:
+    """Return the findings of a column whose cells are lists such as ``Edema|Effusion``, in order."""
+    if not any("|" in word for word in column.counts.index):
         return []
     rows = column.values[column.values != ""].str.split("|").explode().str.strip().value_counts()
-    if len(rows) > MOST_WORDS or not all(re.fullmatch(r"[^\W\d][\w \-]{0,59}|", word) for word in rows.index):
+    are_words = all(re.fullmatch(r"[^\W\d][\w \-]{0,59}|", word) for word in rows.index)
+    if len(rows) > MOST_WORDS or not are_words:
         return []
-    lines = []
-    for word in sorted(str(word) for word, count in rows.items() if word and count >= FEWEST_ROWS):
-        if word.lower() in ("no finding", "normal", "none"):
-            continue
-        source = f"{{ column = {_text(column.name)}, word = {_text(word)} }}"
-        lines += _target(column, word, source, names, "a word of a list", blank)
-    return lines
+    words = sorted(str(word) for word, count in rows.items() if word and count >= FEWEST_ROWS)
+    return [word for word in words if word.lower() not in ("no finding", "normal", "none")]
 
 
-def _target(
+def _binary_target(
     column: _Cells, label: str, source: str, names: list[str], why: str, extra: list[str]
-) -> list[str]:
+) -> _Target:
     names.append(_free(_name(label), names))
     head = ["", f"[[targets]]  # {why} in {_comment(column.name)}"]
-    return [*head, f"name = {_text(names[-1])}", f"label = {_text(label)}", f"source = {source}", *extra]
+    keys = [f"name = {_text(names[-1])}", f"label = {_text(label)}", f"source = {source}"]
+    return _Target(names[-1], (*head, *keys, *extra))
 
 
-def _measurement(column: _Cells, names: list[str]) -> str:
-    """TOML of a measurement; empty where its median is outside the plausible range, in another unit."""
+def _measurement(column: _Cells, names: list[str]) -> _Target | None:
+    """Draft a measurement; None for an unknown name, or where the median is outside the plausible range."""
+    if column.key not in _MEASUREMENTS:
+        return None
     label, unit, low, high = _MEASUREMENTS[column.key]
     if column.numbers is None or not low <= column.numbers.median() <= high:
-        return ""
+        return None
     names.append(_free(column.key, names))
-    return (
-        f"\n[[targets]]  # a measurement by its name; its median fits the unit\nname = {_text(names[-1])}\n"
-        f'kind = "continuous"\nlabel = {_text(label)}\nsource = {_text(column.name)}\nunit = {_text(unit)}\n'
-        f"plausible = [{low}, {high}]  # other values are excluded"
+    return _Target(
+        names[-1],
+        (
+            "",
+            "[[targets]]  # a measurement by its name; its median fits the unit",
+            f"name = {_text(names[-1])}",
+            'kind = "continuous"',
+            f"label = {_text(label)}",
+            f"source = {_text(column.name)}",
+            f"unit = {_text(unit)}",
+            f"plausible = [{low}, {high}]  # other values are excluded",
+        ),
     )
+
+
+_NO_TARGET = ("", "# [[targets]]", '# name = "finding"', '# label = "Finding"', '# source = "COLUMN"')
+
+
+def _head(cohort: str, headline: str) -> Iterator[str]:
+    yield 'schema = "cohort-spec/1"'
+    yield f"id = {_text(cohort)}  # from the name of this file"
+    yield 'version = "1"  # change it when the data change: it is part of the split\'s fingerprint'
+    yield f"title = {_text(cohort)}"
+    yield '# citation = "PAPER"'
+    yield '# licence = "LICENCE"'
+    yield 'labels = "private"  # public or shared where others have the labels too'
+    if headline:
+        why = "named composite" if headline.startswith("composite") else "the first binary target"
+        yield f"headline = {_text(headline)}  # {why}; the board ranks by it"
+    else:
+        yield '# headline = "TARGET"  # no column has 0 and 1, yes and no, or a list of findings'
+
+
+def _files(table: str, folder: str) -> Iterator[str]:
+    yield from ("", "[files]", f"table = {_text(table)}")
+    if folder:
+        yield f"images = [{_text(folder)}]  # the first images of the table are there"
+    else:
+        yield '# images = ["FOLDER"]  # no folder beside the table has files named as in the table'
+
+
+def _columns(roles: _Roles, *, has_folder: bool, suffix: str) -> Iterator[str]:
+    yield from ("", "[columns]")
+    if roles.image:
+        yield f"image = {_text(roles.image.name)}  # no cell is blank and each is different"
+        if suffix:
+            yield f"image_suffix = {_text(suffix)}  # of the files found"
+        elif not has_folder and not roles.image.looks_like_files:
+            yield '# image_suffix = ".png"  # no id ends like an image file'
+    else:
+        yield '# image = "COLUMN"  # no column named as an image has a different text in each row'
+    if roles.patient:
+        yield f"patient = {_text(roles.patient.name)}  # by its name; no cell is blank"
+    elif not roles.patient_in_image:
+        yield '# patient = "COLUMN"  # no column is named as a patient and has no blank cell'
+    if roles.time:
+        kind = _time_kind(roles.time)
+        yield f"time = {_text(roles.time.name)}  # the smallest is a patient's first image"
+        yield from [f"time_kind = {_text(kind)}"] if kind != "number" else []
+    else:
+        yield '# time = "COLUMN"  # a number, or days and times: the smallest is the first image'
+    if roles.patient_in_image and roles.image:
+        yield from ("", "[columns.patient]  # the patient's id is part of every image id")
+        yield from (f"column = {_text(roles.image.name)}", f"pattern = '{_PATIENT_IN_PATH}'")
+    if roles.inputs:
+        yield from ("", "[columns.inputs]  # what a model may see; a label does not belong here")
+        for key, column in roles.inputs.items():
+            note = {"age": "  # years, or DICOM ages", "sex": "  # words for female and male"}.get(key, "")
+            yield f"{_key(key)} = {_text(column.name)}{note}"
+
+
+def _split(column: _Cells | None, cohort: str) -> Iterator[str]:
+    yield from ("", "[split]")
+    if column:
+        yield from ('rule = "column"  # its words are names of parts', f"column = {_text(column.name)}")
+        yield from (f"{part} = {_text(word)}" for part, word in _parts(column).items())
+    else:
+        yield from ('rule = "hash"  # by patient: 20% test, 10% val', f"salt = {_text(f'{cohort}-v1')}")
+
+
+def _unused(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield from ("", "# Columns without a use here:", *(f"# - {_comment(name)}" for name in names))
 
 
 def _subgroups(inputs: dict[str, _Cells]) -> list[str]:

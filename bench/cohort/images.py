@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import Pixels, read_grey, unreadable_image
+from bench.cohort.decode import DEFAULT_RULE, ImageRule, Pixels, read_grey, unreadable_image
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 __all__ = ["ImageFolders", "Pixels", "read_batches", "read_grey", "unreadable_image"]
@@ -72,9 +72,14 @@ def has_images(cohort: Cohort) -> bool:
 
 
 def read_batches(
-    cohort: Cohort, rows: npt.NDArray[np.intp], height: int, width: int, batch: int
+    cohort: Cohort,
+    rows: npt.NDArray[np.intp],
+    height: int,
+    width: int,
+    batch: int,
+    rule: ImageRule = DEFAULT_RULE,
 ) -> Iterator[Pixels]:
-    """Yield batches (≤ batch, height, width) of the images at `rows`, in that order.
+    """Yield batches (≤ batch, height, width) of the images at `rows` by a rule, in that order.
 
     Raises:
         BenchError: An image is missing or damaged (``images-unreadable``, exit 3).
@@ -87,7 +92,7 @@ def read_batches(
             if path is None:
                 raise unreadable_image("is missing", cohort.folder)
             try:
-                pixels.append(read_grey(path, height, width))
+                pixels.append(read_grey(path, height, width, rule))
             except (OSError, SyntaxError, ValueError) as error:
                 raise unreadable_image("cannot be read", cohort.folder) from error
         yield np.stack(pixels)

@@ -150,8 +150,9 @@ def _named_by_spec(
     needed = _needed_columns(spec)
     absent = sorted(needed - set(table.columns))
     similar = {name: candidates.get(_folded(name), []) for name in absent}
-    taken = {names[0]: name for name, names in similar.items() if len(names) == 1 and names[0] not in needed}
-    missing = [name for name in absent if name not in taken.values()]
+    single = {name: names[0] for name, names in similar.items() if len(names) == 1}
+    renamed = {present: name for name, present in single.items() if present not in needed}
+    missing = [name for name in absent if name not in renamed.values()]
     blank = [n for n in missing if n in _descriptive_columns(spec) and _folded(n) in elsewhere]
     if lacking := [name for name in missing if name not in blank]:
         raise BenchError(_missing_columns(spec, read, path, lacking, similar))
@@ -161,14 +162,14 @@ def _named_by_spec(
             f"{len(table):,} images have no such input and are in no such subgroup."
         )
         notices.append(Problem("cohort-part-columns", message, str(path), severity="warning"))
-    if taken:
-        pairs = ", ".join(f"{table_name!r} for {spec_name!r}" for table_name, spec_name in taken.items())
-        message = f"{_count(len(taken), 'column')} found by a name that differs in case or blanks: {pairs}."
+    if renamed:
+        pairs = ", ".join(f"{table_name!r} for {spec_name!r}" for table_name, spec_name in renamed.items())
+        message = f"{_count(len(renamed), 'column')} found by a name that differs in case or blanks: {pairs}."
         notices.append(Problem("cohort-column-case", message, str(path), severity="warning"))
     if table.empty:
         remedy = "Export the table again: it holds only its header."
         raise BenchError(Problem("cohort-table", "The table has no rows.", str(path), remedy))
-    return table.rename(columns=taken).assign(**dict.fromkeys(blank, ""))
+    return table.rename(columns=renamed).assign(**dict.fromkeys(blank, ""))
 
 
 def _folded(name: str) -> str:

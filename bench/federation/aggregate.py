@@ -129,16 +129,16 @@ def _target(
         return SiteTarget(
             target=name, label=label, withheld=f"fewer than {FEWEST_PATIENTS} patients in a class"
         )
-    found = {card.slug: scored for card in cards if (scored := _ranked(card, name)) is not None}
-    if len(found) > most_entries(smaller):
+    ranked = {card.slug: scored for card in cards if (scored := _ranked(card, name)) is not None}
+    if len(ranked) > most_entries(smaller):
         message = (
-            f"{len(found)} entries, while the patients of the smaller class suffice for "
+            f"{len(ranked)} entries, while the patients of the smaller class suffice for "
             f"{most_entries(smaller)}"
         )
         if name == spec.headline:
             raise BenchError(Problem("aggregate-too-many", f"{label}: {message}."))
         return SiteTarget(target=name, label=label, withheld=message)
-    phi = np.stack([influences[slug][name] for slug in found]) if found else np.zeros((0, 1))
+    phi = np.stack([influences[slug][name] for slug in ranked]) if ranked else np.zeros((0, 1))
     return SiteTarget(
         target=name,
         label=label,
@@ -147,15 +147,16 @@ def _target(
         positives=_count(int(plan.labels.sum())),
         positive_patients=_count(positive),
         entries=tuple(
-            _entry(slug, scored, models.get(slug, ""), spec.labels) for slug, scored in found.items()
+            _entry(slug, scored, models.get(slug, ""), spec.labels) for slug, scored in ranked.items()
         ),
         difference_se=difference_errors(phi),
     )
 
 
 def _ranked(card: Scorecard, target: str) -> TargetScore | None:
+    """Scores with a standard error; none of several runs, since hospitals compare one model."""
     scored = card.target(target) if card.track == Track.HOLDOUT else None
-    return scored if scored is not None and scored.metrics["auroc"].se else None
+    return scored if scored is not None and scored.runs is None and scored.metrics["auroc"].se else None
 
 
 def _count(number: int) -> int:

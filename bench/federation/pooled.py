@@ -73,60 +73,60 @@ def check_sites(read: Sequence[ReadAggregate]) -> None:
 
 def _own_faults(read: Sequence[ReadAggregate]) -> list[Problem]:
     problems = []
-    for one in read:
-        stated = one.aggregate
+    for file in read:
+        stated = file.aggregate
         if stated.scoring_version != SCORING_VERSION:
             message = f"Scored with scoring version {stated.scoring_version}, here it is {SCORING_VERSION}."
-            problems.append(Problem("site-scoring-version", message, one.where))
-        if stated.site != one.signer:
-            message = f"Results of {stated.site!r}, signed with the key of {one.signer!r}."
-            problems.append(Problem("signer-unknown", message, one.where))
+            problems.append(Problem("site-scoring-version", message, file.where))
+        if stated.site != file.signer:
+            message = f"Results of {stated.site!r}, signed with the key of {file.signer!r}."
+            problems.append(Problem("signer-unknown", message, file.where))
         for target in stated.targets:
-            if {entry.slug for entry in target.entries} - set(one.subjects):
+            if {entry.slug for entry in target.entries} - set(file.subjects):
                 message = f"Target {target.target!r} has entries that the statement does not cover."
-                problems.append(Problem("statement-invalid", message, one.where))
+                problems.append(Problem("statement-invalid", message, file.where))
     return problems
 
 
 def _repeated(read: Sequence[ReadAggregate]) -> list[Problem]:
     problems = []
-    for i, one in enumerate(read):
-        for other in read[:i]:
-            shared = set(one.subjects.items()) & set(other.subjects.items())
-            if one.aggregate.site == other.aggregate.site:
-                message = f"Site {one.aggregate.site!r} is also in {other.where}."
-                problems.append(Problem("site-twice", message, one.where))
+    for i, file in enumerate(read):
+        for earlier in read[:i]:
+            shared = set(file.subjects.items()) & set(earlier.subjects.items())
+            if file.aggregate.site == earlier.aggregate.site:
+                message = f"Site {file.aggregate.site!r} is also in {earlier.where}."
+                problems.append(Problem("site-twice", message, file.where))
             elif shared:
                 count = "1 entry is" if len(shared) == 1 else f"{len(shared)} entries are"
-                message = f"{count} scored on the same predictions as in {other.where}."
-                problems.append(Problem("site-twice", message, one.where))
+                message = f"{count} scored on the same predictions as in {earlier.where}."
+                problems.append(Problem("site-twice", message, file.where))
     return problems
 
 
 def _other_splits(read: Sequence[ReadAggregate]) -> list[Problem]:
     problems = []
-    own = [one for one in read if one.aggregate.split != EXTERNAL]
-    for one in own[1:]:
-        first, here = own[0].aggregate, one.aggregate
+    own = [file for file in read if file.aggregate.split != EXTERNAL]
+    for file in own[1:]:
+        first, here = own[0].aggregate, file.aggregate
         if here.split != first.split:
             message = f"Its split is {here.split!r}, that of {own[0].where} {first.split!r}."
-            problems.append(Problem("site-split", message, one.where))
+            problems.append(Problem("site-split", message, file.where))
         elif here.cohort == first.cohort and here.split_salt != first.split_salt:
             message = f"It splits cohort {here.cohort!r} with another salt than {own[0].where}."
-            problems.append(Problem("site-split", message, one.where))
+            problems.append(Problem("site-split", message, file.where))
     return problems
 
 
 def _other_models(read: Sequence[ReadAggregate]) -> list[Problem]:
     known: dict[str, tuple[str, str]] = {}
     problems: dict[tuple[str, str], Problem] = {}
-    for one in read:
-        for target in one.aggregate.targets:
+    for file in read:
+        for target in file.aggregate.targets:
             for entry in target.entries:
-                first, where = known.setdefault(entry.slug, (entry.model_sha256, one.where))
+                first, where = known.setdefault(entry.slug, (entry.model_sha256, file.where))
                 if entry.model_sha256 != first and entry.model_sha256 and first:
                     message = f"Entry {entry.slug!r} is another model than in {where}."
-                    problems[entry.slug, one.where] = Problem("site-model", message, one.where)
+                    problems[entry.slug, file.where] = Problem("site-model", message, file.where)
     return list(problems.values())
 
 
@@ -156,19 +156,19 @@ def pooled_board(sites: Sequence[SiteAggregate]) -> SitesBoard:
 
 
 def _target(name: str, sites: Sequence[SiteAggregate]) -> PooledTarget:
-    found = {site.site: target for site in sites if (target := site.target(name)) is not None}
-    used = {site: target for site, target in found.items() if target.entries}
+    by_site = {site.site: target for site in sites if (target := site.target(name)) is not None}
+    used = {site: target for site, target in by_site.items() if target.entries}
     slugs = sorted({entry.slug for target in used.values() for entry in target.entries})
-    held = {slug: {site: entry for site, t in used.items() if (entry := t.entry(slug))} for slug in slugs}
-    everywhere = [slug for slug in slugs if len(held[slug]) == len(used)]
-    entries = [_unranked(slug, held[slug], used) for slug in slugs if slug not in everywhere]
+    results = {slug: {site: entry for site, t in used.items() if (entry := t.entry(slug))} for slug in slugs}
+    everywhere = [slug for slug in slugs if len(results[slug]) == len(used)]
+    entries = [_unranked(slug, results[slug], used) for slug in slugs if slug not in everywhere]
     critical = None
     if everywhere:
-        ranked, critical = _ranked(everywhere, held, used)
+        ranked, critical = _ranked(everywhere, results, used)
         entries = [*ranked, *entries]
     return PooledTarget(
         target=name,
-        label=next(iter(found.values())).label,
+        label=next(iter(by_site.values())).label,
         counts=tuple(
             SiteCounts(
                 site=site,
@@ -177,28 +177,28 @@ def _target(name: str, sites: Sequence[SiteAggregate]) -> PooledTarget:
                 positives=target.positives,
                 withheld=target.withheld,
             )
-            for site, target in found.items()
+            for site, target in by_site.items()
         ),
         critical=critical,
         entries=tuple(entries),
     )
 
 
-def _unranked(slug: str, held: dict[str, SiteEntry], used: dict[str, SiteTarget]) -> PooledEntry:
-    missing = [site for site in used if site not in held]
+def _unranked(slug: str, results: dict[str, SiteEntry], used: dict[str, SiteTarget]) -> PooledEntry:
+    missing = [site for site in used if site not in results]
     return PooledEntry(
         slug=slug,
-        pooled=_pooled(held),
-        sites=_figures(held),
+        pooled=_pooled(results),
+        sites=_figures(results),
         unranked_reason=f"no result at {', '.join(missing)}",
     )
 
 
-def _figures(held: dict[str, SiteEntry]) -> dict[str, dict[str, Figure]]:
-    return {site: entry.figures for site, entry in held.items()}
+def _figures(results: dict[str, SiteEntry]) -> dict[str, dict[str, Figure]]:
+    return {site: entry.figures for site, entry in results.items()}
 
 
-def _pooled(held: dict[str, SiteEntry]) -> dict[str, PooledEstimate]:
+def _pooled(results: dict[str, SiteEntry]) -> dict[str, PooledEstimate]:
     return {
         key: pool(
             [figure.value for figure in figures],
@@ -207,15 +207,15 @@ def _pooled(held: dict[str, SiteEntry]) -> dict[str, PooledEstimate]:
             LEVEL,
         )
         for key in FIGURES
-        if (figures := [entry.figures[key] for entry in held.values() if key in entry.figures])
+        if (figures := [entry.figures[key] for entry in results.values() if key in entry.figures])
     }
 
 
 def _ranked(
-    slugs: Sequence[str], held: dict[str, dict[str, SiteEntry]], used: dict[str, SiteTarget]
+    slugs: Sequence[str], results: dict[str, dict[str, SiteEntry]], used: dict[str, SiteTarget]
 ) -> tuple[list[PooledEntry], float | None]:
     """Entries that every hospital scored, by rank, and the critical value of their comparisons."""
-    figures = [[held[slug][site].figures["auroc"] for slug in slugs] for site in used]
+    figures = [[results[slug][site].figures["auroc"] for slug in slugs] for site in used]
     family = compare_site_means(
         np.array([[figure.value for figure in row] for row in figures], np.float64),
         np.stack([_square(target, slugs) for target in used.values()]),
@@ -230,8 +230,8 @@ def _ranked(
             rank_low=int(family.rank_low[i]),
             rank_high=int(family.rank_high[i]),
             may_be_first=bool(family.rank_low[i] == 1),
-            pooled=_pooled(held[slug]),
-            sites=_figures(held[slug]),
+            pooled=_pooled(results[slug]),
+            sites=_figures(results[slug]),
         )
         for i, slug in enumerate(slugs)
     ]

@@ -24,8 +24,8 @@ def transfer(cards: Mapping[str, Sequence[RankInputs]], headline: str) -> Transf
     """
     home, *others = cards
     scored = {
-        cohort: {card.slug: card for card in found if card.track == Track.HOLDOUT}
-        for cohort, found in cards.items()
+        cohort: {card.slug: card for card in scorecards if card.track == Track.HOLDOUT}
+        for cohort, scorecards in cards.items()
     }
     slugs = [slug for slug in scored[home] if any(slug in scored[other] for other in others)]
     names = dict.fromkeys(target.target for slug in slugs for target in scored[home][slug].targets)
@@ -34,11 +34,13 @@ def transfer(cards: Mapping[str, Sequence[RankInputs]], headline: str) -> Transf
         entries = []
         label = ""
         for slug in slugs:
-            held = {c: t for c in cards if (card := scored[c].get(slug)) and (t := card.target(name))}
-            if home not in held or len(held) < 2:
+            shown = {c: t for c in cards if (card := scored[c].get(slug)) and (t := card.target(name))}
+            if home not in shown or len(shown) < 2:
                 continue
-            label = held[home].label
-            sites = (_site(cohort, held[cohort], None if cohort == home else held[home]) for cohort in held)
+            label = shown[home].label
+            sites = (
+                _site(cohort, shown[cohort], None if cohort == home else shown[home]) for cohort in shown
+            )
             entries.append(TransferEntry(slug=slug, sites=tuple(sites)))
         entries.sort(key=lambda entry: (-(entry.sites[0].auroc.value or 0), entry.slug))
         if entries:
@@ -47,7 +49,7 @@ def transfer(cards: Mapping[str, Sequence[RankInputs]], headline: str) -> Transf
 
 
 def _site(cohort: str, here: TargetInputs, home: TargetInputs | None) -> TransferSite:
-    found = TransferSite(
+    site = TransferSite(
         cohort=cohort,
         images=here.images,
         auroc=here.metrics["auroc"],
@@ -55,9 +57,9 @@ def _site(cohort: str, here: TargetInputs, home: TargetInputs | None) -> Transfe
         oe_ratio=here.metrics.get("oe_ratio"),
     )
     if home is None:
-        return found
+        return site
     away, at_home = here.metrics, home.metrics
-    return found.model_copy(
+    return site.model_copy(
         update={
             "change_auroc": change(away.get("auroc"), at_home.get("auroc")),
             "change_calibration_in_the_large": change(

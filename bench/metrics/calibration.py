@@ -214,7 +214,7 @@ def calibration_error(
 
 
 def brier_parts(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> BrierParts | None:
-    """Decomposes the Brier score with isotonic regression instead of bins.
+    """Decompose the Brier score with isotonic regression instead of bins.
 
     Dimitriadis, Gneiting & Jordan 2021, "Stable reliability diagrams for probabilistic classifiers".
 

@@ -108,8 +108,8 @@ def normalised_average_precision(
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """One attainable decision: rows with at least this score are called positive.
+class RocPoint:
+    """A point of the ROC curve: rows with at least this score are called positive.
 
     Attributes:
         threshold: The score; +inf where nobody is called.
@@ -131,24 +131,24 @@ def _steps(ranking: ScoreRanking) -> tuple[Floats, Floats, Floats]:
     )
 
 
-def point_at_specificity(ranking: ScoreRanking, specificity: float) -> OperatingPoint | None:
+def point_at_specificity(ranking: ScoreRanking, specificity: float) -> RocPoint | None:
     """The most sensitive step with this specificity or more, at its highest threshold, or None."""
     if not ranking.both:
         return None
     threshold, sensitivity, spared = _steps(ranking)
     allowed = int(np.count_nonzero(spared >= specificity * (1 - ROUNDING)))
     best = int(np.argmax(sensitivity[:allowed]))
-    return OperatingPoint(float(threshold[best]), float(sensitivity[best]), float(spared[best]))
+    return RocPoint(float(threshold[best]), float(sensitivity[best]), float(spared[best]))
 
 
-def point_at_sensitivity(ranking: ScoreRanking, sensitivity: float) -> OperatingPoint | None:
+def point_at_sensitivity(ranking: ScoreRanking, sensitivity: float) -> RocPoint | None:
     """The most specific step with at least this sensitivity, the most sensitive of several, or None."""
     if not ranking.both:
         return None
     threshold, sensitivities, specificities = _steps(ranking)
     first = int(np.argmax(sensitivities >= sensitivity * (1 - ROUNDING)))
     best = int(np.flatnonzero(specificities == specificities[first])[-1])
-    return OperatingPoint(float(threshold[best]), float(sensitivities[best]), float(specificities[best]))
+    return RocPoint(float(threshold[best]), float(sensitivities[best]), float(specificities[best]))
 
 
 def operating_point(
@@ -158,7 +158,7 @@ def operating_point(
     specificity: float | None = None,
     sensitivity: float | None = None,
     weight: ArrayLike | None = None,
-) -> OperatingPoint | None:
+) -> RocPoint | None:
     """The threshold that keeps one share and makes the other largest, to be chosen on val and used on test.
 
     Args:
@@ -169,7 +169,7 @@ def operating_point(
         weight: (n,) non-negative row weights.
 
     Returns:
-        The operating point, or None with one class only.
+        The point of the ROC curve, or None with one class only.
 
     Raises:
         ValueError: As `auroc`, or not exactly one share strictly between 0 and 1.

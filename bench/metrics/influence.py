@@ -69,12 +69,12 @@ def specificity_at_sensitivity(ranking: ScoreRanking, sensitivity: float, reach:
     return _operating(ranking, spared, ~ranking.positive, _slope(x[::-1], y[::-1], 1 - sensitivity, reach))
 
 
-def _operating(ranking: ScoreRanking, taken: Bools, wanted: Bools, slope: float) -> Floats:
-    """Influence on the share of `wanted` that is taken, given what one more of the others taken brings."""
+def _operating(ranking: ScoreRanking, chosen: Bools, members: Bools, slope: float) -> Floats:
+    """Influence on the share of `members` chosen; `slope` is its gain by the others that are chosen."""
     unit = ranking.unit
-    whole = np.where(wanted, unit[wanted].sum(), unit[~wanted].sum())
-    rate = [inner(unit[side], taken[side]) / unit[side].sum() for side in (wanted, ~wanted)]
-    influences: Floats = unit * np.where(wanted, taken - rate[0], slope * (rate[1] - taken)) / whole
+    whole = np.where(members, unit[members].sum(), unit[~members].sum())
+    rate = [inner(unit[side], chosen[side]) / unit[side].sum() for side in (members, ~members)]
+    influences: Floats = unit * np.where(members, chosen - rate[0], slope * (rate[1] - chosen)) / whole
     return influences
 
 
@@ -151,6 +151,22 @@ def shift(positive: Bools, p: Floats, fitted: float, weight: Floats | None = Non
     guess = expit(fitted + logit(p))
     influences: Floats = unit * (positive - guess) / inner(unit, guess * (1 - guess))
     return influences
+
+
+def kish_size(weight: Floats) -> float:
+    """Compute Kish's effective number of clusters `(Σw)² / Σw²` of (k,) cluster weights."""
+    return float(weight.sum()) ** 2 / inner(weight, weight)
+
+
+def effective_positive_patients(positive: Bools, unit: Floats, patient: Ints) -> float:
+    """Compute Kish's effective number of patients from the weights of their positive images.
+
+    Args:
+        positive: (n,) labels.
+        unit: (n,) row weights.
+        patient: (n,) whole numbers from 0, the same for images of the same patient.
+    """
+    return kish_size(np.bincount(patient, unit * positive).astype(np.float64))
 
 
 def obuchowski_se(ranking: ScoreRanking, patient: Ints) -> float | None:

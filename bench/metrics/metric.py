@@ -1,4 +1,4 @@
-"""What a declaration of a metric says: its meaning, what it is computed from, and how it is estimated.
+"""The declaration of a metric: its meaning, what it is computed from, and how it is estimated.
 
 Importing this module imports no numerical library.
 """
@@ -131,7 +131,8 @@ class Metric:
             every image; for `JACKKNIFE`.
         noise_floor: The value of a calibrated model, from the scores and the patient (n,) of every image; for
             `NOISE_FLOOR`.
-        caution: A warning where simulated coverage is known to be low, from the scores; empty for none.
+        caution: A warning where simulated coverage is known to be low, from the scores and the patient (n,)
+            of every image; empty for none.
         difference_caution: The same for a paired difference, from the scores and the larger value.
         no_interval: Why there is no interval, where there is none.
         clustered_se: Standard error in closed form from the patient (n,) of every image, unweighted.
@@ -162,7 +163,7 @@ class Metric:
     smaller_class: bool = False
     deletions: Callable[[LabelledScores, Ints], Floats] | None = field(default=None, repr=False)
     noise_floor: Callable[[LabelledScores, Ints], float] | None = field(default=None, repr=False)
-    caution: Callable[[LabelledScores], str] | None = field(default=None, repr=False)
+    caution: Callable[[LabelledScores, Ints], str] | None = field(default=None, repr=False)
     difference_caution: Callable[[LabelledScores, float], str] | None = field(default=None, repr=False)
     no_interval: str = ""
     clustered_se: Callable[[LabelledScores, Ints], float | None] | None = field(default=None, repr=False)
@@ -185,8 +186,14 @@ class Metric:
         return Interval.SANDWICH if self.influence and not self.replicates else Interval.T
 
     @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """Range of the difference of two values, to which its limits are clipped."""
+        widest = self.bounds[1] - self.bounds[0]
+        return -widest, widest
+
+    @property
     def better(self) -> str:
-        """Which values are better, in words."""
+        """The better values, in words."""
         return f"nearer to {self.target:g}" if self.target is not None else str(self.direction)
 
     @property

@@ -22,12 +22,20 @@ class LabelledScores:
         score: (n,) finite scores; probabilities where the metric needs them.
         weight: (n,) positive row weights, or None where all images count the same.
         start: Where the fit of the calibration line begins.
+        ranking: The images sorted by score, where they are sorted already.
     """
 
     def __init__(
-        self, positive: Bools, score: Floats, weight: Floats | None = None, start: Line = IDEAL
+        self,
+        positive: Bools,
+        score: Floats,
+        weight: Floats | None = None,
+        start: Line = IDEAL,
+        ranking: ScoreRanking | None = None,
     ) -> None:
         self.positive, self.score, self.weight, self.start = positive, score, weight, start
+        if ranking is not None:
+            self.ranking = ranking
         self.positives = int(np.count_nonzero(positive))
         self.negatives = len(score) - self.positives
 

@@ -7,20 +7,20 @@ another package. Importing this module imports no numerical library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING
 
 from bench import metrics as functions  # its modules are imported on first use
 from bench.metrics.metric import Direction, Engine, Interval, Metric, Needs, View
+from bench.metrics.plugins import load_metrics
+from bench.plugins import PluginError, plugin_points
 
 if TYPE_CHECKING:
     from bench.metrics.prepared import LabelledScores
-    from bench.metrics.validation import Floats
+    from bench.metrics.validation import Ints
 
 GROUP = "bench.metrics"
 """Entry points of this group name a `Metric`, or a list of them."""
@@ -53,11 +53,13 @@ BIASED = "no interval: the error is biased upwards, which the noise floor shows"
 RARE = 0.035
 """Prevalence below which intervals of Brier scores scaled or compared cover too little."""
 VERY_RARE = 0.02
-"""Prevalence below which intervals of differences of net benefit cover too little."""
+"""Prevalence below which intervals of differences of net benefit or of slopes cover too little."""
 FLAT = 0.05
 """Standard deviation of the log odds below which a calibration slope says little."""
 FEW_LEVELS = 10
 """Fewer distinct scores make the sensitivity at a specificity jump from one threshold to the next."""
+FEW_EFFECTIVE = 15
+"""Effective number of patients with a positive image below which some intervals cover too little."""
 HIGH_AREA = 0.97
 """AUROC above which intervals of differences cover too little."""
 
@@ -79,24 +81,39 @@ def _prevalence(scores: LabelledScores) -> float:
     return scores.positives / max(len(scores), 1)
 
 
-def _rare(scores: LabelledScores) -> str:
-    coverage = "in simulation 88% coverage at a prevalence of 1%, 91 to 93% at 2 to 3%"
+def _rare(scores: LabelledScores, _: Ints) -> str:
+    coverage = "in simulation 87% coverage at a prevalence of 1%, 91 to 92% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
 def _rare_difference(scores: LabelledScores, _: float) -> str:
-    coverage = "in simulation 87 to 91% coverage at a prevalence of 1%, 92 to 95% at 2 to 3%"
+    coverage = "in simulation 86 to 89% coverage at a prevalence of 1%, 91 to 94% at 2 to 3%"
     return rare_warning(_prevalence(scores), RARE, coverage)
 
 
-def _few_levels(scores: LabelledScores) -> str:
+def _very_rare_difference(scores: LabelledScores, _: float) -> str:
+    coverage = "in simulation 93% coverage at a prevalence of 1%"
+    return rare_warning(_prevalence(scores), VERY_RARE, coverage)
+
+
+def _few_effective(scores: LabelledScores, patient: Ints) -> str:
+    patients = functions.influence.effective_positive_patients(scores.positive, scores.unit, patient)
+    if patients >= FEW_EFFECTIVE:
+        return ""
+    return (
+        f"the effective number of patients with a positive image is {patients:.1f} (fewer than "
+        f"{FEW_EFFECTIVE}): in simulation 91 to 98% coverage"
+    )
+
+
+def _few_levels(scores: LabelledScores, _: Ints) -> str:
     levels = len(scores.ranking.threshold)
     if levels >= FEW_LEVELS:
         return ""
-    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 88% coverage"
+    return f"only {levels} distinct scores: the threshold jumps between them; in simulation 84% coverage"
 
 
-def _near_constant(scores: LabelledScores) -> str:
+def _near_constant(scores: LabelledScores, _: Ints) -> str:
     spread = float(scores.log_odds.std())
     if spread >= FLAT:
         return ""
@@ -161,6 +178,7 @@ BUILT_IN = (
         replicates=Engine.PRECISION,
         interval=Interval.FISHER_Z,
         smaller_class=True,
+        caution=_few_effective,
         comparable=True,
     ),
     Metric(
@@ -203,6 +221,7 @@ BUILT_IN = (
         margin=lambda scores: 0.5 / scores.negatives,
         bounds=(0, 1),
         smaller_class=True,
+        caution=_few_effective,
         comparable=True,
     ),
     Metric(
@@ -320,6 +339,7 @@ BUILT_IN = (
         interval=Interval.JACKKNIFE,
         deletions=lambda scores, patient: scores.line_deletions(patient)[0],
         caution=_near_constant,
+        difference_caution=_very_rare_difference,
         comparable=True,
         subgroup_gap=True,
         summary=True,
@@ -522,6 +542,12 @@ VIEWS = (
         "scale.",
     ),
     View(
+        key="mean_of_runs",
+        label="AUROC, mean of the runs",
+        short_label="AUROC, runs",
+        definition="Mean of the AUROC over the runs of an entry, such as training with several seeds.",
+    ),
+    View(
         key="macro",
         label="Macro AUROC",
         short_label="Macro AUROC",
@@ -537,14 +563,13 @@ def _registered() -> tuple[dict[str, Metric], dict[str, str]]:
     by_key = {metric.key: metric for metric in BUILT_IN}
     names = (name for metric in BUILT_IN for name in (metric.key, *metric.aliases))
     origin = dict.fromkeys([*names, *views()], "this package")
-    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
-    for point in points:
-        for metric in _load(point):
+    for point in plugin_points(GROUP):
+        for metric in load_metrics(point):
             for name in (metric.key, *metric.aliases):
                 if name in origin:
-                    message = f"declares the metric {name!r}, which {origin[name]} declares already"
-                    raise PluginError(f"{_named(point)} {message}")
-                origin[name] = _named(point)
+                    reason = f"declares the metric {name!r}, which {origin[name]} declares already"
+                    raise PluginError(point, "metric", reason)
+                origin[name] = f"the plug-in {point.name!r}"
             by_key[metric.key] = metric
     return by_key, {alias: key for key, metric in by_key.items() for alias in metric.aliases}
 
@@ -605,64 +630,3 @@ def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
     item = described().get(key)
     return item.label if item else key.replace("_", " ")
-
-
-class PluginError(ValueError):
-    """A metric plug-in that cannot be used; the message names it and says why."""
-
-
-def _named(point: EntryPoint) -> str:
-    package = f" of {point.dist.name}" if point.dist else ""
-    return f"the metric plug-in {point.name!r}{package} ({point.value})"
-
-
-def _load(point: EntryPoint) -> list[Metric]:
-    """The metrics of an entry point.
-
-    Raises:
-        PluginError: It cannot be imported, or is not a `Metric` or a list of them.
-    """
-    try:
-        loaded = point.load()
-    except Exception as error:
-        raise PluginError(f"{_named(point)} cannot be loaded: {type(error).__name__}: {error}") from error
-    loaded_metrics = list(loaded) if isinstance(loaded, list | tuple) else [loaded]
-    for metric in loaded_metrics:
-        if not isinstance(metric, Metric):
-            raise PluginError(f"{_named(point)} is a {type(metric).__name__}, not a Metric or a list of them")
-        if metric.needs is Needs.DECISIONS:
-            raise PluginError(f"{_named(point)}: {metric.key!r} needs decisions, which plug-ins cannot add")
-        if metric.replicates not in (None, Engine.LOOP):
-            raise PluginError(f"{_named(point)}: {metric.key!r} asks for the engine of another metric")
-    return [_guarded(metric, _named(point)) for metric in loaded_metrics]
-
-
-def _guarded(metric: Metric, origin: str) -> Metric:
-    """A plug-in's metric whose errors name it, and whose values are floats or None."""
-
-    def call(part: str, work: Callable[[Any], Any], prepared: Any) -> Any:
-        try:
-            return work(prepared)
-        except Exception as error:
-            message = f"{origin}: the {part} of {metric.key!r} failed: {type(error).__name__}: {error}"
-            raise PluginError(message) from error
-
-    def value(prepared: Any) -> float | None:
-        assert metric.value is not None
-        result = call("value", metric.value, prepared)
-        try:
-            number = None if result is None else float(result)
-        except (TypeError, ValueError) as error:
-            message = f"{origin}: the value of {metric.key!r} is a {type(result).__name__}, not a number"
-            raise PluginError(message) from error
-        return number if number is not None and isfinite(number) else None
-
-    def influence(prepared: Any) -> Floats:
-        assert metric.influence is not None
-        result: Floats = call("influence", metric.influence, prepared)
-        if getattr(result, "shape", None) != (len(prepared),):
-            message = f"the influence of {metric.key!r} must be an array with one value per image"
-            raise PluginError(f"{origin}: {message}")
-        return result
-
-    return replace(metric, value=value, influence=influence if metric.influence else None)

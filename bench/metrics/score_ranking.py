@@ -9,6 +9,18 @@ import numpy as np
 
 from bench.metrics.validation import Bools, Floats, Ints
 
+MANY = 1000
+"""Rows from which the compiled sort is faster, and worth loading the compiler's library."""
+
+
+def _falling_order(score: Floats) -> Ints:
+    """(n,) rows by falling score."""
+    if len(score) < MANY:
+        return np.argsort(-score)
+    from bench.metrics.kernels.scan import falling_order
+
+    return np.asarray(falling_order(score), np.int64)
+
 
 @dataclass(frozen=True)
 class ScoreRanking:
@@ -31,7 +43,7 @@ class ScoreRanking:
     @classmethod
     def of(cls, positive: Bools, score: Floats, weight: Floats | None = None) -> ScoreRanking:
         """Sorts rows whose labels, scores and weights were checked already."""
-        order = np.argsort(-score)
+        order = _falling_order(score)
         ranked = score[order]
         fresh = np.empty(len(score), np.bool_)
         fresh[:1] = True

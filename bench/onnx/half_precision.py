@@ -137,7 +137,7 @@ def _with_single_inputs(graph: onnx.GraphProto, kept: set[str]) -> Iterator[onnx
 
 def _casts_at_the_ends(graph: onnx.GraphProto, kind: int) -> None:
     weights = {tensor.name for tensor in graph.initializer}
-    made = {name for node in graph.node for name in node.output}
+    computed = {name for node in graph.node for name in node.output}
     inputs = {
         value.name: f"{value.name}_half"
         for value in graph.input
@@ -146,7 +146,7 @@ def _casts_at_the_ends(graph: onnx.GraphProto, kind: int) -> None:
     outputs = {
         value.name: f"{value.name}_half"
         for value in graph.output
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name in made
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name in computed
     }
     _rename(graph, inputs | outputs)
     first = [helper.make_node("Cast", [name], [half], to=kind) for name, half in inputs.items()]

@@ -21,7 +21,7 @@ from bench.publish.releases import Release, check_release_name, keep_release, re
 from bench.publish.templates import site_sources
 from bench.publish.urls import Page, places
 from bench.publish.views.site import Site, site_pages
-from bench.workspace import STORE_LOCK
+from bench.workspace import SITE_TITLE, STORE_LOCK
 
 BUILD_RECORD = ".build.json"
 """Path → key of every file, kept beside the pages so that the next build makes only what changed."""
@@ -57,6 +57,7 @@ def build_site(
     announcement: str = "",
     hospitals: SitesBoard | None = None,
     exports: bool = True,
+    title: str = SITE_TITLE,
 ) -> SiteSummary:
     """Build the site beside `out` and swap it in; equal input gives equal bytes.
 
@@ -71,6 +72,7 @@ def build_site(
         announcement: What every page says at its top.
         hospitals: Board over hospitals that publish aggregates only.
         exports: Whether boards with public labels have the files of `bench.publish.interchange`.
+        title: Name of the site.
 
     Raises:
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
@@ -87,6 +89,7 @@ def build_site(
         announcement,
         hospitals,
         exports,
+        title,
     )
     with locked(out.parent / f".{out.name}.lock"):
         recover_folders(out.parent, out.name)
@@ -189,6 +192,7 @@ def freeze(
     built_from: str = "",
     day: datetime.date,
     exports: bool = True,
+    title: str = SITE_TITLE,
 ) -> Path:
     """Keep the site of these boards as release `name`.
 
@@ -199,6 +203,7 @@ def freeze(
         built_from: What the boards were built from, such as a commit.
         day: The day that the release bears.
         exports: As for `build_site`.
+        title: As for `build_site`.
 
     Returns:
         The archive.
@@ -209,7 +214,7 @@ def freeze(
     check_release_name(name, folder)
     with tempfile.TemporaryDirectory() as temporary:
         pages, kept, site = (Path(temporary) / part for part in ("pages", "kept", "site"))
-        build_site(boards, pages, built_from=built_from, release=name, exports=exports)
+        build_site(boards, pages, built_from=built_from, release=name, exports=exports, title=title)
         archive = keep_release(pages, record_of(name, boards, built_from, day), kept)
         build_site(boards, site, built_from=built_from, releases=read_releases(kept))
         raise_errors(check_site(site))

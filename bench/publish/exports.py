@@ -169,7 +169,7 @@ def column_summary(column: Column, table: BoardTable) -> ColumnSummary:
         label=column.label,
         group=column.group,
         hint=column.hint,
-        on_page=column.on_page,
+        on_page=column in table.page_columns,
         may_be_empty=column.key in table.may_be_empty,
     )
 

@@ -46,7 +46,7 @@ def changes(places: Sequence[Place]) -> tuple[Change, ...]:
         for slug, entry in place.loaded.entries.items():
             manifest = entry.manifest
             score = entry.scorecard.target(spec.headline) if entry.scorecard else None
-            auroc = score.metrics.get("auroc") if score else None
+            auroc = score.ranked if score else None
             kind = "Reported result" if manifest.reported else "Scored entry"
             value = f", AUROC {decimal(auroc.value)} for {score.label}" if auroc and score else ""
             found.append(
@@ -64,13 +64,13 @@ def changes(places: Sequence[Place]) -> tuple[Change, ...]:
     return tuple(sorted(found, key=lambda c: (-c.date.toordinal(), c.cohort, c.slug)))
 
 
-def atom(found: Sequence[Change], base: str) -> bytes:
+def atom(found: Sequence[Change], base: str, title: str) -> bytes:
     """The newest changes as an Atom feed; ids do not depend on where the site is served."""
     updated = found[0].date if found else datetime.date(1970, 1, 1)
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<feed xmlns="http://www.w3.org/2005/Atom">',
-        "<title>CheXchoBench</title>",
+        f"<title>{escape(printable(title))}</title>",
         f"<id>{_identifier('changes')}</id>",
         f'<link rel="self" href="{escape(base)}feed.xml"/>',
         f"<updated>{updated.isoformat()}T00:00:00Z</updated>",
@@ -89,11 +89,11 @@ def atom(found: Sequence[Change], base: str) -> bytes:
     return "\n".join([*lines, "</feed>", ""]).encode()
 
 
-def json_feed(found: Sequence[Change], base: str) -> dict[str, Any]:
+def json_feed(found: Sequence[Change], base: str, title: str) -> dict[str, Any]:
     """The newest changes by the JSON Feed format, version 1.1."""
     return {
         "version": "https://jsonfeed.org/version/1.1",
-        "title": "CheXchoBench",
+        "title": title,
         "home_page_url": base,
         "feed_url": f"{base}feed.json",
         "items": [

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from pydantic_core import to_json
+
 from bench.board.model import Entry, LoadedBoard, Standing
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, ContinuousTarget, PatientColumn
@@ -79,7 +81,7 @@ def has_interchange(loaded: LoadedBoard) -> bool:
 
 def plain_json(value: Any) -> bytes:
     """Encode with every digit, so that a number equals that of ``leaderboard.json``."""
-    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode() + b"\n"
+    return to_json(value, indent=1, inf_nan_mode="null") + b"\n"
 
 
 def croissant(loaded: LoadedBoard, address: str = "") -> dict[str, Any]:
@@ -208,7 +210,7 @@ def _record(
         },
         "evaluation_results": [
             _result(spec, name, key, estimate, card, score, rank)
-            for key, estimate in sorted(score.metrics.items())
+            for key, estimate in sorted({**score.metrics, "auroc": score.ranked}.items())
             if estimate.value is not None and _expressible(key)
         ],
     }
@@ -285,7 +287,7 @@ def model_index(
         return None
     for target in targets:
         score = card.target(target)
-        auroc = score.metrics.get("auroc") if score else None
+        auroc = score.ranked if score else None
         if score is None or auroc is None or auroc.value is None:
             continue
         metric = {"type": "roc_auc", "name": registry.metric("auroc").label, "value": auroc.value}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.recalibration_line import expit
 from bench.metrics.validation import Floats
 from bench.onnx.outputs import output_column
 
@@ -69,9 +70,4 @@ def _column(outputs: Mapping[str, npt.NDArray[Any]], pick: OutputSelector, rows:
     if place.column is None and table.shape[1] != 1:
         raise ValueError(f"output {place.name!r} has {table.shape[1]} columns and the manifest names none")
     values = table[:, column].astype(np.float64)
-    return _sigmoid(values) if pick.sigmoid else values
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    negative = np.exp(-np.abs(logits))  # never overflows
-    return np.where(logits >= 0, 1.0, negative) / (1.0 + negative)
+    return expit(values) if pick.sigmoid else values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from bench.onnx.interface import manifest_problems
 from bench.progress import Progress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.independence import (
+    Dependence,
     Inputs,
-    Probes,
     dependence,
     joined_batches,
     name_operator,
@@ -126,42 +127,64 @@ def predict(
         "batch": batch,
         "picks": [pick.plain() for pick in picks],
     }
-    parts: dict[str, list[Floats]] = {pick.target: [] for pick in picks}
+    targets = [pick.target for pick in picks]
     probed = probed_rows(len(rows)) if independent else np.arange(0)
-    probes: Probes | None = None
     inputs: dict[str, npt.NDArray[np.float32]] = {}
-    try:
-        limit_s = limits.seconds(len(rows) + 4 * len(probed))
-        with Worker(WORKER, limit_s, limits.sandbox(limit_s, onnx_path, on_gpu=on_gpu)) as worker:
-            worker.send(request)
-            ready, _ = worker.receive()
-            if notices is not None and ready.get("lacking"):
-                notices.append(_lacking(ready["lacking"], where))
-            for answer in _answers(worker, _inputs(cohort, rows, model, batch)):
-                for target in parts:
-                    parts[target].append(answered(answer, target))
-                if progress:
-                    progress(sum(map(len, parts[picks[0].target])), len(rows))
-            predicted = _joined(parts, len(rows), where)
-            raise_errors(_value_problems(predicted, manifest, cohort, where))
-            if len(probed):
-                inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
-                stored = {target: column[probed] for target, column in predicted.items()}
-                try:
-                    probes = run_probes(_asking(worker, list(parts)), inputs, stored, model.image.name)
-                except WorkerFailure as failure:
-                    raise _of_other_batches(failure, min(batch, len(rows)), where) from failure
-    except WorkerFailure as failure:
-        raise BenchError(Problem(_CODES[failure.kind], failure.message, where)) from failure
-    if probes:
-        ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
-        if dependent := dependence(probes, ranges, where):
-            raise BenchError(name_operator(onnx_path, inputs, dependent, limits.memory_mb))
+    dependent: Dependence | None = None
+    limit_s = limits.seconds(len(rows) + 4 * len(probed))
+    with (
+        _failures_as_problems(where),
+        Worker(WORKER, limit_s, limits.sandbox(limit_s, onnx_path, on_gpu=on_gpu)) as worker,
+    ):
+        worker.send(request)
+        ready, _ = worker.receive()
+        if notices is not None and ready.get("lacking"):
+            notices.append(_lacking(ready["lacking"], where))
+        answers = _answers(worker, _inputs(cohort, rows, model, batch))
+        predicted = _columns(answers, targets, len(rows), where, progress)
+        raise_errors(_value_problems(predicted, manifest, cohort, where))
+        if len(probed):
+            inputs = joined_batches(_inputs(cohort, rows[probed], model, len(probed)))
+            with _failures_of_other_batches(min(batch, len(rows)), where):
+                dependent = _dependence(worker, inputs, predicted, probed, model.image.name, where)
+    if dependent:
+        raise BenchError(name_operator(onnx_path, inputs, dependent, limits.memory_mb))
     return predicted
 
 
-def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, Floats]:
-    """The answers of all batches as one column of `rows` values for each target."""
+@contextmanager
+def _failures_as_problems(where: str) -> Iterator[None]:
+    """Raise the failure of a worker as a `BenchError` that names the model."""
+    try:
+        yield
+    except WorkerFailure as failure:
+        raise BenchError(Problem(_CODES[failure.kind], failure.message, where)) from failure
+
+
+@contextmanager
+def _failures_of_other_batches(batch: int, where: str) -> Iterator[None]:
+    """Raise the failure of a worker that answered batches of one size and was then given others."""
+    try:
+        yield
+    except WorkerFailure as failure:
+        if failure.kind != "failed":
+            raise
+        message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"
+        raise BenchError(Problem("model-batch", message, where)) from failure
+
+
+def _columns(
+    answers: Iterator[dict[str, Floats]], targets: list[str], rows: int, where: str, progress: Progress | None
+) -> dict[str, Floats]:
+    """Join the answers of all batches to one column of `rows` values for each target."""
+    parts: dict[str, list[Floats]] = {target: [] for target in targets}
+    done = 0
+    for answer in answers:
+        for target in targets:
+            parts[target].append(answered(answer, target))
+        done += len(parts[targets[0]][-1])
+        if progress:
+            progress(done, rows)
     predicted = {target: np.concatenate([np.empty(0), *part]) for target, part in parts.items()}
     if odd := [target for target, column in predicted.items() if len(column) != rows]:
         message = f"The process returned another number of predictions than {rows:,} for {odd[0]}."
@@ -169,12 +192,19 @@ def _joined(parts: dict[str, list[Floats]], rows: int, where: str) -> dict[str, 
     return predicted
 
 
-def _of_other_batches(failure: WorkerFailure, batch: int, where: str) -> BenchError:
-    """Describe how a model failed that had answered batches of one size and was then given others."""
-    if failure.kind != "failed":
-        return BenchError(Problem(_CODES[failure.kind], failure.message, where))
-    message = f"It answers batches of {batch} images and fails at other sizes: {failure.message}"
-    return BenchError(Problem("model-batch", message, where))
+def _dependence(
+    worker: Worker,
+    inputs: Inputs,
+    predicted: dict[str, Floats],
+    probed: npt.NDArray[np.intp],
+    image_name: str,
+    where: str,
+) -> Dependence | None:
+    """Run the probed images again under other circumstances, and describe predictions that depend on them."""
+    stored = {target: column[probed] for target, column in predicted.items()}
+    probes = run_probes(_asking(worker, list(predicted)), inputs, stored, image_name)
+    ranges = {target: float(np.ptp(column)) for target, column in predicted.items()}
+    return dependence(probes, ranges, where)
 
 
 def _asking(worker: Worker, targets: list[str]) -> Callable[[Inputs], dict[str, Floats]]:
@@ -217,7 +247,7 @@ def _inputs(
 ) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
     table = table_inputs(cohort, rows, model)
     start = 0
-    for pixels in read_batches(cohort, rows, model.image.height, model.image.width, batch):
+    for pixels in read_batches(cohort, rows, model.image.height, model.image.width, batch, model.image.rule):
         stop = start + len(pixels)
         columns = {name: values[start:stop] for name, values in table.items()}
         yield {model.image.name: image_tensor(pixels, model.image), **columns}

@@ -27,14 +27,19 @@ ArrayDict = dict[str, "npt.NDArray[Any]"]
 
 
 def write_message(
-    stream: BinaryIO, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None
+    stream: BinaryIO,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    *,
+    flush: bool = True,
 ) -> None:
-    """Write a message and flushes the stream.
+    """Write a message.
 
     Args:
         stream: The other side reads it.
         header: Plain data.
         arrays: Numeric arrays by name.
+        flush: Whether the other side gets it at once; not where plain bytes follow.
 
     Raises:
         TypeError: An array is of objects or text.
@@ -51,7 +56,8 @@ def write_message(
     stream.write(text)
     for array in whole.values():
         stream.write(array.reshape(-1).view(np.uint8).data if array.size else b"")
-    stream.flush()
+    if flush:
+        stream.flush()
 
 
 def read_message(

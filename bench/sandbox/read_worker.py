@@ -24,7 +24,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         except BenchError as error:
             header = {"problems": [p.as_dict() for p in error.problems], "exit_code": error.exit_code}
         del data
-        write_message(answers, header, arrays)
+        write_message(answers, header, arrays, flush=False)
         answers.write(document)
         answers.flush()
 

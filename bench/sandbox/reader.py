@@ -91,7 +91,7 @@ class _Reader:
             worker = self.start()
             worker.renew(LIMIT_S)
             try:
-                worker.send(request)
+                worker.send(request, flush=False)
                 worker.send_bytes(hashed())
                 header, arrays = worker.receive(most_bytes)
                 size = int(header.get("bytes", 0))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +71,11 @@ class Worker:
         assert self._process.stdout is not None
         self._in = cast(Any, self._process.stdin)
         self._out = cast(Any, self._process.stdout)
-        self._watch: threading.Timer | None = None
+        self._deadline: float | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._wakes_at: float | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
         self.renew(limit_s)
 
     def __enter__(self) -> Worker:
@@ -91,16 +96,26 @@ class Worker:
 
     def close(self) -> None:
         """End the process and everything that it started."""
-        self.renew(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._kill()
         self._process.wait()
         for stream in (self._in, self._out, self._log):
             with suppress(BrokenPipeError):  # what was not yet written has no reader any more
                 stream.close()
 
-    def _expire(self) -> None:
-        self._late = True
-        self._kill()
+    def _watch(self) -> None:
+        """Kill the process at its deadline; ends with `close`."""
+        with self._changed:
+            while not self._closed:
+                now = time.monotonic()
+                if self._deadline is not None and self._deadline <= now:
+                    self._late = True
+                    self._kill()
+                    return
+                self._wakes_at = self._deadline
+                self._changed.wait(None if self._deadline is None else self._deadline - now)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -109,24 +124,31 @@ class Worker:
 
     def renew(self, limit_s: float | None) -> None:
         """Give the process so many seconds from now, whatever it has used; None for no limit."""
-        if self._watch is not None:
-            self._watch.cancel()
-        if limit_s is None:
-            return
-        self._limit_s = limit_s
-        self._watch = threading.Timer(limit_s, self._expire)
-        self._watch.daemon = True
-        self._watch.start()
+        with self._changed:
+            if limit_s is None:
+                self._deadline = None
+                return
+            self._limit_s = limit_s
+            self._deadline = time.monotonic() + limit_s
+            # One thread watches all limits: it sleeps until an earlier deadline has passed, then looks again.
+            if self._wakes_at is None or self._deadline < self._wakes_at:
+                self._changed.notify()
 
-    def send(self, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
-        """Send a message.
+    def send(
+        self,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+        *,
+        flush: bool = True,
+    ) -> None:
+        """Send a message; without `flush` it leaves with the bytes that follow.
 
         Raises:
             WorkerFailure: The worker has ended.
             BenchError: It was not started, because the sandbox is incomplete (``sandbox-missing``, exit 3).
         """
         try:
-            write_message(self._in, header, arrays)
+            write_message(self._in, header, arrays, flush=flush)
         except BrokenPipeError as error:
             raise self._failure() from error
 

@@ -103,12 +103,14 @@ class Side:
         track: Which images they are.
         probabilities: Whether calibration can be requested.
         unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
+        several_runs: Whether the values are those of the first of several runs.
     """
 
     values: dict[str, Floats]
     track: Track
     probabilities: bool
     unrecorded: str = ""
+    several_runs: bool = False
 
     def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
@@ -135,7 +137,7 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
         raise BenchError(Problem("compare-impossible", message))
     manifest = entry.manifest
     values = unpack_units(entry.predictions, cohort, manifest.track)
-    return Side(values, manifest.track, manifest.scores == "probability")
+    return Side(values, manifest.track, manifest.scores == "probability", several_runs=entry.runs.exists())
 
 
 def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:

@@ -21,6 +21,7 @@ from bench.scoring.scorecard import (
     ContinuousScore,
     Point,
     RankInputs,
+    Runs,
     Scorecard,
     SubgroupScore,
     TargetScore,
@@ -81,6 +82,7 @@ def figure_count(card: Scorecard) -> int:
     estimates += [e for subgroup in card.subgroups for e in subgroup.metrics.values()]
     estimates += [card.macro] if card.macro else []
     stated = sum(v is not None for e in estimates for v in (e.value, e.low, e.high))
+    stated += sum(t.runs is not None and t.runs.sd is not None for t in card.targets)
     return stated + 2 * sum(max(len(c) - 2, 0) for t in card.targets for c in (t.roc, t.precision_recall))
 
 
@@ -120,14 +122,21 @@ def read_published(entry: Submission, model: type[C]) -> tuple[C, str]:
 
 def _target(score: TargetScore, labels: LabelMode) -> TargetScore:
     shared = labels is LabelMode.SHARED
-    ranked = {key: e for key, e in score.estimands.items() if key == "fold_averaged"}
+    ranked = {key: e for key, e in score.estimands.items() if e is score.ranked}
     return TargetScore(
         **{name: getattr(score, name) for name in _COUNTS},
-        metrics=_metrics(score.metrics, labels),
+        metrics=_metrics(score.metrics, labels, one_run=score.runs is None),
         estimands={key: _rounded(e) if shared else _decimals(e) for key, e in ranked.items()},
         roc=_coarse(score.roc) if shared else (),
         precision_recall=_coarse(score.precision_recall) if shared else (),
+        runs=_runs(score.runs, labels) if score.runs else None,
     )
+
+
+def _runs(runs: Runs, labels: LabelMode) -> Runs:
+    """The number of runs, and where labels are shared the spread of their AUROCs; none of a single run."""
+    shown = runs.sd if labels is LabelMode.SHARED else None
+    return Runs(count=runs.count, auroc=(), sd=None if shown is None else round_significant(shown, 2))
 
 
 _COUNTS = (
@@ -142,10 +151,14 @@ _COUNTS = (
 )
 
 
-def _metrics(metrics: Mapping[str, Estimate], labels: LabelMode) -> dict[str, Estimate]:
+def _metrics(
+    metrics: Mapping[str, Estimate], labels: LabelMode, *, one_run: bool = True
+) -> dict[str, Estimate]:
+    """Metrics as published; of several runs the mean AUROC is published, and that of none where private."""
     withheld = Estimate(value=None, reason=f"withheld: the labels are {labels}")
     if labels is LabelMode.PRIVATE:
-        return {key: _decimals(e) if key == "auroc" else withheld for key, e in metrics.items()}
+        shown = ("auroc",) if one_run else ()
+        return {key: _decimals(e) if key in shown else withheld for key, e in metrics.items()}
     return {key: _rounded(e) if key in METRICS else withheld for key, e in metrics.items()}
 
 

@@ -24,7 +24,7 @@ from bench.scoring.plan import Plan, make_plan
 from bench.scoring.published import published_file
 from bench.scoring.score import RankedAuroc, Scored, ranked_auroc, score
 from bench.scoring.scorecard import SCORING_VERSION, Scorecard
-from bench.submission.packed import read_efficiency, read_units, unpack_units
+from bench.submission.packed import read_efficiency, read_runs, read_units
 from bench.submission.store import Submission, unchanged
 from bench.workspace import PUBLISHED
 
@@ -114,7 +114,9 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
     predicted = read_units(submission.predictions, plans.cohort, submission.manifest.track)
     on_val = submission.val_predictions
     val = read_units(on_val, plans.cohort, "val") if on_val.exists() else None
-    _require_scores(submission, plans.of(submission), predicted.values)
+    runs = read_runs(submission.runs, predicted, plans.cohort, submission.manifest.track)
+    for run in (predicted.values, *runs):
+        _require_scores(submission, plans.of(submission), run)
     fewer = submission.label_efficiency
     efficiency = read_efficiency(fewer, plans.cohort) if fewer.exists() else None
     return score(
@@ -127,6 +129,8 @@ def score_submission(plans: Plans, submission: Submission) -> Scored:
         val_sha256=val.sha256 if val else "",
         efficiency=efficiency.values if efficiency else None,
         efficiency_sha256=efficiency.sha256 if efficiency else "",
+        runs=runs,
+        runs_sha256=predicted.stamp.runs_sha256,
     )
 
 
@@ -151,7 +155,7 @@ def score_all(
     *,
     jobs: int = 1,
     progress: Progress | None = None,
-    finished: Callable[[Scorecard], None] | None = None,
+    finished: Callable[[Finished], None] | None = None,
 ) -> None:
     """Score entries and store the scorecard and replicates of each as soon as it is finished.
 
@@ -161,7 +165,7 @@ def score_all(
         cache: Folder of replicates.
         jobs: Number of processes; results do not depend on it.
         progress: Called with (done, total).
-        finished: Called with each scorecard once it is stored.
+        finished: Called with each result once it is stored.
 
     Raises:
         BenchError: Entries that cannot be scored; the others are scored and stored.
@@ -173,7 +177,7 @@ def score_all(
                 raise result
             _store_result(entry, result, cache, plans.cohort.spec.labels)
             if finished:
-                finished(result.card)
+                finished(result)
         except BenchError as error:
             problems += error.problems
         if progress:
@@ -339,11 +343,12 @@ def entry_replicates(
     path = cache / f"{replicates_key(plan, predictions_sha256)}.npy"
     table = _cached_table(path)
     if table is None or table.shape != _table_shape(plan):
-        predicted = unpack_units(submission.predictions, plans.cohort, submission.manifest.track)
+        first = read_units(submission.predictions, plans.cohort, submission.manifest.track)
+        further = read_runs(submission.runs, first, plans.cohort, submission.manifest.track)
         ranked = {
-            t.target.name: ranked_auroc(plan, t, predicted[t.target.name][t.rows])
+            name: ranked_auroc(plan, t, [run[name][t.rows] for run in (first.values, *further)])
             for t in plan.targets
-            if t.target.name in predicted
+            if (name := t.target.name) in first.values
         }
         data = _replicates_file(plan, ranked)
         write_atomic(path, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ from bench.scoring.scorecard import (
     ContinuousScore,
     Flag,
     LabelEfficiencyPoint,
+    Runs,
     Scorecard,
     TargetScore,
 )
@@ -30,7 +32,7 @@ from bench.uncertainty.continuous import evaluate_continuous
 from bench.uncertainty.curves import few_positives_warning
 from bench.uncertainty.evaluate import Evaluation, evaluate
 from bench.uncertainty.folds import fold_averaged_auroc
-from bench.uncertainty.runs import evaluate_runs
+from bench.uncertainty.runs import RunsAuroc, evaluate_runs, mean_of_runs
 
 LEVEL = 0.95
 
@@ -40,14 +42,24 @@ class RankedAuroc:
     """The AUROC that the board ranks, with what entries are compared by.
 
     Attributes:
-        estimate: The AUROC of the test images, or the fold-averaged one of the cv5 track.
+        estimate: The AUROC of the test images, or the fold-averaged one of the cv5 track; of several runs
+            their mean.
         replicates: (B,) the same in every replicate, nan where undefined.
         influence: (patients with rows,) influence of every patient on it, nan where it is undefined.
+        runs: The same of each run where there are several.
+        mean: Their mean and the parts of its variance; None for one run.
     """
 
     estimate: Estimate
     replicates: Floats
     influence: Floats
+    runs: tuple[RankedAuroc, ...] = ()
+    mean: RunsAuroc | None = None
+
+    @property
+    def by_run(self) -> tuple[RankedAuroc, ...]:
+        """Each run, also where there is one."""
+        return self.runs or (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +81,34 @@ def score(
     val_sha256: str = "",
     efficiency: dict[str, Floats] | None = None,
     efficiency_sha256: str = "",
+    runs: Sequence[dict[str, Floats]] = (),
+    runs_sha256: str = "",
 ) -> Scored:
-    """Score one entry.
+    """Score one entry: rank the mean AUROC of its runs, and describe the first run by everything else.
 
     Args:
         plan: The cohort, prepared.
         slug: The entry.
-        values: Target → (images of the track,) predictions in canonical order.
+        values: Target → (images of the track,) predictions in canonical order, of the first run.
         scores: Whether the predictions are probabilities.
         predictions_sha256: Digest of the stored predictions.
         val: Target → (val images,) predictions, if submitted.
         val_sha256: Their digest.
         efficiency: `draw_column` → (images of the track,) predictions of heads fitted on fewer patients.
         efficiency_sha256: Their digest.
+        runs: The further runs, as `values`.
+        runs_sha256: Digest of their file.
     """
     probabilities = scores == "probability"
     planned = [t for t in plan.targets if t.target.name in values]
     evaluations = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
     ranked = {
-        t.target.name: ranked_auroc(plan, t, values[t.target.name][t.rows])
-        if plan.track == "cv5"
-        else _of_evaluation(evaluations[t.target.name])
+        t.target.name: ranked_auroc(
+            plan,
+            t,
+            [run[t.target.name][t.rows] for run in (values, *runs)],
+            None if plan.track == "cv5" else _of_evaluation(evaluations[t.target.name]),
+        )
         for t in planned
     }
     targets = tuple(
@@ -112,6 +131,7 @@ def score(
         predictions_sha256=predictions_sha256,
         val_predictions_sha256=val_sha256,
         label_efficiency_sha256=efficiency_sha256,
+        runs_sha256=runs_sha256,
         track=plan.track,
         scores=scores,
         seed=plan.seed,
@@ -194,8 +214,40 @@ def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluati
     )
 
 
-def ranked_auroc(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
-    """The AUROC that the board ranks, of predictions of the target's images."""
+def ranked_auroc(
+    plan: Plan, target: TargetPlan, runs: Sequence[Floats], first: RankedAuroc | None = None
+) -> RankedAuroc:
+    """The AUROC that the board ranks.
+
+    Args:
+        plan: The cohort, prepared.
+        target: The target.
+        runs: Predictions of the target's images by each run.
+        first: The AUROC of the first run, where it is known.
+    """
+    areas = (first or _of_run(plan, target, runs[0]), *(_of_run(plan, target, run) for run in runs[1:]))
+    if len(areas) == 1:
+        return areas[0]
+    sample = target.bootstrap.sample(target.labels)
+    influence = np.mean([area.influence for area in areas], axis=0)
+    mean = mean_of_runs(
+        [area.estimate for area in areas],
+        np.stack([area.replicates for area in areas]),
+        df=intervals.satterthwaite(influence),
+        margin=_margin(target.labels),
+        patients=(sample.positive_patients, sample.negative_patients),
+        level=LEVEL,
+    )
+    return RankedAuroc(mean.estimate, mean.replicates, influence, areas, mean)
+
+
+def _margin(labels: Floats) -> float:
+    """How near to 0 and 1 an AUROC of these labels may come, 0.5 / (positives · negatives)."""
+    positives = float(labels.sum())
+    return 0.5 / max(positives * (len(labels) - positives), 1)
+
+
+def _of_run(plan: Plan, target: TargetPlan, scores: Floats) -> RankedAuroc:
     if plan.track == "cv5":
         average = fold_averaged_auroc(target.labels, scores, target.folds, target.bootstrap, level=LEVEL)
         return RankedAuroc(average.estimate, average.replicates, average.influence)
@@ -246,7 +298,9 @@ def _target(
         prevalence=evaluation.prevalence,
         metrics=dict(evaluation.items()),
         estimands=_estimands(target, predicted)
-        | ({"fold_averaged": ranked.estimate} if plan.track == "cv5" else {}),
+        | ({"fold_averaged": ranked.by_run[0].estimate} if plan.track == "cv5" else {})
+        | ({"mean_of_runs": ranked.estimate} if ranked.mean else {}),
+        runs=_runs(ranked.mean) if ranked.mean else None,
         roc=curves.roc(cuts) if cuts else (),
         precision_recall=curves.precision_recall(cuts) if cuts else (),
         reliability=curves.reliability(calibrated, target.labels, predicted, sample, LEVEL)
@@ -269,6 +323,17 @@ def _target(
         recalibrated=recalibration(target.labels, predicted, target.bootstrap, val, LEVEL)
         if val is not None and probabilities
         else None,
+    )
+
+
+def _runs(mean: RunsAuroc) -> Runs:
+    known = [value for value in mean.values if value is not None]
+    return Runs(
+        count=len(mean.values),
+        auroc=mean.values,
+        sd=float(np.std(known, ddof=1)) if len(known) == len(mean.values) else None,
+        patient_variance=mean.patient_variance,
+        run_variance=mean.run_variance,
     )
 
 
@@ -295,24 +360,26 @@ def _estimands(target: TargetPlan, predicted: Floats) -> dict[str, Estimate]:
 
 
 def _macro(plan: Plan, evaluations: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
-    """Mean AUROC of the macro targets, with the smallest of their degrees of freedom."""
+    """Mean AUROC of the macro targets, with the smallest of their degrees of freedom; also over runs."""
     if not plan.spec.macro or not set(plan.spec.macro) <= set(evaluations):
         return None
     parts = [evaluations[name] for name in plan.spec.macro]
     areas = [ranked[name] for name in plan.spec.macro]
-    values = [area.estimate.value for area in areas]
-    if any(value is None for value in values):
+    if any(run.estimate.value is None for area in areas for run in area.by_run):
         return Estimate(value=None, reason="undefined for one of its targets")
-    mean = float(np.mean([v for v in values if v is not None]))
-    replicates = np.mean([area.replicates for area in areas], axis=0)
+    by_run = list(zip(*(area.by_run for area in areas), strict=True))
+    means = [float(np.mean([area.estimate.value for area in run])) for run in by_run]
+    replicates = np.stack([np.mean([area.replicates for area in run], axis=0) for run in by_run])
     df = min(area.estimate.df or 1.0 for area in areas)
-    few = min(part.positive_patients for part in parts)
     margin = min(0.5 / (part.positives * (part.images - part.positives)) for part in parts)
     patients = min(part.positive_patients for part in parts), min(part.negative_patients for part in parts)
+    if len(means) > 1:
+        values = [Estimate(value) for value in means]
+        return mean_of_runs(values, replicates, df=df, margin=margin, patients=patients, level=LEVEL).estimate
     interval = intervals.t_interval(
-        mean, replicates, df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
+        means[0], replicates[0], df, "logit", margin, LEVEL, clusters=min(patients), bounds=(0, 1)
     )
-    return intervals.with_warnings(interval, few)
+    return intervals.with_warnings(interval, patients[0])
 
 
 def _continuous(plan: MeasurePlan, values: Floats) -> ContinuousScore:

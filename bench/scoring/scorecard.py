@@ -123,12 +123,29 @@ class Recalibration(Document):
     reason: str = ""
 
 
+class Runs(Document):
+    """The AUROC of each run of an entry of several, and the parts of the variance of their mean."""
+
+    count: int = Field(ge=2)
+    auroc: tuple[float | None, ...] = Field(
+        description="Of each run in the order submitted, fold-averaged on the cv5 track; empty if withheld."
+    )
+    sd: float | None = Field(description="Standard deviation of these.")
+    patient_variance: float | None = Field(
+        default=None, description="Variance of the mean by the choice of patients."
+    )
+    run_variance: float | None = Field(
+        default=None, description="Variance of a run's expected AUROC, without the choice of patients."
+    )
+
+
 class TargetInputs(Document):
     """Fields of one binary target that boards read; other fields are ignored.
 
     `metrics` holds every metric of `bench.metrics.registry` for a binary target. `estimands` holds the AUROC
     of the other two views: ``patient_weighted`` and ``first_image``; on the cv5 track also
-    ``fold_averaged``, which is ranked.
+    ``fold_averaged``, which is ranked; for an entry of several runs ``mean_of_runs``, which is ranked, all
+    else being that of the first run.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -143,11 +160,15 @@ class TargetInputs(Document):
     prevalence: float | None
     metrics: dict[str, Estimate]
     estimands: dict[str, Estimate]
+    runs: Runs | None = Field(
+        default=None, exclude_if=lambda runs: runs is None, description="Left out for an entry of one run."
+    )
 
     @property
     def ranked(self) -> Estimate:
-        """The AUROC that the board ranks: fold-averaged on the cv5 track, pooled otherwise."""
-        return self.estimands.get("fold_averaged", self.metrics["auroc"])
+        """The AUROC that the board ranks: mean of the runs, fold-averaged on the cv5 track, or pooled."""
+        of_first = self.estimands.get("fold_averaged", self.metrics["auroc"])
+        return self.estimands.get("mean_of_runs", of_first)
 
 
 class TargetScore(TargetInputs):
@@ -265,7 +286,7 @@ class RankInputs(Displayed, Document):
 
     model_config = ConfigDict(extra="ignore")
 
-    schema_: str = schema_field("scorecard", 1, 2)
+    schema_: str = schema_field("scorecard", 1, 3)
     slug: str
     stamp: Stamp
     harness_version: str
@@ -282,6 +303,11 @@ class RankInputs(Displayed, Document):
         default="",
         exclude_if=lambda digest: not digest,
         description="Of the predictions behind `label_efficiency`; left out without them.",
+    )
+    runs_sha256: str = Field(
+        default="",
+        exclude_if=lambda digest: not digest,
+        description="Of the predictions of all runs but the first; left out without them.",
     )
     targets: tuple[TargetInputs, ...]
     macro: Estimate | None = Field(default=None, description="Mean AUROC of the spec's macro targets.")
@@ -388,9 +414,14 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
     if (card.slug, card.track, card.scores) != (submission.slug, manifest.track, manifest.scores):
         message = f"The scorecard is of entry {card.slug!r}, {card.track}, {card.scores}."
         raise BenchError(Problem("scorecard-stale", message, str(path)))
-    files = (submission.val_predictions, submission.label_efficiency)
+    files = (submission.val_predictions, submission.label_efficiency, submission.runs)
     stored_hashes = (sha256_file(submission.predictions), *map(sha256_or_empty, files))
-    scored_hashes = (card.predictions_sha256, card.val_predictions_sha256, card.label_efficiency_sha256)
+    scored_hashes = (
+        card.predictions_sha256,
+        card.val_predictions_sha256,
+        card.label_efficiency_sha256,
+        card.runs_sha256,
+    )
     if scored_hashes != stored_hashes:
         message = (
             f"The scorecard of {submission.slug!r} was computed from other predictions than the stored ones."

@@ -12,11 +12,12 @@ import numpy as np
 
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
+from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint, raise_errors
+from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
-from bench.submission.manifest import Manifest
-from bench.submission.packed import PackStamp, pack, unpack
+from bench.submission.manifest import NOT_STATED, Manifest
+from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, unpack
 from bench.submission.similarity import find_similar
 from bench.submission.store import Submission, list_submissions, read_manifest
 from bench.submission.tables import PredictionTable
@@ -34,6 +35,8 @@ class Accepted:
         notices: Warnings and notices.
         packed_val: The same of the val images, if submitted.
         packed_efficiency: Test predictions of heads fitted on fewer patients, for embeddings.
+        packed_runs: Predictions of all runs but the first, for an entry of several.
+        runs: Number of runs.
     """
 
     manifest: Manifest
@@ -42,6 +45,8 @@ class Accepted:
     notices: tuple[Problem, ...]
     packed_val: bytes | None = None
     packed_efficiency: bytes | None = None
+    packed_runs: bytes | None = None
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def find_manifest(predictions: Path | None, chosen: Path | None, slug: str) -> F
     path = chosen or (beside if beside and beside.is_file() else None)
     if path:
         return FoundManifest(read_manifest(path), str(path))
-    bare = Manifest(name=slug, team="not stated", date=datetime.date.today(), inputs=(NOT_STATED,))
+    bare = Manifest(name=slug, team=NOT_STATED, date=datetime.date.today(), inputs=(NOT_STATED,))
     lacking = "There is no such file" if beside else "No manifest was given"
     message = f"{lacking}: name, team, inputs and training data are not stated."
     place = str(beside) if beside else "manifest"
@@ -112,6 +117,79 @@ def accept_predictions(
     packed = pack(checked.values, stamp(cohort, manifest.track, sha256))
     notices = (*unknown_inputs(manifest, cohort, manifest_file), *worth_telling(checked.notices, manifest))
     return Accepted(manifest, packed, checked.values, notices)
+
+
+def accept_runs(
+    sources: Sequence[Path | PredictionTable],
+    cohort: Cohort,
+    manifest: Manifest,
+    *,
+    manifest_file: str = MANIFEST,
+) -> Accepted:
+    """Check and pack the predictions of several runs of one method, such as seeds, as one entry.
+
+    Args:
+        sources: A file or table for each run, at least two; the first run stands for the entry in all figures
+            but the ranked AUROC, which is the mean.
+        cohort: What is predicted.
+        manifest: What its authors say of the entry.
+        manifest_file: Its file, for messages.
+
+    Raises:
+        BenchError: Every fault of all predictions; other targets than the first run (``runs-targets``), equal
+            runs (``runs-duplicate``), or too many of them (``runs-count``).
+    """
+    refuse_reported(manifest, manifest_file)
+    if len(sources) > MOST_RUNS:
+        message = f"{len(sources)} runs; an entry has at most {MOST_RUNS}."
+        raise BenchError(Problem("runs-count", message, _place(sources[0])))
+    runs: list[tuple[Predictions, str]] = []
+    problems: list[Problem] = []
+    for source in sources:
+        try:
+            runs.append(_checked(source, cohort, manifest, manifest.track))
+        except BenchError as error:
+            problems += error.problems
+    raise_errors(problems)
+    places = [_place(source) for source in sources]
+    values = [checked.values for checked, _ in runs]
+    raise_errors(_unlike_runs(values, places))
+    digest = sha256_bytes("\n".join(sha256 for _, sha256 in runs).encode())
+    further = pack_runs(values[1:], stamp(cohort, manifest.track, digest))
+    of_first = stamp(cohort, manifest.track, digest).model_copy(update={"runs_sha256": sha256_bytes(further)})
+    notices = [
+        notice if notice.where else replace(notice, where=place)
+        for (checked, _), place in zip(runs, places, strict=True)
+        for notice in worth_telling(checked.notices, manifest)
+    ]
+    return Accepted(
+        manifest,
+        pack(values[0], of_first),
+        values[0],
+        (*unknown_inputs(manifest, cohort, manifest_file), *notices),
+        packed_runs=further,
+        runs=len(runs),
+    )
+
+
+def _place(source: Path | PredictionTable) -> str:
+    return str(source.where if isinstance(source, PredictionTable) else source)
+
+
+def _unlike_runs(runs: Sequence[dict[str, Floats]], places: Sequence[str]) -> list[Problem]:
+    """Runs with other targets than the first one, and runs that equal an earlier one."""
+    problems = []
+    for run, place in zip(runs, places, strict=True):
+        if other := sorted(run.keys() ^ runs[0].keys()):
+            message = f"Its targets differ from those of {places[0]} by {len(other)}: {', '.join(other)}."
+            problems.append(Problem("runs-targets", message, place))
+    first: dict[bytes, str] = {}
+    for run, place in zip(runs, places, strict=True):
+        key = b"".join(name.encode() + values.tobytes() for name, values in sorted(run.items()))
+        if (earlier := first.setdefault(key, place)) is not place:
+            message = f"Its predictions equal those of {earlier} in all {len(run)} targets."
+            problems.append(Problem("runs-duplicate", message, place))
+    return problems
 
 
 def _checked(
@@ -164,7 +242,6 @@ def refuse_reported(manifest: Manifest, where: str) -> None:
 
 
 _WORDS_FOR_IMAGE = ("cxr", "x-ray", "xray", "radiograph", "images", "img", "pixels", "chest x-ray")
-NOT_STATED = "not stated"
 NO_INPUT = "none"  # of a constant
 
 

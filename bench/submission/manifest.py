@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from bench.choices import Recalibration, Track
 from bench.documents import Document, schema_field
+
+if TYPE_CHECKING:
+    from bench.cohort.decode import ImageRule
 
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
@@ -64,6 +67,9 @@ Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visib
 Heading = Annotated[Text, AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=2000)]
 
+NOT_STATED = "not stated"
+"""Text of a declaration that the authors of an entry do not make."""
+
 
 def _http(link: str) -> str:
     if not link.startswith(("https://", "http://")):
@@ -93,15 +99,28 @@ Link = Annotated[str, Field(max_length=500), AfterValidator(_http)]
 
 
 class ImageInput(Document):
-    """Preprocessing of an image: resize, divide by `scale`, subtract `mean`, divide by `std`.
+    """Preprocessing of an image: grey, 8 bits, resize, divide by `scale`, subtract `mean`, divide by `std`.
 
-    The pixels are 8-bit grey values; with three channels each holds the same image.
+    `bench.cohort.decode.ImageRule` states the steps up to the 8-bit grey values; with three channels each
+    holds the same image.
     """
 
     name: str = Field(description="Name of the ONNX input, float32 (N, channels, height, width).")
     height: int = Field(gt=0, le=4096)
     width: int = Field(gt=0, le=4096)
     channels: Literal[1, 3] = 1
+    resize: Literal["bilinear", "bicubic", "area"] = Field(
+        default="bilinear", description="Interpolation; the whole image is resized, nothing is cropped."
+    )
+    antialias: bool = Field(
+        default=True,
+        description="Whether the kernel is widened where an image is reduced, as by Pillow.",
+    )
+    range: Literal["image", "full"] | tuple[float, float] = Field(
+        default="image",
+        description="Values of images of more than 8 bits that become 0 and 255: those of the image itself, "
+        "0 and 65,535 (`full`), or two values.",
+    )
     scale: float = Field(default=255.0, gt=0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
@@ -112,6 +131,21 @@ class ImageInput(Document):
             if len(values) not in (1, self.channels):
                 raise ValueError(f"{name} has {len(values)} values for {self.channels} channels")
         return self
+
+    @model_validator(mode="after")
+    def _range_and_resize_are_possible(self) -> ImageInput:
+        if not isinstance(self.range, str) and not self.range[0] < self.range[1]:
+            raise ValueError("range must be two values in ascending order")
+        if self.resize == "area" and not self.antialias:
+            raise ValueError('antialias = false goes with "bilinear" and "bicubic": "area" averages')
+        return self
+
+    @property
+    def rule(self) -> ImageRule:
+        """The rule by which files become pixels."""
+        from bench.cohort.decode import ImageRule
+
+        return ImageRule(self.resize, self.antialias, self.range)
 
 
 class ModelInputs(Document):
@@ -195,9 +229,9 @@ class Manifest(Document):
     kind: Literal["model", "ensemble", "baseline", "reported"] = "model"
     description: Note = ""
     inputs: tuple[Text, ...] = Field(min_length=1, max_length=50, description="`image`, `age`, `sex`, …")
-    training_data: Text = "not stated"
-    external_data: Text = "not stated"
-    pretrained_weights: Text = "not stated"
+    training_data: Text = NOT_STATED
+    external_data: Text = NOT_STATED
+    pretrained_weights: Text = NOT_STATED
     image_size: int | None = Field(
         default=None,
         gt=0,
@@ -212,7 +246,7 @@ class Manifest(Document):
         description="Whether no image of the cohort was trained or tuned on; left out: not stated.",
     )
     parameters: int | None = Field(default=None, ge=0, le=10**15)
-    licence: Text = "not stated"
+    licence: Text = NOT_STATED
     links: dict[Text, Link] = Field(default_factory=dict, max_length=20)
     scores: Literal["probability", "uncalibrated"] = "probability"
     track: Track = Track.HOLDOUT

@@ -39,6 +39,12 @@ class PackStamp(Document):
     track: ImageSet
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     model_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    runs_sha256: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        exclude_if=lambda digest: not digest,
+        description="Of the file of the entry's further runs, so that one hash covers all of them.",
+    )
 
 
 def pack(values: dict[str, Floats], stamp: PackStamp) -> bytes:
@@ -114,6 +120,70 @@ def read_efficiency(path: Path, cohort: Cohort) -> Unpacked:
     return replace(
         by_image, values=combine_views(cohort, covered_rows(cohort, Track.HOLDOUT), by_image.values)
     )
+
+
+MOST_RUNS = 25
+"""Most runs of an entry."""
+
+
+def pack_runs(runs: Sequence[dict[str, Floats]], stamp: PackStamp) -> bytes:
+    """Return a Parquet file of all runs of an entry but the first, as `pack`; a column for target and run."""
+    return pack(
+        {_run_column(t, k): values for k, run in enumerate(runs, 2) for t, values in run.items()}, stamp
+    )
+
+
+def run_columns(spec: CohortSpec) -> list[str]:
+    """Return the columns that a file of further runs may have."""
+    return [_run_column(target.name, run) for run in range(2, MOST_RUNS + 1) for target in spec.targets]
+
+
+def _run_column(target: str, run: int) -> str:
+    return f"{target}/run {run}"
+
+
+def read_runs(
+    path: Path, first: Unpacked, cohort: Cohort, covered: ImageSet
+) -> tuple[dict[str, Floats], ...]:
+    """Read all runs of an entry but the first, by unit of evaluation; none where its stamp names none.
+
+    Args:
+        path: The file of the further runs; need not exist.
+        first: The first run.
+        cohort: What is predicted.
+        covered: Which images.
+
+    Raises:
+        BenchError: As `read_packed`, or as `split_runs`.
+    """
+    if not path.exists():
+        return split_runs(first, None, path)
+    rows = covered_rows(cohort, covered)
+    by_image = read_packed(path, cohort, covered, run_columns(cohort.spec))
+    return split_runs(first, replace(by_image, values=combine_views(cohort, rows, by_image.values)), path)
+
+
+def split_runs(first: Unpacked, further: Unpacked | None, path: Path) -> tuple[dict[str, Floats], ...]:
+    """Return the predictions of each further run.
+
+    Args:
+        first: The first run.
+        further: Content of the file of further runs; None where it does not exist.
+        path: That file, for messages.
+
+    Raises:
+        BenchError: The file is not the one that the stamp of the first run names, or its runs lack a target
+            (``stored-predictions``).
+    """
+    if first.stamp.runs_sha256 != (further.sha256 if further else ""):
+        raise _refused(path, "The file of further runs is missing, or not the one that was submitted.")
+    if further is None:
+        return ()
+    count, left_over = divmod(len(further.values), len(first.values))
+    columns = [{target: _run_column(target, run) for target in first.values} for run in range(2, count + 2)]
+    if left_over or not count or not {c for run in columns for c in run.values()} <= set(further.values):
+        raise _refused(path, "Its runs do not have the targets of the first run.")
+    return tuple({target: further.values[column] for target, column in run.items()} for run in columns)
 
 
 def read_packed(

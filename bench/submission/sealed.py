@@ -21,9 +21,11 @@ from bench.submission.store import Submission
 from bench.workspace import (
     LABEL_EFFICIENCY,
     PREDICTIONS,
+    RUNS,
     SEAL,
     SEALED_LABEL_EFFICIENCY,
     SEALED_PREDICTIONS,
+    SEALED_RUNS,
     SEALED_VAL_PREDICTIONS,
     STORE_LOCK,
     VAL_PREDICTIONS,
@@ -35,6 +37,7 @@ FILES = {
     PREDICTIONS: SEALED_PREDICTIONS,
     VAL_PREDICTIONS: SEALED_VAL_PREDICTIONS,
     LABEL_EFFICIENCY: SEALED_LABEL_EFFICIENCY,
+    RUNS: SEALED_RUNS,
 }
 """Predictions → their encrypted form."""
 HASH = r"^([0-9a-f]{64})?$"
@@ -46,14 +49,16 @@ class Seal(Document):
     The predictions contain a random salt, so that their hash does not tell whether two files are equal.
     """
 
-    schema_: str = schema_field("seal", 1, 1)
+    schema_: str = schema_field("seal", 1, 2)
     key: str = Field(description="Public key that they are encrypted to.")
     predictions_sha256: str = Field(pattern=HASH)
     val_predictions_sha256: str = Field(default="", pattern=HASH)
     label_efficiency_sha256: str = Field(default="", pattern=HASH)
+    runs_sha256: str = Field(default="", pattern=HASH)
     sealed_sha256: str = Field(pattern=HASH, description="Of predictions.age.")
     val_sealed_sha256: str = Field(default="", pattern=HASH)
     label_efficiency_sealed_sha256: str = Field(default="", pattern=HASH)
+    runs_sealed_sha256: str = Field(default="", pattern=HASH)
 
     @property
     def plain_hashes(self) -> dict[str, str]:
@@ -62,6 +67,7 @@ class Seal(Document):
             PREDICTIONS: self.predictions_sha256,
             VAL_PREDICTIONS: self.val_predictions_sha256,
             LABEL_EFFICIENCY: self.label_efficiency_sha256,
+            RUNS: self.runs_sha256,
         }
 
     @property
@@ -71,6 +77,7 @@ class Seal(Document):
             SEALED_PREDICTIONS: self.sealed_sha256,
             SEALED_VAL_PREDICTIONS: self.val_sealed_sha256,
             SEALED_LABEL_EFFICIENCY: self.label_efficiency_sealed_sha256,
+            SEALED_RUNS: self.runs_sealed_sha256,
         }
 
 
@@ -181,9 +188,11 @@ def seal(predictions: dict[str, bytes], public_key: str) -> dict[str, bytes]:
         predictions_sha256=sha256_bytes(predictions[PREDICTIONS]),
         val_predictions_sha256=_hash(predictions.get(VAL_PREDICTIONS)),
         label_efficiency_sha256=_hash(predictions.get(LABEL_EFFICIENCY)),
+        runs_sha256=_hash(predictions.get(RUNS)),
         sealed_sha256=sha256_bytes(encrypted[SEALED_PREDICTIONS]),
         val_sealed_sha256=_hash(encrypted.get(SEALED_VAL_PREDICTIONS)),
         label_efficiency_sealed_sha256=_hash(encrypted.get(SEALED_LABEL_EFFICIENCY)),
+        runs_sealed_sha256=_hash(encrypted.get(SEALED_RUNS)),
     )
     return {**encrypted, SEAL: canonical_json(stated.plain())}
 

@@ -35,6 +35,7 @@ from bench.workspace import (
     PREDICTIONS,
     RENAMING,
     RETRACTION,
+    RUNS,
     SCORECARD,
     STORE_LOCK,
     TIMINGS,
@@ -78,6 +79,11 @@ class Submission:
     def label_efficiency(self) -> Path:
         """Packed test predictions of heads fitted on fewer patients; only entries of embeddings have them."""
         return self.folder / LABEL_EFFICIENCY
+
+    @property
+    def runs(self) -> Path:
+        """Packed predictions of all runs but the first; only entries of several runs have them."""
+        return self.folder / RUNS
 
     @property
     def scorecard(self) -> Path:
@@ -191,6 +197,7 @@ def store(
     *,
     val_predictions: bytes | None = None,
     label_efficiency: bytes | None = None,
+    runs: bytes | None = None,
     sealed: Mapping[str, bytes] = MappingProxyType({}),
     replace: bool = False,
 ) -> Submission:
@@ -203,6 +210,7 @@ def store(
         predictions: The packed predictions; None for a reported entry.
         val_predictions: Those of the val images, if submitted.
         label_efficiency: Those of heads fitted on fewer patients, for embeddings.
+        runs: Those of the further runs of an entry of several.
         sealed: Name → content of the files of their encrypted form, see `bench.submission.sealed.seal`.
         replace: Whether an entry of the same slug gives way, with its scorecard and timings.
 
@@ -219,14 +227,15 @@ def store(
             check_free(folder, slug)
         with atomic_folder(target) as part:
             (part / MANIFEST).write_text(manifest_toml(manifest), "utf-8")
-            if predictions is not None:
-                write_atomic(part / PREDICTIONS, predictions)
-            if val_predictions is not None:
-                write_atomic(part / VAL_PREDICTIONS, val_predictions)
-            if label_efficiency is not None:
-                write_atomic(part / LABEL_EFFICIENCY, label_efficiency)
-            for name, data in sealed.items():
-                write_atomic(part / name, data)
+            plain = {
+                PREDICTIONS: predictions,
+                VAL_PREDICTIONS: val_predictions,
+                LABEL_EFFICIENCY: label_efficiency,
+                RUNS: runs,
+            }
+            for name, data in (*plain.items(), *sealed.items()):
+                if data is not None:
+                    write_atomic(part / name, data)
     return Submission(slug, target, manifest)
 
 

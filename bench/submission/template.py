@@ -49,6 +49,9 @@ MODEL = """\
 # height = 224
 # width = 224
 # channels = 1                    # or 3: the grey image repeated
+# resize = "bilinear"             # or "bicubic", "area"; the whole image, nothing cropped
+# antialias = true                # as Pillow; false: as torch.nn.functional.interpolate and OpenCV
+# range = "image"                 # 16-bit images: own smallest to largest; "full": 0 to 65535; [low, high]
 # scale = 255.0                   # x = (pixel / scale - mean) / std
 # mean = [0.0]
 # std = [1.0]

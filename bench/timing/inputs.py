@@ -76,7 +76,11 @@ def timed_inputs(
     rows = test[chosen]
     try:
         pixels = np.concatenate(
-            list(read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE))
+            list(
+                read_batches(
+                    cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE, model.image.rule
+                )
+            )
         )
     except BenchError as error:
         if error.problems[0].code != "images-folder-missing":
@@ -123,7 +127,9 @@ def calibration_inputs(
         raise BenchError(Problem("precision-calibration", message))
     rows = train[np.unique(np.linspace(0, len(train) - 1, min(images, len(train))).round().astype(np.intp))]
     pixels = np.concatenate(
-        list(read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE))
+        list(
+            read_batches(cohort, rows, model.image.height, model.image.width, _READ_AT_ONCE, model.image.rule)
+        )
     )
     return {model.image.name: image_tensor(pixels, model.image), **table_inputs(cohort, rows, model)}
 

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
+
+from bench.metrics.results import STORED
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class RecordedProtocol:
+    """The protocol as a record says; null: not recorded, since the record is older than the setting."""
+
+    name: Literal["full", "quick"]
+    blocks: int
+    warmup_s: float
+    warmup_runs: int
+    measure_s: float
+    measure_runs: int
+    throughput_s: float
+    parity_images: int
+    limit_s: float
+    longest_s: float | None = None
+    least_runs: int | None = None
+    least_warmup_runs: int | None = None
+    build_limit_s: float | None = None
+    trials: int | None = None
+    cold_starts: int | None = None
+
+    __pydantic_config__: ClassVar = STORED
+
+    def differences(self, now: Protocol) -> list[str]:
+        """List, in words, each setting of the record that differs from `now`."""
+        then = asdict(self)
+        return [
+            f"{name}: {'not recorded' if then[name] is None else then[name]}, now {value}"
+            for name, value in asdict(now).items()
+            if then[name] != value
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol(RecordedProtocol):
     """The protocol of one configuration (backend, precision, batch).
 
     Attributes:
@@ -31,15 +65,6 @@ class Protocol:
         cold_starts: Fresh processes in which the cold start is measured.
     """
 
-    name: Literal["full", "quick"]
-    blocks: int
-    warmup_s: float
-    warmup_runs: int
-    measure_s: float
-    measure_runs: int
-    throughput_s: float
-    parity_images: int
-    limit_s: float
     longest_s: float = 10.0
     least_runs: int = 10
     least_warmup_runs: int = 3

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from bench.choices import Precision
 from bench.documents import Document, schema_field
 from bench.environment import Fact
-from bench.timing.protocol import Protocol
+from bench.timing.protocol import RecordedProtocol
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
 InstabilityCode = Literal[
@@ -289,39 +288,6 @@ class Roofline(Document):
         return known if len(known) == len(figures) else ()
 
 
-class RecordedProtocol(Document):
-    """The protocol as a record says; null: not recorded, since the record is older than the setting."""
-
-    name: Literal["full", "quick"]
-    blocks: int
-    warmup_s: float
-    warmup_runs: int
-    measure_s: float
-    measure_runs: int
-    throughput_s: float
-    parity_images: int
-    limit_s: float
-    longest_s: float | None = None
-    least_runs: int | None = None
-    least_warmup_runs: int | None = None
-    build_limit_s: float | None = None
-    trials: int | None = None
-    cold_starts: int | None = None
-
-    def differences(self, now: Protocol) -> list[str]:
-        """In words, each setting in which the record's protocol is another; empty where it is the same."""
-        then = self.model_dump()
-        return [
-            f"{name}: {'not recorded' if then[name] is None else then[name]}, now {value}"
-            for name, value in asdict(now).items()
-            if then[name] != value
-        ]
-
-
-def _plain_protocol(value: Any) -> Any:
-    return asdict(value) if isinstance(value, Protocol) else value
-
-
 class TimingRecord(Document):
     """``timings/<device>-<backend>-<precision>.json``."""
 
@@ -337,7 +303,7 @@ class TimingRecord(Document):
     model_sha256: str
     harness_version: str
     measured_on: datetime.date = Field(description="Of the last rows.")
-    protocol: Annotated[RecordedProtocol, BeforeValidator(_plain_protocol)]
+    protocol: RecordedProtocol
     inputs: Literal["cohort images", "random pixels"] = "cohort images"
     options: dict[str, Fact] = Field(
         default_factory=dict, description="Settings of the session: threads, providers, optimisation level."

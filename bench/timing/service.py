@@ -115,11 +115,12 @@ def pipeline_runs(
     total: list[int] = []
     decode: list[int] = []
     passed = 0
+    rule = images.image.rule
     while not length.reached(len(total), passed):
         index = np.arange(len(total) * batch, (len(total) + 1) * batch) % len(images.files)
         before = clock()
         pixels = [
-            decode_grey(images.files[int(i)].tobytes(), images.image.height, images.image.width)
+            decode_grey(images.files[int(i)].tobytes(), images.image.height, images.image.width, rule)
             for i in index
         ]
         inputs: dict[str, npt.NDArray[Any]] = {

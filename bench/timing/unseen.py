@@ -99,14 +99,14 @@ def unseen_images(inputs: Arrays, count: int, generator: np.random.Generator) ->
     first = generator.integers(0, available, count)
     second = (first + 1 + generator.integers(0, max(1, available - 1), count)) % available  # never the same
     share = generator.uniform(0.35, 0.65, count).astype(np.float32)
-    made = {}
+    blended = {}
     for name, array in inputs.items():
         if array.ndim == 4:
             weight = share[:, None, None, None]
-            made[name] = weight * array[first][..., ::-1] + (1 - weight) * array[second]
+            blended[name] = weight * array[first][..., ::-1] + (1 - weight) * array[second]
         else:
-            made[name] = array[first]
-    return made
+            blended[name] = array[first]
+    return blended
 
 
 @dataclass(frozen=True, slots=True)

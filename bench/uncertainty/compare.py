@@ -38,7 +38,7 @@ class Comparison(Displayed):
         value_a: The metric of a.
         value_b: The metric of b.
         difference: a - b.
-        low: Lower limit of the interval: difference - t(df)·se.
+        low: Lower limit of the interval: difference - t(df)·se, clipped to the range of differences.
         high: Upper limit.
         se: Standard deviation of the differences over the replicates.
         df: Satterthwaite's degrees of freedom from the difference of the patients' influences.
@@ -192,11 +192,12 @@ def _difference(
     if metric.influence is not None:
         phi = sample.by_patient(metric.influence(a) - metric.influence(b))[sample.present]
         if metric.replicates is None:
-            return sandwich_interval(value, phi, level)
+            return sandwich_interval(value, phi, level, metric.difference_bounds)
     df = sample.smaller_class - 1.0 if phi is None else satterthwaite(phi)
     depth = scan_depth([metric])
     differences = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
-    return t_interval(value, differences, df, level=level, clusters=sample.patients)
+    bounds = metric.difference_bounds
+    return t_interval(value, differences, df, level=level, clusters=sample.patients, bounds=bounds)
 
 
 def _no_comparison(metric: str, replicates: int, reason: str) -> Comparison:

@@ -11,7 +11,7 @@ countries"). Higher values are better.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class EntryComparisons(Displayed):
         separated: (S, S) whether entry i is significantly higher than entry j, adjusted for all pairs.
         critical: Critical value of the normal scores; infinite where the replicates are too few for it.
         most_df: Most degrees of freedom of a pair in adjusted intervals and p-values; see `pooled_df`.
+        widest: Largest possible difference of two values, to which limits are clipped.
         p_best: (S,) share of replicates in which the entry is first, ties shared: stability, not confidence.
         percentile_rank_low: (S,) best rank within the middle `level` of the replicates: stability too.
         percentile_rank_high: (S,) worst rank within them.
@@ -77,6 +78,7 @@ class EntryComparisons(Displayed):
     separated: Bools = field(repr=False)
     critical: float
     most_df: float
+    widest: float
     p_best: Floats
     percentile_rank_low: Ints
     percentile_rank_high: Ints
@@ -167,7 +169,7 @@ class EntryComparisons(Displayed):
 
         half_width = stdtrit(self.df[:, entry], (1 + self.level) / 2) * self.se[:, entry]
         difference = self.values - self.values[entry]
-        return difference - half_width, difference + half_width
+        return _clipped(difference - half_width, difference + half_width, self.widest)
 
     @property
     def leader(self) -> int:
@@ -208,7 +210,12 @@ class EntryComparisons(Displayed):
 
 
 def compare_all_pairs(
-    replicates: ArrayLike, values: ArrayLike, influences: ArrayLike, level: float = 0.95
+    replicates: ArrayLike,
+    values: ArrayLike,
+    influences: ArrayLike,
+    level: float = 0.95,
+    *,
+    bounds: tuple[float, float] = (-inf, inf),
 ) -> EntryComparisons:
     """Compare all entries of a board with each other, as one family.
 
@@ -221,8 +228,8 @@ def compare_all_pairs(
     4. In every replicate the largest |replicate of the difference - d| / s over all pairs; the critical value
        c is the ⌈level·(B + 1)⌉-th smallest of these B, and at least Φ⁻¹((1 + level) / 2).
     5. A pair is separated if z > c.
-    6. Interval: d ± T⁻¹(Φ(c))·se. Adjusted p: the share (1 + number of replicates with a maximum of at
-       least z) / (B + 1), and at least the unadjusted p.
+    6. Interval: d ± T⁻¹(Φ(c))·se, clipped to the range of differences. Adjusted p: the share (1 + number of
+       replicates with a maximum of at least z) / (B + 1), and at least the unadjusted p.
 
     Replicates that are undefined for some entry are left out for all.
 
@@ -231,10 +238,11 @@ def compare_all_pairs(
         values: (S,) the metric of every entry.
         influences: (S, P) influence of every patient on the metric of every entry.
         level: Probability that all statements about pairs are right.
+        bounds: Range of the metric, such as (0, 1) for an AUROC.
 
     Raises:
-        ValueError: No entry, shapes do not fit, values or influences are not finite, or fewer than two
-            replicates are defined.
+        ValueError: No entry, shapes do not fit, values or influences are not finite, values are out of
+            bounds, or fewer than two replicates are defined.
 
     >>> rng = np.random.default_rng(0)
     >>> values, influences = np.array([0.80, 0.79, 0.60]), rng.normal(size=(3, 400)) / 1000
@@ -249,7 +257,9 @@ def compare_all_pairs(
 
     check_level(level, "level")
     point, defined, influence = _checked(replicates, values, influences)
-    patients, total = influence.shape[1], defined.shape[1]
+    if point.min() < bounds[0] or point.max() > bounds[1]:
+        raise ValueError(f"values must lie between {bounds[0]:g} and {bounds[1]:g}")
+    patients, total, widest = influence.shape[1], defined.shape[1], bounds[1] - bounds[0]
     upper = np.triu_indices(len(point), 1)
     squares = pair_moments(defined - defined.mean(axis=1, keepdims=True))[0]
     spread = np.sqrt(squares / (total - 1))
@@ -276,6 +286,8 @@ def compare_all_pairs(
         np.abs(stdtrit(family_df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same
     )
     low, high = difference - half_width, difference + half_width
+    if isfinite(critical):
+        low, high = _clipped(low, high, widest)
     higher, lower = is_separated & (difference > 0), is_separated & (difference < 0)
     low = np.where(higher, np.maximum(low, TINY), np.where(lower, low, np.minimum(low, 0)))
     high = np.where(lower, np.minimum(high, -TINY), np.where(higher, high, np.maximum(high, 0)))
@@ -288,6 +300,7 @@ def compare_all_pairs(
         separated=separated,
         critical=critical,
         most_df=most_df,
+        widest=widest,
         p_best=_best_share(defined),
         percentile_rank_low=rank_low,
         percentile_rank_high=rank_high,
@@ -296,6 +309,11 @@ def compare_all_pairs(
         patients=patients,
         pairs=_Pairs(se, df, p, adjusted, low, high),
     )
+
+
+def _clipped(low: Floats, high: Floats, widest: float) -> tuple[Floats, Floats]:
+    """Limits of differences, none beyond the widest difference."""
+    return np.maximum(low, -widest), np.minimum(high, widest)
 
 
 def _reciprocal(spread: Floats) -> Floats:

@@ -89,6 +89,7 @@ def compare_fold_averaged(
         df,
         level=check_level(level, "level"),
         clusters=len(first.influence),
+        bounds=(-1, 1),
     )
 
 

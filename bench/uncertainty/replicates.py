@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -91,6 +91,33 @@ def auroc_replicates(sample: Sample, order: ScoreRanking) -> Floats:
         sample.largest,
     )
     return _area(sample.trimmed(doubled), sample)
+
+
+def nested_auroc_replicates(samples: Sequence[Sample], order: ScoreRanking) -> list[Floats]:
+    """Compute the (B,) AUROCs of one score for several labels by one scan.
+
+    Args:
+        samples: The same rows with labels of which each is a subset of the one before, such as those by
+            rising thresholds on a measurement.
+        order: The rows by score; its labels are not used.
+    """
+    first = samples[0]
+    if not first.uses_integer_counts or len(first.patient) * first.largest**2 >= 2**31:
+        relabelled = (replace(order, positive=sample.positive) for sample in samples)
+        return [auroc_replicates(sample, own) for sample, own in zip(samples, relabelled, strict=True)]
+    label = np.sum([sample.positive for sample in samples], axis=0)[order.order]
+    ends = np.cumsum(np.bincount(order.tie_group))
+    groups = np.unique(order.tie_group[order.order][label > 0])
+    doubled = scan.scan_nested(
+        first.blocks,
+        first.patient[order.order],
+        label,
+        np.append(0, ends)[groups],
+        ends[groups],
+        len(samples),
+        first.largest,
+    )
+    return [_area(s.trimmed(pairs), s) for s, pairs in zip(samples, doubled, strict=True)]
 
 
 def _area(doubled: Floats, sample: Sample) -> Floats:
@@ -230,10 +257,19 @@ class Replicates:
         sample: Labels and draws.
         scores: The same rows as the metrics take them.
         depth: The `scan_depth` of the metrics that will be requested.
+        auroc: (B,) the AUROC in every replicate, where it was computed for several labels together.
     """
 
-    def __init__(self, sample: Sample, scores: LabelledScores, depth: int = scan.POINTS) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        scores: LabelledScores,
+        depth: int = scan.POINTS,
+        auroc: Floats | None = None,
+    ) -> None:
         self._sample, self._scores, self._depth = sample, scores, depth
+        if auroc is not None:
+            self.auroc = auroc
 
     @cached_property
     def _ranking(self) -> Ranking:

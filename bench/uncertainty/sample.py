@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics.discrimination import ROUNDING
+from bench.metrics.influence import kish_size
 from bench.metrics.kernels import scan
 from bench.metrics.registry import OPERATING_POINT
 from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
@@ -56,7 +57,7 @@ class Rows:
             keep,
         )
 
-    @property
+    @cached_property
     def unit(self) -> Floats:
         """(n,) row weights, ones where none were given."""
         return np.ones(len(self.patient)) if self.weight is None else self.weight
@@ -87,6 +88,16 @@ class Rows:
     def patients(self) -> int:
         """Number of patients with a row that counts."""
         return int(np.count_nonzero(self.present))
+
+    @cached_property
+    def patient_unit(self) -> Floats:
+        """(P,) weight of the rows of each patient."""
+        return self.by_patient(self.unit)
+
+    @cached_property
+    def effective_rows(self) -> float:
+        """Kish's effective number of rows."""
+        return kish_size(self.unit)
 
     @cached_property
     def dense_patient(self) -> Ints:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.validation import finite_vector
+from bench.metrics import registry
+from bench.metrics.prepared import LabelledScores
+from bench.metrics.score_ranking import ScoreRanking
+from bench.metrics.validation import check_level, finite_vector
 from bench.uncertainty.bootstrap import PatientBootstrap
-from bench.uncertainty.evaluate import evaluate
+from bench.uncertainty.estimates import Scored
 from bench.uncertainty.intervals import Estimate
+from bench.uncertainty.replicates import nested_auroc_replicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +61,25 @@ def sliding_auroc(
     Raises:
         ValueError: Lengths differ, NaN, negative weights, a level outside (0, 1).
     """
-    measured = finite_vector(measurement, "measurement")
-    points = []
-    for threshold in finite_vector(thresholds, "thresholds"):
-        evaluation = evaluate(
-            measured > threshold,
-            score,
-            bootstrap=bootstrap,
-            probabilities=False,
-            weight=weight,
-            level=level,
-            metrics=("auroc",),
+    measured, cuts = finite_vector(measurement, "measurement"), finite_vector(thresholds, "thresholds")
+    level = check_level(level, "level")
+    rising = np.argsort(cuts, kind="stable")
+    samples = [bootstrap.sample(measured > cut, weight) for cut in cuts[rising]]
+    if not samples:
+        return ()
+    values = samples[0].scores(score)
+    order = ScoreRanking.of(samples[0].positive, values, samples[0].weight)
+    replicates = nested_auroc_replicates(samples, order)
+    points: dict[int, SlidingPoint] = {}
+    for place, sample, auroc in zip(rising.tolist(), samples, replicates, strict=True):
+        ranking = replace(order, positive=sample.positive)
+        scores = LabelledScores(sample.positive, values, sample.weight, ranking=ranking)
+        scored = Scored(sample, scores, level, auroc=auroc)
+        points[place] = SlidingPoint(
+            float(cuts[place]),
+            scores.positives,
+            sample.positive_patients,
+            sample.negative_patients,
+            scored.estimate(registry.metric("auroc")),
         )
-        points.append(
-            SlidingPoint(
-                float(threshold),
-                evaluation.positives,
-                evaluation.positive_patients,
-                evaluation.negative_patients,
-                evaluation.auroc,
-            )
-        )
-    return tuple(points)
+    return tuple(points[place] for place in range(len(cuts)))

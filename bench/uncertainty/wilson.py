@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.metrics.influence import kish_size
 from bench.metrics.validation import Bools, Floats, Ints, inner
 from bench.uncertainty.intervals import (
     FEW_CLUSTERS,
@@ -39,11 +40,6 @@ def wilson_limits(share: float, size: float, quantile: float) -> tuple[float, fl
     middle = (share + square / (2 * size)) / (1 + square / size)
     half = quantile / (1 + square / size) * np.sqrt(share * (1 - share) / size + square / (4 * size**2))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def kish_size(weight: Floats) -> float:
-    """Compute Kish's effective number of clusters `(Σw)² / Σw²` of (k,) cluster weights."""
-    return float(weight.sum()) ** 2 / inner(weight, weight)
 
 
 def effective_size(share: float, se: float, of_patient: Floats, images: float) -> float:

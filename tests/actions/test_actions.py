@@ -192,16 +192,16 @@ def test_baselines_are_trained_and_submitted(
     monkeypatch.chdir(tmp_path)
     options = bench.TrainOptions(recalibrate=(Recalibration.TEMPERATURE,))
     stages: set[str] = set()
-    told: list[str] = []
+    submitted: list[str] = []
     done = bench.train_baselines(
         ["prevalence", "demographics"],
         options,
         workspace=space,
         progress=lambda stage, done, total: stages.add(stage),
-        submitted=lambda entry: told.append(entry.slug),
+        submitted=lambda entry: submitted.append(entry.slug),
     )
     slugs = ("prevalence", "prevalence-temperature", "demographics", "demographics-temperature")
-    assert (done.slugs, tuple(told), dict(done.skipped)) == (slugs, slugs, {})
+    assert (done.slugs, tuple(submitted), dict(done.skipped)) == (slugs, slugs, {})
     cohort = load_cohort(load_spec(str(space.root / "tiny.toml")), space.data("tiny"))
     values = unpack(space.submission("tiny", "prevalence") / "predictions.parquet", cohort, Track.HOLDOUT)
     share = np.nanmean(cohort.targets["large"][cohort.rows("train")])

@@ -120,7 +120,7 @@ def _files(space: Workspace, slug: str) -> dict[str, Path]:
     return {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
 
 
-def test_what_cannot_be_done_is_refused_and_changes_nothing(space: Workspace) -> None:
+def test_impossible_changes_are_refused_and_change_nothing(space: Workspace) -> None:
     retract("same", "A reason.", workspace=space, today=DAY)
     folder = space.submissions("chexchonet")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -373,13 +373,17 @@ def test_a_folder_of_submissions_without_a_cohort_is_an_error_and_a_listed_one_i
             act(workspace=space)
         assert codes(error) == ["cohort-unlisted"]
     marker = space.root / "bench.toml"
-    said = '[site]\nannouncement = "Closes <soon>."\nbase = "/b/"\n'
+    said = '[site]\nannouncement = "Closes <soon>."\nbase = "/b/"\ntitle = "Ours & theirs"\n'
     marker.write_text(marker.read_text().replace("[data]", f'cohorts = ["ours.toml"]\n{said}[data]'))
     listed = find_workspace(space.root)
     assert {e.cohort for e in verify_stored(workspace=listed).entries} == {"chexchonet", "ours"}
     site = bench.build_site(workspace=listed)
     assert site.cohorts == ("chexchonet", "ours")
-    assert "Closes &lt;soon&gt;." in (site.folder / "ours" / "index.html").read_text()
+    page = (site.folder / "ours" / "index.html").read_text()
+    assert "Closes &lt;soon&gt;." in page
+    assert "· Ours &amp; theirs</title>" in page
+    assert "CheXchoBench</" not in page
+    assert "<title>Ours &amp; theirs</title>" in (site.folder / "feed.xml").read_text()
     assert "/b/" in (site.folder / "404.html").read_text()
     assert check_site(workspace=listed) == ()
 
@@ -396,7 +400,7 @@ def test_the_command_prints_a_table_for_a_comment_that_notifies_nobody(
     assert "@" not in ran.stdout
 
 
-def test_a_new_workspace_can_be_handed_on(tmp_path: Path, cli: Cli) -> None:
+def test_a_new_workspace_can_be_moved_to_another_folder(tmp_path: Path, cli: Cli) -> None:
     spec = tmp_path / "elsewhere" / "any.toml"
     spec.parent.mkdir()
     spec.write_text('extends = "demo"\nid = "ours"\n')

@@ -33,7 +33,7 @@ def _with(labels: np.ndarray, val: np.ndarray, task: TrainingTask) -> TrainingTa
     return replace(task, train=train, val=replace(task.val, labels={"ill": val}))
 
 
-def test_it_finds_what_a_line_cannot():
+def test_boosting_finds_a_relation_that_is_not_linear():
     task, _ = _task(10, 10)
     (train, y), (val, v), (test, t) = (_features(1500, seed, True) for seed in range(3))
     y[:10] = np.nan

@@ -206,7 +206,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_cache_is_gone_on_with_and_its_processes_end(
+def test_a_killed_cache_is_continued_and_its_processes_end(
     space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ):
     script = space.root / "slow.py"

@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_file(
     assert again.manifest.read_bytes() == runs[name].manifest.read_bytes()
 
 
-def test_a_full_disk_is_no_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_ends_without_a_traceback(tiny: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

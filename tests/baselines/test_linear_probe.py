@@ -34,7 +34,7 @@ def _data(count: int, seed: int, width: int = 30, signal: float = 1.0) -> tuple[
     return x, (random.random(count) < 1 / (1 + np.exp(-logits))).astype(float)
 
 
-def test_it_is_scikit_learns_regression_of_the_strength_that_val_prefers():
+def test_the_head_equals_scikit_learns_at_the_strength_that_val_prefers():
     (x, y), (v, w), (t, _) = _data(150, 0), _data(400, 1), _data(50, 2)
     losses = {}
     for strength in STRENGTHS:
@@ -86,7 +86,7 @@ def test_features_are_the_encoders_own(tiny: Cohort, tmp_path: Path):
     np.testing.assert_allclose(found, (pooled - 0.5) / 0.25, atol=1e-5)
 
 
-def test_what_is_said_of_the_encoder_is_said_of_the_entry(tiny: Cohort, tmp_path: Path):
+def test_declarations_of_the_encoder_become_those_of_the_entry(tiny: Cohort, tmp_path: Path):
     choices = Choices(encoder=write_encoder(tmp_path))
     run = run_baseline("linear-probe", tiny, tmp_path / "run", RunConfig(choices=choices))
     manifest = read_manifest(run.manifest)

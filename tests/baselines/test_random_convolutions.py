@@ -59,5 +59,5 @@ def test_the_graph_computes_what_the_steps_say(tiny: Cohort, tmp_path) -> None:
     np.testing.assert_allclose(found, expit(logits), atol=2e-4)
 
 
-def test_it_needs_no_torch() -> None:
+def test_random_convolutions_need_no_torch() -> None:
     assert find_baseline("random-convolutions").needs_packages == ("onnx", "onnxruntime")

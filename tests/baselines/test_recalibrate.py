@@ -131,7 +131,7 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_val_is_handed_in_beside_test_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
+def test_val_is_submitted_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
     val, test = tiny.rows("val"), tiny.rows("test")
     copies = ((int(val[0]), int(test[0])),)
     plain = run_baseline(

@@ -19,6 +19,7 @@ from baselines.networks.tensors import Arrays, EpochSampler, training_batches
 from baselines.networks.train import fit, load_weights
 from bench.errors import BenchError
 from tests.baselines.test_recipe import GOOD
+from tests.baselines.two_processes import arrays
 
 RECIPE = parse_recipe(
     GOOD.replace("epochs = 3", "epochs = 4").replace("patience = 2", "patience = 4")
@@ -27,16 +28,7 @@ RECIPE = parse_recipe(
 ).model_copy(update={"accelerator": "cpu", "threads": 1, "dropout": 0.3})
 
 
-def _arrays(count: int, seed: int) -> Arrays:
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 2, (count, 2)).astype(np.float32)
-    pixels = random.integers(0, 120, (count, 32, 32))
-    pixels[:, 8:20, 8:20] += (100 * labels[:, :1, None]).astype(int)
-    labels[::7, 1] = np.nan
-    return Arrays(pixels.astype(np.uint8), np.empty((count, 0), np.float32), labels)
-
-
-TRAIN, VAL = _arrays(70, 0), _arrays(30, 1)
+TRAIN, VAL = arrays(70, 0), arrays(30, 1)
 BATCHES = 4  # of 16 training images
 
 
@@ -86,14 +78,14 @@ def test_an_interrupted_run_ends_in_the_same_weights(
 
 
 def test_progress_is_one_stage_of_all_batches_with_the_losses_beside(tmp_path: Path):
-    told: list[tuple[str, int, int]] = []
-    records = fit(_learner(), TRAIN, VAL, tmp_path, lambda *what: told.append(what))
-    assert {message.split("; ")[0] for message, _, _ in told} == {"training"}
-    assert {total for _, _, total in told} == {4 * BATCHES}
-    done = [done for _, done, _ in told]
+    reports: list[tuple[str, int, int]] = []
+    records = fit(_learner(), TRAIN, VAL, tmp_path, lambda *what: reports.append(what))
+    assert {message.split("; ")[0] for message, _, _ in reports} == {"training"}
+    assert {total for _, _, total in reports} == {4 * BATCHES}
+    done = [done for _, done, _ in reports]
     assert done == sorted(done)
     assert (done[0], done[-1]) == (1, 4 * BATCHES)
-    assert told[-1][0] == (
+    assert reports[-1][0] == (
         f"training; epoch 4, train loss {records[3].train_loss:.4f}, val loss {records[3].val_loss:.4f}"
     )
 
@@ -108,7 +100,7 @@ def test_an_interrupt_arrives_as_one_and_ctrl_c_works_afterwards(tmp_path: Path)
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_a_run_that_is_told_to_end_does_not_look_finished(tmp_path: Path):
+def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
     def ending(message: str, done: int, total: int) -> None:
         if done == BATCHES + 1:
             signal.raise_signal(signal.SIGTERM)
@@ -150,19 +142,19 @@ def test_the_best_epoch_on_val_is_kept(uninterrupted: tuple[Path, Learner]):
     assert min(losses) == pytest.approx(float(found), rel=1e-5)
 
 
-def test_it_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path):
+def test_training_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path):
     """Labels of val say the opposite of training, so that the first epoch is the best."""
     contrary = Arrays(VAL.pixels, VAL.extra, 1 - VAL.labels)
     recipe = RECIPE.model_copy(update={"epochs": 30, "patience": 2, "learning_rate": 0.01})
     first, again = _learner(recipe=recipe), _learner(recipe=recipe)
-    told: list[int] = []
-    records = fit(first, TRAIN, contrary, tmp_path, lambda message, done, total: told.append(done))
+    steps: list[int] = []
+    records = fit(first, TRAIN, contrary, tmp_path, lambda message, done, total: steps.append(done))
     assert len(records) < 30
     best = min(records, key=lambda r: r.val_loss).epoch
     assert len(records) == best + 2
-    told.clear()
-    assert fit(again, TRAIN, contrary, tmp_path, lambda message, done, total: told.append(done)) == records
-    assert told == []
+    steps.clear()
+    assert fit(again, TRAIN, contrary, tmp_path, lambda message, done, total: steps.append(done)) == records
+    assert steps == []
     np.testing.assert_array_equal(_weights(first), _weights(again))
 
 

@@ -52,7 +52,7 @@ def test_ranks_follow_the_auroc_of_scikit_learn(board, cohort):
         assert standing.rank_low <= standing.rank <= standing.rank_high
 
 
-def test_the_leader_group_is_said_once_and_the_same(board):
+def test_the_leader_group_is_the_same_everywhere(board):
     for target in board.targets:
         ranked = [s for s in target.standings if s.rank is not None]
         first = [s.slug for s in ranked if s.may_be_first]
@@ -76,7 +76,7 @@ def test_equal_rankings_are_found_up_to_a_monotone_map(board):
         assert (standing.rank, standing.rank_low) == (1, 1)
 
 
-def test_a_target_that_is_not_handed_in_is_unranked_with_the_reason(board):
+def test_an_entry_without_the_target_is_unranked_with_the_reason(board):
     standing = next(s for s in board.target("slvh").standings if s.slug == "only-headline")
     assert standing.rank is None
     assert standing.unranked_reason == "no predictions for this target"

@@ -60,7 +60,7 @@ def test_no_interval_where_the_replicates_are_too_few():
     assert stored.pair("b", "a").low is None
 
 
-def test_what_does_not_fit_is_refused():
+def test_arguments_of_the_wrong_kind_are_refused():
     stored = PairMatrix.of(["a", "b"], ordered(1, 2))
     with pytest.raises(ValueError, match="itself"):
         stored.pair("a", "a")

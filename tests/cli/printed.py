@@ -26,6 +26,7 @@ NOT_RUN: Final = {
     "time cnn-small": "needs a trained model; tests/timing/test_entries.py times one",
     "submit --embeddings": "needs embeddings of an encoder; tests/actions/test_embeddings.py submits some",
     "submit --model": "needs a model of the reader's; tests/trust/test_hostile_models.py submits some",
+    "submit seed0.csv": "needs a file for each seed; tests/actions/test_runs.py submits some",
     "score --all --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",
     "verify --scheduler": "needs a cluster; tests/scoring/test_cluster.py starts one",
     "site publish": "needs a remote repository; tests/cli/test_site_commands.py has one",

@@ -100,6 +100,31 @@ def test_columns_are_chosen_in_order_for_every_format(loaded, cli):
     assert [list(row["cells"]) for row in found["rows"]] == [["brier", "slug"]] * 9
 
 
+def test_declarations_are_columns_that_choose_entries(loaded, cli, tmp_path):
+    folder = tmp_path / "space" / "submissions" / "demo"
+    ranks = {row["slug"]: row["rank"] for row in rows_of(cli("board", "--csv").stdout)}
+    first, second = sorted(loaded.board.scorecards)[:2]
+    for slug, words in ((first, "zero_shot = true\nimage_size = 224\nupsampled_from = 64\n"), (second, "")):
+        path = folder / slug / "submission.toml"
+        rest = [line for line in path.read_text().splitlines() if not line.startswith("external_data")]
+        path.write_text("\n".join([words, 'external_data = "MIMIC-CXR"', *rest]))
+    keys = "slug,rank,external_data,zero_shot,image_size,code"
+    rows = {row["slug"]: row for row in rows_of(cli("board", "--columns", keys, "--csv").stdout)}
+    assert rows[first]["external_data"] == rows[second]["external_data"] == "MIMIC-CXR"
+    assert (rows[first]["zero_shot"], rows[second]["zero_shot"]) == ("yes", "not stated")
+    assert rows[first]["image_size"] == "224, upsampled from 64"
+    chosen = rows_of(cli("board", "--where", "external_data=mimic-cxr", "--csv").stdout)
+    assert {row["slug"]: row["rank"] for row in chosen} == {slug: ranks[slug] for slug in (first, second)}
+    both = ("board", "--where", "external_data=MIMIC-CXR", "--where", "zero_shot=yes")
+    assert [row["slug"] for row in rows_of(cli(*both, "--csv").stdout)] == [first]
+    assert [row["slug"] for row in cli(*both, "--json").object["result"]["rows"]] == [first]
+    (none,) = cli("board", "--where", "external_data=MIMIC", "--json").object["problems"]
+    assert none["code"] == "board-empty"
+    assert "MIMIC-CXR" in none["message"] + none["remedy"]
+    assert cli("board", "--where", "zero-shot=yes", "--json").codes == ["column-unknown"]
+    assert cli("board", "--where", "zero_shot").exit_code == 2
+
+
 def test_an_unknown_column_gets_the_nearest_names(loaded, cli):
     ran = cli("board", "--columns", "brierr,zzz", "--json")
     assert ran.exit_code == 1

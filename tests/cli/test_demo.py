@@ -18,6 +18,8 @@ from bench.errors import BenchError, Problem
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
@@ -31,7 +33,8 @@ import sys
 from dataclasses import replace
 from bench.cli.main import main
 from bench.timing import protocol
-protocol.QUICK = replace(protocol.QUICK, blocks=1, measure_s=0.05, throughput_s=0.05, longest_s=0.5)
+from tests.timing.fakes import SHORT
+protocol.QUICK = replace(SHORT, blocks=1, longest_s=0.5)
 sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
 try:
     main()
@@ -52,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "COLUMNS": "160"},
+        env={**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -18,7 +18,7 @@ def demo_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "w"
 
 
-def test_what_a_killed_command_left_is_made_up_for(demo_space: Path, cli: Cli) -> None:
+def test_a_missing_table_of_the_demo_is_written(demo_space: Path, cli: Cli) -> None:
     (demo_space / "data" / "demo").mkdir(parents=True)
     assert cli("cohort", "split").exit_code == 0
     assert (demo_space / "data" / "demo" / "metadata.csv").is_file()

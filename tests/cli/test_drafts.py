@@ -94,7 +94,7 @@ def test_words_of_fewer_than_ten_rows_are_no_targets(tmp_path: Path, cli: Cli) -
     assert words == {"Edema", "Effusion", "Yes"}
 
 
-def test_what_cannot_be_guessed_is_a_placeholder(tmp_path: Path, cli: Cli) -> None:
+def test_unknown_keys_are_placeholders(tmp_path: Path, cli: Cli) -> None:
     table = pd.DataFrame({"a": ["u", "u", "v"], "b": ["5", "6", "7"]})
     table.to_csv(tmp_path / "t.csv", index=False)
     ran = cli("cohort", "new", "--table", tmp_path / "t.csv", "--out", tmp_path / "o.toml", "--json")
@@ -169,12 +169,12 @@ def test_a_manifest_drafted_from_a_model_is_accepted_with_it(
     assert cli("template", "--model", tmp_path / "m.onnx", "--out", tmp_path / "e").exit_code == 0
     assert [path.name for path in (tmp_path / "e").iterdir()] == ["submission.toml"]
     text = (tmp_path / "e" / "submission.toml").read_text()
-    said = tomllib.loads(text)
-    image = said["model"].pop("image")
+    drafted = tomllib.loads(text)
+    image = drafted["model"].pop("image")
     shape = [d.dim_value for d in made.graph.input[0].type.tensor_type.shape.dim][1:]
     assert [image["channels"], image["height"], image["width"]] == shape
     assert image["name"] == made.graph.input[0].name
-    assert said["model"] == expected
+    assert drafted["model"] == expected
     assert f"opset {made.opset_import[0].version}" in text
     words = ("submit", "--model", tmp_path / "m.onnx", "--manifest", tmp_path / "e" / "submission.toml")
     ran = cli(*words, "--dry-run", "--json")
@@ -211,9 +211,9 @@ def test_names_with_control_characters_are_no_broken_manifest(
     made.graph.node[-1].op_type = "Ge\nmm\x07"
     save(made, tmp_path / "m.onnx")
     assert cli("template", "--model", tmp_path / "m.onnx", "--out", tmp_path / "e").exit_code == 0
-    said = tomllib.loads((tmp_path / "e" / "submission.toml").read_text())
-    assert said["model"]["image"]["name"] == name
-    assert "mm" not in said
+    drafted = tomllib.loads((tmp_path / "e" / "submission.toml").read_text())
+    assert drafted["model"]["image"]["name"] == name
+    assert "mm" not in drafted
 
 
 def test_without_a_folder_the_manifest_is_printed(space: Workspace, tmp_path: Path, cli: Cli) -> None:

@@ -60,7 +60,7 @@ def scored(entries: Path, space: Workspace, good: pd.DataFrame, cli: Cli, tmp_pa
     ],
     ids=["score", "board", "verify", "compare"],
 )
-def test_an_empty_store_is_no_bug(
+def test_an_empty_store_is_reported_as_a_problem(
     words: tuple[str, ...], exit_code: int, code: str, space: Workspace, cli: Cli
 ) -> None:
     ran = cli(*words, "--json")

@@ -127,7 +127,9 @@ def test_a_file_that_cannot_be_written_exits_1(space: Workspace, cli: Cli, tmp_p
 
 @pytest.mark.parametrize("words", ["explain --list --json", "explain nope --json", "explain --list"])
 @pytest.mark.parametrize("end", ["> /dev/full", "| true", "| head -c 1"])
-def test_a_full_disk_or_a_reader_that_is_gone_is_no_traceback(words: str, end: str, space: Workspace) -> None:
+def test_a_full_disk_or_a_closed_pipe_ends_without_a_traceback(
+    words: str, end: str, space: Workspace
+) -> None:
     done = subprocess.run(
         f"'{sys.executable}' -m bench {words} {end}",
         shell=True,
@@ -144,7 +146,7 @@ def test_a_full_disk_or_a_reader_that_is_gone_is_no_traceback(words: str, end: s
         assert "unknown-code" in done.stderr or "No space left" in done.stderr
 
 
-def test_outside_a_workspace_it_is_said_what_to_do(
+def test_outside_a_workspace_the_remedy_is_named(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -34,7 +34,7 @@ def test_a_hostile_name_cannot_steer_the_terminal(
     (tmp_path / "submission.toml").write_text(MANIFEST.replace("A model", f"A model{HOSTILE}"))
     assert "manifest-invalid" in cli("submit", good_file, "--slug", "a", "--json").codes
     (tmp_path / "bad.csv").write_text("cxr_filename,\x1b[2Jevil\x07,\x9bc\n1,2,3\n")
-    said = []
+    outputs = []
     for words in (
         ("submit", good_file, "--slug", "a"),
         ("score", "a", "--replicates", "100", "--jobs", "1"),
@@ -47,9 +47,9 @@ def test_a_hostile_name_cannot_steer_the_terminal(
         ("submit", good_file, "--slug", "\x1b[2J"),
     ):
         ran = cli(*words)
-        said.append(ran.stdout + ran.stderr)
-    assert "manifest-invalid" in said[0]
-    for text in said:
+        outputs.append(ran.stdout + ran.stderr)
+    assert "manifest-invalid" in outputs[0]
+    for text in outputs:
         assert not [c for c in text if not c.isprintable() and c not in "\n\t"], repr(text[:300])
 
 
@@ -89,7 +89,7 @@ def test_no_color_is_respected_on_a_terminal(no_colour: str | None, space: Works
         env=environment | {"TERM": "xterm-256color"},
     )
     os.close(follower)
-    said = b""
+    output = b""
     while True:
         try:
             part = os.read(leader, 4096)
@@ -97,11 +97,11 @@ def test_no_color_is_respected_on_a_terminal(no_colour: str | None, space: Works
             break
         if not part:
             break
-        said += part
+        output += part
     process.wait(timeout=600)
     os.close(leader)
-    assert b"[unknown-code]" in said
-    assert (b"\x1b[" in said) == (no_colour is None)
+    assert b"[unknown-code]" in output
+    assert (b"\x1b[" in output) == (no_colour is None)
 
 
 def test_progress_is_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,7 @@ def test_progress_is_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == ""
 
 
-def test_the_time_left_is_told_and_what_was_done_before_does_not_count(
+def test_the_time_left_is_estimated_from_this_run_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -126,9 +126,9 @@ def test_the_time_left_is_told_and_what_was_done_before_does_not_count(
         for done in range(50, 101):  # the first half was done by an earlier call
             step(f"training; loss {done}", done, 100)
             clock[0] += 2.0
-    said = capsys.readouterr().err.splitlines()
-    assert said[1] == "Net: training: 60 of 100 (60%), 20 s, about 80 s left; loss 60"
-    assert said[-1] == "Net: training: 100 of 100 (100%), 100 s; loss 100"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "Net: training: 60 of 100 (60%), 20 s, about 80 s left; loss 60"
+    assert lines[-1] == "Net: training: 100 of 100 (100%), 100 s; loss 100"
 
 
 def test_stages_begin_anew(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,8 +136,8 @@ def test_stages_begin_anew(capsys: pytest.CaptureFixture[str]) -> None:
         step("reading", 1, 1)
         step("fitting", 1, 2)
         step("fitting", 2, 2)
-    said = [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()]
-    assert said == ["Training: reading: 1 of 1", "Training: fitting: 1 of 2", "Training: fitting: 2 of 2"]
+    lines = [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["Training: reading: 1 of 1", "Training: fitting: 1 of 2", "Training: fitting: 2 of 2"]
 
 
 def test_a_table_lines_up() -> None:
@@ -164,8 +164,8 @@ def test_problems_with_the_same_place_and_remedy_say_both_once(
     space: Workspace, cli: Cli, good_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "m.toml").write_text('name = "x"\nteam = "y"\n')
-    said = cli("submit", tmp_path / "p.csv", "--manifest", tmp_path / "m.toml", "--slug", "a").stderr
-    lines = [line.split(":")[0] for line in said.splitlines()]
+    stderr = cli("submit", tmp_path / "p.csv", "--manifest", tmp_path / "m.toml", "--slug", "a").stderr
+    lines = [line.split(":")[0] for line in stderr.splitlines()]
     assert lines == ["error [manifest-invalid] date", "error [manifest-invalid] inputs", "  where", "  to do"]
 
 

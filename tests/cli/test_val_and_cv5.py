@@ -85,9 +85,7 @@ def test_predictions_are_of_one_cohort(file: Path, space: Workspace, cli: Cli) -
     assert cli("submit", file, "--slug", "a", "--also", "demo").exit_code == 2
 
 
-def test_one_model_is_no_entry_of_the_cv5_track(
-    file: Path, space: Workspace, tmp_path: Path, cli: Cli
-) -> None:
+def test_one_model_cannot_enter_the_cv5_track(file: Path, space: Workspace, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "submission.toml").write_text(MANIFEST + 'track = "cv5"\n')
     ran = cli("submit", "--model", file, "--slug", "a", "--json")
     assert (ran.exit_code, ran.codes) == (1, ["manifest-invalid"])

@@ -76,14 +76,14 @@ def _valid_pixels(folder: Path) -> np.ndarray | None:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_it_holds_what_decoding_gives(cohort: Cohort, tmp_path: Path, jobs: int):
+def test_cached_pixels_equal_decoded_ones(cohort: Cohort, tmp_path: Path, jobs: int):
     assert _valid_pixels(tmp_path) is None
-    told: list[tuple[int, int]] = []
-    summary = _build(cohort, tmp_path, jobs=jobs, progress=lambda done, total: told.append((done, total)))
+    reports: list[tuple[int, int]] = []
+    summary = _build(cohort, tmp_path, jobs=jobs, progress=lambda done, total: reports.append((done, total)))
     assert (summary.images, summary.decoded, summary.kept) == (COUNT, COUNT, 0)
     assert summary.size_bytes == COUNT * SIDE * SIDE
-    assert (len(told), told[-1]) == (5, (23, 23))
-    assert told == sorted(told)
+    assert (len(reports), reports[-1]) == (5, (23, 23))
+    assert reports == sorted(reports)
     np.testing.assert_array_equal(_valid_pixels(tmp_path), _expected(cohort))
     pixels = cached_images(cohort, tmp_path, height=SIDE, width=SIDE)
     np.testing.assert_array_equal(pixels, _expected(cohort))
@@ -96,7 +96,7 @@ def test_a_second_call_decodes_nothing(cohort: Cohort, tmp_path: Path, monkeypat
     assert _build(cohort, tmp_path).decoded == 0
 
 
-def test_it_names_no_image(cohort: Cohort, tmp_path: Path):
+def test_the_cache_names_no_image(cohort: Cohort, tmp_path: Path):
     _build(cohort, tmp_path)
     assert not any(str(image) in (tmp_path / "few-20x20.json").read_text() for image in cohort.images)
 
@@ -152,7 +152,7 @@ def test_a_cache_of_other_files_is_not_used(cohort: Cohort, tmp_path: Path):
     assert not pixels[3].any()
 
 
-def test_who_reads_a_cache_goes_on_reading_it_when_the_files_change(cohort: Cohort, tmp_path: Path):
+def test_an_open_cache_stays_readable_when_the_files_change(cohort: Cohort, tmp_path: Path):
     before = _expected(cohort)
     reading = cached_images(cohort, tmp_path, height=SIDE, width=SIDE)
     path = cohort.folder / "images" / str(cohort.images[3])

@@ -112,7 +112,7 @@ def test_extreme_hearts_can_be_drawn() -> None:
         assert pixels.std() > 20
 
 
-def test_who_knew_the_drawing_rules_would_still_err() -> None:
+def test_even_the_drawing_rules_do_not_separate_the_classes() -> None:
     """A model of the exact shapes, which no reader of the pixels sees so well, stays below 0.95."""
     cohort = invent_patients(5_000, 11)
     subjects = subjects_of(cohort, table_of(cohort, 11))

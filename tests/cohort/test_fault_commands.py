@@ -183,7 +183,7 @@ def test_the_message_about_a_wrong_date_shows_the_right_form(text: str) -> None:
         "manifest-invalid",
         message="a date is year-month-day, such as 2026-01-31, and must exist in the calendar",
         where=r"^m\.toml, line 2, column ",
-        remedy="Correct the key",
+        remedy="Correct the line",
     )
 
 

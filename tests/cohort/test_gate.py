@@ -52,7 +52,7 @@ def test_unchanged_files_are_looked_at_once(
             require_valid_cohort(cohort, tmp_path / "kept", images=True)
 
 
-def test_what_is_kept_names_no_image(cohort: Cohort, tmp_path: Path):
+def test_the_stored_check_names_no_image(cohort: Cohort, tmp_path: Path):
     _copy(cohort, 3, 8)
     require_valid_cohort(cohort, tmp_path / "kept", images=True)
     (path,) = (tmp_path / "kept").iterdir()

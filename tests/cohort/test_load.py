@@ -314,9 +314,9 @@ def drop(text: str) -> bytes:
 
 
 GOOD = "image,patient,y\na,1,0\nb,2,1\nc,3,1\n"
-Told = tuple[bytes, str, str, str, str]
+Fault = tuple[bytes, str, str, str, str]
 TABLE, WHOLE, KEEP_LENGTH = r"t\.csv$", "Export the table again", "in double quotes"
-FAULTS: dict[str, Told] = {
+FAULTS: dict[str, Fault] = {
     "missing column": (
         drop(GOOD),
         "cohort-columns",
@@ -413,9 +413,9 @@ FAULTS: dict[str, Told] = {
 }
 
 
-@pytest.mark.parametrize("told", FAULTS.values(), ids=FAULTS)
-def test_each_fault_of_a_table_is_named(told: Told, tmp_path: Path) -> None:
-    table, code, message, where, remedy = told
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_each_fault_of_a_table_is_named(fault: Fault, tmp_path: Path) -> None:
+    table, code, message, where, remedy = fault
     small(GOOD, tmp_path)
     (tmp_path / "t.csv").write_bytes(table)
     spec = small_spec()

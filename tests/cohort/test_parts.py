@@ -165,7 +165,7 @@ def test_a_list_in_another_case_is_suggested(tmp_path: Path) -> None:
         load(tmp_path, {"t.csv": TABLE}, split=LISTS)
 
 
-def test_one_list_of_two_is_no_split_and_none_is_the_hash_rule(tmp_path: Path) -> None:
+def test_one_list_of_two_is_refused_and_none_means_the_hash_rule(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text(names(range(10)))
     with pytest.raises(BenchError, match=r"cohort-split-list: rest.txt not in the folder, though another"):
         load(tmp_path, {"t.csv": TABLE}, split=LISTS)

@@ -204,7 +204,7 @@ def test_the_lock_holds_no_id_and_comes_back_the_same(cohort: Cohort, tmp_path: 
         compare_with_lock(summarise(cohort), lock)
 
 
-def test_a_lock_of_another_rule_is_told_apart_from_changed_data(cohort: Cohort, tmp_path: Path) -> None:
+def test_a_lock_of_another_rule_differs_from_changed_data(cohort: Cohort, tmp_path: Path) -> None:
     found = summarise(cohort)
     other = found.model_copy(
         update={"rule": found.rule.replace("chexchonet-v1", "v2"), "fingerprint": "0" * 64}

@@ -158,7 +158,7 @@ def test_one_class_is_undefined(y):
         (["a", "b"], [0.1, 0.2], None, "numbers only"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(y, score, weight, message):
+def test_unusable_arrays_are_refused(y, score, weight, message):
     with pytest.raises(ValueError, match=message):
         bench.auroc(y, score, weight)
 

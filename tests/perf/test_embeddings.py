@@ -31,7 +31,7 @@ def test_three_heads_on_embeddings_of_all_images(full_size: Cohort, tmp_path: Pa
         np.save(tmp_path / f"{part}.npy", matrix.astype(np.float16))
         (tmp_path / f"{part}_ids.txt").write_text("\n".join(full_size.images[rows]))
     with threadpool_limits(2):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         found = read_embeddings(tmp_path, full_size)
         read = time.perf_counter() - start
         train, val = found.parts["train"], found.parts["val"]
@@ -42,9 +42,9 @@ def test_three_heads_on_embeddings_of_all_images(full_size: Cohort, tmp_path: Pa
             )
             for name, y in labels.items()
         }
-        done = time.perf_counter() - start
+        done, processor = time.perf_counter() - start, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    heads = f"{len(probes)} heads {done - read:.1f} s, {peak:.2f} GiB"
+    heads = f"{len(probes)} heads {done - read:.1f} s, {processor:.1f} s of processor time, {peak:.2f} GiB"
     print(f"\n{len(full_size):,} x {WIDTH}: read {read:.1f} s, {heads}")
     name, probe = next(iter(probes.items()))
     y = labels[name][full_size.rows("train")]

@@ -17,6 +17,11 @@ from tests.publish.store import rename_team
 ROOT = Path(__file__).parents[2]
 ENTRIES = 1000
 MOST_MIB = 500
+GOALS_S = {"cold": 10, "unchanged": 3, "one entry changed": 4}
+"""CPU seconds of the design. They are printed and not asserted: a build takes longer, and a busy machine adds
+half again (docs/measurements/site.md)."""
+MOST_S = {"cold": 40, "unchanged": 10, "one entry changed": 15}
+"""CPU seconds that point to work that grows with the square of the entries, on any machine."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,14 @@ def test_a_thousand_entries_build_within_their_budget(space, capsys):
         "e/entry-0004/index.html",
         "e/entry-0004/entry.json",
     }
-    limits = {"cold": (cold, 10), "unchanged": (same, 3), "one entry changed": (one, 4)}
+    costs = {"cold": cold, "unchanged": same, "one entry changed": one}
     with capsys.disabled():
         print(f"\nbench site build, {ENTRIES:,} entries, 3 targets")
-        print(f"{'':18}{'CPU s':>7}{'limit':>7}{'wall s':>8}{'MiB':>6}{'limit':>7}")
-        for words, (cost, limit) in limits.items():
-            print(f"{words:18}{cost.cpu_s:7.2f}{limit:7}{cost.wall_s:8.2f}{cost.peak_mib:6.0f}{MOST_MIB:7}")
-    for cost, limit in limits.values():
-        assert cost.cpu_s <= limit
+        print(f"{'':18}{'CPU s':>7}{'goal':>7}{'wall s':>8}{'MiB':>6}{'limit':>7}")
+        for words, cost in costs.items():
+            print(
+                f"{words:18}{cost.cpu_s:7.2f}{GOALS_S[words]:7}{cost.wall_s:8.2f}{cost.peak_mib:6.0f}{MOST_MIB:7}"
+            )
+    for words, cost in costs.items():
+        assert cost.cpu_s <= MOST_S[words]
         assert cost.peak_mib <= MOST_MIB

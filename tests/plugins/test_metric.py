@@ -186,7 +186,7 @@ def test_a_broken_plugin_is_named(declaration: str, words: str, tmp_path: Path) 
     assert done.returncode == 3
     (problem,) = json.loads(done.stdout)["problems"]
     assert problem["code"] == "plugin-broken"
-    assert "'other' of bench-other (bench_other:METRIC)" in problem["message"]
+    assert "'other' of the package bench-other (bench_other:METRIC)" in problem["message"]
     assert words in problem["message"]
     assert "Traceback" not in done.stderr
 
@@ -197,7 +197,7 @@ WRONG_SHAPE = f'METRIC = Metric(key="a", value=lambda s: 0.5, influence=lambda s
 
 @pytest.mark.parametrize(
     ("declaration", "words"),
-    [(FAILING, "the value of 'a' failed: ZeroDivisionError"), (WRONG_SHAPE, "one value per image")],
+    [(FAILING, "failed at the value of 'a': ZeroDivisionError"), (WRONG_SHAPE, "one value per image")],
 )
 def test_a_plugin_that_fails_on_the_data_is_named(declaration: str, words: str, tmp_path: Path) -> None:
     code = "import bench; bench.evaluate([0, 1, 0, 1], [0.1, 0.4, 0.3, 0.2], list('aabc'), 50)"
@@ -205,7 +205,7 @@ def test_a_plugin_that_fails_on_the_data_is_named(declaration: str, words: str, 
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "PluginError" in last
-    assert "'other' of bench-other (bench_other:METRIC)" in last
+    assert "'other' of the package bench-other (bench_other:METRIC)" in last
     assert words in last
 
 

@@ -12,11 +12,12 @@ from bench.errors import BenchError
 from bench.publish.build import build_site
 from bench.publish.checks.site import check_site
 from bench.publish.interchange import EVAL_SCHEMA, croissant, eval_records, model_index, plain_json, yaml_text
+from bench.publish.tripod import ITEMS, tripod_draft
 from bench.submission.manifest import Retraction
 from bench.workspace import find_workspace
 from tests.publish.boards import HOSTILE, loaded_board
 
-FILES = ("croissant.json", "eval-results.json", "model-index.yaml")
+FILES = ("croissant.json", "eval-results.json", "model-index.yaml", "tripod-ai.md")
 LOWER_IS_BETTER = ("brier",)  # of the bounded metrics of a binary target
 
 
@@ -172,6 +173,34 @@ def test_bench_toml_switches_the_files_off(tmp_path):
     marker.write_text('[site]\nexports = "no"\n')
     with pytest.raises(BenchError, match="exports must be true or false"):
         find_workspace(tmp_path)
+
+
+def test_a_tripod_draft_states_what_is_known_and_leaves_the_rest_empty(boards):
+    loaded = boards[0]
+    entry = next(e for e in loaded.entries.values() if e.scorecard)
+    text = tripod_draft(loaded, entry).decode()
+    items = {}
+    for part in text.split("\n### ")[1:]:
+        head, _, body = part.partition("\n")
+        items[head.split()[0]] = body.partition("\n## ")[0].strip()
+    assert list(items) == [number for _, listed in ITEMS for number, _ in listed]
+    assert {number.rstrip("abcdefg") for number in items} == {str(n) for n in range(1, 28)}
+    assert [number for number in ("2", "3a", "17", "18a", "19", "25", "27c") if items[number]] == []
+    score = entry.scorecard.target(loaded.spec.headline)
+    assert f"AUROC {score.ranked.value:.3f}" in items["23a"]
+    assert f"{score.positives:,} positive" in items["21"]
+    assert f"{loaded.board.test_set.patients:,} patients" in items["20a"]
+
+
+def test_texts_of_authors_are_escaped_in_a_tripod_draft(boards):
+    loaded = boards[0]
+    entry = next(e for e in loaded.entries.values() if e.scorecard)
+    stated = {"name": "<script>x</script>", "description": "a\n### 25 Interpretation\n[good](x)"}
+    hostile = dataclasses.replace(entry, manifest=entry.manifest.model_copy(update=stated))
+    text = tripod_draft(loaded, hostile).decode()
+    assert "<script>" not in text
+    assert "[good]" not in text.replace("\\[", "")
+    assert text.count("\n### 25 Interpretation\n") == 1
 
 
 def test_numbers_keep_every_digit():

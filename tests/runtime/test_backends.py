@@ -58,7 +58,7 @@ def test_a_gpu_backend_without_a_gpu_exits_3_with_a_remedy(name: str) -> None:
     assert problem.remedy
 
 
-def test_missing_packages_and_a_missing_gpu_are_said_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_and_a_missing_gpu_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runtime.backends.gpu.find_spec", lambda name: None)
     answer = backends()["tensorrt"].availability()
     assert "not installed: tensorrt" in answer.reason.lower()

@@ -76,7 +76,7 @@ def test_a_fitting_environment_is_ready(library: Path, tmp_path: Path) -> None:
     }
 
 
-def test_torch_without_cuda_is_not_ready_and_the_remedy_is_no_loop(library: Path, tmp_path: Path) -> None:
+def test_torch_without_cuda_is_not_ready_and_the_remedy_helps(library: Path, tmp_path: Path) -> None:
     before = packages(tmp_path / "p", None, tensorrt_cu13="11.4.0", tensorrt="11.4.0")
     for name in ("tensorrt", "torch-eager"):
         ok, reason, remedy = availability(library, before)[name]
@@ -125,7 +125,7 @@ def test_tensorrt_rtx_has_no_kernels_for_an_h100(library: Path, tmp_path: Path) 
     assert availability(library, before, FAKE_CAPABILITY="89")["tensorrt-rtx"][0]
 
 
-def test_no_driver_is_said_first(library: Path, tmp_path: Path) -> None:
+def test_a_missing_driver_is_named_first(library: Path, tmp_path: Path) -> None:
     before = packages(tmp_path / "p", "13.0", tensorrt_cu13="11.4.0")
     ok, reason, remedy = availability(library, before, FAKE_NO_DRIVER="1")["tensorrt"]
     assert (ok, remedy.startswith("run on a machine with an NVIDIA GPU")) == (False, True)

@@ -328,7 +328,7 @@ def probes(stored: list[float], **others: list[float]) -> Probes:
     return Probes(stored={"a": np.array(stored)}, **{k: {"a": np.array(v)} for k, v in plain.items()})
 
 
-def test_what_rounding_explains() -> None:
+def test_differences_within_rounding_are_accepted() -> None:
     same = probes([0.2, 0.8])
     assert tolerances(same, {"a": 0.5})["a"] == pytest.approx(0.5e-3 + 0.8e-5)
     noisy = probes([0.2, 0.8], disturbed=[0.2, 0.801])

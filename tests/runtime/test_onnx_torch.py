@@ -131,7 +131,7 @@ def test_missing_values_are_replaced_as_onnx_runtime_does(tmp_path: Path) -> Non
         (("Flatten", ["x"], {"axis": 0}), "axis other than 1"),
     ],
 )
-def test_what_is_not_known_is_refused_by_name(node: tuple[str, list[str], Any], said: str) -> None:
+def test_unknown_operators_are_refused_by_name(node: tuple[str, list[str], Any], said: str) -> None:
     operator, inputs, attributes = node
     made = helper.make_node(operator, inputs, ["y"], **attributes)
     model = build([made], [value("x", ["N", 4]), value("shape", [2], 7)], [value("y", None)])

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
+from PIL import Image
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.decode import ImageRule
 from bench.cohort.images import read_batches
 from bench.errors import BenchError, Problem
 from bench.runtime.predict import Limits, predict
@@ -57,6 +59,25 @@ def test_predictions_are_those_of_the_definition_in_the_order_asked_for(
     np.testing.assert_allclose(found["b"], expected[:, 1], atol=1e-6)
     assert steps[-1] == (20, 20)
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+
+
+def test_images_are_resized_by_the_rule_of_the_manifest(tmp_path: Path) -> None:
+    cohort = tiny_cohort(tmp_path / "c", 10)
+    for file in (tmp_path / "c").rglob("*.png"):
+        with Image.open(file) as image_file:
+            larger = image_file.resize((3 * SIZE, 2 * SIZE), Image.Resampling.NEAREST)
+        larger.save(file)
+    path = save(linear_model(), tmp_path / "m.onnx")
+    said = manifest()
+    assert said.model is not None
+    image = said.model.image.model_copy(update={"resize": "bicubic", "antialias": False})
+    stated = said.model_copy(update={"model": said.model.model_copy(update={"image": image})})
+    rows = np.arange(10)
+    pixels = np.concatenate(list(read_batches(cohort, rows, SIZE, SIZE, 7, ImageRule("bicubic", False))))
+    expected = pixels.reshape(10, -1) / 255.0 @ linear_weights().astype(np.float64)
+    found = predict(path, stated, cohort, rows, batch=4)
+    np.testing.assert_allclose(found["a"], 1 / (1 + np.exp(-expected[:, 0])), atol=1e-6)
+    assert np.abs(found["a"] - predict(path, said, cohort, rows, batch=4)["a"]).max() > 1e-6
 
 
 def test_age_and_sex_go_in_beside_the_image(tmp_path: Path, cohort: Cohort) -> None:
@@ -107,7 +128,7 @@ def fault(
     return problem.code, problem.message
 
 
-def test_what_is_not_enforced_is_said_with_why_it_matters(
+def test_limits_that_are_not_enforced_are_named_with_the_consequence(
     tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Limits, "sandbox", lambda *_, **__: SandboxLimits(readable=None))
@@ -198,7 +219,7 @@ def test_missing_images_end_the_run(tmp_path: Path) -> None:
     assert caught.value.problems[0].code == "images-unreadable"
 
 
-def test_a_backend_that_cannot_be_had_stops_before_anything_runs(tmp_path: Path, cohort: Cohort) -> None:
+def test_an_unavailable_backend_stops_before_anything_runs(tmp_path: Path, cohort: Cohort) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
     with pytest.raises(BenchError) as caught:
         predict(path, manifest(), cohort, np.arange(4), backend="nonsense")

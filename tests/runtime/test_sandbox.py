@@ -76,7 +76,7 @@ def test_its_log_cannot_fill_the_disk() -> None:
     assert "File too large" in caught.value.message
 
 
-def test_what_it_started_ends_with_it() -> None:
+def test_processes_of_a_worker_end_with_it() -> None:
     with Worker(WORKER, 60, SandboxLimits()) as worker:
         worker.send({"do": "fork"})
         worker.receive()

@@ -60,7 +60,7 @@ class Context:
         return self.starts
 
 
-class PlayedEngine:
+class FakeEngine:
     num_io_tensors = 2
 
     def __init__(self, *, starts: bool = True, kind: str = "float", contexts: int = 9) -> None:
@@ -97,12 +97,12 @@ class Log:
         INTERNAL_ERROR, ERROR, WARNING = 0, 1, 2
 
 
-def played_trt(engine: PlayedEngine | None, said: str = "") -> Any:
+def played_trt(engine: FakeEngine | None, said: str = "") -> Any:
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self.logger = logger
 
-        def deserialize_cuda_engine(self, plan: bytes) -> PlayedEngine | None:
+        def deserialize_cuda_engine(self, plan: bytes) -> FakeEngine | None:
             if said:
                 self.logger.log(1, said)
                 self.logger.log(2, "a warning that nobody needs")
@@ -189,7 +189,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Any:
     return cuda
 
 
-def session(device: Any, engine: PlayedEngine) -> TensorRtSession:
+def session(device: Any, engine: FakeEngine) -> TensorRtSession:
     loaded = LoadedEngine(engine, SimpleNamespace(lines=[]), {"tf32": False})
     made = TensorRtSession(played_trt(engine), loaded, BATCH)
     device.session_of.append(made)
@@ -202,7 +202,7 @@ IMAGES = np.random.default_rng(0).random((BATCH, 3)).astype(np.float32)
 @pytest.mark.parametrize("capture", [True, False])
 def test_answers_come_from_the_buffers_that_the_engine_was_given(device: Any, capture: bool) -> None:
     device.capture = capture
-    engine = PlayedEngine()
+    engine = FakeEngine()
     made = session(device, engine)
     failed = {} if capture else {"cuda_graph_failure": "operation not permitted when stream is capturing"}
     assert made.options == {"tf32": False, "cuda_graph": capture, **failed}
@@ -217,7 +217,7 @@ def test_answers_come_from_the_buffers_that_the_engine_was_given(device: Any, ca
 
 
 def test_device_time_is_taken_run_by_run(device: Any) -> None:
-    engine = PlayedEngine()
+    engine = FakeEngine()
     made = session(device, engine)
     made.infer({"image": IMAGES})
     before = engine.made[0].runs
@@ -229,7 +229,7 @@ def test_device_time_is_taken_run_by_run(device: Any) -> None:
 
 def test_two_lanes_have_contexts_and_buffers_of_their_own(device: Any) -> None:
     device.capture = False
-    engine = PlayedEngine()
+    engine = FakeEngine()
     first, second = session(device, engine).lanes(2)
     a, b = first.infer({"image": IMAGES}), second.infer({"image": 3 * IMAGES})
     np.testing.assert_allclose(b["scores"], 3 * a["scores"], rtol=1e-6)
@@ -237,20 +237,20 @@ def test_two_lanes_have_contexts_and_buffers_of_their_own(device: Any) -> None:
     assert engine.made[0].addresses != engine.made[1].addresses
 
 
-def test_what_cannot_be_is_said(device: Any) -> None:
+def test_engines_that_cannot_run_are_reported(device: Any) -> None:
     with pytest.raises(EngineError, match="did not start"):
-        session(device, PlayedEngine(starts=False))
+        session(device, FakeEngine(starts=False))
     with pytest.raises(EngineError, match="no execution context"):
-        session(device, PlayedEngine(contexts=0))
+        session(device, FakeEngine(contexts=0))
     with pytest.raises(EngineError, match="'image' is of a type"):
-        session(device, PlayedEngine(kind="fp4"))
+        session(device, FakeEngine(kind="fp4"))
 
 
 BUILT = Engine(b"plan", "fp32", 12.5, {"FLOAT": 3}, 3, False)
 
 
 def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> None:
-    loaded = load_engine(played_trt(PlayedEngine()), BUILT)
+    loaded = load_engine(played_trt(FakeEngine()), BUILT)
     facts = loaded.facts
     assert loaded.engine.num_io_tensors == 2
     assert facts["network_layer_types"] == {"FLOAT": "3"}
@@ -261,7 +261,7 @@ def test_a_loaded_engine_brings_the_evidence_of_its_precision(device: Any) -> No
 
 def test_an_engine_in_another_precision_than_it_was_built_for_is_refused(device: Any) -> None:
     layers = [{"Name": str(k), "Outputs": [{"Format/Datatype": "FP32"}]} for k in range(5)]
-    engine = PlayedEngine()
+    engine = FakeEngine()
     engine.create_engine_inspector = lambda: SimpleNamespace(  # type: ignore[method-assign]
         get_engine_information=lambda _: json.dumps({"Layers": layers})
     )

@@ -75,7 +75,7 @@ def test_non_contiguous_arrays_arrive() -> None:
     np.testing.assert_array_equal(read_message(stream)[1]["x"], array)
 
 
-def test_what_libraries_print_does_not_disturb_the_answer() -> None:
+def test_output_of_libraries_does_not_disturb_the_answer() -> None:
     big = np.random.default_rng(0).random((300, 1000))
     with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": "echo"}, {"x": big})
@@ -94,7 +94,7 @@ def test_what_libraries_print_does_not_disturb_the_answer() -> None:
         ("abort", "out-of-memory", "memory limit"),
     ],
 )
-def test_every_end_is_told_apart(end: str, kind: str, said: str) -> None:
+def test_every_kind_of_failure_has_its_name(end: str, kind: str, said: str) -> None:
     with Worker(WORKER, 30, SandboxLimits()) as worker:
         worker.send({"end": end})
         with pytest.raises(WorkerFailure) as caught:

@@ -114,7 +114,7 @@ def test_every_subgroup_is_shown_or_suppressed_for_the_right_reason(card, frame)
     assert 0 < shown < len(groups) * 3, "the cohort shows both cases"
 
 
-def test_what_is_hidden_cannot_be_worked_out_from_the_total(private):
+def test_hidden_cells_cannot_be_computed_from_the_total(private):
     """The total minus the shown levels is either nothing or large enough to be shown itself."""
     seen = 0
     for target in make_plan(private, track=Track.CV5, replicates=100).targets:

@@ -18,28 +18,19 @@ from bench.runtime.outputs import OutputSelector
 from bench.runtime.predict import predict
 from bench.timing.inputs import timed_inputs
 from bench.timing.model_facts import control_flow, precision_fault, stored_precision
-from bench.timing.record import Roofline, TimingRecord
+from bench.timing.record import TimingRecord
 from bench.timing.time_model import time_model
 from bench.timing.unseen import Integrity, check_integrity, predict_images, repeated_share, unseen_images
-from tests.runtime.models import cnn_model, manifest, save, tiny_cohort
+from tests.runtime.models import cnn_model, manifest, save
 from tests.runtime.test_precision import conv_model
 from tests.runtime.torch_models import FULL_SIZE, export, full_size_network
 from tests.timing import cheats
 from tests.timing.fakes import SHORT, FakeClock, FakeSession
 
+pytestmark = pytest.mark.usefixtures("no_ceilings")
+
 PICKS = [OutputSelector("a", "scores", False)]
 BATCHES = [pytest.param(1, marks=pytest.mark.full_size), 8]
-
-
-@pytest.fixture(autouse=True)
-def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not requested")
-    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return tiny_cohort(tmp_path_factory.mktemp("cohort") / "c", 40)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +159,7 @@ def test_a_slow_parity_pass_gives_away_a_session_that_knows_when_it_is_timed() -
     assert "5 times as long when parity was checked" in found.faults[0]
 
 
-def test_another_program_that_slows_down_one_pass_is_no_cheat() -> None:
+def test_another_program_that_slows_down_one_pass_is_not_cheating() -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda run: 9.0 if run < 8 + 16 else 1.0)
     inputs = {"image": np.random.default_rng(0).random((16, 1, 4, 4)).astype(np.float32)}

@@ -15,20 +15,16 @@ from bench.documents import read_json
 from bench.errors import BenchError, Problem
 from bench.runtime.accept import accept_model
 from bench.submission.store import Submission, find_submission, keep_model, store
-from bench.timing.record import Roofline, TimingRecord
+from bench.timing.record import TimingRecord
 from bench.timing.time_entries import Configuration, Setup, Timed, model_of, time_entries
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
 from tests.timing.fakes import SHORT
 
+pytestmark = pytest.mark.usefixtures("no_ceilings")
+
 BRIEF = replace(SHORT, blocks=1)
-
-
-@pytest.fixture(autouse=True)
-def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not requested")
-    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +168,7 @@ def test_a_row_is_not_kept_for_an_entry_that_was_replaced_meanwhile(board: Works
     assert not entry(board, "one").timings.exists()
 
 
-def test_a_library_that_crashes_while_it_is_asked_is_said(
+def test_a_library_that_crashes_is_reported(
     board: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.runtime.backends.registry.WORKER", "tests.runtime.failing_worker")
@@ -238,7 +234,7 @@ def test_the_board_shows_speed_beside_auroc(
         (("time", "no.onnx"), 1, "model-missing"),
     ],
 )
-def test_faults_are_said_before_anything_is_measured(
+def test_faults_are_reported_before_anything_is_measured(
     timed_cli: Cli, board: Workspace, words: tuple[str, ...], exit_code: int, code: str
 ) -> None:
     ran = timed_cli(*words)

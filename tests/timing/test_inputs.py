@@ -32,10 +32,10 @@ def pixels(cohort: Cohort, rows: np.ndarray) -> np.ndarray:
 def test_images_and_predictions_are_those_of_the_same_test_rows(
     cohort: Cohort, track: str, images: int
 ) -> None:
-    said = manifest().model_copy(update={"track": track})
+    on_track = manifest().model_copy(update={"track": track})
     rows = np.arange(40) if track == "cv5" else cohort.rows("test")
     stored = {"a": rows / 100, "b": rows / 50}
-    found = timed_inputs(said, cohort, stored, images)
+    found = timed_inputs(on_track, cohort, stored, images)
     assert found.images == min(images, 20)
     assert found.stored is not None
     chosen = np.rint(found.stored["a"] * 100).astype(int)
@@ -50,9 +50,9 @@ def test_images_and_predictions_are_those_of_the_same_test_rows(
 
 def test_only_scores_that_are_no_probabilities_have_a_span(cohort: Cohort) -> None:
     stored = {"a": np.linspace(0, 1, 20), "cm": np.linspace(2, 5, 20), "b": np.full(20, 0.3)}
-    said = manifest({"a": "s:0", "b": "s:1", "cm": "s:2"})
-    assert timed_inputs(said, cohort, stored, 4).spans == {"cm": pytest.approx(3)}
-    free = said.model_copy(update={"scores": "uncalibrated"})
+    probabilities = manifest({"a": "s:0", "b": "s:1", "cm": "s:2"})
+    assert timed_inputs(probabilities, cohort, stored, 4).spans == {"cm": pytest.approx(3)}
+    free = probabilities.model_copy(update={"scores": "uncalibrated"})
     assert timed_inputs(free, cohort, stored, 4).spans == {"a": 1.0, "cm": pytest.approx(3), "b": 1.0}
 
 
@@ -71,8 +71,8 @@ def test_random_pixels_take_the_place_of_absent_images_alone(tmp_path: Path) -> 
         timed_inputs(manifest(), cohort, None, 6)
     assert caught.value.problems[0].code == "images-unreadable"
     (tmp_path / "c" / "images").rename(tmp_path / "c" / "elsewhere")
-    said = manifest({"a": "s"}, age="years", sex="male")
-    found = timed_inputs(said, cohort, {"a": np.zeros(6)}, 4)
+    with_table = manifest({"a": "s"}, age="years", sex="male")
+    found = timed_inputs(with_table, cohort, {"a": np.zeros(6)}, 4)
     assert (found.kind, found.stored, found.images) == ("random pixels", None, 4)
     assert {name: array.shape for name, array in found.arrays.items()} == {
         "image": (4, 1, SIZE, SIZE),

@@ -41,7 +41,7 @@ def greedy_model(megabytes_per_image: int) -> object:
     return build(nodes, [value("image", ["N", 1, SIZE, SIZE])], [value("scores", ["N", 2])], weights)
 
 
-def test_it_is_doubled_until_memory_runs_out(cohort: Cohort, tmp_path: Path) -> None:
+def test_the_batch_is_doubled_until_memory_runs_out(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(150), tmp_path / "m.onnx")  # type: ignore[arg-type]
     small = Limits(memory_mb=1200)
     found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, limits=small)

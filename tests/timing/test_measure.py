@@ -128,7 +128,7 @@ def test_a_real_backend_that_answers_early_is_caught(
         measure_block(Early(kind), path, "fp32", {"image": images}, batch, SHORT)
 
 
-def test_an_answer_that_is_written_after_it_was_handed_over_is_caught() -> None:
+def test_an_answer_that_changes_after_it_was_returned_is_detected() -> None:
     class Late(FakeSession):
         def infer(self, inputs):
             self.right = super().infer(inputs)["scores"]

@@ -77,7 +77,7 @@ def test_figures_come_from_a_process_of_its_own(tmp_path: Path) -> None:
     assert found.device_gb_per_s is not None
 
 
-def test_what_cannot_be_counted_says_why(tmp_path: Path) -> None:
+def test_unknown_work_is_null_with_a_reason(tmp_path: Path) -> None:
     loop = measure_roofline(save(busy_model(3, 4), tmp_path / "l.onnx"), IMAGE, "fp32", is_gpu=False)
     assert loop == Roofline(reason="The work of Loop does not follow from the graph.")
     assert "int8" in measure_roofline(tmp_path / "l.onnx", IMAGE, "int8", is_gpu=False).reason

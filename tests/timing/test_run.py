@@ -19,7 +19,7 @@ from bench.files import sha256_file, write_json
 from bench.metrics.discrimination import auroc
 from bench.runtime.predict import Limits, predict
 from bench.sandbox.launch import KEPT_VARIABLES
-from bench.timing.record import Roofline, TimingRecord, device_slug
+from bench.timing.record import TimingRecord, device_slug
 from bench.timing.time_model import time_model
 from tests.runtime.models import (
     busy_model,
@@ -32,22 +32,7 @@ from tests.runtime.models import (
 )
 from tests.timing.fakes import SHORT
 
-
-@pytest.fixture(autouse=True)
-def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ceilings are measured for one record, below, and have tests of their own."""
-    unknown = Roofline(reason="not requested")
-    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return tiny_cohort(tmp_path_factory.mktemp("cohort") / "c", 40)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(linear_model(), tmp_path_factory.mktemp("model") / "m.onnx")
+pytestmark = pytest.mark.usefixtures("no_ceilings")
 
 
 @pytest.fixture(scope="module")
@@ -292,9 +277,7 @@ def test_batch_sizes_that_make_no_sense(cohort: Cohort, model: Path, batches: tu
     assert caught.value.problems[0].code == "timing-batch"
 
 
-def test_a_backend_that_cannot_be_had_exits_3(
-    cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unavailable_backend_exits_3(cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.runtime.backends.gpu.read_driver", lambda: None)
     with pytest.raises(BenchError) as caught:
         time_model(model, manifest(), cohort, None, backend="tensorrt", protocol=SHORT)

@@ -81,7 +81,7 @@ def test_a_drift_of_one_percent_and_single_slow_runs_are_no_trend() -> None:
     assert codes(blocks, is_gpu=False) == []
 
 
-def test_drift_in_one_block_alone_is_no_trend_of_all() -> None:
+def test_drift_in_one_block_alone_is_not_a_trend() -> None:
     blocks = [steady() for _ in range(4)] + [steady() * (1 + np.linspace(0, 0.04, 400))]
     assert codes(blocks, is_gpu=False) == []
 

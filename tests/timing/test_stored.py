@@ -77,7 +77,7 @@ def test_rows_are_merged_by_batch_size_and_the_newer_counts() -> None:
     assert [(r.batch, r.end_to_end.p50.value_ms) for r in found.batches] == [(1, 1.0), (8, 3.0), (32, 9.0)]
 
 
-def test_what_is_finished_is_not_left_to_do(tmp_path: Path) -> None:
+def test_finished_rows_are_not_measured_again(tmp_path: Path) -> None:
     assert place(tmp_path, NOW, 1, 8).left == (1, 8)
     path = stored(tmp_path, record(row(1), row(32, status="crashed")))
     assert place(tmp_path, NOW, 1, 8, 32).left == (8,)
@@ -152,7 +152,7 @@ def test_the_ceilings_are_measured_once_for_a_record(tmp_path: Path) -> None:
     assert place(tmp_path, NOW, 8).roofline is None
 
 
-def test_a_damaged_record_is_said_and_not_replaced(tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported_and_not_replaced(tmp_path: Path) -> None:
     path = stored(tmp_path, record())
     path.write_text("{")
     with pytest.raises(BenchError) as caught:

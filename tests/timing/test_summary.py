@@ -146,7 +146,7 @@ def test_throughput_is_the_mean_over_blocks() -> None:
     assert summarise_throughput([100.0], 2).low is None
 
 
-def test_what_was_not_measured_is_null_with_its_reason() -> None:
+def test_figures_that_were_not_measured_are_null_with_a_reason() -> None:
     found = unmeasured("no clock")
     assert found.n == 0
     assert found.reason == "no clock"

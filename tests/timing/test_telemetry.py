@@ -96,12 +96,12 @@ def test_only_heat_and_power_brake_are_reasons() -> None:
     assert sampled(FakeNvml(reasons=0x40 | 0x80)).reasons == ["hardware thermal slowdown", "power brake"]
 
 
-def test_other_processes_are_counted_and_none_is_no_company() -> None:
+def test_other_processes_are_counted_and_the_timed_one_is_not() -> None:
     assert sampled(FakeNvml(processes=3)).foreign_processes == 2
     assert sampled(FakeNvml(processes=0)).foreign_processes == 0  # a container hides them all
 
 
-def test_what_the_device_does_not_report_is_left_out() -> None:
+def test_readings_that_the_device_lacks_are_left_out() -> None:
     every = ("clock", "power", "temperature", "memory", "reasons", "processes", "energy")
     trace = sampled(FakeNvml(lacking=every))
     assert trace == Trace()

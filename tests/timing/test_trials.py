@@ -16,26 +16,12 @@ from bench.timing.record import BatchTiming, Instability, InstabilityCode, Roofl
 from bench.timing.resume import Place, merged
 from bench.timing.roofline import with_limit
 from bench.timing.time_model import time_model
-from tests.runtime.models import linear_model, manifest, save, tiny_cohort
+from tests.runtime.models import manifest
 from tests.timing.fakes import SHORT
 from tests.timing.records import record, row
 from tests.timing.slow_build import LIMIT_S
 
-
-@pytest.fixture(autouse=True)
-def _no_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = Roofline(reason="not requested")
-    monkeypatch.setattr("bench.timing.time_model.measure_roofline", lambda *_, **__: unknown)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return tiny_cohort(tmp_path_factory.mktemp("cohort") / "c", 40)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(linear_model(), tmp_path_factory.mktemp("model") / "m.onnx")
+pytestmark = pytest.mark.usefixtures("no_ceilings")
 
 
 def trial(ms: float, known: float, *codes: InstabilityCode, **changes: Any) -> BatchTiming:
@@ -88,7 +74,7 @@ def test_no_trial_begins_that_would_not_end_within_the_limit(
 
 
 @pytest.mark.parametrize("code", ["telemetry", "precision"])
-def test_what_another_trial_would_not_change_is_not_repeated(
+def test_faults_that_another_trial_would_not_mend_are_not_repeated(
     code: InstabilityCode, cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = result([trial(1.0, 0.01, code)], cohort, model, monkeypatch)

@@ -57,7 +57,7 @@ def test_a_busy_machine_is_named_with_what_to_do() -> None:
     assert "busy" not in said(unstable("block-spread"), load=0.4)
 
 
-def test_what_to_do_on_a_gpu() -> None:
+def test_the_remedy_on_a_gpu() -> None:
     assert "-lgc 1980" in said(unstable("clocks"), is_gpu=True)
     assert "raise its power limit" in said(unstable("throttled"), is_gpu=True)
     assert "Close other programs on the GPU" in said(unstable("foreign-process"), is_gpu=True)

@@ -16,12 +16,14 @@ import bench
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import builtin_specs, load_spec
-from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE
+from bench.errors import BenchError
+from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
+from bench.submission.store import find_submission
 from bench.workspace import DATA_VARIABLE, create_workspace, find_workspace, ignored_files
 from tests.actions.test_embeddings import embeddings_of, write_npy
 from tests.conftest import Cli
 from tests.faulty import assert_problem, only
-from tests.tiny import MANIFEST, TARGETS
+from tests.tiny import MANIFEST, TARGETS, predictions
 
 pytest.importorskip("pyrage")
 QUICK = ("--replicates", "100", "--jobs", "1")
@@ -235,6 +237,29 @@ def test_published_figures_are_few_and_short(submitted: Path) -> None:
     )
     board = Board.model_validate_json((folder / "published_board.json").read_text())
     assert all(t.pairs is None for t in board.targets)
+
+
+def test_every_run_is_sealed(board: Path, cohort: Cohort, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    files = [tmp_path / f"{seed}.csv" for seed in range(3)]
+    for seed, file in enumerate(files):
+        predictions(cohort, seed).to_csv(file, index=False)
+    assert cli("submit", *files, "--slug", "seeds").exit_code == 0
+    entry = board / "submissions/chexchonet/seeds"
+    plain = (entry / "runs.parquet").read_bytes()
+    git(board, "add", ".")
+    named = {Path(n).name for n in git(board, "ls-files", str(entry)).split()}
+    assert named == {"predictions.age", "runs.age", "seal.json", "submission.toml"}
+    (entry / "runs.parquet").unlink()
+    submission = find_submission(entry.parent, "seeds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
+        open_entry(submission, board)
+    assert (entry / "runs.parquet").read_bytes() == plain
+    sealed = entry / "runs.age"
+    sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
+    with pytest.raises(BenchError, match=r"runs\.age is not the file"):
+        read_seal(submission)
 
 
 def test_what_is_kept_back_is_not_handed_on(submitted: Path, cli: Cli) -> None:

@@ -50,6 +50,18 @@ def test_values_are_those_of_evaluate(sample):
         assert found.value_b == getattr(second, metric).value
 
 
+def test_limits_stay_within_the_range_of_differences():
+    """Two opposite scores of three patients: the t interval alone would reach below a difference of -1."""
+    y, a, b, patient = [0, 1, 0, 1], [0.0, 1.0, 0.4, 0.7], [0.9, 0.1, 0.5, 0.6], [1, 1, 2, 3]
+    found = bench.compare(y, a, b, patient, "brier", replicates=200)
+    reach = student.ppf(0.975, found.df) * found.se
+    assert found.difference - reach < -1
+    assert found.low == -1
+    assert found.high == pytest.approx(min(found.difference + reach, 1))
+    losses = bench.compare(y, a, b, patient, "log_loss", replicates=200)
+    assert losses.low == pytest.approx(losses.difference - student.ppf(0.975, losses.df) * losses.se)
+
+
 def test_pairing_narrows_the_interval(sample):
     y, a, b, patient = sample
     paired = bench.compare(y, a, b, patient, replicates=500)
@@ -98,6 +110,8 @@ def test_doubtful_differences_say_what_simulation_showed():
     assert any("1.5% of the images are positive" in warning for warning in brier.warnings)
     area = bench.compare(y, a, b, patient, replicates=300)
     assert any("AUROC above 0.97" in warning for warning in area.warnings)
+    slope = bench.compare(y, a, b, patient, "calibration_slope", replicates=300)
+    assert any("93% coverage at a prevalence of 1%" in warning for warning in slope.warnings)
     many = bench.compare(np.arange(2000) < 900, a, b, patient, "brier", replicates=300)
     assert many.warnings == ()
 

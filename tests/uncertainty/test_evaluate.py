@@ -275,6 +275,17 @@ def test_few_score_levels_are_warned_about(sample, result):
     assert not any("distinct" in w for w in result.sensitivity_at_90_specificity.warnings)
 
 
+def test_positive_images_of_few_patients_are_warned_about():
+    """30 patients with a positive image, one with 41 of them: (41 + 29)² / (41² + 29) = 2.9."""
+    patient = np.append(np.zeros(40, int), np.arange(400))
+    y, score = (patient < 30).astype(int), np.random.default_rng(0).random(440)
+    uneven = bench.evaluate(y, score, patient, replicates=100, probabilities=False)
+    even = bench.evaluate(y[40:], score[40:], patient[40:], replicates=100, probabilities=False)
+    for metric in ("normalised_auprc", "specificity_at_90_sensitivity"):
+        assert any("positive image is 2.9 (fewer than 15)" in w for w in uneven[metric].warnings)
+        assert not any("fewer than 15" in warning for warning in even[metric].warnings)
+
+
 def test_nearly_constant_predictions_are_warned_about():
     y, _, patient = slow.cohort(np.random.default_rng(2), 150)
     p = 0.3 + 0.0005 * np.random.default_rng(3).normal(size=len(y))

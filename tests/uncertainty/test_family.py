@@ -22,7 +22,7 @@ def board(seed, entries=6, draws=200, patients=40, spread=0.02):
     phi = weight * (0.8 * rng.normal(size=patients) + 0.6 * rng.normal(size=(entries, patients)))
     phi *= 0.03 / np.sqrt((phi**2).sum(axis=1, keepdims=True))
     phi -= phi.mean(axis=1, keepdims=True)
-    values = np.round(0.8 + spread * rng.normal(size=entries), 3)
+    values = np.clip(np.round(0.8 + spread * rng.normal(size=entries), 3), 0, 1)
     for copy in range(1, entries):
         if rng.random() < 0.15:
             values[copy], phi[copy] = values[copy - 1], phi[copy - 1]
@@ -76,13 +76,14 @@ def slow_family(drawn, values, influences, level):
 def contradictions(found, limit):
     """Everything in which two answers of one board differ."""
     p, low, high, apart = found.p_adjusted, found.low, found.high, found.separated
-    either = apart | apart.T
+    either, limits = apart | apart.T, np.stack([low, high])
     checks = {
         "interval and p": np.array_equal((low > 0) | (high < 0), p <= limit),
         "interval and separation": np.array_equal(low > 0, apart) and np.array_equal(high < 0, apart.T),
         "p and separation": np.array_equal(p <= limit, either),
         "direction": not (apart & (found.difference <= 0)).any(),
         "interval holds the difference": ((low <= found.difference) & (found.difference <= high)).all(),
+        "interval within the range of differences": np.abs(limits[np.isfinite(limits)]).max() <= found.widest,
         "adjusted p is not below p": (p >= found.p).all(),
         "symmetry": np.array_equal(p, p.T) and np.array_equal(found.se, found.se.T),
         "rank intervals": np.array_equal(found.rank_low - 1, apart.sum(axis=0))
@@ -130,8 +131,30 @@ def test_equals_its_definition(seed, level, entries, draws, patients):
 )
 def test_nothing_on_a_board_disagrees(seed, entries, draws, patients, spread, level):
     drawn, values, influences = board(seed, entries, draws, patients, spread)
-    found = compare_all_pairs(drawn, values, influences, level)
+    found = compare_all_pairs(drawn, values, influences, level, bounds=(0, 1))
     assert contradictions(found, round(1 - level, 12)) == []
+    free = compare_all_pairs(drawn, values, influences, level)
+    assert contradictions(free, round(1 - level, 12)) == []
+    inside = np.isfinite(free.low)
+    assert np.array_equal(found.low[inside], np.maximum(free.low[inside], -1))
+    for name in ("critical", "p", "p_adjusted", "separated", "rank_low", "rank_high", "tied_with_leader"):
+        assert np.array_equal(getattr(found, name), getattr(free, name)), name
+
+
+def test_limits_stay_within_the_range_of_differences():
+    """With large errors of few patients intervals would reach beyond a difference of 1, adjusted or not."""
+    drawn, values, influences = board(3, entries=4, patients=4)
+    drawn = values[:, None] + 200 * (drawn - values[:, None])
+    free = compare_all_pairs(drawn, values, influences)
+    found = compare_all_pairs(drawn, values, influences, bounds=(0, 1))
+    assert free.high.max() > 1
+    assert (found.low.min(), found.high.max()) == (-1, 1)
+    assert np.array_equal(found.high, np.minimum(free.high, 1))
+    for entry in range(4):
+        here, there = found.unadjusted_interval(entry), free.unadjusted_interval(entry)
+        assert np.array_equal(here, np.clip(there, -1, 1))
+    with pytest.raises(ValueError, match=r"between 0\.9 and 1"):
+        compare_all_pairs(drawn, values, influences, bounds=(0.9, 1))
 
 
 @settings(max_examples=25, deadline=None)

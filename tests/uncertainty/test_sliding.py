@@ -22,6 +22,26 @@ def test_each_point_is_the_auroc_of_its_own_label():
     assert points[3].auroc.reason == "no positive image"
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("levels", [5, 60, 10**6])
+def test_all_thresholds_together_equal_each_one_alone(levels, weighted):
+    """Tied scores, thresholds in any order, patients drawn so often that the 32-bit sums are emptied."""
+    rng = np.random.default_rng(levels)
+    patient = np.repeat(np.arange(150), 2)
+    septum = rng.normal(size=300)
+    score = np.round((septum + rng.normal(size=300)) * levels) / levels
+    counts = rng.integers(0, 200, (260, 150))
+    boot = bench.PatientBootstrap.from_counts(patient, counts, np.arange(150))
+    weight = rng.integers(0, 3, 300) if weighted else None
+    cuts = [0.5, -1.0, 0.0, 2.0, -9.0]
+    for cut, point in zip(cuts, sliding_auroc(septum, score, cuts, boot, weight=weight), strict=True):
+        alone = bench.evaluate(septum > cut, score, bootstrap=boot, weight=weight, probabilities=False)
+        assert point.threshold == cut
+        assert point.auroc == alone.auroc
+        assert (point.positives, point.positive_patients) == (alone.positives, alone.positive_patients)
+    assert sliding_auroc(septum, score, [], boot) == ()
+
+
 def test_label_noise_near_the_threshold_costs_area():
     # The score is the true thickness; labels are cut from a noisy measurement. The wrong labels lie near the
     # threshold, where the score is near it too: away from the bulk of the patients there are fewer of them.

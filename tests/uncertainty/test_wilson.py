@@ -4,12 +4,12 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from bench.metrics import influence
+from bench.metrics.influence import kish_size
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.wilson import (
     clustered_share,
     effective_size,
-    kish_size,
     sensitivity_interval,
     wilson_limits,
 )

@@ -218,7 +218,7 @@ def hardware(subject: Subject, a: Anatomy) -> npt.NDArray[np.float32]:
 
 
 class _Pen:
-    """Draws in chest coordinates."""
+    """A pen in chest coordinates."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, a: Anatomy) -> None:
         self._draw, self._a = draw, a

@@ -170,7 +170,7 @@ def refuse_other_cohort(folder: Path, marker: bytes, images: bool) -> None:
 
 
 def _stated(marker: bytes) -> tuple[str, ...]:
-    """What a marker says of layout, number of patients and seed, in words."""
+    """Describe a marker: layout, number of patients and seed, in words."""
     text = marker.decode("utf-8", "replace")
     layout = "files in MIMIC's layout" if "layout of MIMIC" in text else "a synthetic cohort"
     numbers = dict(

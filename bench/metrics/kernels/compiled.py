@@ -11,7 +11,7 @@ _uncached: list[str] = []
 
 
 def compiled_loop(**options: Any) -> Any:
-    """Compiles a function with numba, without the interpreter's lock.
+    """Compile a function with numba, without the interpreter's lock.
 
     Machine code is kept beside the source, else in the user's cache folder or `NUMBA_CACHE_DIR`. In a
     read-only installation without either, numba refuses to cache; the function is then compiled in each

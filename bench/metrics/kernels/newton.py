@@ -25,7 +25,7 @@ CLOSE = 1e-6
 
 @compiled_loop(error_model="numpy")
 def newton_lines(blocks, patient, x, positive, weight, intercept, slope, joint, open_lanes):  # type: ignore[no-untyped-def]
-    """Refines one line per lane until it is the most likely one.
+    """Refine one line per lane until it is the most likely one.
 
     Args:
         blocks: (k, patients, LANES) multiplicities.

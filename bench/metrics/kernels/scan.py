@@ -21,6 +21,52 @@ PAIRS, PRECISION, POINTS = 0, 1, 2
 """How much of a ranking a scan counts: discordant pairs, then also precision, then also operating points."""
 
 
+DIGITS, DIGIT_BITS = 6, 11
+"""Digits of a 64-bit number by which `falling_order` sorts, and bits of each."""
+
+
+@compiled_loop()
+def falling_order(score):  # type: ignore[no-untyped-def]
+    """Rows by falling score, equal scores in the order of the rows: a radix sort from the last digit.
+
+    The bits of a float64 are turned into a whole number that falls as the score rises.
+
+    Args:
+        score: (n,) finite float64.
+
+    Returns:
+        (n,) int64.
+    """
+    rows, sign, mask = len(score), np.uint64(1 << 63), np.uint64((1 << DIGIT_BITS) - 1)
+    bits = (score + 0.0).view(np.uint64)  # -0.0 and 0.0 are equal
+    keys, sorted_keys = np.empty(rows, np.uint64), np.empty(rows, np.uint64)
+    order, sorted_order = np.arange(rows), np.empty(rows, np.int64)
+    counts = np.zeros((DIGITS, 1 << DIGIT_BITS), np.int64)
+    for i in range(rows):
+        key = bits[i] if bits[i] & sign else bits[i] ^ ~sign
+        keys[i] = key
+        for d in range(DIGITS):
+            counts[d, (key >> np.uint64(DIGIT_BITS * d)) & mask] += 1
+    for d in range(DIGITS):
+        shift, place, count = np.uint64(DIGIT_BITS * d), 0, counts[d]
+        if rows == 0 or count[(keys[0] >> shift) & mask] == rows:
+            continue  # the digit is the same everywhere
+        for digit in range(len(count)):
+            here = count[digit]
+            count[digit] = place
+            place += here
+        for i in range(rows):
+            key = keys[i]
+            digit = (key >> shift) & mask
+            to = count[digit]
+            count[digit] = to + 1
+            sorted_keys[to] = key
+            sorted_order[to] = order[i]
+        keys, sorted_keys = sorted_keys, keys
+        order, sorted_order = sorted_order, order
+    return order
+
+
 @compiled_loop()
 def tally(words, draws, counts):  # type: ignore[no-untyped-def]
     """Count which patients are drawn: two draws per 64-bit word, each a 32-bit half scaled to 0..draws-1.
@@ -132,6 +178,71 @@ def scan_auroc(blocks, negative, positive, first, above, level, largest):  # typ
                     break
                 stop = level[g]
         flush(total, recent)
+    return doubled
+
+
+@compiled_loop()
+def add_labelled(sums, counts, patient, label, start, stop):  # type: ignore[no-untyped-def]
+    """Add the multiplicities of some images' patients to the (T, LANES) sums of their labels below T."""
+    for i in range(start, stop):
+        if label[i] < sums.shape[0]:
+            add_rows(sums[label[i]], counts, patient, i, i + 1)
+
+
+@compiled_loop()
+def scan_nested(blocks, patient, label, above, level, thresholds, largest):  # type: ignore[no-untyped-def]
+    """`scan_auroc` for labels by several thresholds on one measurement, in one pass over the images.
+
+    An image with label l is positive at the first l thresholds and negative at the others. Images are counted
+    by label; where one is positive, the negatives of each threshold are summed up from these counts.
+
+    Args:
+        blocks: (k, patients, LANES) uint8 multiplicities.
+        patient: (n,) patient of every image, by falling score.
+        label: (n,) number of thresholds that lie below the measurement of the image, in the same order.
+        above: (g,) images scored above each group of equal scores that holds a label above 0.
+        level: (g,) images scored above the group or equal to it.
+        thresholds: Number of thresholds T.
+        largest: Largest multiplicity; n times its square must stay below 2**31.
+
+    Returns:
+        (T, k, LANES) int64, exact.
+    """
+    doubled = np.zeros((thresholds, blocks.shape[0], LANES), np.int64)
+    of_label = np.empty((thresholds, LANES), np.int32)
+    recent = np.zeros((thresholds, LANES), np.uint32)
+    false = np.empty(LANES, np.uint32)
+    for b in range(blocks.shape[0]):
+        counts = blocks[b]
+        of_label[:] = 0
+        seen, bound = 0, 0
+        for g in range(above.shape[0]):
+            add_rows(of_label[0], counts, patient, seen, above[g])
+            seen = level[g]
+            times = 2 if seen == above[g] + 1 else 1
+            for turn in range(2):
+                if turn == 1:
+                    add_labelled(of_label, counts, patient, label, above[g], seen)
+                    if times == 2:
+                        break
+                for i in range(above[g], seen):
+                    if label[i] == 0:
+                        continue
+                    most = times * seen * largest * largest
+                    if bound + most > 0xFFFFFFFF:
+                        for t in range(thresholds):
+                            flush(doubled[t, b], recent[t])
+                        bound = 0
+                    bound += most
+                    row = counts[patient[i]]
+                    false[:] = 0
+                    for t in range(label[i]):
+                        own, pairs = of_label[t], recent[t]
+                        for j in range(LANES):
+                            false[j] += np.uint32(own[j])
+                            pairs[j] += np.uint32(times) * np.uint32(row[j]) * false[j]
+        for t in range(thresholds):
+            flush(doubled[t, b], recent[t])
     return doubled
 
 

@@ -5,7 +5,9 @@ Positions are percentages, so that a drawing fills its cell whatever the width o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -55,18 +57,22 @@ def row_marks(
     low: float | None = None,
     high: float | None = None,
     *,
-    others: Iterable[float] = (),
+    others: tuple[float, ...] = (),
+    besides: float | None = None,
     hollow: Iterable[float] = (),
     published: bool = False,
 ) -> Markup:
     """A row: grid of `ident`, marks of `others`, interval, point; `hollow` marks are published values.
 
-    Marks of others that are less than half a percent of the width apart are drawn once.
-    A value off the axis is left out: the row says the numbers in any case.
+    Of others that are less than half a percent of the width apart one mark is drawn; `besides` is the one
+    of them that is this row's own. A value off the axis is left out: the row says the numbers in any case.
     """
-    marks = ""
-    places = dict.fromkeys(f"{round(2 * axis(v)) / 2:g}%" for v in others if axis.low <= v <= axis.high)
-    marks += "".join(f'<line class="og" x1="{p}" x2="{p}" y1="28%" y2="72%"/>' for p in places)
+    own = None if besides is None else round(2 * axis(besides))
+    marks = "".join(
+        f'<line class="og" x1="{place / 2:g}%" x2="{place / 2:g}%" y1="28%" y2="72%"/>'
+        for place, count in _half_percents(axis, others).items()
+        if count > 1 or place != own
+    )
     if value is not None and axis.low <= value <= axis.high:
         if low is not None and high is not None:
             marks += f'<line class="ci" x1="{_at(axis(low))}" x2="{_at(axis(high))}" y1="50%" y2="50%"/>'
@@ -78,6 +84,13 @@ def row_marks(
         if axis.low <= v <= axis.high
     )
     return Markup(f'<svg class="iv" aria-hidden="true"><use href="#{escape(ident)}"/>{marks}</svg>')
+
+
+@lru_cache(maxsize=64)
+def _half_percents(axis: Linear, values: tuple[float, ...]) -> Counter[int]:
+    """Place of the values on the axis, in half percents of the width → how many; most rows share one axis."""
+    places = axis.positions([v for v in values if axis.low <= v <= axis.high])
+    return Counter([round(2 * place) for place in places])
 
 
 def strip(values: Sequence[float], axis: Linear, label: str) -> Markup:

@@ -80,7 +80,7 @@ def _hospital_cells(entry: PooledEntry, names: Sequence[str]) -> Iterator[str]:
     yield _pooled(entry.pooled.get("calibration_slope"))
     for name in names:
         figure = entry.sites.get(name, {}).get("auroc")
-        yield MISSING if figure is None or figure.value is None else f"{figure.value:.3g}"
+        yield MISSING if figure is None or figure.value is None else f"{figure.value:.3f}"
 
 
 def _pooled(found: PooledEstimate | None) -> str:
@@ -116,7 +116,7 @@ def transfer_of(places: Sequence[Place]) -> TransferBoard | None:
 def transfer_view(board: TransferBoard, links: Mapping[str, str]) -> dict[str, Any]:
     """The template's values of the page about transfer; arguments as `hospitals_view`."""
     return {
-        "lead": f"The same entries on other cohorts than {board.home}, their home.",
+        "lead": f"Entries of {board.home}, their home, scored on other cohorts as well.",
         "about": "Changes are from home, with 95% intervals; the cohorts have different patients, so that an "
         "interval carries the errors of both. Calibration in the large is in log odds: below 0 the scores "
         "expect too many cases. The change of O/E is a ratio.",
@@ -149,12 +149,24 @@ def _transfer_cells(site: TransferSite) -> tuple[str, ...]:
     return (
         site.cohort,
         _words(site.auroc),
-        _words(site.change_auroc),
+        _change(site.change_auroc),
         _words(site.calibration_in_the_large),
-        _words(site.change_calibration_in_the_large),
+        _change(site.change_calibration_in_the_large),
         _words(site.oe_ratio),
-        _words(site.change_oe_ratio),
+        MISSING_CHANGE if site.change_oe_ratio is None else _words(site.change_oe_ratio),
     )
+
+
+MISSING_CHANGE = "–"
+"""What stands at home, where nothing changes."""
+
+
+def _change(found: Estimate | None) -> str:
+    """A difference from home, with its sign."""
+    if found is None:
+        return MISSING_CHANGE
+    sign = "+" if found.value is not None and found.value > 0 else ""
+    return f"{sign}{_words(found)}"
 
 
 def _words(found: Estimate | None) -> str:

@@ -70,10 +70,27 @@ def expected_text(score: TargetScore) -> str:
     return "–" if ratio is None else f"{ratio:.2f}×" if ratio < 1.95 else f"{ratio:.1f}×"
 
 
+def ranked_aurocs(board: TargetBoard) -> dict[str, float]:
+    """Slug → AUROC of every ranked entry, in the order of the board."""
+    return {s.slug: s.auroc for s in board.standings if s.rank is not None and s.auroc is not None}
+
+
 def among(
-    loaded: LoadedBoard, entry: Entry, scores: Sequence[TargetScore], standings: Mapping[str, Standing]
+    loaded: LoadedBoard,
+    entry: Entry,
+    scores: Sequence[TargetScore],
+    standings: Mapping[str, Standing],
+    ranked: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    """The template's values: rows of targets and of other entries, each with its axis."""
+    """The template's values: rows of targets and of other entries, each with its axis.
+
+    Args:
+        loaded: The board.
+        entry: The entry.
+        scores: Its scores, the headline first.
+        standings: Target → where it stands.
+        ranked: Target → `ranked_aurocs` of the entry's track.
+    """
     card = entry.card(Scorecard)
     track = entry.manifest.track
     boards = (
@@ -81,44 +98,38 @@ def among(
         if (loaded.board)
         else {}
     )
-    others = {t: _others(board, entry.slug) for t, board in boards.items()}
     macro = card.macro if card else None
     reported = entry.manifest.reported.metrics if entry.manifest.reported else {}
     drawn = [*(score.ranked for score in scores), *([macro] if macro else [])]
-    axis = row_axis(drawn, [v for score in scores for v in others.get(score.target, ())])
-    lowest = min((len(values) for values in others.values()), default=0)
+    columns = [aurocs.values() for s in scores if (aurocs := ranked.get(s.target))]
+    axis = row_axis(drawn, [limit(column) for column in columns for limit in (min, max)])
     return {
         "find_axis": axis_marks(axis, "ga"),
-        "find_rows": [_target_row(score, standings.get(score.target), others, axis) for score in scores],
-        "find_others": max((len(values) for values in others.values()), default=lowest),
+        "find_rows": [
+            _target_row(score, standings.get(score.target), ranked.get(score.target, {}), entry.slug, axis)
+            for score in scores
+        ],
+        "find_others": max((len(aurocs.keys() - {entry.slug}) for aurocs in ranked.values()), default=0),
         "mean_row": _mean(macro, axis) if macro and macro.value is not None else None,
         "published_here": bool(reported),
         **_pairs(loaded, boards.get(loaded.spec.headline), entry.slug),
     }
 
 
-def _others(board: TargetBoard, slug: str) -> tuple[float, ...]:
-    """AUROC of every other ranked entry."""
-    return tuple(
-        s.auroc for s in board.standings if s.slug != slug and s.rank is not None and s.auroc is not None
-    )
-
-
 def _target_row(
-    score: TargetScore, standing: Standing | None, others: Mapping[str, Sequence[float]], axis: Linear
+    score: TargetScore, standing: Standing | None, ranked: Mapping[str, float], slug: str, axis: Linear
 ) -> TargetRow:
     auroc, auprc = score.metrics["auroc"], score.metrics.get("auprc")
     chance = f" (chance {decimal(score.prevalence)})" if score.prevalence is not None else ""
-    found = score.ranked
+    found, all_ranked = score.ranked, tuple(ranked.values())
+    limits = (found.value, found.low, found.high)
     return TargetRow(
         target=score.target,
         label=score.label,
         rank=rank_text(standing) if standing else "–",
         auroc=estimate(auroc),
         reason=sentence(auroc.reason or "undefined") if auroc.value is None else "",
-        drawing=row_marks(
-            axis, "ga", found.value, found.low, found.high, others=others.get(score.target, ())
-        ),
+        drawing=row_marks(axis, "ga", *limits, others=all_ranked, besides=ranked.get(slug)),
         positives=f"{score.positives:,} of {score.images:,}",
         auprc=f"{decimal(auprc.value if auprc else None)}{chance}",
         expected=expected_text(score),

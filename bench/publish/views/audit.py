@@ -113,7 +113,7 @@ def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> l
     shown = [g for g in card.subgroups if g.target == headline and not g.suppressed] if card else []
     rows = []
     for group in (g for g in shown if g.gaps):
-        words = f"{group.level} (n = {group.images:,})" if group.images is not None else group.level
+        words = f"{group.level} (n\u00a0=\u00a0{group.images:,})" if group.images is not None else group.level
         row = Row(words, tuple(_gap(group.gaps.get(metric.key)) for metric in metrics))
         rows.append((group.division_label, row, sentence(group.gaps["auroc"].reason)))
     return rows

@@ -197,7 +197,7 @@ def _facts(table: BoardTable, level: str) -> list[Fact]:
         limits = interval(first.auroc.low, first.auroc.high)
         more = f"{level} CI {limits} · " if limits else ""
         facts.append(Fact("Highest AUROC", decimal(first.auroc.value), more + first.entry.manifest.name))
-    if len(table.ranked) > 1:
+    if len(table.ranked) > 1 and table.compared:
         several = sum(row.may_be_first for row in table.ranked)
         figure = f"{several} of {len(table.ranked):,}" if several < len(table.ranked) else f"all {several:,}"
         repeated = sum(bool(row.same_ranking) for row in table.ranked)

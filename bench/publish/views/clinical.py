@@ -19,7 +19,7 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
         headline: The target whose subgroups are shown.
     """
     yielding = [score for score in scores if score.detection_yield]
-    shares = [percent(point.examined) for point in yielding[0].detection_yield] if yielding else []
+    shares = [f"{100 * point.examined:g}%" for point in yielding[0].detection_yield] if yielding else []
     return {
         "yields": [row for score in yielding for row in _yield(score)],
         "yield_shares": shares,
@@ -30,6 +30,7 @@ def clinical_view(card: Scorecard | None, scores: Sequence[TargetScore], headlin
         ],
         "sliding": [_sliding(one) for one in card.sliding] if card else [],
         "label_efficiency": _label_efficiency(card) if card else [],
+        "runs": [row for score in scores for row in _runs(score)],
         "at_threshold": _at_threshold(card, headline),
     }
 
@@ -49,10 +50,26 @@ def _calibration(score: TargetScore) -> Row:
     return Row(score.label, (*map(decimal, distances), words, *map(decimal, brier)))
 
 
+def _runs(score: TargetScore) -> list[Row]:
+    """Number of runs, mean, spread, share of the variance that is between runs, and each run's AUROC."""
+    runs = score.runs
+    if runs is None:
+        return []
+    total = None
+    if runs.patient_variance is not None and runs.run_variance is not None:
+        total = runs.patient_variance + runs.run_variance / runs.count
+    share = (
+        percent(runs.run_variance / runs.count / total) if total and runs.run_variance is not None else "–"
+    )
+    each = ", ".join(map(decimal, runs.auroc)) or "withheld"
+    sd = "–" if runs.sd is None else decimal(runs.sd, 4)
+    return [Row(score.label, (str(runs.count), estimate(score.ranked), sd, share, each))]
+
+
 def _label_efficiency(card: Scorecard) -> list[Row]:
     return [
         Row(
-            f"{score.label}, {percent(point.fraction)}",
+            f"{score.label}, {100 * point.fraction:g}%",
             (str(point.draws), estimate(point.auroc), decimal(point.draw_sd)),
         )
         for score in card.targets

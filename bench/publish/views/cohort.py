@@ -33,7 +33,9 @@ from bench.publish.interchange import (
     yaml_text,
 )
 from bench.publish.schemas import PUBLISHED, published_json
+from bench.publish.tripod import tripod_draft
 from bench.publish.urls import Page, Place, digest
+from bench.publish.views.among import ranked_aurocs
 from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
 from bench.publish.views.compare import compare_view
 from bench.publish.views.cv5 import cv5_view
@@ -66,18 +68,17 @@ class CohortPages:
         self.scene_key = digest(site.key, self.loaded.spec.model_dump_json(), scene)
         self.standings: dict[str, dict[str, Standing]] = defaultdict(dict)
         self.same_ranking: dict[str, list[tuple[str, SameRanking]]] = defaultdict(list)
-        self.ranked: dict[str, int] = {}
+        self.ranked = {
+            "holdout": {t.target: ranked_aurocs(t) for t in (board.targets if board else ())},
+            "cv5": {t.target: ranked_aurocs(t) for t in (board.cv5 if board else ())},
+        }
         for target in board.targets if board else ():
-            self.ranked[target.target] = sum(s.rank is not None for s in target.standings)
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
             for group in target.same_ranking:
                 for slug in group.slugs:
                     self.same_ranking[slug].append((target.label, group))
-        self.ranked_cv5 = 0
         for target in board.cv5 if board else ():
-            if target.target == self.loaded.spec.headline:
-                self.ranked_cv5 = sum(s.rank is not None for s in target.standings)
             for standing in target.standings:
                 self.standings[standing.slug][target.target] = standing
         self.whole = lru_cache(maxsize=1)(self._whole)
@@ -194,17 +195,12 @@ class CohortPages:
         path, key = f"{folder}index.html", self.entry_keys[entry.slug]
 
         def render() -> bytes:
-            same_ranking, ranked = (
-                self.same_ranking[entry.slug],
-                self.ranked.get(self.loaded.spec.headline, 0),
-            )
-            ranked = self.ranked_cv5 if entry.manifest.track == "cv5" else ranked
             view = entry_view(
                 self.loaded,
                 self.whole(entry.slug),
                 self.standings[entry.slug],
-                same_ranking,
-                ranked,
+                self.same_ranking[entry.slug],
+                self.ranked[entry.manifest.track],
                 self._entry_address(entry.slug),
             )
             values = {**view, "title": entry.manifest.name, "badge": self._badge_address(entry.slug)}
@@ -220,6 +216,9 @@ class CohortPages:
         shown = self._model_index(entry) if self.interchange else None
         if shown is not None:
             yield Page(f"{folder}model-index.yaml", key, lambda: yaml_text(shown))
+        if self.interchange and entry.scorecard is not None and entry.retraction is None:
+            address = self._entry_address(entry.slug)
+            yield Page(f"{folder}tripod-ai.md", key, lambda: tripod_draft(self.loaded, entry, address))
         headline = standings.get(self.loaded.spec.headline)
         if headline is not None:
             words = "not ranked" if headline.rank is None else f"rank {rank_text(headline)}"
@@ -278,7 +277,8 @@ class CohortPages:
                 (
                     f"{prefix}eval-results.json",
                     "A record for each entry and label in the format of Every Eval Ever; beside each entry's "
-                    "page stands model-index.yaml, for a model card on Hugging Face",
+                    "page stand model-index.yaml, for a model card on Hugging Face, and tripod-ai.md, a "
+                    "draft of its report by TRIPOD+AI",
                 ),
             ]
         return {

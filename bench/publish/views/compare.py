@@ -78,7 +78,7 @@ def _columns(tables: Sequence[BoardTable]) -> Iterator[Shown]:
         (column,) = table.choose(["auroc"])
         yield Shown(table, column, table.label)
     if tables:
-        for column in tables[0].choose(["difference", "p_value"]):
+        for column in tables[0].choose(["difference", "p_value"] if tables[0].compared else []):
             yield Shown(tables[0], column, column.label)
         for column in tables[0].page_columns:
             known = column.key.startswith("auroc") or column.key in LEFT_OUT

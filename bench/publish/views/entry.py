@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, rank_text, sentence
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
+from bench.choices import LabelMode
 from bench.metrics import registry
 from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability, small_reliability
@@ -24,7 +25,7 @@ from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
 from bench.publish.views.patients import CHOSEN, Frequencies, frequencies
 from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
-from bench.submission.manifest import Manifest
+from bench.submission.manifest import NOT_STATED, Manifest
 from bench.timing.record import TimingRecord
 
 CHART_TARGETS = 6
@@ -40,7 +41,7 @@ def entry_view(
     entry: Entry,
     standings: dict[str, Standing],
     same_ranking: Sequence[tuple[str, SameRanking]],
-    ranked: int,
+    ranked: Mapping[str, Mapping[str, float]],
     address: str = "",
 ) -> dict[str, Any]:
     """The template's values for one entry.
@@ -50,13 +51,15 @@ def entry_view(
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
         same_ranking: Label of the target and group, for each group that the entry is in.
-        ranked: Entries ranked on the headline's board.
+        ranked: Target → slug → AUROC of the entries that are ranked on the entry's track.
         address: Where the page will stand; empty where that is not known.
     """
     card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     thousand = frequencies(scores[0] if scores else None)
+    count = len(ranked.get(loaded.spec.headline, ()))
+    headline = standings.get(loaded.spec.headline)
     return {
         "slug": entry.slug,
         "manifest": entry.manifest,
@@ -66,9 +69,9 @@ def entry_view(
         "cohort_id": loaded.spec.id,
         "labels": {**labels, "macro": "Mean of the findings"},
         "headline_label": labels[loaded.spec.headline],
-        "status": _status(entry, standings.get(loaded.spec.headline)),
-        "is_leader": (found := standings.get(loaded.spec.headline)) is not None and found.rank == 1,
-        "rank_sentence": _rank_sentence(standings.get(loaded.spec.headline), ranked),
+        "status": _status(entry, headline),
+        "is_leader": headline is not None and headline.rank == 1,
+        "rank_sentence": "" if entry.retraction else _rank_sentence(headline, count),
         "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
         "ranked_at_all": loaded.spec.headline in standings,
         "same_ranking": [
@@ -85,13 +88,13 @@ def entry_view(
         "level": f"{100 * card.level:g}%" if card else "",
         "charts": _charts(scores),
         "left_out": max(len(scores) - CHART_TARGETS, 0),
-        "facts": _facts(loaded, scores, standings, card, ranked, thousand),
+        "facts": _facts(loaded, scores, standings, card, count, thousand),
         "answer": _answer(scores, standings),
         "thousand": thousand,
         "thousand_mask": MASK,
         "calibrations": _calibrations(scores),
-        "reason_uncalibrated": _uncalibrated(scores),
-        **among(loaded, entry, scores, standings),
+        "reason_uncalibrated": _uncalibrated(scores, loaded.spec.labels),
+        **among(loaded, entry, scores, standings, ranked),
         "model_card": _model_card(entry),
         "continuous_metrics": _ordered({m for c in card.continuous for m in c.metrics}) if card else [],
         **_subgroups(card, loaded.spec.headline),
@@ -123,9 +126,8 @@ def _facts(
     first, facts = scores[0], []
     standing = standings.get(loaded.spec.headline)
     if standing is not None and standing.rank is not None:
-        facts.append(
-            Fact(f"Rank, {first.label}", f"{standing.rank} of {ranked}", f"could be {rank_text(standing)}")
-        )
+        more = f"could be {rank_text(standing)}" if standing.rank_low is not None else "by rounded AUROC"
+        facts.append(Fact(f"Rank, {first.label}", f"{standing.rank} of {ranked}", more))
     at_90 = next((f for f in thousand if f.wanted == percent(CHOSEN, 0)), None)
     if at_90 is not None:
         figure = f"{at_90.found} of {at_90.found + at_90.missed}"
@@ -165,15 +167,14 @@ def _calibrations(scores: Sequence[TargetScore]) -> list[tuple[str, str, Markup]
     return [(s.label, words, small_reliability(s.reliability, s.label, words)) for s, words in judged]
 
 
-def _uncalibrated(scores: Sequence[TargetScore]) -> str:
+def _uncalibrated(scores: Sequence[TargetScore], labels: LabelMode) -> str:
     """Reason why calibration cannot be judged."""
+    if labels is not LabelMode.PUBLIC:
+        return f"Calibration curves are withheld: the labels are {labels}."
     reasons = (
         s.metrics["brier"].reason for s in scores if "brier" in s.metrics and s.metrics["brier"].reason
     )
     return sentence(next(reasons, ""))
-
-
-NOT_STATED = "not stated"
 
 
 def _model_card(entry: Entry) -> list[tuple[str, str]]:

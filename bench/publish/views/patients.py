@@ -101,7 +101,7 @@ def _shift(prevalence: float, sensitivity: float, alarm_rate: float, current: bo
     flagged = found + alarms
     return Shift(
         sick=f"{sick} in 1,000",
-        flagged=f"{flagged}",
+        flagged=f"{flagged:,}",
         right=percent(found / flagged, 0) if flagged else "–",
         per_case=_per_case(flagged, found),
         missed=f"{sick - found}",

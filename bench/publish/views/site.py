@@ -26,6 +26,7 @@ from bench.publish.templates import document, environment, metrics_table
 from bench.publish.urls import Page, Place, digest, up
 from bench.publish.views.across import hospitals_view, transfer_of, transfer_view
 from bench.publish.views.cohort import CohortPages
+from bench.workspace import SITE_TITLE
 
 COHORT_LINKS = (
     ("board", "index.html", "Leaderboard"),
@@ -62,7 +63,9 @@ def empty_pages(place: Place) -> frozenset[str]:
     shown = {
         "board": True,
         "compare": board is not None and len(scored) > 1,
-        "subgroups": bool(place.loaded.spec.subgroups) and bool(scored),
+        "subgroups": bool(place.loaded.spec.subgroups)
+        and bool(scored)
+        and place.loaded.spec.labels is not LabelMode.PRIVATE,
         "speed": any(entry.timings for entry in entries),
         "cv5": board is not None and bool(board.cv5),
         "reported": any(entry.manifest.reported for entry in entries),
@@ -96,6 +99,7 @@ class Site:
         announcement: str = "",
         hospitals: SitesBoard | None = None,
         exports: bool = True,
+        title: str = SITE_TITLE,
     ) -> None:
         self.places = tuple(found)
         self.sources = sources
@@ -104,18 +108,20 @@ class Site:
         self.built_from = built_from
         self.environment = environment(sources)
         self.releases, self.release, self.announcement = tuple(releases), release, announcement
-        self.exports = exports
+        self.exports, self.title = exports, title
         self.hospitals, self.transfer = hospitals, transfer_of(self.places)
         shared = [
             release,
             announcement,
             str(bool(releases)),
             str(exports),
+            title,
             str(hospitals is None),
             str(self.transfer is None),
             *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
         ]
-        shared += [f"{p.prefix}|{sorted(empty_pages(p))}" for p in found]
+        self.left_out = {p.prefix: empty_pages(p) for p in found}
+        shared += [f"{prefix}|{sorted(pages)}" for prefix, pages in self.left_out.items()]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), self.base_address, *shared)
 
@@ -125,7 +131,7 @@ class Site:
         """A page filled in; `root` replaces the relative way to the site's root."""
         root = up(path) if root is None else root
         home = root + place.prefix
-        left_out = empty_pages(place)
+        left_out = self.left_out[place.prefix]
         links = [(key, home + target, words) for key, target, words in COHORT_LINKS if key not in left_out]
         links += [(k, (home if k == "data" else root) + target, words) for k, target, words in SITE_LINKS]
         shared = {
@@ -140,6 +146,7 @@ class Site:
             "navigation": links,
             "release": self.release,
             "announcement": self.announcement,
+            "site_title": self.title,
             "address": self._address(path),
             "site_address": self.base_address,
             "picture": place.picture_path(place.loaded.spec.headline) if place.loaded.board else "",
@@ -231,8 +238,8 @@ class Site:
         view["earlier"] = len(found) - len(shown)
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
-        yield Page("feed.xml", feed_key, lambda: atom(found, self.base))
-        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base)))
+        yield Page("feed.xml", feed_key, lambda: atom(found, self.base, self.title))
+        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base, self.title)))
 
     def _across(self) -> Iterator[Page]:
         """The pages about several hospitals, each with its JSON."""

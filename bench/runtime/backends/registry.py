@@ -53,7 +53,7 @@ def backends() -> dict[str, Backend]:
     """Every backend, available or not, by name: those of this package, then those of plug-ins.
 
     Raises:
-        BenchError: A plug-in cannot be used (``plugin-broken``, exit 3), naming its package.
+        PluginError: A plug-in cannot be used.
     """
     known = built_in()
     return known | load_plugins(GROUP, "backend", _fault, set(known))
@@ -63,7 +63,8 @@ def find_backend(name: str) -> Backend:
     """The backend with this name, available or not; plug-ins are loaded only for a name that is not built in.
 
     Raises:
-        BenchError: There is none (``backend-unknown``), or a plug-in cannot be used (``plugin-broken``).
+        BenchError: There is none (``backend-unknown``).
+        PluginError: A plug-in cannot be used.
     """
     if name in (known := built_in()) or name in (known := backends()):
         return known[name]

@@ -46,11 +46,13 @@ class TorchBackend:
         import torch
 
         from bench.onnx.to_torch import CONVERTER, to_torch
-        from bench.runtime.backends.torch_session import prepared
+        from bench.runtime.backends import torch_session
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         translated = to_torch(onnx.load(onnx_path, load_external_data=False))
         sizes = {name: tuple(batch if n < 0 else n for n in size) for name, size in translated.sizes.items()}
         facts: dict[str, Fact] = {"converter": CONVERTER, "tf32": precision == "tf32"}
         module = translated.module.to(self._where)
-        return prepared(module, sizes, translated.outputs, self._where, self._execution, facts)
+        return torch_session.TorchSession(
+            module, sizes, translated.outputs, self._where, self._execution, facts
+        )

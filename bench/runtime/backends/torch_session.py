@@ -30,6 +30,7 @@ class TorchSession:
         facts: Settings to be recorded.
     """
 
+    @torch.inference_mode()  # the buffers are made where nothing is recorded for gradients
     def __init__(
         self,
         module: nn.Module,
@@ -98,17 +99,4 @@ class TorchSession:
 
     def lanes(self, count: int) -> Sequence[TorchSession]:
         """This session, and more with their own buffers and streams."""
-        return [self, *(prepared(*self._made_of) for _ in range(count - 1))]
-
-
-@torch.inference_mode()
-def prepared(
-    module: nn.Module,
-    sizes: dict[str, tuple[int, ...]],
-    outputs: Sequence[str],
-    device: str,
-    execution: Execution,
-    facts: dict[str, Fact],
-) -> TorchSession:
-    """A session; its buffers are made where nothing is recorded for gradients."""
-    return TorchSession(module, sizes, outputs, device, execution, facts)
+        return [self, *(TorchSession(*self._made_of) for _ in range(count - 1))]
