@@ -4,6 +4,7 @@ BIN := .venv/bin
 RUNS ?= 100000
 POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
+SHARD ?= 1/1  # I/N: of N equal shares of the points, the I-th
 TRT := .venv/tensorrt
 # 110 MB of the libraries that no command loads: their tests, C++ headers, and Arrow's network protocol
 UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/include' -o -path '*/onnx/backend/test' \) \
@@ -55,18 +56,18 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
-faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights
-	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED)
+faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights; 20 minutes
+	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED) --shard $(SHARD)
 	$(BIN)/python -m tests.faults.rush
 
 attacks: .venv/installed  ## hands hostile files to the commands: how they end, seconds, memory, as a table
 	$(BIN)/python -m tests.trust.containment
 
 fuzz: .venv/installed  ## fuzzes what reads strangers' files; by coverage where atheris is installed
-	for target in csv parquet stored manifest spec onnx scorecard wire; do \
+	for target in csv parquet stored manifest spec onnx scorecard wire encoder envelope site embeddings-npy embeddings-parquet; do \
 		$(BIN)/python -m tests.fuzz $$target --runs $(RUNS) || exit 1; done
 
-label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, an hour
+label-recovery: .venv/installed  ## solves for labels from published figures in each label mode; resumable, some minutes
 	$(BIN)/python -m tests.trust.label_recovery
 
 simulate-gaming: .venv/installed  ## what random entries, copies and crowds do to the ranks of others

@@ -57,3 +57,7 @@ class LabelMode(Choice):
     """Everybody who may submit, but not the public: predictions are published encrypted, few figures."""
     PRIVATE = "private"
     """The holder of the data only: the AUROC to three decimals is published, for few attempts."""
+
+
+PUBLISHED_DIGITS = 4
+"""Significant digits of what is published of a cohort whose labels are shared."""

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from baselines.api import TrainingTask, UnlabelledImages
 from baselines.tabular.fit import require_val
-from bench.documents import Document, read_toml
+from bench.documents import MAX_TOML_BYTES
 from bench.errors import BenchError, Problem, raise_errors
-from bench.onnx.file import read_onnx
-from bench.onnx.graph import graph_problems
-from bench.onnx.interface import interface_problems
+from bench.files import atomic_path
+from bench.onnx.file import MODEL_LIMIT_BYTES, refuse_folder_or_large, require_onnx, unreadable
 from bench.progress import StageProgress
 from bench.runtime.backends.registry import DEFAULT_BACKEND, require_backend
 from bench.runtime.inputs import image_tensor
+from bench.sandbox.bounded_read import open_bounded
 from bench.sandbox.launch import SandboxLimits
-from bench.sandbox.worker_process import Worker, WorkerFailure
-from bench.submission.manifest import ImageInput, ModelInputs, Text
+from bench.sandbox.reader import read_document
+from bench.sandbox.worker_process import Worker, WorkerFailure, problem_of
+from bench.submission.manifest import EncoderFile, ModelInputs
 
 BATCH = 32
 START_S, IMAGE_S = 120.0, 5.0  # time limits of the encoder's process
+FILE_S = 60.0  # of the process that checks or extends its file
 MEMORY_MB = 16_384
 WORKER = "baselines.probe.encode_worker"
 CODE = "baseline-encoder"
@@ -33,41 +36,61 @@ CODE = "baseline-encoder"
 Features = npt.NDArray[np.float32]
 
 
-class EncoderFile(Document):
-    """Description of an encoder: ``encoder.toml``."""
-
-    schema_: Literal["encoder/1"] = Field(alias="schema")
-    name: str = Field(min_length=1, max_length=100, description="As the board shows it.")
-    file: str = Field(min_length=1, description="The ONNX file, beside this one or below.")
-    features: str = Field(min_length=1, description="Output with the features, float32 (N, width).")
-    image: ImageInput = Field(description="How an image goes in, as in a submission's [model.image].")
-    description: str = Field(default="", max_length=800)
-    pretrained_weights: Text = Field(description="What it was trained from and on.")
-    external_data: Text = Field(description="Data beyond the cohort that it has seen.")
-
-
 @dataclass(frozen=True)
 class Encoder:
-    """Encoder whose file was checked without running it.
+    """Encoder whose file was checked without running it; only a sandboxed process parses the file.
 
     Attributes:
         description: Its description.
         path: Its ONNX file.
-        model: The parsed `onnx.ModelProto`.
     """
 
     description: EncoderFile
     path: Path
-    model: Any
+
+    def write_extended(self, addition: Any, target: Path) -> None:
+        """Write the encoder with what is computed from its features.
+
+        Args:
+            addition: `onnx.GraphProto` whose nodes, constants and inputs are appended to those of the
+                encoder, and whose outputs replace the encoder's.
+            target: The new ONNX file.
+
+        Raises:
+            BenchError: The process that extends the file failed (``baseline-encoder``).
+        """
+        data = addition.SerializeToString()
+        with _file_worker(self.path) as worker, atomic_path(target) as part:
+            worker.send({"do": "extend", "model": str(self.path), "bytes": len(data)})
+            worker.send_bytes([data])
+            size = int(worker.receive()[0]["bytes"])
+            if not 0 < size <= MODEL_LIMIT_BYTES:
+                raise WorkerFailure("crashed", "It gave no valid answer.")
+            part.unlink()
+            worker.receive_file(part, size)
+
+
+@contextmanager
+def _file_worker(path: Path) -> Iterator[Worker]:
+    """Yield the sandboxed process that may read an encoder's file; its failures are problems of the file."""
+    limits = SandboxLimits(MEMORY_MB, readable=(str(path.resolve()),))
+    try:
+        with Worker(WORKER, FILE_S, limits) as worker:
+            yield worker
+    except (WorkerFailure, KeyError, TypeError, ValueError) as error:
+        message = error.message if isinstance(error, WorkerFailure) else "No valid answer."
+        raise BenchError(Problem(CODE, f"The process that reads it failed: {message}", str(path))) from error
 
 
 def read_description(path: Path) -> EncoderFile:
-    """Read the description of an encoder.
+    """Read the description of an encoder in the sandboxed worker.
 
     Raises:
         BenchError: Invalid description (``baseline-encoder``), every fault listed.
     """
-    description = read_toml(EncoderFile, path, CODE)
+    description, _ = read_document(EncoderFile, path, CODE, limit=MAX_TOML_BYTES, toml=True)
+    if Path(description.file).is_absolute() or ".." in Path(description.file).parts:
+        raise BenchError(Problem(CODE, "file: it must be beside the description or below.", str(path)))
     if description.image.height != description.image.width:
         message = (
             f"image: {description.image.height} by {description.image.width} pixels; a square is needed."
@@ -77,7 +100,7 @@ def read_description(path: Path) -> EncoderFile:
 
 
 def open_encoder(path: Path) -> Encoder:
-    """Open an encoder by its description; the ONNX file is parsed as data and checked.
+    """Open an encoder by its description; a sandboxed process parses the ONNX file as data and checks it.
 
     Raises:
         BenchError: Invalid description (``baseline-encoder``), invalid graph, or an input or output with
@@ -85,12 +108,16 @@ def open_encoder(path: Path) -> Encoder:
     """
     description = read_description(path)
     onnx_path = path.parent / description.file
-    model = read_onnx(onnx_path)
+    require_onnx()
+    refuse_folder_or_large(onnx_path)
+    with open_bounded(onnx_path, MODEL_LIMIT_BYTES, unreadable(onnx_path)):
+        pass  # refuses a file that cannot be read
     declared = ModelInputs(image=description.image, outputs={"features": f"{description.features}:0"})
-    where = str(onnx_path)
-    faults, _ = graph_problems(model, where)
-    raise_errors([*faults, *interface_problems(model, declared, where)])
-    return Encoder(description, onnx_path, model)
+    with _file_worker(onnx_path) as worker:
+        worker.send({"do": "check", "model": str(onnx_path), "declared": declared.plain()})
+        problems = [problem_of(item) for item in worker.receive()[0]["problems"]]
+    raise_errors(problems)
+    return Encoder(description, onnx_path)
 
 
 def encode_parts(encoder: Encoder, task: TrainingTask) -> tuple[Features, Features, Features]:
@@ -120,6 +147,7 @@ def encode(encoder: Encoder, view: UnlabelledImages, progress: StageProgress, pa
     require_backend(DEFAULT_BACKEND)
     side, parts, encoded = encoder.description.image.height, [], 0
     request = {
+        "do": "encode",
         "model": str(encoder.path),
         "backend": DEFAULT_BACKEND,
         "features": encoder.description.features,

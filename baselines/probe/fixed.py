@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from baselines.api import TrainingTask
-from baselines.probe.encoder import Encoder, EncoderFile, Features
+from baselines.probe.encoder import Encoder, Features
 from bench.metrics.validation import Floats
-from bench.submission.manifest import ImageInput
+from bench.submission.manifest import EncoderFile, ImageInput
 
 COMPONENTS = 128
 PCA_IMAGES = 10_000
@@ -60,7 +60,7 @@ def fixed_encoder(
         pretrained_weights="none",
         external_data="none",
     )
-    return Encoder(described, path, model)
+    return Encoder(described, path)
 
 
 def principal_components(features: Features, seed: int) -> tuple[Floats, Floats]:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from baselines.api import TrainingTask
 from baselines.probe.encoder import Encoder, Features
-from bench.files import atomic_path
 from bench.metrics.validation import Floats
 
 STRENGTHS = tuple(float(c) for c in np.logspace(-5, 1, 7))  # inverse penalties, strongest penalty first
@@ -183,9 +182,7 @@ def export_probe(encoder: Encoder, probes: dict[str, Probe], path: Path) -> dict
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    model = onnx.ModelProto()
-    model.CopyFrom(encoder.model)
-    graph, prefix = model.graph, f"{OUTPUT}/"
+    graph, prefix = onnx.GraphProto(), f"{OUTPUT}/"
     weights = np.column_stack([probe.weights for probe in probes.values()]).astype(np.float32)
     bias = np.array([probe.bias for probe in probes.values()], np.float32)
     graph.initializer.append(numpy_helper.from_array(weights, prefix + "w"))
@@ -198,8 +195,6 @@ def export_probe(encoder: Encoder, probes: dict[str, Probe], path: Path) -> dict
             helper.make_node("Sigmoid", [prefix + "logits"], [OUTPUT]),
         ]
     )
-    del graph.output[:]
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", len(probes)]))
-    with atomic_path(path) as part:
-        part.write_bytes(model.SerializeToString())
+    encoder.write_extended(graph, path)
     return {target: f"{OUTPUT}:{k}" for k, target in enumerate(probes)}

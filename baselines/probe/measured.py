@@ -14,7 +14,6 @@ from baselines.probe.encoder import Encoder, Features, encode_parts
 from baselines.probe.fixed import principal_components
 from baselines.tabular.features import male
 from bench.cohort.spec import LabelRule
-from bench.files import atomic_path
 from bench.metrics.validation import Floats
 from bench.submission.manifest import ModelInputs
 
@@ -123,9 +122,7 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    model = onnx.ModelProto()
-    model.CopyFrom(encoder.model)
-    graph, prefix = model.graph, f"{OUTPUT}/"
+    graph, prefix = onnx.GraphProto(), f"{OUTPUT}/"
 
     def constant(name: str, values: object) -> str:
         graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.float32), prefix + name))
@@ -159,11 +156,9 @@ def _export(encoder: Encoder, fitted: MeasurementModel, path: Path) -> None:
         none[rule.target] = joint
     exceeded = [node("Sub", [unity, joint], f"{target}/p") for target, joint in none.items()]
     graph.node.append(helper.make_node("Concat", [*exceeded, means], [OUTPUT], axis=1))
-    del graph.output[:]
     width = len(exceeded) + len(fitted.names)
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", width]))
-    with atomic_path(path) as part:
-        part.write_bytes(model.SerializeToString())
+    encoder.write_extended(graph, path)
 
 
 def _index(graph: Any, name: str, at: int) -> str:

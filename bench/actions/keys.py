@@ -13,7 +13,7 @@ from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.errors import BenchError, Problem
 from bench.files import locked, write_atomic
-from bench.submission.sealed import PrivateKey, new_key, open_entry, read_seal, seal_entry, write_key
+from bench.submission.sealed import PrivateKey, new_key, open_entry, seal_entry, write_key
 from bench.submission.store import Submission, list_submissions
 from bench.workspace import (
     LOCAL_FILES,
@@ -59,7 +59,7 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
     if key is not None and chosen.exists():
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
     space, spec = init_workspace(root, cohort)
-    add_ignored(space.root, (*LOCAL_FILES, "*.agekey"))
+    add_ignored(space.root, (*LOCAL_FILES, "*.agekey", "*.pem"))
     ignore_kept_back(space, spec.id, spec.labels)
     if key is None:
         return NewWorkspace(space, spec, None)
@@ -143,13 +143,6 @@ def _open_all(space: Workspace) -> tuple[str, ...]:
 
 
 def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
-    sealed = []
-    for entry in _entries(space):
-        stated = read_seal(entry)
-        lacks = stated is not None and any(
-            (entry.folder / name).exists() and not sha256 for name, sha256 in stated.plain_hashes.items()
-        )
-        if entry.predictions.exists() and (stated is None or stated.key != space.key or lacks):
-            seal_entry(entry, space.key)
-            sealed.append(entry.slug)
-    return SealResult(space.key, tuple(sealed), unreadable)
+    stored = [entry for entry in _entries(space) if entry.predictions.exists()]
+    sealed = tuple(entry.slug for entry in stored if seal_entry(entry, space.key))
+    return SealResult(space.key, sealed, unreadable)

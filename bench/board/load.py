@@ -18,7 +18,7 @@ from bench.scoring.published import read_published
 from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
 from bench.submission.registration import find_registration
 from bench.submission.store import Submission, list_submissions
-from bench.timing.record import TimingRecord
+from bench.timing.record import TimingRecord, with_published_figures
 from bench.workspace import PUBLISHED, board_file
 
 
@@ -80,7 +80,10 @@ def _entry(submission: Submission, card: type[RankInputs], labels: LabelMode) ->
         slug=submission.slug,
         manifest=submission.manifest,
         scorecard=scorecard,
-        timings=tuple(_timing(submission, path) for path in sorted(submission.timings.glob("*.json"))),
+        timings=tuple(
+            with_published_figures(_timing(submission, path), labels)
+            for path in sorted(submission.timings.glob("*.json"))
+        ),
         retraction=submission.retraction,
         whole=scorecard_file(submission, labels) if card is not Scorecard and not reported else None,
     )

@@ -14,7 +14,7 @@ from bench.choices import LabelMode, Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import SplitLock
-from bench.documents import minor_version, read_json
+from bench.documents import minor_version
 from bench.errors import BenchError, Problem, collecting
 from bench.files import round_significant
 from bench.metrics import registry
@@ -167,7 +167,7 @@ def _read_lock(path: Path) -> SplitLock:
     if not path.exists():
         message = "Without the split lock, predictions cannot be checked for completeness."
         raise BenchError(Problem("split-lock-missing", message, str(path)))
-    return read_json(SplitLock, path, "split-lock-invalid")
+    return read_document(SplitLock, path, "split-lock-invalid")[0]
 
 
 def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | None) -> None:

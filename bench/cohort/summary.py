@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.documents import Document, read_json, schema_field
+from bench.documents import Document, schema_field
 from bench.errors import Problem
 from bench.files import clear_parts, locked, write_json
+from bench.sandbox.reader import read_document
 from bench.workspace import STORE_LOCK
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def write_lock(current: SplitLock, lock_file: Path) -> None:
 
 def compare_with_lock(current: SplitLock, lock_file: Path) -> list[Problem]:
     """Report how a split differs from the locked one; empty if they are equal."""
-    lock = read_json(SplitLock, lock_file, "split-lock-invalid")
+    lock, _ = read_document(SplitLock, lock_file, "split-lock-invalid")
     where = str(lock_file)
     if (lock.cohort, lock.version, lock.rule) != (current.cohort, current.version, current.rule):
         message = (

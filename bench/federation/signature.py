@@ -17,9 +17,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from bench.documents import Document, parse, parse_json, read_bytes
+from bench.documents import Document, parse, read_bytes
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.files import canonical_json, sha256_bytes, write_atomic
+from bench.sandbox.reader import parse_in_sandbox, read_document
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -186,7 +187,7 @@ def write_statement(
 
 
 def read_statement(path: Path, predicate_type: str, trusted: dict[str, str]) -> tuple[Statement, str]:
-    """Read a signed statement; nothing of it is interpreted before its signature holds.
+    """Read a signed statement in the sandboxed worker; its content is parsed only if the signature holds.
 
     Args:
         path: File of the envelope.
@@ -204,7 +205,7 @@ def read_statement(path: Path, predicate_type: str, trusted: dict[str, str]) -> 
     from cryptography.exceptions import InvalidSignature
 
     where = str(path)
-    envelope = parse_json(Envelope, read_bytes(path, "statement-invalid"), "statement-invalid", where)
+    envelope, _ = read_document(Envelope, path, "statement-invalid")
     signature = envelope.signatures[0]
     signers = {key_id(public): (name, public) for name, public in trusted.items()}
     if signature.keyid not in signers:
@@ -224,7 +225,7 @@ def read_statement(path: Path, predicate_type: str, trusted: dict[str, str]) -> 
     except (InvalidSignature, binascii.Error, ValueError) as error:
         message = f"The signature does not fit the content and the key of {name!r}."
         raise BenchError(Problem("signature-invalid", message, where)) from error
-    statement = parse_json(Statement, payload, "statement-invalid", where)
+    statement = parse_in_sandbox(Statement, payload, "statement-invalid", where)
     if statement.predicateType != predicate_type:
         message = f"It states {statement.predicateType[:100]!r}, not {predicate_type!r}."
         raise BenchError(Problem("statement-invalid", message, where))

@@ -19,6 +19,7 @@ from bench.publish.urls import Page, digest
 from bench.submission.store import is_device_name
 
 RECORD = "release.json"
+MOST_RECORD_BYTES = 2**16
 NAME_PATTERN = r"[0-9a-z][0-9a-z.-]{0,39}"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_BYTES = 2**30
@@ -144,6 +145,8 @@ def _extract(release: Release, name: str) -> bytes:
 def _read(path: Path) -> Release:
     try:
         with zipfile.ZipFile(path) as zipped:
+            if (size := zipped.getinfo(RECORD).file_size) > MOST_RECORD_BYTES:
+                raise ValueError(f"a record of {size} bytes")
             record = ReleaseRecord.model_validate_json(zipped.read(RECORD))
             fault = _fault(zipped, record, path)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, ValidationError) as error:

@@ -146,12 +146,18 @@ def read_in_sandbox(
     """
     with open_bounded(path, limit, fault) as (file, size):
         request = {"function": function, "bytes": size, "arguments": dict(arguments or {})}
-        try:
-            answer, header = _reader.ask(request, _exactly(file.read, size, fault), most_bytes)
-        except WorkerFailure as failure:
-            raise fault(f"Reading it {_ENDS[failure.kind]}.", "") from failure
-        except (ValueError, TypeError, KeyError) as error:
-            raise fault("The process that read it gave no valid answer.", "") from error
+        return _answered(request, _exactly(file.read, size, fault), fault, most_bytes)
+
+
+def _answered(
+    request: Mapping[str, Any], blocks: Iterator[bytes], fault: Fault, most_bytes: int = MAX_ANSWER_BYTES
+) -> Answer:
+    try:
+        answer, header = _reader.ask(request, blocks, most_bytes)
+    except WorkerFailure as failure:
+        raise fault(f"Reading it {_ENDS[failure.kind]}.", "") from failure
+    except (ValueError, TypeError, KeyError) as error:
+        raise fault("The process that read it gave no valid answer.", "") from error
     if problems := header.get("problems"):
         raise _error(problems, header.get("exit_code"), fault)
     return answer
@@ -207,17 +213,35 @@ def read_document(
     Raises:
         BenchError: Every fault of the document, and those of `read_in_sandbox`.
     """
-    arguments = {
-        "model": f"{model.__module__}:{model.__qualname__}",
-        "code": code,
-        "where": str(path),
-        "toml": toml,
-    }
-    answer = read_in_sandbox(
-        "bench.sandbox.read_worker:document",
-        path,
-        limit,
-        lambda message, remedy: BenchError(Problem(code, message, str(path), remedy)),
-        arguments,
-    )
+    arguments = {**_of_document(model, code, str(path)), "toml": toml}
+    answer = read_in_sandbox(DOCUMENT, path, limit, _fault(code, str(path)), arguments)
     return parse_json(model, answer.document, code, str(path)), answer.sha256
+
+
+def parse_in_sandbox(model: type[D], data: bytes, code: str, where: str) -> D:
+    """Parse a JSON document that a stranger's file held, such as what an envelope contains.
+
+    Args:
+        model: What the document is.
+        data: The document.
+        code: Code of the problems.
+        where: The file that held it.
+
+    Raises:
+        BenchError: As `read_document`.
+    """
+    arguments = {**_of_document(model, code, where), "toml": False}
+    request = {"function": DOCUMENT, "bytes": len(data), "arguments": arguments}
+    answer = _answered(request, iter([data]), _fault(code, where))
+    return parse_json(model, answer.document, code, where)
+
+
+DOCUMENT: Final = "bench.sandbox.read_worker:document"
+
+
+def _of_document(model: type[Document], code: str, where: str) -> dict[str, Any]:
+    return {"model": f"{model.__module__}:{model.__qualname__}", "code": code, "where": where}
+
+
+def _fault(code: str, where: str) -> Fault:
+    return lambda message, remedy: BenchError(Problem(code, message, where, remedy))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bench.choices import LabelMode
+from bench.choices import PUBLISHED_DIGITS, LabelMode
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json, round_significant
 from bench.metrics.results import Estimate
@@ -31,8 +31,6 @@ from bench.submission.sealed import read_seal
 from bench.submission.store import Submission
 from bench.workspace import PUBLISHED
 
-DIGITS = 4
-"""Significant digits where labels are shared."""
 DECIMALS = 3
 """Decimals of the AUROC where labels are private."""
 METRICS = ("auroc", "auprc", "brier", "calibration_slope", "calibration_intercept", "mae", "pearson")
@@ -173,7 +171,9 @@ def _subgroup(score: SubgroupScore) -> SubgroupScore:
 
 def _rounded(estimate: Estimate) -> Estimate:
     """Value and interval with few digits, nothing else but words."""
-    value, low, high = (None if v is None else round_significant(v, DIGITS) for v in _limits(estimate))
+    value, low, high = (
+        None if v is None else round_significant(v, PUBLISHED_DIGITS) for v in _limits(estimate)
+    )
     method, reason, warnings = estimate.method, estimate.reason, estimate.warnings
     return Estimate(value, low, high, method=method, reason=reason, warnings=warnings)
 
@@ -198,9 +198,11 @@ def _coarse(points: tuple[Point, ...]) -> tuple[Point, ...]:
 
 
 def _rounded_point(point: Point) -> Point:
-    return Point(x=round_significant(point.x, DIGITS), y=round_significant(point.y, DIGITS))
+    return Point(
+        x=round_significant(point.x, PUBLISHED_DIGITS), y=round_significant(point.y, PUBLISHED_DIGITS)
+    )
 
 
 def rounded_numbers(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Return the named numbers of a document with few digits."""
-    return {n: None if fields[n] is None else round_significant(fields[n], DIGITS) for n in names}
+    return {n: None if fields[n] is None else round_significant(fields[n], PUBLISHED_DIGITS) for n in names}

@@ -268,3 +268,16 @@ class Manifest(Document):
         if (self.kind == "reported") != (self.reported is not None):
             raise ValueError('kind = "reported" and the table [reported] belong together')
         return self
+
+
+class EncoderFile(Document):
+    """Description of an encoder: ``encoder.toml``."""
+
+    schema_: Literal["encoder/1"] = Field(alias="schema")
+    name: str = Field(min_length=1, max_length=100, description="As the board shows it.")
+    file: str = Field(min_length=1, description="The ONNX file, beside this one or below.")
+    features: str = Field(min_length=1, description="Output with the features, float32 (N, width).")
+    image: ImageInput = Field(description="How an image goes in, as in a submission's [model.image].")
+    description: str = Field(default="", max_length=800)
+    pretrained_weights: Text = Field(description="What it was trained from and on.")
+    external_data: Text = Field(description="Data beyond the cohort that it has seen.")

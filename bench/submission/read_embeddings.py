@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 
 import numpy as np
@@ -232,6 +233,10 @@ def _require_matrix(shape: tuple[int, ...], kind: str, where: str) -> None:
         raise BenchError(Problem("embeddings-dimension", message, where))
 
 
+_NO_HEADER: Final = (ValueError, KeyError, TypeError, EOFError, SyntaxError, RecursionError, TokenError)
+"""What NumPy raises for the header of a damaged file, which it parses as Python's literals."""
+
+
 def packed_npy(
     data: bytes, *, where: str, id_names: list[str]
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], bytes]:
@@ -243,7 +248,7 @@ def packed_npy(
         version = np.lib.format.read_magic(stream)
         header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
         shape, by_columns, dtype = header(stream)
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except _NO_HEADER as error:
         raise fault(f"It is not a NumPy array: {str(error)[:200]}", "Write it with `numpy.save`.") from error
     _require_matrix(shape, "object" if dtype.hasobject else dtype.name, where)
     if len(data) - stream.tell() != shape[0] * shape[1] * dtype.itemsize:
@@ -302,7 +307,7 @@ def packed_parquet(
                 raise fault(f"It unpacks to more than {MAX_BYTES // 2**20:,} MiB.", "")
             blocks.append(block)
             ids += [(text or "")[:_LONGEST_ID].encode() for text in texts.to_pylist()]
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         raise fault(f"The Parquet file is damaged or truncated: {str(error)[:200]}", "") from error
     if len({block.shape[1] for block in blocks}) > 1:
         raise _ragged(where)

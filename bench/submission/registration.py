@@ -9,7 +9,7 @@ from pydantic import Field
 
 from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
-from bench.files import locked, write_json
+from bench.files import clear_parts, locked, write_json
 from bench.sandbox.reader import read_document
 from bench.submission.store import check_free, check_slug, refuse_renaming
 from bench.workspace import REGISTERED, STORE_LOCK, attempts_folder
@@ -43,6 +43,7 @@ def register(folder: Path, registration: Registration) -> Path:
     check_slug(slug)
     path = folder / REGISTERED / f"{slug}.json"
     with locked(folder / STORE_LOCK):
+        clear_parts(path.parent)
         if path.exists():
             raise BenchError(Problem("registration-late", f"{slug!r} is registered already.", str(path)))
         refuse_renaming(folder)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from bench.documents import Document, read_bytes, schema_field
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
-from bench.files import canonical_json, locked, sha256_bytes, sha256_file, write_atomic
+from bench.files import canonical_json, clear_parts, locked, sha256_bytes, sha256_file, write_atomic
 from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 from bench.workspace import (
@@ -201,15 +201,37 @@ def _hash(data: bytes | None) -> str:
     return sha256_bytes(data) if data is not None else ""
 
 
-def seal_entry(entry: Submission, public_key: str) -> None:
-    """Encrypt the stored predictions of an entry anew, such as for another key."""
+def seal_entry(entry: Submission, public_key: str) -> bool:
+    """Encrypt the stored predictions of an entry, unless they are sealed for this key; finish what died.
+
+    Returns:
+        Whether they were encrypted now.
+    """
     stored = {name: entry.folder / name for name in FILES}
-    plain = {name: read_bytes(path, "stored-predictions") for name, path in stored.items() if path.exists()}
-    files = seal(plain, public_key)
     with locked(entry.folder.parent / STORE_LOCK):
+        clear_parts(entry.folder)
+        stated = _stated_seal(entry)
+        lacks = stated and any(stored[n].exists() and not h for n, h in stated.plain_hashes.items())
+        if stated and stated.key == public_key and not lacks and not _changed_files(entry, stated):
+            return False
+        plain = {n: read_bytes(path, "stored-predictions") for n, path in stored.items() if path.exists()}
+        files = seal(plain, public_key)
         # The seal is written last: until then its hashes tell that the sealing is unfinished.
         for name in sorted(files, key=lambda name: name == SEAL):
             write_atomic(entry.folder / name, files[name])
+    return True
+
+
+def _stated_seal(entry: Submission) -> Seal | None:
+    path = entry.folder / SEAL
+    return read_document(Seal, path, "seal-broken")[0] if path.exists() else None
+
+
+def _changed_files(entry: Submission, stated: Seal) -> list[str]:
+    """Names of the encrypted files that do not have the hash of the seal."""
+    files = {name: entry.folder / name for name in stated.sealed_hashes}
+    found = {name: sha256_file(file) if file.exists() else "" for name, file in files.items()}
+    return [name for name, sha256 in stated.sealed_hashes.items() if found[name] != sha256]
 
 
 def read_seal(entry: Submission) -> Seal | None:
@@ -218,39 +240,42 @@ def read_seal(entry: Submission) -> Seal | None:
     Raises:
         BenchError: A file is missing or was changed (``seal-broken``), or the seal is damaged.
     """
-    path = entry.folder / SEAL
-    if not path.exists():
-        return None
-    seal, _ = read_document(Seal, path, "seal-broken")
-    for name, sha256 in seal.sealed_hashes.items():
-        file = entry.folder / name
-        if (sha256_file(file) if file.exists() else "") != sha256:
-            raise BenchError(Problem("seal-broken", f"{name} is not the file that was sealed.", str(path)))
-    return seal
+    stated = _stated_seal(entry)
+    if stated and (changed := _changed_files(entry, stated)):
+        message = f"{changed[0]} is not the file that was sealed."
+        raise BenchError(Problem("seal-broken", message, str(entry.folder / SEAL)))
+    return stated
 
 
 def open_entry(entry: Submission, root: Path) -> None:
     """Decrypt the predictions of an entry where only their encrypted form is there.
 
     Args:
-        entry: The entry; nothing happens where it has no seal or its predictions are there.
+        entry: The entry; nothing happens where it has no seal or its predictions are there, so that a
+            sealing that was interrupted can be done again.
         root: Root of the workspace, in which the private key must not be.
 
     Raises:
         BenchError: The key is missing or another one, or the content is not the sealed one (``seal-broken``).
     """
-    seal = read_seal(entry)
-    if seal is None:
+    stated = _stated_seal(entry)
+    if stated is None:
         return
-    for name, sha256 in seal.plain_hashes.items():
-        path = entry.folder / name
-        if sha256 and not (path.exists() and sha256_file(path) == sha256):
-            data = _decrypt(entry.folder / FILES[name], require_private_key(root), seal)
-            if sha256_bytes(data) != sha256:
-                message = "The decrypted predictions do not have the hash of the seal."
-                raise BenchError(Problem("seal-broken", message, str(entry.folder / SEAL)))
-            with locked(entry.folder.parent / STORE_LOCK):
-                write_atomic(path, data)
+    plain = {name: entry.folder / name for name, sha256 in stated.plain_hashes.items() if sha256}
+    missing = [
+        name
+        for name, path in plain.items()
+        if not (path.exists() and sha256_file(path) == stated.plain_hashes[name])
+    ]
+    if missing:
+        read_seal(entry)
+    for name in missing:
+        data = _decrypt(entry.folder / FILES[name], require_private_key(root), stated)
+        if sha256_bytes(data) != stated.plain_hashes[name]:
+            message = "The decrypted predictions do not have the hash of the seal."
+            raise BenchError(Problem("seal-broken", message, str(entry.folder / SEAL)))
+        with locked(entry.folder.parent / STORE_LOCK):
+            write_atomic(plain[name], data)
 
 
 def _decrypt(path: Path, key: PrivateKey, stated: Seal) -> bytes:

@@ -84,7 +84,9 @@ def _correlations(values: Floats, rows: Floats) -> Floats:
         block = rows[start : start + _BLOCK]
         block = block - block.mean(axis=1, keepdims=True)
         norm = np.linalg.norm(block, axis=1)
+        # einsum: BLAS would start threads, which wait for each other on a busy machine
+        product = np.einsum("si,i->s", block, centred)
         correlations[start : start + _BLOCK] = np.divide(
-            block @ centred, norm, out=np.zeros(len(norm)), where=norm > 0
+            product, norm, out=np.zeros(len(norm)), where=norm > 0
         )
     return correlations

@@ -60,7 +60,7 @@ def check_parity(
     if gate is not None and largest > gate:
         faults.append(_what_differs(target, measured, stored, differences, scale, gate))
     if auroc_gate is not None and shift is not None and shift > auroc_gate:
-        faults.append(f"AUROC differs by {shift:.4f}; the gate is {auroc_gate:g}.")
+        faults.append(f"AUROC differs by more than the gate of {auroc_gate:g}.")
     if gate is None:
         faults.append(f"{precision} has no gate: its AUROC in this record is of its own predictions.")
     return Parity(

@@ -13,9 +13,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.choices import Precision
+from bench.choices import PUBLISHED_DIGITS, LabelMode, Precision
 from bench.documents import Document, schema_field
 from bench.environment import Fact
+from bench.files import round_significant
 from bench.timing.protocol import RecordedProtocol
 
 Status = Literal["ok", "crashed", "timeout", "out-of-memory", "failed"]
@@ -343,3 +344,24 @@ def device_slug(device: str) -> str:
     """A device's name as part of a file name: lower-case letters, digits and hyphens."""
     words = re.sub(r"\((r|tm)\)|processor|@.*", " ", device.lower())
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[:48].strip("-") or "unknown"
+
+
+def with_published_figures(record: TimingRecord, labels: LabelMode) -> TimingRecord:
+    """Reduce the figures of a record that were computed from labels to what may be published.
+
+    Args:
+        record: The record.
+        labels: Who has the labels. Where they are shared, AUROCs and their differences get few digits; where
+            they are private, none is left: an entry's AUROC is published once, in its scorecard.
+    """
+    if labels is LabelMode.PUBLIC:
+        return record
+    shared = labels is LabelMode.SHARED
+    own = {t: round_significant(v, PUBLISHED_DIGITS) for t, v in record.own_auroc.items()} if shared else {}
+
+    def reduced(row: BatchTiming) -> BatchTiming:
+        shift = row.parity.auroc_difference
+        shift = round_significant(shift, PUBLISHED_DIGITS) if shared and shift is not None else None
+        return row.model_copy(update={"parity": row.parity.model_copy(update={"auroc_difference": shift})})
+
+    return record.model_copy(update={"own_auroc": own, "batches": tuple(map(reduced, record.batches))})

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 import bench
-from bench.choices import Precision
+from bench.choices import LabelMode, Precision
 from bench.cohort.cohort import Cohort
 from bench.environment import Fact, environment, load_average, public_argv, usable_cores
 from bench.errors import BenchError, Problem, raise_errors
@@ -34,7 +34,14 @@ from bench.submission.manifest import Manifest
 from bench.timing.inputs import ROTATED_BYTES, TimedInputs, calibration_inputs, timed_inputs
 from bench.timing.model_facts import precision_fault
 from bench.timing.protocol import FULL, Protocol
-from bench.timing.record import BatchTiming, ColdStart, Roofline, TimingRecord, Trial
+from bench.timing.record import (
+    BatchTiming,
+    ColdStart,
+    Roofline,
+    TimingRecord,
+    Trial,
+    with_published_figures,
+)
 from bench.timing.roofline import MEMORY_MB, measure_roofline, with_limit
 from bench.timing.rows import BUILD_FACTS, BlockAnswer, Circumstances, ended_row, measured_row
 from bench.timing.service import FILE
@@ -166,8 +173,8 @@ def time_model(
             row = row.model_copy(update={"cold_start": _cold_start(job, batch, row)})
             rows.append(with_limit(row, roofline).model_copy(update={"measured_on": _today()}))
             if keep:
-                keep(_record(outline, job, converted.facts, (rows[-1],)))
-    return _record(outline, job, converted.facts, tuple(rows))
+                keep(_record(outline, job, converted.facts, (rows[-1],), cohort.spec.labels))
+    return _record(outline, job, converted.facts, tuple(rows), cohort.spec.labels)
 
 
 def _outline(slug: str, model_sha256: str, cohort: Cohort, job: _Job, roofline: Roofline) -> dict[str, Any]:
@@ -193,15 +200,20 @@ def _outline(slug: str, model_sha256: str, cohort: Cohort, job: _Job, roofline: 
 
 
 def _record(
-    outline: dict[str, Any], job: _Job, converted: dict[str, Fact], rows: tuple[BatchTiming, ...]
+    outline: dict[str, Any],
+    job: _Job,
+    converted: dict[str, Fact],
+    rows: tuple[BatchTiming, ...],
+    labels: LabelMode,
 ) -> TimingRecord:
-    return TimingRecord(
+    record = TimingRecord(
         **outline,
         device=job.device.get("device", "unknown"),
         options={**job.device.get("facts", {}), **job.options, **converted},
         measured_on=_today(),
         batches=rows,
     )
+    return with_published_figures(record, labels)
 
 
 def _today() -> datetime.date:

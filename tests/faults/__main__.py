@@ -1,7 +1,7 @@
 """Kills every command that writes at every call that changes a file, fills the disk, and takes rights away.
 
-``python -m tests.faults [--sample N --seed S] [--only NAME ...] [--rush N]`` prints as JSON the points
-tried, what was wrong, and what was found out about a command that writes as none may; ``--rush`` starts
+``python -m tests.faults [--sample N --seed S] [--shard I/N] [--only NAME ...] [--rush N]`` prints as JSON
+the points tried, what was wrong, and what was found out about a careless command; ``--rush`` starts
 N commands at once too.
 The process loads the libraries and makes a workspace; each point runs in a child forked from it, so that it
 costs no start.
@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,18 @@ from typing import Any
 from tests.faults.durable import not_durable
 from tests.faults.repositories import stale_locks
 from tests.faults.rush import rush
-from tests.faults.scenarios import CARELESS, SCENARIOS, Scenario, command, leftovers, prepare, restore, state
+from tests.faults.scenarios import (
+    CARELESS,
+    KEPT,
+    SCENARIOS,
+    Scenario,
+    command,
+    leftovers,
+    prepare,
+    restore,
+    sealed_faults,
+    state,
+)
 
 COUNT, KILL, HALF, FULL, DENIED, BROKEN = range(6)
 MODES = {
@@ -38,7 +50,15 @@ MODES = {
     BROKEN: "I/O error",
 }
 CLEAN_ENDS = (0, 1, 3)
-DONE_ALREADY = ("slug-taken", "file-exists", "release-name", "entry-retracted", "entry-unknown")
+DONE_ALREADY = (
+    "slug-taken",
+    "file-exists",
+    "release-name",
+    "entry-retracted",
+    "entry-unknown",
+    "registration-late",
+    "sign-key-exists",
+)
 """Refusals by which the next run says that nothing is left to do."""
 KILLED = -9
 
@@ -98,12 +118,15 @@ class Findings:
     """Faults that were tried, and the wrong outcomes."""
 
     points: Counter[str] = field(default_factory=Counter)
+    of: Counter[str] = field(default_factory=Counter)
+    processor_s: dict[str, float] = field(default_factory=dict)
     by_hand: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def check(self, holds: bool, what: str) -> None:
         if not holds:
             self.wrong.append(what)
+            print(f"WRONG: {what}", file=sys.stderr, flush=True)
 
 
 def after(
@@ -118,7 +141,7 @@ def after(
             continue  # what can be computed again is judged by the next run
         elif data not in (old.get(path), new.get(path)):
             yield f"{path} is neither the old file nor the new one"
-    for path in old.keys() & new.keys() - now.keys():
+    for path in (old.keys() & new.keys()) - now.keys() - set(scenario.marks):
         yield f"{path} is gone"
     for folder in {str(Path(p).parent) for p in (old | new) if p.endswith("submission.toml")}:
         pair = [f"{folder}/submission.toml", f"{folder}/predictions.parquet"]
@@ -144,17 +167,36 @@ def same_end(scenario: Scenario, new: dict[str, bytes], end: dict[str, bytes]) -
     return kept(new) == kept(end)
 
 
-def chosen_points(calls: int, sample: int, seed: str) -> list[tuple[int, int]]:
-    """(fault, call) of every point, in order; or of a sample of them without replacement."""
-    points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
-    return sorted(Random(seed).sample(points, sample)) if 0 < sample < len(points) else points
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which points are tried.
+
+    Attributes:
+        sample: Points of each command, drawn without replacement; 0 for all.
+        seed: Seed of the sample.
+        shard: Of N equal shares of the points, the I-th: (I, N), I from 1.
+    """
+
+    sample: int = 0
+    seed: int = 1
+    shard: tuple[int, int] = (1, 1)
+
+    def points(self, calls: int, name: str) -> list[tuple[int, int]]:
+        """(fault, call) of the points of one command, in order."""
+        points = [(mode, at) for mode in MODES for at in range(1, calls + 1)]
+        if 0 < self.sample < len(points):
+            points = sorted(Random(f"{self.seed} {name}").sample(points, self.sample))
+        return points[self.shard[0] - 1 :: self.shard[1]]
+
+
+EVERY = Choice()
 
 
 def try_scenario(
-    scenario: Scenario, kept: Path, root: Path, findings: Findings, sample: int = 0, seed: int = 1
+    scenario: Scenario, kept: Path, root: Path, findings: Findings, choice: Choice = EVERY
 ) -> None:
     """Run one command undisturbed, then with a fault at each of the chosen calls."""
-    restore(kept, root, with_git=scenario.with_git)
+    restore(kept, root, scenario)
     old = state(root)
     log = root.with_name("calls")
     code, calls, said = forked(scenario, root, COUNT, 0, log)
@@ -162,9 +204,18 @@ def try_scenario(
         findings.check(False, f"{scenario.name}: {fault}")
     findings.check(code == 0 and calls > 0, f"{scenario.name}: undisturbed it ends with {code}: {said}")
     new = state(root)
-    for mode, at in chosen_points(calls, sample, f"{seed} {scenario.name}"):
+    findings.of[scenario.name] = calls * len(MODES)
+    begun = _processor_s()
+    for mode, at in choice.points(calls, scenario.name):
         name = f"{scenario.name}, {MODES[mode]} call {at}"
         try_point(scenario, (mode, at), kept, root, old, new, findings, name)
+    findings.processor_s[scenario.name] = round(_processor_s() - begun, 1)
+
+
+def _processor_s() -> float:
+    """Processor time of this process and of all that it started and waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def try_point(
@@ -179,14 +230,14 @@ def try_point(
 ) -> None:
     """One fault: how the command ends, what it leaves, and that the next run finishes the work."""
     mode, at = fault
-    restore(kept, root, with_git=scenario.with_git)
+    restore(kept, root, scenario)
     code, _, said = forked(scenario, root, mode, at)
     findings.points[scenario.name] += 1
     ends = (KILLED, 0) if mode in (KILL, HALF) else CLEAN_ENDS
     findings.check(code in ends, f"{name}: it ended with {code}: {said[-400:]}")
     findings.check("Traceback" not in said, f"{name}: a traceback: {said[-400:]}")
     now = state(root)
-    for fault_found in after(scenario, old, new, now):
+    for fault_found in (*after(scenario, old, new, now), *sealed_faults(root)):
         findings.check(False, f"{name}: {fault_found}")
     if now.keys() >= new.keys() and all(now[p] == new[p] for p in new) and code == 0:
         return
@@ -216,7 +267,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
     parser.add_argument("--only", nargs="+", default=[], help="only the scenarios of these names")
     parser.add_argument("--rush", type=int, default=0, help="start so many commands at once besides")
+    parser.add_argument("--shard", default="1/1", help="I/N: only the I-th of N equal shares of the points")
     chosen = parser.parse_args()
+    part, _, parts = chosen.shard.partition("/")
+    choice = Choice(chosen.sample, chosen.seed, (int(part), int(parts)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         if "BENCH_SHIM" not in os.environ:
@@ -234,19 +288,26 @@ def main() -> None:
         here = Path.cwd()
         (folder / "space").mkdir()
         os.chdir(folder / "space")
-        root = prepare(folder)
+        scenarios = [s for s in SCENARIOS if not chosen.only or s.name in chosen.only]
+        root = prepare(folder, scenarios)
         os.chdir(here)
-        kept = folder / "kept"
+        kept = folder / KEPT
         root.rename(kept)
         findings, careless = Findings(), Findings()
-        for scenario in SCENARIOS:
-            if not chosen.only or scenario.name in chosen.only:
-                try_scenario(scenario, kept, root, findings, chosen.sample, chosen.seed)
-                print(scenario.name, findings.points[scenario.name], file=sys.stderr, flush=True)
+        for scenario in scenarios:
+            try_scenario(scenario, kept, root, findings, choice)
+            print(
+                f"{scenario.name}: {findings.points[scenario.name]} points, "
+                f"{findings.processor_s[scenario.name]} s of processor time, {len(findings.wrong)} wrong",
+                file=sys.stderr,
+                flush=True,
+            )
         try_scenario(CARELESS, kept, root, careless)
         findings.check(bool(careless.wrong), "the careless command was not found out")
         found: dict[str, Any] = {
             "points": findings.points,
+            "points in all": findings.of,
+            "processor seconds": findings.processor_s,
             "total": findings.points.total(),
             "locks of git to remove by hand": findings.by_hand,
             "found out about the careless command": careless.wrong,

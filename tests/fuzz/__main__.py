@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import pkgutil
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ def by_coverage(name: str, runs: int, corpus: Path, seed: int) -> None:
     """Run libFuzzer, which ends the process."""
     import atheris
 
+    from bench.metrics import kernels
+
+    for module in pkgutil.iter_modules(kernels.__path__, f"{kernels.__name__}."):
+        importlib.import_module(module.name)  # not instrumented: they are compiled, which would fail then
     with atheris.instrument_imports(include=["bench"]):
         from tests.fuzz.targets import TARGETS, run
 

@@ -10,18 +10,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
+from bench.documents import parse_json
 from bench.errors import BenchError, catalogue
+from bench.federation.model import FIGURES, ROC_PLACES, SiteAggregate
+from bench.federation.pooled import ReadAggregate, check_sites, pooled_board
 from bench.onnx.interface import check_model
 from bench.sandbox.messages import read_message, write_message
 from bench.sandbox.read_worker import document
+from bench.scoring.scorecard import SCORING_VERSION
 from bench.submission.check_predictions import INDEX_COLUMNS, check_predictions, id_columns
 from bench.submission.packed import PackStamp, pack, packed_values
+from bench.submission.read_embeddings import packed_npy, packed_parquet
 from bench.submission.read_predictions import LEAST_ROOM, packed_predictions, unpacked_predictions
 from tests.runtime.models import SPEC, busy_model, linear_model, manifest, with_age_and_sex
 from tests.tiny import MANIFEST, cohort_table, predictions, write_cohort
@@ -125,7 +132,9 @@ def _read_wire(data: bytes) -> object:
 
 MODELS = {
     "manifest": "bench.submission.manifest:Manifest",
-    "spec": "bench.cohort.spec:CohortSpec",
+    "encoder": "bench.submission.manifest:EncoderFile",
+    "envelope": "bench.federation.signature:Envelope",
+    "site": "bench.federation.model:SiteAggregate",
     "scorecard": "bench.scoring.scorecard:Scorecard",
 }
 """Documents by name, as the sandboxed worker is told of them."""
@@ -157,6 +166,82 @@ def _read_stored(data: bytes) -> object:
     )
 
 
+def _site(name: str, level: float) -> dict[str, Any]:
+    """What a hospital publishes of two entries."""
+    figures = {key: {"value": level, "se": 0.02, "df": 90.0} for key in FIGURES}
+    roc = [{"x": place, "y": level} for place in ROC_PLACES]
+    entries = [{"slug": slug, "figures": figures, "roc": roc} for slug in ("one", "two")]
+    counts = {"images": 900, "patients": 300, "positives": 200, "positive_patients": 80}
+    target = {"target": "t", "label": "T", **counts, "entries": entries, "difference_se": [[0.01]]}
+    return {
+        "schema": "site-aggregate/1",
+        "site": name,
+        "cohort": "c",
+        "cohort_version": "1",
+        "synthetic": True,
+        "split": "hash",
+        "harness_version": "1",
+        "scoring_version": SCORING_VERSION,
+        "replicates": 1000,
+        "headline": "t",
+        "targets": [target, {"target": "u", "label": "U", "withheld": "few patients"}],
+    }
+
+
+def _read_site(data: bytes) -> object:
+    """What the sandboxed worker does with the content of a hospital's file, and the board with two others."""
+    _, _, plain = document(data, model=MODELS["site"], code="statement-invalid", where="s", toml=False)
+    others = [SiteAggregate.model_validate(_site(name, level)) for name, level in (("b", 0.7), ("c", 0.8))]
+    stated = parse_json(SiteAggregate, plain, "statement-invalid", "s")
+    read = [
+        ReadAggregate(one, one.site, one.site, dict.fromkeys(("one", "two"), one.site))
+        for one in (stated, *others)
+    ]
+    check_sites(read)
+    return pooled_board([one.aggregate for one in read]).plain()
+
+
+def _sites() -> list[bytes]:
+    seeds = [json.dumps(_site("a", level)).encode() for level in (0.5, 0.9, 1.0)]
+    _read_site(seeds[0])  # compiles kernels, for which the time of one input is too short
+    return seeds
+
+
+def _envelopes() -> list[bytes]:
+    signature = {"keyid": "0" * 64, "sig": "AAAA"}
+    kind = "application/vnd.in-toto+json"
+    return [json.dumps({"payloadType": kind, "payload": "e30=", "signatures": [signature]}).encode()]
+
+
+def _embeddings(as_parquet: bool) -> list[bytes]:
+    found = []
+    for kind in ("float16", "float32"):
+        stream, matrix = io.BytesIO(), np.arange(12, dtype=kind).reshape(4, 3)
+        if as_parquet:
+            pd.DataFrame({"image_id": list("abcd"), "embedding": list(matrix)}).to_parquet(stream)
+        else:
+            np.save(stream, matrix)
+        found.append(stream.getvalue())
+    return found
+
+
+ENCODER = """schema = "encoder/1"
+name = "N"
+file = "encoder.onnx"
+features = "features"
+pretrained_weights = "none"
+external_data = "none"
+[image]
+name = "image"
+height = 24
+width = 24
+"""
+SPECS = [
+    "extends = 'demo'\nlabels = 'private'\n",
+    "extends = 'chexchonet'\n[split]\nrule = 'all-test'\n",
+]
+
+
 def _scorecards() -> list[bytes]:
     card = json.loads((ROOT / "submissions/demo/prevalence/scorecard.json").read_text())
     short = {**card, "targets": card["targets"][:1], "subgroups": card["subgroups"][:2]}
@@ -180,8 +265,28 @@ TARGETS = {
         _manifests,
     ),
     "spec": Target(
-        lambda data: document(data, model=MODELS["spec"], code="cohort-spec", where="s", toml=True),
-        lambda: [path.read_bytes() for path in sorted((ROOT / "bench/cohort/specs").glob("*.toml"))],
+        lambda data: load_spec(str(_file(data))),
+        lambda: [
+            *(path.read_bytes() for path in sorted((ROOT / "bench/cohort/specs").glob("*.toml"))),
+            *(text.encode() for text in SPECS),
+        ],
+    ),
+    "encoder": Target(
+        lambda data: document(data, model=MODELS["encoder"], code="baseline-encoder", where="e", toml=True),
+        lambda: [ENCODER.encode()],
+    ),
+    "envelope": Target(
+        lambda data: document(
+            data, model=MODELS["envelope"], code="statement-invalid", where="e", toml=False
+        ),
+        _envelopes,
+    ),
+    "site": Target(_read_site, _sites),
+    "embeddings-npy": Target(
+        lambda data: packed_npy(data, where="e", id_names=["image_id"]), lambda: _embeddings(False)
+    ),
+    "embeddings-parquet": Target(
+        lambda data: packed_parquet(data, where="e", id_names=["image_id"]), lambda: _embeddings(True)
     ),
     "onnx": Target(
         lambda data: check_model(_file(data), manifest(), SPEC),

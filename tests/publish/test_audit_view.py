@@ -65,7 +65,7 @@ def test_an_entry_shows_what_guidance_asks_for(tmp_path):
     build_site([loaded], tmp_path / "site")
     slug = next(s for s, e in loaded.entries.items() if e.scorecard and e.scorecard.scores == "probability")
     words = text(tmp_path / "site" / "e" / slug / "index.html")
-    assert "Random order Highest 5.0% Highest 20.0%" in words
+    assert "Random order Highest 5% Highest 20%" in words
     assert "Composite 13.8 48.2 (17.5%) 33.0 (47.9%)" in words
     assert "138 in 1,000" in words  # the prevalence of the test set among the others
     assert "prevalence_shifts" in words

@@ -37,6 +37,7 @@ SPEC = CohortSpec.model_validate(
         "id": "tiny",
         "version": "1",
         "title": "Tiny",
+        "labels": "public",
         "headline": "a",
         "files": {"table": ["metadata.csv"], "images": ["images"]},
         "columns": {"image": "image", "patient": "patient", "inputs": {"age": "age", "sex": "sex"}},

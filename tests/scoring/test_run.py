@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from bench.board.verify import document_differences
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.scoring import run
-from bench.scoring.run import make_plans, score_all
+from bench.scoring.run import Finished, make_plans, score_all
 from bench.scoring.scorecard import read_scorecard
 from bench.submission.packed import read_units
 from tests.scoring.conftest import noisy, store_entry
@@ -52,7 +51,7 @@ def test_replicates_come_from_the_cache(cohort, stored, tmp_path, monkeypatch):
     def refuse(*_args: object) -> None:
         raise AssertionError("predictions were read although the replicates are cached")
 
-    monkeypatch.setattr(run, "unpack_units", refuse)
+    monkeypatch.setattr(run, "read_units", refuse)
     cached = replicates_of(plans, stored[0], tmp_path)
     assert_same(fresh, cached)
     other = make_plans(cohort, stored[:1], replicates=200, seed=6)
@@ -109,9 +108,9 @@ def test_an_entry_that_cannot_be_scored_stops_no_other(cohort, tmp_path):
 def test_verify_names_entry_metric_old_and_new(cohort, tmp_path):
     entry = store_entry(cohort, tmp_path, "e", noisy(cohort, 1, 1))
     plans = make_plans(cohort, [entry], replicates=100, seed=0)
-    cards: list[Any] = []
-    score_all(plans, [entry], tmp_path / "cache", finished=cards.append)
-    (card,) = cards
+    scored: list[Finished] = []
+    score_all(plans, [entry], tmp_path / "cache", finished=scored.append)
+    card = scored[0].card
     stored = read_scorecard(entry)
     assert document_differences(card.slug, stored.plain(), card) == []
 

@@ -17,12 +17,15 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import builtin_specs, load_spec
 from bench.errors import BenchError
+from bench.files import write_atomic, write_json
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
 from bench.submission.store import find_submission
+from bench.timing.record import Parity, with_published_figures
 from bench.workspace import DATA_VARIABLE, create_workspace, find_workspace, ignored_files
 from tests.actions.test_embeddings import embeddings_of, write_npy
 from tests.conftest import Cli
 from tests.faulty import assert_problem, only
+from tests.timing.records import record, row
 from tests.tiny import MANIFEST, TARGETS, predictions
 
 pytest.importorskip("pyrage")
@@ -311,6 +314,9 @@ def test_no_key_is_shown_or_stored(
 ) -> None:
     secret = next(line for line in (tmp_path / "board.agekey").read_text().splitlines() if line[0] != "#")
     assert all(secret.encode() not in p.read_bytes() for p in submitted.rglob("*") if p.is_file())
+    for name in ("copy.agekey", "north.pem"):  # keys that somebody puts there
+        (submitted / name).write_text("x")
+        assert git(submitted, "check-ignore", name).strip() == name
     monkeypatch.setenv(KEY_VARIABLE, secret + "x")
     (submitted / "submissions/chexchonet/one/predictions.parquet").unlink()
     ran = cli("verify", "--json")
@@ -383,11 +389,11 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert names == {
         "published.json",
         "published_board.json",
+        "split.lock.json",
         "submission.toml",
         "one.json",
         "three.json",
         "dry-run.json",
-        "split.lock.json",
     }
     card = json.loads((private / "submissions/chexchonet/one/published.json").read_text())
     stated = {
@@ -399,6 +405,9 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert not any(t["roc"] for t in card["targets"])
     assert not card["subgroups"]
     assert not card["continuous"]
+    moved = row(1, parity=Parity(status="not_checked", auroc_difference=0.00123456))
+    timing = record(moved, precision="int8", own_auroc={"slvh": 0.71314159}, cohort="chexchonet")
+    write_json(private / "submissions/chexchonet/one/timings/a.json", timing.plain())
     assert cli("verify", "--jobs", "1").exit_code == 0
     assert cli("verify", "--no-data").exit_code == 0
     git(private, "commit", "-qm", "Board")
@@ -407,7 +416,21 @@ def test_private_labels_have_a_budget_and_three_decimals(
     monkeypatch.chdir(private)
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
+    pages = [path.read_bytes() for path in (private / "site/public").rglob("*") if path.is_file()]
+    assert any(b"Fake CPU" in data for data in pages)
+    assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+
+
+def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
+    moved = row(1, parity=Parity(status="passed", auroc_difference=0.00123456))
+    timing = record(moved, precision="int8", own_auroc={"slvh": 0.71314159})
+    assert with_published_figures(timing, LabelMode.PUBLIC) == timing
+    shared = with_published_figures(timing, LabelMode.SHARED)
+    assert (shared.own_auroc, shared.batches[0].parity.auroc_difference) == ({"slvh": 0.7131}, 0.001235)
+    private = with_published_figures(timing, LabelMode.PRIVATE)
+    assert (private.own_auroc, private.batches[0].parity.auroc_difference) == ({}, None)
+    assert private.batches[0].end_to_end == timing.batches[0].end_to_end
 
 
 def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cli: Cli) -> None:
@@ -420,3 +443,40 @@ def test_what_is_published_follows_a_rename_and_a_retraction(submitted: Path, cl
     assert {s["slug"]: s["rank"] for s in board["targets"][0]["standings"]} == {"two": None}
     assert cli("site", "build").exit_code == 0
     assert "Trained on test images." in (submitted / "site/public/index.html").read_text("utf-8")
+
+
+def test_an_interrupted_sealing_is_finished_by_the_next_one(
+    submitted: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many files were written, the predictions stay, and `key seal` finishes."""
+    from bench.submission import sealed
+
+    entry, marker = submitted / "submissions/chexchonet/one", submitted / "bench.toml"
+    plain = {path.name: path.read_bytes() for path in entry.glob("*.parquet")}
+    write = write_atomic
+    for first_time, written in ((False, 0), (False, 1), (False, 2), (True, 1)):
+        key, names = sealed.new_key(), list[str]()
+        marker.write_text(re.sub('key = "[^"]*"', f'key = "{key.public}"', marker.read_text()))
+        if first_time:
+            (entry / "seal.json").unlink()
+
+        def interrupted(path: Path, data: bytes, most: int = written, names: list[str] = names) -> None:
+            if len(names) == most:
+                raise KeyboardInterrupt
+            names.append(path.name)
+            write(path, data)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("bench.submission.sealed.write_atomic", interrupted)
+            assert cli("key", "seal").exit_code != 0
+        assert (len(names), "seal.json" in names) == (written, False)
+        assert {path.name: path.read_bytes() for path in entry.glob("*.parquet")} == plain
+        refused = ["seal-broken"] if written and not first_time else []
+        assert cli("board", "--json").codes == refused
+        assert cli("key", "seal", "--json").object["result"]["sealed"] == ["one"]
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == []
+    for name in plain:
+        (entry / name).unlink()
+    monkeypatch.setenv(KEY_VARIABLE, key.secret)
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert {path.name: path.read_bytes() for path in entry.glob("*.parquet")} == plain

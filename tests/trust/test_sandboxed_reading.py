@@ -8,12 +8,14 @@ import platform
 import resource
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pandas as pd
 import psutil
 import pytest
@@ -26,6 +28,7 @@ from bench.sandbox.worker_process import Worker
 from bench.submission.store import read_manifest
 from bench.timing.time_entries import with_largest
 from bench.workspace import Workspace
+from tests.baselines.conftest import write_encoder
 from tests.conftest import Cli
 from tests.runtime.models import MODEL, linear_model
 from tests.timing.fakes import SHORT
@@ -33,6 +36,8 @@ from tests.tiny import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--replicates", "100", "--jobs", "1")
+
+READ_WORKER, ENCODE_WORKER = "bench.sandbox.read_worker", "baselines.probe.encode_worker"
 
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="namespaces and Landlock are Linux's")
 
@@ -51,6 +56,11 @@ PARSERS = {
         "bench/runtime/workers/locate.py",
     },
     "ParseFromString": {"bench/onnx/file.py"},
+    "read_onnx": {
+        "bench/onnx/interface.py",  # for workers/check.py
+        "bench/runtime/workers/check.py",
+        "baselines/probe/encode_worker.py",
+    },
     "onnx.load": {
         "bench/runtime/backends/onnxruntime_gpu.py",
         "bench/runtime/backends/torch.py",
@@ -69,6 +79,23 @@ PARSERS = {
         "bench/submission/read_predictions.py",
         "bench/cohort/synthetic/mimic.py",  # writes
     },
+    "parse_json": {
+        "bench/documents.py",
+        "bench/sandbox/reader.py",  # the worker's answers, as the next
+        "bench/submission/packed.py",
+        "bench/sandbox/read_worker.py",
+    },
+    "parse_toml": {"bench/documents.py", "bench/sandbox/read_worker.py"},
+    "read_json": {  # caches of this machine, and the journal of a rename
+        "bench/cohort/audit.py",
+        "bench/cohort/image_cache.py",
+        "bench/scoring/run.py",
+        "bench/submission/store.py",
+    },
+    "read_toml": {"bench/actions/sites.py"},  # the board's own list of keys
+    "toml_data": {"bench/documents.py", "bench/cohort/spec.py"},  # specs are configuration, see SECURITY.md
+    "read_table": {"bench/documents.py", "bench/workspace.py", "baselines/networks/recipe.py"},  # too
+    "ZipFile": {"bench/publish/releases.py"},  # written by `site freeze`
 }
 
 
@@ -214,6 +241,82 @@ def test_proc_shows_the_sandbox_of_every_worker_of_a_timing(
         if module.endswith(".device"):  # opens no stranger's file
             parts.pop("address space")
         assert all(parts.values()), (module, parts)
+
+
+@linux
+def test_an_encoder_is_parsed_by_sandboxed_workers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnx import GraphProto, helper
+
+    from baselines.probe.encoder import open_encoder
+
+    monkeypatch.setenv("ACCESS_TOKEN", "x")
+    monkeypatch.setattr("bench.documents.parse_toml", refuse)
+    monkeypatch.setattr("bench.onnx.file.read_onnx", refuse)
+    monkeypatch.setattr("onnx.ModelProto", refuse)
+    found, send = [], Worker.send
+
+    def watched(self: Worker, *words: Any) -> None:
+        """Waits until the worker is confined: it cannot end before it has a request."""
+        while not all(restrictions(self.pid).values()):
+            assert self.alive
+            time.sleep(0.01)
+        found.append(psutil.Process(self.pid).cmdline()[-1])
+        send(self, *words)
+
+    description = write_encoder(tmp_path)
+    monkeypatch.setattr(Worker, "send", watched)
+    encoder = open_encoder(description)
+    addition = GraphProto()
+    addition.node.append(helper.make_node("Neg", [encoder.description.features], ["less"]))
+    addition.output.append(helper.make_tensor_value_info("less", 1, ["batch", 36]))
+    encoder.write_extended(addition, tmp_path / "extended.onnx")
+    assert found == [READ_WORKER, ENCODE_WORKER, ENCODE_WORKER]
+    monkeypatch.undo()
+    model = onnx.load(tmp_path / "extended.onnx")
+    assert [node.op_type for node in model.graph.node] == ["AveragePool", "Flatten", "Neg"]
+    assert [output.name for output in model.graph.output] == ["less"]
+
+
+def test_an_encoder_outside_its_folder_is_not_opened(tmp_path: Path) -> None:
+    from baselines.probe.encoder import open_encoder
+
+    (tmp_path / "inner").mkdir()
+    description = write_encoder(tmp_path).rename(tmp_path / "inner/encoder.toml")
+    text = description.read_text()
+    for name in ("../encoder.onnx", str(tmp_path / "encoder.onnx"), "x/../../encoder.onnx"):
+        description.write_text(text.replace("encoder.onnx", name))
+        with pytest.raises(BenchError, match="beside the description"):
+            open_encoder(description)
+
+
+def test_the_file_of_a_hospital_is_parsed_in_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its envelope and then its content; the content of an envelope with a wrong signature is not parsed."""
+    pytest.importorskip("cryptography")
+    from bench.federation import signature
+
+    public = signature.new_key(tmp_path / "key.pem")
+    key, path = signature.read_key(tmp_path / "key.pem"), tmp_path / "north.json"
+    signature.write_statement(path, {"one": "0" * 64}, "about", {"x": 1}, key)
+    parsed, ask = [], reader._Reader.ask
+
+    def watched(self: Any, request: Any, *words: Any) -> Any:
+        parsed.append(request["arguments"]["model"].partition(":")[2])
+        return ask(self, request, *words)
+
+    monkeypatch.setattr(reader._Reader, "ask", watched)
+    monkeypatch.setattr("bench.documents.parse", refuse)
+    assert signature.read_statement(path, "about", {"north": public})[1] == "north"
+    assert parsed == ["Envelope", "Statement"]
+    envelope = json.loads(path.read_text())
+    envelope["payload"] = "e30="
+    path.write_text(json.dumps(envelope))
+    with pytest.raises(BenchError, match="signature"):
+        signature.read_statement(path, "about", {"north": public})
+    assert parsed[2:] == ["Envelope"]
 
 
 def test_without_a_sandbox_nothing_is_read(handed_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -356,12 +356,13 @@ def _write(out: Path, cxr: Path, table: pd.DataFrame, report: LinkReport) -> Non
     with locked(out / LOCK):
         clear_parts(out)
         write_atomic(out / ".gitignore", GITIGNORE.encode())
-        for name in (REPORT, SYNTHETIC_MARKER):
-            (out / name).unlink(missing_ok=True)
+        (out / REPORT).unlink(missing_ok=True)
         for name, data in texts.items():
             write_atomic(out / name, data)
         with atomic_path(out / TABLE) as part:
             table.to_csv(part, index=False, lineterminator="\n")
+        if not report.synthetic:  # not before: at no time may a synthetic table be without its mark
+            (out / SYNTHETIC_MARKER).unlink(missing_ok=True)
         _link_images(out / IMAGES, cxr / IMAGES)
         write_atomic(out / REPORT, canonical_json(report.plain()))
 
