@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -21,6 +22,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint
+from bench.file_kinds import kind_instead_of_text
 
 
 class Document(BaseModel):
@@ -79,6 +81,8 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         faults += _contradictions(model, data, faults, strict=strict)
+        if another := _another_document(model, data):
+            raise BenchError(Problem(code, another, where=where)) from error
         problems = [
             Problem(code, f"{_key(data, fault)[:200]}: {_explain_fault(model, data, fault)}", where=where)
             for fault in faults[:MOST_NAMED]
@@ -86,6 +90,22 @@ def parse(model: type[D], data: Any, code: str, where: str, *, strict: bool = Fa
         if (more := len(faults) - MOST_NAMED) > 0:
             problems.append(Problem(code, f"{more:,} more faults are not listed.", where=where))
         raise BenchError(problems) from error
+
+
+def _another_document(model: type[BaseModel], data: Any) -> str:
+    """Say that a document shares no key with the model, nor a similar one; empty where it does."""
+    if not isinstance(data, dict) or not data:
+        return ""
+    known = _keys(model, [])
+    if any(key in known or did_you_mean(str(key), known) for key in data):
+        return ""
+    return f"document: This is another document: it has {_some(data)}, and none of {_some(known)}."
+
+
+def _some(keys: Iterable[str]) -> str:
+    """The first five of some keys."""
+    named = [str(key)[:60] for key in keys]
+    return ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
 
 
 def _contradictions(model: type[D], data: Any, faults: list[Any], *, strict: bool) -> list[Any]:
@@ -256,7 +276,9 @@ def parse_json(model: type[D], data: bytes, code: str, where: str) -> D:
     try:
         plain = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchError(Problem(code, f"Not valid JSON: {error}", where=where)) from error
+        kind = kind_instead_of_text(data)
+        message = f"It is {kind}, not JSON." if kind else f"Not valid JSON: {error}."
+        raise BenchError(Problem(code, message, where=where)) from error
     return parse(model, plain, code, where)
 
 
@@ -307,8 +329,11 @@ def text_of(data: bytes, code: str, where: str) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         message, remedy = f"Not UTF-8 text: {error.reason}.", "Save the file as UTF-8."
+        kind = kind_instead_of_text(data)
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
             message = "Not UTF-8 text, but UTF-16, as PowerShell and old editors write it."
+        elif kind:
+            raise BenchError(Problem(code, f"It is {kind}, not text.", where)) from error
         raise BenchError(Problem(code, message, f"{where}, line {line}", remedy)) from error
     return text.replace("\r\n", "\n") if "\r" in text else text
 

@@ -91,6 +91,21 @@ def other_kind(data: bytes) -> FileKind | None:
     return None
 
 
+GZIP = "a gzip file"
+
+
+def kind_instead_of_text(data: bytes) -> str:
+    """Name what a file holds in place of JSON or TOML, with its article; empty where it is not known."""
+    if not data.strip():
+        return "an empty file"
+    if data.startswith(b"\x1f\x8b"):
+        return GZIP
+    if data.startswith(b"PAR1"):
+        return "a Parquet file"
+    kind = other_kind(data)
+    return "" if kind is None or kind.name == "JSON" else kind.name
+
+
 _EMPTY_BYTES = {"UTF-32LE": (1, 2, 3), "UTF-32BE": (0, 1, 2), "UTF-16LE": (1, 3), "UTF-16BE": (0, 2)}
 """Encoding → bytes of every four that are zero in Latin text."""
 

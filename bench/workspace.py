@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from bench.choices import LabelMode
 from bench.documents import read_table
 from bench.errors import BenchError, Problem, did_you_mean
+from bench.files import write_atomic
 
 MARKER = "bench.toml"
 SITE_KEYS = "sites.toml"
@@ -198,6 +199,11 @@ class Workspace:
         return self.root / "hospitals"
 
     @property
+    def ignoring(self) -> Path:
+        """Folder whose .gitignore keeps files of the store back: the root, unless the store is elsewhere."""
+        return self.root if self.store.is_relative_to(self.root) else self.store
+
+    @property
     def releases(self) -> Path:
         """Folder of archives of frozen releases of the site."""
         return self.root / "releases"
@@ -256,9 +262,24 @@ LOCAL_FILES = ("/data/", "/models/", "/runs/", "/.bench/", "/site/public/", "*.p
 
 
 def ignored_files(space: Workspace, cohort_id: str, labels: LabelMode) -> tuple[str, ...]:
-    """Lines of a .gitignore that keep back what must not be published of a cohort."""
-    place = space.submissions(cohort_id).relative_to(space.root).as_posix()
+    """Lines that the .gitignore of `Workspace.ignoring` needs to keep back what must not be published."""
+    place = space.submissions(cohort_id).relative_to(space.ignoring).as_posix()
     return tuple(f"/{place}/**/{name}" for name in KEPT_BACK[labels])
+
+
+def ignore_kept_back(space: Workspace, cohort_id: str, labels: LabelMode) -> None:
+    """Make git ignore what must not be published of a cohort, also of one that `bench init` did not name."""
+    add_ignored(space.ignoring, ignored_files(space, cohort_id, labels))
+
+
+def add_ignored(folder: Path, wanted: Iterable[str]) -> None:
+    """Add those of these lines that the .gitignore of a folder lacks, whatever else it holds."""
+    path = folder / ".gitignore"
+    before = path.read_bytes() if path.exists() else b""
+    missing = [line for line in map(str.encode, wanted) if line not in before.splitlines()]
+    if missing:
+        ending = b"\n" if before and not before.endswith(b"\n") else b""
+        write_atomic(path, before + ending + b"".join(line + b"\n" for line in missing))
 
 
 def attempts_folder(submissions: Path) -> Path:

@@ -10,14 +10,19 @@ from bench.errors import BenchError, Problem, catalogue
 
 WITHOUT_COUNT: Final = frozenset(
     {
-        *("backend-unavailable", "backend-unknown", "baseline-unknown", "board-empty", "cohort-column-case"),
-        *("cohort-missing", "cohort-spec", "cohort-table", "cohort-table-missing", "cohort-unknown"),
-        *("command-usage", "compiled-uncached", "entry-unknown", "manifest-absent", "manifest-inputs"),
-        *("manifest-invalid", "memory-limit", "model-format", "model-manifest", "model-output"),
-        *("model-unreadable", "predictions-delimiter", "predictions-format", "predictions-header"),
-        *("predictions-inverted", "predictions-unreadable", "schema-unknown", "shared-memory", "site-base"),
-        *("slug-invalid", "slug-taken", "split-changed", "stored-split", "subgroup-empty", "sums-missing"),
-        *("target-one-class", "unknown-code", "workspace-config", "workspace-exists", "workspace-missing"),
+        *("backend-unavailable", "backend-unknown", "baseline-unknown", "board-empty"),
+        *("cohort-column-case", "cohort-missing", "cohort-spec", "cohort-table"),
+        *("cohort-table-missing", "cohort-unknown", "command-usage", "compare-identical"),
+        *("compare-impossible", "compiled-uncached", "embeddings-type", "embeddings-unreadable"),
+        *("entry-incomplete", "entry-unknown", "manifest-absent", "manifest-inputs"),
+        *("manifest-invalid", "memory-limit", "model-format", "model-manifest", "model-missing"),
+        *("model-output", "model-unreadable", "not-sealed", "predictions-delimiter"),
+        *("predictions-format", "predictions-header", "predictions-inverted"),
+        *("predictions-unreadable", "schema-unknown", "shared-memory", "sign-key-invalid"),
+        *("key-in-workspace", "retraction-invalid", "site-keys", "statement-invalid"),
+        *("site-base", "slug-invalid", "slug-taken", "split-changed", "stored-split"),
+        *("subgroup-empty", "sums-missing", "target-one-class", "test-labels-private"),
+        *("unknown-code", "workspace-config", "workspace-exists", "workspace-missing"),
     }
 )
 """Codes of problems of which there is one, such as a file of another kind; all others name a number."""

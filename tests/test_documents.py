@@ -188,7 +188,14 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "Not valid JSON"),
+        (b"", "It is an empty file, not JSON."),
+        (b" \n", "It is an empty file, not JSON."),
+        (b"<html>", "It is HTML or XML, perhaps the page of a login, not JSON."),
+        (b"PK\x03\x04\xff", "It is a zip archive or spreadsheet, not text."),
+        (
+            b'{"other": 1, "things": 2}',
+            "document: This is another document: it has other, things, and none of",
+        ),
         (b'{"name": "a"', "Not valid JSON"),
         (b"[" * 100_000, "Not valid JSON"),
         (b'{"name": "\xff"}', "Not UTF-8"),

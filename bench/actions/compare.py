@@ -8,16 +8,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.actions.context import CohortChoice, Named, WorkspaceChoice, open_cohort, open_workspace
+from bench.actions.context import (
+    CohortChoice,
+    Named,
+    WorkspaceChoice,
+    choose_spec,
+    open_cohort,
+    open_workspace,
+)
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem
 from bench.files import locked
 from bench.scoring.attempts import record_compared
-from bench.scoring.compare import Side, TargetComparison, compare_predictions, read_either, side_of_table
+from bench.scoring.compare import (
+    Side,
+    TargetComparison,
+    compare_predictions,
+    names_entry,
+    read_either,
+    side_of_table,
+)
+from bench.submission.accept import require_file
 from bench.submission.check_predictions import id_columns
+from bench.submission.store import find_submission
 from bench.submission.tables import ArrayTable, prediction_table
-from bench.workspace import MANIFEST, STORE_LOCK
+from bench.workspace import STORE_LOCK
 
 SideChoice = str | Path | Named | ArrayTable
 """A side: slug of an entry, what `bench.submit` returned, a predictions file, or predictions in memory."""
@@ -65,19 +81,12 @@ def compare_entries(
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
-        BenchError: A side is neither an entry nor valid predictions, or the two are of different tracks or
-            share no target (``compare-impossible``).
+        BenchError: A side is neither an entry nor valid predictions, or the two are the same, of different
+            tracks or share no target (``compare-impossible``).
     """
+    folder = check_sides(a, b, cohort=cohort, workspace=workspace)
     opened = open_cohort(cohort, data, workspace)
-    folder = open_workspace(workspace, cohort).submissions(opened.spec.id)
-    if _is_entry(a, folder) and _name(a, "A") == _name(b, "B"):
-        raise BenchError(Problem("compare-impossible", f"Both sides are the entry {_name(a, 'A')!r}."))
     first, second = _side(a, "A", folder, opened), _side(b, "B", folder, opened)
-    if opened.spec.labels is LabelMode.PRIVATE and not (_is_entry(a, folder) and _is_entry(b, folder)):
-        message = (
-            "The labels are private: only submitted entries are compared, since each attempt is counted."
-        )
-        raise BenchError(Problem("compare-private", message))
     for side in (first, second):
         if side.unrecorded:
             with locked(folder / STORE_LOCK):
@@ -89,16 +98,45 @@ def compare_entries(
     return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found), notices)
 
 
+def check_sides(
+    a: SideChoice,
+    b: SideChoice,
+    *,
+    cohort: CohortChoice | None = None,
+    workspace: WorkspaceChoice | None = None,
+) -> Path:
+    """Refuse sides that cannot be compared before the data are read, which takes seconds.
+
+    Returns:
+        The cohort's folder of submissions.
+
+    Raises:
+        BenchError: A side is not there (``entry-unknown``, ``predictions-unreadable``), both are the same
+            (``compare-impossible``), or the labels are private and one is no entry (``compare-private``).
+    """
+    spec = choose_spec(cohort, workspace)
+    folder = open_workspace(workspace, cohort).submissions(spec.id)
+    named = [_name(side, "") for side in (a, b) if not isinstance(side, pd.DataFrame | Mapping)]
+    if len(named) == 2 and named[0] == named[1]:
+        message = f"Both sides are {named[0]!r}."
+        raise BenchError(Problem("compare-impossible", message, remedy="Name two entries or files."))
+    for name in named:
+        if names_entry(name):
+            find_submission(folder, name)
+        else:
+            require_file(Path(name), "predictions-unreadable")
+    if spec.labels is LabelMode.PRIVATE and not (len(named) == 2 and all(map(names_entry, named))):
+        message = (
+            "The labels are private: only submitted entries are compared, since each attempt is counted."
+        )
+        raise BenchError(Problem("compare-private", message))
+    return folder
+
+
 def _side(choice: SideChoice, name: str, folder: Path, cohort: Cohort) -> Side:
     if isinstance(choice, pd.DataFrame | Mapping):
         return side_of_table(prediction_table(choice, id_columns(cohort), name), cohort)
     return read_either(_name(choice, name), folder, cohort)
-
-
-def _is_entry(choice: SideChoice, folder: Path) -> bool:
-    return (
-        not isinstance(choice, pd.DataFrame | Mapping) and (folder / _name(choice, "") / MANIFEST).is_file()
-    )
 
 
 def _name(choice: SideChoice, name: str) -> str:

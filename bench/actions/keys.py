@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace
-from bench.actions.maintain import add_ignored, init_workspace
+from bench.actions.maintain import init_workspace
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, load_spec
 from bench.errors import BenchError, Problem
@@ -19,8 +19,9 @@ from bench.workspace import (
     LOCAL_FILES,
     STORE_LOCK,
     Workspace,
+    add_ignored,
     find_workspace,
-    ignored_files,
+    ignore_kept_back,
 )
 
 
@@ -58,7 +59,8 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
     if key is not None and chosen.exists():
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
     space, spec = init_workspace(root, cohort)
-    add_ignored(space.root, (*LOCAL_FILES, *ignored_files(space, spec.id, spec.labels), "*.agekey", "*.pem"))
+    add_ignored(space.root, (*LOCAL_FILES, "*.agekey", "*.pem"))
+    ignore_kept_back(space, spec.id, spec.labels)
     if key is None:
         return NewWorkspace(space, spec, None)
     write_key(chosen, key, space.root)

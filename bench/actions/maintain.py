@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.board.model import Board
 from bench.board.published import write_board
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, builtin_specs, load_spec
+from bench.documents import parse
 from bench.errors import BenchError, Problem
 from bench.files import (
     atomic_folder,
@@ -53,6 +54,7 @@ from bench.workspace import (
     STORE_LOCK,
     TIMINGS,
     Workspace,
+    add_ignored,
     attempts_folder,
     create_workspace,
     is_workspace,
@@ -116,16 +118,6 @@ def init_workspace(folder: str | Path, cohort: str = "demo") -> tuple[Workspace,
     return create_workspace(root, default), spec
 
 
-def add_ignored(root: Path, wanted: Iterable[str]) -> None:
-    """Add those of these lines that the .gitignore of a workspace lacks."""
-    path = root / ".gitignore"
-    before = path.read_text("utf-8") if path.exists() else ""
-    missing = [line for line in wanted if line not in before.splitlines()]
-    if missing:
-        ending = "\n" if before and not before.endswith("\n") else ""
-        write_atomic(path, (before + ending + "".join(f"{line}\n" for line in missing)).encode())
-
-
 def retract(
     slug: str,
     reason: str,
@@ -174,13 +166,7 @@ def retract(
 
 
 def _retraction(reason: str, date: datetime.date) -> Retraction:
-    from pydantic import ValidationError
-
-    try:
-        return Retraction(date=date, reason=reason)
-    except ValidationError as error:
-        message = f"The reason cannot be used: {error.errors()[0]['msg']}."
-        raise BenchError(Problem("retraction-invalid", message)) from error
+    return parse(Retraction, {"date": date, "reason": reason}, "retraction-invalid", "--reason")
 
 
 def rename(
@@ -217,7 +203,7 @@ def rename(
         resumed = refuse_renaming(folder, step)
         if not resumed:
             find_submission(folder, old)
-            check_free(folder, new)
+            check_free(folder, new, "Choose another slug; an entry is never renamed over another.")
             refuse_registered(folder, new)
         board = _stored_board(space, spec, renaming=step if resumed else None)
         ranked = board is not None and not board.scorecards.keys().isdisjoint({old, new})

@@ -31,7 +31,7 @@ from bench.scoring.run import Finished, make_plans, score_all
 from bench.scoring.scorecard import Scorecard
 from bench.submission.sealed import open_entry
 from bench.submission.store import list_submissions
-from bench.workspace import STORE_LOCK, Workspace, attempts_folder
+from bench.workspace import STORE_LOCK, attempts_folder, ignore_kept_back
 
 
 class Scorecards(Sequence[Scorecard]):
@@ -124,13 +124,13 @@ def score(
     space, opened = open_workspace(workspace, cohort), open_cohort(cohort, data, workspace)
     folder, board_file = space.submissions(opened.spec.id), space.board(opened.spec.id)
     recover_store(folder, attempts_folder(folder))
-    _lock_split(opened, space)
     chosen = scored_entries(folder, entries)
     for entry in chosen:
         open_entry(entry, space.root)
     refuse_mixed(list_submissions(folder), chosen, replicates, seed, board=board_file)
     plans = make_plans(opened, chosen, replicates=replicates, seed=seed)
     cards = Scorecards()
+    ignore_kept_back(space, opened.spec.id, opened.spec.labels)
 
     def keep(result: Finished) -> None:
         cards.append(result.exact)
@@ -147,17 +147,12 @@ def score(
             opened, stored, space.replicates, plans, one_per_team=space.one_per_team, ladder=space.ladder
         )
         write_board(folder, board, opened.spec.labels, stored)
+        _lock_split(opened, space.split_lock(opened.spec.id))
     waiting = tuple(entry.slug for entry in stored if entry.waiting)
     return ScoreResult(opened.spec.id, opened.synthetic, cards, board, waiting)
 
 
-def _lock_split(cohort: Cohort, space: Workspace) -> None:
+def _lock_split(cohort: Cohort, path: Path) -> None:
     """Write the split lock where there is none, so that the entries can be checked without the data."""
-    path = space.split_lock(cohort.spec.id)
-    if path.exists():
-        return
-    summary = summarise(cohort)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent / STORE_LOCK):
-        if not path.exists():
-            write_json(path, summary.plain())
+    if not path.exists():
+        write_json(path, summarise(cohort).plain())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -36,6 +37,7 @@ from bench.scoring.run import entry_replicates, make_plans
 from bench.scoring.scorecard import Scorecard, hashed_scorecard
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
 from bench.submission.packed import read_stamp
+from bench.workspace import is_workspace
 
 
 class SiteKeys(Document):
@@ -62,10 +64,25 @@ def make_site_key(file: str | Path, site: str) -> str:
         The public key as a line of ``sites.toml``.
 
     Raises:
-        BenchError: The file exists (``sign-key-exists``), or the extra ``sign`` is not installed.
+        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``), or
+            the extra ``sign`` is not installed.
     """
     check_site_name(site)
+    if any(map(is_workspace, Path(file).resolve().parents)):
+        message = "A private key in the workspace could be published with it."
+        remedy = "Name a file outside the workspace, such as ../north.pem."
+        raise BenchError(Problem("key-in-workspace", message, str(file), remedy))
     return f'{site} = "{new_key(Path(file))}"'
+
+
+def require_signer(site: str, key: str | Path) -> Any:
+    """Return the private key of a hospital; a name or key that cannot be used is found before scoring.
+
+    Raises:
+        BenchError: The name is no name of a hospital, or the key cannot be used.
+    """
+    check_site_name(site)
+    return read_key(Path(key))
 
 
 def write_aggregate(
@@ -93,8 +110,7 @@ def write_aggregate(
         BenchError: An entry is not scored or its scorecard is out of date, there are more entries than the
             labels can be hidden from (``aggregate-too-many``), or the key cannot be used.
     """
-    check_site_name(site)
-    private = read_key(Path(key))
+    private = require_signer(site, key)
     space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
     stored = scored_entries(space.submissions(opened.spec.id), entries)
     stored = [entry for entry in stored if entry.manifest.track == Track.HOLDOUT]

@@ -52,7 +52,15 @@ from bench.submission.store import (
     store,
 )
 from bench.submission.tables import ArrayTable, PredictionTable, prediction_table
-from bench.workspace import LABEL_EFFICIENCY, MANIFEST, PREDICTIONS, RUNS, VAL_PREDICTIONS, Workspace
+from bench.workspace import (
+    LABEL_EFFICIENCY,
+    MANIFEST,
+    PREDICTIONS,
+    RUNS,
+    VAL_PREDICTIONS,
+    Workspace,
+    ignore_kept_back,
+)
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
@@ -197,6 +205,7 @@ def submit(
             _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
         if space and not dry_run:
             notices += _unsealed(opened, space)
+            ignore_kept_back(space, opened.spec.id, opened.spec.labels)
             folder = store(
                 entries,
                 slug,

@@ -11,6 +11,7 @@ from bench.actions.context import (
     EntryChoice,
     Named,
     WorkspaceChoice,
+    choose_spec,
     open_cohort,
     open_workspace,
 )
@@ -95,11 +96,12 @@ def time_entries(
             message = f"{name} computes on the CPU, and {device} was requested."
             raise BenchError(Problem("device-unknown", message, "--device"))
     check_batches(tuple(batches))
-    space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
-    folder = space.submissions(opened.spec.id)
+    space = open_workspace(workspace)
+    folder = space.submissions(choose_spec(cohort, workspace).id)
     without: list[str] = []
     models = _with_models(folder, space, without) if entries is None else _named(entries, folder, space)
     configurations = [Configuration(entry, model, b, p) for entry, model in models for b, p in chosen]
+    opened = open_cohort(cohort, data, workspace)
     protocol = QUICK if quick else FULL
     setup = Setup(opened, tuple(batches), protocol, folder / STORE_LOCK, again, largest)
     with only_gpu(device):

@@ -15,6 +15,7 @@ from bench.actions.context import (
     scored_entries,
     workspace_specs,
 )
+from bench.board.load import scorecard_file
 from bench.board.published import verify_published
 from bench.board.verify import UNVERIFIED, check_stored, verify_entries
 from bench.choices import LabelMode
@@ -98,11 +99,13 @@ class StoredEntry:
         cohort: Id of its cohort.
         entry: The entry.
         changed: Whether it is new or other than at the commit that was named; True where none was.
+        scored: Whether its scorecard, or the published part of it, is stored.
     """
 
     cohort: str
     entry: Submission
     changed: bool
+    scored: bool
 
     @property
     def state(self) -> str:
@@ -111,7 +114,7 @@ class StoredEntry:
             return "retracted"
         if self.entry.manifest.kind == "reported":
             return "published result"
-        return "not scored yet" if self.entry.waiting else "scored"
+        return "scored" if self.scored else "not scored yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,12 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
         found, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
         problems += faults
         entries += [
-            StoredEntry(spec.id, entry, changed is None or (spec.id, entry.slug) in changed)
+            StoredEntry(
+                spec.id,
+                entry,
+                changed is None or (spec.id, entry.slug) in changed,
+                scorecard_file(entry, spec.labels).exists(),
+            )
             for entry in found
         ]
     return StoredResult(tuple(entries), tuple(problems))

@@ -37,7 +37,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     submissions: list[Submission] = []
     waiting: list[str] = []
     for stored in list_submissions(folder):
-        if stored.manifest.kind != "reported" and not _scorecard_file(stored, spec.labels).exists():
+        if stored.manifest.kind != "reported" and not scorecard_file(stored, spec.labels).exists():
             waiting.append(stored.slug)
         else:
             submissions.append(stored)
@@ -66,7 +66,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     return LoadedBoard(spec=spec, board=board, entries=shown, waiting=tuple(waiting))
 
 
-def _scorecard_file(submission: Submission, labels: LabelMode) -> Path:
+def scorecard_file(submission: Submission, labels: LabelMode) -> Path:
     """The scorecard that boards are read from: its published part where labels are not public."""
     return submission.scorecard if labels is LabelMode.PUBLIC else submission.folder / PUBLISHED
 
@@ -85,7 +85,7 @@ def _entry(submission: Submission, card: type[RankInputs], labels: LabelMode) ->
             for path in sorted(submission.timings.glob("*.json"))
         ),
         retraction=submission.retraction,
-        whole=_scorecard_file(submission, labels) if card is not Scorecard and not reported else None,
+        whole=scorecard_file(submission, labels) if card is not Scorecard and not reported else None,
     )
     return entry, sha256
 

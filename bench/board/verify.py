@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.board.build import build_board
-from bench.board.load import load_board
+from bench.board.load import load_board, scorecard_file
 from bench.board.model import Board
-from bench.choices import Track
+from bench.choices import LabelMode, Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
 from bench.cohort.summary import SplitLock
@@ -21,13 +21,15 @@ from bench.metrics import registry
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.attempts import read_ledger
+from bench.scoring.published import read_published
 from bench.scoring.run import Finished, compute_all, make_plans
 from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
 from bench.submission.packed import read_packed_rows, run_columns, split_runs
+from bench.submission.sealed import read_seal
 from bench.submission.store import Submission, find_submission
 from bench.timing.record import BatchTiming, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
-from bench.workspace import MANIFEST, PREDICTIONS, attempts_folder
+from bench.workspace import MANIFEST, PREDICTIONS, PUBLISHED, SEALED_PREDICTIONS, attempts_folder
 
 
 def verify_entries(
@@ -116,8 +118,8 @@ def build_again(cohort: Cohort, entries: Sequence[Submission], stored: Board) ->
 def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[Submission], list[Problem]]:
     """Check the stored entries of a cohort without its data: nothing is computed again.
 
-    Manifests, packed predictions against the counts of the split lock, scorecards against their predictions,
-    the ledger of attempts, timing records and the board are read.
+    Manifests, packed predictions against the counts of the split lock, sealed ones against their seal,
+    scorecards against their predictions, the ledger of attempts, timing records and the board are read.
 
     Args:
         spec: The cohort's spec.
@@ -131,16 +133,15 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     entries = _readable_entries(folder, problems)
     predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
     lock: SplitLock | None = None
-    if predicted:
+    if any(entry.predictions.is_file() for entry in predicted):
         with collecting(problems):
             lock = _read_lock(lock_file)
     cards: dict[str, Scorecard] = {}
     for entry in predicted:
         with collecting(problems):
-            if lock:
-                _check_packed(entry, spec, lock)
-            if entry.scorecard.exists():
-                cards[entry.slug] = read_scorecard(entry)
+            _check_predictions(entry, spec, lock)
+            if scorecard_file(entry, spec.labels).exists():
+                cards[entry.slug] = _stored_card(entry, spec.labels)
     if cards:
         problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
@@ -169,10 +170,34 @@ def _read_lock(path: Path) -> SplitLock:
     return read_document(SplitLock, path, "split-lock-invalid")[0]
 
 
-def _check_packed(entry: Submission, spec: CohortSpec, lock: SplitLock) -> None:
-    """Refuse stored predictions that are missing, damaged, or not of the locked split."""
-    if not entry.predictions.is_file():
+def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | None) -> None:
+    """Refuse stored predictions that are missing, or other than the sealed ones or the locked split say.
+
+    Where labels are shared, an entry may hold them sealed only; where they are private, its published
+    scorecard alone.
+    """
+    sealed = read_seal(entry) if spec.labels is LabelMode.SHARED else None
+    if entry.predictions.is_file():
+        if lock:
+            _check_packed(entry, spec, lock)
+    elif spec.labels is LabelMode.SHARED and not sealed:
+        message = f"It has no {SEALED_PREDICTIONS}, nor {PREDICTIONS}."
+        raise BenchError(Problem("entry-incomplete", message, str(entry.folder)))
+    elif spec.labels is LabelMode.PUBLIC or not (sealed or (entry.folder / PUBLISHED).exists()):
         raise BenchError(Problem("entry-incomplete", f"It has no {PREDICTIONS}.", str(entry.folder)))
+
+
+def _stored_card(entry: Submission, labels: LabelMode) -> Scorecard:
+    """The scorecard as published; where the whole one is stored too, that is read as well."""
+    if labels is LabelMode.PUBLIC:
+        return read_scorecard(entry)
+    if entry.scorecard.exists():
+        read_scorecard(entry)
+    return read_published(entry, Scorecard)[0]
+
+
+def _check_packed(entry: Submission, spec: CohortSpec, lock: SplitLock) -> None:
+    """Refuse stored predictions that are damaged or not of the locked split."""
     images = {part.part: part.images for part in lock.parts}
     track = entry.manifest.track
     rows = lock.images if track == Track.CV5 else images.get("test", 0)

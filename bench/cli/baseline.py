@@ -42,7 +42,7 @@ def list_baselines(as_json: JsonOption = False) -> None:
 
 @app.command()
 def run(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Baselines.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Baselines.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every baseline that this cohort allows.")
     ] = False,

@@ -30,7 +30,7 @@ GAP = 2
 
 def board(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="Files of hospitals, with --sites.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Files of hospitals, with --sites.")
     ] = None,
     sites: Annotated[
         bool, typer.Option("--sites", help="Rank across hospitals, from the signed file of each.")
@@ -83,6 +83,8 @@ def board(
     if speed and of_one_table:
         hint = "goes with none of --csv, --markdown, --latex, --columns, --where and --track cv5"
         raise typer.BadParameter(hint, param_hint="--speed")
+    if site_keys and not sites:
+        raise typer.BadParameter("goes with --sites", param_hint="--keys")
     if sites != bool(files):
         raise typer.BadParameter("--sites and files of hospitals belong together", param_hint="--sites")
     if (sites or transfer) and (of_one_table or speed or cohort):

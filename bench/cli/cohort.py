@@ -274,9 +274,7 @@ def demo(
     site: Annotated[
         DemoSite, typer.Option("--site", help="chexchonet: the cohort; mimic: files for `bench cohort link`.")
     ] = "chexchonet",
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Write over synthetic files of another size or seed.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over other synthetic files.")] = False,
     jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -293,7 +291,7 @@ def demo(
     with reporting(as_json) as report:
         if not replace:
             marker_of = mimic_marker if site == "mimic" else demo_marker
-            refuse_other_cohort(out, marker_of(patients, seed))
+            refuse_other_cohort(out, marker_of(patients, seed), images)
         if site == "mimic":
             with progress("Drawing images") as step:
                 written = write_mimic(

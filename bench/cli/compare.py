@@ -31,10 +31,11 @@ def compare(
 
     Example: bench compare cnn-small demographics
     """
-    from bench.actions.compare import compare_entries
+    from bench.actions.compare import check_sides, compare_entries
     from bench.board.format import metric_label, p_text
 
     with reporting(as_json) as report:
+        check_sides(a, b, cohort=cohort)
         opened = open_cohort(cohort, data)
         done = compare_entries(a, b, replicates=replicates, seed=seed, cohort=opened)
         lines = done.comparisons

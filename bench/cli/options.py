@@ -54,6 +54,14 @@ def choose_spec(cohort: str | None, space: Workspace | None = None) -> CohortSpe
     return context.choose_spec(cohort, space)
 
 
+def require_entries(slugs: list[str] | None, cohort: str | None) -> None:
+    """Refuse entries that are not there before the cohort is read, which takes seconds."""
+    from bench.actions.context import scored_entries
+
+    if slugs:
+        scored_entries(workspace().submissions(choose_spec(cohort).id), slugs)
+
+
 def open_cohort(cohort: str | None, data: Path | None) -> Cohort:
     """The cohort that ``--cohort`` and ``--data`` name; says so where the demo cohort's table is written."""
     from bench.actions import context

@@ -18,6 +18,7 @@ from bench.cli.options import (
     SchedulerOption,
     SeedOption,
     open_cohort,
+    require_entries,
 )
 from bench.cli.output import Report, figure, interval, progress, reporting, table
 
@@ -32,7 +33,7 @@ PrevalenceOption = Annotated[
         help="Also show what the operating points do at this prevalence, such as 0.05.",
     ),
 ]
-Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; none with --all.")]
+Slugs = Annotated[list[str] | None, typer.Argument(metavar="SLUG", help="Entries; none with --all.")]
 
 
 def _entries(slugs: list[str] | None, everything: bool) -> list[str] | None:
@@ -78,6 +79,11 @@ def score(
         raise typer.BadParameter("--site, --key and this belong together", param_hint="--aggregate-out")
     chosen = _entries(slugs, everything)
     with reporting(as_json) as report:
+        require_entries(chosen, cohort)
+        if key:
+            from bench.actions.sites import require_signer
+
+            require_signer(site, key)
         opened = open_cohort(cohort, data)
         cards: list[dict[str, Any]] = []
         shifts: dict[str, dict[str, Any]] = {}
@@ -174,7 +180,7 @@ def _show_card(report: Report, card: Scorecard) -> None:
 
 def verify(
     slugs: Annotated[
-        list[str] | None, typer.Argument(metavar="SLUG...", help="Entries; default: all, and the board.")
+        list[str] | None, typer.Argument(metavar="SLUG", help="Entries; default: all, and the board.")
     ] = None,
     jobs: JobsOption = None,
     scheduler: SchedulerOption = None,
@@ -208,6 +214,7 @@ def verify(
         return
 
     with reporting(as_json) as report:
+        require_entries(slugs, cohort)
         opened = open_cohort(cohort, data)
         with progress("Verifying") as step:
             verification = verify_entries(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.choices import Precision
-from bench.cli.options import CohortOption, DataOption, JsonOption, open_cohort
+from bench.cli.options import CohortOption, DataOption, JsonOption
 from bench.cli.output import Report, reporting, stages, table
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def time(
                 quick=quick,
                 again=again,
                 device=device,
-                cohort=open_cohort(cohort, data),
+                cohort=cohort,
+                data=data,
                 progress=stage,
             )
         if done.without_model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.cohort.image_ids import id_hint
 from bench.cohort.spec import AllTest, CohortSpec, ColumnSplit, HashSplit, ListSplit, TableSplit
 from bench.cohort.split import Split, Strings, hash_parts, make_split, patient_uniform, straddling_patients
 from bench.cohort.tables import meanings_of_cells
-from bench.errors import BenchError, Problem, raise_errors
+from bench.documents import text_of
+from bench.errors import BenchError, Problem, did_you_mean, raise_errors
 
 MOST_WORDS = 5
 """Number of distinct words of a column that a message may name."""
@@ -105,9 +108,14 @@ def _list_parts(
         return hash_parts(rule.otherwise, u)
     if absent:
         message = f"{' and '.join(absent)} not in the folder, though another list of the split is."
+        alike = {path.name for path in folder.iterdir() if path.suffix == Path(absent[0]).suffix}
+        message += did_you_mean(absent[0], alike - set(files.values()))
         raise BenchError(Problem("cohort-split-list", message, str(folder)))
     problems: list[Problem] = []
-    listed = {part: _listed(folder / name, part, images, left_out, problems) for part, name in files.items()}
+    listed = {
+        part: _listed(folder / name, part, images, patients, left_out, problems)
+        for part, name in files.items()
+    }
     count = np.sum(list(listed.values()), axis=0)
     if several := int((count > 1).sum()):
         message = f"{several:,} of {len(images):,} images are in two lists."
@@ -126,17 +134,30 @@ def _list_parts(
 
 
 def _listed(
-    path: Path, part: str, images: Strings, left_out: Collection[str], problems: list[Problem]
+    path: Path,
+    part: str,
+    images: Strings,
+    patients: Strings,
+    left_out: Collection[str],
+    problems: list[Problem],
 ) -> npt.NDArray[np.bool_]:
     """Return the mask (n,) of the images that a list names; entries that are no image add a problem."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem("cohort-split-list", f"Not UTF-8 text: {error.reason}.", str(path))
-        raise BenchError(problem) from error
+    text = text_of(path.read_bytes(), "cohort-split-list", str(path))
     names = {line.strip() for line in text.splitlines() if line.strip()}
     inside = np.array([image in names for image in images], dtype=bool)
     if absent := len(names) - int(inside.sum()) - sum(image in names for image in left_out):
         message = f"{absent:,} of {len(names):,} listed {part} images are not in the table."
-        problems.append(Problem("cohort-split-list", message, str(path)))
+        strange = sorted(names - set(images) - set(left_out))[:500]
+        remedy = id_hint(strange, images, patients) or _list_remedy(strange, images, bool(inside.any()))
+        problems.append(Problem("cohort-split-list", message, str(path), remedy))
     return inside
+
+
+def _list_remedy(strange: list[str], images: Strings, others_known: bool) -> str:
+    """What to do about entries of a list that are no image id in any form; empty if nothing is known."""
+    known = frozenset(images)
+    if all(re.split(r"[,;\s]+", line)[0] in known for line in strange):
+        return "Write the id of one image alone on each line."
+    if len(strange) == 1 and others_known:
+        return "One line is no image: remove it if it is a heading or a comment."
+    return ""

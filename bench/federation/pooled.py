@@ -97,7 +97,8 @@ def _repeated(read: Sequence[ReadAggregate]) -> list[Problem]:
                 message = f"Site {file.aggregate.site!r} is also in {earlier.where}."
                 problems.append(Problem("site-twice", message, file.where))
             elif shared:
-                message = f"{len(shared)} entries are scored on the same predictions as in {earlier.where}."
+                count = "1 entry is" if len(shared) == 1 else f"{len(shared)} entries are"
+                message = f"{count} scored on the same predictions as in {earlier.where}."
                 problems.append(Problem("site-twice", message, file.where))
     return problems
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bench.documents import Document, parse, read_bytes
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
@@ -24,7 +25,15 @@ from bench.sandbox.reader import parse_in_sandbox, read_document
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 KEY_BYTES = 32
-PublicKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+def _public_key(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", text):
+        raise ValueError("this is no public key, which has 44 characters as `bench keygen` prints it")
+    return text
+
+
+PublicKey = Annotated[str, AfterValidator(_public_key)]
 """An ed25519 public key, base64."""
 
 
@@ -133,6 +142,10 @@ def read_key(path: Path) -> Any:
         key = load_pem_private_key(data, None)
     except (ValueError, TypeError) as error:
         message = "This is not a private key in PEM without a password."
+        if b"PUBLIC KEY" in data:
+            message = "This is a public key; the private one signs."
+        elif b"ENCRYPTED" in data:
+            message = "This private key has a password, which nobody can be asked for here."
         raise BenchError(Problem("sign-key-invalid", message, where=str(path))) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise BenchError(Problem("sign-key-invalid", "This is not an ed25519 key.", where=str(path)))

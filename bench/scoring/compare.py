@@ -117,15 +117,19 @@ class Side:
         return self.values[target.target.name][target.rows]
 
 
+def names_entry(name: str) -> bool:
+    """Return whether a side is an entry by its slug, rather than a file."""
+    return re.fullmatch(SLUG_PATTERN, name) is not None and not Path(name).is_file()
+
+
 def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
     """The predictions of a stored entry (by slug) or of a file; scores need not be probabilities.
 
     Raises:
         BenchError: Neither an entry nor a valid file.
     """
-    path = Path(name)
-    if path.is_file() or not re.fullmatch(SLUG_PATTERN, name):
-        predictions = load_predictions(path, cohort, scores="uncalibrated")
+    if not names_entry(name):
+        predictions = load_predictions(Path(name), cohort, scores="uncalibrated")
         return _side(predictions, cohort, predictions.source_sha256)
     entry = find_submission(folder, name)
     if entry.manifest.kind == "reported":

@@ -58,6 +58,8 @@ def _hidden_here(text: str, place: int) -> bool:
 def _one_line(text: str) -> str:
     if len(text.splitlines()) > 1:
         raise ValueError("this text must stand on one line")
+    if controls := [c for c in text if unicodedata.category(c) == "Cc" and c != "\t"]:
+        raise ValueError(f"this text holds the control character U+{ord(controls[0]):04X}")
     return text
 
 
@@ -205,7 +207,9 @@ class Retraction(Document):
 
     schema_: str = schema_field("retraction", 1)
     date: datetime.date
-    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
+    reason: Annotated[
+        str, Field(min_length=1, max_length=500), AfterValidator(_visible), AfterValidator(_one_line)
+    ]
 
     @property
     def sentence(self) -> str:

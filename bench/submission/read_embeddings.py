@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from bench.cohort.cohort import Cohort
+from bench.cohort.image_ids import id_hint
 from bench.cohort.split import PARTS, Part
 from bench.errors import BenchError, Problem
 from bench.sandbox.bounded_read import read_bounded
@@ -70,7 +71,8 @@ def read_embeddings(folder: Path, cohort: Cohort) -> Embeddings:
     """
     if not folder.is_dir():
         message = "It is a file." if folder.exists() else "There is no such folder."
-        raise BenchError(Problem("embeddings-unreadable", message, str(folder)))
+        remedy = "Name the folder with the files of train, val and test."
+        raise BenchError(Problem("embeddings-unreadable", message, str(folder), remedy))
     problems: list[Problem] = []
     parts: dict[Part, Matrix] = {}
     hashes: dict[Part, str] = {}
@@ -94,8 +96,10 @@ def _read_part(folder: Path, part: Part, cohort: Cohort) -> tuple[Matrix, str]:
     """Read one part; return its rows in canonical order and the hash of the file that holds the matrix."""
     parquet, npy = folder / f"{part}.parquet", folder / f"{part}.npy"
     if parquet.exists() == npy.exists():
-        message = "Both are there." if npy.exists() else "Neither is there."
-        raise BenchError(Problem("embeddings-unreadable", message, f"{parquet} or {npy.name}"))
+        message, remedy = "Both are there.", "Remove the one that is not meant."
+        if not npy.exists():
+            message, remedy = _missing_file(folder, part)
+        raise BenchError(Problem("embeddings-unreadable", message, f"{parquet} or {npy.name}", remedy))
     path = parquet if parquet.exists() else npy
     fault = _fault(path)
     answer = read_in_sandbox(
@@ -116,9 +120,38 @@ def _read_part(folder: Path, part: Part, cohort: Cohort) -> tuple[Matrix, str]:
     else:
         ids = _ids_of_bytes(answer.arrays, fault)
     if len(ids) != len(matrix):
-        message = f"{len(ids):,} ids for {len(matrix):,} rows of embeddings."
-        raise BenchError(Problem("embeddings-missing-id", message, str(path)))
+        message, remedy = f"{len(ids):,} ids for {len(matrix):,} rows of embeddings.", ""
+        if len(ids) == matrix.shape[1]:
+            remedy = "Rows and columns are exchanged: write the transposed matrix, one row for each image."
+        elif len(ids) == len(matrix) + 1 and ids[0] not in set(cohort.images):
+            remedy = "The first line of the ids is no image of the cohort: remove it if it is a heading."
+        raise BenchError(Problem("embeddings-missing-id", message, str(path), remedy))
     return _in_canonical_order(matrix, ids, part, cohort, path), answer.sha256
+
+
+_OTHER_NAMES: Final = {
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "training": "train",
+    "testing": "test",
+}
+"""Names of parts elsewhere."""
+
+
+def _missing_file(folder: Path, part: Part) -> tuple[str, str]:
+    """Message and remedy for a part without files; files are named by what may be the part's alone."""
+    stems = {path.name: path.name.partition(".")[0].casefold() for path in folder.iterdir() if path.is_file()}
+    near = sorted(name for name, stem in stems.items() if _OTHER_NAMES.get(stem, stem) == part)
+    if not near:
+        return (
+            "Neither is there.",
+            f"Write the embeddings of the {part} images with `numpy.save` or as Parquet.",
+        )
+    message = f"Neither is there, but {near[0]!r}."
+    if near[0].endswith((".npy", ".parquet")):
+        return message, f"Rename it to {part}.{near[0].rpartition('.')[2]}, and its ids to {part}_ids.txt."
+    return message, f"Write {part}.npy with `numpy.save(path, matrix)`, or Parquet; other files are not read."
 
 
 def _fault(path: Path) -> Fault:
@@ -142,7 +175,13 @@ def _in_canonical_order(matrix: Matrix, ids: list[str], part: Part, cohort: Coho
         ("embeddings-duplicate-id", "of an image that has one already", repeated),
         ("embeddings-not-finite", "with NaN or infinite values", wrong),
     )
-    problems = [Problem(code, f"{_rows(at)} {what}.", str(path)) for code, what, at in faults if at.any()]
+    unknown = [ids[row] for row in np.flatnonzero(known < 0)[:500]]
+    hints = {"embeddings-unknown-id": id_hint(unknown, cohort.images, cohort.patients)} if unknown else {}
+    problems = [
+        Problem(code, f"{_rows(at)} {what}.", str(path), hints.get(code, ""))
+        for code, what, at in faults
+        if at.any()
+    ]
     if lacking:
         message = f"{lacking:,} of the {len(rows):,} {part} images have no embedding."
         problems.append(Problem("embeddings-missing-id", message, str(path)))
@@ -161,7 +200,8 @@ def _ids_of_text(data: bytes, path: Path) -> list[str]:
     try:
         return data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise _fault(path)(f"It is not UTF-8 text: {error.reason}.", "") from error
+        remedy = "Save the ids as UTF-8 text, one a line."
+        raise _fault(path)(f"It is not UTF-8 text: {error.reason}.", remedy) from error
 
 
 def _ids_of_bytes(arrays: Mapping[str, npt.NDArray[Any]], fault: Fault) -> list[str]:
@@ -218,6 +258,28 @@ def packed_npy(
     return {}, {"matrix": matrix.astype(dtype.newbyteorder("="), copy=False)}, b""
 
 
+_TYPE_NAMES: Final = {
+    pa.float16(): "float16",
+    pa.float32(): "float32",
+    pa.float64(): "float64",
+    pa.string(): "text",
+    pa.large_string(): "text",
+}
+"""Types of Arrow → their names in messages, where Arrow's differ from NumPy's."""
+
+
+def _columns_remedy(named: list[str], schema: pa.Schema) -> str:
+    """What to do about the columns of a Parquet file, by those that it has."""
+    if len(named) > 1:
+        return f"Keep one column of ids: there are {' and '.join(named)}."
+    if not named:
+        return "Write the image id of each row as a column beside the embeddings."
+    lists = [f.name for f in schema if pa.types.is_nested(f.type)]
+    if len(lists) == 1:
+        return f"Rename the column {lists[0][:60]!r} to `{COLUMN}`."
+    return f"Write the features of an image as one list in the column `{COLUMN}`."
+
+
 def packed_parquet(
     data: bytes, *, where: str, id_names: list[str]
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], bytes]:
@@ -229,11 +291,11 @@ def packed_parquet(
         named = [name for name in id_names if name in schema.names]
         if len(named) != 1 or COLUMN not in schema.names:
             message = f"It needs a column of ids ({' or '.join(id_names)}) and a column `{COLUMN}` of lists."
-            raise fault(message, "")
+            raise fault(message, _columns_remedy(named, schema))
         kind = schema.field(COLUMN).type
         lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
         inner = kind.value_type if lists else kind
-        number = {pa.float16(): "float16", pa.float32(): "float32"}.get(inner, str(inner))
+        number = _TYPE_NAMES.get(inner, str(inner))
         _require_matrix((1, 1) if lists else (1,), number, where)
         if file.metadata.num_rows > MOST_ROWS:
             raise fault(f"It has {file.metadata.num_rows:,} rows.", "")

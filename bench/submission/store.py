@@ -124,10 +124,10 @@ def slug_of_name(text: str) -> str:
     return near if fits else ""
 
 
-def check_free(folder: Path, slug: str) -> None:
+def check_free(folder: Path, slug: str, remedy: str = "") -> None:
     """Refuse a slug that an entry has already (``slug-taken``)."""
     if (folder / slug).exists():
-        raise BenchError(Problem("slug-taken", f"Slug {slug!r} is already in use.", where=str(folder)))
+        raise BenchError(Problem("slug-taken", f"Slug {slug!r} is already in use.", str(folder), remedy))
 
 
 class Renaming(Document):

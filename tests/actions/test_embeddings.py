@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.runs import evaluate_runs
 from bench.workspace import Workspace
 from tests.conftest import Cli
+from tests.faulty import assert_problem, only
 
 Matrix = npt.NDArray[np.floating]
 WIDTH = 5
@@ -173,36 +175,80 @@ def spoilt(folder: Path, cohort: Cohort, fault: str) -> str:
         said = "truncated"
     elif fault == "no numpy":
         (folder / "test.npy").write_bytes(b"PK\x03\x04" + bytes(200))
-        said = "numpy.save"
+        said = "not a NumPy array"
     elif fault == "absent":
         (folder / "test.npy").unlink()
-        said = "Neither"
+        said = "Neither is there."
+    elif fault == "both":
+        (folder / "test.parquet").write_bytes(b"PAR1")
+        said = "Both are there"
+    elif fault == "UTF-16 ids":
+        (folder / "test_ids.txt").write_bytes("\n".join(ids).encode("utf-16"))
+        said = "not UTF-8 text"
+    elif fault == "no ids":
+        (folder / "test_ids.txt").unlink()
+        said = "no such file"
+    elif fault in OTHER_FORMS:
+        (folder / "test_ids.txt").write_text("\n".join(map(OTHER_FORMS[fault], ids)) + "\n")
+        said = f"{n} of {n} rows"
+    elif fault == "heading":
+        (folder / "test_ids.txt").write_text("\n".join(["image_id", *ids]) + "\n")
+        said = f"{n + 1} ids for {n} rows"
+    elif fault == "transposed":
+        np.save(folder / "test.npy", matrix.T)
+        said = f"{n} ids for {WIDTH} rows"
+    elif fault.startswith("named "):
+        name = fault.removeprefix("named ")
+        (folder / "test.npy").rename(folder / name)
+        said = f"Neither is there, but {name!r}"
     return said
 
 
+OTHER_FORMS: dict[str, Callable[[str], str]] = {
+    "without ending": lambda name: name.removesuffix(".jpg"),
+    "another ending": lambda name: name.replace(".jpg", ".png"),
+    "with folders": "/data/cxrs/{}".format,
+    "quoted": '"{}"'.format,
+}
+"""Fault → the form of the ids."""
+
+
 @pytest.mark.parametrize(
-    ("fault", "codes"),
+    ("fault", "codes", "remedy"),
     [
-        ("missing", ["missing-id"]),
-        ("uneven", ["missing-id"]),
-        ("nan", ["not-finite"]),
-        ("infinite", ["not-finite"]),
-        ("float64", ["type"]),
-        ("other type", ["type"]),
-        ("narrow", ["dimension"]),
-        ("wide", ["dimension"]),
-        ("vector", ["dimension"]),
-        ("other part", ["other-part", "missing-id"]),
-        ("unknown", ["unknown-id", "missing-id"]),
-        ("twice", ["duplicate-id", "missing-id"]),
-        ("pickle", ["type"]),
-        ("truncated", ["unreadable"]),
-        ("no numpy", ["unreadable"]),
-        ("absent", ["unreadable"]),
+        ("missing", ["missing-id"], "one id for each row"),
+        ("uneven", ["missing-id"], "one id for each row"),
+        ("heading", ["missing-id"], "first line of the ids is no image"),
+        ("transposed", ["missing-id"], "write the transposed matrix"),
+        ("nan", ["not-finite"], "these images"),
+        ("infinite", ["not-finite"], "these images"),
+        ("float64", ["type"], "astype"),
+        ("other type", ["type"], "astype"),
+        ("narrow", ["dimension"], "the same encoder"),
+        ("wide", ["dimension"], "one shorter vector"),
+        ("vector", ["dimension"], "one shorter vector"),
+        ("other part", ["other-part", "missing-id"], "benchmark's split"),
+        ("unknown", ["unknown-id", "missing-id"], "belong to this cohort"),
+        ("without ending", ["unknown-id", "missing-id"], "Add the file ending .jpg"),
+        ("another ending", ["unknown-id", "missing-id"], "another file ending"),
+        ("with folders", ["unknown-id", "missing-id"], "Remove the folders"),
+        ("quoted", ["unknown-id", "missing-id"], "Remove the quotes"),
+        ("twice", ["duplicate-id", "missing-id"], "one row for each image"),
+        ("pickle", ["type"], "astype"),
+        ("truncated", ["unreadable"], "Write the file again"),
+        ("no numpy", ["unreadable"], "numpy.save"),
+        ("absent", ["unreadable"], "Write the embeddings of the test images"),
+        ("both", ["unreadable"], "Remove the one"),
+        ("UTF-16 ids", ["unreadable"], "as UTF-8 text"),
+        ("no ids", ["unreadable"], "looked for in"),
+        ("named Test.npy", ["unreadable"], "Rename it to test.npy"),
+        ("named testing.npy", ["unreadable"], "Rename it to test.npy"),
+        ("named test.npz", ["unreadable"], r"Write test\.npy with"),
+        ("named test.csv", ["unreadable"], r"Write test\.npy with"),
     ],
 )
-def test_each_fault_has_its_code_and_count_and_names_no_image(
-    cohort: Cohort, tmp_path: Path, fault: str, codes: list[str]
+def test_each_fault_has_its_code_count_and_remedy_and_names_no_image(
+    cohort: Cohort, tmp_path: Path, fault: str, codes: list[str], remedy: str
 ) -> None:
     write_npy(tmp_path / "embeddings", cohort, embeddings_of(cohort))
     said = spoilt(tmp_path / "embeddings", cohort, fault)
@@ -210,9 +256,59 @@ def test_each_fault_has_its_code_and_count_and_names_no_image(
         read_embeddings(tmp_path / "embeddings", cohort)
     problems = raised.value.problems
     assert [problem.code for problem in problems] == [f"embeddings-{code}" for code in codes]
+    meant = next(p for p in problems if said in p.message)
+    assert_problem(meant, meant.code, message=re.escape(said), where="embeddings(/test|$)", remedy=".")
+    assert re.search(remedy, "\n".join(p.as_dict()["remedy"] for p in problems))
     text = "\n".join(f"{p.message} {p.remedy}" for p in problems)
-    assert said in text
     assert not any(image in text for image in cohort.images)
+
+
+@pytest.mark.parametrize("place", ["absent", "test.npy"])
+def test_embeddings_are_a_folder(cohort: Cohort, tmp_path: Path, place: str) -> None:
+    (tmp_path / "test.npy").write_bytes(b"")
+    with pytest.raises(BenchError) as raised:
+        read_embeddings(tmp_path / place, cohort)
+    assert_problem(
+        only(raised.value, "embeddings-unreadable"),
+        "embeddings-unreadable",
+        message="a file|no such folder",
+        where=f"{place}$",
+        remedy="Name the folder",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "code", "message", "remedy"),
+    [
+        (
+            "another name",
+            {"embedding": "features"},
+            "unreadable",
+            "a column `embedding`",
+            "Rename .*'features'",
+        ),
+        ("no ids", {"image_id": "name"}, "unreadable", "a column of ids", "Write the image id"),
+        ("columns of numbers", {}, "unreadable", "a column `embedding`", "as one list in the column"),
+        ("text", {}, "type", "of type text", "astype"),
+        ("float64", {}, "type", "of type float64", "astype"),
+    ],
+)
+def test_columns_of_parquet_are_named_with_what_to_do(
+    cohort: Cohort, tmp_path: Path, name: str, columns: dict[str, str], code: str, message: str, remedy: str
+) -> None:
+    write_parquet(tmp_path, cohort, embeddings_of(cohort))
+    table = pd.read_parquet(tmp_path / "val.parquet").rename(columns=columns)
+    if name == "columns of numbers":
+        table = table[["image_id"]].assign(f0=1.0, f1=2.0)
+    elif name == "text":
+        table["embedding"] = "[1, 2]"
+    elif name == "float64":
+        table["embedding"] = [row.astype(float) for row in table["embedding"]]
+    table.to_parquet(tmp_path / "val.parquet")
+    with pytest.raises(BenchError) as raised:
+        read_embeddings(tmp_path, cohort)
+    found = only(raised.value, f"embeddings-{code}")
+    assert_problem(found, found.code, message=message, where=r"val\.parquet$", remedy=remedy)
 
 
 def test_lists_of_different_lengths_and_missing_values_are_refused(cohort: Cohort, tmp_path: Path) -> None:

@@ -16,14 +16,17 @@ import pytest
 import bench
 from bench.actions.maintain import MaintenanceResult, rename, retract
 from bench.actions.site import check_site
+from bench.actions.submit import register as register_model
 from bench.actions.verify import verify_stored
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.summary import summarise
 from bench.errors import BenchError
 from bench.files import canonical_json, write_json
+from bench.submission.registration import Registration, find_registration
 from bench.workspace import RENAMING, Workspace, find_workspace
 from tests.conftest import Cli
+from tests.faulty import assert_problem, only
 from tests.tiny import REPORTED, predictions
 
 DAY = datetime.date(2026, 2, 3)
@@ -44,7 +47,6 @@ def scored(
     paper.mkdir()
     (paper / "submission.toml").write_text(REPORTED)
     bench.score(cohort=cohort, workspace=space, **QUICK)
-    write_json(space.split_lock("chexchonet"), summarise(cohort).plain())
     return root
 
 
@@ -138,6 +140,43 @@ def test_impossible_changes_are_refused_and_change_nothing(space: Workspace) -> 
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("", "reason: This text is empty"),
+        ("  ", "shows nothing.*U\\+0020"),
+        ("\u200b", "shows nothing.*U\\+200B"),
+        ("x" * 501, "reason: This text is longer than 500 characters"),
+        ("One line.\nAnother.", "must stand on one line"),
+        ("Red \x1b[31mink", "control character U\\+001B"),
+    ],
+)
+def test_a_reason_that_cannot_be_shown_is_explained(space: Workspace, reason: str, message: str) -> None:
+    with pytest.raises(BenchError) as error:
+        retract("one", reason, workspace=space)
+    assert_problem(
+        only(error.value, "retraction-invalid"),
+        "retraction-invalid",
+        message=message,
+        where="^--reason$",
+        remedy="1 to 500 visible letters",
+    )
+    assert not (space.submission("chexchonet", "one") / "retraction.json").exists()
+
+
+def test_a_slug_in_use_is_not_offered_for_replacement(space: Workspace) -> None:
+    for new in ("one", "two"):
+        with pytest.raises(BenchError) as error:
+            rename("one", new, workspace=space)
+        assert_problem(
+            only(error.value, "slug-taken"),
+            "slug-taken",
+            message=repr(new),
+            where="chexchonet$",
+            remedy="^Choose another slug; an entry is never renamed over another",
+        )
+
+
 def test_without_replicates_and_data_nothing_is_changed(space: Workspace) -> None:
     shutil.rmtree(space.replicates)
     for act in (
@@ -162,11 +201,47 @@ def test_without_replicates_the_data_serve(space: Workspace, cohort: Cohort) -> 
     assert canonical_json(again.board.plain()) == canonical_json(expected.board.plain())
 
 
-@pytest.mark.parametrize("function", ["move_attempts", "write_board"])
+def register(space: Workspace, slug: str) -> None:
+    """State a model for a slug, as `bench register` does before there is an entry."""
+    folder = space.submissions("chexchonet") / "_registered"
+    folder.mkdir(exist_ok=True)
+    stated = Registration(slug=slug, date=DAY, model_sha256="a" * 64, plan_sha256="b" * 64)
+    write_json(folder / f"{slug}.json", stated.plain())
+
+
+def test_a_registration_goes_with_its_entry_and_keeps_its_slug_from_others(space: Workspace) -> None:
+    folder = space.submissions("chexchonet")
+    register(space, "one")
+    register(space, "planned")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(BenchError) as error:
+        rename("two", "planned", workspace=space)
+    assert_problem(
+        only(error.value, "registration-differs"),
+        "registration-differs",
+        message="'planned' was registered on 2026-02-03 for model aaaaaaaaaaaa",
+        where="_registered$",
+        remedy="Choose another slug",
+    )
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    rename("one", "zero", workspace=space)
+    assert sorted(path.stem for path in (folder / "_registered").iterdir()) == ["planned", "zero"]
+    found = find_registration(folder, "zero")
+    assert found
+    assert (found.slug, found.date, found.model_sha256) == ("zero", DAY, "a" * 64)
+
+
+@pytest.mark.parametrize("function", ["move_attempts", "move_registration", "write_board"])
 def test_an_interrupted_rename_is_finished_by_the_same_command(
-    space: Workspace, cohort: Cohort, monkeypatch: pytest.MonkeyPatch, function: str
+    space: Workspace,
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
 ) -> None:
     from bench.actions import maintain
+
+    register(space, "one")
 
     def interrupted(*words: object) -> None:
         raise KeyboardInterrupt
@@ -181,7 +256,17 @@ def test_an_interrupted_rename_is_finished_by_the_same_command(
     with pytest.raises(BenchError) as error:
         bench.score(cohort=cohort, workspace=space, **QUICK)
     assert codes(error) == ["rename-unfinished"]
+    for words in ({"slug": "new"}, {"slug": "two", "replace": True}):
+        with pytest.raises(BenchError) as error:
+            bench.submit(predictions(cohort), manifest=MANIFEST, cohort=cohort, workspace=space, **words)
+        assert codes(error) == ["rename-unfinished"]
+    (tmp_path / "any").write_bytes(b"x")
+    with pytest.raises(BenchError) as error:
+        register_model("planned", tmp_path / "any", tmp_path / "any", cohort=cohort, workspace=space)
+    assert codes(error) == ["rename-unfinished"]
     done = rename("one", "zero", workspace=space)
+    registered = space.submissions("chexchonet") / "_registered"
+    assert [path.name for path in registered.iterdir()] == ["zero.json"]
     assert done.board is not None
     assert not (space.submissions("chexchonet") / RENAMING).exists()
     assert canonical_json(done.board.plain()) == scored_anew(space, cohort)
@@ -200,6 +285,15 @@ def test_two_maintainers_at_once_end_with_a_board_of_both_changes(space: Workspa
     assert list(loaded.board.retracted) == ["same"]
     assert sorted(loaded.entries) == ["paper", "same", "two", "zero"]
     assert canonical_json(loaded.board.plain()) == scored_anew(space, cohort)
+
+
+def test_scoring_locks_the_split_once(space: Workspace, cohort: Cohort) -> None:
+    lock = space.split_lock("chexchonet")
+    assert lock.read_bytes() == canonical_json(summarise(cohort).plain())
+    _other_split(space, cohort)
+    other = lock.read_bytes()
+    bench.score(cohort=cohort, workspace=space, **QUICK)
+    assert lock.read_bytes() == other, "a lock that is there is never written over"
 
 
 def test_a_store_is_checked_without_data_and_what_changed_is_listed(space: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import numba
+import pandas as pd
 import pytest
 
 from bench.cli.output import memory_problem, require_address_space
@@ -96,6 +98,8 @@ def test_every_synonym_is_a_command_or_option_that_there_is(cli: Cli) -> None:
         ("submit p.csv --slug a --force", "--force. Did you mean --replace?"),
         ("template --output x", "--output. Did you mean --out?"),
         ("score a --n-boot 100", "--n-boot. Did you mean --replicates?"),
+        ("verify --all", "--all. `bench verify` without names verifies all entries and the board"),
+        ("board --all", "--all. `bench board` shows all entries"),
         ("board --sort auroc", "--sort. `bench board --csv` has every column"),
         ("time a --gpu 0", "--gpu. Did you mean --backend?"),
         ("time a --fp16", "--fp16. Did you mean --precision?"),
@@ -115,6 +119,31 @@ def test_help_is_whole_and_names_kinds_in_plain_words(cli: Cli) -> None:
         assert not re.search(r"<[a-z]", cli(command, "--help").stdout.replace("<=x", ""))
     assert "--all" not in cli("verify", "--help").stdout
     assert "--jobs N" in cli("score", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("score a --replicates many", "'many' is not a whole number, such as 2000."),
+        ("score a --replicates 1e3", "'1e3' is not a whole number, such as 2000."),
+        ("score a --replicates 1,000", "'1,000' is not a whole number, such as 2000."),
+        ("score a --replicates 99", "It is 99, and should be at least 100."),
+        ("score a --replicates 1000001", "It is 1000001, and should be at most 1,000,000."),
+        ("score a --seed 1.5", "'1.5' is not a whole number, such as 0."),
+        ("score a --seed -1", "It is -1, and should be at least 0."),
+        ("score a --prevalence 5%", "'5%' is not a number, such as 0.05."),
+        ("score a --prevalence 5", "a share between 0 and 1, such as 0.05"),
+        ("score a --jobs none", "'none' is not a whole number, such as 10."),
+        ("time a --batch 0", "It is 0, and should be at least 1."),
+        ("cohort demo --out x --patients few", "'few' is not a whole number, such as 3000."),
+        ("time a --precision fp4", "'fp4' is not one of 'fp32', 'tf32'"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_explained_in_plain_words(words: str, says: str, cli: Cli) -> None:
+    ran = cli(*words.split())
+    assert ran.exit_code == 2
+    assert says in " ".join(ran.stderr.split())
+    assert not re.search(r"Input should|valid_|type=|pydantic", ran.stderr)
 
 
 @pytest.mark.parametrize("slug", ["all", "*"])
@@ -147,6 +176,73 @@ def test_a_missing_file_is_found_before_the_cohort_is_read(
     assert_problem(
         problem, code, message="no such file", where=r"absent\.(csv|onnx)$", remedy="looked for in"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message", "where", "remedy"),
+    [
+        ("compare a a", "compare-impossible", "Both sides are 'a'", None, "Name two entries or files"),
+        (
+            "compare a.csv a.csv",
+            "compare-impossible",
+            r"Both sides are 'a\.csv'",
+            None,
+            "Name two entries or files",
+        ),
+        ("compare a b", "entry-unknown", "no entry 'a'", "chexchonet$", "bench board"),
+        ("compare a.csv b", "predictions-unreadable", "no such file", r"a\.csv$", "looked for in"),
+        ("score a", "entry-unknown", "no entry 'a'", "chexchonet$", "bench board"),
+        ("verify a", "entry-unknown", "no entry 'a'", "chexchonet$", "bench board"),
+        ("time a", "entry-unknown", "no entry 'a'", "chexchonet$", "bench board"),
+        ("time a.onnx", "model-missing", "no such file", r"a\.onnx$", "looked for in"),
+        (
+            "score --all --aggregate-out f.json --site n --key k.pem",
+            "sign-key-invalid",
+            "no such file",
+            r"k\.pem$",
+            "looked for in",
+        ),
+    ],
+)
+def test_what_is_not_there_is_found_before_the_cohort_is_read(
+    words: str,
+    code: str,
+    message: str,
+    where: str | None,
+    remedy: str,
+    space: Workspace,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "--key" in words:
+        pytest.importorskip("cryptography")
+    reading = Mock(side_effect=AssertionError("the cohort was read"))
+    monkeypatch.setattr("bench.cohort.load.load_cohort", reading)
+    ran = cli(*words.split(), "--json")
+    (problem,) = ran.object["problems"]
+    assert ran.exit_code == 1
+    assert_problem(problem, code, message=message, where=where, remedy=remedy)
+
+
+def test_identical_predictions_are_said_to_be_so(
+    space: Workspace, good: pd.DataFrame, good_file: Path, cli: Cli, tmp_path: Path
+) -> None:
+    again, partly = tmp_path / "again.csv", tmp_path / "partly.csv"
+    good.to_csv(again, index=False)
+    good.assign(slvh=good["slvh"] ** 2).to_csv(partly, index=False)
+    for other, targets, number in ((again, "every target", 3), (partly, "Composite, DLV", 2)):
+        ran = cli("compare", good_file, other, "--replicates", "100", "--json")
+        assert ran.exit_code == 0
+        (problem,) = ran.object["problems"]
+        assert_problem(
+            problem,
+            "compare-identical",
+            message=f"identical predictions for {targets}: every difference is 0",
+            where=None,
+            remedy="both files are the ones",
+            severity="warning",
+        )
+        assert sum(line["identical"] for line in ran.object["result"]["comparisons"]) == number
 
 
 @pytest.mark.parametrize(
@@ -207,6 +303,37 @@ def test_the_exit_code_stays_when_the_reader_goes(space: Workspace) -> None:
     shell = f"set -o pipefail; '{sys.executable}' -m bench explain nope --json | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=space.root)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("score --help", 0),
+        ("nonsense", 2),
+        ("score a --replicates many", 2),
+        ("cohort nonsense --json", 2),
+    ],
+)
+def test_help_and_wrong_usage_keep_their_exit_code_when_the_reader_goes(
+    words: str, code: int, space: Workspace
+) -> None:
+    """The reader of stdout and stderr is gone before anything is written."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "bench", *words.split()]
+    done = subprocess.run(command, stdout=writes, stderr=writes, check=False, cwd=space.root)
+    os.close(writes)
+    assert done.returncode == code
+
+
+@pytest.mark.parametrize("words", ["--help", "--version"])
+def test_nothing_is_said_when_only_the_reader_of_stdout_goes(words: str, space: Workspace) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "bench", words]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, check=False, cwd=space.root)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 # Machines that lack something

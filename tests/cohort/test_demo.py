@@ -13,6 +13,8 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.cohort.synthetic.write import demo_table, write_demo
 from bench.errors import EXIT_ENVIRONMENT, BenchError
+from tests.conftest import Cli
+from tests.faulty import assert_problem
 
 SEED = 5
 PATIENTS = 12
@@ -200,3 +202,49 @@ def test_a_disk_that_refuses_is_the_environments_fault(
         write_demo(tmp_path / "d", patients=2)
     assert raised.value.exit_code == EXIT_ENVIRONMENT
     assert [p.code for p in raised.value.problems] == ["demo-write"]
+
+
+HOLDS = "The folder holds a synthetic cohort of 20 patients \\(seed 5\\); this would write "
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--patients", "21", "--seed", "5"], HOLDS + "a synthetic cohort of 21 patients"),
+        (["--patients", "20", "--seed", "6"], HOLDS + r"a synthetic cohort of 20 patients \(seed 6\)"),
+        (["--patients", "20", "--seed", "5", "--site", "mimic"], HOLDS + "files in MIMIC's layout of 20"),
+        (["--patients", "20", "--seed", "5"], "The folder holds 1 image, which `--no-images` would remove"),
+    ],
+    ids=["size", "seed", "layout", "images"],
+)
+def test_other_synthetic_files_are_replaced_on_request_only(
+    words: list[str], message: str, tmp_path: Path, cli: Cli
+) -> None:
+    folder = tmp_path / "demo"
+    write_demo(folder, patients=20, seed=5, images=False)
+    if "1 image" in message:
+        (folder / "images").mkdir()
+        (folder / "images" / "one.jpg").write_bytes(b"x")
+    before = _content(folder)
+    ran = cli("cohort", "demo", "--out", folder, *words, "--no-images", "--json")
+    assert ran.exit_code == 1
+    (problem,) = ran.object["problems"]
+    assert_problem(
+        problem, "demo-other", message=message, where="demo(/images)?$", remedy="with --out, .*--replace"
+    )
+    assert _content(folder) == before
+    assert cli("cohort", "demo", "--out", folder, *words, "--no-images", "--replace").exit_code == 0
+    assert _content(folder) != before
+    assert cli("cohort", "demo", "--out", folder, *words, "--no-images").exit_code == 0, "the same again"
+
+
+def test_files_of_mimics_layout_are_replaced_on_request_only(tmp_path: Path, cli: Cli) -> None:
+    words = ("cohort", "demo", "--site", "mimic", "--out", tmp_path / "m", "--no-images", "--patients")
+    assert cli(*words, "20").exit_code == 0
+    before = _content(tmp_path / "m")
+    assert cli(*words, "20").exit_code == 0
+    assert _content(tmp_path / "m") == before
+    assert cli(*words, "30", "--json").codes == ["demo-other"]
+    assert _content(tmp_path / "m") == before
+    assert cli(*words, "30", "--replace").exit_code == 0
+    assert _content(tmp_path / "m") != before

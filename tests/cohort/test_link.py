@@ -237,6 +237,12 @@ def only(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
+def only_file(folder: Path, file: Path) -> None:
+    data = file.read_bytes()
+    shutil.rmtree(folder)
+    folder.write_bytes(data)
+
+
 def made_folder(path: Path) -> Path:
     path.mkdir()
     return path
@@ -273,9 +279,39 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "link-version: 1 of 3 columns of MIMIC-IV 2.0 or later missing: race",
     ),
     "cut short": (lambda r: cut(r / "echo" / ECHO), "link-damaged: The file is cut short"),
-    "empty": (lambda r: (r / "cxr" / METADATA).write_bytes(b""), "link-damaged: The file is empty"),
+    "empty": (
+        lambda r: (r / "cxr" / METADATA).write_bytes(b""),
+        r"^link-damaged: The file is empty.(?!.*link-)",
+    ),
     "other sums": (lambda r: list_sums(r / "echo"), "link-damaged: The SHA-256 differs"),
-    "not gzip": (lambda r: (r / "echo" / ECHO).write_bytes(b"PK\x03\x04"), "link-damaged: .* cannot be read"),
+    "not gzip": (
+        lambda r: (r / "echo" / ECHO).write_bytes(b"PK\x03\x04\x00"),
+        "link-damaged: It is a zip archive or spreadsheet, not the table",
+    ),
+    "page of a login": (
+        lambda r: (r / "echo" / ECHO).write_bytes(b"<html>log in</html>"),
+        "link-damaged: It is HTML or XML, perhaps the page of a login, not the table",
+    ),
+    "bytes of no kind": (
+        lambda r: (r / "echo" / ECHO).write_bytes(b"x" * 99),
+        "link-damaged: .* cannot be read",
+    ),
+    "folders exchanged": (
+        lambda r: [(r / a).rename(r / b) for a, b in (("echo", "x"), ("cxr", "echo"), ("x", "cxr"))],
+        r"(?s)This is MIMIC-IV-ECHO; MIMIC-CXR-JPG .*with `--cxr`.*This is MIMIC-CXR-JPG; MIMIC-IV-ECHO",
+    ),
+    "a file for a folder": (
+        lambda r: only_file(r / "echo", r / "echo" / ECHO),
+        r"(?s)link-missing: This is a file; MIMIC-IV-ECHO .*Name the folder that holds it: `--echo ",
+    ),
+    "a second download": (
+        lambda r: (r / "cxr" / METADATA).rename(r / "cxr" / METADATA.replace(".csv", " (1).csv")),
+        r"link-missing: MIMIC-CXR-JPG .* There is 'mimic-cxr-2\.0\.0-metadata \(1\)\.csv\.gz'",
+    ),
+    "semicolons": (
+        lambda r: rewrite(r / "echo" / ECHO, lambda t: t.replace(",", ";")),
+        r"(?s)link-version: 7 of 7 columns .*with commas between columns",
+    ),
     "ragged": (
         lambda r: rewrite(r / "echo" / ECHO, lambda t: t + "10000032,7\n"),
         "link-damaged: 1 rows are longer or shorter",
@@ -338,6 +374,11 @@ def test_each_fault_is_named_and_nothing_is_written(
     with pytest.raises(BenchError, match=says):
         link_mimic(releases / "cxr", releases / "echo", releases / "iv", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_above_is_named(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=f"Name the folder above it: `--iv {small / 'iv'}`"):
+        link_mimic(small / "cxr", small / "echo", small / "iv" / "hosp", tmp_path / "out")
 
 
 def test_either_name_of_the_measurements_and_plain_csv_are_read(small: Path, tmp_path: Path) -> None:

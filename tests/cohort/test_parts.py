@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from bench.cohort.load import load_cohort
 from bench.cohort.spec import AllTest, CohortSpec, HashSplit, load_spec
 from bench.errors import EXIT_ENVIRONMENT, BenchError
 from tests.cohort.test_load import SMALL
+from tests.faulty import assert_problem
 
 TABLES = {"train": "train.csv", "val": ["valid.csv", "val.csv"], "test": "test.csv"}
 HASH = {"rule": "hash", "salt": "s"}
@@ -130,6 +131,38 @@ def test_lists_that_do_not_fit_the_table_are_counted(
 ) -> None:
     with pytest.raises(BenchError, match=says):
         by_lists(tmp_path, names(test), names(rest))
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "remedy"),
+    [
+        (lambda t: t.replace("i", "images/i"), "10 of 10 listed test", "Remove the folders"),
+        (lambda t: t.replace("\n", ".png\n"), "10 of 10 listed test", "Remove the file ending"),
+        (lambda t: t.upper(), "10 of 10 listed test", "upper and lower case"),
+        (lambda t: "".join(f'"{line}"\n' for line in t.split()), "10 of 10 listed test", "Remove the quotes"),
+        (lambda t: t.replace("\n", ",1\n"), "10 of 10 listed test", "the id of one image alone"),
+        (lambda t: t.replace("\n", " "), "1 of 1 listed test", "the id of one image alone"),
+        (lambda t: "image\n" + t, "1 of 11 listed test", "a heading or a comment"),
+        (lambda t: t.encode("utf-16"), "UTF-16", "Save the file as UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_the_lines_of_a_list_is_named(
+    change: Callable[[str], str | bytes], message: str, remedy: str, tmp_path: Path
+) -> None:
+    changed = change(names(range(10)))
+    (tmp_path / "test.txt").write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+    (tmp_path / "rest.txt").write_text(names(range(10, 40)))
+    with pytest.raises(BenchError) as caught:
+        load(tmp_path, {"t.csv": TABLE}, split=LISTS)
+    found = caught.value.problems[0]
+    assert_problem(found, "cohort-split-list", message=message, where=r"test\.txt", remedy=remedy)
+
+
+def test_a_list_in_another_case_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "Test.txt").write_text(names(range(10)))
+    (tmp_path / "rest.txt").write_text(names(range(10, 40)))
+    with pytest.raises(BenchError, match=r"test\.txt not in the folder.*Did you mean 'Test\.txt'"):
+        load(tmp_path, {"t.csv": TABLE}, split=LISTS)
 
 
 def test_one_list_of_two_is_refused_and_none_means_the_hash_rule(tmp_path: Path) -> None:

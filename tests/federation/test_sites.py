@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,14 @@ import numpy as np
 import pytest
 
 import bench
-from bench.actions.sites import make_site_key, sites_board
+from bench.actions.sites import make_site_key, sites_board, write_aggregate
+from bench.choices import LabelMode
 from bench.errors import BenchError
 from bench.federation.aggregate import PREDICATE, STEP
 from bench.federation.model import SiteAggregate, SitesBoard
 from bench.federation.signature import read_key, write_statement
 from tests.conftest import Cli
+from tests.faulty import assert_problem
 from tests.federation.conftest import MISCALIBRATED, PREVALENCE, SCANNER, SITES, STRENGTHS, Hospital
 
 HEADLINE = "composite_slvh_dlv"
@@ -123,6 +129,33 @@ def test_the_file_holds_no_prediction_no_label_and_no_id(hospitals: list[Hospita
         assert hospital.key.stat().st_mode & 0o077 == 0
 
 
+def test_where_labels_are_private_the_auroc_alone_leaves_the_hospital(
+    hospitals: list[Hospital], keys: Path, tmp_path: Path
+) -> None:
+    hospital, *others = hospitals
+    spec = hospital.cohort.spec.model_copy(update={"labels": LabelMode.PRIVATE})
+    cohort = replace(hospital.cohort, spec=spec)
+    file = tmp_path / "private.json"
+    write_aggregate(file, site=hospital.name, key=hospital.key, cohort=cohort, workspace=hospital.space)
+    payload = json.loads(base64.b64decode(json.loads(file.read_text())["payload"]))["predicate"]
+    whole = {target["target"]: target for target in stated(hospital)["targets"]}
+    assert set(whole) == {target["target"] for target in payload["targets"]}
+    for target in payload["targets"]:
+        for entry, public in zip(target["entries"], whole[target["target"]]["entries"], strict=True):
+            assert set(entry["figures"]) == {"auroc"}
+            assert not entry.get("roc")
+            auroc, stated_auroc = entry["figures"]["auroc"], public["figures"]["auroc"]
+            assert auroc["value"] == round(auroc["value"], 3)
+            assert abs(auroc["value"] - stated_auroc["value"]) <= 0.0005
+            assert auroc["se"] == stated_auroc["se"], "pooling needs it, with two digits"
+    pooled = sites_board([file, *(other.file for other in others)], keys=keys).target(HEADLINE)
+    strong = pooled.entries[0]
+    assert (strong.slug, strong.rank) == ("strong", 1)
+    assert set(strong.sites[hospital.name]) == {"auroc"}
+    assert len(strong.sites) == len(SITES)
+    assert strong.pooled["calibration_slope"].value is not None, "of the other four hospitals"
+
+
 def test_every_flipped_bit_is_found(hospitals: list[Hospital], keys: Path, tmp_path: Path) -> None:
     hospital = hospitals[0]
     data = bytearray(hospital.file.read_bytes())
@@ -195,6 +228,61 @@ def test_files_that_do_not_belong_are_refused(hospitals: list[Hospital], keys: P
         assert all(problem.where and problem.as_dict()["remedy"] for problem in caught.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("name", "spoil", "message", "remedy"),
+    [
+        ("empty.json", lambda _: b"", "an empty file, not JSON", "Ask the hospital"),
+        ("login.json", lambda _: b"<html></html>", "HTML or XML.*, not JSON", "Ask the hospital"),
+        ("north.json.gz", gzip.compress, "a gzip file, not text", "Ask the hospital"),
+        ("table.json", lambda _: b"PAR1\xff\x00", "a Parquet file, not text", "Ask the hospital"),
+        ("wide.json", lambda data: data.decode().encode("utf-16"), "UTF-16", "Save the file as UTF-8"),
+        ("list.json", lambda _: b"[]", "should be a table of keys", "Ask the hospital"),
+        ("cut.json", lambda data: data[:200], "^Not valid JSON", "Ask the hospital"),
+        (
+            "payload.json",
+            lambda data: base64.b64decode(json.loads(data)["payload"]),
+            r"another document: it has _type, predicate, .*, and none of payload, payloadType, signatures",
+            "Ask the hospital",
+        ),
+    ],
+)
+def test_other_files_in_place_of_a_statement_are_named(
+    hospitals: list[Hospital],
+    keys: Path,
+    tmp_path: Path,
+    name: str,
+    spoil: Callable[[bytes], bytes],
+    message: str,
+    remedy: str,
+) -> None:
+    (tmp_path / name).write_bytes(spoil(hospitals[0].file.read_bytes()))
+    with pytest.raises(BenchError) as caught:
+        sites_board([tmp_path / name], keys=keys)
+    (problem,) = caught.value.problems
+    assert_problem(problem, "statement-invalid", message=message, where=re.escape(name), remedy=remedy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "sites: This key is missing"),
+        ("[sites]\n", "needs at least 1 item"),
+        ('north = "x"\n', "another document: it has north, and none of sites"),
+        ('[sites]\nnorth = "x"\n', "sites.north: this is no public key, which has 44 characters"),
+    ],
+)
+def test_keys_of_hospitals_that_are_none_are_named(
+    hospitals: list[Hospital], tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "sites.toml").write_text(text)
+    with pytest.raises(BenchError) as caught:
+        sites_board([hospitals[0].file], keys=tmp_path / "sites.toml")
+    (problem,) = caught.value.problems
+    assert_problem(
+        problem, "site-keys", message=message, where=r"sites\.toml$", remedy="bench keygen. prints the line"
+    )
+
+
 def test_two_hospitals_are_ranked_but_not_pooled(hospitals: list[Hospital], keys: Path) -> None:
     found = sites_board([hospital.file for hospital in hospitals[:2]], keys=keys).target(HEADLINE)
     assert found.entries[0].rank == 1
@@ -220,6 +308,23 @@ def test_the_command_line_goes_from_the_store_to_the_file(
     made = cli("keygen", tmp_path / "k.pem", "--site", "north")
     assert made.exit_code == 0
     assert cli("keygen", tmp_path / "k.pem", "--site", "north", "--json").codes == ["sign-key-exists"]
+    (problem,) = cli("keygen", "k.pem", "--site", "north", "--json").object["problems"]
+    assert_problem(
+        problem,
+        "key-in-workspace",
+        message="could be published",
+        where=r"^k\.pem$",
+        remedy="outside the workspace",
+    )
+    assert not Path("k.pem").exists()
+    assert cli("board", "--keys", tmp_path / "k.pem", "--json").exit_code == 2
+    for text, message in (("PUBLIC KEY", "a public key"), ("ENCRYPTED PRIVATE KEY", "has a password")):
+        (tmp_path / "other.pem").write_text(f"-----BEGIN {text}-----\nx\n-----END {text}-----\n")
+        signing = ("--aggregate-out", tmp_path / "a.json", "--site", "north", "--key", tmp_path / "other.pem")
+        (problem,) = cli("score", "--all", *signing, "--json").object["problems"]
+        assert_problem(
+            problem, "sign-key-invalid", message=message, where=r"other\.pem$", remedy="bench keygen"
+        )
     words = ("score", "--all", "--replicates", "100", "--jobs", "1", "--aggregate-out", tmp_path / "a.json")
     assert cli(*words, "--site", "north").exit_code == 2
     assert cli(*words, "--site", "north", "--key", tmp_path / "a.json", "--json").exit_code == 1

@@ -12,15 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bench
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
+from bench.cohort.spec import builtin_specs, load_spec
 from bench.errors import BenchError
 from bench.files import write_atomic, write_json
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
 from bench.submission.store import find_submission
 from bench.timing.record import Parity, with_published_figures
-from bench.workspace import DATA_VARIABLE, find_workspace
+from bench.workspace import DATA_VARIABLE, create_workspace, find_workspace, ignored_files
+from tests.actions.test_embeddings import embeddings_of, write_npy
 from tests.conftest import Cli
+from tests.faulty import assert_problem, only
 from tests.timing.records import record, row
 from tests.tiny import MANIFEST, TARGETS, predictions
 
@@ -87,12 +91,16 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     assert git(holder, "status", "--porcelain") == ""  # every published byte is the same
     for name in ("predictions.parquet", "val_predictions.parquet", "scorecard.json"):
         assert (holder / entry / name).read_bytes() == (submitted / entry / name).read_bytes()
+    _without_scorecards_a_changed_board_is_found(holder / entry.parent, cli)
 
     stranger = clone(submitted, "stranger")
     monkeypatch.chdir(stranger)
     monkeypatch.delenv(KEY_FILE_VARIABLE)
     assert cli("score", "--all", *QUICK, "--json").codes == ["key-missing"]
     assert cli("verify", "--jobs", "1", "--json").codes == ["key-missing"]
+    checked = cli("verify", "--no-data")  # as the workflow of a pull request does
+    assert checked.exit_code == 0
+    assert re.search(r"one .* scored$", checked.stdout, re.MULTILINE)
     assert cli("board", "--json").exit_code == 0
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
@@ -102,7 +110,109 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     sealed = stranger / entry / "predictions.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     assert cli("board", "--json").codes == ["seal-broken"]
+    assert "seal-broken" in cli("verify", "--no-data", "--json").codes
+    for name in ("seal.json", "predictions.age", "val_predictions.age"):
+        (stranger / entry / name).unlink()
+    (problem,) = cli("verify", "--no-data", "--json").object["problems"]
+    assert_problem(
+        problem,
+        "entry-incomplete",
+        message=r"no predictions\.age, nor predictions\.parquet",
+        where="one$",
+        remedy="add its whole folder",
+    )
     assert not (stranger / entry / "predictions.parquet").exists()
+
+
+def _without_scorecards_a_changed_board_is_found(folder: Path, cli: Cli) -> None:
+    """Of a clone, which has no whole scorecard, verify computes them; what is stored stays as it is."""
+    for card in folder.glob("*/scorecard.json"):
+        card.unlink()
+    board = folder / "published_board.json"
+    stored = board.read_bytes()
+    changed = json.loads(stored)
+    changed["targets"][0]["standings"][0]["auroc"] += 0.0001
+    board.write_text(json.dumps(changed))
+    assert cli("verify", "--jobs", "1", "--json").codes == ["verify-drift"]
+    board.write_bytes(stored)
+    assert cli("verify", "--jobs", "1").exit_code == 0
+    assert not list(folder.glob("*/scorecard.json"))
+
+
+def test_the_heads_of_embeddings_are_sealed_too(
+    board: Path, cohort: Cohort, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.actions.embeddings.FRACTIONS", (0.25,))  # fewer heads, fitted sooner
+    write_npy(tmp_path / "embeddings", cohort, embeddings_of(cohort))
+    assert cli("submit", "--embeddings", tmp_path / "embeddings", "--slug", "encoder").exit_code == 0
+    entry = Path("submissions/chexchonet/encoder")
+    git(board, "add", ".")
+    names = {Path(name).name for name in git(board, "ls-files", str(entry)).split()}
+    assert names == {
+        "submission.toml",
+        "predictions.age",
+        "val_predictions.age",
+        "label_efficiency.age",
+        "seal.json",
+    }
+    git(board, "commit", "-qm", "Add encoder")
+    holder = clone(board, "holder")
+    monkeypatch.chdir(holder)
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == []
+    whole = (holder / entry / "label_efficiency.parquet").read_bytes()
+    assert whole == (board / entry / "label_efficiency.parquet").read_bytes()
+
+    # An entry that was sealed before these predictions were: `bench key seal` seals it anew, once.
+    (holder / entry / "label_efficiency.age").unlink()
+    seal = json.loads((holder / entry / "seal.json").read_text())
+    older = {key: value for key, value in seal.items() if not key.startswith("label_efficiency")}
+    (holder / entry / "seal.json").write_text(json.dumps(older | {"schema": "seal/1"}))
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == ["encoder"]
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == []
+    (holder / entry / "label_efficiency.parquet").unlink()
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == []
+    assert (holder / entry / "label_efficiency.parquet").read_bytes() == whole
+
+
+def test_without_a_key_predictions_are_not_sealed_and_kept_out_of_git(
+    cohort_folder: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = create_workspace(tmp_path / "plain", "demo").root
+    git(root, "init", "-q")
+    monkeypatch.chdir(root)
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    good.to_csv(tmp_path / "p.csv", index=False)
+    shared = ("--cohort", "chexchonet", "--data", cohort_folder)
+    ran = cli("submit", tmp_path / "p.csv", "--slug", "one", *shared, "--json")
+    assert ran.exit_code == 0
+    (notice,) = (p for p in ran.object["problems"] if p["code"] == "not-sealed")
+    assert_problem(
+        notice,
+        "not-sealed",
+        message="names no public key",
+        where=r"/bench\.toml$",
+        remedy="bench key new --out FILE",
+        severity="warning",
+    )
+    assert cli("score", "--all", *QUICK, *shared).exit_code == 0
+    git(root, "add", ".")
+    entry = root / "submissions/chexchonet/one"
+    assert {p.name for p in entry.iterdir()} == {
+        *("submission.toml", "predictions.parquet", "scorecard.json", "published.json"),
+    }
+    listed = {Path(name).name for name in git(root, "ls-files", "submissions").split()}
+    assert {"submission.toml", "published.json"} <= listed
+    assert not listed & {"predictions.parquet", "scorecard.json", "board.json"}
+
+
+def test_the_projects_own_boards_keep_back_what_their_modes_say() -> None:
+    root = Path(__file__).parents[2]
+    lines = set((root / ".gitignore").read_text("utf-8").splitlines())
+    for name in builtin_specs():
+        spec = load_spec(name)
+        missing = set(ignored_files(find_workspace(root), spec.id, spec.labels)) - lines
+        assert not missing
 
 
 def test_published_figures_are_few_and_short(submitted: Path) -> None:
@@ -230,8 +340,37 @@ def private(
     return tmp_path / "house"
 
 
+def test_private_test_labels_are_not_read_in_python(private: Path, cli: Cli, tmp_path: Path) -> None:
+    loaded = bench.load_cohort()
+    assert loaded.spec.labels is LabelMode.PRIVATE
+    for read in (
+        lambda: loaded.frame("test", labels=True),
+        lambda: loaded.frame(labels=True),
+        lambda: list(loaded.folds()),
+    ):
+        with pytest.raises(bench.BenchError) as raised:
+            read()
+        assert_problem(
+            only(raised.value, "test-labels-private"),
+            "test-labels-private",
+            message="are private",
+            where="^cohort chexchonet$",
+            remedy="labels of train and val",
+        )
+    assert not list((private / "submissions").rglob("*.json")), "nothing was read, and nothing recorded"
+    assert loaded.frame("train", labels=True)[list(TARGETS)].notna().all(axis=None)
+    assert not set(TARGETS) & set(loaded.few_shot("test", patients=3))
+    whole = loaded.frame()
+    assert whole[whole["split"] == "test"][list(TARGETS)].isna().all(axis=None)
+    assert cli("cohort", "split", "--out", tmp_path / "split.csv").exit_code == 0
+    table = pd.read_csv(tmp_path / "split.csv")
+    assert table[table["split"] == "test"][list(TARGETS)].isna().all(axis=None)
+    assert table[table["split"] == "train"][list(TARGETS)].notna().all(axis=None)
+    assert bench.load_cohort().torch_dataset("test").target_names == ()
+
+
 def test_private_labels_have_a_budget_and_three_decimals(
-    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "submission.toml").write_text(MANIFEST)
     for power in range(1, 5):
@@ -270,6 +409,11 @@ def test_private_labels_have_a_budget_and_three_decimals(
     timing = record(moved, precision="int8", own_auroc={"slvh": 0.71314159}, cohort="chexchonet")
     write_json(private / "submissions/chexchonet/one/timings/a.json", timing.plain())
     assert cli("verify", "--jobs", "1").exit_code == 0
+    assert cli("verify", "--no-data").exit_code == 0
+    git(private, "commit", "-qm", "Board")
+    monkeypatch.chdir(clone(private, "public"))
+    assert cli("verify", "--no-data").exit_code == 0
+    monkeypatch.chdir(private)
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     pages = [path.read_bytes() for path in (private / "site/public").rglob("*") if path.is_file()]

@@ -23,7 +23,12 @@ CXR: Final = Release(
         ),
         "split": TableFile(("mimic-cxr-2.0.0-split.csv",), ("dicom_id", "split")),
     },
-    {"cxr-record-list.csv.gz": "MIMIC-CXR in DICOM form", "mimic-cxr-map.csv.gz": "MIMIC-CXR 1"},
+    {
+        "cxr-record-list.csv.gz": "MIMIC-CXR in DICOM form",
+        "mimic-cxr-map.csv.gz": "MIMIC-CXR 1",
+        "structured-measurement.csv.gz": "MIMIC-IV-ECHO",
+        "hosp": "MIMIC-IV",
+    },
 )
 ECHO: Final = Release(
     "MIMIC-IV-ECHO 1.x",
@@ -32,6 +37,8 @@ ECHO: Final = Release(
     {
         "echo-record-list.csv": "MIMIC-IV-ECHO 0.1, which has images and no measurements",
         "echo-study-list.csv": "MIMIC-IV-ECHO 0.1, which has images and no measurements",
+        "mimic-cxr-2.0.0-metadata.csv.gz": "MIMIC-CXR-JPG",
+        "hosp": "MIMIC-IV",
     },
 )
 IV: Final = Release(
@@ -41,7 +48,12 @@ IV: Final = Release(
         "patients": TableFile(("hosp/patients.csv",), ("subject_id", "gender", "anchor_age", "anchor_year")),
         "admissions": TableFile(("hosp/admissions.csv",), ("subject_id", "admittime", "race")),
     },
-    {"core/patients.csv.gz": "MIMIC-IV 1 or 0.4", "PATIENTS.csv.gz": "MIMIC-III"},
+    {
+        "core/patients.csv.gz": "MIMIC-IV 1 or 0.4",
+        "PATIENTS.csv.gz": "MIMIC-III",
+        "structured-measurement.csv.gz": "MIMIC-IV-ECHO",
+        "mimic-cxr-2.0.0-metadata.csv.gz": "MIMIC-CXR-JPG",
+    },
 )
 
 RACES: Final = {

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem, nearest, raise_errors
+from bench.file_kinds import GZIP, kind_instead_of_text
 from bench.files import read_sums, sha256_file
 
 SUMS = ("SHA256SUMS.txt", "SHA256SUMS")
@@ -53,8 +54,11 @@ class Release:
     def find(self, folder: Path, problems: list[Problem]) -> dict[str, Path]:
         """Return the path of each table; a table that is missing, cut short or changed adds a problem."""
         if not folder.is_dir():
-            message = f"The folder of {self.name} is not there."
-            problems.append(Problem("link-missing", message, str(folder), f"Name it with `{self.option}`."))
+            message, remedy = f"The folder of {self.name} is not there.", f"Name it with `{self.option}`."
+            if folder.exists():
+                message = f"This is a file; {self.name} is looked for in a folder."
+                remedy = f"Name the folder that holds it: `{self.option} {folder.parent}`."
+            problems.append(Problem("link-missing", message, str(folder), remedy))
             return {}
         by_key = {key: self._first(folder, table) for key, table in self.tables.items()}
         absent = [" or ".join(self.tables[key].names) for key, path in by_key.items() if path is None]
@@ -63,7 +67,7 @@ class Release:
         paths = {key: path for key, path in by_key.items() if path is not None}
         problems += _damaged(folder, paths)
         for key, path in paths.items():
-            problems += self._columns(key, path)
+            problems += self._columns(key, path) if path.stat().st_size else []
         return paths
 
     def _first(self, folder: Path, table: TableFile) -> Path | None:
@@ -74,15 +78,16 @@ class Release:
         other = next((what for name, what in self.others.items() if (folder / name).exists()), None)
         if other is not None:
             message = f"This is {other}; {self.name} is needed."
-            return Problem("link-version", message, str(folder))
+            remedy = f"Name the folder of {self.name} with `{self.option}`; PhysioNet has it."
+            return Problem("link-version", message, str(folder), remedy)
         message = f"{self.name}: there is no {' and no '.join(absent)} (.gz or not)."
-        below = (
-            inner
-            for inner in sorted(folder.glob("*/"))
-            if all(self._first(inner, table) for table in self.tables.values())
-        )
-        inner = next(below, None)
-        remedy = f"Name the folder in it: `{self.option} {inner}`." if inner else ""
+        beside = [path.name for path in folder.glob("*.csv*") if path.is_file()]
+        if near := next((name for word in absent for name in nearest(word, beside)[:1]), ""):
+            message += f" There is {near!r}."
+        around = [folder.parent, *sorted(folder.glob("*/"))]
+        whole = [p for p in around if all(self._first(p, table) for table in self.tables.values())]
+        place = "above" if whole[:1] == [folder.parent] else "in"
+        remedy = f"Name the folder {place} it: `{self.option} {whole[0]}`." if whole else ""
         return Problem("link-missing", message, str(folder), remedy)
 
     def _columns(self, key: str, path: Path) -> list[Problem]:
@@ -96,7 +101,9 @@ class Release:
             return []
         named = [f"{name}{_near(name, header)}" for name in missing]
         message = f"{len(missing)} of {len(wanted)} columns of {self.name} missing: {', '.join(named)}."
-        return [Problem("link-version", message, str(path))]
+        single = len(header) == 1 and any(name in header[0] for name in wanted)
+        remedy = "Use the table as it was published, with commas between columns." if single else ""
+        return [Problem("link-version", message, str(path), remedy)]
 
 
 def _near(name: str, header: list[str]) -> str:
@@ -140,8 +147,12 @@ def read_header(path: Path) -> list[str]:
 
 def _unreadable(path: Path, error: Exception) -> BenchError:
     """Describe a table that cannot be read, without its cells."""
+    with path.open("rb") as file:
+        kind = kind_instead_of_text(file.read(4096))
     short = "truncated" in str(error).lower() or isinstance(error, EOFError)
     reason = "The file is cut short" if short else f"The file cannot be read ({type(error).__name__})"
+    if kind and (path.suffix != ".gz" or kind != GZIP):
+        reason = f"It is {kind}, not the table"
     return BenchError(Problem("link-damaged", f"{reason}.", str(path)), EXIT_ENVIRONMENT)
 
 

@@ -144,10 +144,15 @@ def demo_marker(patients: int, seed: int) -> bytes:
     return MARKER_TEXT.format(recipe=RECIPE, seed=seed, patients=patients).encode()
 
 
-def refuse_other_cohort(folder: Path, marker: bytes) -> None:
+def refuse_other_cohort(folder: Path, marker: bytes, images: bool) -> None:
     """Refuse a folder with synthetic files of another layout, size or seed than `marker` states.
 
     Entries that are stored for them would no longer fit.
+
+    Args:
+        folder: The folder to write to.
+        marker: What its ``SYNTHETIC.txt`` is going to hold.
+        images: Whether images are drawn; otherwise a folder that holds images is refused too.
 
     Raises:
         BenchError: ``demo-other``.
@@ -157,6 +162,11 @@ def refuse_other_cohort(folder: Path, marker: bytes) -> None:
     if before is not None and before != _stated(marker):
         message = f"The folder holds {' '.join(before)}; this would write {' '.join(_stated(marker))}."
         raise BenchError(Problem("demo-other", message, where=str(folder)))
+    drawn = folder / IMAGES
+    if not images and drawn.is_dir() and (count := sum(1 for _ in drawn.iterdir())):
+        noun = "image" if count == 1 else "images"
+        message = f"The folder holds {count:,} {noun}, which `--no-images` would remove."
+        raise BenchError(Problem("demo-other", message, where=str(drawn)))
 
 
 def _stated(marker: bytes) -> tuple[str, ...]:

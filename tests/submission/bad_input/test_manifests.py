@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -49,9 +50,83 @@ FAULTS = [
         "unknown key", manifest(MANIFEST + "sede = 1\n"), "manifest-invalid", "^sede: This key is not known"
     ),
     Fault("missing keys", manifest('name = "x"\n'), "manifest-invalid", "^team: This key is missing"),
-    Fault("bad TOML", manifest("name = \n"), "manifest-invalid", "Invalid value"),
-    Fault("deep TOML", manifest("a = " + "[" * 5000), "manifest-invalid", "TOML"),
-    Fault("not UTF-8", manifest(b'name = "\xff"'), "manifest-invalid", "UTF-8"),
+    Fault(
+        "bad TOML",
+        manifest("name = \n"),
+        "manifest-invalid",
+        "Invalid value",
+        remedy="Correct the line named",
+    ),
+    Fault(
+        "deep TOML",
+        manifest("a = " + "[" * 5000),
+        "manifest-invalid",
+        "TOML",
+        remedy="Correct the file named",
+    ),
+    Fault(
+        "not UTF-8",
+        manifest(b'name = "\xff"'),
+        "manifest-invalid",
+        "^Not UTF-8",
+        remedy="Save the file as UTF-8",
+    ),
+    Fault(
+        "UTF-16 of PowerShell",
+        manifest(MANIFEST.encode("utf-16")),
+        "manifest-invalid",
+        "UTF-16, as PowerShell",
+        where="m.toml, line 1$",
+        remedy="Save the file as UTF-8",
+    ),
+    Fault(
+        "big-endian UTF-16",
+        manifest(b"\xfe\xff" + MANIFEST.encode("utf-16-be")),
+        "manifest-invalid",
+        "UTF-16, as PowerShell",
+        where="m.toml, line 1$",
+        remedy="Save the file as UTF-8",
+    ),
+    Fault(
+        "curly quotes",
+        manifest(MANIFEST.replace('"A model"', "\u201cA model\u201d")),
+        "manifest-invalid",
+        "^Not valid TOML",
+        where="m.toml, line 1",
+        remedy="Correct the line named",
+    ),
+    Fault(
+        "colon for an equals sign",
+        manifest(MANIFEST.replace("team =", "team:")),
+        "manifest-invalid",
+        "^Not valid TOML",
+        where="m.toml, line 2",
+        remedy="Correct the line named",
+    ),
+    Fault(
+        "key twice",
+        manifest(MANIFEST + 'team = "B"\n'),
+        "manifest-invalid",
+        "^Not valid TOML",
+        where="m.toml, line 5",
+        remedy="Correct the line named",
+    ),
+    Fault(
+        "a folder",
+        lambda s: [*manifest(MANIFEST)(s)[:-1], s.folder],
+        "manifest-invalid",
+        "^It is a folder",
+        where="submitted$",
+        remedy="Name the file itself",
+    ),
+    Fault(
+        "a device",
+        lambda s: [*manifest(MANIFEST)(s)[:-1], Path("/dev/zero")],
+        "manifest-invalid",
+        "^It is a device or pipe",
+        where="^/dev/zero$",
+        remedy="Name the file itself",
+    ),
     Fault("bad date", manifest(MANIFEST.replace("2026-01-01", '"yesterday"')), "manifest-invalid", "^date: "),
     Fault("wrong type", manifest(MANIFEST + 'parameters = "many"\n'), "manifest-invalid", "^parameters: "),
     Fault("number as text", manifest(MANIFEST + 'parameters = "7"\n'), "manifest-invalid", "^parameters: "),
