@@ -257,13 +257,13 @@ def test_an_encoder_is_parsed_by_sandboxed_workers_alone(
     monkeypatch.setattr("onnx.ModelProto", refuse)
     found, send = [], Worker.send
 
-    def watched(self: Worker, *words: Any) -> None:
+    def watched(self: Worker, *words: Any, **options: Any) -> None:
         """Waits until the worker is confined: it cannot end before it has a request."""
         while not all(restrictions(self.pid).values()):
             assert self.alive
             time.sleep(0.01)
         found.append(psutil.Process(self.pid).cmdline()[-1])
-        send(self, *words)
+        send(self, *words, **options)
 
     description = write_encoder(tmp_path)
     monkeypatch.setattr(Worker, "send", watched)
