@@ -182,7 +182,8 @@ def test_a_library_that_crashes_is_reported(
 def timed_cli(board: Workspace, cohort: Cohort, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """The command line in the board's workspace, with a protocol that ends soon."""
     monkeypatch.chdir(board.root)
-    monkeypatch.setattr("bench.cli.timing.open_cohort", lambda *_: cohort)
+    monkeypatch.setattr("bench.actions.time.open_cohort", lambda *_: cohort)
+    monkeypatch.setattr("bench.actions.time.choose_spec", lambda *_: cohort.spec)
     monkeypatch.setattr("bench.actions.time.FULL", BRIEF)
     return cli
 
