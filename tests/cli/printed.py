@@ -33,7 +33,6 @@ NOT_RUN: Final = {
     "board --track cv5": "needs out-of-fold predictions; tests/cli/test_val_and_cv5.py has some",
     "explain f1_at_90_specificity": "needs the plug-in that the page shows; tests/plugins installs it",
     "submit --dry-run": "names an option; the whole command is run",
-    "baseline run --encoder": "names an option; tests/baselines runs the whole command",
     "cohort check --cohort mimic-echo": "needs the files that are linked",
     "submit predictions.csv --cohort mimic-echo": "needs the files that are linked",
     "demo --site mimic": "draws and scores a second cohort for minutes",

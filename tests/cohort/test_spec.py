@@ -189,7 +189,9 @@ FAULTS: dict[str, tuple[Callable[[str], str], str]] = {
 def test_each_fault_of_a_spec_is_named(change: Callable[[str], str], says: str) -> None:
     meant = [p for p in faults(change(SPEC)) if re.search(says, p.message)]
     assert meant
-    assert_problem(meant[0], "cohort-spec", message=says, where=r"^own\.toml", remedy="Correct the key")
+    assert_problem(
+        meant[0], "cohort-spec", message=says, where=r"^own\.toml", remedy="Correct the (key|line|file)"
+    )
 
 
 def test_the_spec_that_the_faults_are_made_from_is_right() -> None:

@@ -54,7 +54,6 @@ HOSTILE = (
     "胸部X线模型",
     "A" * 200,
     "@SUM(1+1)*cmd",
-    "bell \x07 and null \x00",
     "{{ 7 * 7 }} {% raw %}",
     "evil \u05d0\u05d1\u05d2",
 )

@@ -114,7 +114,7 @@ def workers(watch: psutil.Process) -> list[psutil.Process]:
     return [p for p in watch.children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_a_cluster_gives_the_same_bits_and_killed_workers_lose_nothing(
     cluster: tuple[str, psutil.Process], space: Workspace
 ) -> None:
