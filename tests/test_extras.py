@@ -185,7 +185,9 @@ def test_plot_needs_nothing_but_the_core() -> None:
         ("torch", "import bench.torch_dataset"),
         ("onnx", "import onnx, onnxruntime, bench.onnx.file, bench.runtime.predict"),
         ("dask", "import distributed, bench.scoring.cluster"),
-        ("baselines", "import monai, onnxscript, baselines.networks.train"),
+        pytest.param(
+            "baselines", "import monai, onnxscript, baselines.networks.train", marks=pytest.mark.full_size
+        ),
     ],
 )
 def test_each_extra_installs_what_its_modules_import(extra: str, code: str) -> None:

@@ -66,7 +66,7 @@ def test_a_board_of_twenty_entries_from_stored_predictions_alone(cohort, space, 
     check_recomputed(board.target(HEADLINE), scores, y[shown].astype(int), patient, 100, 4)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.full_size)])
 def test_random_boards(cohort, space, cli, tmp_path, seed):
     folder, rng = space.submissions("demo"), np.random.default_rng(seed)
     for number in range(6):

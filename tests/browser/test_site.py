@@ -77,7 +77,15 @@ def test_two_ticked_entries_are_set_against_each_other_as_in_the_matrix(visit, a
         assert (words[3] == "separated") == (pairs["low"][k] > 0)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (640, "dark"), (390, "light"), (320, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        pytest.param(640, "dark", marks=pytest.mark.full_size),
+        pytest.param(390, "light", marks=pytest.mark.full_size),
+        (320, "dark"),
+    ],
+)
 def test_every_page_opens_cleanly_and_is_no_wider_than_the_window(visit, address, width, scheme):
     """640 px are a window of 1280 px at 200% zoom, 320 px at 400%."""
     opened = visit(address, width=width, scheme=scheme)

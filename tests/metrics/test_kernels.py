@@ -16,7 +16,7 @@ print(before, scan.compiled())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full_size
 def test_kernels_report_whether_they_are_cached(tmp_path):
     run = [sys.executable, "-c", FIRST_AND_SECOND_USE]
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}

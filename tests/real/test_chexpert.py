@@ -67,6 +67,7 @@ def test_two_are_refused_with_counts_and_what_to_do(
     assert [p for p in board.store.rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.full_size
 def test_every_place_that_shows_their_board_gives_the_same_answers(
     real: Path, words: tuple[str, ...], board: Workspace, cli: Cli, tmp_path: Path
 ) -> None:
