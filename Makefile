@@ -10,6 +10,9 @@ TRT := .venv/tensorrt
 UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/include' -o -path '*/onnx/backend/test' \) \
 	-prune -o -path '*/pyarrow/*_flight*' \)
 
+# The tests start hundreds of processes: none should have to compile the libraries again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
 	simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
 	lock lock-core licences spec-reference clean
@@ -100,6 +103,7 @@ lint: .venv/installed
 		--only-binary :all: -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements-torch.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib bench baselines
 	touch $@ .venv/core
 
 lock:  ## pins and hashes the newest versions that pyproject.toml allows; needs a machine that gets the CPU build of torch
