@@ -119,10 +119,9 @@ def _scores(entry: PublishedEntry, page: PageFacts) -> Iterator[Problem]:
     wrong = []
     for score in card.targets if card else ():
         standing = entry.standings.get(score.target)
-        auroc = score.metrics.get("auroc")
         rank = rank_text(standing) if standing else "–"
         cells = shown.pop(score.target, ["", ""])
-        value = estimate(auroc)
+        value = estimate(score.ranked)
         if cells[0] != rank or not (
             cells[1] == value or (value == NOT_AVAILABLE and cells[1].startswith(value))
         ):

@@ -119,10 +119,9 @@ def among(
 def _target_row(
     score: TargetScore, standing: Standing | None, ranked: Mapping[str, float], slug: str, axis: Linear
 ) -> TargetRow:
-    auroc, auprc = score.metrics["auroc"], score.metrics.get("auprc")
+    auroc, auprc = score.ranked, score.metrics.get("auprc")
     chance = f" (chance {decimal(score.prevalence)})" if score.prevalence is not None else ""
-    found, all_ranked = score.ranked, tuple(ranked.values())
-    limits = (found.value, found.low, found.high)
+    limits, all_ranked = (auroc.value, auroc.low, auroc.high), tuple(ranked.values())
     return TargetRow(
         target=score.target,
         label=score.label,
