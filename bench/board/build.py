@@ -21,7 +21,7 @@ from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.files import round_significant, sha256_file
 from bench.metrics.validation import Floats
-from bench.sandbox.reader import read_document
+from bench.sandbox.reader import read_document, read_many
 from bench.scoring.attempts import team_key
 from bench.scoring.run import (
     EntryReplicates,
@@ -62,12 +62,12 @@ def build_board(
     """
     scored = [entry for entry in entries if entry.scored]
     targets = cohort.spec.binary_targets
-    # Hashing, reading and the loops over pairs hold no lock; with a thread a target no core is left over.
+    read = read_many(lambda entry: hashed_scorecard(entry, RankInputs), scored)
+    cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
+    replicates, seed = _settings(cards)
+    plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=reuse)
+    # Reading replicates and the loops over pairs hold no lock; with a thread a target no core is left over.
     with ThreadPoolExecutor(max(usable_cores(), len(targets))) as pool:
-        read = list(pool.map(lambda entry: hashed_scorecard(entry, RankInputs), scored))
-        cards = {entry.slug: card for entry, (card, _) in zip(scored, read, strict=True)}
-        replicates, seed = _settings(cards)
-        plans = make_plans(cohort, scored, replicates=replicates, seed=seed, reuse=reuse)
         ranked_entries = list(
             pool.map(lambda entry: _ranked_entry(plans, entry, cards[entry.slug], cache), scored)
         )
@@ -121,7 +121,7 @@ def rank_again(
         BenchError: A scorecard is out of date.
     """
     scored = [entry for entry in entries if entry.scored]
-    read = [hashed_scorecard(entry, RankInputs) for entry in scored]
+    read = read_many(lambda entry: hashed_scorecard(entry, RankInputs), scored)
     ranked_entries = [
         RankedEntry(card, replicates[card.predictions_sha256], _not_read, _team(entry))
         for entry, (card, _) in zip(scored, read, strict=True)
@@ -252,10 +252,16 @@ def _draws(entry: Submission) -> _Draws:
     return read_document(_Draws, entry.scorecard, "scorecard-invalid")[0]
 
 
+class _Scorecards(_Draws):
+    """Fields of a board about its draws and the scorecards that it was computed from."""
+
+    scorecards: dict[str, str]
+
+
 def _known_draws(board: Path) -> dict[str, _Draws]:
     """SHA-256 of a scorecard → its draws, by the stored board; empty where there is none to be read."""
     try:
-        stored, _ = read_document(Board, board, "board-invalid")
+        stored, _ = read_document(_Scorecards, board, "board-invalid")
     except BenchError:
         return {}
     draws = _Draws(replicates=stored.replicates, seed=stored.seed)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from bench.board.model import Board, Entry, LoadedBoard
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec
-from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
-from bench.sandbox.reader import read_document
+from bench.sandbox.reader import read_document, read_many
 from bench.scoring.attempts import by_team, read_ledger, team_key
 from bench.scoring.published import read_published
 from bench.scoring.scorecard import RankInputs, Scorecard, hashed_scorecard
@@ -44,9 +42,7 @@ def load_board(spec: CohortSpec, folder: Path, card: type[RankInputs] = Scorecar
     ledger = read_ledger(folder)
     teams = by_team(ledger.values())
     entries, current = {}, {}
-    # While the sandboxed process reads one entry's files, those of the others are hashed and checked.
-    with ThreadPoolExecutor(max(usable_cores(), 2)) as pool:
-        read = list(pool.map(lambda submission: _entry(submission, card, spec.labels), submissions))
+    read = read_many(lambda submission: _entry(submission, card, spec.labels), submissions)
     for submission, (entry, sha256) in zip(submissions, read, strict=True):
         slug, team = submission.slug, team_key(submission.manifest.team)
         registration = find_registration(folder, slug)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from bench.documents import Document
-from bench.files import round_significant
+from bench.files import round_all
 
 if TYPE_CHECKING:
     from bench.uncertainty.family import EntryComparisons
@@ -77,10 +78,8 @@ class PairMatrix(Document):
         i, j = np.triu_indices(shown, 1)
 
         def column(matrix: Any) -> tuple[Any, ...]:
-            return tuple(
-                round_significant(number, DIGITS) if np.isfinite(number) else None
-                for number in matrix[i, j].tolist()
-            )
+            rounded = round_all(matrix[i, j].tolist(), DIGITS)
+            return tuple(number if isfinite(number) else None for number in rounded)
 
         return cls(
             slugs=tuple(slugs[:shown]),

@@ -20,7 +20,7 @@ from bench.cohort.spec import AllTest, CohortSpec, HashSplit
 from bench.errors import BenchError, Problem
 from bench.federation.model import FIGURES, ROC_PLACES, Figure, SiteAggregate, SiteEntry, SiteTarget
 from bench.files import canonical_json, round_significant
-from bench.metrics.kernels.pairs import pair_moments
+from bench.metrics.kernels.pairs import pair_squares
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
 from bench.scoring.plan import FEWEST_PATIENTS, Plan, TargetPlan
@@ -203,7 +203,7 @@ def difference_errors(influences: Floats) -> tuple[tuple[float, ...], ...]:
     Args:
         influences: (S, P) influence of every patient on the metric of every entry.
     """
-    errors = np.sqrt(pair_moments(np.ascontiguousarray(influences))[0])
+    errors = np.sqrt(pair_squares(np.ascontiguousarray(influences)))
     return tuple(
         tuple(round_significant(float(errors[i, j]), SE_DIGITS) for j in range(i))
         for i in range(1, len(errors))

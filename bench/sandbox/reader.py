@@ -1,4 +1,4 @@
-"""Strangers' files, read by one sandboxed process that stays while this process lives.
+"""Strangers' files, read by a sandboxed process that stays while this process lives; many files by two.
 
 The file is streamed to the worker, which needs no access to any path, and hashed on the way: what is hashed
 is what was read. The worker answers with plain data of bounded size, which is validated again here.
@@ -10,13 +10,15 @@ import atexit
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from bench.documents import MAX_BYTES as MAX_DOCUMENT_BYTES
 from bench.documents import Document, parse_json
+from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.sandbox.bounded_read import open_bounded
 from bench.sandbox.launch import SandboxLimits
@@ -31,7 +33,12 @@ BLOCK: Final = 2**20
 MAX_DOCUMENT_ANSWER: Final = 64 * 2**20
 """Largest document that an answer may hold; the largest boards need it."""
 
+MANY: Final = 200
+"""Number of items for which starting a second process saves time."""
+
 D = TypeVar("D", bound=Document)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Fault = Callable[[str, str], BenchError]
 """Make the error out of what is wrong with a file and what to do about it."""
 
@@ -54,7 +61,7 @@ class Answer:
 
 
 class _Reader:
-    """The worker of this process; started when first needed, and anew after a file has ended it."""
+    """A worker of this process; started when first needed, and anew after a file has ended it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,6 +77,16 @@ class _Reader:
             self._worker = Worker(WORKER, None, LIMITS)
         return self._worker
 
+    @property
+    def busy(self) -> bool:
+        """Whether it reads a file."""
+        return self._lock.locked()
+
+    @property
+    def started(self) -> bool:
+        """Whether its worker was started by this process."""
+        return self._worker is not None and self._owner == os.getpid()
+
     def close(self) -> None:
         """End the worker."""
         if self._worker is not None and self._owner == os.getpid():
@@ -84,8 +101,8 @@ class _Reader:
 
         def hashed() -> Iterator[bytes]:
             for block in blocks:
-                digest.update(block)
                 yield block
+                digest.update(block)  # while the worker reads the block
 
         with self._lock:
             worker = self.start()
@@ -105,8 +122,8 @@ class _Reader:
         return Answer(dict(header.get("answer", {})), arrays, document, digest.hexdigest()), header
 
 
-_reader = _Reader()
-atexit.register(lambda: _reader.close())
+_reader, _second = _Reader(), _Reader()
+atexit.register(lambda: (_reader.close(), _second.close()))
 
 
 def start_reader() -> None:
@@ -117,6 +134,24 @@ def start_reader() -> None:
 def reader_pid() -> int:
     """Return the id of the process that reads strangers' files."""
     return _reader.start().pid
+
+
+def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Apply a function that reads strangers' files to every item, on all cores.
+
+    While a sandboxed process reads the file of one item, those of the others are hashed and checked.
+
+    Args:
+        read: Called in several threads at once.
+        items: What it is called with.
+
+    Returns:
+        Its results in the order of the items.
+    """
+    if len(items) >= MANY and usable_cores() > 1:
+        _second.start()
+    with ThreadPoolExecutor(max(usable_cores(), 2)) as pool:
+        return list(pool.map(read, items))
 
 
 def read_in_sandbox(
@@ -153,7 +188,8 @@ def _answered(
     request: Mapping[str, Any], blocks: Iterator[bytes], fault: Fault, most_bytes: int = MAX_ANSWER_BYTES
 ) -> Answer:
     try:
-        answer, header = _reader.ask(request, blocks, most_bytes)
+        reader = _second if _second.started and _reader.busy else _reader
+        answer, header = reader.ask(request, blocks, most_bytes)
     except WorkerFailure as failure:
         raise fault(f"Reading it {_ENDS[failure.kind]}.", "") from failure
     except (ValueError, TypeError, KeyError) as error:

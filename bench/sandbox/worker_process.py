@@ -61,6 +61,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            pipesize=2**20,
             env={
                 **minimal_environment(on_gpu=limits.readable is None),
                 **({"TMPDIR": limits.writable} if limits.writable else {}),

@@ -24,6 +24,8 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180e\u2800\u3164\uffa0")
 
 
 def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable() and text.strip(" "):
+        return text  # nothing of what follows can be wrong, and most texts end here
     if text and not any(unicodedata.category(c)[0] in "LNPS" and c not in _INVISIBLE for c in text):
         raise ValueError(
             "this text shows nothing: it has only blanks or invisible characters "

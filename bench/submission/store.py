@@ -26,7 +26,7 @@ from bench.files import (
     sha256_file,
     write_atomic,
 )
-from bench.sandbox.reader import read_document
+from bench.sandbox.reader import read_document, read_many
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE, Manifest, Retraction
 from bench.workspace import (
     ENTRY_FILES,
@@ -301,7 +301,7 @@ def list_submissions(folder: Path) -> list[Submission]:
     folders = sorted(
         path.parent for path in folder.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")
     )
-    return [_stored(path) for path in folders]
+    return read_many(_stored, folders)
 
 
 MOST_TIMINGS = 1_000

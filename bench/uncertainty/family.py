@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bench.display import Displayed, Table
-from bench.metrics.kernels.pairs import largest_distance, pair_moments
+from bench.metrics.kernels.pairs import largest_distance, pair_moments, pair_squares
 from bench.metrics.validation import Bools, Floats, Ints, check_level
 from bench.uncertainty.compare import SE_TOLERANCE
 from bench.uncertainty.intervals import influence_df, t_p_value
@@ -261,7 +261,7 @@ def compare_all_pairs(
         raise ValueError(f"values must lie between {bounds[0]:g} and {bounds[1]:g}")
     patients, total, widest = influence.shape[1], defined.shape[1], bounds[1] - bounds[0]
     upper = np.triu_indices(len(point), 1)
-    squares = pair_moments(defined - defined.mean(axis=1, keepdims=True))[0]
+    squares = pair_squares(defined - defined.mean(axis=1, keepdims=True))
     spread = np.sqrt(squares / (total - 1))
     maxima = np.sort(largest_distance(defined - point[:, None], _reciprocal(spread)))
     critical = critical_value(maxima, level)
@@ -273,8 +273,10 @@ def compare_all_pairs(
     difference = point[upper[0]] - point[upper[1]]
     p = t_p_value(difference, se, df)
     most_df = pooled_df(df, se)
-    family_df = np.minimum(df, most_df)
-    z = _normal_score(t_p_value(difference, se, family_df))
+    capped = df > most_df
+    family_p = p.copy()
+    family_p[capped] = t_p_value(difference[capped], se[capped], most_df)
+    z = _normal_score(family_p)
     is_separated = z > critical
     at_least = total - np.searchsorted(maxima, z, side="left")
     adjusted = np.maximum((1 + at_least) / (total + 1), p)
@@ -282,9 +284,9 @@ def compare_all_pairs(
     above = limit * (1 + SIDE_MARGIN)
     adjusted = np.where(is_separated, np.minimum(adjusted, limit), np.maximum(adjusted, above))
     adjusted[same] = 1
-    half_width = np.multiply(
-        np.abs(stdtrit(family_df, ndtr(-critical))), se, out=np.zeros_like(se), where=~same
-    )
+    quantile = np.full_like(se, stdtrit(most_df, ndtr(-critical)))
+    quantile[~capped] = stdtrit(df[~capped], ndtr(-critical))
+    half_width = np.multiply(np.abs(quantile), se, out=np.zeros_like(se), where=~same)
     low, high = difference - half_width, difference + half_width
     if isfinite(critical):
         low, high = _clipped(low, high, widest)

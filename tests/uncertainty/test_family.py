@@ -190,13 +190,14 @@ def test_degrees_of_freedom_of_a_board():
 
 def test_sums_over_many_entries_equal_plain_sums():
     """More entries and columns than one tile of the kernels holds, in numbers that are no multiple of it."""
-    from bench.metrics.kernels.pairs import largest_distance, pair_moments
+    from bench.metrics.kernels.pairs import largest_distance, pair_moments, pair_squares
 
     rows = np.random.default_rng(1).normal(size=(261, 131))
     squares, fourths = pair_moments(rows)
     apart = rows[:, None] - rows[None]
     np.testing.assert_allclose(squares, (apart**2).sum(axis=2), rtol=1e-12)
     np.testing.assert_allclose(fourths, (apart**4).sum(axis=2), rtol=1e-12)
+    assert np.array_equal(squares, pair_squares(rows))
     assert np.array_equal(squares, squares.T)
     assert np.array_equal(fourths, fourths.T)
     precision = np.random.default_rng(2).random((261, 261))
