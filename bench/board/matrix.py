@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
@@ -90,6 +91,10 @@ class PairMatrix(Document):
             p=column(family.p),
         )
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {slug: place for place, slug in enumerate(self.slugs)}
+
     def pair(self, a: str, b: str) -> PairComparison:
         """Entry `a` minus entry `b`.
 
@@ -97,8 +102,7 @@ class PairMatrix(Document):
             KeyError: One of them is not listed.
             ValueError: Both are the same entry.
         """
-        places = {slug: place for place, slug in enumerate(self.slugs)}
-        i, j = places[a], places[b]
+        i, j = self._places[a], self._places[b]
         if i == j:
             raise ValueError(f"{a!r} is compared with itself")
         first, second = min(i, j), max(i, j)

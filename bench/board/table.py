@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bench.board.column import BoardContext, Cell, Column, Group, Row
 from bench.board.columns import board_columns
@@ -15,7 +16,7 @@ from bench.choices import Track
 from bench.errors import BenchError, Problem, did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoardTable:
     """One target's board.
 
@@ -51,12 +52,12 @@ class BoardTable:
     setting: Setting | None
     compared: bool
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[Row, ...]:
         """Rows with a rank."""
         return tuple(row for row in self.rows if row.standing.rank is not None)
 
-    @property
+    @cached_property
     def page_columns(self) -> tuple[Column, ...]:
         """The columns that the page shows; those withheld of all entries are left out."""
         return tuple(column for column in self.columns if column.on_page and not self._withheld(column))

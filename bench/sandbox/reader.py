@@ -123,7 +123,12 @@ class _Reader:
 
 
 _reader, _second = _Reader(), _Reader()
-atexit.register(lambda: (_reader.close(), _second.close()))
+
+
+@atexit.register
+def _end_readers() -> None:
+    _reader.close()
+    _second.close()
 
 
 def start_reader() -> None:
@@ -131,9 +136,9 @@ def start_reader() -> None:
     _reader.start()
 
 
-def reader_pid() -> int:
-    """Return the id of the process that reads strangers' files."""
-    return _reader.start().pid
+def reader_pids() -> tuple[int, ...]:
+    """Return the ids of the processes that read strangers' files."""
+    return tuple(reader.start().pid for reader in (_reader, _second) if reader.started)
 
 
 def read_many(read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

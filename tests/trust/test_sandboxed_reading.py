@@ -199,11 +199,45 @@ def test_proc_shows_the_sandbox_of_the_reader(
 ) -> None:
     monkeypatch.setenv("ACCESS_TOKEN", "x")
     monkeypatch.setattr(reader, "_reader", reader._Reader())
+    monkeypatch.setattr(reader, "_second", reader._Reader())
     read_manifest(handed_in / "submission.toml")
     try:
-        assert all(restrictions(reader.reader_pid()).values()), restrictions(reader.reader_pid())
+        (pid,) = reader.reader_pids()
+        assert all(restrictions(pid).values()), restrictions(pid)
     finally:
         reader._reader.close()
+
+
+@linux
+def test_two_sandboxed_processes_read_many_files(
+    handed_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results stay in the order of the files, and a file that cannot be read fails alone."""
+    good = (handed_in / "submission.toml").read_text()
+    paths = [tmp_path / f"{place}.toml" for place in range(12)]
+    for place, path in enumerate(paths):
+        path.write_text("broken" if place == 5 else good.replace("A group", f"Group {place}"))
+    monkeypatch.setenv("ACCESS_TOKEN", "x")
+    monkeypatch.setattr(reader, "_reader", reader._Reader())
+    monkeypatch.setattr(reader, "_second", reader._Reader())
+    monkeypatch.setattr(reader, "MANY", len(paths))
+    monkeypatch.setattr(reader, "usable_cores", lambda: 2)
+
+    def team(path: Path) -> str:
+        try:
+            return read_manifest(path).team
+        except BenchError as error:
+            return error.problems[0].code
+
+    try:
+        teams = reader.read_many(team, paths)
+        pids = reader.reader_pids()
+        assert all(all(restrictions(pid).values()) for pid in pids)
+    finally:
+        reader._reader.close()
+        reader._second.close()
+    assert teams == [f"Group {place}" if place != 5 else "manifest-invalid" for place in range(12)]
+    assert len(pids) == 2
 
 
 @linux
