@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
@@ -56,28 +57,46 @@ class Worker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._limit_s = limit_s
         self._late = False
-        self._process = subprocess.Popen(
-            limits.command(module),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            pipesize=2**20,
-            env={
-                **minimal_environment(on_gpu=limits.readable is None),
-                **({"TMPDIR": limits.writable} if limits.writable else {}),
-            },
-            start_new_session=True,  # so that its children can be ended with it
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in = cast(Any, self._process.stdin)
-        self._out = cast(Any, self._process.stdout)
         self._deadline: float | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._wakes_at: float | None = None
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._process = self._start_and_watch(module, limits)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in = cast(Any, self._process.stdin)
+        self._out = cast(Any, self._process.stdout)
         self.renew(limit_s)
+
+    def _start_and_watch(self, module: str, limits: SandboxLimits) -> subprocess.Popen[bytes]:
+        """Start the process in the thread that watches it until `close`.
+
+        The system ends the process with the thread that started it, so it must not be a caller's.
+        """
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def start() -> None:
+            try:
+                process = subprocess.Popen(
+                    limits.command(module),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._log,
+                    pipesize=2**20,
+                    env={
+                        **minimal_environment(on_gpu=limits.readable is None),
+                        **({"TMPDIR": limits.writable} if limits.writable else {}),
+                    },
+                    start_new_session=True,  # so that its children can be ended with it
+                )
+            except BaseException as error:
+                started.set_exception(error)
+            else:
+                started.set_result(process)
+                self._watch(process)
+
+        threading.Thread(target=start, daemon=True).start()
+        return started.result()
 
     def __enter__(self) -> Worker:
         return self
@@ -100,28 +119,23 @@ class Worker:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._kill()
+        _kill(self._process)
         self._process.wait()
         for stream in (self._in, self._out, self._log):
             with suppress(BrokenPipeError):  # what was not yet written has no reader any more
                 stream.close()
 
-    def _watch(self) -> None:
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Kill the process at its deadline; ends with `close`."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
                 if self._deadline is not None and self._deadline <= now:
                     self._late = True
-                    self._kill()
+                    _kill(process)
                     return
                 self._wakes_at = self._deadline
                 self._changed.wait(None if self._deadline is None else self._deadline - now)
-
-    def _kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
 
     def renew(self, limit_s: float | None) -> None:
         """Give the process so many seconds from now, whatever it has used; None for no limit."""
@@ -235,6 +249,13 @@ class Worker:
         self._log.seek(0, 2)
         self._log.seek(max(0, self._log.tell() - 4096))
         return self._log.read().decode("utf-8", "replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and everything that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def _reported_failure(header: Header) -> WorkerFailure:

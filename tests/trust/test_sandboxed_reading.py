@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -204,6 +205,21 @@ def test_proc_shows_the_sandbox_of_the_reader(
     try:
         (pid,) = reader.reader_pids()
         assert all(restrictions(pid).values()), restrictions(pid)
+    finally:
+        reader._reader.close()
+
+
+def test_the_reader_outlives_the_thread_that_started_it(
+    handed_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_reader", reader._Reader())
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(read_manifest, handed_in / "submission.toml").result()
+        pids = reader.reader_pids()
+    try:
+        time.sleep(0.1)  # the system would end the process at once
+        assert read_manifest(handed_in / "submission.toml").team == "A group"
+        assert reader.reader_pids() == pids
     finally:
         reader._reader.close()
 
