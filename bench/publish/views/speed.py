@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.board.column import Cell, estimate_cell
-from bench.board.format import sentence, significant
+from bench.board.format import plural, sentence, significant
 from bench.board.model import Entry, LoadedBoard
 from bench.board.pareto import Setting, auroc_of, scored_alone, setting_of
 from bench.board.speed_words import (
@@ -81,6 +82,11 @@ class TimedEntry:
     work: tuple[str, ...]
 
     @property
+    def in_service(self) -> bool:
+        """Return whether a figure of the table "In service" was recorded."""
+        return any(cell != NOT_RECORDED for row in self.rows for cell in row.service if cell)
+
+    @property
     def place(self) -> tuple[bool, float, str]:
         """By which entries are sorted: those ranked at the board's batch size first, by latency."""
         row = next((row for row in self.rows if row.timing.batch == BATCH), None)
@@ -110,6 +116,24 @@ class SpeedSection:
     first_note: int
     curve: Markup | str
     chart: Markup | str
+
+    @property
+    def in_service(self) -> tuple[TimedEntry, ...]:
+        """Entries with a figure of the table "In service"; the others have older records."""
+        return tuple(one for one in self.entries if one.in_service)
+
+    @property
+    def with_work(self) -> tuple[TimedEntry, ...]:
+        """Entries whose work for an image is known."""
+        return tuple(one for one in self.entries if one.work)
+
+    @property
+    def without_work(self) -> list[str]:
+        """Reasons why it is not known of the others, each with the number of entries."""
+        reasons = Counter(
+            sentence(one.record.roofline.reason or "not measured") for one in self.entries if not one.work
+        )
+        return [f"{plural(count, 'entry', 'entries')}: {reason}" for reason, count in reasons.items()]
 
 
 @dataclass(frozen=True, slots=True)
