@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,8 +37,7 @@ class ImageDataset(Dataset[Item]):
         table: pd.DataFrame,
         rows: npt.NDArray[np.intp],
         *,
-        size: int,
-        channels: Literal[1, 3],
+        declared: ImageInput,
         transform: Transform | None,
         pixels: Path | None,
     ) -> None:
@@ -49,9 +48,9 @@ class ImageDataset(Dataset[Item]):
         )
         self._targets = _columns(table, self.target_names)
         self._inputs = _columns(table, self.input_names)
-        self._declared = ImageInput(name="image", height=size, width=size, channels=channels)
+        self._declared = declared
         self._transform = transform
-        self._cache, self._shape, self._rows = pixels, (len(cohort), size, size), rows
+        self._cache, self._shape, self._rows = pixels, (len(cohort), declared.height, declared.width), rows
         self._paths = None if pixels else list(table["path"])
         self._folder = cohort.folder
         self._mapped: Pixels | None = None
@@ -84,7 +83,7 @@ class ImageDataset(Dataset[Item]):
         if path is None:
             raise unreadable_image("is missing", self._folder)
         try:
-            return read_grey(path, self._declared.height, self._declared.width)
+            return read_grey(path, self._declared.height, self._declared.width, self._declared.rule)
         except (OSError, SyntaxError, ValueError) as error:
             raise unreadable_image("cannot be read", self._folder) from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from bench.actions.context import CohortChoice, WorkspaceChoice, open_cohort, open_workspace_or_none
 from bench.choices import LabelMode
@@ -20,6 +21,7 @@ from bench.display import Table
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 from bench.extras import require
 from bench.scoring.attempts import record_label_reading
+from bench.submission.manifest import ImageInput
 from bench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -155,16 +157,25 @@ class LoadedCohort(Cohort):
         *,
         transform: Transform | None = None,
         channels: Literal[1, 3] = 1,
+        resize: Literal["bilinear", "bicubic", "area"] = "bilinear",
+        antialias: bool = True,
+        pixel_range: Literal["image", "full"] | tuple[float, float] = "image",
         cache: bool | str | Path = True,
         jobs: int = 1,
     ) -> ImageDataset:
         """Return a PyTorch dataset of (image, targets, inputs), by the image rule of submitted models.
+
+        A manifest states the same rule in its table ``[model.image]``, so that a submitted model sees the
+        pixels that it was trained on.
 
         Args:
             images: A part, or a table of images.
             size: Side of the images in pixels.
             transform: Applied to each image tensor.
             channels: 1, or 3 for the same image three times.
+            resize: Interpolation, as `bench.cohort.decode.ImageRule` says; ``resize`` in the manifest.
+            antialias: Whether its kernel is widened where an image is reduced; ``antialias`` there.
+            pixel_range: Values of deeper images that become 0 and 255; ``range`` there.
             cache: Decode all images of the cohort once into the workspace's cache, and read them from there;
                 a folder for another cache; False to decode each image when it is read, as without workspace.
             jobs: Processes that decode. More than one need a script with ``if __name__ == "__main__":``.
@@ -177,10 +188,11 @@ class LoadedCohort(Cohort):
         Raises:
             BenchError: torch is not installed (``extra-missing``), the table has images that the cohort does
                 not have (``frame-unknown``), or images are missing or damaged (``images-unreadable``).
-            ValueError: `channels` is neither 1 nor 3.
+            ValueError: Size, channels or the image rule are not possible.
         """
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3; it is {channels!r}")
+        declared = _image_input(
+            size, channels=channels, resize=resize, antialias=antialias, range=pixel_range
+        )
         require("torch", "`torch_dataset`")
         from bench.torch_dataset import ImageDataset
 
@@ -191,10 +203,8 @@ class LoadedCohort(Cohort):
             folder = self.workspace.cache
         pixels = None
         if folder:
-            pixels = build_cache(self, folder, height=size, width=size, jobs=jobs).path
-        return ImageDataset(
-            self, table, rows, size=size, channels=channels, transform=transform, pixels=pixels
-        )
+            pixels = build_cache(self, folder, height=size, width=size, rule=declared.rule, jobs=jobs).path
+        return ImageDataset(self, table, rows, declared=declared, transform=transform, pixels=pixels)
 
     def _rows_of(self, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
         if "image_id" not in table:
@@ -242,6 +252,21 @@ def load_cohort(
     opened = open_cohort(cohort, data, space)
     values = {field.name: getattr(opened, field.name) for field in fields(Cohort)}
     return LoadedCohort(**values, workspace=space)
+
+
+def _image_input(size: int, **declared: Any) -> ImageInput:
+    """Return images as a manifest would declare them.
+
+    Raises:
+        ValueError: A manifest could not declare them.
+    """
+    try:
+        return ImageInput.model_validate({"name": "image", "height": size, "width": size, **declared})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        names = {"height": "size", "range": "pixel_range"}
+        where = "".join(f"{names.get(str(part), part)}: " for part in fault["loc"][:1])
+        raise ValueError(f"{where}{fault['msg'].removeprefix('Value error, ')}") from error
 
 
 def _unknown_images(message: str, cohort: Cohort) -> BenchError:

@@ -20,6 +20,48 @@ from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 SLICE = 32  # images held in memory
 
+FULL_RANGE = (0.0, 65535.0)
+"""Values of a 16-bit image that become black and white by `ImageRule.pixel_range` ``full``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRule:
+    """How an image file becomes 8-bit grey values of a given size.
+
+    The steps in order: decode; colour to grey by ITU-R 601 luma; values of more than 8 bits to 8 bits by
+    `pixel_range`, cut off to whole numbers; resize without cropping or keeping the aspect ratio, rounded.
+
+    Attributes:
+        resize: Interpolation. ``bilinear`` and ``bicubic`` are the kernels of Pillow (bicubic with a = -0.5),
+            widened by the factor of reduction; ``area`` averages the pixels that are covered.
+        antialias: Whether kernels are widened. Without, values are taken from the 2 × 2 (bicubic: 4 × 4,
+            a = -0.75) pixels around each point, as by ``torch.nn.functional.interpolate`` and OpenCV.
+        pixel_range: Values of deeper images that become 0 and 255: ``image``, the smallest and the largest of
+            the image; ``full``, `FULL_RANGE`; or two values, beyond which all is black or white.
+    """
+
+    resize: Literal["bilinear", "bicubic", "area"] = "bilinear"
+    antialias: bool = True
+    pixel_range: Literal["image", "full"] | tuple[float, float] = "image"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from the default rule, such as ``("bicubic", "not-antialiased")``; empty where nothing does."""
+        spread = self.pixel_range
+        words = (
+            self.resize if self.resize != "bilinear" else "",
+            "" if self.antialias else "not-antialiased",
+            ""
+            if spread == "image"
+            else spread
+            if isinstance(spread, str)
+            else f"{spread[0]:g}-{spread[1]:g}",
+        )
+        return tuple(word for word in words if word not in ("", "image"))
+
+
+DEFAULT_RULE = ImageRule()
+
 
 @dataclass(frozen=True, slots=True)
 class PixelSlot:
@@ -30,12 +72,14 @@ class PixelSlot:
         height: Height of an image in pixels.
         width: Width of an image in pixels.
         start: Number of images before the block.
+        rule: How files become grey values.
     """
 
     path: Path
     height: int
     width: int
     start: int
+    rule: ImageRule = DEFAULT_RULE
 
 
 def decode_into(slot: PixelSlot, files: Sequence[str]) -> str:
@@ -64,7 +108,7 @@ def decode_into(slot: PixelSlot, files: Sequence[str]) -> str:
 
 def _read(name: str, slot: PixelSlot) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     try:
-        return read_grey(name, slot.height, slot.width)
+        return read_grey(name, slot.height, slot.width, slot.rule)
     except (OSError, SyntaxError, ValueError) as error:
         raise unreadable_image("cannot be read", Path(name).parent) from error
 
@@ -84,33 +128,6 @@ def _write(fd: int, view: memoryview, offset: int) -> int:
 
 
 Pixels = npt.NDArray[np.uint8]
-
-FULL_RANGE = (0.0, 65535.0)
-"""Values of a 16-bit image that become black and white by `ImageRule.pixel_range` ``full``."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRule:
-    """How an image file becomes 8-bit grey values of a given size.
-
-    The steps in order: decode; colour to grey by ITU-R 601 luma; values of more than 8 bits to 8 bits by
-    `pixel_range`, cut off to whole numbers; resize without cropping or keeping the aspect ratio, rounded.
-
-    Attributes:
-        resize: Interpolation. ``bilinear`` and ``bicubic`` are the kernels of Pillow (bicubic with a = -0.5),
-            widened by the factor of reduction; ``area`` averages the pixels that are covered.
-        antialias: Whether kernels are widened. Without, values are taken from the 2 × 2 (bicubic: 4 × 4,
-            a = -0.75) pixels around each point, as by ``torch.nn.functional.interpolate`` and OpenCV.
-        pixel_range: Values of deeper images that become 0 and 255: ``image``, the smallest and the largest of
-            the image; ``full``, `FULL_RANGE`; or two values, beyond which all is black or white.
-    """
-
-    resize: Literal["bilinear", "bicubic", "area"] = "bilinear"
-    antialias: bool = True
-    pixel_range: Literal["image", "full"] | tuple[float, float] = "image"
-
-
-DEFAULT_RULE = ImageRule()
 
 
 def read_grey(path: Path | str, height: int, width: int, rule: ImageRule = DEFAULT_RULE) -> Pixels:

@@ -1,6 +1,7 @@
 """Cache of a cohort's decoded images in one memory-mapped file.
 
-``<cohort>-<height>x<width>.u8`` holds the 8-bit grey values of every image in canonical order; the ``.json``
+``<cohort>-<height>x<width>.u8`` holds the 8-bit grey values of every image in canonical order, and
+``<cohort>-<height>x<width>-bicubic.u8`` those by another image rule than the default one; the ``.json``
 file beside it holds the hash of each chunk and a digest of the source image files. A chunk that does not
 match its hash, or comes from other image files, is decoded again.
 """
@@ -20,7 +21,7 @@ import numpy as np
 from pydantic import Field
 
 from bench.cohort.cohort import Cohort
-from bench.cohort.decode import PixelSlot, decode_into
+from bench.cohort.decode import DEFAULT_RULE, ImageRule, PixelSlot, decode_into
 from bench.cohort.images import ImageFolders, Pixels
 from bench.documents import Document, read_json
 from bench.environment import process_pool
@@ -40,6 +41,7 @@ class CacheIndex(Document):
     version: str
     height: int
     width: int
+    rule: tuple[str, ...] = Field(default=(), description="What differs from the default image rule.")
     images: int
     source: str = Field(description="SHA-256 over id, size and time of change of every image file.")
     chunks: tuple[str | None, ...] = Field(description="SHA-256 of each chunk; null where not yet decoded.")
@@ -70,6 +72,7 @@ def build_cache(
     *,
     height: int = SIDE,
     width: int = SIDE,
+    rule: ImageRule = DEFAULT_RULE,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> CacheSummary:
@@ -80,6 +83,7 @@ def build_cache(
         folder: Folder of the cache, created if absent.
         height: Height of the decoded images in pixels.
         width: Width of the decoded images in pixels.
+        rule: How image files become grey values.
         jobs: Number of processes.
         progress: Called with (images done, total images) after each chunk.
 
@@ -87,9 +91,9 @@ def build_cache(
         BenchError: An image is missing or damaged (``images-unreadable``), or the disk is full or not
             writable (``cache-write``); exit code 3. Decoded chunks are kept.
     """
-    data, index = _paths(cohort, folder, height, width)
     files = _image_files(cohort)
-    template = _empty_index(cohort, files, height, width)
+    template = _empty_index(cohort, files, height, width, rule)
+    data, index = _paths(folder, template)
     decoded = 0
     with (
         _reporting_write_errors(folder),
@@ -100,7 +104,7 @@ def build_cache(
         kept = sum(len(_files_of_chunk(k, files)) for k, digest in enumerate(chunks) if digest)
         if progress is not None and kept:
             progress(kept, len(files))
-        for k, digest in _decode_missing(data, files, chunks, template, jobs):
+        for k, digest in _decode_missing(data, files, chunks, template, rule, jobs):
             chunks[k] = digest
             _write_index(index, template, chunks)
             decoded += len(_files_of_chunk(k, files))
@@ -116,6 +120,7 @@ def cached_images(
     *,
     height: int = SIDE,
     width: int = SIDE,
+    rule: ImageRule = DEFAULT_RULE,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Pixels:
@@ -123,12 +128,12 @@ def cached_images(
 
     Arguments and errors are those of `build_cache`.
     """
-    summary = build_cache(cohort, folder, height=height, width=width, jobs=jobs, progress=progress)
+    summary = build_cache(cohort, folder, height=height, width=width, rule=rule, jobs=jobs, progress=progress)
     return np.memmap(summary.path, np.uint8, "r", shape=(len(cohort), height, width))
 
 
-def _paths(cohort: Cohort, folder: Path, height: int, width: int) -> tuple[Path, Path]:
-    stem = f"{cohort.spec.id}-{height}x{width}"
+def _paths(folder: Path, index: CacheIndex) -> tuple[Path, Path]:
+    stem = "-".join((index.cohort, f"{index.height}x{index.width}", *index.rule))
     return folder / f"{stem}.u8", folder / f"{stem}.json"
 
 
@@ -142,7 +147,7 @@ def _image_files(cohort: Cohort) -> list[Path]:
     return [file for file in files if file is not None]
 
 
-def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int) -> CacheIndex:
+def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int, rule: ImageRule) -> CacheIndex:
     digest = hashlib.sha256()
     for file in files:
         state = file.stat()
@@ -152,6 +157,7 @@ def _empty_index(cohort: Cohort, files: list[Path], height: int, width: int) -> 
         version=cohort.spec.version,
         height=height,
         width=width,
+        rule=rule.words,
         images=len(files),
         source=digest.hexdigest(),
         chunks=(None,) * -(-len(files) // CHUNK),
@@ -193,13 +199,18 @@ def _files_of_chunk(k: int, files: list[Path]) -> list[Path]:
 
 
 def _decode_missing(
-    data: Path, files: list[Path], chunks: list[str | None], template: CacheIndex, jobs: int
+    data: Path,
+    files: list[Path],
+    chunks: list[str | None],
+    template: CacheIndex,
+    rule: ImageRule,
+    jobs: int,
 ) -> Iterator[tuple[int, str]]:
     """Decode the missing chunks in `jobs` processes; yield number and hash of each when finished."""
     tasks = [
         (
             k,
-            PixelSlot(data, template.height, template.width, k * CHUNK),
+            PixelSlot(data, template.height, template.width, k * CHUNK, rule),
             [str(file) for file in _files_of_chunk(k, files)],
         )
         for k, digest in enumerate(chunks)

@@ -192,6 +192,28 @@ def test_a_dataset_gives_image_targets_and_inputs(
     assert len(pickle.dumps(dataset)) < 10**6
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_dataset_follows_the_image_rule_of_the_manifest(
+    loaded: bench.LoadedCohort, cache: bool, cohort_folder: Path, space: Workspace
+) -> None:
+    """Bicubic by Pillow itself, and without antialiasing by PyTorch itself; the default cache is another."""
+    torch = pytest.importorskip("torch")
+    image = Image.open(cohort_folder / "images" / loaded.frame("val")["image_id"][0])
+    default = loaded.torch_dataset("val", 24, cache=cache)[0][0]
+    bicubic = loaded.torch_dataset("val", 24, cache=cache, resize="bicubic")[0][0]
+    expected = np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC))
+    torch.testing.assert_close(bicubic[0], torch.tensor(expected / 255, dtype=torch.float32))
+    aliased = loaded.torch_dataset("val", 24, cache=cache, antialias=False)[0][0]
+    pixels = torch.tensor(np.asarray(image), dtype=torch.float32)[None, None]
+    exact = torch.nn.functional.interpolate(pixels, (24, 24), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(255 * aliased, exact, atol=0.501, rtol=0)  # rounded to grey values
+    assert not torch.equal(default, bicubic)
+    assert not torch.equal(default, aliased)
+    if cache:
+        names = {path.name for path in space.cache.glob("*-24x24*.u8")}
+        assert len(names) == 3
+
+
 def test_a_dataset_takes_tables_transforms_and_hides_test_labels(loaded: bench.LoadedCohort) -> None:
     torch = pytest.importorskip("torch")
     few = loaded.few_shot(patients=5).sample(frac=1, random_state=0)
@@ -216,6 +238,10 @@ def test_a_dataset_of_other_images_is_refused(loaded: bench.LoadedCohort) -> Non
         loaded.torch_dataset(pd.DataFrame({"image": []}), 8)
     with pytest.raises(ValueError, match="channels"):
         loaded.torch_dataset("val", 8, channels=2)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="antialias"):
+        loaded.torch_dataset("val", 8, resize="area", antialias=False)
+    with pytest.raises(ValueError, match="^size: "):
+        loaded.torch_dataset("val", 0)
     missing = loaded.frame("val").assign(path=None)
     with pytest.raises(bench.BenchError, match="images-unreadable"):
         loaded.torch_dataset(missing, 8, cache=False)[0]
