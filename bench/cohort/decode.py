@@ -46,16 +46,12 @@ class ImageRule:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What differs from the default rule, such as ``("bicubic", "not-antialiased")``; empty where nothing does."""
+        """What differs from the default rule, such as ``("bicubic",)``; empty where nothing does."""
         spread = self.pixel_range
         words = (
             self.resize if self.resize != "bilinear" else "",
             "" if self.antialias else "not-antialiased",
-            ""
-            if spread == "image"
-            else spread
-            if isinstance(spread, str)
-            else f"{spread[0]:g}-{spread[1]:g}",
+            spread if isinstance(spread, str) else f"{spread[0]:g}-{spread[1]:g}",
         )
         return tuple(word for word in words if word not in ("", "image"))
 

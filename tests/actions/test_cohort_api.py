@@ -240,7 +240,7 @@ def test_a_dataset_of_other_images_is_refused(loaded: bench.LoadedCohort) -> Non
         loaded.torch_dataset("val", 8, channels=2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="antialias"):
         loaded.torch_dataset("val", 8, resize="area", antialias=False)
-    with pytest.raises(ValueError, match="^size: "):
+    with pytest.raises(ValueError, match=r"^size: "):
         loaded.torch_dataset("val", 0)
     missing = loaded.frame("val").assign(path=None)
     with pytest.raises(bench.BenchError, match="images-unreadable"):
