@@ -48,7 +48,8 @@ class CompareResult:
         b: The same of B.
         comparisons: One for each binary target that both predict: values of both sides, differences A − B
             with 95% confidence interval and p value, and on how many images their calls differ.
-        notices: What to know of the sides: of an entry of several runs the first one is compared.
+        notices: What to know of the sides: of an entry of several runs the mean AUROC is compared, and
+            otherwise the first run.
     """
 
     a: str
@@ -92,8 +93,10 @@ def compare_entries(
             with locked(folder / STORE_LOCK):
                 record_compared(folder, side.unrecorded, side.track)
     found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
-    names = [_name(choice, "") for choice, side in ((a, first), (b, second)) if side.several_runs]
-    message = "Its first run is compared; the board compares the mean of its runs."
+    names = [_name(choice, "") for choice, side in ((a, first), (b, second)) if side.further_runs]
+    message = (
+        "The mean of its runs is compared, as on the board; all other figures are those of its first run."
+    )
     notices = tuple(Problem("compare-first-run", message, name, severity="notice") for name in names)
     return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found), notices)
 

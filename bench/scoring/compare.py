@@ -17,7 +17,8 @@ from bench.metrics import registry
 from bench.metrics.metric import Needs
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
-from bench.scoring.plan import TargetPlan, make_plan
+from bench.scoring.plan import Plan, TargetPlan, make_plan
+from bench.scoring.score import ranked_auroc
 from bench.submission.check_predictions import (
     Predictions,
     check_predictions,
@@ -25,12 +26,13 @@ from bench.submission.check_predictions import (
     load_predictions,
 )
 from bench.submission.manifest import SLUG_PATTERN
-from bench.submission.packed import unpack_units
+from bench.submission.packed import read_runs, read_units
 from bench.submission.store import find_submission
 from bench.submission.tables import PredictionTable
 from bench.uncertainty.compare import SE_TOLERANCE, compare, p_value
 from bench.uncertainty.curves import net_benefit_difference
 from bench.uncertainty.evaluate import evaluate
+from bench.uncertainty.family import compare_all_pairs
 from bench.uncertainty.folds import compare_fold_averaged, fold_averaged_auroc
 
 
@@ -103,14 +105,18 @@ class Side:
         track: Which images they are.
         probabilities: Whether calibration can be requested.
         unrecorded: SHA-256 of predictions that are no entry; empty for an entry, which the ledger counts.
-        several_runs: Whether the values are those of the first of several runs.
+        further_runs: The values of the further runs of an entry of several; `values` are those of the first.
     """
 
     values: dict[str, Floats]
     track: Track
     probabilities: bool
     unrecorded: str = ""
-    several_runs: bool = False
+    further_runs: tuple[dict[str, Floats], ...] = ()
+
+    def runs(self, target: TargetPlan) -> list[Floats]:
+        """The predictions of the target's images by each run, (n,) each."""
+        return [values[target.target.name][target.rows] for values in (self.values, *self.further_runs)]
 
     def scores(self, target: TargetPlan) -> Floats:
         """(n,) predictions of the target's images."""
@@ -136,8 +142,9 @@ def read_either(name: str, folder: Path, cohort: Cohort) -> Side:
         message = f"{name!r} holds published numbers only, no predictions."
         raise BenchError(Problem("compare-impossible", message))
     manifest = entry.manifest
-    values = unpack_units(entry.predictions, cohort, manifest.track)
-    return Side(values, manifest.track, manifest.scores == "probability", several_runs=entry.runs.exists())
+    first = read_units(entry.predictions, cohort, manifest.track)
+    further = read_runs(entry.runs, first, cohort, manifest.track)
+    return Side(first.values, manifest.track, manifest.scores == "probability", further_runs=further)
 
 
 def side_of_table(table: PredictionTable, cohort: Cohort) -> Side:
@@ -170,9 +177,8 @@ def compare_predictions(
         raise BenchError(Problem("compare-impossible", message))
     plan = make_plan(cohort, track=a.track, replicates=replicates, seed=seed)
     probabilities = a.probabilities and b.probabilities
-    averaged = a.track == "cv5"
     comparisons = [
-        _compare(target, a.scores(target), b.scores(target), probabilities, averaged)
+        _compare(plan, target, a, b, probabilities)
         for target in plan.targets
         if target.target.name in a.values and target.target.name in b.values
     ]
@@ -181,14 +187,14 @@ def compare_predictions(
     return comparisons
 
 
-def _compare(
-    target: TargetPlan, p_a: Floats, p_b: Floats, probabilities: bool, averaged: bool
-) -> TargetComparison:
+def _compare(plan: Plan, target: TargetPlan, a: Side, b: Side, probabilities: bool) -> TargetComparison:
     """Compare one target; of out-of-fold scores, which share no scale, only the fold-averaged AUROC."""
-    y, boot = target.labels, target.bootstrap
+    y, boot, averaged = target.labels, target.bootstrap, plan.track == "cv5"
+    p_a, p_b = a.scores(target), b.scores(target)
     shown = {key: m for key, m in registry.metrics(*registry.BINARY).items() if m.summary}
     both = [evaluate(y, p, bootstrap=boot, probabilities=probabilities, metrics=shown) for p in (p_a, p_b)]
-    metrics = [_fold_averaged(target, p_a, p_b)] if averaged else []
+    metrics = [_mean_of_runs(plan, target, a, b)] if a.further_runs or b.further_runs else []
+    metrics += [_fold_averaged(target, p_a, p_b)] if averaged else []
     for name, declared in shown.items():
         line = MetricComparison(metric=name, a=both[0][name], b=both[1][name])
         defined = probabilities or declared.needs is not Needs.PROBABILITIES
@@ -232,6 +238,32 @@ def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[tuple[Be
     )
     return points, "; ".join(
         dict.fromkeys(warning for estimate in differences for warning in estimate.warnings)
+    )
+
+
+def _mean_of_runs(plan: Plan, target: TargetPlan, a: Side, b: Side) -> MetricComparison:
+    """Compare what the board ranks: the mean over the runs of each side.
+
+    The replicates of a mean hold the choice of runs besides that of patients, so interval and p-value do too.
+    """
+    both = [ranked_auroc(plan, target, side.runs(target)) for side in (a, b)]
+    first, second = (area.estimate for area in both)
+    undefined = next((e.reason for e in (first, second) if e.value is None or e.low is None), None)
+    if undefined is not None:
+        return MetricComparison(metric="mean_of_runs", a=first, b=second, reason=undefined)
+    values = [first.value or 0.0, second.value or 0.0]
+    pair = compare_all_pairs(
+        [area.replicates for area in both], values, [area.influence for area in both], bounds=(0, 1)
+    )
+    low, high = (float(limits[0]) for limits in pair.unadjusted_interval(1))
+    return MetricComparison(
+        metric="mean_of_runs",
+        a=first,
+        b=second,
+        difference=values[0] - values[1],
+        low=low,
+        high=high,
+        p_value=float(pair.p[0, 1]),
     )
 
 

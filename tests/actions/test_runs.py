@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,19 @@ def test_the_mean_of_the_runs_is_ranked_shown_and_verified(
 
     assert cli("verify", "--jobs", "1").exit_code == 0
     assert cli("verify", "--no-data").exit_code == 0
-    assert cli("compare", "seeds", "alone", "--replicates", "100").stderr.count("first run") == 1
+    done = cli("compare", "seeds", "alone", "--replicates", "100")
+    assert done.stderr.count("first run") == 1
+    assert "AUROC, mean of the runs" in done.stdout
+    compared = cli("compare", "seeds", "alone", "--replicates", "100", "--json").object["result"]
+    mean = compared["comparisons"][0]["metrics"][0]
+    pairs = board["targets"][0]["pairs"]
+    places = sorted(map(pairs["slugs"].index, ("seeds", "alone")))
+    place = list(combinations(range(len(pairs["slugs"])), 2)).index(tuple(places))
+    assert mean["metric"] == "mean_of_runs"
+    assert mean["p_value"] == pytest.approx(pairs["p"][place], rel=1e-6)
+    assert abs(mean["difference"]) == pytest.approx(abs(pairs["difference"][place]), rel=1e-6)
+    assert mean["low"] < mean["difference"] < mean["high"]
+    assert mean["a"]["value"] == pytest.approx(headline.ranked.value)
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     page = (space.root / "site/public/e/seeds/index.html").read_text()
