@@ -31,6 +31,7 @@ from bench.publish.schemas import (
 )
 from bench.scoring.scorecard import BoardInputs, Scorecard, SubgroupScore
 from bench.submission.manifest import Reported, ReportedValue
+from bench.workspace import SITE_TITLE
 
 
 def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: str) -> Leaderboard:
@@ -237,7 +238,7 @@ def printed_interval(value: ReportedValue, reported: Reported) -> str:
     return f"{as_printed(value.low, reported)}–{as_printed(value.high, reported)}"
 
 
-def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
+def bibtex(entry: Entry, spec: CohortSpec, address: str = "", site: str = SITE_TITLE) -> str:
     """BibTeX record that cites an entry: for a published result its paper, otherwise its page on this board.
 
     Every text is escaped, so that none can end its field.
@@ -246,6 +247,7 @@ def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
         entry: The entry.
         spec: Its cohort.
         address: Where its page stands; empty where that is not known.
+        site: Name of the site.
     """
     manifest, reported = entry.manifest, entry.manifest.reported
     if reported is not None:
@@ -260,7 +262,7 @@ def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
     else:
         fields = {
             "author": manifest.team,
-            "title": f"{manifest.name} on CheXchoBench, cohort {spec.id} {spec.version}",
+            "title": f"{manifest.name} on {site}, cohort {spec.id} {spec.version}",
             "year": str(manifest.date.year),
             "version": f"{spec.id} {spec.version}",
             "url": address,
@@ -269,17 +271,18 @@ def bibtex(entry: Entry, spec: CohortSpec, address: str = "") -> str:
     return _misc(f"{spec.id}-{entry.slug}", fields)
 
 
-def cohort_bibtex(spec: CohortSpec, year: str = "", address: str = "") -> str:
+def cohort_bibtex(spec: CohortSpec, year: str = "", address: str = "", site: str = SITE_TITLE) -> str:
     """BibTeX record that cites the cohort's board.
 
     Args:
         spec: The cohort.
         year: Year of its newest entry.
         address: Where the board stands; without one the cohort's own address is named.
+        site: Name of the site.
     """
     fields = {
-        "author": "CheXchoBench contributors",
-        "title": f"CheXchoBench: {spec.title}",
+        "author": f"{site} contributors",
+        "title": f"{site}: {spec.title}",
         "year": year,
         "version": spec.version,
         "url": address or spec.url,

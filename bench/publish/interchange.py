@@ -21,6 +21,7 @@ from bench.metrics import registry
 from bench.metrics.metric import Direction
 from bench.metrics.results import Estimate
 from bench.scoring.scorecard import RankInputs, TargetInputs
+from bench.workspace import SITE_TITLE
 
 EVAL_SCHEMA = "0.3.0"
 """Version of the schema of Every Eval Ever that `eval_records` follows."""
@@ -174,18 +175,23 @@ def _scored(loaded: LoadedBoard) -> Iterator[tuple[Entry, Standing, RankInputs, 
                 yield entry, standing, card, score
 
 
-def eval_records(loaded: LoadedBoard) -> list[dict[str, Any]]:
+def eval_records(loaded: LoadedBoard, site: str = SITE_TITLE) -> list[dict[str, Any]]:
     """Return the records of Every Eval Ever, one for each entry and target.
 
     A record has a result for each metric that has a value and finite bounds, and of which higher or lower
     values are better: the schema can express no others. Equal boards give equal records, so the time of a
-    record is the beginning of the entry's day (UTC).
+    record is the beginning of the entry's day (UTC). Their source is the site of this name.
     """
-    return [_record(loaded.spec, *found) for found in _scored(loaded)]
+    return [_record(site, loaded.spec, *found) for found in _scored(loaded)]
 
 
 def _record(
-    spec: CohortSpec, entry: Entry, standing: Standing, card: RankInputs, score: TargetInputs
+    site: str,
+    spec: CohortSpec,
+    entry: Entry,
+    standing: Standing,
+    card: RankInputs,
+    score: TargetInputs,
 ) -> dict[str, Any]:
     manifest, name = entry.manifest, f"chexchobench.{spec.id}.{score.target}"
     midnight = datetime.datetime.combine(manifest.date, datetime.time(), datetime.UTC)
@@ -196,9 +202,9 @@ def _record(
         "evaluation_id": f"{name}/{entry.slug}/{time}",
         "retrieved_timestamp": time,
         "source_metadata": {
-            "source_name": "CheXchoBench",
+            "source_name": site,
             "source_type": "evaluation_run",
-            "source_organization_name": "CheXchoBench contributors",
+            "source_organization_name": f"{site} contributors",
             "evaluator_relationship": "first_party" if manifest.kind == "baseline" else "third_party",
         },
         "eval_library": {"name": "chexchobench", "version": card.harness_version},
@@ -272,7 +278,7 @@ def _uncertainty(estimate: Estimate, level: float, images: int) -> dict[str, Any
 
 
 def model_index(
-    spec: CohortSpec, entry: Entry, targets: Sequence[str], address: str = ""
+    spec: CohortSpec, entry: Entry, targets: Sequence[str], address: str = "", site: str = SITE_TITLE
 ) -> dict[str, Any] | None:
     """Return the ``model-index`` of an entry's model card on Hugging Face; None where it has no AUROC.
 
@@ -281,6 +287,7 @@ def model_index(
         entry: The entry.
         targets: Targets of which the board shows the entry.
         address: Where its page stands; empty where that is not known.
+        site: Name of the site.
     """
     card, results = entry.scorecard, []
     if card is None or entry.retraction is not None:
@@ -303,7 +310,7 @@ def model_index(
             "metrics": [metric],
         }
         if address:
-            result["source"] = {"name": "CheXchoBench", "url": address}
+            result["source"] = {"name": site, "url": address}
         results.append(result)
     return {"model-index": [{"name": entry.manifest.name, "results": results}]} if results else None
 

@@ -82,7 +82,9 @@ def test_the_picture_of_a_board_draws_each_entry_where_its_auroc_is():
             for i, name in enumerate(names)
         ]
 
-    words = PictureText("Cohort, version 1", "Three models", "a has the highest AUROC. " * 20, "Synthetic")
+    words = PictureText(
+        "A board", "Cohort, version 1", "Three models", "a has the highest AUROC. " * 20, "Synthetic"
+    )
     data = board_picture(words, rows("a", "b", EVIL))
     assert data == board_picture(words, rows("a", "b", EVIL))
     image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)

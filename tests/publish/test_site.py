@@ -260,6 +260,25 @@ def external():
     return dataclasses.replace(board, spec=spec)
 
 
+def test_the_name_of_a_site_stands_wherever_a_page_is_cited(tmp_path):
+    """Badge, citations, data for search engines and the share picture name the site, not the harness."""
+    board = loaded_board(3, seed=4)
+    for name, title in (("own", "Heart board"), ("default", "CheXchoBench")):
+        build_site([board], tmp_path / name, base="https://example.org/", title=title)
+    own, default = tmp_path / "own", tmp_path / "default"
+    slug = next(path.name for path in sorted((own / "e").iterdir()))
+    page = (own / "e" / slug / "index.html").read_text()
+    assert f"Heart board {board.spec.id}" in (own / "badge" / f"{slug}.svg").read_text()
+    assert "[![Heart board](" in page
+    assert f"on Heart board, cohort {board.spec.id}" in page
+    assert "{Heart board contributors}" in (own / "data" / "index.html").read_text()
+    assert '"name": "Heart board: ' in (own / "index.html").read_text()
+    assert (own / "board.png").read_bytes() != (default / "board.png").read_bytes()
+    records = json.loads((own / "eval-results.json").read_text())
+    assert {record["source_metadata"]["source_name"] for record in records} == {"Heart board"}
+    assert "Heart board" in (own / "e" / slug / "model-index.yaml").read_text()
+
+
 def test_several_cohorts_stand_in_one_site_with_a_switch(tmp_path):
     boards = [reported_only(), loaded_board(4), external()]
     build_site(boards, tmp_path / "site")

@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 1200, 630
 LEFT, RIGHT = 64, 1136
 ROWS, FIRST_ROW, ROW = 6, 330, 42
 AXIS = (452.0, 890.0)
+NAME = 292
+"""Most pixels of the site's name."""
 INK, DIM, LINE, BLUE, TINT, WARN = "#15181c", "#535c66", "#d9dee4", "#0b57a4", "#e7eef6", "#8a6100"
 COLOURS = 64
 DOT = 9
@@ -39,8 +41,9 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True)
 class PictureText:
-    """The words of the picture: above the title, title, answer, and below the drawing."""
+    """The words of the picture: the site's name, above the title, title, answer, and below the drawing."""
 
+    site: str
     eyebrow: str
     title: str
     answer: str
@@ -52,8 +55,8 @@ def board_picture(words: PictureText, rows: Sequence[PictureRow]) -> bytes:
     image = Image.new("RGB", (WIDTH, HEIGHT), "#ffffff")
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, WIDTH, 12), fill=BLUE)
-    _write(draw, LEFT, 44, "CheXchoBench", 30, BLUE, bold=True)
-    _write(draw, RIGHT, 48, _fitting(words.eyebrow, 24, 760), 24, DIM, right=True)
+    _write(draw, LEFT, 44, _fitting(words.site, 30, NAME), 30, BLUE, bold=True)
+    _write(draw, RIGHT, 48, _fitting(words.eyebrow, 24, RIGHT - LEFT - NAME - 20), 24, DIM, right=True)
     size = next((size for size in (60, 54, 48) if _width(words.title, size) <= RIGHT - LEFT), 42)
     _write(draw, LEFT, 108, _fitting(words.title, size, RIGHT - LEFT), size, INK, bold=True)
     for index, line in enumerate(_lines(words.answer, 32, RIGHT - LEFT, 3)):

@@ -382,8 +382,8 @@ def _tradeoff(table: BoardTable, rows: Sequence[Row], home: str) -> Markup | str
     return tradeoff(points, setting_words(table.setting)) if len(points) > 1 else ""
 
 
-def picture(place: Place, table: BoardTable) -> bytes:
-    """The PNG of one target's board for links in messengers and search engines."""
+def picture(place: Place, table: BoardTable, site: str) -> bytes:
+    """The PNG of one target's board for links in messengers and search engines, with the site's name."""
     board = place.loaded.board
     if board is None:
         raise ValueError(f"cohort {place.loaded.spec.id} has no board")
@@ -394,6 +394,7 @@ def picture(place: Place, table: BoardTable) -> bytes:
     ]
     models = f"{number_word(len(table.ranked))} {'model' if len(table.ranked) == 1 else 'models'}"
     words = PictureText(
+        site=site,
         eyebrow=f"{board.title}, version {board.stamp.version}",
         title=f"{models}, {plural(board.test_set.patients, 'patient')}: {table.label}",
         answer=f"{rows[0].name} has the highest AUROC. {table.sentence}" if rows else table.sentence,

@@ -52,6 +52,7 @@ class Renderer(Protocol):
     base_address: str
     release: str
     exports: bool
+    title: str
 
     def html(self, template: str, path: str, place: Place, view: dict[str, Any]) -> bytes:
         """A page filled in."""
@@ -124,7 +125,11 @@ class CohortPages:
             yield Page(
                 f"{prefix}croissant.json", self.key, lambda: plain_json(croissant(self.loaded, address))
             )
-            yield Page(f"{prefix}eval-results.json", self.key, lambda: plain_json(eval_records(self.loaded)))
+            yield Page(
+                f"{prefix}eval-results.json",
+                self.key,
+                lambda: plain_json(eval_records(self.loaded, self.site.title)),
+            )
 
     def _view(self, name: str, title: str, view: Any) -> Page:
         path = f"{self.place.prefix}{name}/index.html"
@@ -167,7 +172,7 @@ class CohortPages:
 
     def _picture(self, target: str) -> Page:
         def render() -> bytes:
-            return picture(self.place, next(t for t in self.tables if t.target == target))
+            return picture(self.place, next(t for t in self.tables if t.target == target), self.site.title)
 
         return Page(self.place.picture_path(target), digest(self.key, PIL.__version__), render)
 
@@ -202,6 +207,7 @@ class CohortPages:
                 self.same_ranking[entry.slug],
                 self.ranked[entry.manifest.track],
                 self._entry_address(entry.slug),
+                self.site.title,
             )
             values = {**view, "title": entry.manifest.name, "badge": self._badge_address(entry.slug)}
             return self.site.html("entry.html", path, self.place, values)
@@ -225,14 +231,14 @@ class CohortPages:
             yield Page(
                 f"{self.place.prefix}badge/{entry.slug}.svg",
                 key,
-                lambda: badge(f"CheXchoBench {self.loaded.spec.id}", words),
+                lambda: badge(f"{self.site.title} {self.loaded.spec.id}", words),
             )
 
     def _model_index(self, entry: Entry) -> dict[str, Any] | None:
         board = self.loaded.board
         held = {t.target for t in board.targets} if board and entry.manifest.track == "holdout" else set()
         targets = [t for t in self.place.targets if t in held and t in self.standings[entry.slug]]
-        return model_index(self.loaded.spec, entry, targets, self._entry_address(entry.slug))
+        return model_index(self.loaded.spec, entry, targets, self._entry_address(entry.slug), self.site.title)
 
     def _board_address(self) -> str:
         base = self.site.base_address
@@ -285,7 +291,7 @@ class CohortPages:
             "board": self.loaded.board,
             "files": files,
             "schemas": sorted(PUBLISHED),
-            "bibtex": cohort_bibtex(self.loaded.spec, year, self._board_address()),
+            "bibtex": cohort_bibtex(self.loaded.spec, year, self._board_address(), self.site.title),
         }
 
     def _leaderboard(self) -> bytes:

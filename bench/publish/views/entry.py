@@ -27,6 +27,7 @@ from bench.publish.views.patients import CHOSEN, Frequencies, frequencies
 from bench.scoring.scorecard import Point, Scorecard, SubgroupScore, TargetScore
 from bench.submission.manifest import NOT_STATED, Manifest
 from bench.timing.record import TimingRecord
+from bench.workspace import SITE_TITLE
 
 CHART_TARGETS = 6
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
@@ -43,6 +44,7 @@ def entry_view(
     same_ranking: Sequence[tuple[str, SameRanking]],
     ranked: Mapping[str, Mapping[str, float]],
     address: str = "",
+    site: str = SITE_TITLE,
 ) -> dict[str, Any]:
     """The template's values for one entry.
 
@@ -53,6 +55,7 @@ def entry_view(
         same_ranking: Label of the target and group, for each group that the entry is in.
         ranked: Target → slug → AUROC of the entries that are ranked on the entry's track.
         address: Where the page will stand; empty where that is not known.
+        site: Name of the site.
     """
     card = entry.card(Scorecard)
     scores = _headline_first(card, loaded.spec.headline) if card else ()
@@ -108,7 +111,7 @@ def entry_view(
         ],
         "work": [words for record in entry.timings for words in _work(record, labels)],
         "provenance": _provenance(entry),
-        "bibtex": bibtex(entry, loaded.spec, address),
+        "bibtex": bibtex(entry, loaded.spec, address, site),
     }
 
 
