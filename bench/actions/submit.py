@@ -35,6 +35,7 @@ from bench.submission.accept import (
     accept_runs,
     equal_entries,
     find_manifest,
+    placeholders,
     require_file,
     with_val,
 )
@@ -184,7 +185,7 @@ def submit(
     if name:
         described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
-    notices = list(described.notices)
+    notices = [*described.notices, *placeholders(described)]
     # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:

@@ -16,7 +16,7 @@ from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint, r
 from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
-from bench.submission.manifest import NOT_STATED, Manifest
+from bench.submission.manifest import NOT_STATED, PLACEHOLDERS, Manifest
 from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, unpack
 from bench.submission.similarity import find_similar
 from bench.submission.store import Submission, list_submissions, read_manifest
@@ -96,6 +96,16 @@ def find_manifest(predictions: Path | None, chosen: Path | None, slug: str) -> F
     place = str(beside) if beside else "manifest"
     notice = Problem("manifest-absent", message, place, severity="warning")
     return FoundManifest(bare, place, (notice,))
+
+
+def placeholders(found: FoundManifest) -> list[Problem]:
+    """A warning for a name or team that is still that of the template, which the board would show."""
+    stated = {"name": found.manifest.name, "team": found.manifest.team}
+    kept = [f"{key} = {text!r}" for key, text in stated.items() if text == PLACEHOLDERS[key]]
+    if not kept:
+        return []
+    message = f"Still as `bench template` wrote it: {', '.join(kept)}."
+    return [Problem("manifest-placeholder", message, found.file, severity="warning")]
 
 
 def accept_predictions(

@@ -16,6 +16,9 @@ from bench.documents import Document, schema_field
 if TYPE_CHECKING:
     from bench.cohort.decode import ImageRule
 
+PLACEHOLDERS = {"name": "My model", "team": "My group"}
+"""What `bench template` writes for keys that the board shows."""
+
 SLUG_RULE = "1 to 64 lower-case letters, digits and hyphens, a letter or digit first and last"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 

@@ -16,14 +16,14 @@ from bench.cohort.spec import CohortSpec
 from bench.errors import BenchError, Problem
 from bench.files import write_atomic
 from bench.submission.check_predictions import covered_rows
-from bench.submission.manifest import ModelInputs
+from bench.submission.manifest import PLACEHOLDERS, ModelInputs
 from bench.workspace import MANIFEST as MANIFEST_FILE
 from bench.workspace import PREDICTIONS_CSV
 
 MANIFEST = """\
 # What the board says about your entry. Unknown keys are refused.
-name = "My model"
-team = "My group"
+name = "{name}"
+team = "{team}"
 date = {date}
 kind = "model"                    # model, ensemble, baseline
 description = ""
@@ -137,6 +137,7 @@ def write_model_template(
 
 def _manifest(spec: CohortSpec, track: str, model: str = "") -> str:
     return MANIFEST.format(
+        **PLACEHOLDERS,
         date=datetime.date.today(),
         training=json.dumps(f"{spec.title[:180]}, train split", ensure_ascii=False),
         inputs="".join(f", {name}" for name in spec.columns.inputs),

@@ -182,6 +182,22 @@ def test_a_template_is_right_whatever_the_title(cohort: Cohort, tmp_path: Path) 
     assert len(said["training_data"]) <= 200
 
 
+def test_a_name_that_is_still_that_of_the_template_is_pointed_out(
+    space: Workspace, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    assert cli("template", "--out", tmp_path / "t").exit_code == 0
+    good.to_csv(tmp_path / "t" / "predictions.csv", index=False)
+    words = ("submit", tmp_path / "t" / "predictions.csv", "--dry-run", "--json")
+    ran = cli(*words)
+    assert ran.exit_code == 0
+    assert ran.codes == ["manifest-placeholder"]
+    assert "name = 'My model', team = 'My group'" in ran.stdout
+    assert "name = " not in cli(*words, "--name", "Ours").stdout
+    manifest = tmp_path / "t" / "submission.toml"
+    manifest.write_text(manifest.read_text().replace("My model", "Ours").replace("My group", "We"))
+    assert cli(*words).codes == []
+
+
 def test_reported_entries_that_are_named_cannot_be_scored(scored: Workspace, cli: Cli) -> None:
     ran = cli("score", "paper", *QUICK, "--json")
     assert (ran.exit_code, ran.codes) == (1, ["entry-reported"])
