@@ -93,9 +93,13 @@ ITEMS = (
         (
             ("25", "Interpretation", BOTH),
             ("26", "Limitations", BOTH),
-            ("27a", "Usability in current care: poor or missing inputs", DEVELOPMENT),
-            ("27b", "Usability in current care: expertise of users", DEVELOPMENT),
-            ("27c", "Usability in current care: next steps", BOTH),
+            (
+                "27a",
+                "Usability of the model in the context of current care: poor or missing inputs",
+                DEVELOPMENT,
+            ),
+            ("27b", "Usability of the model in the context of current care: expertise of users", DEVELOPMENT),
+            ("27c", "Usability of the model in the context of current care: next steps", BOTH),
         ),
     ),
 )
@@ -172,7 +176,7 @@ def _known(loaded: LoadedBoard, entry: Entry, card: RankInputs) -> Iterator[tupl
     if manifest.embeddings is not None:
         yield "13", ["The heads on the embeddings were fitted without class weights or resampling."]
     probability = card.scores == "probability"
-    yield "15", ["Probability of each label." if probability else "A score that is no probability."]
+    yield "15", ["Probability of each label." if probability else "A score, not a probability."]
     if manifest.zero_shot is not None:
         unseen = "No image of the cohort was trained or tuned on."
         seen = "The cohort's train images were used; train and test share no patient."
