@@ -234,6 +234,7 @@ def verify(
 
 def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> None:
     from bench.actions.verify import verify_stored
+    from bench.board.format import plural
     from bench.board.render import markdown
     from bench.errors import raise_errors
 
@@ -255,12 +256,13 @@ def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> No
             changed=[dict(zip(headings, row, strict=True)) for row in rows],
             problems_found=len(stored.problems),
         )
-        summary = f"{len(stored.entries)} entries were checked without data, {len(stored.problems)} problems."
+        counts = plural(len(stored.entries), "entry", "entries"), plural(len(stored.problems), "problem")
+        summary = f"Checked without data: {counts[0]}, {counts[1]}."
         if as_markdown:
             lines = [headings, ["---"] * len(headings), *(list(map(inert, row)) for row in rows)]
             body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
             faults = "\n".join(
-                f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))})"
+                f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))}) {inert(p.as_dict()['remedy'])}"
                 for p in stored.problems[:50]
             )
             report.show("\n\n".join(part for part in (summary, body if rows else "", faults) if part))
