@@ -438,6 +438,8 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert any(b"Fake CPU" in data for data in pages)
     assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+    shown = json.loads((private / "site/public/leaderboard.json").read_text())["targets"]
+    assert {target["others_may_be_first"] for target in shown} == {None}, "withheld, not none"
 
 
 def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
