@@ -74,8 +74,14 @@ def round_to_error(value: float, se: float) -> float:
 
 
 def most_entries(smaller_class: int) -> int:
-    """Entries whose figures may be published, given the patients of the smaller class."""
-    return smaller_class // (PATIENTS_PER_FIGURE * (len(FIGURES) + len(ROC_PLACES)))
+    """Entries whose figures may be published, given the patients of the smaller class.
+
+    The standard errors of their differences count as figures too, S(S - 1)/2 for S entries.
+    """
+    figures, entries = smaller_class // PATIENTS_PER_FIGURE, 0
+    while (entries + 1) * (len(FIGURES) + len(ROC_PLACES)) + (entries + 1) * entries / 2 <= figures:
+        entries += 1
+    return entries
 
 
 def site_aggregate(
