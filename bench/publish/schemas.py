@@ -66,8 +66,8 @@ class LeaderboardTarget(Document):
     label: str
     leader: str | None
     others_may_be_first: int | None = Field(
-        description="Entries other than the leader that may be first; null where comparisons are withheld, or "
-        "no entry is ranked."
+        description="Entries other than the leader that may be first; null where comparisons are withheld, "
+        "or no entry is ranked."
     )
     sentence: str = Field(description="Which entries may be first, as the page says it.")
     shrunken_auroc: float | None = Field(
