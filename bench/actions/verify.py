@@ -146,7 +146,7 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
     entries: list[StoredEntry] = []
     problems: list[Problem] = []
     for spec in workspace_specs(space):
-        found, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
+        stored, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
         problems += faults
         entries += [
             StoredEntry(
@@ -155,7 +155,7 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
                 changed is None or (spec.id, entry.slug) in changed,
                 scorecard_file(entry, spec.labels).exists(),
             )
-            for entry in found
+            for entry in stored
         ]
     return StoredResult(tuple(entries), tuple(problems))
 

@@ -87,8 +87,8 @@ def short_cell(cell: Cell) -> dict[str, Value]:
     """A cell as plain data: text and value, and of the rest what is there."""
     rest = {"low": cell.low, "high": cell.high, "interval": cell.interval}
     rest |= {"reason": cell.reason, "note": cell.note}
-    found: dict[str, Value] = {"text": cell.text, "value": cell.value}
-    return found | {name: value for name, value in rest.items() if value not in (None, "")}
+    shown: dict[str, Value] = {"text": cell.text, "value": cell.value}
+    return shown | {name: value for name, value in rest.items() if value not in (None, "")}
 
 
 class ReportedEntry(Document):
