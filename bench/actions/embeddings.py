@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.probe.head import fit_probe, fit_ridge
+from baselines.probe.head import ScaledFeatures, fit_probe, fit_ridge
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.frames import few_shot_rows
@@ -65,7 +65,8 @@ def fit_heads(embeddings: Embeddings, cohort: Cohort, progress: Progress | None 
         cohort: Gives the labels of train and val; those of test are not looked at.
         progress: Called with (heads fitted, heads in total).
     """
-    train, val, test = (embeddings.parts[part] for part in PARTS)
+    val, test = embeddings.parts["val"], embeddings.parts["test"]
+    train = ScaledFeatures(embeddings.parts["train"])
     measurements = {target.name for target in cohort.spec.continuous_targets}
     names = [target.name for target in cohort.spec.targets]
     predicted = HeadPredictions({}, {}, {})
@@ -117,7 +118,7 @@ def label_efficiency(
 
 
 def _fit_head(
-    measured: bool, train: Matrix, labels: Floats, val: Matrix, val_labels: Floats
+    measured: bool, train: Matrix | ScaledFeatures, labels: Floats, val: Matrix, val_labels: Floats
 ) -> tuple[Callable[[Matrix], Floats], float | None]:
     """Return how the head of one target predicts, and the penalty that val chose."""
     if measured:
