@@ -247,10 +247,10 @@ def compare_all_pairs(
     >>> rng = np.random.default_rng(0)
     >>> values, influences = np.array([0.80, 0.79, 0.60]), rng.normal(size=(3, 400)) / 1000
     >>> replicates = values[:, None] + 0.02 * rng.normal(size=(3, 500))
-    >>> found = compare_all_pairs(replicates, values, influences)
-    >>> found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()
+    >>> family = compare_all_pairs(replicates, values, influences)
+    >>> family.rank.tolist(), family.rank_low.tolist(), family.rank_high.tolist()
     ([1, 2, 3], [1, 1, 3], [2, 2, 3])
-    >>> found.may_be_first.tolist()
+    >>> family.may_be_first.tolist()
     [True, True, False]
     """
     from scipy.special import ndtr, stdtrit

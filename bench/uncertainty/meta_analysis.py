@@ -58,8 +58,8 @@ def random_effects(values: ArrayLike, variances: ArrayLike) -> RandomEffects:
     Raises:
         ValueError: Fewer than two hospitals, unequal lengths, or variances that are not positive.
 
-    >>> found = random_effects([0.1, 0.3, 0.35], [0.01, 0.01, 0.01])
-    >>> round(found.mean, 6), round(found.tau2, 6)
+    >>> pooled = random_effects([0.1, 0.3, 0.35], [0.01, 0.01, 0.01])
+    >>> round(pooled.mean, 6), round(pooled.tau2, 6)
     (0.25, 0.0075)
     """
     y, v = np.asarray(values, np.float64), np.asarray(variances, np.float64)
