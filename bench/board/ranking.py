@@ -149,6 +149,7 @@ def target_board(
         for c in by_value
         if doubts[c.card.slug] is None and copies.get(c.card.slug, c.card.slug) in by_slug
     ]
+    similar: Mapping[str, tuple[Flag, ...]]
     if known is None:
         similar = _similar(by_value, name)
         same_ranking = _same_ranking(by_value, name, _pairs_of(by_value, copies))
