@@ -13,7 +13,7 @@ from bench.board.model import Board
 from bench.choices import LabelMode, Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
-from bench.cohort.summary import SplitLock
+from bench.cohort.summary import SplitLock, without_label_counts
 from bench.documents import minor_version
 from bench.errors import BenchError, Problem, collecting
 from bench.files import round_significant
@@ -133,9 +133,15 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     entries = _readable_entries(folder, problems)
     predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
     lock: SplitLock | None = None
-    if any(entry.predictions.is_file() for entry in predicted):
+    private = spec.labels is LabelMode.PRIVATE
+    if any(entry.predictions.is_file() for entry in predicted) or (private and lock_file.exists()):
         with collecting(problems):
             lock = _read_lock(lock_file)
+    if private and lock is not None and lock != without_label_counts(lock):
+        counted = sum(bool(part.targets) for part in (*lock.parts, *lock.folds))
+        message = f"It counts the positives of {counted} parts and folds, which private labels keep back."
+        remedy = "Run `bench score --all`, which removes the counts."
+        problems.append(Problem("labels-kept-back", message, str(lock_file), remedy))
     cards: dict[str, Scorecard] = {}
     for entry in predicted:
         with collecting(problems):

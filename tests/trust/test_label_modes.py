@@ -16,6 +16,7 @@ import bench
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import builtin_specs, load_spec
+from bench.cohort.summary import summarise
 from bench.errors import BenchError
 from bench.files import write_atomic, write_json
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
@@ -438,6 +439,35 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert any(b"Fake CPU" in data for data in pages)
     assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+
+
+def test_the_lock_of_private_labels_counts_none(
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    """Positives of the parts and folds are equations in the labels, beside those of the test set."""
+    lock = private / "submissions/chexchonet/split.lock.json"
+    assert cli("cohort", "split", "--lock").exit_code == 0
+    stated = json.loads(lock.read_text())
+    assert [part["targets"] for part in (*stated["parts"], *stated["folds"])] == [[]] * 8
+    assert all(part["images"] > 0 for part in stated["parts"])
+    assert "positive" not in lock.read_text()
+    # a lock of an older version holds them: it is refused, until scoring removes them
+    whole = summarise(bench.load_cohort())
+    write_json(lock, whole.plain())
+    ran = cli("verify", "--no-data", "--json")
+    assert_problem(
+        ran.object["problems"][0],
+        "labels-kept-back",
+        message="positives of 8 parts and folds",
+        where=r"split\.lock\.json$",
+        remedy="bench score --all",
+    )
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    good.to_csv(tmp_path / "1.csv", index=False)
+    assert cli("submit", tmp_path / "1.csv", "--slug", "one").exit_code == 0
+    assert cli("score", "--all", *QUICK).exit_code == 0
+    assert json.loads(lock.read_text()) == stated
+    assert cli("verify", "--no-data").exit_code == 0
 
 
 def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
