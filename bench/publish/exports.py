@@ -151,7 +151,7 @@ def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
         target=table.target,
         label=table.label,
         leader=table.leader,
-        others_may_be_first=table.others_may_be_first,
+        others_may_be_first=table.others_may_be_first if table.compared else None,
         sentence=table.sentence,
         shrunken_auroc=shown.shrunken_auroc if shown else None,
         prevalence=table.prevalence,

@@ -280,7 +280,12 @@ def test_the_key_is_rotated_and_may_be_lost(
 ) -> None:
     old, new = tmp_path / "board.agekey", tmp_path / "new.agekey"
     assert cli("key", "new", "--out", submitted / "k", "--json").codes == ["key-in-workspace"]
+    (submitted / "bench.toml").write_text(f'site = "../pages"\n{(submitted / "bench.toml").read_text()}')
+    (tmp_path / "checkout" / ".git").mkdir(parents=True)
+    for place, code in (("pages/k", "key-in-workspace"), ("checkout/deep/k", "key-in-checkout")):
+        assert cli("key", "new", "--out", tmp_path / place, "--json").codes == [code]
     assert cli("key", "new", "--out", old, "--json").codes == ["key-exists"]
+    git(submitted, "checkout", "-q", "bench.toml")
     other = clone(submitted, "other")
     monkeypatch.chdir(other)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(old))
@@ -439,6 +444,8 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert any(b"Fake CPU" in data for data in pages)
     assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+    shown = json.loads((private / "site/public/leaderboard.json").read_text())["targets"]
+    assert {target["others_may_be_first"] for target in shown} == {None}, "withheld, not none"
 
 
 def test_the_lock_of_private_labels_counts_none(
