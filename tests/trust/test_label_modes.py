@@ -17,8 +17,12 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import builtin_specs, load_spec
 from bench.cohort.summary import summarise
+from bench.documents import parse_toml
 from bench.errors import BenchError
-from bench.files import write_atomic, write_json
+from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.submission.accept import accept_predictions
+from bench.submission.manifest import Manifest
+from bench.submission.packed import unpack
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
 from bench.submission.store import find_submission
 from bench.timing.record import Parity, with_published_figures
@@ -446,6 +450,34 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert "Private labels" in (private / "site/public/index.html").read_text()
     shown = json.loads((private / "site/public/leaderboard.json").read_text())["targets"]
     assert {target["others_may_be_first"] for target in shown} == {None}, "withheld, not none"
+
+
+def test_nobody_else_can_compute_the_hashes_of_private_predictions(
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    """Whoever guesses predictions and packs them alike finds no published hash of them."""
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    file = tmp_path / "p.csv"
+    good.to_csv(file, index=False)
+    for slug in ("one", "again"):
+        assert cli("submit", file, "--slug", slug).exit_code == 0
+    entries = private / "submissions" / "chexchonet"
+    first, again = (sha256_file(entries / slug / "predictions.parquet") for slug in ("one", "again"))
+    assert first == again, "the same predictions are one attempt"
+    cohort = bench.load_cohort()
+    guessed = accept_predictions(file, cohort, parse_toml(Manifest, MANIFEST, "manifest-invalid", "m"))
+    stored = unpack(entries / "one" / "predictions.parquet", cohort, "holdout")
+    assert all(np.array_equal(stored[name], guessed.values[name]) for name in TARGETS)
+    git(private, "init", "-q")
+    git(private, "add", ".")
+    names = git(private, "ls-files").split()
+    published = b"".join((private / name).read_bytes() for name in names)
+    assert first.encode() in published, "the ledger states the hash"
+    assert sha256_bytes(guessed.packed).encode() not in published
+    assert not [name for name in names if "secret" in name]
+    (private / ".bench/hash.secret").unlink()  # of another house
+    assert cli("submit", file, "--slug", "one", "--replace").exit_code == 0
+    assert sha256_file(entries / "one" / "predictions.parquet") != first
 
 
 def test_the_lock_of_private_labels_counts_none(
