@@ -248,8 +248,8 @@ def _stated_seal(entry: Submission) -> Seal | None:
 def _changed_files(entry: Submission, stated: Seal) -> list[str]:
     """Names of the encrypted files that do not have the hash of the seal."""
     files = {name: entry.folder / name for name in stated.sealed_hashes}
-    found = {name: sha256_file(file) if file.exists() else "" for name, file in files.items()}
-    return [name for name, sha256 in stated.sealed_hashes.items() if found[name] != sha256]
+    stored = {name: sha256_file(file) if file.exists() else "" for name, file in files.items()}
+    return [name for name, sha256 in stated.sealed_hashes.items() if stored[name] != sha256]
 
 
 def read_seal(entry: Submission) -> Seal | None:
