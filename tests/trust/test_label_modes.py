@@ -112,6 +112,20 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     page = (stranger / "site/public/e/one/index.html").read_text()
     assert "Shared labels" in page
     assert "Shared labels" in (stranger / "site/public/methods/index.html").read_text()
+    copy = stranger / entry.with_name("copy")
+    shutil.copytree(stranger / entry, copy)
+    for change in ({}, {"predictions_sha256": "0" * 64}):  # the second is a lie, which needs the key to see
+        (copy / "seal.json").write_text(json.dumps(json.loads((copy / "seal.json").read_text()) | change))
+        problems = cli("verify", "--no-data", "--json").object["problems"]
+        (problem,) = (p for p in problems if p["code"] == "seal-copied")
+        assert_problem(
+            problem,
+            "seal-copied",
+            message="2 entries hold the same predictions: copy, one",
+            where="submissions/chexchonet$",
+            remedy="added later",
+        )
+    shutil.rmtree(copy)
     sealed = stranger / entry / "predictions.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     assert cli("board", "--json").codes == ["seal-broken"]
@@ -264,6 +278,20 @@ def test_every_run_is_sealed(board: Path, cohort: Cohort, cli: Cli, tmp_path: Pa
         patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
         open_entry(submission, board)
     assert (entry / "runs.parquet").read_bytes() == plain
+    # a header that would take a second to read, and an hour at 2 MB, is not handed to the library
+    stanza = f"-> X25519 {'A' * 43}\n{'A' * 43}\n"
+    begin, end = "age-encryption.org/v1\n", f"--- {'A' * 43}\n"
+    stated = json.loads((entry / "seal.json").read_text())
+    (entry / "predictions.parquet").unlink()
+    for header in (begin + 300 * stanza + end, begin + 300 * stanza, "-----BEGIN AGE ENCRYPTED FILE-----\n"):
+        (entry / "predictions.age").write_text(header)
+        write_json(entry / "seal.json", stated | {"sealed_sha256": sha256_file(entry / "predictions.age")})
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(BenchError, match="header of at most 4,096"),
+        ):
+            patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
+            open_entry(submission, board)
     sealed = entry / "runs.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     with pytest.raises(BenchError, match=r"runs\.age is not the file"):
