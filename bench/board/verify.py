@@ -182,8 +182,8 @@ def _read_lock(path: Path) -> SplitLock:
 def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | None) -> Seal | None:
     """Refuse stored predictions that are missing, or other than the sealed ones or the locked split say.
 
-    Returns the seal, where there is one. Where labels are shared, an entry may hold them sealed only; where they are private, its published
-    scorecard alone.
+    Where labels are shared, an entry may hold them sealed only; where they are private, its published
+    scorecard alone. Returns the seal, where there is one.
     """
     sealed = read_seal(entry) if spec.labels is LabelMode.SHARED else None
     if entry.predictions.is_file():

@@ -304,9 +304,9 @@ LONGEST_HEADER = 4096
 def _decrypt(path: Path, key: PrivateKey, stated: Seal) -> bytes:
     """Decrypt a stranger's file with the private key.
 
-    It is not done in the sandboxed worker, which must not see the key. The header is bounded, since the time that
-    age takes for it grows with the square of its length: 98 kB of recipients took 10 s, 1 MB would take a
-    quarter of an hour, and no interrupt ends it.
+    It is not done in the sandboxed worker, which must not see the key. The header is bounded, since the time
+    that age takes for it grows with the square of its length: 98 kB of recipients took 10 s, 1 MB would take
+    a quarter of an hour, and no interrupt ends it.
     """
     age, data = _pyrage(), read_bytes(path, "seal-broken")
     if not data.startswith(BEGINS) or b"\n---" not in data[:LONGEST_HEADER]:

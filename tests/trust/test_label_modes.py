@@ -286,12 +286,10 @@ def test_every_run_is_sealed(board: Path, cohort: Cohort, cli: Cli, tmp_path: Pa
     for header in (begin + 300 * stanza + end, begin + 300 * stanza, "-----BEGIN AGE ENCRYPTED FILE-----\n"):
         (entry / "predictions.age").write_text(header)
         write_json(entry / "seal.json", stated | {"sealed_sha256": sha256_file(entry / "predictions.age")})
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            pytest.raises(BenchError, match="header of at most 4,096"),
-        ):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
-            open_entry(submission, board)
+            with pytest.raises(BenchError, match=r"header of at most 4,096"):
+                open_entry(submission, board)
     sealed = entry / "runs.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     with pytest.raises(BenchError, match=r"runs\.age is not the file"):
