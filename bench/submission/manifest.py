@@ -70,6 +70,8 @@ def _one_line(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 Heading = Annotated[Text, AfterValidator(_one_line)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_visible), AfterValidator(_one_line)]
+"""A text of one line without hidden characters, which may be empty."""
 Note = Annotated[str, Field(max_length=2000)]
 
 NOT_STATED = "not stated"
