@@ -176,6 +176,11 @@ class Workspace:
         return self.root / ".bench" / "cache"
 
     @property
+    def secret(self) -> Path:
+        """Secret that salts predictions of private test sets, so that their hashes tell nothing."""
+        return self.root / ".bench" / "hash.secret"
+
+    @property
     def replicates(self) -> Path:
         """Cached bootstrap replicates, one file for each entry and its draws."""
         return self.cache / "replicates"

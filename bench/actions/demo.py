@@ -19,7 +19,7 @@ from bench.actions.train import TrainOptions, train_baselines
 from bench.choices import Recalibration
 from bench.cohort.audit import audit, store_checked_images
 from bench.cohort.link.mimic import link_mimic
-from bench.cohort.summary import summarise, write_lock
+from bench.cohort.summary import split_lock, write_lock
 from bench.cohort.synthetic.mimic import write_mimic
 from bench.cohort.synthetic.write import write_demo
 from bench.environment import usable_cores
@@ -154,7 +154,7 @@ class Demo:
 
     def _lock(self, _: StageProgress | None) -> str:
         opened = open_cohort(self.cohort, workspace=self.space)
-        summary = summarise(opened)
+        summary = split_lock(opened)
         write_lock(summary, self.space.split_lock(opened.spec.id))
         return ", ".join(f"{part.part} {part.patients:,}" for part in summary.parts) + " patients"
 

@@ -20,12 +20,14 @@ from bench.actions.context import (
 from bench.board.build import build_board, refuse_mixed
 from bench.board.model import Board
 from bench.board.published import write_board
+from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.cohort.summary import summarise
+from bench.cohort.summary import SplitLock, split_lock, without_label_counts
 from bench.display import Displayed, Table
 from bench.environment import paused_garbage_collection, usable_cores
 from bench.files import clear_parts, locked, write_json
 from bench.progress import Progress
+from bench.sandbox.reader import read_document
 from bench.scoring.cluster import on_cluster
 from bench.scoring.run import Finished, make_plans, score_all
 from bench.scoring.scorecard import Scorecard
@@ -153,6 +155,13 @@ def score(
 
 
 def _lock_split(cohort: Cohort, path: Path) -> None:
-    """Write the split lock where there is none, so that the entries can be checked without the data."""
+    """Write the split lock where there is none, so that the entries can be checked without the data.
+
+    A lock that counts private labels, as older versions wrote it, loses these counts.
+    """
     if not path.exists():
-        write_json(path, summarise(cohort).plain())
+        write_json(path, split_lock(cohort).plain())
+    elif cohort.spec.labels is LabelMode.PRIVATE:
+        stored, _ = read_document(SplitLock, path, "split-lock-invalid")
+        if (kept := without_label_counts(stored)) != stored:
+            write_json(path, kept.plain())

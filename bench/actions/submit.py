@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
@@ -24,7 +25,7 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
 from bench.errors import BenchError, Problem
-from bench.files import sha256_bytes, sha256_file
+from bench.files import locked, sha256_bytes, sha256_file, write_atomic
 from bench.progress import Progress
 from bench.sandbox.reader import start_reader
 from bench.scoring.attempts import count_attempt
@@ -37,6 +38,7 @@ from bench.submission.accept import (
     find_manifest,
     placeholders,
     require_file,
+    with_secret_hashes,
     with_val,
 )
 from bench.submission.check_predictions import id_columns
@@ -264,7 +266,9 @@ def submit(
         if entries:
             notices += equal_entries(accepted, entries, opened, slug)
         if opened.spec.labels is LabelMode.PRIVATE:
-            _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
+            house = space or open_workspace(workspace, cohort)
+            accepted = with_secret_hashes(accepted, _secret(house))
+            _count_attempt(accepted, opened, house, slug)
         folder = None
         if space and not dry_run:
             notices += _unsealed(opened, space)
@@ -335,6 +339,14 @@ def _count_attempt(accepted: Accepted, cohort: Cohort, space: Workspace, slug: s
     """Record a set of predictions, also of a dry run, and refuse it where the team has used its attempts."""
     manifest, sha256 = accepted.manifest, sha256_bytes(accepted.packed)
     count_attempt(space.submissions(cohort.spec.id), slug, manifest, sha256, cohort.spec.attempts_per_team)
+
+
+def _secret(space: Workspace) -> bytes:
+    """The secret that salts predictions of private test sets, made when first needed; never published."""
+    with locked(space.secret.with_suffix(".lock")):
+        if not space.secret.exists():
+            write_atomic(space.secret, secrets.token_hex(32).encode())
+        return space.secret.read_bytes()
 
 
 def _sealed(accepted: Accepted, space: Workspace) -> dict[str, bytes]:

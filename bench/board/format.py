@@ -11,11 +11,14 @@ from bench.metrics.results import Estimate
 
 NOT_AVAILABLE = "n/a"
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 def printable(text: str) -> str:
-    """`text` without characters that XML forbids; each becomes U+FFFD."""
+    """`text` without characters that XML forbids or that reorder other text; each becomes U+FFFD."""
     return text if text.isprintable() else _UNPRINTABLE.sub("\ufffd", text)
 
 

@@ -13,7 +13,7 @@ from bench.board.model import Board
 from bench.choices import LabelMode, Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import CohortSpec
-from bench.cohort.summary import SplitLock
+from bench.cohort.summary import SplitLock, without_label_counts
 from bench.documents import minor_version
 from bench.errors import BenchError, Problem, collecting
 from bench.files import round_significant
@@ -25,7 +25,7 @@ from bench.scoring.published import read_published
 from bench.scoring.run import Finished, compute_all, make_plans
 from bench.scoring.scorecard import RankInputs, Scorecard, read_scorecard
 from bench.submission.packed import read_packed_rows, run_columns, split_runs
-from bench.submission.sealed import read_seal
+from bench.submission.sealed import Seal, read_seal
 from bench.submission.store import Submission, find_submission
 from bench.timing.record import BatchTiming, TimingRecord
 from bench.timing.roofline import least_ms, taken_ms
@@ -133,15 +133,24 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
     entries = _readable_entries(folder, problems)
     predicted = [entry for entry in entries if entry.manifest.kind != "reported"]
     lock: SplitLock | None = None
-    if any(entry.predictions.is_file() for entry in predicted):
+    private = spec.labels is LabelMode.PRIVATE
+    if any(entry.predictions.is_file() for entry in predicted) or (private and lock_file.exists()):
         with collecting(problems):
             lock = _read_lock(lock_file)
+    if private and lock is not None and lock != without_label_counts(lock):
+        counted = sum(bool(part.targets) for part in (*lock.parts, *lock.folds))
+        message = f"It counts the positives of {counted} parts and folds, which private labels keep back."
+        remedy = "Run `bench score --all`, which removes the counts."
+        problems.append(Problem("labels-kept-back", message, str(lock_file), remedy))
     cards: dict[str, Scorecard] = {}
+    seals: dict[str, Seal] = {}
     for entry in predicted:
         with collecting(problems):
-            _check_predictions(entry, spec, lock)
+            if sealed := _check_predictions(entry, spec, lock):
+                seals[entry.slug] = sealed
             if scorecard_file(entry, spec.labels).exists():
                 cards[entry.slug] = _stored_card(entry, spec.labels)
+    problems += _copied_seals(seals, folder)
     if cards:
         problems += _ledger_problems(entries, cards)
     problems += [p for entry in entries for p in timing_problems(entry)]
@@ -170,11 +179,11 @@ def _read_lock(path: Path) -> SplitLock:
     return read_document(SplitLock, path, "split-lock-invalid")[0]
 
 
-def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | None) -> None:
+def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | None) -> Seal | None:
     """Refuse stored predictions that are missing, or other than the sealed ones or the locked split say.
 
     Where labels are shared, an entry may hold them sealed only; where they are private, its published
-    scorecard alone.
+    scorecard alone. Returns the seal, where there is one.
     """
     sealed = read_seal(entry) if spec.labels is LabelMode.SHARED else None
     if entry.predictions.is_file():
@@ -185,6 +194,23 @@ def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | No
         raise BenchError(Problem("entry-incomplete", message, str(entry.folder)))
     elif spec.labels is LabelMode.PUBLIC or not (sealed or (entry.folder / PUBLISHED).exists()):
         raise BenchError(Problem("entry-incomplete", f"It has no {PREDICTIONS}.", str(entry.folder)))
+    return sealed
+
+
+def _copied_seals(seals: Mapping[str, Seal], folder: Path) -> list[Problem]:
+    """Entries that hold the sealed predictions of others, which needs no key to do and none to find.
+
+    Files are encrypted anew and predictions salted anew for every entry, so that equal hashes are copies.
+    """
+    holders: dict[str, list[str]] = {}
+    for slug, seal in seals.items():
+        for digest in (seal.predictions_sha256, seal.sealed_sha256):
+            holders.setdefault(digest, []).append(slug)
+    copied = dict.fromkeys(tuple(slugs) for slugs in holders.values() if len(slugs) > 1)
+    messages = [
+        f"{len(slugs)} entries hold the same predictions: {', '.join(slugs[:8])}." for slugs in copied
+    ]
+    return [Problem("seal-copied", message, str(folder)) for message in messages]
 
 
 def _stored_card(entry: Submission, labels: LabelMode) -> Scorecard:

@@ -181,7 +181,7 @@ def split(
     Example: bench cohort split --cohort chexchonet --out split.csv
     """
     from bench.cohort.audit_table import audit_split
-    from bench.cohort.summary import compare_with_lock, summarise, write_lock
+    from bench.cohort.summary import compare_with_lock, split_lock, summarise, write_lock
     from bench.errors import raise_errors
 
     with reporting(as_json) as report:
@@ -197,7 +197,7 @@ def split(
         raise_errors(problems)
         lock_file = workspace().split_lock(opened.spec.id)
         if lock:
-            write_lock(summary, lock_file)
+            write_lock(split_lock(opened), lock_file)
             report.say(f"Wrote the lock {lock_file}.")
         elif lock_file.exists():
             raise_errors(compare_with_lock(summary, lock_file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -420,6 +421,7 @@ class CohortSpec(Document):
         return tuple(t for t in self.targets if isinstance(t, ContinuousTarget))
 
 
+@cache
 def builtin_specs() -> tuple[str, ...]:
     """Return the ids of the built-in cohort specs."""
     folder = resources.files("bench.cohort").joinpath("specs")
@@ -467,7 +469,9 @@ def builtin_text(cohort: str) -> str:
     return resources.files("bench.cohort").joinpath("specs", f"{cohort}.toml").read_text("utf-8")
 
 
+@cache
 def _builtin(cohort: str) -> dict[str, Any]:
+    """Return the tables of a built-in spec, which nobody may change: they are kept."""
     text = builtin_text(cohort)
     data = toml_data(text, "cohort-spec", f"{cohort} (built in)")
     return _merged(_builtin(data.pop("extends")), data) if "extends" in data else data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.choices import LabelMode
 from bench.documents import Document, schema_field
 from bench.errors import Problem
 from bench.files import clear_parts, locked, write_json
@@ -29,7 +30,7 @@ class TargetCount(Document):
 
 
 class PartCount(Document):
-    """Size of one part or fold."""
+    """Size of one part or fold; without targets in the lock of a cohort with private labels."""
 
     part: str
     images: int
@@ -94,6 +95,23 @@ def _count(cohort: Cohort, name: str, rows: npt.NDArray[np.bool_]) -> PartCount:
         patients=len(set(cohort.patients[rows])),
         targets=tuple(targets),
     )
+
+
+def split_lock(cohort: Cohort) -> SplitLock:
+    """Return the lock of a cohort's split, which may be published.
+
+    Where labels are private it counts no labels: those of parts and folds are equations in them.
+    """
+    current = summarise(cohort)
+    return without_label_counts(current) if cohort.spec.labels is LabelMode.PRIVATE else current
+
+
+def without_label_counts(lock: SplitLock) -> SplitLock:
+    """Return a lock that counts images and patients only."""
+    parts, folds = (
+        tuple(part.model_copy(update={"targets": ()}) for part in group) for group in (lock.parts, lock.folds)
+    )
+    return lock.model_copy(update={"parts": parts, "folds": folds})
 
 
 def write_lock(current: SplitLock, lock_file: Path) -> None:

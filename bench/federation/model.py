@@ -8,7 +8,7 @@ from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem
 from bench.metrics.results import Estimate, PooledEstimate
 from bench.scoring.scorecard import Point
-from bench.submission.manifest import SLUG_PATTERN
+from bench.submission.manifest import SLUG_PATTERN, Heading, Line
 
 LEVEL = 0.95
 """Nominal coverage of all intervals."""
@@ -26,7 +26,7 @@ class Figure(Document):
     value: float | None
     se: float | None = Field(default=None, ge=0)
     df: float | None = Field(default=None, gt=0)
-    reason: str = ""
+    reason: Line = ""
 
 
 class SiteEntry(Document):
@@ -67,15 +67,15 @@ class SiteTarget(Document):
         withheld: Why nothing is given, else empty.
     """
 
-    target: str
-    label: str
+    target: Heading
+    label: Heading
     images: int | None = Field(default=None, ge=0)
     patients: int | None = Field(default=None, ge=0)
     positives: int | None = Field(default=None, ge=0)
     positive_patients: int | None = Field(default=None, ge=0)
     entries: tuple[SiteEntry, ...] = ()
     difference_se: tuple[tuple[float, ...], ...] = ()
-    withheld: str = ""
+    withheld: Line = ""
 
     @model_validator(mode="after")
     def _triangle(self) -> SiteTarget:
@@ -98,15 +98,15 @@ class SiteAggregate(Document):
 
     schema_: str = schema_field("site-aggregate", 1)
     site: str = Field(pattern=SLUG_PATTERN, description="Name of the hospital.")
-    cohort: str
-    cohort_version: str
+    cohort: Heading
+    cohort_version: Heading
     synthetic: bool
-    split: str = Field(description="Rule by which test patients were chosen, without its salt.")
-    split_salt: str = Field(default="", description="Salt of a hash rule: the same for one cohort.")
-    harness_version: str
+    split: Line = Field(description="Rule by which test patients were chosen, without its salt.")
+    split_salt: Line = Field(default="", description="Salt of a hash rule: the same for one cohort.")
+    harness_version: Heading
     scoring_version: int
     replicates: int
-    headline: str
+    headline: Heading
     targets: tuple[SiteTarget, ...]
 
     def target(self, name: str) -> SiteTarget | None:

@@ -116,9 +116,10 @@ def read_exactly(stream: BinaryIO, length: int) -> bytes:
     Raises:
         EOFError: The other side ended before.
     """
-    buffer = bytearray(length)
-    _fill(stream, memoryview(buffer))
-    return bytes(buffer)
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError(f"the other side ended after {len(data)} of {length} bytes")
+    return data
 
 
 def _fill(stream: BinaryIO, view: memoryview) -> None:

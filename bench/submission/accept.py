@@ -17,7 +17,7 @@ from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
 from bench.submission.manifest import NOT_STATED, PLACEHOLDERS, Manifest
-from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, unpack
+from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, salted, unpack
 from bench.submission.similarity import find_similar
 from bench.submission.store import Submission, list_submissions, read_manifest
 from bench.submission.tables import PredictionTable
@@ -229,6 +229,26 @@ def with_val(accepted: Accepted, source: Path | PredictionTable, cohort: Cohort)
     packed = pack(checked.values, stamp(cohort, "val", sha256))
     return replace(
         accepted, packed_val=packed, notices=(*accepted.notices, *worth_telling(checked.notices, manifest))
+    )
+
+
+def with_secret_hashes(accepted: Accepted, secret: bytes) -> Accepted:
+    """Salt packed predictions of a private test set, whose hashes are published.
+
+    A stranger's model could write what it sees in the images into a few bits of its predictions, which its
+    author would find by trying hashes. Equal files keep equal hashes, by which attempts are counted.
+
+    Args:
+        accepted: A checked submission.
+        secret: Secret of the workspace.
+    """
+    runs = salted(accepted.packed_runs, secret) if accepted.packed_runs else None
+    return replace(
+        accepted,
+        packed=salted(accepted.packed, secret, sha256_bytes(runs) if runs else ""),
+        packed_val=salted(accepted.packed_val, secret) if accepted.packed_val else None,
+        packed_efficiency=salted(accepted.packed_efficiency, secret) if accepted.packed_efficiency else None,
+        packed_runs=runs,
     )
 
 

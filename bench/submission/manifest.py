@@ -34,13 +34,20 @@ def _visible(text: str) -> str:
             "this text shows nothing: it has only blanks or invisible characters "
             f"({', '.join(f'U+{ord(c):04X}' for c in dict.fromkeys(text[:5]))})"
         )
-    if hidden := [c for i, c in enumerate(text) if c in _INVISIBLE or _hidden_here(text, i)]:
-        raise ValueError(f"this text holds an invisible character, U+{ord(hidden[0]):04X}")
+    _without_hidden(text)
     for word in _WORD.findall(unicodedata.normalize("NFKC", text)):
         scripts = {script for c in word if (script := unicodedata.name(c, "").partition(" ")[0]) in _ALIKE}
         if len(scripts) > 1:
             names = " and ".join(sorted(script.title() for script in scripts))
             raise ValueError(f"a word of this text mixes {names} letters, which look alike")
+    return text
+
+
+def _without_hidden(text: str) -> str:
+    if text.isascii():
+        return text
+    if hidden := [c for i, c in enumerate(text) if c in _INVISIBLE or _hidden_here(text, i)]:
+        raise ValueError(f"this text holds an invisible character, U+{ord(hidden[0]):04X}")
     return text
 
 
@@ -61,16 +68,24 @@ def _hidden_here(text: str, place: int) -> bool:
 
 
 def _one_line(text: str) -> str:
-    if len(text.splitlines()) > 1:
+    if len(text.splitlines()) > 1 or "\n" in text:
         raise ValueError("this text must stand on one line")
-    if controls := [c for c in text if unicodedata.category(c) == "Cc" and c != "\t"]:
+    return _without_controls(text)
+
+
+def _without_controls(text: str) -> str:
+    if controls := [c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\n"]:
         raise ValueError(f"this text holds the control character U+{ord(controls[0]):04X}")
     return text
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 Heading = Annotated[Text, AfterValidator(_one_line)]
-Note = Annotated[str, Field(max_length=2000)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_visible), AfterValidator(_one_line)]
+"""A text of one line without hidden characters, which may be empty."""
+Note = Annotated[
+    str, Field(max_length=2000), AfterValidator(_without_hidden), AfterValidator(_without_controls)
+]
 
 NOT_STATED = "not stated"
 """Text of a declaration that the authors of an entry do not make."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import io
 import json
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from bench.metrics.validation import Floats
 from bench.sandbox.reader import Fault, read_in_sandbox
 from bench.submission.check_predictions import ImageSet, covered_rows
 from bench.submission.read_predictions import MAX_BYTES
+from bench.workspace import PREDICTIONS
 
 _KEY = b"chexchobench"
 
@@ -32,7 +34,9 @@ class PackStamp(Document):
     """Cohort, split and origin of stored predictions; kept in the Parquet file's metadata."""
 
     schema_version: Literal["predictions/1"] = "predictions/1"
-    salt: str = ""  # random where labels are shared, so that hashes of the file tell nothing
+    salt: str = (
+        ""  # so that hashes of the file tell nothing: random where labels are shared, see also `salted`
+    )
     cohort: str
     version: str
     fingerprint: str
@@ -54,6 +58,20 @@ def pack(values: dict[str, Floats], stamp: PackStamp) -> bytes:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def salted(packed: bytes, secret: bytes, runs_sha256: str = "") -> bytes:
+    """Return predictions with a salt that only whoever has the secret can compute, equal for equal files.
+
+    Args:
+        packed: The Parquet file, as `pack` returned it in this process.
+        secret: Key of the HMAC (RFC 2104, SHA-256).
+        runs_sha256: Hash of the salted file of the further runs.
+    """
+    file, stamp = _open(packed, Path(PREDICTIONS))
+    table, salt = file.read(), hmac.new(secret, packed, "sha256").hexdigest()
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    return pack(columns, stamp.model_copy(update={"salt": salt, "runs_sha256": runs_sha256}))
 
 
 def read_stamp(path: Path) -> PackStamp:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import bench
 from bench.actions.sites import make_site_key, sites_board, write_aggregate
@@ -25,6 +26,7 @@ from bench.federation.signature import read_key, write_statement
 from tests.conftest import Cli
 from tests.faulty import assert_problem
 from tests.federation.conftest import MISCALIBRATED, PREVALENCE, SCANNER, SITES, STRENGTHS, Hospital
+from tests.fuzz.targets import site_statement
 
 HEADLINE = "composite_slvh_dlv"
 
@@ -338,3 +340,21 @@ def test_the_command_line_goes_from_the_store_to_the_file(
     words = ("score", "--all", "--replicates", "100", "--jobs", "1", "--aggregate-out", tmp_path / "a.json")
     assert cli(*words, "--site", "north").exit_code == 2
     assert cli(*words, "--site", "north", "--key", tmp_path / "a.json", "--json").exit_code == 1
+
+
+OF_TARGET = ("target", "label", "withheld")
+OF_FILE = ("cohort", "cohort_version", "headline", "harness_version", "split", "split_salt")
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "good\u202edab", "a\nb", "a\u200bb", "x" * 10_000])
+def test_no_text_of_a_file_steers_a_terminal_or_a_page(text: str) -> None:
+    for name in (*OF_FILE, *OF_TARGET, "reason"):
+        predicate = site_statement("a", 0.7)
+        target = predicate["targets"][0]
+        of_entry = target["entries"][0]["figures"]["auroc"]
+        place = predicate if name in OF_FILE else target if name in OF_TARGET else of_entry
+        place[name] = "plain words"
+        SiteAggregate.model_validate(predicate)
+        place[name] = text
+        with pytest.raises(ValidationError, match=name):
+            SiteAggregate.model_validate(predicate)

@@ -166,7 +166,7 @@ def _read_stored(data: bytes) -> object:
     )
 
 
-def _site(name: str, level: float) -> dict[str, Any]:
+def site_statement(name: str, level: float) -> dict[str, Any]:
     """What a hospital publishes of two entries."""
     figures = {key: {"value": level, "se": 0.02, "df": 90.0} for key in FIGURES}
     roc = [{"x": place, "y": level} for place in ROC_PLACES]
@@ -191,7 +191,9 @@ def _site(name: str, level: float) -> dict[str, Any]:
 def _read_site(data: bytes) -> object:
     """What the sandboxed worker does with the content of a hospital's file, and the board with two others."""
     _, _, plain = document(data, model=MODELS["site"], code="statement-invalid", where="s", toml=False)
-    others = [SiteAggregate.model_validate(_site(name, level)) for name, level in (("b", 0.7), ("c", 0.8))]
+    others = [
+        SiteAggregate.model_validate(site_statement(name, level)) for name, level in (("b", 0.7), ("c", 0.8))
+    ]
     stated = parse_json(SiteAggregate, plain, "statement-invalid", "s")
     read = [
         ReadAggregate(one, one.site, one.site, dict.fromkeys(("one", "two"), one.site))
@@ -202,7 +204,7 @@ def _read_site(data: bytes) -> object:
 
 
 def _sites() -> list[bytes]:
-    seeds = [json.dumps(_site("a", level)).encode() for level in (0.5, 0.9, 1.0)]
+    seeds = [json.dumps(site_statement("a", level)).encode() for level in (0.5, 0.9, 1.0)]
     _read_site(seeds[0])  # compiles kernels, for which the time of one input is too short
     return seeds
 

@@ -19,9 +19,12 @@ import pytest
 from bench.board.model import LoadedBoard
 from bench.board.render import board_latex, board_markdown
 from bench.board.table import board_table
+from bench.federation.model import SiteAggregate, SitesBoard
+from bench.federation.pooled import pooled_board
 from bench.publish.build import build_site
 from bench.publish.exports import bibtex, cohort_bibtex
 from bench.submission.manifest import Manifest
+from tests.fuzz.targets import site_statement
 from tests.publish.boards import loaded_board
 
 yaml = import_module("yaml")
@@ -60,11 +63,30 @@ def attacked(board: LoadedBoard, text: str) -> LoadedBoard:
     return dataclasses.replace(board, spec=board.spec.model_copy(update=known), board=shown, entries=entries)
 
 
+def attacked_hospitals(text: str) -> SitesBoard:
+    """The board over three hospitals whose files have one text in every field that holds words."""
+    read = []
+    for name in ("a", "b", "c"):
+        stated = site_statement(name, 0.7) | {"cohort": text, "cohort_version": text, "headline": text}
+        shown, withheld = stated["targets"]
+        shown |= {"target": text, "label": text}
+        withheld |= {"label": text, "withheld": text}
+        for entry in shown["entries"]:
+            entry["figures"]["oe_ratio"] = {"value": None, "reason": text}
+        read.append(SiteAggregate.model_validate(stated))
+    return pooled_board(read)
+
+
 @pytest.fixture(scope="module")
 def harmless(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[str]]:
     """Page → how often what can run or load stands on it without an attack."""
     out = tmp_path_factory.mktemp("harmless") / "site"
-    build_site([attacked(loaded_board(3, seed=4), "plain words")], out, base="https://example.org/")
+    build_site(
+        [attacked(loaded_board(3, seed=4), "plain words")],
+        out,
+        base="https://example.org/",
+        hospitals=attacked_hospitals("plain words"),
+    )
     return {page.relative_to(out).as_posix(): active_parts(page) for page in out.rglob("*.html")}
 
 
@@ -102,6 +124,7 @@ def test_no_text_breaks_out_of_its_place_in_any_file(
         tmp_path / "site",
         base="https://example.org/",
         announcement=text,
+        hospitals=attacked_hospitals(" ".join(text.split())),
         title=" ".join(text.split())[:60],
     )
     kinds: Counter[str] = Counter()

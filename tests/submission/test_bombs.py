@@ -184,6 +184,16 @@ def test_names_that_steer_a_terminal_or_turn_the_text_are_refused(
     assert read_manifest(tmp_path / "m.toml").team.startswith("Équipe")
 
 
+@pytest.mark.parametrize("code", ["001B", "202E", "200B", "009B"])
+def test_a_description_of_many_lines_steers_nothing(code: str, tmp_path: Path) -> None:
+    lines = "Trained on 10 µm slices, β = 2.\\n\\tTwo lines: العربية."
+    (tmp_path / "m.toml").write_text(f'{MANIFEST}description = "{lines}"\n')
+    assert read_manifest(tmp_path / "m.toml").description.count("\n") == 1
+    (tmp_path / "m.toml").write_text(f'{MANIFEST}description = "{lines}\\u{code}"\n')
+    with pytest.raises(BenchError, match=f"description: .* U\\+{code}"):
+        read_manifest(tmp_path / "m.toml")
+
+
 @pytest.mark.parametrize("slug", ["con", "nul", "com1", "lpt9"])
 def test_slugs_that_no_file_system_of_windows_can_hold(slug: str) -> None:
     with pytest.raises(BenchError):

@@ -16,8 +16,13 @@ import bench
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.spec import builtin_specs, load_spec
+from bench.cohort.summary import summarise
+from bench.documents import parse_toml
 from bench.errors import BenchError
-from bench.files import write_atomic, write_json
+from bench.files import sha256_bytes, sha256_file, write_atomic, write_json
+from bench.submission.accept import accept_predictions
+from bench.submission.manifest import Manifest
+from bench.submission.packed import unpack
 from bench.submission.sealed import KEY_FILE_VARIABLE, KEY_VARIABLE, open_entry, read_seal
 from bench.submission.store import find_submission
 from bench.timing.record import Parity, with_published_figures
@@ -107,6 +112,20 @@ def test_a_pull_request_is_scored_again_by_holders_of_the_key_only(
     page = (stranger / "site/public/e/one/index.html").read_text()
     assert "Shared labels" in page
     assert "Shared labels" in (stranger / "site/public/methods/index.html").read_text()
+    copy = stranger / entry.with_name("copy")
+    shutil.copytree(stranger / entry, copy)
+    for change in ({}, {"predictions_sha256": "0" * 64}):  # the second is a lie, which needs the key to see
+        (copy / "seal.json").write_text(json.dumps(json.loads((copy / "seal.json").read_text()) | change))
+        problems = cli("verify", "--no-data", "--json").object["problems"]
+        (problem,) = (p for p in problems if p["code"] == "seal-copied")
+        assert_problem(
+            problem,
+            "seal-copied",
+            message="2 entries hold the same predictions: copy, one",
+            where="submissions/chexchonet$",
+            remedy="added later",
+        )
+    shutil.rmtree(copy)
     sealed = stranger / entry / "predictions.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     assert cli("board", "--json").codes == ["seal-broken"]
@@ -259,6 +278,18 @@ def test_every_run_is_sealed(board: Path, cohort: Cohort, cli: Cli, tmp_path: Pa
         patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
         open_entry(submission, board)
     assert (entry / "runs.parquet").read_bytes() == plain
+    # a header that would take a second to read, and an hour at 2 MB, is not handed to the library
+    stanza = f"-> X25519 {'A' * 43}\n{'A' * 43}\n"
+    begin, end = "age-encryption.org/v1\n", f"--- {'A' * 43}\n"
+    stated = json.loads((entry / "seal.json").read_text())
+    (entry / "predictions.parquet").unlink()
+    for header in (begin + 300 * stanza + end, begin + 300 * stanza, "-----BEGIN AGE ENCRYPTED FILE-----\n"):
+        (entry / "predictions.age").write_text(header)
+        write_json(entry / "seal.json", stated | {"sealed_sha256": sha256_file(entry / "predictions.age")})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "board.agekey"))
+            with pytest.raises(BenchError, match=r"header of at most 4,096"):
+                open_entry(submission, board)
     sealed = entry / "runs.age"
     sealed.write_bytes(sealed.read_bytes()[:-1] + b"x")
     with pytest.raises(BenchError, match=r"runs\.age is not the file"):
@@ -445,6 +476,63 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert "Private labels" in (private / "site/public/index.html").read_text()
     shown = json.loads((private / "site/public/leaderboard.json").read_text())["targets"]
     assert {target["others_may_be_first"] for target in shown} == {None}, "withheld, not none"
+
+
+def test_nobody_else_can_compute_the_hashes_of_private_predictions(
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    """Whoever guesses predictions and packs them alike finds no published hash of them."""
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    file = tmp_path / "p.csv"
+    good.to_csv(file, index=False)
+    for slug in ("one", "again"):
+        assert cli("submit", file, "--slug", slug).exit_code == 0
+    entries = private / "submissions" / "chexchonet"
+    first, again = (sha256_file(entries / slug / "predictions.parquet") for slug in ("one", "again"))
+    assert first == again, "the same predictions are one attempt"
+    cohort = bench.load_cohort()
+    guessed = accept_predictions(file, cohort, parse_toml(Manifest, MANIFEST, "manifest-invalid", "m"))
+    stored = unpack(entries / "one" / "predictions.parquet", cohort, "holdout")
+    assert all(np.array_equal(stored[name], guessed.values[name]) for name in TARGETS)
+    git(private, "init", "-q")
+    git(private, "add", ".")
+    names = git(private, "ls-files").split()
+    published = b"".join((private / name).read_bytes() for name in names)
+    assert first.encode() in published, "the ledger states the hash"
+    assert sha256_bytes(guessed.packed).encode() not in published
+    assert not [name for name in names if "secret" in name]
+    (private / ".bench/hash.secret").unlink()  # of another house
+    assert cli("submit", file, "--slug", "one", "--replace").exit_code == 0
+    assert sha256_file(entries / "one" / "predictions.parquet") != first
+
+
+def test_the_lock_of_private_labels_counts_none(
+    private: Path, good: pd.DataFrame, cli: Cli, tmp_path: Path
+) -> None:
+    """Positives of the parts and folds are equations in the labels, beside those of the test set."""
+    lock = private / "submissions/chexchonet/split.lock.json"
+    assert cli("cohort", "split", "--lock").exit_code == 0
+    stated = json.loads(lock.read_text())
+    assert [part["targets"] for part in (*stated["parts"], *stated["folds"])] == [[]] * 8
+    assert all(part["images"] > 0 for part in stated["parts"])
+    assert "positive" not in lock.read_text()
+    # a lock of an older version holds them: it is refused, until scoring removes them
+    whole = summarise(bench.load_cohort())
+    write_json(lock, whole.plain())
+    ran = cli("verify", "--no-data", "--json")
+    assert_problem(
+        ran.object["problems"][0],
+        "labels-kept-back",
+        message="positives of 8 parts and folds",
+        where=r"split\.lock\.json$",
+        remedy="bench score --all",
+    )
+    (tmp_path / "submission.toml").write_text(MANIFEST)
+    good.to_csv(tmp_path / "1.csv", index=False)
+    assert cli("submit", tmp_path / "1.csv", "--slug", "one").exit_code == 0
+    assert cli("score", "--all", *QUICK).exit_code == 0
+    assert json.loads(lock.read_text()) == stated
+    assert cli("verify", "--no-data").exit_code == 0
 
 
 def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
