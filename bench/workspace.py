@@ -199,6 +199,11 @@ class Workspace:
         return self.root / "hospitals"
 
     @property
+    def published(self) -> tuple[Path, ...]:
+        """Folders whose files are committed or published, wherever they lie."""
+        return self.root, self.store, self.site
+
+    @property
     def ignoring(self) -> Path:
         """Folder whose .gitignore keeps files of the store back: the root, unless the store is elsewhere."""
         return self.root if self.store.is_relative_to(self.root) else self.store
@@ -305,6 +310,35 @@ def find_workspace(start: Path | None = None) -> Workspace:
 def is_workspace(folder: Path) -> bool:
     """Return whether a folder is the root of a workspace."""
     return (folder / MARKER).is_file()
+
+
+def refuse_key_in_workspace(path: Path, *folders: Path) -> None:
+    """Refuse a file of a private key that lies in a workspace, or in other folders of one.
+
+    Args:
+        path: The file, which need not exist.
+        folders: Folders beside the roots of workspaces: a store or site elsewhere, a root that is yet to be.
+
+    Raises:
+        BenchError: It does (``key-in-workspace``).
+    """
+    place = path.resolve()
+    inside = any(map(place.is_relative_to, (folder.resolve() for folder in folders)))
+    if inside or any(map(is_workspace, place.parents)):
+        message = "A private key in the workspace could be published with it."
+        raise BenchError(Problem("key-in-workspace", message, str(path)))
+
+
+def refuse_key_to_commit(path: Path) -> None:
+    """Refuse a new file of a private key in a checkout of git, which could be committed.
+
+    Raises:
+        BenchError: A folder above it is a checkout (``key-in-checkout``).
+    """
+    for parent in path.resolve().parents:
+        if (parent / ".git").exists():
+            message = f"A private key in the git checkout {parent} could be committed and pushed."
+            raise BenchError(Problem("key-in-checkout", message, str(path)))
 
 
 def create_workspace(
