@@ -18,12 +18,12 @@ from tests.publish.store import write_entries
 
 @pytest.fixture
 def loaded(tmp_path, monkeypatch):
-    found = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
+    board = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
     space = create_workspace(tmp_path / "space", "demo", {})
-    write_entries(space.root / "submissions" / "demo", found)
+    write_entries(space.root / "submissions" / "demo", board)
     monkeypatch.chdir(space.root)
     monkeypatch.delenv("COLUMNS", raising=False)
-    return found
+    return board
 
 
 def rows_of(text):

@@ -73,20 +73,20 @@ def siblings(folder: Path) -> tuple[str, str]:
 def test_a_whole_copy_has_no_fault(folder: Path) -> None:
     steps: list[tuple[int, int]] = []
     cohort = load_cohort(spec_of(), folder)
-    found = audit(cohort, progress=lambda done, total: steps.append((done, total)))
-    assert found.problems == ()
-    assert found.images is not None
-    assert found.images.looked_at == len(cohort)
+    report = audit(cohort, progress=lambda done, total: steps.append((done, total)))
+    assert report.problems == ()
+    assert report.images is not None
+    assert report.images.looked_at == len(cohort)
     assert steps == [(k, len(cohort)) for k in range(1, len(cohort) + 1)]
-    assert [line.agree for line in found.labels] == [len(cohort)] * 3
+    assert [line.agree for line in report.labels] == [len(cohort)] * 3
     zeros = (cohort.table["lvidd"].astype(float) == 0).sum()
-    assert found.implausible == {"ivsd": 0, "lvpwd": zeros, "lvidd": zeros}
+    assert report.implausible == {"ivsd": 0, "lvpwd": zeros, "lvidd": zeros}
 
 
 def test_without_images_no_file_is_read(folder: Path) -> None:
     shutil.rmtree(folder / "images")
-    found = audit(load_cohort(spec_of(), folder), images=False)
-    assert (found.images, found.problems) == (None, ())
+    report = audit(load_cohort(spec_of(), folder), images=False)
+    assert (report.images, report.problems) == (None, ())
 
 
 def test_missing_images_are_counted(folder: Path) -> None:
@@ -253,8 +253,8 @@ def test_a_split_column_that_mixes_patients_is_an_error(folder: Path) -> None:
         "split": {"rule": "column", "column": "part", "train": "train", "test": "test"},
         "synthetic": False,
     }
-    found = audit(load_cohort(CohortSpec.model_validate(data), folder), images=False)
-    assert codes(found) == {"patients-straddle": f"{mixed} patients have images in train and in test."}
+    report = audit(load_cohort(CohortSpec.model_validate(data), folder), images=False)
+    assert codes(report) == {"patients-straddle": f"{mixed} patients have images in train and in test."}
 
 
 def test_a_published_split_that_mixes_patients_is_a_warning(folder: Path) -> None:
@@ -284,9 +284,9 @@ def test_labels_that_differ_from_the_rule_are_a_warning(folder: Path) -> None:
 
 
 def test_resolution_says_what_the_test_set_can_tell_apart(cohort: Cohort) -> None:
-    found = audit(cohort, images=False)
-    assert [line.target for line in found.resolution] == [t.name for t in cohort.spec.binary_targets]
-    for line in found.resolution:
+    report = audit(cohort, images=False)
+    assert [line.target for line in report.resolution] == [t.name for t in cohort.spec.binary_targets]
+    for line in report.resolution:
         rows = cohort.rows("test")
         y = cohort.targets[line.target][rows]
         assert (line.images, line.positives) == (102, int(y.sum()))

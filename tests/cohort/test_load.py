@@ -301,9 +301,9 @@ def test_a_list_may_name_the_test_images(tmp_path: Path) -> None:
 
 
 def test_an_external_cohort_is_all_test(tmp_path: Path) -> None:
-    found = small("image,patient,y\na,1,0\nb,2,1\n", tmp_path).split
-    assert found.parts.tolist() == ["test", "test"]
-    assert found.rows("train").tolist() == []
+    split = small("image,patient,y\na,1,0\nb,2,1\n", tmp_path).split
+    assert split.parts.tolist() == ["test", "test"]
+    assert split.rows("train").tolist() == []
 
 
 # Faults of a table

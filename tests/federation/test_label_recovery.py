@@ -53,7 +53,7 @@ def recovered(predictions: np.ndarray, figures: list[dict[str, float]]) -> np.nd
 
 
 def figures_of(labels: np.ndarray, p: np.ndarray, rounded: bool) -> dict[str, float]:
-    found = bench.evaluate(labels, p, np.arange(IMAGES), replicates=100, metrics=FIGURES)
+    evaluation = bench.evaluate(labels, p, np.arange(IMAGES), replicates=100, metrics=FIGURES)
     descending = labels[np.argsort(-p)]
     hits, misses = np.cumsum(descending) / POSITIVES, np.cumsum(1 - descending) / (IMAGES - POSITIVES)
     curve = {
@@ -61,8 +61,8 @@ def figures_of(labels: np.ndarray, p: np.ndarray, rounded: bool) -> dict[str, fl
     }
     if rounded:
         curve = {key: round(value, CURVE_DIGITS) for key, value in curve.items()}
-        return {key: figure(found[key]).value for key in FIGURES} | curve
-    return {key: found[key].value for key in FIGURES} | curve
+        return {key: figure(evaluation[key]).value for key in FIGURES} | curve
+    return {key: evaluation[key].value for key in FIGURES} | curve
 
 
 def drawn_labels(seed: int) -> np.ndarray:
@@ -102,10 +102,10 @@ def test_the_largest_aggregate_tells_no_more_than_the_base_rate() -> None:
 
 
 def test_figures_lie_within_the_stated_step_of_their_value(labels: np.ndarray) -> None:
-    found = bench.evaluate(
+    evaluation = bench.evaluate(
         labels, entries(labels, 1, 1.5)[0], np.arange(IMAGES), replicates=100, metrics=FIGURES
     )
     for key in FIGURES:
-        published = figure(found[key])
-        assert abs(published.value - found[key].value) <= STEP / 2 * found[key].se * (1 + 1e-9)
-        assert published.se == pytest.approx(found[key].se, rel=0.05)
+        published = figure(evaluation[key])
+        assert abs(published.value - evaluation[key].value) <= STEP / 2 * evaluation[key].se * (1 + 1e-9)
+        assert published.se == pytest.approx(evaluation[key].se, rel=0.05)

@@ -66,11 +66,11 @@ def test_an_empty_folder_is_no_site(tmp_path):
 )
 def test_each_fault_is_found(copy, page, old, new, code):
     edit(copy / page, old, new)
-    found = check_site(copy)
-    assert code in {p.code for p in found}
+    problems = check_site(copy)
+    assert code in {p.code for p in problems}
     assert any(
         p.where.removesuffix("entry.json") == page.removesuffix("index.html") or p.where == page
-        for p in found
+        for p in problems
     )
 
 

@@ -112,10 +112,10 @@ def test_yaml_gives_back_every_text_and_number(text, number):
 
 
 def test_croissant_describes_fields_and_split_and_names_no_data(boards):
-    found = croissant(boards[0])
+    document = croissant(boards[0])
     spec, held = boards[0].spec, boards[0].board.test_set
-    sets = {s["name"]: s for s in found["recordSet"]}
-    assert found["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    sets = {s["name"]: s for s in document["recordSet"]}
+    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.1"
     assert all(str(v) in sets["split"]["description"] for v in spec.split.model_dump().values())
     assert [r["split/images"] for r in sets["split"]["data"]] == [
         held.train_images,
@@ -126,7 +126,7 @@ def test_croissant_describes_fields_and_split_and_names_no_data(boards):
     columns = {(r["fields/column"], r["fields/role"]) for r in sets["fields"]["data"]}
     assert {(t.source, "target") for t in spec.targets} <= columns
     assert (spec.columns.image, "image") in columns
-    assert not {"distribution", "url"} & set(found)
+    assert not {"distribution", "url"} & set(document)
     assert not any("source" in f for s in sets.values() for f in s["field"])
     assert croissant(boards[0], "https://example.org/b/")["url"] == "https://example.org/b/"
 

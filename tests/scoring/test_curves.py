@@ -32,11 +32,11 @@ def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
 
 def test_full_roc_is_scikit_learns_and_holds_the_area():
     y, p = sample(0, 150)
-    found = roc(Cuts(y, p, 0))
+    points = roc(Cuts(y, p, 0))
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
-    assert [point.x for point in found] == pytest.approx(list(fpr))
-    assert [point.y for point in found] == pytest.approx(list(tpr))
-    area = auc([point.x for point in found], [point.y for point in found])
+    assert [point.x for point in points] == pytest.approx(list(fpr))
+    assert [point.y for point in points] == pytest.approx(list(tpr))
+    area = auc([point.x for point in points], [point.y for point in points])
     assert area == pytest.approx(roc_auc_score(y, p))
 
 
@@ -44,13 +44,13 @@ def test_full_roc_is_scikit_learns_and_holds_the_area():
 @settings(max_examples=60, deadline=None)
 def test_every_step_hides_enough_images_of_both_classes(seed, n, cell, digits):
     y, p = sample(seed, n, digits=digits)
-    found = roc(Cuts(y, p, cell))
+    points = roc(Cuts(y, p, cell))
     positives, negatives = y.sum(), n - y.sum()
-    steps = np.diff([[point.x * negatives, point.y * positives] for point in found], axis=0).round()
+    steps = np.diff([[point.x * negatives, point.y * positives] for point in points], axis=0).round()
     if len(steps) > 1:
         assert steps.min() >= cell
-    assert (found[0].x, found[0].y) == (0, 0)
-    assert (found[-1].x, found[-1].y) == (1, 1)
+    assert (points[0].x, points[0].y) == (0, 0)
+    assert (points[-1].x, points[-1].y) == (1, 1)
 
 
 @given(st.integers(0, 1000), st.integers(1, 12))

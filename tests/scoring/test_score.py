@@ -54,14 +54,14 @@ def test_values_equal_scikit_learn(card, frame, target):
 
 @pytest.mark.parametrize("target", BINARY)
 def test_the_two_other_views(card, frame, target):
-    found = card.target(target).estimands
+    estimands = card.target(target).estimands
     weight = 1 / frame.groupby("patient_id")[target].transform("size")
     expected = roc_auc_score(frame[target], frame[f"p_{target}"], sample_weight=weight)
-    assert found["patient_weighted"].value == pytest.approx(expected, abs=1e-12)
+    assert estimands["patient_weighted"].value == pytest.approx(expected, abs=1e-12)
     days = pd.to_timedelta(frame.cxr_time_offset)
     first = frame.loc[days.groupby(frame.patient_id).idxmin()]
     expected = roc_auc_score(first[target], first[f"p_{target}"])
-    assert found["first_image"].value == pytest.approx(expected, abs=1e-12)
+    assert estimands["first_image"].value == pytest.approx(expected, abs=1e-12)
 
 
 def test_macro_is_the_mean_of_slvh_and_dlv(card):

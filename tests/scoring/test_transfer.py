@@ -95,13 +95,13 @@ def test_private_cuts_stay_ten_images_of_each_class_apart(private, predictions):
 def test_recalibration_is_the_logistic_fit_on_val(cohort, card, predictions):
     y_val, p_val = cohort.targets[HEADLINE][cohort.rows("val")], on_val(cohort)[HEADLINE]
     fit = LogisticRegression(C=1e10, tol=1e-10, max_iter=1000).fit(logit(p_val)[:, None], y_val)
-    found = card.target(HEADLINE).recalibrated
-    assert found.slope == pytest.approx(fit.coef_[0, 0], rel=1e-4)
-    assert found.intercept == pytest.approx(fit.intercept_[0], rel=1e-4)
+    recalibrated = card.target(HEADLINE).recalibrated
+    assert recalibrated.slope == pytest.approx(fit.coef_[0, 0], rel=1e-4)
+    assert recalibrated.intercept == pytest.approx(fit.intercept_[0], rel=1e-4)
     y, p = cohort.targets[HEADLINE][cohort.rows("test")], predictions[HEADLINE]
     moved = fit.predict_proba(logit(p)[:, None])[:, 1]
-    assert found.metrics["brier"].value == pytest.approx(brier_score_loss(y, moved), abs=1e-6)
-    assert "auroc" not in found.metrics, "an order that a positive slope does not change"
+    assert recalibrated.metrics["brier"].value == pytest.approx(brier_score_loss(y, moved), abs=1e-6)
+    assert "auroc" not in recalibrated.metrics, "an order that a positive slope does not change"
 
 
 def test_targets_without_val_predictions_have_no_recalibration(card):
@@ -159,15 +159,15 @@ def test_the_cv5_track_ranks_the_fold_average(cohort):
     rng = np.random.default_rng(0)
     y, fold = cohort.targets[HEADLINE], cohort.split.folds
     scores = {HEADLINE: y + rng.normal(size=len(y)) + 5 * fold}
-    found = score(
+    scored = score(
         make_plan(cohort, track=Track.CV5, replicates=100),
         "e", scores, scores="uncalibrated", predictions_sha256="a",
     )  # fmt: skip
-    target = found.scorecard.target(HEADLINE)
+    target = scored.scorecard.target(HEADLINE)
     expected = np.mean([roc_auc_score(y[fold == f], scores[HEADLINE][fold == f]) for f in range(5)])
     assert target.ranked.value == target.estimands["fold_averaged"].value == pytest.approx(expected)
     assert target.metrics["auroc"].value < expected, "five scales do not pool"
-    assert np.nanmean(found.ranked[HEADLINE].replicates) == pytest.approx(expected, abs=0.02)
+    assert np.nanmean(scored.ranked[HEADLINE].replicates) == pytest.approx(expected, abs=0.02)
 
 
 def test_replicates_of_both_tracks_come_back_without_the_cache(cohort, tmp_path):

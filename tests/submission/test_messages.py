@@ -314,8 +314,8 @@ def test_missing_images_are_listed_by_the_template_of_their_part(
     assert advice in problem.remedy
     command = advice.strip("`").replace("DIR", str(tmp_path / "t")).split()[1:]
     assert cli(*command).exit_code == 0
-    found = pd.read_csv(tmp_path / "t" / "predictions.csv")
-    assert problem.message.split(" of ")[1].startswith(f"{len(found)} images")
+    frame = pd.read_csv(tmp_path / "t" / "predictions.csv")
+    assert problem.message.split(" of ")[1].startswith(f"{len(frame)} images")
 
 
 def manifest_of(folder: Path, change: Callable[[str], str]) -> Path:

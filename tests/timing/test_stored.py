@@ -42,8 +42,8 @@ def stored(folder: Path, found: TimingRecord) -> Path:
 
 
 def medians(path: Path) -> dict[int, float | None]:
-    found = read_json(TimingRecord, path, "timing-invalid")
-    return {r.batch: r.end_to_end.p50.value_ms for r in found.batches}
+    document = read_json(TimingRecord, path, "timing-invalid")
+    return {r.batch: r.end_to_end.p50.value_ms for r in document.batches}
 
 
 def test_a_record_under_equal_conditions_differs_in_nothing() -> None:

@@ -101,36 +101,36 @@ def test_the_block_interval_is_wider_than_the_plain_percentile_interval_and_cove
 
 def test_one_block_has_no_interval() -> None:
     assert block_interval(1, lambda _: 1.0) is None
-    found = summarise([np.full(40, 2.0)])
-    assert (found.p50.value_ms, found.p50.low_ms, found.p50_se_ms) == (2.0, None, None)
-    assert found.p50.reason == "one block has no interval"
+    summary = summarise([np.full(40, 2.0)])
+    assert (summary.p50.value_ms, summary.p50.low_ms, summary.p50_se_ms) == (2.0, None, None)
+    assert summary.p50.reason == "one block has no interval"
 
 
 def test_the_median_of_a_resample_is_that_of_its_runs() -> None:
     generator = np.random.default_rng(7)
     blocks = [generator.gamma(5, size=n) + shift for n, shift in ((50, 0.0), (80, 0.4), (61, 1.0))]
-    found = summarise(blocks)
+    summary = summarise(blocks)
     medians = []
     for drawn in product(range(3), repeat=3):
         runs = np.sort(np.concatenate([blocks[b] for b in drawn]))
         medians.append(runs[(len(runs) + 1) // 2 - 1])
-    assert found.p50.low_ms == pytest.approx(min(medians))
-    assert found.p50.high_ms == pytest.approx(max(medians))
+    assert summary.p50.low_ms == pytest.approx(min(medians))
+    assert summary.p50.high_ms == pytest.approx(max(medians))
     own = [np.percentile(block, 50, method="inverted_cdf") for block in blocks]
-    assert found.block_p50_ms == pytest.approx(own)
-    assert found.p50_se_ms == pytest.approx(np.std(own, ddof=1) / sqrt(3))
+    assert summary.block_p50_ms == pytest.approx(own)
+    assert summary.p50_se_ms == pytest.approx(np.std(own, ddof=1) / sqrt(3))
 
 
 @given(
     st.lists(hnp.arrays(np.float64, st.integers(2, 60), elements=st.floats(0.01, 50)), min_size=1, max_size=4)
 )
 def test_figures_are_ordered_and_within_the_measured_range(blocks: list[np.ndarray]) -> None:
-    found = summarise(blocks)
+    summary = summarise(blocks)
     together = np.concatenate(blocks)
-    assert found.n == len(together)
-    assert found.mean_ms == pytest.approx(together.mean())
-    assert found.cv == pytest.approx(together.std(ddof=1) / together.mean())
-    defined = [p for p in (found.p50, found.p90, found.p95, found.p99) if p.value_ms is not None]
+    assert summary.n == len(together)
+    assert summary.mean_ms == pytest.approx(together.mean())
+    assert summary.cv == pytest.approx(together.std(ddof=1) / together.mean())
+    defined = [p for p in (summary.p50, summary.p90, summary.p95, summary.p99) if p.value_ms is not None]
     values = [p.value_ms for p in defined]
     assert values == sorted(values)
     for p in defined[1:]:
@@ -138,11 +138,11 @@ def test_figures_are_ordered_and_within_the_measured_range(blocks: list[np.ndarr
 
 
 def test_throughput_is_the_mean_over_blocks() -> None:
-    found = summarise_throughput([100.0, 110.0, 120.0], 2)
-    assert found.images_per_s == pytest.approx(110)
-    assert found.in_flight == 2
-    assert found.low == pytest.approx(100)
-    assert found.high == pytest.approx(120)
+    throughput = summarise_throughput([100.0, 110.0, 120.0], 2)
+    assert throughput.images_per_s == pytest.approx(110)
+    assert throughput.in_flight == 2
+    assert throughput.low == pytest.approx(100)
+    assert throughput.high == pytest.approx(120)
     assert summarise_throughput([100.0], 2).low is None
 
 

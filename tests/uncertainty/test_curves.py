@@ -84,10 +84,10 @@ def net_benefit_limits(y, called, cut, patient):
 def test_net_benefit_has_limits_by_mover(sample, cut):
     y, p, boot = sample
     (value,) = decision_curve(y, p, [cut]).net_benefit
-    found = benefit_interval(boot.sample(y), p >= cut, cut, value)
+    estimate = benefit_interval(boot.sample(y), p >= cut, cut, value)
     expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
-    assert (found.low, found.high) == pytest.approx(expected, rel=1e-7)
-    assert found.low < value < found.high
+    assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-7)
+    assert estimate.low < value < estimate.high
 
 
 def test_net_benefit_of_few_positive_patients_is_warned_about():
@@ -121,12 +121,12 @@ def test_difference_of_net_benefit_is_paired(sample):
 
 def test_decisions_at_a_threshold(sample):
     y, p, boot = sample
-    found = decision_estimates(y, p, 0.4, boot)
+    estimates = decision_estimates(y, p, 0.4, boot)
     value = decision_at(y, p, 0.4)
     whole = {"sensitivity": y == 1, "specificity": y == 0, "ppv": p >= 0.4, "npv": p < 0.4}
     part = {"sensitivity": p >= 0.4, "specificity": p < 0.4, "ppv": y == 1, "npv": y == 0}
     for name, rows in whole.items():
-        estimate = getattr(found, name)
+        estimate = getattr(estimates, name)
         mean, se, df = clustered_mean(part[name][rows].astype(float), boot.patient_code[rows])
         assert estimate.value == pytest.approx(getattr(value, name)) == pytest.approx(mean)
         assert (estimate.se, estimate.df) == pytest.approx((se, df))

@@ -119,13 +119,13 @@ def test_an_evaluation_is_printed_line_by_line(sample, result):
     lines = str(result).splitlines()
     assert lines[0].startswith(f"Evaluation of {result.images} images ({result.positives} positive)")
     assert len(lines) == 1 + len(result)
-    found = result.auroc
+    auroc = result.auroc
     assert lines[1].split() == [
         "auroc",
-        f"{found.value:.4g}",
-        f"({found.low:.4g}",
+        f"{auroc.value:.4g}",
+        f"({auroc.low:.4g}",
         "to",
-        f"{found.high:.4g})",
+        f"{auroc.high:.4g})",
     ]
     y, p, patient = sample
     some = bench.evaluate(y, p, patient, 5, metrics=["brier"])
@@ -135,9 +135,9 @@ def test_an_evaluation_is_printed_line_by_line(sample, result):
 
 def test_measurements_are_a_mapping_too(sample):
     _, p, patient = sample
-    found = bench.evaluate_continuous(p, p**2, patient, replicates=50)
-    assert isinstance(found, ContinuousEvaluation)
-    assert list(found) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "concordance", "r2"]
-    assert found["mae"] is found.mae
-    assert pickle.loads(pickle.dumps(found)) == found
-    assert "pearson" in str(found)
+    evaluation = bench.evaluate_continuous(p, p**2, patient, replicates=50)
+    assert isinstance(evaluation, ContinuousEvaluation)
+    assert list(evaluation) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "concordance", "r2"]
+    assert evaluation["mae"] is evaluation.mae
+    assert pickle.loads(pickle.dumps(evaluation)) == evaluation
+    assert "pearson" in str(evaluation)

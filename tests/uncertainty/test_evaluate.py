@@ -126,13 +126,13 @@ def test_bootstrap_and_patients_give_the_same(sample, result):
 
 def test_scores_that_are_no_probabilities_have_no_calibration(sample):
     y, p, patient = sample
-    found = bench.evaluate(y, 100 * p - 7, patient, replicates=500, seed=3, probabilities=False)
+    evaluation = bench.evaluate(y, 100 * p - 7, patient, replicates=500, seed=3, probabilities=False)
     direct = bench.evaluate(y, p, patient, replicates=500, seed=3)
-    assert found.auroc == direct.auroc
-    assert found.auprc == direct.auprc
-    assert found.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
+    assert evaluation.auroc == direct.auroc
+    assert evaluation.auprc == direct.auprc
+    assert evaluation.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
     for name in registry.keys(Needs.PROBABILITIES):
-        assert getattr(found, name) == bench.Estimate(None, reason="scores are not probabilities")
+        assert getattr(evaluation, name) == bench.Estimate(None, reason="scores are not probabilities")
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         bench.evaluate(y, 100 * p, patient)
 
@@ -140,22 +140,22 @@ def test_scores_that_are_no_probabilities_have_no_calibration(sample):
 @pytest.mark.parametrize(("label", "reason"), [(0, "no positive image"), (1, "no negative image")])
 def test_one_class_leaves_discrimination_undefined(label, reason):
     p = np.linspace(0.1, 0.6, 8)
-    found = bench.evaluate([label] * 8, p, list("aabbccdd"), replicates=100)
+    evaluation = bench.evaluate([label] * 8, p, list("aabbccdd"), replicates=100)
     for name in ("auroc", "auprc", "scaled_brier", "calibration_slope", "calibration_in_the_large"):
-        estimate = getattr(found, name)
+        estimate = getattr(evaluation, name)
         assert (estimate.value, estimate.low, estimate.reason) == (None, None, reason)
-    assert found.brier.value == pytest.approx(np.mean((p - label) ** 2))
-    assert found.brier.low is not None
-    assert np.isnan(found.auroc_replicates).all()
-    assert np.isnan(found.auroc_influence).all()
+    assert evaluation.brier.value == pytest.approx(np.mean((p - label) ** 2))
+    assert evaluation.brier.low is not None
+    assert np.isnan(evaluation.auroc_replicates).all()
+    assert np.isnan(evaluation.auroc_influence).all()
 
 
 def test_no_rows():
     boot = bench.PatientBootstrap(["a", "b"], 50).select(np.zeros(2, bool))
-    found = bench.evaluate([], [], bootstrap=boot)
-    assert (found.images, found.patients, found.prevalence) == (0, 0, None)
-    assert {estimate.reason for estimate in found.values()} == {"no images"}
-    assert {estimate.value for estimate in found.values()} == {None}
+    evaluation = bench.evaluate([], [], bootstrap=boot)
+    assert (evaluation.images, evaluation.patients, evaluation.prevalence) == (0, 0, None)
+    assert {estimate.reason for estimate in evaluation.values()} == {"no images"}
+    assert {estimate.value for estimate in evaluation.values()} == {None}
 
 
 def test_perfect_and_constant_scores():
@@ -176,9 +176,9 @@ def test_few_positive_patients_are_warned_about():
     rng = np.random.default_rng(0)
     y = np.zeros(300, int)
     y[:45] = 1
-    found = bench.evaluate(y, expit(y + rng.normal(size=300) - 1), np.arange(300) // 3, replicates=300)
-    assert found.positive_patients == 15
-    assert "15 patients with a positive image (fewer than 20)" in found.auroc.warnings
+    evaluation = bench.evaluate(y, expit(y + rng.normal(size=300) - 1), np.arange(300) // 3, replicates=300)
+    assert evaluation.positive_patients == 15
+    assert "15 patients with a positive image (fewer than 20)" in evaluation.auroc.warnings
 
 
 def test_weights_of_one_change_nothing_and_first_images_are_a_selection(sample):
@@ -269,8 +269,8 @@ def test_sensitivity_near_one_has_a_lower_limit():
 
 def test_few_score_levels_are_warned_about(sample, result):
     y, p, patient = sample
-    found = bench.evaluate(y, np.round(4 * p) / 4, patient, replicates=100)
-    warned = found.sensitivity_at_90_specificity.warnings
+    evaluation = bench.evaluate(y, np.round(4 * p) / 4, patient, replicates=100)
+    warned = evaluation.sensitivity_at_90_specificity.warnings
     assert any("only 5 distinct scores" in warning for warning in warned)
     assert not any("distinct" in w for w in result.sensitivity_at_90_specificity.warnings)
 
@@ -289,15 +289,15 @@ def test_positive_images_of_few_patients_are_warned_about():
 def test_nearly_constant_predictions_are_warned_about():
     y, _, patient = slow.cohort(np.random.default_rng(2), 150)
     p = 0.3 + 0.0005 * np.random.default_rng(3).normal(size=len(y))
-    found = bench.evaluate(y, p, patient, replicates=100).calibration_slope
-    assert any("nearly constant" in warning for warning in found.warnings)
+    slope = bench.evaluate(y, p, patient, replicates=100).calibration_slope
+    assert any("nearly constant" in warning for warning in slope.warnings)
 
 
 def test_a_perfect_brier_score_has_a_reason():
     y = np.array([0, 1] * 40)
-    found = bench.evaluate(y, y.astype(float), np.arange(80), replicates=2000).brier
-    assert (found.value, found.low) == (0.0, None)
-    assert "all replicates are equal" in found.reason
+    brier = bench.evaluate(y, y.astype(float), np.arange(80), replicates=2000).brier
+    assert (brier.value, brier.low) == (0.0, None)
+    assert "all replicates are equal" in brier.reason
 
 
 def test_what_was_passed_is_named_in_errors():
@@ -323,8 +323,8 @@ def test_what_was_passed_is_named_in_errors():
 
 
 def test_an_alias_names_a_metric_as_in_compare():
-    found = bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["average_precision"])
-    assert (found.auprc.value, found.auroc.reason) == (1.0, "not requested")
+    evaluation = bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["average_precision"])
+    assert (evaluation.auprc.value, evaluation.auroc.reason) == (1.0, "not requested")
 
 
 @pytest.mark.parametrize("word", ["", "  ", "nan", "NaN", "None", "<NA>", "NaT"])
