@@ -46,9 +46,9 @@ def recovered(predictions: np.ndarray, figures: list[dict[str, float]]) -> np.nd
     cost = np.r_[np.zeros(IMAGES), np.ones(2 * k)]
     equal = np.block([[a, np.eye(k), -np.eye(k)], [np.ones((1, IMAGES)), np.zeros((1, 2 * k))]])
     bounds = [(0, 1)] * IMAGES + [(0, None)] * (2 * k)
-    found = linprog(cost, A_eq=equal, b_eq=np.r_[b, POSITIVES], bounds=bounds, method="highs").x[:IMAGES]
+    solution = linprog(cost, A_eq=equal, b_eq=np.r_[b, POSITIVES], bounds=bounds, method="highs").x[:IMAGES]
     guess = np.zeros(IMAGES)
-    guess[np.argsort(-found, kind="stable")[:POSITIVES]] = 1
+    guess[np.argsort(-solution, kind="stable")[:POSITIVES]] = 1
     return guess
 
 

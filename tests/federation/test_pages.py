@@ -87,7 +87,7 @@ def test_the_command_shows_transfer(
     ran = cli("board", "--transfer", "demo,demo-mimic")
     assert ran.exit_code == 0, ran.stderr
     assert "demo-mimic" in ran.stdout
-    found = cli("board", "--transfer", "demo,demo-mimic", "--json").object["result"]["transfer"]
-    assert TransferBoard.model_validate(found).home == "demo"
+    transfer = cli("board", "--transfer", "demo,demo-mimic", "--json").object["result"]["transfer"]
+    assert TransferBoard.model_validate(transfer).home == "demo"
     assert cli("board", "--transfer", "demo", "--json").exit_code == 2
     assert cli("board", "--transfer", "demo,chexchonet", "--json").codes == ["board-empty"]

@@ -94,9 +94,9 @@ def test_the_schema_of_every_eval_ever_accepts_the_records(records):
 
 
 def test_a_model_index_has_the_aurocs_of_the_boards_json(site, rows):
-    found = {path.parent.name: read_yaml(path.read_bytes()) for path in site.glob("e/*/model-index.yaml")}
-    assert set(found) == {slug for _, slug in rows}
-    for slug, card in found.items():
+    by_slug = {path.parent.name: read_yaml(path.read_bytes()) for path in site.glob("e/*/model-index.yaml")}
+    assert set(by_slug) == {slug for _, slug in rows}
+    for slug, card in by_slug.items():
         (index,) = card["model-index"]
         values = {r["dataset"]["config"]: r["metrics"][0]["value"] for r in index["results"]}
         mine = {target: row for (target, other), row in rows.items() if other == slug}

@@ -86,17 +86,17 @@ def test_columns_are_picked_and_logits_become_probabilities() -> None:
         OutputSelector("b", "scores:1", False),
         OutputSelector("c", "flat", False),
     ]
-    found = select(outputs, picks, 3)
-    np.testing.assert_array_equal(found["a"], [0, 0.5, 1])
-    np.testing.assert_array_equal(found["b"], [2, 3, 4])
-    np.testing.assert_array_equal(found["c"], [1, 2, 3])
-    assert all(column.dtype == np.float64 for column in found.values())
+    selected = select(outputs, picks, 3)
+    np.testing.assert_array_equal(selected["a"], [0, 0.5, 1])
+    np.testing.assert_array_equal(selected["b"], [2, 3, 4])
+    np.testing.assert_array_equal(selected["c"], [1, 2, 3])
+    assert all(column.dtype == np.float64 for column in selected.values())
 
 
 @given(hnp.arrays(np.float64, 7, elements=st.floats(-30, 30)))
 def test_the_sigmoid_is_that_of_its_definition(logits: np.ndarray) -> None:
-    found = select({"s": logits}, [OutputSelector("a", "s", True)], 7)["a"]
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), rtol=1e-14)
+    selected = select({"s": logits}, [OutputSelector("a", "s", True)], 7)["a"]
+    np.testing.assert_allclose(selected, 1 / (1 + np.exp(-logits)), rtol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -84,16 +84,16 @@ def test_age_and_sex_go_in_beside_the_image(tmp_path: Path, cohort: Cohort) -> N
     path = save(with_age_and_sex(), tmp_path / "m.onnx")
     said = manifest({"a": "score"}, age="years", sex="male", activation="none")
     rows = np.arange(10)
-    found = predict(path, said, cohort, rows, batch=4)["a"]
+    predicted = predict(path, said, cohort, rows, batch=4)["a"]
     pixels = np.concatenate(list(read_batches(cohort, rows, SIZE, SIZE, 10))).reshape(10, -1)
     male = (rows % 2 == 0).astype(float)
-    np.testing.assert_allclose(found, pixels.mean(axis=1) / 255 + 0.05 + male / 10, atol=1e-6)
+    np.testing.assert_allclose(predicted, pixels.mean(axis=1) / 255 + 0.05 + male / 10, atol=1e-6)
 
 
 def test_images_are_repeated_to_fill_a_batch_of_fixed_size() -> None:
     image = np.arange(6).reshape(3, 2)
-    found = repeated({"image": image}, 7)["image"]
-    np.testing.assert_array_equal(found, image[[0, 1, 2, 0, 1, 2, 0]])
+    images = repeated({"image": image}, 7)["image"]
+    np.testing.assert_array_equal(images, image[[0, 1, 2, 0, 1, 2, 0]])
     assert repeated({"image": image}, 3)["image"] is image
 
 

@@ -75,9 +75,9 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
 def test_decision_curve_by_its_definition():
     y, p = sample(1, 400)
     patient = np.arange(400) // 2
-    found = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
-    assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
-    for point in found:
+    curve = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
+    assert [point.threshold for point in curve] == pytest.approx(list(THRESHOLDS))
+    for point in curve:
         called = p >= point.threshold
         odds = point.threshold / (1 - point.threshold)
         tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
@@ -90,9 +90,9 @@ def test_decision_curve_by_its_definition():
 def test_reliability_by_its_definition_and_its_band_covers():
     y, p = sample(2, 500, digits=6)
     boot = PatientBootstrap(np.arange(500) // 2, replicates=400, seed=1)
-    found = reliability(Cuts(y, p, 0), y, p, boot.sample(y), 0.95)
-    assert sum(b.images for b in found) == 500
-    for b in found:
+    bins = reliability(Cuts(y, p, 0), y, p, boot.sample(y), 0.95)
+    assert sum(b.images for b in bins) == 500
+    for b in bins:
         inside = (p >= b.low) & (p <= b.high)
         assert b.images == inside.sum()
         assert b.observed == pytest.approx(y[inside].mean())
@@ -108,8 +108,8 @@ def test_reliability_by_its_definition_and_its_band_covers():
 
 def test_distribution_is_the_histogram_where_labels_are_public():
     y, p = sample(3, 400, digits=6)
-    found = distribution(Cuts(y, p, 0))
-    for shares, label in ((found.positive, 1), (found.negative, 0)):
+    bins = distribution(Cuts(y, p, 0))
+    for shares, label in ((bins.positive, 1), (bins.negative, 0)):
         counts = np.histogram(p[y == label], np.linspace(0, 1, len(shares) + 1))[0]
         assert list(shares) == pytest.approx(list(counts / (y == label).sum()))
 

@@ -163,8 +163,8 @@ def test_out_of_fold_predictions_cover_every_image(
         load_predictions(tmp_path / "p.csv", cohort, covered="cv5")
     whole = pd.DataFrame({ID: cohort.images, "composite_slvh_dlv": np.linspace(0, 1, len(cohort))})
     (tmp_path / "p.csv").write_bytes(as_csv(whole[::-1]))
-    found = load_predictions(tmp_path / "p.csv", cohort, covered="cv5").values["composite_slvh_dlv"]
-    assert found.tolist() == np.linspace(0, 1, len(cohort)).tolist()
+    values = load_predictions(tmp_path / "p.csv", cohort, covered="cv5").values["composite_slvh_dlv"]
+    assert values.tolist() == np.linspace(0, 1, len(cohort)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def test_packing_keeps_every_bit(
     column = np.resize(np.array(some, np.float64), 102)
     path = tmp_path_factory.getbasetemp() / "packed.parquet"
     path.write_bytes(pack({"slvh": column, "composite_slvh_dlv": -column}, stamp(cohort)))
-    found = unpack(path, cohort, "holdout")
-    assert list(found) == ["composite_slvh_dlv", "slvh"]
-    assert found["slvh"].tobytes() == column.tobytes()
-    assert found["composite_slvh_dlv"].tobytes() == (-column).tobytes()
+    unpacked = unpack(path, cohort, "holdout")
+    assert list(unpacked) == ["composite_slvh_dlv", "slvh"]
+    assert unpacked["slvh"].tobytes() == column.tobytes()
+    assert unpacked["composite_slvh_dlv"].tobytes() == (-column).tobytes()
     assert read_stamp(path) == stamp(cohort)
 
 

@@ -380,9 +380,9 @@ def test_a_missing_manifest_of_a_model_is_named_with_its_path(
 def test_a_missing_file_is_reported(words: list[str], space: Workspace, cli: Cli, good: pd.DataFrame) -> None:
     good.to_csv("p.csv", index=False)
     ran = cli("submit", *words, "--slug", "a", "--json")
-    found = [p for p in ran.object["problems"] if p["where"] == words[-1]]
-    assert [p["message"] for p in found] == ["There is no such file, nor a folder 'a'."]
-    assert str(Path.cwd()) in found[0]["remedy"]
+    problems = [p for p in ran.object["problems"] if p["where"] == words[-1]]
+    assert [p["message"] for p in problems] == ["There is no such file, nor a folder 'a'."]
+    assert str(Path.cwd()) in problems[0]["remedy"]
     assert "Write the file again" not in ran.stderr
 
 

@@ -57,10 +57,10 @@ def test_only_scores_that_are_no_probabilities_have_a_span(cohort: Cohort) -> No
 
 
 def test_calibration_never_sees_a_test_image(cohort: Cohort) -> None:
-    found = calibration_inputs(manifest(), cohort, 6)["image"]
-    assert len(found) == 6
+    images = calibration_inputs(manifest(), cohort, 6)["image"]
+    assert len(images) == 6
     train = pixels(cohort, cohort.rows("train"))
-    for image in found:
+    for image in images:
         assert (np.abs(train - image).max(axis=(1, 2, 3)) < 1e-6).any()
 
 

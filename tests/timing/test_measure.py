@@ -262,15 +262,15 @@ class SteppingClock:
 )
 def test_timed_batches_are_full_and_hold_every_image(images: int, batch: int, count: int) -> None:
     inputs = {"image": INPUTS["image"][:images], "age": np.arange(images, dtype=np.float32)[:, None]}
-    found = timed_batches(inputs, batch)
-    assert len(found) == count
-    assert all(len(b["image"]) == len(b["age"]) == batch for b in found)
-    assert all(b["image"].flags.c_contiguous for b in found)
-    for b in found:
+    batches = timed_batches(inputs, batch)
+    assert len(batches) == count
+    assert all(len(b["image"]) == len(b["age"]) == batch for b in batches)
+    assert all(b["image"].flags.c_contiguous for b in batches)
+    for b in batches:
         np.testing.assert_array_equal(b["image"], inputs["image"][b["age"][:, 0].astype(int)])
-    assert {int(age) for b in found for age in b["age"][:, 0]} == set(range(images))
+    assert {int(age) for b in batches for age in b["age"][:, 0]} == set(range(images))
     if images > 1 and batch < images:
-        assert not np.array_equal(found[0]["image"], found[1]["image"])
+        assert not np.array_equal(batches[0]["image"], batches[1]["image"])
 
 
 SLEEP_S = 0.04

@@ -99,9 +99,9 @@ def answer(*p99_ms: float, runs: int = 400) -> BlockAnswer:
 
 
 def test_the_largest_rate_within_the_bound_is_taken() -> None:
-    found = _server(1, answer(20.0, 60.0, 99.0, 400.0))
-    assert found is not None
-    assert (found.requests_per_s, found.reason) == (30.0, "")
+    server = _server(1, answer(20.0, 60.0, 99.0, 400.0))
+    assert server is not None
+    assert (server.requests_per_s, server.reason) == (30.0, "")
     late = _server(1, answer(120.0, 400.0))
     assert late is not None
     assert (late.requests_per_s, late.reason) == (None, "p99 is above 100 ms at every rate")

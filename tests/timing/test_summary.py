@@ -31,10 +31,10 @@ SHARES = st.sampled_from([0.5, 0.9, 0.95, 0.99])
 def test_a_percentile_is_the_smallest_value_that_enough_runs_do_not_exceed(
     values: np.ndarray, share: float
 ) -> None:
-    found = percentile(np.sort(values), share)
-    assert found == np.percentile(values, 100 * share, method="inverted_cdf")
+    value = percentile(np.sort(values), share)
+    assert value == np.percentile(values, 100 * share, method="inverted_cdf")
     slow = min(v for v in values if (values <= v).sum() >= share * len(values) - 1e-9)
-    assert found == slow
+    assert value == slow
 
 
 @given(st.integers(1, 800), SHARES, st.sampled_from([0.9, 0.95, 0.99]))
@@ -69,8 +69,8 @@ def test_the_interval_covers_the_true_percentile(share: float) -> None:
     truth = stats.gamma(4).ppf(share)
     inside = 0
     for _ in range(600):
-        found = percentile_with_interval(np.sort(generator.gamma(4, size=500)), share)
-        inside += found.low_ms <= truth <= found.high_ms
+        interval = percentile_with_interval(np.sort(generator.gamma(4, size=500)), share)
+        inside += interval.low_ms <= truth <= interval.high_ms
     assert inside / 600 > 0.93
 
 
@@ -147,8 +147,8 @@ def test_throughput_is_the_mean_over_blocks() -> None:
 
 
 def test_figures_that_were_not_measured_are_null_with_a_reason() -> None:
-    found = unmeasured("no clock")
-    assert found.n == 0
-    assert found.reason == "no clock"
-    for p in (found.p50, found.p90, found.p95, found.p99):
+    latency = unmeasured("no clock")
+    assert latency.n == 0
+    assert latency.reason == "no clock"
+    for p in (latency.p50, latency.p90, latency.p95, latency.p99):
         assert (p.value_ms, p.low_ms, p.high_ms, p.reason) == (None, None, None, "no clock")

@@ -68,11 +68,11 @@ def net_benefit_limits(y, called, cut, patient):
     odds = cut / (1 - cut)
     parts = (called & (y == 1)).astype(float), (called & (y == 0)).astype(float)
     means = [clustered_mean(part, patient) for part in parts]
-    found = [wilson(share, se, df, patient) for share, se, df in means]
+    limits = [wilson(share, se, df, patient) for share, se, df in means]
     sums = [np.bincount(patient, part - part.mean()) for part in parts]
     size = np.sqrt((sums[0] @ sums[0]) * (sums[1] @ sums[1]))
     r = sums[0] @ sums[1] / size if size > 0 else 0.0
-    distances = np.abs(np.array(found) - [[parts[0].mean()], [parts[1].mean()]])
+    distances = np.abs(np.array(limits) - [[parts[0].mean()], [parts[1].mean()]])
     (hits_down, hits_up), (alarms_down, alarms_up) = distances * [[1], [odds]]
     value = parts[0].mean() - odds * parts[1].mean()
     down = np.sqrt(hits_down**2 + alarms_up**2 - 2 * r * hits_down * alarms_up)

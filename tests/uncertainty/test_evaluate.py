@@ -85,7 +85,7 @@ def test_auroc_interval_is_the_formula_of_the_specification(sample, result):
 def test_standard_errors_are_those_of_the_replicates(sample, name):
     y, p, patient = sample
     boot = bench.PatientBootstrap(patient, 500, 3)
-    found = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
+    estimate = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
     drawn = boot.replicates(y, p, name)
     smaller = min(len(set(patient[y == 1])), len(set(patient[y == 0])))
     clusters = smaller if registry.metric(name).smaller_class and "sensitivity_at" not in name else 150
@@ -95,13 +95,13 @@ def test_standard_errors_are_those_of_the_replicates(sample, name):
         "normalised_auprc",
         "sensitivity_at_90_specificity",
     ):  # or the influences' error, where it is larger
-        assert error <= found.se < 1.2 * error
+        assert error <= estimate.se < 1.2 * error
     else:
-        assert found.se == pytest.approx(error, rel=1e-9)
-    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+        assert estimate.se == pytest.approx(error, rel=1e-9)
+    assert (estimate.percentile_low, estimate.percentile_high) == pytest.approx(
         tuple(np.nanquantile(drawn, [0.025, 0.975])), rel=1e-9
     )
-    assert found.low < found.value < found.high
+    assert estimate.low < estimate.value < estimate.high
 
 
 def test_jackknife_and_refit_agree():
@@ -207,13 +207,13 @@ def test_patient_weights_are_those_of_a_patient_mean():
     patient = np.repeat(np.arange(30), size)
     label = rng.random(30) < 0.5
     y, p = label[patient].astype(int), rng.random(len(patient))
-    found = bench.evaluate(y, p, patient, replicates=50, weight=1 / size[patient]).auroc.value
+    area = bench.evaluate(y, p, patient, replicates=50, weight=1 / size[patient]).auroc.value
     pairs = [
         np.mean(p[patient == i][:, None] > p[patient == j][None, :])
         for i in np.flatnonzero(label)
         for j in np.flatnonzero(~label)
     ]
-    assert found == pytest.approx(np.mean(pairs), rel=1e-12)
+    assert area == pytest.approx(np.mean(pairs), rel=1e-12)
 
 
 def test_patients_must_be_named(sample):
@@ -260,11 +260,11 @@ def test_calibration_errors_have_a_noise_floor_and_no_interval(sample, result):
 def test_sensitivity_near_one_has_a_lower_limit():
     y, patient = np.repeat([1, 0], 150), np.arange(300) // 3
     p = np.where(y == 1, 0.8, 0.1) + 0.05 * np.random.default_rng(1).random(300)
-    found = bench.evaluate(y, p, patient, replicates=200).sensitivity_at_90_specificity
-    assert (found.value, found.high, found.method) == (1.0, 1.0, "wilson-t")
+    estimate = bench.evaluate(y, p, patient, replicates=200).sensitivity_at_90_specificity
+    assert (estimate.value, estimate.high, estimate.method) == (1.0, 1.0, "wilson-t")
     # Kish: 50 patients of three images are worth 50 images, all of them called: z²/(n + z²) is below 1.
     z = student.ppf(0.975, 49)
-    assert found.low == pytest.approx(50 / (50 + z**2))
+    assert estimate.low == pytest.approx(50 / (50 + z**2))
 
 
 def test_few_score_levels_are_warned_about(sample, result):

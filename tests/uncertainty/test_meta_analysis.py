@@ -125,6 +125,6 @@ def test_the_prediction_interval_covers_a_new_hospital() -> None:
 @pytest.mark.parametrize(("hospitals", "least"), [(3, 0.96), (5, 0.85), (10, 0.82), (20, 0.82)])
 @pytest.mark.parametrize("tau", [0.0, 0.1, 0.2, 0.4])
 def test_what_the_prediction_interval_covers(hospitals: int, least: float, tau: float) -> None:
-    found = coverage(hospitals, tau, trials=1500, seed=hospitals)
-    print(f"{hospitals} hospitals, spread {tau:g}: {100 * found:.1f}%")
-    assert found > least
+    share = coverage(hospitals, tau, trials=1500, seed=hospitals)
+    print(f"{hospitals} hospitals, spread {tau:g}: {100 * share:.1f}%")
+    assert share > least

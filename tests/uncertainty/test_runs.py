@@ -33,8 +33,8 @@ def coverage(samples: int, patients: int, runs: int, replicates: int) -> float:
     for sample in range(samples):
         y, scores = simulated(random, patients, runs)
         bootstrap = PatientBootstrap(np.arange(patients), replicates, sample)
-        found = evaluate_runs(y, scores, bootstrap).estimate
-        held += found.low <= TRUE_MEAN <= found.high
+        estimate = evaluate_runs(y, scores, bootstrap).estimate
+        held += estimate.low <= TRUE_MEAN <= estimate.high
     return held / samples
 
 
