@@ -110,7 +110,7 @@ class _Git:
             message = f"git {words[0]}: {type(error).__name__}."
             raise BenchError(Problem("publish-git", message), EXIT_ENVIRONMENT) from error
         if done.returncode:
-            said = " ".join(done.stderr.split())[:300] or f"exit {done.returncode}"
+            reason = " ".join(done.stderr.split())[:300] or f"exit {done.returncode}"
             exit_code = EXIT_ENVIRONMENT if code == "publish-git" else 1
-            raise BenchError(Problem(code, f"git {words[0]}: {said}"), exit_code)
+            raise BenchError(Problem(code, f"git {words[0]}: {reason}"), exit_code)
         return done.stdout.strip()
