@@ -23,7 +23,7 @@ from bench.actions.context import (
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting, raise_errors
 from bench.files import sha256_bytes, sha256_file
 from bench.progress import Progress
 from bench.sandbox.reader import start_reader
@@ -143,7 +143,7 @@ def submit(
 
     Raises:
         ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
-            without predictions, or both `slug` and `name` are missing.
+            without predictions or is a list, or both `slug` and `name` are missing.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
     if sum(source is not None for source in (predictions, model, embeddings)) != 1:
@@ -151,6 +151,8 @@ def submit(
     runs = _runs(predictions)
     if val is not None and not runs:
         raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
+    if val is not None and not isinstance(val, str | Path | pd.DataFrame | Mapping):
+        raise ValueError("val takes the predictions of the first run alone, not a list")
     slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
         raise ValueError("an entry needs a name or a slug, such as slug='my-model'")
@@ -168,8 +170,15 @@ def submit(
         if model is not None
         else ([_file(embeddings)], "embeddings-unreadable")
     )
+    faults: list[Problem] = []
     for named in filter(None, files):
-        require_file(named, missing)
+        with collecting(faults):
+            require_file(named, missing)
+            if runs and named.is_dir():
+                remedy = "Name the file itself; embeddings are given by their folder: `--embeddings DIR`."
+                raise BenchError(Problem(missing, "It is a folder.", str(named), remedy))
+    raise_errors(faults)
+    if any(files):
         start_reader()
     file = files[0]
     if val_file := _file(val):
