@@ -198,8 +198,8 @@ def _unlike_runs(runs: Sequence[dict[str, Floats]], places: Sequence[str]) -> li
         ranks = {name: np.unique(values, return_inverse=True)[1] for name, values in sorted(run.items())}
         key = b"".join(name.encode() + of_target.tobytes() for name, of_target in ranks.items())
         if (earlier := first.setdefault(key, number)) != number:
-            message = f"Its predictions rank all images as those of {places[earlier]} do, in all {len(run)} targets."
-            problems.append(Problem("runs-duplicate", message, place))
+            message = f"Its predictions rank all images as those of {places[earlier]} do, "
+            problems.append(Problem("runs-duplicate", f"{message}in all {len(run)} targets.", place))
     return problems
 
 
