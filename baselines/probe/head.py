@@ -70,7 +70,7 @@ class ScaledFeatures:
         """Keep features (n, width) as they are; a target's rows are scaled when they are asked for."""
         self.width = features.shape[1]
         self._features = features
-        self._chosen: npt.NDArray[np.bool_] | None = None
+        self._chosen = np.zeros(0, bool)
         self._scaled: tuple[Floats, Floats, Floats] | None = None
 
     def rows(self, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace
+from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace, workspace_specs
 from bench.actions.maintain import init_workspace
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, load_spec
@@ -81,8 +81,9 @@ class SealResult:
 
     Attributes:
         key: The public key.
-        sealed: Slugs of the entries that were sealed anew.
-        unreadable: Slugs of entries that stay sealed for another key, since their predictions are not here.
+        sealed: Entries that were sealed anew: their slugs, with the cohort before it where that is not the
+            default one (``hospital/resnet``).
+        unreadable: Entries that stay sealed for another key, since their predictions are not here.
     """
 
     key: str
@@ -91,7 +92,7 @@ class SealResult:
 
 
 def new_board_key(key_file: str | Path, *, workspace: WorkspaceChoice | None = None) -> SealResult:
-    """Make a new key pair for the workspace, and seal the entries of its default cohort for it.
+    """Make a new key pair for the workspace, and seal the entries of its cohorts with shared labels for it.
 
     Entries whose predictions are only there sealed are opened first, with the key that is in use until now.
 
@@ -112,7 +113,7 @@ def new_board_key(key_file: str | Path, *, workspace: WorkspaceChoice | None = N
 
 
 def seal_entries(*, workspace: WorkspaceChoice | None = None) -> SealResult:
-    """Seal the entries of the workspace's default cohort that are not sealed for its public key.
+    """Seal the entries of all cohorts with shared labels that are not sealed for the workspace's public key.
 
     Args:
         workspace: The workspace; default: the one that holds the current folder.
@@ -124,25 +125,32 @@ def seal_entries(*, workspace: WorkspaceChoice | None = None) -> SealResult:
     return _seal_all(space, _open_all(space))
 
 
-def _entries(space: Workspace) -> list[Submission]:
-    stored = list_submissions(space.submissions(choose_spec(None, space).id))
-    return [entry for entry in stored if entry.manifest.kind != "reported"]
+def _entries(space: Workspace) -> dict[str, Submission]:
+    """Return the entries with predictions of all cohorts with shared labels, named as in `SealResult`."""
+    default = choose_spec(None, space).id
+    return {
+        entry.slug if spec.id == default else f"{spec.id}/{entry.slug}": entry
+        for spec in workspace_specs(space)
+        if spec.labels is LabelMode.SHARED
+        for entry in list_submissions(space.submissions(spec.id))
+        if entry.manifest.kind != "reported"
+    }
 
 
 def _open_all(space: Workspace) -> tuple[str, ...]:
-    """Decrypt what is only there sealed; return the slugs of entries that no given key opens."""
+    """Decrypt what is only there sealed; return the names of entries that no given key opens."""
     unreadable = []
-    for entry in _entries(space):
+    for name, entry in _entries(space).items():
         try:
             open_entry(entry, space.root)
         except BenchError as error:
             if {problem.code for problem in error.problems} - {"key-missing", "key-wrong"}:
                 raise
-            unreadable.append(entry.slug)
+            unreadable.append(name)
     return tuple(unreadable)
 
 
 def _seal_all(space: Workspace, unreadable: tuple[str, ...]) -> SealResult:
-    stored = [entry for entry in _entries(space) if entry.predictions.exists()]
-    sealed = tuple(entry.slug for entry in stored if seal_entry(entry, space.key))
+    stored = {name: entry for name, entry in _entries(space).items() if entry.predictions.exists()}
+    sealed = tuple(name for name, entry in stored.items() if seal_entry(entry, space.key))
     return SealResult(space.key, sealed, unreadable)

@@ -194,7 +194,7 @@ def submit(
     if name:
         described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
-    notices = [*described.notices, *placeholders(described)]
+    notices = [*described.notices, *placeholders(described.manifest, described.file, "warning")]
     # A model is refused where no manifest describes it, so that the error comes with that warning.
     with with_problems(notices if model is not None else ()):
         if model is not None:

@@ -141,7 +141,9 @@ def key_new(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file, outside the workspace.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new key pair, and seal the stored entries for it; the old private key must be given.
+    """Make a new key pair, and seal the entries of all cohorts with shared labels for it.
+
+    The old private key must be given, as BENCH_KEY_FILE says.
 
     Example: bench key new --out ~/board-2.agekey
     """
@@ -154,7 +156,7 @@ def key_new(
 
 @keys.command(name="seal", libraries="none")
 def key_seal(as_json: JsonOption = False) -> None:
-    """Seal the stored entries that are not sealed for the workspace's public key.
+    """Seal the entries of all cohorts with shared labels that are not sealed for the workspace's public key.
 
     Example: bench key seal
     """

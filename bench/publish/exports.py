@@ -151,7 +151,7 @@ def _target(loaded: LoadedBoard, table: BoardTable) -> LeaderboardTarget:
         target=table.target,
         label=table.label,
         leader=table.leader,
-        others_may_be_first=table.others_may_be_first,
+        others_may_be_first=table.others_may_be_first if table.compared else None,
         sentence=table.sentence,
         shrunken_auroc=shown.shrunken_auroc if shown else None,
         prevalence=table.prevalence,
@@ -291,8 +291,13 @@ def cohort_bibtex(spec: CohortSpec, year: str = "", address: str = "", site: str
     return _misc(f"chexchobench-{spec.id}", fields)
 
 
+def _field(value: str) -> str:
+    """Return a text for a field in braces: BibTeX counts braces even behind a backslash."""
+    return latex(value).replace(r"\{", r"\textbraceleft{}").replace(r"\}", r"\textbraceright{}")
+
+
 def _misc(key: str, fields: dict[str, str]) -> str:
-    lines = [f"  {name} = {{{latex(value)}}}," for name, value in fields.items() if value]
+    lines = [f"  {name} = {{{_field(value)}}}," for name, value in fields.items() if value]
     return "\n".join([f"@misc{{{key},", *lines, "}"])
 
 

@@ -65,7 +65,10 @@ class LeaderboardTarget(Document):
     target: str
     label: str
     leader: str | None
-    others_may_be_first: int
+    others_may_be_first: int | None = Field(
+        description="Entries other than the leader that may be first; null where comparisons are withheld, or "
+        "no entry is ranked."
+    )
     sentence: str = Field(description="Which entries may be first, as the page says it.")
     shrunken_auroc: float | None = Field(
         description="The leader's AUROC less its expected gain from being chosen as the highest."

@@ -1,8 +1,8 @@
 """Draft of the TRIPOD+AI report of an entry: what the board knows of each item; the rest stays empty.
 
-Sections, numbers, topics and kinds of study (development, evaluation) are those of the checklist of Collins et
-al., "TRIPOD+AI statement", BMJ 2024;385:e078378, doi:10.1136/bmj-2023-078378: 27 items, 52 with their parts.
-The subjects of parts are in words of our own.
+Sections, numbers, topics and kinds of study (development, evaluation) are those of the checklist of Collins
+et al., "TRIPOD+AI statement", BMJ 2024;385:e078378, doi:10.1136/bmj-2023-078378: 27 items, 52 with their
+parts. The subjects of parts are in words of our own.
 """
 
 from __future__ import annotations

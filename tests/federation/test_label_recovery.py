@@ -65,11 +65,15 @@ def figures_of(labels: np.ndarray, p: np.ndarray, rounded: bool) -> dict[str, fl
     return {key: found[key].value for key in FIGURES} | curve
 
 
+def drawn_labels(seed: int) -> np.ndarray:
+    found = np.zeros(IMAGES)
+    found[np.random.default_rng(seed).permutation(IMAGES)[:POSITIVES]] = 1
+    return found
+
+
 @pytest.fixture(scope="module")
 def labels() -> np.ndarray:
-    found = np.zeros(IMAGES)
-    found[np.random.default_rng(4).permutation(IMAGES)[:POSITIVES]] = 1
-    return found
+    return drawn_labels(4)
 
 
 def accuracy(labels: np.ndarray, number: int, *, rounded: bool) -> float:
@@ -89,12 +93,12 @@ def test_figures_of_many_entries_tell_every_label(labels: np.ndarray, rounded: b
     assert accuracy(labels, 40, rounded=rounded) > 0.99, "otherwise the attack would prove nothing"
 
 
-def test_the_largest_aggregate_tells_no_more_than_the_base_rate(labels: np.ndarray) -> None:
+def test_the_largest_aggregate_tells_no_more_than_the_base_rate() -> None:
     number = most_entries(POSITIVES)
-    assert number == 5
-    found = accuracy(labels, number, rounded=True)
-    assert found < 1 - POSITIVES / IMAGES, "calling every image negative is right more often"
-    assert found < chance() + 3 * np.sqrt(0.25 / IMAGES)
+    assert number == 4
+    found = [accuracy(drawn_labels(seed), number, rounded=True) for seed in range(6)]
+    assert max(found) < 1 - POSITIVES / IMAGES, "calling every image negative is right more often"
+    assert chance() < np.mean(found) < 0.65, "docs/sites.md states 63%"
 
 
 def test_figures_lie_within_the_stated_step_of_their_value(labels: np.ndarray) -> None:

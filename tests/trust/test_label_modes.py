@@ -309,6 +309,24 @@ def test_the_key_is_rotated_and_may_be_lost(
     assert cli("verify", "--jobs", "1").exit_code == 0
 
 
+def test_a_workspace_key_seals_the_entries_of_every_cohort(submitted: Path, cli: Cli, tmp_path: Path) -> None:
+    """One key belongs to the workspace: rotating it leaves no entry of another cohort for the old key."""
+    from importlib import resources
+
+    text = resources.files("bench.cohort").joinpath("specs", "chexchonet.toml").read_text("utf-8")
+    (submitted / "twin.toml").write_text(text.replace('id = "chexchonet"', 'id = "twin"', 1))
+    marker = submitted / "bench.toml"
+    marker.write_text('cohorts = ["twin.toml"]\n' + marker.read_text())
+    entry = submitted / "submissions" / "twin" / "one"
+    entry.mkdir(parents=True)
+    for name in ("submission.toml", "predictions.parquet"):
+        shutil.copy(submitted / "submissions" / "chexchonet" / "one" / name, entry)
+    assert cli("key", "seal", "--json").object["result"]["sealed"] == ["twin/one"]
+    rotated = cli("key", "new", "--out", tmp_path / "new.agekey", "--json").object["result"]
+    assert sorted(rotated["sealed"]) == ["one", "twin/one"]
+    assert json.loads((entry / "seal.json").read_text())["key"] == rotated["key"]
+
+
 def test_no_key_is_shown_or_stored(
     submitted: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +438,8 @@ def test_private_labels_have_a_budget_and_three_decimals(
     assert any(b"Fake CPU" in data for data in pages)
     assert not [data for data in pages if b"0.713" in data or b"0.0012" in data]
     assert "Private labels" in (private / "site/public/index.html").read_text()
+    shown = json.loads((private / "site/public/leaderboard.json").read_text())["targets"]
+    assert {target["others_may_be_first"] for target in shown} == {None}, "withheld, not none"
 
 
 def test_a_timing_says_no_more_of_the_labels_than_a_scorecard() -> None:
