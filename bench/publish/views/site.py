@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pydantic
 from jinja2 import TemplateError, TemplateSyntaxError
@@ -193,8 +194,12 @@ class Site:
             yield Page(
                 "404.html",
                 digest(self.key, self.base),
-                lambda: self.html(
-                    "missing.html", "404.html", first, {"title": "No such page"}, root=self.base
+                lambda: self.html(  # sent for addresses at any depth, so that its links begin at the host
+                    "missing.html",
+                    "404.html",
+                    first,
+                    {"title": "No such page"},
+                    root=urlsplit(self.base).path,
                 ),
             )
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))
