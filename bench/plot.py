@@ -49,7 +49,6 @@ def roc(cards: Cards, target: str | None = None, *, ax: Axes | None = None) -> A
 
     Raises:
         ValueError: No scorecard has the target, or curves were not read.
-        TypeError: They are not scorecards.
         BenchError: matplotlib is not installed (``extra-missing``).
     """
     axes = _axes(ax)
@@ -184,12 +183,7 @@ def _every(cards: Any) -> list[Any]:
         order = [s.slug for s in first]
         slugs = [*order, *(slug for slug in cards.entries if slug not in order)]
         return [card for slug in slugs if (card := cards.entries[slug].scorecard)]
-    every = list(cards) if isinstance(cards, Sequence) and not isinstance(cards, str) else [cards]
-    for card in every:
-        if not hasattr(card, "headline"):
-            message = "give scorecards, the result of bench.score, or a board of bench.read_board"
-            raise TypeError(f"{message}; a {type(card).__name__} has no figures to draw")
-    return every
+    return list(cards) if isinstance(cards, Sequence) else [cards]
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -126,9 +126,6 @@ def test_several_cards_share_axes_and_files_are_written(board: LoadedBoard, tmp_
 def test_undrawable_figures_raise_with_the_reason(card: Scorecard) -> None:
     with pytest.raises(ValueError, match="no scorecard has the target 'asthma'"):
         bench.plot.roc(card, "asthma")
-    for wrong in ("my-model", None):
-        with pytest.raises(TypeError, match=r"the result of bench\.score"):
-            bench.plot.roc(wrong)  # type: ignore[arg-type]
     part = bench.read_board("demo", workspace=find_workspace(ROOT))
     with pytest.raises(ValueError, match="whole=True"):
         bench.plot.decision(part)

@@ -65,8 +65,6 @@ from bench.workspace import (
 
 PredictionsChoice = str | Path | ArrayTable
 """Predictions: path of a CSV or Parquet file, a DataFrame, or (n,) arrays by column with the image ids."""
-_ONE_RUN = (str, Path, pd.DataFrame, Mapping)
-"""Types of `PredictionsChoice`."""
 
 ManifestChoice = str | Path | Manifest | Mapping[str, Any]
 """A manifest: path of its TOML file, or its keys and values."""
@@ -153,7 +151,7 @@ def submit(
     runs = _runs(predictions)
     if val is not None and not runs:
         raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
-    if val is not None and not isinstance(val, _ONE_RUN):
+    if val is not None and not isinstance(val, str | Path | pd.DataFrame | Mapping):
         raise ValueError("val takes the predictions of the first run alone, not a list")
     slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
@@ -309,20 +307,14 @@ def _runs(
 
     Raises:
         ValueError: The list of predictions is empty.
-        BenchError: They are neither files nor tables (``predictions-arrays``).
     """
     if predictions is None:
         return ()
-    if isinstance(predictions, _ONE_RUN):
+    if isinstance(predictions, str | Path | pd.DataFrame | Mapping):
         return (predictions,)
-    runs = tuple(predictions) if isinstance(predictions, list | tuple) else None
-    if runs == ():
+    if not predictions:
         raise ValueError("the list of predictions is empty")
-    if runs is None or not all(isinstance(run, _ONE_RUN) for run in runs):
-        kind = type(predictions).__name__
-        message = f"A {kind} without image ids; predictions are joined with the images by their ids."
-        raise BenchError(Problem("predictions-arrays", message, "predictions"))
-    return runs
+    return tuple(predictions)
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:

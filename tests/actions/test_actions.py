@@ -104,9 +104,6 @@ def test_a_cohort_may_be_an_id_a_file_or_loaded(
         (lambda t: {**t, "slvh": [None, *t["slvh"][1:]]}, "predictions-nan", "1 of 102 values"),
         (lambda t: {name: v[1:] for name, v in t.items()}, "predictions-missing-id", "1 of 102 images"),
         (lambda t: {k: v for k, v in t.items() if k not in TARGETS}, "predictions-header", "headline"),
-        (lambda t: t["slvh"], "predictions-arrays", "A ndarray without image ids"),
-        (lambda t: pd.Series(t["slvh"]), "predictions-arrays", "A Series without image ids"),
-        (lambda t: [t["slvh"], t["slvh"]], "predictions-arrays", "A list without image ids"),
     ],
 )
 def test_wrong_arrays_are_refused_with_every_problem(
