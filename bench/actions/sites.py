@@ -40,7 +40,7 @@ from bench.scoring.scorecard import Scorecard, hashed_scorecard
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
 from bench.submission.packed import read_stamp
 from bench.submission.store import Submission
-from bench.workspace import is_workspace
+from bench.workspace import refuse_key_in_workspace, refuse_key_to_commit
 
 
 class SiteKeys(Document):
@@ -67,14 +67,12 @@ def make_site_key(file: str | Path, site: str) -> str:
         The public key as a line of ``sites.toml``.
 
     Raises:
-        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``), or
-            the extra ``sign`` is not installed.
+        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``)
+            or a checkout of git (``key-in-checkout``), or the extra ``sign`` is not installed.
     """
     check_site_name(site)
-    if any(map(is_workspace, Path(file).resolve().parents)):
-        message = "A private key in the workspace could be published with it."
-        remedy = "Name a file outside the workspace, such as ../north.pem."
-        raise BenchError(Problem("key-in-workspace", message, str(file), remedy))
+    refuse_key_in_workspace(Path(file))
+    refuse_key_to_commit(Path(file))
     return f'{site} = "{new_key(Path(file))}"'
 
 
@@ -82,9 +80,10 @@ def require_signer(site: str, key: str | Path) -> Any:
     """Return the private key of a hospital; a name or key that cannot be used is found before scoring.
 
     Raises:
-        BenchError: The name is no name of a hospital, or the key cannot be used.
+        BenchError: The name is no name of a hospital, or the key cannot be used or lies in a workspace.
     """
     check_site_name(site)
+    refuse_key_in_workspace(Path(key))
     return read_key(Path(key))
 
 

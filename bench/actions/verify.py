@@ -148,9 +148,9 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
     entries: list[StoredEntry] = []
     problems: list[Problem] = []
     for spec in workspace_specs(space):
-        found, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
+        stored, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
         problems += faults
-        for entry in found:
+        for entry in stored:
             differs = changed is None or (spec.id, entry.slug) in changed
             scored = scorecard_file(entry, spec.labels).exists()
             entries.append(StoredEntry(spec.id, entry, differs, scored))

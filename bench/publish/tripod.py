@@ -260,6 +260,6 @@ def _performance(score: TargetInputs) -> Iterator[str]:
     runs = f", mean of {score.runs.count} runs" if score.runs else ""
     yield f"- {markdown(score.label)}: AUROC {estimate(score.ranked)}{runs}"
     for key, metric in registry.metrics(*registry.BINARY).items():
-        found = score.metrics.get(key)
-        if metric.summary and key != "auroc" and found is not None and found.value is not None:
-            yield f"  - {metric.label} {estimate(found, metric.digits)}"
+        shown = score.metrics.get(key)
+        if metric.summary and key != "auroc" and shown is not None and shown.value is not None:
+            yield f"  - {metric.label} {estimate(shown, metric.digits)}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.metrics.metric import Scale
+from bench.metrics.recalibration_line import expit
 from bench.metrics.results import Estimate as Estimate
 from bench.metrics.validation import Floats
 
@@ -83,7 +84,7 @@ def forward(values: Floats, scale: Scale, margin: float) -> Floats:
 def back(values: Floats, scale: Scale) -> Floats:
     """Inverse of `forward`."""
     if scale == "logit":
-        return 1 / (1 + np.exp(-values))
+        return expit(values)
     return np.exp(values) if scale == "log" else values
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics.recalibration_line import expit
 from bench.metrics.results import PooledEstimate
 from bench.metrics.validation import Floats, check_level
 
@@ -170,5 +171,5 @@ def _on_scale(value: float, se: float, scale: Scale) -> tuple[float, float]:
 def _from_scale(x: float, scale: Scale) -> float:
     """A number on the scale of pooling, on the metric's own scale."""
     if scale == "logit":
-        return float(1 / (1 + np.exp(-x)))
+        return float(expit(np.asarray(x)))
     return float(np.exp(x)) if scale == "log" else x
