@@ -170,7 +170,7 @@ class LoadedCohort(Cohort):
 
         Args:
             images: A part, or a table of images.
-            size: Side of the images in pixels, or height and width; ``height`` and ``width`` in the manifest.
+            size: Side of the images in pixels, or height and width, as in the manifest.
             transform: Applied to each image tensor.
             channels: 1, or 3 for the same image three times.
             resize: Interpolation, as `bench.cohort.decode.ImageRule` says; ``resize`` in the manifest.
@@ -181,7 +181,7 @@ class LoadedCohort(Cohort):
             jobs: Processes that decode. More than one need a script with ``if __name__ == "__main__":``.
 
         Returns:
-            A dataset of float32 tensors: image (channels, height, width) in [0, 1] before `transform`; targets
+            size: Side of the images in pixels, or height and width.
             of the table in the order of ``target_names``, NaN where excluded, none for test images; inputs
             ``age`` and ``sex`` in the order of ``input_names``.
 

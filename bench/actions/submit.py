@@ -379,7 +379,7 @@ def _runs(
     """
     if predictions is None:
         return ()
-    kinds = str | Path | pd.DataFrame | Mapping
+    kinds = (str, Path, pd.DataFrame, Mapping)
     if isinstance(predictions, kinds):
         return (predictions,)
     runs = tuple(predictions)

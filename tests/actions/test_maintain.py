@@ -306,8 +306,8 @@ def test_a_store_is_checked_without_data_and_what_changed_is_listed(space: Works
     new.mkdir()
     for name in ("submission.toml", "predictions.parquet"):
         shutil.copy(folder / "two" / name, new)
-    for words in (("status",), ("add", "submissions")):  # first not yet known to git, then staged
-        subprocess.run([*git, *words], check=True, capture_output=True)
+    for command in ("status", "add"):  # first not yet known to git, then staged
+        subprocess.run([*git, command, "submissions"], check=True, capture_output=True)
         found = verify_stored(since="HEAD", workspace=space)
         assert found.problems == ()
         assert {e.entry.slug for e in found.entries} == {"one", "two", "same", "paper", "new"}

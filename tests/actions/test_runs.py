@@ -197,7 +197,7 @@ def test_faulty_runs_are_refused_with_count_place_and_remedy(
     with pytest.raises(BenchError, match=r"as those of predictions\[0\] do, in all 3 targets"):
         bench.submit([good, good], slug="seeds", workspace=space.root)
     with pytest.raises(ValueError, match="val takes the predictions of the first run"):
-        bench.submit([good, predictions(cohort, 1)], val=[good, good], slug="seeds", workspace=space.root)
+        bench.submit([good, good], val=[good, good], slug="seeds", workspace=space.root)  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path / "in")
     with pytest.raises(BenchError, match=r"as those of seed0\.csv do"):
         bench.submit(["seed0.csv", "seed0.csv"], slug="seeds", workspace=space.root)
