@@ -181,9 +181,9 @@ class LoadedCohort(Cohort):
             jobs: Processes that decode. More than one need a script with ``if __name__ == "__main__":``.
 
         Returns:
-            size: Side of the images in pixels, or height and width.
-            of the table in the order of ``target_names``, NaN where excluded, none for test images; inputs
-            ``age`` and ``sex`` in the order of ``input_names``.
+            A dataset of float32 tensors: image (channels, height, width) in [0, 1] before `transform`;
+            targets of the table in the order of ``target_names``, NaN where excluded, none for test images;
+            inputs ``age`` and ``sex`` in the order of ``input_names``.
 
         Raises:
             BenchError: torch is not installed (``extra-missing``), the table has images that the cohort does
