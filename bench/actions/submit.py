@@ -379,13 +379,12 @@ def _runs(
     """
     if predictions is None:
         return ()
-    kinds = (str, Path, pd.DataFrame, Mapping)
-    if isinstance(predictions, kinds):
+    if isinstance(predictions, str | Path | pd.DataFrame | Mapping):
         return (predictions,)
     runs = tuple(predictions)
     if not runs:
         raise ValueError("the list of predictions is empty")
-    if not all(isinstance(run, kinds) for run in runs):
+    if not all(isinstance(run, str | Path | pd.DataFrame | Mapping) for run in runs):
         raise TypeError(
             "predictions are a file, a DataFrame or arrays by column, joined by image id and never by "
             "position: pass {'image_id': ids, 'slvh': values}, with a column for each target"
