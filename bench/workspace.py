@@ -79,6 +79,11 @@ NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
 cohort = {cohort}  # used where --cohort is not given
 {site}
+# [site]  # the pages
+# title = "Our board"
+# announcement = "Submissions close on 1 March."
+# base = "https://example.org/board/"
+
 [data]  # where each cohort's files lie; default data/<cohort id>
 """
 
@@ -386,15 +391,15 @@ def _read_workspace(root: Path) -> Workspace:
     except UnicodeDecodeError as error:
         raise _config_error(f"Not UTF-8 text: {error.reason}.", where) from error
     config = read_table(text, "workspace-config", str(where))
-    known = [*DEFAULTS, "data", "cohorts"]
-    if unknown := sorted(set(config) - set(known)):
-        raise _config_error(f"Unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+    if unknown := sorted(set(config) - set(TOP_KEYS)):
+        raise _config_error(f"Unknown keys {unknown}.{did_you_mean(unknown[0], TOP_KEYS)}", where)
     cohorts = _texts(config.pop("cohorts", []), "cohorts", where)
     pages, folder = _site_settings(config.pop("site", {}), where)
     config["site"] = folder
     folders = config.pop("data", {})
-    if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
-        raise _config_error("[data] must map cohort ids to folders.", where)
+    misplaced = _misplaced(folders) if isinstance(folders, dict) else ""
+    if misplaced or not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
+        raise _config_error(f"[data] must map cohort ids to folders.{misplaced}", where)
     config_with_defaults: dict[str, Any] = {**DEFAULTS, **config}
     if wrong := [key for key, value in config_with_defaults.items() if not isinstance(value, str)]:
         raise _config_error(f"{' and '.join(wrong)} must be text.", where)
@@ -416,6 +421,16 @@ def _read_workspace(root: Path) -> Workspace:
     )
 
 
+TOP_KEYS = (*DEFAULTS, "data", "cohorts")
+"""Keys of ``bench.toml`` that stand above its first table."""
+
+
+def _misplaced(keys: Iterable[str]) -> str:
+    """Say which of a table's keys belong to the file itself; empty where none does."""
+    settings = sorted(set(keys) & (set(TOP_KEYS) - {"data", "site"}))
+    return f" Write {' and '.join(settings)} above the first [table] of the file." if settings else ""
+
+
 LONGEST_TITLE = 60
 
 
@@ -425,7 +440,8 @@ def _site_settings(section: Any, where: Path) -> tuple[SiteSettings, str]:
         return SiteSettings(), section
     known = ["folder", "cohorts", "base", "announcement", "exports", "title"]
     if unknown := sorted(set(section) - set(known)):
-        raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+        hint = _misplaced(unknown) or did_you_mean(unknown[0], known)
+        raise _config_error(f"[site]: unknown keys {unknown}.{hint}", where)
     base, announcement = section.get("base", "/"), section.get("announcement", "")
     title = section.get("title", SITE_TITLE)
     if not all(isinstance(text, str) for text in (base, announcement, title)):

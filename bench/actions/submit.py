@@ -232,6 +232,7 @@ def submit(
     Raises:
         ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
             without predictions, or both `slug` and `name` are missing.
+        TypeError: The predictions are numbers without image ids.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
     source = _Source.of(predictions, model, embeddings, val)
@@ -376,14 +377,21 @@ def _runs(
 
     Raises:
         ValueError: The list of predictions is empty.
+        TypeError: They are numbers without image ids.
     """
     if predictions is None:
         return ()
     if isinstance(predictions, str | Path | pd.DataFrame | Mapping):
         return (predictions,)
-    if not predictions:
+    runs = tuple(predictions)
+    if not runs:
         raise ValueError("the list of predictions is empty")
-    return tuple(predictions)
+    if not all(isinstance(run, str | Path | pd.DataFrame | Mapping) for run in runs):
+        raise TypeError(
+            "predictions are a file, a DataFrame or arrays by column, joined by image id and never by "
+            "position: pass {'image_id': ids, 'slvh': values}, with a column for each target"
+        )
+    return runs
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:
