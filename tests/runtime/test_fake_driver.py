@@ -205,7 +205,8 @@ def test_one_gpu_is_chosen_by_its_uuid(library: Path, monkeypatch: pytest.Monkey
 
 DOCTOR = """
 import json, os, sys
-import bench.cli.main, bench.cli.options, bench.cohort.tables, bench.environment, bench.runtime.backends.registry
+import bench.cli.main, bench.cli.options, bench.cohort.tables
+import bench.environment, bench.runtime.backends.registry
 printed = []
 for before, variables in json.loads(sys.argv[1]):
     reader, writer = os.pipe()
