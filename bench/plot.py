@@ -183,7 +183,10 @@ def _every(cards: Any) -> list[Any]:
         order = [s.slug for s in first]
         slugs = [*order, *(slug for slug in cards.entries if slug not in order)]
         return [card for slug in slugs if (card := cards.entries[slug].scorecard)]
-    return list(cards) if isinstance(cards, Sequence) else [cards]
+    every = list(cards) if isinstance(cards, Sequence) else [cards]
+    if wrong := [type(card).__name__ for card in every if not hasattr(card, "headline")]:
+        raise TypeError(f"draw scorecards, the result of bench.score or a board, not {wrong[0]}")
+    return every
 
 
 def _axes(ax: Axes | None) -> Axes:

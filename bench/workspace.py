@@ -79,6 +79,11 @@ NEW_WORKSPACE = """\
 # This file marks a CheXchoBench workspace. Paths are relative to it.
 cohort = {cohort}  # used where --cohort is not given
 {site}
+# [site]  # the pages
+# title = "Our board"
+# announcement = "Submissions close on 1 March."
+# base = "https://example.org/board/"
+
 [data]  # where each cohort's files lie; default data/<cohort id>
 """
 
@@ -199,6 +204,11 @@ class Workspace:
         return self.root / "hospitals"
 
     @property
+    def published(self) -> tuple[Path, ...]:
+        """Folders whose files are committed or published, wherever they lie."""
+        return self.root, self.store, self.site
+
+    @property
     def ignoring(self) -> Path:
         """Folder whose .gitignore keeps files of the store back: the root, unless the store is elsewhere."""
         return self.root if self.store.is_relative_to(self.root) else self.store
@@ -307,6 +317,35 @@ def is_workspace(folder: Path) -> bool:
     return (folder / MARKER).is_file()
 
 
+def refuse_key_in_workspace(path: Path, *folders: Path) -> None:
+    """Refuse a file of a private key that lies in a workspace, or in other folders of one.
+
+    Args:
+        path: The file, which need not exist.
+        folders: Folders beside the roots of workspaces: a store or site elsewhere, a root that is yet to be.
+
+    Raises:
+        BenchError: It does (``key-in-workspace``).
+    """
+    place = path.resolve()
+    inside = any(map(place.is_relative_to, (folder.resolve() for folder in folders)))
+    if inside or any(map(is_workspace, place.parents)):
+        message = "A private key in the workspace could be published with it."
+        raise BenchError(Problem("key-in-workspace", message, str(path)))
+
+
+def refuse_key_to_commit(path: Path) -> None:
+    """Refuse a new file of a private key in a checkout of git, which could be committed.
+
+    Raises:
+        BenchError: A folder above it is a checkout (``key-in-checkout``).
+    """
+    for parent in path.resolve().parents:
+        if (parent / ".git").exists():
+            message = f"A private key in the git checkout {parent} could be committed and pushed."
+            raise BenchError(Problem("key-in-checkout", message, str(path)))
+
+
 def create_workspace(
     root: str | Path,
     cohort: str = "demo",
@@ -347,15 +386,15 @@ def _read_workspace(root: Path) -> Workspace:
     except UnicodeDecodeError as error:
         raise _config_error(f"Not UTF-8 text: {error.reason}.", where) from error
     config = read_table(text, "workspace-config", str(where))
-    known = [*DEFAULTS, "data", "cohorts"]
-    if unknown := sorted(set(config) - set(known)):
-        raise _config_error(f"Unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+    if unknown := sorted(set(config) - set(TOP_KEYS)):
+        raise _config_error(f"Unknown keys {unknown}.{did_you_mean(unknown[0], TOP_KEYS)}", where)
     cohorts = _texts(config.pop("cohorts", []), "cohorts", where)
     pages, folder = _site_settings(config.pop("site", {}), where)
     config["site"] = folder
     folders = config.pop("data", {})
-    if not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
-        raise _config_error("[data] must map cohort ids to folders.", where)
+    misplaced = _misplaced(folders) if isinstance(folders, dict) else ""
+    if misplaced or not isinstance(folders, dict) or not all(isinstance(v, str) for v in folders.values()):
+        raise _config_error(f"[data] must map cohort ids to folders.{misplaced}", where)
     config_with_defaults: dict[str, Any] = {**DEFAULTS, **config}
     if wrong := [key for key, value in config_with_defaults.items() if not isinstance(value, str)]:
         raise _config_error(f"{' and '.join(wrong)} must be text.", where)
@@ -377,6 +416,16 @@ def _read_workspace(root: Path) -> Workspace:
     )
 
 
+TOP_KEYS = (*DEFAULTS, "data", "cohorts")
+"""Keys of ``bench.toml`` that stand above its first table."""
+
+
+def _misplaced(keys: Iterable[str]) -> str:
+    """Say which of a table's keys belong to the file itself; empty where none does."""
+    settings = sorted(set(keys) & (set(TOP_KEYS) - {"data", "site"}))
+    return f" Write {' and '.join(settings)} above the first [table] of the file." if settings else ""
+
+
 LONGEST_TITLE = 60
 
 
@@ -386,7 +435,8 @@ def _site_settings(section: Any, where: Path) -> tuple[SiteSettings, str]:
         return SiteSettings(), section
     known = ["folder", "cohorts", "base", "announcement", "exports", "title"]
     if unknown := sorted(set(section) - set(known)):
-        raise _config_error(f"[site]: unknown keys {unknown}.{did_you_mean(unknown[0], known)}", where)
+        hint = _misplaced(unknown) or did_you_mean(unknown[0], known)
+        raise _config_error(f"[site]: unknown keys {unknown}.{hint}", where)
     base, announcement = section.get("base", "/"), section.get("announcement", "")
     title = section.get("title", SITE_TITLE)
     if not all(isinstance(text, str) for text in (base, announcement, title)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.cohort.cohort import Cohort
 from bench.cohort.load import load_cohort
 from bench.cohort.spec import load_spec
 from bench.environment import usable_cores
+from bench.publish.checks import reading
 from bench.workspace import DATA_VARIABLE, Workspace, create_workspace
 from tests.tiny import predictions, write_cohort
 
@@ -60,6 +62,22 @@ class Ran:
 
 
 Cli = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _pages_parsed_once() -> Iterator[None]:
+    """The checks of a site parse each page once a session: nine of ten pages are the same on every site."""
+    parse, parsed = reading.read_page, dict[tuple[str, bytes], reading.PageFacts]()
+
+    def read_page(folder: Path, path: str) -> reading.PageFacts:
+        page = path, hashlib.sha256((folder / path).read_bytes()).digest()
+        if page not in parsed:
+            parsed[page] = parse(folder, path)
+        return parsed[page]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.publish.checks.site.read_page", read_page)
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ WITHOUT_COUNT: Final = frozenset(
         *("model-output", "model-unreadable", "not-sealed", "predictions-delimiter"),
         *("predictions-format", "predictions-header", "predictions-inverted"),
         *("predictions-unreadable", "schema-unknown", "shared-memory", "sign-key-invalid"),
-        *("key-in-workspace", "retraction-invalid", "site-keys", "statement-invalid"),
+        *("key-in-checkout", "key-in-workspace", "retraction-invalid", "site-keys", "statement-invalid"),
         *("site-base", "slug-invalid", "slug-taken", "split-changed", "stored-split"),
         *("subgroup-empty", "sums-missing", "target-one-class", "test-labels-private"),
         *("unknown-code", "workspace-config", "workspace-exists", "workspace-missing"),

@@ -51,6 +51,12 @@ def line(axes: Any, label: str) -> Any:
     return found
 
 
+@pytest.mark.parametrize("wrong", [{"image_id": []}, "linear-probe", [1.0]])
+def test_what_is_no_scorecard_is_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="draw scorecards"):
+        bench.plot.roc(wrong)
+
+
 def test_the_roc_curve_is_the_stored_one(card: Scorecard) -> None:
     axes: Any = bench.plot.roc(card)
     drawn, stored = line(axes, "random-convolutions"), target(card)

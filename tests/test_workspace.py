@@ -46,6 +46,10 @@ def test_a_workspace_is_not_made_twice(tmp_path: Path) -> None:
         ('cohrt = "demo"', r"Unknown keys \['cohrt'\]. Did you mean 'cohort'?"),
         ("data = 3", "must map cohort ids to folders"),
         ("[data]\ndemo = 3", "must map cohort ids to folders"),
+        ('[data]\ndemo = "d"\nteam_entries = "one"', "Write team_entries above the first"),
+        ('[data]\ncohorts = ["demo"]', "Write cohorts above the first"),
+        ('[site]\ntitle = "T"\ncohort = "demo"', "Write cohort above the first"),
+        ('[site]\ntitel = "T"', "Did you mean 'title'"),
         ("cohort = 3", "must be text"),
         ("submissions = []", "submissions must be text"),
         ("site = 1", "site must be text"),
@@ -57,6 +61,18 @@ def test_a_faulty_file_is_named(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=f"workspace-config: .*{says}") as caught:
         find_workspace(tmp_path)
     assert caught.value.problems[0].where.startswith(str(tmp_path / "bench.toml"))
+
+
+def test_the_settings_of_pages_in_a_new_file_are_right_once_they_are_no_comment(tmp_path: Path) -> None:
+    marker = create_workspace(tmp_path, "demo", {"demo": "d"}).root / "bench.toml"
+    text = marker.read_text()
+    for key in ("[site]", "title", "announcement", "base"):
+        text = text.replace(f"# {key}", key)
+    marker.write_text(text)
+    found = find_workspace(tmp_path)
+    assert (found.pages.title, found.pages.base) == ("Our board", "https://example.org/board/")
+    assert found.pages.announcement
+    assert found.data("demo") == tmp_path / "d"
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:

@@ -41,10 +41,10 @@ def _problems(path: Path, declared: Any) -> list[dict[str, Any]]:
         model = read_onnx(path)
         inputs = parse(ModelInputs, declared, "baseline-encoder", str(path))
         faults, _ = graph_problems(model, str(path))
-        found = [*faults, *interface_problems(model, inputs, str(path))]
+        problems = [*faults, *interface_problems(model, inputs, str(path))]
     except BenchError as error:
-        found = list(error.problems)
-    return [problem.as_dict() for problem in found[:MOST_PROBLEMS]]
+        problems = list(error.problems)
+    return [problem.as_dict() for problem in problems[:MOST_PROBLEMS]]
 
 
 def _extended(path: Path, addition: bytes) -> bytes:

@@ -63,8 +63,34 @@ class Ridge:
         return np.asarray(features.astype(np.float64) @ self.weights + self.bias, np.float64)
 
 
+class ScaledFeatures:
+    """Training features scaled to mean 0 and variance 1, once for all targets with the same labelled rows."""
+
+    def __init__(self, features: Matrix) -> None:
+        """Keep features (n, width) as they are; a target's rows are scaled when they are asked for."""
+        self.width = features.shape[1]
+        self._features = features
+        self._chosen = np.zeros(0, bool)
+        self._scaled: tuple[Floats, Floats, Floats] | None = None
+
+    def rows(self, chosen: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Return the chosen rows scaled (m, width), and means and spreads (width,) before.
+
+        Constant features have an infinite spread, and become 0.
+        """
+        if self._scaled is None or not np.array_equal(chosen, self._chosen):
+            self._scaled = None  # one copy in memory at a time
+            x = self._features[chosen].astype(np.float64)
+            mean, spread = x.mean(0), x.std(0)
+            spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf
+            x -= mean
+            x /= spread
+            self._chosen, self._scaled = chosen, (x, mean, spread)
+        return self._scaled
+
+
 def fit_probe(
-    train: Matrix,
+    train: Matrix | ScaledFeatures,
     labels: Floats,
     val: Matrix,
     val_labels: Floats,
@@ -75,7 +101,7 @@ def fit_probe(
     """Fit a probe with the penalty of least log loss on val.
 
     Args:
-        train: (n, width) training features.
+        train: (n, width) training features; a `ScaledFeatures` saves scaling them for each target.
         labels: (n,) training labels 0 or 1, NaN if excluded.
         val: (m, width) val features.
         val_labels: (m,) val labels; without any, the strongest penalty is chosen.
@@ -84,12 +110,13 @@ def fit_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
-    labelled = ~np.isnan(labels)
-    x, y = train[labelled].astype(np.float64), labels[labelled]
+    scaled = train if isinstance(train, ScaledFeatures) else ScaledFeatures(train)
+    labelled, judged = ~np.isnan(labels), ~np.isnan(val_labels)
+    y = labels[labelled]
     share = (y.sum() + 0.5) / (len(y) + 1)
     if len(np.unique(y)) < 2:
-        return Probe(np.zeros(train.shape[1]), float(np.log(share / (1 - share))), None)
-    mean, spread = _standardise(x)
+        return Probe(np.zeros(scaled.width), float(np.log(share / (1 - share))), None)
+    x, mean, spread = scaled.rows(labelled)
     model = LogisticRegression(max_iter=2000, warm_start=True)
 
     def fitted(strength: float) -> Probe:
@@ -100,7 +127,8 @@ def fit_probe(
         return Probe(weights, float(model.intercept_[0] - mean @ weights), strength)
 
     probes = [fitted(strength) for strength in strengths]
-    losses = [_log_loss(probe, val, val_labels) for probe in probes]
+    seen, truth = val[judged].astype(np.float64), val_labels[judged]
+    losses = [_log_loss(probe, seen, truth) for probe in probes]
     best = int(np.argmin(losses))
     if refit_tolerance is None:
         return probes[best]
@@ -109,7 +137,7 @@ def fit_probe(
 
 
 def fit_ridge(
-    train: Matrix,
+    train: Matrix | ScaledFeatures,
     measured: Floats,
     val: Matrix,
     val_measured: Floats,
@@ -118,17 +146,18 @@ def fit_ridge(
     """Fit a ridge regression with the penalty of least squared error on val.
 
     Args:
-        train: (n, width) training features; they are scaled to unit variance.
+        train: (n, width) training features; they are scaled to unit variance, as by `ScaledFeatures`.
         measured: (n,) measurements, NaN where there is none.
         val: (m, width) val features.
         val_measured: (m,) val measurements; without any, the weakest penalty is chosen.
         penalties: Penalties of the squared weights to choose from.
     """
+    scaled = train if isinstance(train, ScaledFeatures) else ScaledFeatures(train)
     known, judged = ~np.isnan(measured), ~np.isnan(val_measured)
     if not known.any():
-        return Ridge(np.zeros(train.shape[1]), 0.0, None)
-    x, y = train[known].astype(np.float64), measured[known]
-    mean, spread = _standardise(x)
+        return Ridge(np.zeros(scaled.width), 0.0, None)
+    y = measured[known]
+    x, mean, spread = scaled.rows(known)
     # One decomposition of the covariance serves all penalties.
     values, vectors = np.linalg.eigh(x.T @ x)
     moment = vectors.T @ (x.T @ (y - y.mean()))
@@ -140,15 +169,6 @@ def fit_ridge(
     return fits[int(np.argmin(errors))]
 
 
-def _standardise(x: Floats) -> tuple[Floats, Floats]:
-    """Scale features (n, width) in place to mean 0 and variance 1; return their means and spreads."""
-    mean, spread = x.mean(0), x.std(0)
-    spread[spread < 1e-9 * (1 + np.abs(mean))] = np.inf  # constant features get weight 0
-    x -= mean
-    x /= spread
-    return mean, spread
-
-
 def fit_probes(task: TrainingTask, train: Features, val: Features) -> dict[str, Probe]:
     """Fit one probe for each binary target.
 
@@ -158,10 +178,10 @@ def fit_probes(task: TrainingTask, train: Features, val: Features) -> dict[str, 
         val: (m, width) features of the val images.
     """
     strengths = QUICK_STRENGTHS if task.quick else STRENGTHS
-    probes = {}
+    probes, scaled = {}, ScaledFeatures(train)
     for fitted, target in enumerate(task.targets):
         task.progress(f"fitting {target}", fitted, len(task.targets))
-        probes[target] = fit_probe(train, task.train.labels[target], val, task.val.labels[target], strengths)
+        probes[target] = fit_probe(scaled, task.train.labels[target], val, task.val.labels[target], strengths)
     task.progress("fitted", len(task.targets), len(task.targets))
     return probes
 
@@ -171,10 +191,9 @@ def describe_penalties(probes: dict[str, Probe]) -> str:
     return ", ".join(f"{t} C = {p.strength:g}" for t, p in probes.items() if p.strength is not None)
 
 
-def _log_loss(probe: Probe, features: Matrix, labels: Floats) -> float:
-    labelled = ~np.isnan(labels)
-    logits = features[labelled].astype(np.float64) @ probe.weights + probe.bias
-    return float(np.logaddexp(0.0, (1 - 2 * labels[labelled]) * logits).mean()) if labelled.any() else 0.0
+def _log_loss(probe: Probe, features: Floats, labels: Floats) -> float:
+    logits = features @ probe.weights + probe.bias
+    return float(np.logaddexp(0.0, (1 - 2 * labels) * logits).mean()) if len(labels) else 0.0
 
 
 def export_probe(encoder: Encoder, probes: dict[str, Probe], path: Path) -> dict[str, str]:

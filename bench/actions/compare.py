@@ -92,13 +92,13 @@ def compare_entries(
         if side.unrecorded:
             with locked(folder / STORE_LOCK):
                 record_compared(folder, side.unrecorded, side.track)
-    found = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
+    comparisons = compare_predictions(opened, first, second, replicates=replicates, seed=seed)
     names = [_name(choice, "") for choice, side in ((a, first), (b, second)) if side.further_runs]
     message = (
         "The mean of its runs is compared, as on the board; all other figures are those of its first run."
     )
     notices = tuple(Problem("compare-first-run", message, name, severity="notice") for name in names)
-    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(found), notices)
+    return CompareResult(_name(a, "A"), _name(b, "B"), tuple(comparisons), notices)
 
 
 def check_sides(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.probe.head import fit_probe, fit_ridge
+from baselines.probe.head import ScaledFeatures, fit_probe, fit_ridge
 from bench.choices import Track
 from bench.cohort.cohort import Cohort
 from bench.cohort.frames import few_shot_rows
@@ -65,19 +65,20 @@ def fit_heads(embeddings: Embeddings, cohort: Cohort, progress: Progress | None 
         cohort: Gives the labels of train and val; those of test are not looked at.
         progress: Called with (heads fitted, heads in total).
     """
-    train, val, test = (embeddings.parts[part] for part in PARTS)
+    val, test = embeddings.parts["val"], embeddings.parts["test"]
+    train = ScaledFeatures(embeddings.parts["train"])
     measurements = {target.name for target in cohort.spec.continuous_targets}
     names = [target.name for target in cohort.spec.targets]
-    found = HeadPredictions({}, {}, {})
+    predicted = HeadPredictions({}, {}, {})
     for done, name in enumerate(names):
         labels, val_labels = (cohort.targets[name][cohort.rows(part)] for part in ("train", "val"))
         predict, strength = _fit_head(name in measurements, train, labels, val, val_labels)
-        found.val[name], found.test[name] = predict(val), predict(test)
+        predicted.val[name], predicted.test[name] = predict(val), predict(test)
         if strength is not None:
-            found.strength[name] = strength
+            predicted.strength[name] = strength
         if progress:
             progress(done + 1, len(names))
-    return found
+    return predicted
 
 
 def label_efficiency(
@@ -104,20 +105,20 @@ def label_efficiency(
         predict, _ = _fit_head(False, train, labels[chosen], val, labels[cohort.rows("val")])
         return predict(test)
 
-    found = {}
+    columns = {}
     subsets = [(fraction, draw, name) for fraction in FRACTIONS for draw in range(DRAWS) for name in names]
     # Filters of warnings belong to the process; this context puts back what the threads leave.
     with warnings.catch_warnings(), threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as pool:
         for done, (subset, values) in enumerate(zip(subsets, pool.map(fitted, subsets), strict=True)):
             fraction, draw, name = subset
-            found[draw_column(name, fraction, draw)] = values
+            columns[draw_column(name, fraction, draw)] = values
             if progress:
                 progress(done + 1, len(subsets))
-    return found
+    return columns
 
 
 def _fit_head(
-    measured: bool, train: Matrix, labels: Floats, val: Matrix, val_labels: Floats
+    measured: bool, train: Matrix | ScaledFeatures, labels: Floats, val: Matrix, val_labels: Floats
 ) -> tuple[Callable[[Matrix], Floats], float | None]:
     """Return how the head of one target predicts, and the penalty that val chose."""
     if measured:

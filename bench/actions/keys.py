@@ -11,9 +11,16 @@ from bench.actions.context import WorkspaceChoice, choose_spec, open_workspace, 
 from bench.actions.maintain import init_workspace
 from bench.choices import LabelMode
 from bench.cohort.spec import CohortSpec, load_spec
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError
 from bench.files import locked, write_atomic
-from bench.submission.sealed import PrivateKey, new_key, open_entry, seal_entry, write_key
+from bench.submission.sealed import (
+    PrivateKey,
+    new_key,
+    open_entry,
+    require_place_for_key,
+    seal_entry,
+    write_key,
+)
 from bench.submission.store import Submission, list_submissions
 from bench.workspace import (
     LOCAL_FILES,
@@ -50,20 +57,21 @@ def init(folder: str | Path, cohort: str = "demo", key_file: str | Path | None =
             ending ``.agekey``. Only used where labels are shared.
 
     Raises:
-        BenchError: The folder is a workspace, the spec is not valid, or the key file exists.
+        BenchError: The folder is a workspace, the spec is not valid, or the key file exists or lies where
+            it could be published.
     """
     spec, root = load_spec(cohort), Path(folder)
     shared = spec.labels is LabelMode.SHARED
     chosen = Path(key_file) if key_file else root.resolve().with_suffix(".agekey")
     key = new_key() if shared else None
-    if key is not None and chosen.exists():
-        raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(chosen)))
+    if key is not None:
+        require_place_for_key(chosen, root)
     space, spec = init_workspace(root, cohort)
     add_ignored(space.root, (*LOCAL_FILES, "*.agekey", "*.pem"))
     ignore_kept_back(space, spec.id, spec.labels)
     if key is None:
         return NewWorkspace(space, spec, None)
-    write_key(chosen, key, space.root)
+    write_key(chosen, key)
     return NewWorkspace(_with_key(space, key), spec, chosen)
 
 
@@ -101,12 +109,13 @@ def new_board_key(key_file: str | Path, *, workspace: WorkspaceChoice | None = N
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
-        BenchError: The file exists or lies in the workspace. Nothing was changed then.
+        BenchError: The file exists, or lies in a workspace or a checkout of git. Nothing was changed then.
     """
     space = open_workspace(workspace)
+    require_place_for_key(Path(key_file), *space.published)
     unreadable = _open_all(space)
     key = new_key()
-    write_key(Path(key_file), key, space.root)
+    write_key(Path(key_file), key)
     with locked(space.store / STORE_LOCK):
         space = _with_key(space, key)
     return _seal_all(space, unreadable)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ from bench.scoring.run import entry_replicates, make_plans
 from bench.scoring.scorecard import Scorecard, hashed_scorecard
 from bench.submission.manifest import SLUG_PATTERN, SLUG_RULE
 from bench.submission.packed import read_stamp
-from bench.workspace import is_workspace
+from bench.submission.store import Submission
+from bench.workspace import refuse_key_in_workspace, refuse_key_to_commit
 
 
 class SiteKeys(Document):
@@ -64,14 +67,12 @@ def make_site_key(file: str | Path, site: str) -> str:
         The public key as a line of ``sites.toml``.
 
     Raises:
-        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``), or
-            the extra ``sign`` is not installed.
+        BenchError: The file exists (``sign-key-exists``) or lies in a workspace (``key-in-workspace``)
+            or a checkout of git (``key-in-checkout``), or the extra ``sign`` is not installed.
     """
     check_site_name(site)
-    if any(map(is_workspace, Path(file).resolve().parents)):
-        message = "A private key in the workspace could be published with it."
-        remedy = "Name a file outside the workspace, such as ../north.pem."
-        raise BenchError(Problem("key-in-workspace", message, str(file), remedy))
+    refuse_key_in_workspace(Path(file))
+    refuse_key_to_commit(Path(file))
     return f'{site} = "{new_key(Path(file))}"'
 
 
@@ -79,9 +80,10 @@ def require_signer(site: str, key: str | Path) -> Any:
     """Return the private key of a hospital; a name or key that cannot be used is found before scoring.
 
     Raises:
-        BenchError: The name is no name of a hospital, or the key cannot be used.
+        BenchError: The name is no name of a hospital, or the key cannot be used or lies in a workspace.
     """
     check_site_name(site)
+    refuse_key_in_workspace(Path(key))
     return read_key(Path(key))
 
 
@@ -94,30 +96,40 @@ def write_aggregate(
     cohort: CohortChoice | None = None,
     data: str | Path | None = None,
     workspace: WorkspaceChoice | None = None,
-) -> SiteAggregate:
+) -> tuple[Problem, ...]:
     """Write the signed aggregate of scored entries: all that a hospital publishes.
 
     Args:
         out: File to write.
         site: Name of the hospital.
         key: File of its private key.
-        entries: Scored entries; default: all. Entries of the cv5 track are left out.
+        entries: Scored entries; default: all. Hospitals compare one model: entries of the cv5 track and of
+            several runs are left out.
         cohort: The cohort; default: the workspace's.
         data: Folder with the cohort's files; default: what the workspace says.
         workspace: The workspace; default: the one that holds the current folder.
 
+    Returns:
+        A notice of the entries that were left out (``aggregate-left-out``); empty where none was.
+
     Raises:
-        BenchError: An entry is not scored or its scorecard is out of date, there are more entries than the
+        BenchError: An entry is not scored or its scorecard is out of date, all of them would be left out
+            (``aggregate-left-out``), there are more entries than the
             labels can be hidden from (``aggregate-too-many``), or the key cannot be used.
     """
     private = require_signer(site, key)
     space, opened = open_workspace(workspace), open_cohort(cohort, data, workspace)
-    stored = scored_entries(space.submissions(opened.spec.id), entries)
-    stored = [entry for entry in stored if entry.manifest.track == Track.HOLDOUT]
+    chosen = scored_entries(space.submissions(opened.spec.id), entries)
+    left_out = [*map(_left_out, chosen)]
+    stored = [entry for entry, reason in zip(chosen, left_out, strict=True) if not reason]
+    counted = Counter(filter(None, left_out))
+    listed = ", ".join(f"{number} {reason}" for reason, number in counted.items())
+    notices = (Problem("aggregate-left-out", f"Left out: {listed}.", severity="notice"),) if listed else ()
+    if not stored:
+        empty = Problem("board-empty", f"Cohort {opened.spec.id} has no scored entry.")
+        raise BenchError([replace(notice, severity="error") for notice in notices] or empty)
     cards = [hashed_scorecard(entry, Scorecard)[0] for entry in stored]
     draws = {(card.replicates, card.seed) for card in cards}
-    if not cards:
-        raise BenchError(Problem("board-empty", f"Cohort {opened.spec.id} has no scored entry."))
     if len(draws) > 1:
         raise BenchError(Problem("board-mixed", "The scorecards were computed with different draws."))
     replicates, seed = draws.pop()
@@ -130,7 +142,14 @@ def write_aggregate(
     aggregate = site_aggregate(site, plans.by_track[Track.HOLDOUT], cards, influences, models)
     subjects = {card.slug: card.predictions_sha256 for card in cards}
     write_statement(Path(out), subjects, PREDICATE, aggregate.plain(), private)
-    return aggregate
+    return notices
+
+
+def _left_out(entry: Submission) -> str:
+    """Why an entry is not in aggregates, as a group of entries; empty where it is."""
+    if entry.manifest.track != Track.HOLDOUT:
+        return f"of the track {entry.manifest.track}"
+    return "of several runs" if entry.runs.exists() else ""
 
 
 def sites_board(

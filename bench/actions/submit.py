@@ -97,6 +97,92 @@ class SubmitResult:
     notices: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What an entry is made of: predictions of one or several runs, a model, or embeddings.
+
+    Attributes:
+        runs: Predictions of each run; empty for a model and embeddings.
+        model: An ONNX file.
+        embeddings: A folder with embeddings.
+        val: Predictions of the val images.
+    """
+
+    runs: tuple[PredictionsChoice, ...]
+    model: Path | None
+    embeddings: Path | None
+    val: PredictionsChoice | None
+
+    @classmethod
+    def of(
+        cls,
+        predictions: PredictionsChoice | Sequence[PredictionsChoice] | None,
+        model: str | Path | None,
+        embeddings: str | Path | None,
+        val: PredictionsChoice | None,
+    ) -> _Source:
+        """Return the one source that was given.
+
+        Raises:
+            ValueError: Not exactly one was given, or `val` without predictions.
+        """
+        if sum(source is not None for source in (predictions, model, embeddings)) != 1:
+            raise ValueError("give either predictions, a model or embeddings")
+        runs = _runs(predictions)
+        if val is not None and not runs:
+            raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
+        return cls(
+            runs,
+            None if model is None else Path(model),
+            None if embeddings is None else Path(embeddings),
+            val,
+        )
+
+    @property
+    def beside(self) -> Path | None:
+        """The file that the manifest lies beside, in a folder of embeddings its own; None in memory."""
+        if self.embeddings is not None:
+            return self.embeddings / MANIFEST
+        return self.model if self.model is not None else _file(self.runs[0])
+
+    def require_files(self) -> None:
+        """Refuse files that are not there, before anything slow is done."""
+        for code, files in (
+            ("predictions-unreadable", [*map(_file, self.runs), _file(self.val)]),
+            ("model-unreadable", [self.model]),
+            ("embeddings-unreadable", [self.embeddings]),
+        ):
+            for file in filter(None, files):
+                require_file(file, code)
+                start_reader()
+
+    def accept(
+        self,
+        cohort: Cohort,
+        described: FoundManifest,
+        progress: Progress | None,
+        *,
+        keep_in: Workspace | None,
+        time_limit_s: float | None,
+    ) -> Accepted:
+        """Check the source, and compute the predictions of a model or of heads on embeddings.
+
+        Args:
+            cohort: What is predicted.
+            described: The manifest.
+            progress: As for `submit`.
+            keep_in: Where a copy of the model is kept; None to keep none.
+            time_limit_s: As for `submit`.
+        """
+        if self.model is not None:
+            return _run_model(self.model, cohort, described, progress, keep_in, time_limit_s)
+        if self.embeddings is not None:
+            from bench.actions.embeddings import accept_embeddings
+
+            return accept_embeddings(self.embeddings, cohort, described, progress)
+        return _accept(self.runs, self.val, cohort, described)
+
+
 def submit(
     predictions: PredictionsChoice | Sequence[PredictionsChoice] | None = None,
     *,
@@ -144,80 +230,45 @@ def submit(
     Raises:
         ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
             without predictions, or both `slug` and `name` are missing.
+        TypeError: The predictions are numbers without image ids.
         BenchError: Every fault of the submission, with code, place and remedy.
     """
-    if sum(source is not None for source in (predictions, model, embeddings)) != 1:
-        raise ValueError("give either predictions, a model or embeddings")
-    runs = _runs(predictions)
-    if val is not None and not runs:
-        raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
+    source = _Source.of(predictions, model, embeddings, val)
     slug = slug or slug_of_name(name) or name
     if not slug and not dry_run:
         raise ValueError("an entry needs a name or a slug, such as slug='my-model'")
     if slug:
         check_slug(slug)
     space = open_workspace_or_none(workspace, cohort) if dry_run else open_workspace(workspace, cohort)
-    if space and not dry_run:
-        refuse_renaming(entries := space.submissions(choose_spec(cohort, workspace).id))
+    entries = space.submissions(choose_spec(cohort, workspace).id) if space else None
+    if entries and not dry_run:
+        refuse_renaming(entries)
         if not replace:
             check_free(entries, slug)
-    files, missing = (
-        ([_file(run) for run in runs], "predictions-unreadable")
-        if runs
-        else ([_file(model)], "model-unreadable")
-        if model is not None
-        else ([_file(embeddings)], "embeddings-unreadable")
-    )
-    for named in filter(None, files):
-        require_file(named, missing)
-        start_reader()
-    file = files[0]
-    if val_file := _file(val):
-        require_file(val_file, "predictions-unreadable")
-    if space and slug:
-        entries = space.submissions(choose_spec(cohort, workspace).id)
-        refuse_other_model(entries, slug, sha256_file(Path(model)) if model is not None else "")
-    beside = file / MANIFEST if file and embeddings is not None else file  # of a folder: within it
-    described = _described(manifest, beside, slug or "dry-run")
-    if described.manifest.embeddings and embeddings is None:
+    source.require_files()
+    if entries and slug:
+        refuse_other_model(entries, slug, sha256_file(source.model) if source.model else "")
+    described = _described(manifest, source.beside, slug or "dry-run")
+    if described.manifest.embeddings and not source.embeddings:
         message = "embeddings: this table is written by `bench submit --embeddings`, not by hand."
         raise BenchError(Problem("manifest-invalid", message, described.file, "Leave the table out."))
     if name:
         described = _named(described, name)
     opened = open_cohort(cohort, data, workspace)
-    notices = [*described.notices, *placeholders(described)]
+    notices = [*described.notices, *placeholders(described.manifest, described.file, "warning")]
     # A model is refused where no manifest describes it, so that the error comes with that warning.
-    with with_problems(notices if model is not None else ()):
-        if model is not None:
-            kept = None if dry_run else space
-            accepted = _run_model(Path(model), opened, described, progress, kept, time_limit_s)
-        elif embeddings is not None:
-            from bench.actions.embeddings import accept_embeddings
-
-            accepted = accept_embeddings(Path(embeddings), opened, described, progress)
-        else:
-            accepted = _accept(runs, val, opened, described)
+    with with_problems(notices if source.model else ()):
+        kept = None if dry_run else space
+        accepted = source.accept(opened, described, progress, keep_in=kept, time_limit_s=time_limit_s)
         notices += accepted.notices
-        folder = None
-        if space:
-            entries = space.submissions(opened.spec.id)
+        if entries:
             notices += equal_entries(accepted, entries, opened, slug)
         if opened.spec.labels is LabelMode.PRIVATE:
             _count_attempt(accepted, opened, space or open_workspace(workspace, cohort), slug)
+        folder = None
         if space and not dry_run:
             notices += _unsealed(opened, space)
-            ignore_kept_back(space, opened.spec.id, opened.spec.labels)
-            folder = store(
-                entries,
-                slug,
-                accepted.manifest,
-                accepted.packed,
-                val_predictions=accepted.packed_val,
-                label_efficiency=accepted.packed_efficiency,
-                runs=accepted.packed_runs,
-                sealed=_sealed(accepted, space) if opened.spec.labels is LabelMode.SHARED else {},
-                replace=replace,
-            ).folder
+            folder = _store(accepted, opened, space, slug, replace=replace)
     return SubmitResult(
         slug=slug,
         cohort=opened.spec.id,
@@ -264,6 +315,22 @@ def register(
     return made
 
 
+def _store(accepted: Accepted, cohort: Cohort, space: Workspace, slug: str, *, replace: bool) -> Path:
+    """Store an entry, sealed where labels are shared, and return its folder."""
+    ignore_kept_back(space, cohort.spec.id, cohort.spec.labels)
+    return store(
+        space.submissions(cohort.spec.id),
+        slug,
+        accepted.manifest,
+        accepted.packed,
+        val_predictions=accepted.packed_val,
+        label_efficiency=accepted.packed_efficiency,
+        runs=accepted.packed_runs,
+        sealed=_sealed(accepted, space) if cohort.spec.labels is LabelMode.SHARED else {},
+        replace=replace,
+    ).folder
+
+
 def _count_attempt(accepted: Accepted, cohort: Cohort, space: Workspace, slug: str) -> None:
     """Record a set of predictions, also of a dry run, and refuse it where the team has used its attempts."""
     manifest, sha256 = accepted.manifest, sha256_bytes(accepted.packed)
@@ -298,14 +365,21 @@ def _runs(
 
     Raises:
         ValueError: The list of predictions is empty.
+        TypeError: They are numbers without image ids.
     """
     if predictions is None:
         return ()
     if isinstance(predictions, str | Path | pd.DataFrame | Mapping):
         return (predictions,)
-    if not predictions:
+    runs = tuple(predictions)
+    if not runs:
         raise ValueError("the list of predictions is empty")
-    return tuple(predictions)
+    if not all(isinstance(run, str | Path | pd.DataFrame | Mapping) for run in runs):
+        raise TypeError(
+            "predictions are a file, a DataFrame or arrays by column, joined by image id and never by "
+            "position: pass {'image_id': ids, 'slvh': values}, with a column for each target"
+        )
+    return runs
 
 
 def _file(source: PredictionsChoice | None) -> Path | None:

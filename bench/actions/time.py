@@ -49,7 +49,7 @@ class TimeResult:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Problems of configurations that could not be timed."""
-        return tuple(problem for found in self.timed for problem in found.problems)
+        return tuple(problem for timing in self.timed for problem in timing.problems)
 
 
 def time_entries(
@@ -119,18 +119,18 @@ def _precision(word: Precision | str) -> Precision:
 
 def _with_models(folder: Path, space: Workspace, without: list[str]) -> list[tuple[Submission, Path]]:
     """Every entry whose model is at hand; slugs of the others go to `without`."""
-    found = []
+    timed = []
     for entry in list_submissions(folder):
         if entry.manifest.kind == "reported":
             continue
         try:
-            found.append((entry, model_of(entry, space)))
+            timed.append((entry, model_of(entry, space)))
         except BenchError:
             without.append(entry.slug)
-    if not found:
+    if not timed:
         message = "No entry of this cohort has a model in this workspace."
         raise BenchError(Problem("model-missing", message, str(folder)))
-    return found
+    return timed
 
 
 def _named(chosen: ModelChoice, folder: Path, space: Workspace) -> list[tuple[Submission, Path]]:

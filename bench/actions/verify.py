@@ -23,9 +23,10 @@ from bench.environment import usable_cores
 from bench.errors import BenchError, Problem
 from bench.progress import Progress
 from bench.scoring.cluster import on_cluster
+from bench.submission.accept import placeholders
 from bench.submission.sealed import open_entry
 from bench.submission.store import Submission
-from bench.workspace import Workspace
+from bench.workspace import MANIFEST, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
     """Check every stored entry of every cohort of a workspace without data; no number is computed again.
 
     Args:
-        since: Commit or branch of git; entries that differ from it count as changed.
+        since: Commit or branch of git; entries that differ from it count as changed, and are refused where
+            name or team are still those of the template (``manifest-placeholder``).
         workspace: The workspace; default: the one that holds the current folder.
 
     Raises:
@@ -146,17 +148,14 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
     entries: list[StoredEntry] = []
     problems: list[Problem] = []
     for spec in workspace_specs(space):
-        found, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
+        stored, faults = check_stored(spec, space.submissions(spec.id), space.split_lock(spec.id))
         problems += faults
-        entries += [
-            StoredEntry(
-                spec.id,
-                entry,
-                changed is None or (spec.id, entry.slug) in changed,
-                scorecard_file(entry, spec.labels).exists(),
-            )
-            for entry in found
-        ]
+        for entry in stored:
+            differs = changed is None or (spec.id, entry.slug) in changed
+            scored = scorecard_file(entry, spec.labels).exists()
+            entries.append(StoredEntry(spec.id, entry, differs, scored))
+            if changed is not None and differs:  # what is on a board already is not refused anew
+                problems += placeholders(entry.manifest, str(entry.folder / MANIFEST), "error")
     return StoredResult(tuple(entries), tuple(problems))
 
 

@@ -143,12 +143,48 @@ def target_board(
         bounds=registry.metric("auroc").bounds,
     )
     slugs = [c.card.slug for c in ranked]
+    by_slug = {standing.slug: standing for standing in _standings(name, slugs, family)}
+    standings = [
+        by_slug[copies.get(c.card.slug, c.card.slug)].model_copy(update={"slug": c.card.slug})
+        for c in by_value
+        if doubts[c.card.slug] is None and copies.get(c.card.slug, c.card.slug) in by_slug
+    ]
+    similar: Mapping[str, tuple[Flag, ...]]
+    if known is None:
+        similar = _similar(by_value, name)
+        same_ranking = _same_ranking(by_value, name, _pairs_of(by_value, copies))
+    else:
+        similar = known.similar
+        same_ranking = _in_order(known.same_ranking, [c.card.slug for c in by_value])
+    implausible = _implausible(by_value, name)
+    return TargetBoard(
+        target=name,
+        label=target.label,
+        leader=slugs[0],
+        others_may_be_first=sum(standing.may_be_first for standing in standings) - 1,
+        standings=tuple(
+            s.model_copy(update={"flags": (*s.flags, *implausible.get(s.slug, ()), *similar.get(s.slug, ()))})
+            for s in (*standings, *last)
+        ),
+        shrunken_auroc=family.shrunken_leader,
+        critical=_finite(family.critical),
+        pairs=PairMatrix.of(slugs, family),
+        same_ranking=same_ranking,
+        reference=REFERENCE if REFERENCE in slugs else None,
+    )
+
+
+def _standings(target: str, slugs: Sequence[str], family: EntryComparisons) -> list[Standing]:
+    """Return where each member of the family stands, with its differences from leader and reference."""
     leader = _differences_from_leader(family)
-    place = slugs.index(REFERENCE) if REFERENCE in slugs else None
-    reference = [Difference()] * len(slugs) if place is None else _differences_from_reference(family, place)
+    reference = (
+        _differences_from_reference(family, slugs.index(REFERENCE))
+        if REFERENCE in slugs
+        else [Difference()] * len(slugs)
+    )
     rank, rank_low, rank_high = family.rank, family.rank_low, family.rank_high
     may_be_first, tied = family.may_be_first, family.tied_with_leader
-    standings = [
+    return [
         Standing(
             slug=slug,
             auroc=float(family.values[i]),
@@ -168,39 +204,10 @@ def target_board(
             reference_difference_low=reference[i].low,
             reference_difference_high=reference[i].high,
             reference_p_value=reference[i].p_value,
-            flags=_flags(name, reference[i], float(family.values[i])),
+            flags=_flags(target, reference[i], float(family.values[i])),
         )
         for i, slug in enumerate(slugs)
     ]
-    shown = {standing.slug: standing for standing in standings}
-    standings = [
-        shown[copies.get(c.card.slug, c.card.slug)].model_copy(update={"slug": c.card.slug})
-        for c in by_value
-        if doubts[c.card.slug] is None and copies.get(c.card.slug, c.card.slug) in shown
-    ]
-    implausible = _implausible(by_value, name)
-    similar = _similar(by_value, name) if known is None else known.similar
-    standings, last = (
-        [
-            s.model_copy(update={"flags": (*s.flags, *implausible.get(s.slug, ()), *similar.get(s.slug, ()))})
-            for s in group
-        ]
-        for group in (standings, last)
-    )
-    return TargetBoard(
-        target=name,
-        label=target.label,
-        leader=slugs[0],
-        others_may_be_first=sum(standing.may_be_first for standing in standings) - 1,
-        standings=(*standings, *last),
-        shrunken_auroc=family.shrunken_leader,
-        critical=_finite(family.critical),
-        pairs=PairMatrix.of(slugs, family),
-        same_ranking=_same_ranking(by_value, name, _pairs_of(by_value, copies))
-        if known is None
-        else _in_order(known.same_ranking, [c.card.slug for c in by_value]),
-        reference=None if place is None else REFERENCE,
-    )
 
 
 AT_CHANCE = "not separated from chance"

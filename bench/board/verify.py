@@ -101,8 +101,8 @@ def score_again(
     for replicates, seed in sorted(set(map(draws, known))):
         chosen = [entry for entry in known if draws(entry) == (replicates, seed)]
         plans = make_plans(cohort, chosen, replicates=replicates, seed=seed)
-        for done, (entry, found) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
-            yield entry, found
+        for done, (entry, result) in enumerate(zip(chosen, compute_all(plans, chosen, jobs), strict=True), 1):
+            yield entry, result
             if progress:
                 progress(done, len(chosen))
 

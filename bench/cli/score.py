@@ -113,7 +113,9 @@ def score(
         if aggregate_out and key:
             from bench.actions.sites import write_aggregate
 
-            write_aggregate(aggregate_out, site=site, key=key, entries=chosen, cohort=opened)
+            report.show_problems(
+                write_aggregate(aggregate_out, site=site, key=key, entries=chosen, cohort=opened)
+            )
             report.result(aggregate=str(aggregate_out), site=site)
             report.say(f"Aggregates of {site}, signed: {aggregate_out}. This file may leave the hospital.")
         report.say(f"On the board: {len(done.board.scorecards)}. Next: bench board, bench site build")
@@ -234,12 +236,17 @@ def verify(
 
 def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> None:
     from bench.actions.verify import verify_stored
+    from bench.board.format import plural
     from bench.board.render import markdown
-    from bench.errors import raise_errors
+    from bench.errors import Problem, raise_errors
 
     def inert(text: str) -> str:
         """A stranger's text in a comment: one line, no markup, and nobody is notified."""
         return markdown(" ".join(text.split())).replace("@", "&#64;")
+
+    def fault(problem: Problem) -> str:
+        place, remedy = os.path.relpath(problem.where), problem.as_dict()["remedy"]
+        return f"`{problem.code}` {inert(problem.message)} ({inert(place)}) {inert(remedy)}"
 
     headings = ["cohort", "entry", "name", "team", "kind", "track", "state"]
     with reporting(as_json) as report:
@@ -255,14 +262,12 @@ def _verify_stored(since: str | None, *, as_markdown: bool, as_json: bool) -> No
             changed=[dict(zip(headings, row, strict=True)) for row in rows],
             problems_found=len(stored.problems),
         )
-        summary = f"{len(stored.entries)} entries were checked without data, {len(stored.problems)} problems."
+        counts = plural(len(stored.entries), "entry", "entries"), plural(len(stored.problems), "problem")
+        summary = f"Checked without data: {counts[0]}, {counts[1]}."
         if as_markdown:
             lines = [headings, ["---"] * len(headings), *(list(map(inert, row)) for row in rows)]
             body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-            faults = "\n".join(
-                f"- `{p.code}` {inert(p.message)} ({inert(os.path.relpath(p.where))})"
-                for p in stored.problems[:50]
-            )
+            faults = "\n".join(f"- {fault(p)}" for p in stored.problems[:50])
             report.show("\n\n".join(part for part in (summary, body if rows else "", faults) if part))
         elif rows:
             report.show(table(headings, rows))

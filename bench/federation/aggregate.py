@@ -15,7 +15,7 @@ from math import floor, log10
 
 import numpy as np
 
-from bench.choices import LabelMode, Track
+from bench.choices import LabelMode
 from bench.cohort.spec import AllTest, CohortSpec, HashSplit
 from bench.errors import BenchError, Problem
 from bench.federation.model import FIGURES, ROC_PLACES, Figure, SiteAggregate, SiteEntry, SiteTarget
@@ -96,7 +96,7 @@ def site_aggregate(
     Args:
         site: Name of the hospital.
         plan: Plan of the holdout track.
-        cards: Scorecards of the entries.
+        cards: Scorecards of the entries, of the holdout track and of one run each.
         influences: Slug → target → (patients,) influence of every patient on the AUROC.
         models: Slug → SHA-256 of the ONNX file, of entries that have one.
 
@@ -160,9 +160,9 @@ def _target(
 
 
 def _ranked(card: Scorecard, target: str) -> TargetScore | None:
-    """Scores with a standard error; none of several runs, since hospitals compare one model."""
-    scored = card.target(target) if card.track == Track.HOLDOUT else None
-    return scored if scored is not None and scored.runs is None and scored.metrics["auroc"].se else None
+    """Scores with a standard error."""
+    scored = card.target(target)
+    return scored if scored is not None and scored.metrics["auroc"].se else None
 
 
 def _count(number: int) -> int:

@@ -28,10 +28,11 @@ from bench.federation.model import (
     SiteSummary,
     SiteTarget,
 )
+from bench.metrics.metric import Scale
 from bench.metrics.results import PooledEstimate
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import SCORING_VERSION
-from bench.uncertainty.meta_analysis import Scale, pool
+from bench.uncertainty.meta_analysis import pool
 from bench.uncertainty.site_means import compare_site_means
 
 SCALES: dict[str, Scale] = {

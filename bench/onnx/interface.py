@@ -24,8 +24,8 @@ def check_model(
     *,
     manifest_file: str = MANIFEST,
     limit_bytes: int = MODEL_LIMIT_BYTES,
-) -> list[Problem]:
-    """Find every fault of a model that can be seen without running it.
+) -> tuple[list[Problem], bytes]:
+    """Find every fault of a model that can be seen without running it, and inline its functions.
 
     Args:
         path: The ONNX file.
@@ -35,26 +35,11 @@ def check_model(
         limit_bytes: Largest file that is accepted.
 
     Returns:
-        Errors and warnings; none where the model may be run.
+        Errors and warnings, none where the model may be run; and the model with its functions inlined, empty
+        for a model without functions.
 
     Raises:
         BenchError: `onnx` is not installed (``onnx-missing``, exit 3).
-    """
-    return examine_model(path, manifest, spec, manifest_file=manifest_file, limit_bytes=limit_bytes)[0]
-
-
-def examine_model(
-    path: Path,
-    manifest: Manifest,
-    spec: CohortSpec,
-    *,
-    manifest_file: str = MANIFEST,
-    limit_bytes: int = MODEL_LIMIT_BYTES,
-) -> tuple[list[Problem], bytes]:
-    """Find the faults of a model as `check_model`, and inline its functions.
-
-    Returns:
-        Errors and warnings, and the model with its functions inlined; empty for a model without functions.
     """
     require_onnx()
     problems = manifest_problems(manifest, spec, manifest_file)

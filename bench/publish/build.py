@@ -78,9 +78,9 @@ def build_site(
         BenchError: The boards cannot make one site (``site-input``), or `out` holds something else
             (``site-folder``).
     """
-    found = places(boards)
+    located = places(boards)
     site = Site(
-        found,
+        located,
         site_sources(),
         _with_slash(base),
         built_from,
@@ -159,10 +159,10 @@ def _files(out: Path) -> set[str]:
 def _keys(out: Path) -> dict[str, str]:
     """The record of an earlier build; empty where there is none that can be read."""
     try:
-        found = json.loads((out / BUILD_RECORD).read_text("utf-8"))
+        record = json.loads((out / BUILD_RECORD).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 _BASE = re.compile(

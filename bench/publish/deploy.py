@@ -62,11 +62,11 @@ def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, me
 
 def _tip(git: _Git, remote: str, reference: str) -> str:
     """The branch's commit at the remote, fetched; empty where there is no such branch."""
-    found = git("ls-remote", "--end-of-options", remote, reference, code="publish-refused").split()
-    if not found:
+    listed = git("ls-remote", "--end-of-options", remote, reference, code="publish-refused").split()
+    if not listed:
         return ""
-    git("fetch", "--quiet", "--no-tags", "--end-of-options", remote, found[0], code="publish-refused")
-    return found[0]
+    git("fetch", "--quiet", "--no-tags", "--end-of-options", remote, listed[0], code="publish-refused")
+    return listed[0]
 
 
 def _tree(git: _Git, site: Path) -> str:

@@ -59,8 +59,8 @@ def leaderboard(loaded: LoadedBoard, tables: Sequence[BoardTable], built_from: s
 
 def reported_entries(loaded: LoadedBoard) -> tuple[Entry, ...]:
     """Entries that are numbers from a paper, by date and slug."""
-    found = (e for e in loaded.entries.values() if e.manifest.reported is not None)
-    return tuple(sorted(found, key=lambda e: (e.manifest.date, e.slug)))
+    entries = (e for e in loaded.entries.values() if e.manifest.reported is not None)
+    return tuple(sorted(entries, key=lambda e: (e.manifest.date, e.slug)))
 
 
 def published_entry(loaded: LoadedBoard, entry: Entry, standings: dict[str, Standing]) -> PublishedEntry:
@@ -108,8 +108,8 @@ def long_csv(loaded: LoadedBoard) -> bytes:
             continue
         for score in card.targets:
             counts: list[Field] = [score.images, score.patients, score.positives]
-            found = {**score.metrics, **{f"auroc_{name}": e for name, e in score.estimands.items()}}
-            rows += _long(slug, score.target, "", "", counts, found)
+            shown = {**score.metrics, **{f"auroc_{name}": e for name, e in score.estimands.items()}}
+            rows += _long(slug, score.target, "", "", counts, shown)
         for other in card.continuous:
             rows += _long(slug, other.target, "", "", [other.images, other.patients, None], other.metrics)
         for group in card.subgroups:
@@ -211,14 +211,14 @@ def _reported(entry: Entry) -> ReportedEntry:
 
 def published_year(citation: str) -> str:
     """The year of a citation, as its first number from 1900 to 2099 that no DOI holds; empty without one."""
-    found = re.findall(r"(?<![\w/.])(?:19|20)\d\d(?![\w/])", _DOI.sub("", citation))
-    return found[0] if found else ""
+    years = re.findall(r"(?<![\w/.])(?:19|20)\d\d(?![\w/])", _DOI.sub("", citation))
+    return years[0] if years else ""
 
 
 def published_doi(reported: Reported) -> str:
     """The DOI in a citation or its link; empty without one."""
-    found = _DOI.search(reported.citation) or _DOI.search(reported.link or "")
-    return found[0].rstrip(".,;)") if found else ""
+    match = _DOI.search(reported.citation) or _DOI.search(reported.link or "")
+    return match[0].rstrip(".,;)") if match else ""
 
 
 _DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")

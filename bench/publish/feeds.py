@@ -40,7 +40,7 @@ def _identifier(name: str) -> str:
 
 def changes(places: Sequence[Place]) -> tuple[Change, ...]:
     """All entries of all boards, newest first."""
-    found = []
+    changes = []
     for place in places:
         spec = place.loaded.spec
         for slug, entry in place.loaded.entries.items():
@@ -49,7 +49,7 @@ def changes(places: Sequence[Place]) -> tuple[Change, ...]:
             auroc = score.ranked if score else None
             kind = "Reported result" if manifest.reported else "Scored entry"
             value = f", AUROC {decimal(auroc.value)} for {score.label}" if auroc and score else ""
-            found.append(
+            changes.append(
                 Change(
                     date=manifest.date,
                     cohort=spec.id,
@@ -61,12 +61,12 @@ def changes(places: Sequence[Place]) -> tuple[Change, ...]:
                     summary=f"{kind}{value}.",
                 )
             )
-    return tuple(sorted(found, key=lambda c: (-c.date.toordinal(), c.cohort, c.slug)))
+    return tuple(sorted(changes, key=lambda c: (-c.date.toordinal(), c.cohort, c.slug)))
 
 
-def atom(found: Sequence[Change], base: str, title: str) -> bytes:
+def atom(changes: Sequence[Change], base: str, title: str) -> bytes:
     """The newest changes as an Atom feed; ids do not depend on where the site is served."""
-    updated = found[0].date if found else datetime.date(1970, 1, 1)
+    updated = changes[0].date if changes else datetime.date(1970, 1, 1)
     lines = [
         '<?xml version="1.0" encoding="utf-8"?>',
         '<feed xmlns="http://www.w3.org/2005/Atom">',
@@ -75,7 +75,7 @@ def atom(found: Sequence[Change], base: str, title: str) -> bytes:
         f'<link rel="self" href="{escape(base)}feed.xml"/>',
         f"<updated>{updated.isoformat()}T00:00:00Z</updated>",
     ]
-    for change in found[:FEED_ENTRIES]:
+    for change in changes[:FEED_ENTRIES]:
         lines += [
             "<entry>",
             f"<title>{escape(change.name)}</title>",
@@ -89,7 +89,7 @@ def atom(found: Sequence[Change], base: str, title: str) -> bytes:
     return "\n".join([*lines, "</feed>", ""]).encode()
 
 
-def json_feed(found: Sequence[Change], base: str, title: str) -> dict[str, Any]:
+def json_feed(changes: Sequence[Change], base: str, title: str) -> dict[str, Any]:
     """The newest changes by the JSON Feed format, version 1.1."""
     return {
         "version": "https://jsonfeed.org/version/1.1",
@@ -105,7 +105,7 @@ def json_feed(found: Sequence[Change], base: str, title: str) -> dict[str, Any]:
                 "content_text": f"{change.cohort_title}. {change.summary}",
                 "date_published": f"{change.date.isoformat()}T00:00:00Z",
             }
-            for change in found[:FEED_ENTRIES]
+            for change in changes[:FEED_ENTRIES]
         ],
     }
 

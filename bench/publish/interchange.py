@@ -93,7 +93,7 @@ def croissant(loaded: LoadedBoard, address: str = "") -> dict[str, Any]:
         address: Where the board stands; empty where that is not known.
     """
     spec = loaded.spec
-    found = {
+    described = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CROISSANT,
@@ -106,7 +106,7 @@ def croissant(loaded: LoadedBoard, address: str = "") -> dict[str, Any]:
         "url": address,
         "recordSet": [_fields(spec), _targets(spec), *_split(loaded)],
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in described.items() if value}
 
 
 def split_words(spec: CohortSpec) -> str:
@@ -182,7 +182,7 @@ def eval_records(loaded: LoadedBoard, site: str = SITE_TITLE) -> list[dict[str, 
     values are better: the schema can express no others. Equal boards give equal records, so the time of a
     record is the beginning of the entry's day (UTC). Their source is the site of this name.
     """
-    return [_record(site, loaded.spec, *found) for found in _scored(loaded)]
+    return [_record(site, loaded.spec, *scored) for scored in _scored(loaded)]
 
 
 def _record(
@@ -267,14 +267,14 @@ def _result(
 
 
 def _uncertainty(estimate: Estimate, level: float, images: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"num_samples": images}
+    score: dict[str, Any] = {"num_samples": images}
     if estimate.se is not None:
-        found["standard_error"] = {"value": estimate.se}
+        score["standard_error"] = {"value": estimate.se}
     if estimate.low is not None and estimate.high is not None:
         limits = {"lower": estimate.low, "upper": estimate.high, "confidence_level": level}
         method = ", ".join(part for part in (estimate.method, "clustered by patient") if part)
-        found["confidence_interval"] = {**limits, "method": method}
-    return found
+        score["confidence_interval"] = {**limits, "method": method}
+    return score
 
 
 def model_index(

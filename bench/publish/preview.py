@@ -111,7 +111,7 @@ def stamp(roots: Iterable[Path], leave_out: Path | None = None) -> Stamp:
 
     What is hidden, or lies below `leave_out`, does not count: locks, half-written files, the site itself.
     """
-    found: Stamp = {}
+    stamp: Stamp = {}
     for root in roots:
         for path in root.rglob("*") if root.is_dir() else (root,):
             parts = path.relative_to(root).parts
@@ -120,8 +120,8 @@ def stamp(roots: Iterable[Path], leave_out: Path | None = None) -> Stamp:
             with suppress(OSError):
                 status = path.stat()
                 if S_ISREG(status.st_mode):
-                    found[path] = (status.st_mtime_ns, status.st_size)
-    return found
+                    stamp[path] = (status.st_mtime_ns, status.st_size)
+    return stamp
 
 
 def watch(

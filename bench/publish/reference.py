@@ -100,9 +100,9 @@ def _block(block: str) -> str:
         return block
     items: list[str] = []
     for line in lines[1:]:
-        found = _ITEM.match(line)
-        if found and not line.startswith("     "):
-            items.append(f"- `{found[1]}`: {found[2]}" if lines[0] != "Returns:" else line.strip())
+        item = _ITEM.match(line)
+        if item and not line.startswith("     "):
+            items.append(f"- `{item[1]}`: {item[2]}" if lines[0] != "Returns:" else line.strip())
         elif items:
             items[-1] += f" {line.strip()}"
         else:

@@ -120,8 +120,8 @@ def read_releases(folder: Path) -> tuple[Release, ...]:
     Raises:
         BenchError: An archive that `keep_release` did not write (``release-invalid``).
     """
-    found = [_read(path) for path in sorted(folder.glob("*.zip"))]
-    return tuple(sorted(found, key=lambda r: (r.record.frozen_on, r.name), reverse=True))
+    releases = [_read(path) for path in sorted(folder.glob("*.zip"))]
+    return tuple(sorted(releases, key=lambda r: (r.record.frozen_on, r.name), reverse=True))
 
 
 def release_pages(releases: Sequence[Release]) -> Iterator[Page]:

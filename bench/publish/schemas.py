@@ -66,8 +66,8 @@ class LeaderboardTarget(Document):
     label: str
     leader: str | None
     others_may_be_first: int | None = Field(
-        description="Entries other than the leader that may be first; null where comparisons are withheld, or "
-        "no entry is ranked."
+        description="Entries other than the leader that may be first; null where comparisons are withheld, "
+        "or no entry is ranked."
     )
     sentence: str = Field(description="Which entries may be first, as the page says it.")
     shrunken_auroc: float | None = Field(
@@ -87,8 +87,8 @@ def short_cell(cell: Cell) -> dict[str, Value]:
     """A cell as plain data: text and value, and of the rest what is there."""
     rest = {"low": cell.low, "high": cell.high, "interval": cell.interval}
     rest |= {"reason": cell.reason, "note": cell.note}
-    found: dict[str, Value] = {"text": cell.text, "value": cell.value}
-    return found | {name: value for name, value in rest.items() if value not in (None, "")}
+    shown: dict[str, Value] = {"text": cell.text, "value": cell.value}
+    return shown | {name: value for name, value in rest.items() if value not in (None, "")}
 
 
 class ReportedEntry(Document):

@@ -88,10 +88,10 @@ def environment(sources: Path) -> jinja2.Environment:
 
 def cell_class(column: Column) -> Markup:
     """The class attribute of a column's cells: alignment, and the preset that shows them."""
-    found = ["n"] if column.numeric else []
-    found += ["b"] if column.bar else [_PRESET[column.group]] if column.group in _PRESET else []
-    found += ["df"] if column.key == "difference" else []
-    return Markup(' class="{}"').format(" ".join(found)) if found else Markup("")
+    classes = ["n"] if column.numeric else []
+    classes += ["b"] if column.bar else [_PRESET[column.group]] if column.group in _PRESET else []
+    classes += ["df"] if column.key == "difference" else []
+    return Markup(' class="{}"').format(" ".join(classes)) if classes else Markup("")
 
 
 _PRESET = {

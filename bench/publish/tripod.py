@@ -1,6 +1,8 @@
 """Draft of the TRIPOD+AI report of an entry: what the board knows of each item; the rest stays empty.
 
-The items follow Collins et al., "TRIPOD+AI statement", BMJ 2024;385:e078378, in words of our own.
+Sections, numbers, topics and kinds of study (development, evaluation) are those of the checklist of Collins
+et al., "TRIPOD+AI statement", BMJ 2024;385:e078378, doi:10.1136/bmj-2023-078378: 27 items, 52 with their
+parts. The subjects of parts are in words of our own.
 """
 
 from __future__ import annotations
@@ -10,90 +12,98 @@ from collections.abc import Iterator, Sequence
 from bench.board.format import estimate, plural
 from bench.board.model import Entry, LoadedBoard
 from bench.board.render import markdown
+from bench.cohort.spec import CohortSpec
 from bench.metrics import registry
 from bench.publish.interchange import split_words
 from bench.scoring.scorecard import RankInputs, TargetInputs
 from bench.submission.manifest import NOT_STATED, Manifest
 
+DEVELOPMENT, EVALUATION, BOTH = "development only", "evaluation only", ""
+
 ITEMS = (
-    ("Title and abstract", (("1", "Title"), ("2", "Abstract"))),
+    ("Title", (("1", "Title", BOTH),)),
+    ("Abstract", (("2", "Abstract", BOTH),)),
     (
         "Introduction",
         (
-            ("3a", "Healthcare context and rationale"),
-            ("3b", "Target population, purpose and users"),
-            ("3c", "Known health inequalities"),
-            ("4", "Objectives"),
+            ("3a", "Background: healthcare context and rationale", BOTH),
+            ("3b", "Background: target population, purpose and users", BOTH),
+            ("3c", "Background: known health inequalities", BOTH),
+            ("4", "Objectives", BOTH),
         ),
     ),
     (
         "Methods",
         (
-            ("5a", "Sources of data"),
-            ("5b", "Dates of the data"),
-            ("6a", "Setting and centres"),
-            ("6b", "Eligibility"),
-            ("6c", "Treatments received"),
-            ("7", "Data preparation"),
-            ("8a", "Outcome"),
-            ("8b", "Assessors of the outcome"),
-            ("8c", "Blinding of the outcome"),
-            ("9a", "Choice of predictors"),
-            ("9b", "Definition of predictors"),
-            ("9c", "Assessors of predictors"),
-            ("10", "Sample size"),
-            ("11", "Missing data"),
-            ("12a", "Use of the data"),
-            ("12b", "Handling of predictors"),
-            ("12c", "Model and how it was built"),
-            ("12d", "Heterogeneity between clusters"),
-            ("12e", "Measures of performance"),
-            ("12f", "Model updating"),
-            ("12g", "Calculation of predictions"),
-            ("13", "Class imbalance"),
-            ("14", "Fairness"),
-            ("15", "Model output"),
-            ("16", "Differences between training and evaluation"),
-            ("17", "Ethical approval"),
+            ("5a", "Data: sources", BOTH),
+            ("5b", "Data: dates", BOTH),
+            ("6a", "Participants: setting and centres", BOTH),
+            ("6b", "Participants: eligibility", BOTH),
+            ("6c", "Participants: treatments received", BOTH),
+            ("7", "Data preparation", BOTH),
+            ("8a", "Outcome: definition", BOTH),
+            ("8b", "Outcome: assessors", BOTH),
+            ("8c", "Outcome: blinding", BOTH),
+            ("9a", "Predictors: choice", DEVELOPMENT),
+            ("9b", "Predictors: definition", BOTH),
+            ("9c", "Predictors: assessors", BOTH),
+            ("10", "Sample size", BOTH),
+            ("11", "Missing data", BOTH),
+            ("12a", "Analytical methods: use of the data", DEVELOPMENT),
+            ("12b", "Analytical methods: handling of predictors", DEVELOPMENT),
+            ("12c", "Analytical methods: model and how it was built", DEVELOPMENT),
+            ("12d", "Analytical methods: heterogeneity between clusters", BOTH),
+            ("12e", "Analytical methods: measures of performance", BOTH),
+            ("12f", "Analytical methods: model updating", EVALUATION),
+            ("12g", "Analytical methods: calculation of predictions", EVALUATION),
+            ("13", "Class imbalance", BOTH),
+            ("14", "Fairness", BOTH),
+            ("15", "Model output", DEVELOPMENT),
+            ("16", "Training versus evaluation", BOTH),
+            ("17", "Ethical approval", BOTH),
         ),
     ),
     (
         "Open science",
         (
-            ("18a", "Funding"),
-            ("18b", "Conflicts of interest"),
-            ("18c", "Protocol"),
-            ("18d", "Registration"),
-            ("18e", "Data sharing"),
-            ("18f", "Code sharing"),
-            ("19", "Patient and public involvement"),
+            ("18a", "Funding", BOTH),
+            ("18b", "Conflicts of interest", BOTH),
+            ("18c", "Protocol", BOTH),
+            ("18d", "Registration", BOTH),
+            ("18e", "Data sharing", BOTH),
+            ("18f", "Code sharing", BOTH),
         ),
     ),
+    ("Patient and public involvement", (("19", "Patient and public involvement", BOTH),)),
     (
         "Results",
         (
-            ("20a", "Flow of participants"),
-            ("20b", "Characteristics of participants"),
-            ("20c", "Comparison with the development data"),
-            ("21", "Numbers in each analysis"),
-            ("22", "Model specification"),
-            ("23a", "Performance"),
-            ("23b", "Heterogeneity of performance"),
-            ("24", "Results of updating"),
+            ("20a", "Participants: flow", BOTH),
+            ("20b", "Participants: characteristics", BOTH),
+            ("20c", "Participants: comparison with the development data", EVALUATION),
+            ("21", "Model development: numbers in each analysis", BOTH),
+            ("22", "Model specification", DEVELOPMENT),
+            ("23a", "Model performance", BOTH),
+            ("23b", "Model performance: heterogeneity between clusters", BOTH),
+            ("24", "Model updating", EVALUATION),
         ),
     ),
     (
         "Discussion",
         (
-            ("25", "Interpretation"),
-            ("26", "Limitations"),
-            ("27a", "Poor or missing inputs"),
-            ("27b", "Expertise of users"),
-            ("27c", "Next steps"),
+            ("25", "Interpretation", BOTH),
+            ("26", "Limitations", BOTH),
+            (
+                "27a",
+                "Usability of the model in the context of current care: poor or missing inputs",
+                DEVELOPMENT,
+            ),
+            ("27b", "Usability of the model in the context of current care: expertise of users", DEVELOPMENT),
+            ("27c", "Usability of the model in the context of current care: next steps", BOTH),
         ),
     ),
 )
-"""Sections with the number and the subject of each item."""
+"""Section → number, topic and, after the colon, subject of each item, and the studies that it is for."""
 
 
 def tripod_draft(loaded: LoadedBoard, entry: Entry, address: str = "") -> bytes:
@@ -114,13 +124,15 @@ def tripod_draft(loaded: LoadedBoard, entry: Entry, address: str = "") -> bytes:
         f"# TRIPOD+AI draft: {markdown(entry.manifest.name)}",
         "",
         "Filled in from the entry's manifest, its scorecard and the cohort's spec. Empty items are for the "
-        "authors to write. Check every line against the checklist at https://www.tripod-statement.org.",
+        "authors to write. Check every line against the checklist: Collins et al., BMJ 2024;385:e078378, "
+        "https://doi.org/10.1136/bmj-2023-078378.",
         *(("", f"Source: {address}") if address else ()),
     ]
     for section, items in ITEMS:
         lines += ["", f"## {section}"]
-        for number, subject in items:
-            lines += ["", f"### {number} {subject}", "", *known.get(number, ())]
+        for number, subject, studies in items:
+            only = f" ({studies})" if studies else ""
+            lines += ["", f"### {number} {subject}{only}", "", *known.get(number, ())]
     return ("\n".join(lines).rstrip() + "\n").encode()
 
 
@@ -140,7 +152,14 @@ def _known(loaded: LoadedBoard, entry: Entry, card: RankInputs) -> Iterator[tupl
         yield "10", [f"- {words}" for words in _sample_size(loaded, card)]
         parts = f"{held.train_images:,} train, {held.val_images:,} val and {held.images:,} test images"
         yield "12a", [f"{parts}, split by patient. {markdown(split_words(spec))}"]
-        yield "20a", [f"{held.images:,} test images of {held.patients:,} patients."]
+        yield (
+            "20a",
+            [
+                f"{held.images:,} test images of {held.patients:,} patients.",
+                "",
+                *(_with_outcome(score) for score in card.targets),
+            ],
+        )
     yield "11", [_missing(score) for score in card.targets]
     yield "12c", [f"- {markdown(words)}" for words in _building(manifest)]
     yield (
@@ -148,17 +167,16 @@ def _known(loaded: LoadedBoard, entry: Entry, card: RankInputs) -> Iterator[tupl
         [
             "Measures of discrimination, overall performance and calibration as listed under 23a, with "
             f"{100 * card.level:g}% confidence intervals from {card.replicates:,} bootstrap replicates that "
-            "draw patients."
+            f"draw patients.{_subgroups(spec)}"
         ],
     )
     if manifest.recalibration is not None:
         yield "12f", [f"Probabilities were recalibrated on the val images: {manifest.recalibration}."]
     yield "12g", [f"Stored predictions, SHA-256 `{card.predictions_sha256}`."]
-    yield "13", [_prevalence(score) for score in card.targets]
-    if groups := [group.label for group in spec.subgroups]:
-        yield "14", [f"Subgroups that the board reports: {markdown(', '.join(groups))}."]
+    if manifest.embeddings is not None:
+        yield "13", ["The heads on the embeddings were fitted without class weights or resampling."]
     probability = card.scores == "probability"
-    yield "15", ["Probability of each label." if probability else "A score that is no probability."]
+    yield "15", ["Probability of each label." if probability else "A score, not a probability."]
     if manifest.zero_shot is not None:
         unseen = "No image of the cohort was trained or tuned on."
         seen = "The cohort's train images were used; train and test share no patient."
@@ -225,15 +243,23 @@ def _building(manifest: Manifest) -> Iterator[str]:
             yield f"{words}: {' '.join(value.split())}"
 
 
-def _prevalence(score: TargetInputs) -> str:
-    share = "not known" if score.prevalence is None else f"{100 * score.prevalence:.1f}%"
-    return f"- {markdown(score.label)}: {share} of the test images are positive."
+def _subgroups(spec: CohortSpec) -> str:
+    labels = [markdown(group.label) for group in spec.subgroups]
+    return f" The board reports them by {', '.join(labels)} too." if labels else ""
+
+
+def _with_outcome(score: TargetInputs) -> str:
+    negative = score.patients - score.positive_patients
+    return (
+        f"- {markdown(score.label)}: {score.positive_patients:,} patients with and {negative:,} without a "
+        f"positive image."
+    )
 
 
 def _performance(score: TargetInputs) -> Iterator[str]:
     runs = f", mean of {score.runs.count} runs" if score.runs else ""
     yield f"- {markdown(score.label)}: AUROC {estimate(score.ranked)}{runs}"
     for key, metric in registry.metrics(*registry.BINARY).items():
-        found = score.metrics.get(key)
-        if metric.summary and key != "auroc" and found is not None and found.value is not None:
-            yield f"  - {metric.label} {estimate(found, metric.digits)}"
+        shown = score.metrics.get(key)
+        if metric.summary and key != "auroc" and shown is not None and shown.value is not None:
+            yield f"  - {metric.label} {estimate(shown, metric.digits)}"

@@ -77,11 +77,11 @@ def places(boards: Sequence[LoadedBoard]) -> tuple[Place, ...]:
     _check(boards)
     first = _folders(boards[0], {*COHORT_FOLDERS, *SITE_FOLDERS})
     taken = {*COHORT_FOLDERS, *SITE_FOLDERS, *(folder.rstrip("/") for folder in first.values())}
-    found = [Place(boards[0], "", first)]
+    located = [Place(boards[0], "", first)]
     for loaded in boards[1:]:
         prefix = f"{_free(loaded.spec.id, 'cohort', taken)}/"
-        found.append(Place(loaded, prefix, _folders(loaded, set(COHORT_FOLDERS))))
-    return tuple(found)
+        located.append(Place(loaded, prefix, _folders(loaded, set(COHORT_FOLDERS))))
+    return tuple(located)
 
 
 def _folders(loaded: LoadedBoard, taken: set[str]) -> dict[str, str]:

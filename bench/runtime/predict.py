@@ -68,11 +68,10 @@ class Limits:
 
     def sandbox(self, limit_s: float, model: Path, *, on_gpu: bool) -> SandboxLimits:
         """Return what the process of a model may use, given how long it may live."""
-        return SandboxLimits(
-            memory_mb=None if on_gpu else self.memory_mb,
-            cpu_s=math.ceil(limit_s * (usable_cores() + 1)),
-            readable=None if on_gpu else (str(model.resolve()),),
-        )
+        cpu_s = math.ceil(limit_s * (usable_cores() + 1))
+        if on_gpu:
+            return SandboxLimits.for_gpu(cpu_s)
+        return SandboxLimits(self.memory_mb, cpu_s, readable=(str(model.resolve()),))
 
 
 def predict(

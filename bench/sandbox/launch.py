@@ -68,8 +68,9 @@ class SandboxLimits:
         cpu_s: Seconds of processor time, all threads together; None for no limit.
         file_mb: Largest file it may write, its log included.
         processes: Processes and threads, where the system counts them for it alone.
-        readable: Files it may read beside Python's and the system's; None to leave files as they are, as the
-            driver of a GPU needs, which opens devices and writes caches.
+        open_files: Files that it may hold open at a time.
+        readable: Files it may read beside Python's and the system's; None to leave files and programs as they
+            are, as the driver of a GPU needs (`for_gpu`).
         writable: Folder in which it may make and change files and folders, but no links; empty for none.
     """
 
@@ -77,8 +78,23 @@ class SandboxLimits:
     cpu_s: int | None = None
     file_mb: int = 16
     processes: int = 512
+    open_files: int = 512
     readable: tuple[str, ...] | None = ()
     writable: str = ""
+
+    @classmethod
+    def for_gpu(cls, cpu_s: int | None = None) -> SandboxLimits:
+        """Return the limits of a process that computes on an NVIDIA GPU, which needs more than others.
+
+        - Files and programs as they are. The driver opens the devices for reading and writing, names its
+          threads by writing to ``/proc/self/task/*/comm`` (refused, `cuInit` fails with error 304) and caches
+          compiled kernels in the home folder; PyTorch compiles with the system's compiler.
+        - Address space without a limit: the driver reserves far more than there is memory.
+        - Files of 4 GiB: compiled kernels and files in memory (`memfd_create`) count as files.
+        - 4,096 open files, processes and threads: the driver opens the devices many times over, and
+          compilers run on all cores.
+        """
+        return cls(cpu_s=cpu_s, file_mb=4096, processes=4096, open_files=4096, readable=None)
 
     def command(self, module: str) -> list[str]:
         """Return the command that runs a module in this sandbox."""
@@ -185,7 +201,11 @@ def _resource_limits(limits: SandboxLimits, own_user: bool, lacking: list[str]) 
     except ImportError:
         lacking.append(f"memory, CPU time and file size: {platform.system()} has no resource limits")
         return
-    wanted = [("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", limits.file_mb * 2**20), ("RLIMIT_NOFILE", 512)]
+    wanted = [
+        ("RLIMIT_CORE", 0),
+        ("RLIMIT_FSIZE", limits.file_mb * 2**20),
+        ("RLIMIT_NOFILE", limits.open_files),
+    ]
     if limits.memory_mb is not None:
         wanted.append(("RLIMIT_AS", limits.memory_mb * 2**20))
     if limits.cpu_s is not None:

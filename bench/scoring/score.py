@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ from bench.scoring.scorecard import (
     LabelEfficiencyPoint,
     Runs,
     Scorecard,
+    SubgroupScore,
     TargetScore,
 )
 from bench.scoring.subgroups import score_subgroups
@@ -63,6 +64,20 @@ class RankedAuroc:
 
 
 @dataclass(frozen=True, slots=True)
+class _EvaluatedTarget:
+    """A target with its predictions by the first run, (images with a label,), and what they show."""
+
+    plan: TargetPlan
+    predicted: Floats
+    evaluation: Evaluation
+    ranked: RankedAuroc
+
+    @property
+    def name(self) -> str:
+        return self.plan.target.name
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """A scorecard with the ranked AUROC of each target, whose arrays stay on this machine."""
 
@@ -100,29 +115,12 @@ def score(
         runs_sha256: Digest of their file.
     """
     probabilities = scores == "probability"
-    planned = [t for t in plan.targets if t.target.name in values]
-    evaluations = {t.target.name: _evaluate(t, values[t.target.name], probabilities) for t in planned}
-    ranked = {
-        t.target.name: ranked_auroc(
-            plan,
-            t,
-            [run[t.target.name][t.rows] for run in (values, *runs)],
-            None if plan.track == "cv5" else _of_evaluation(evaluations[t.target.name]),
-        )
-        for t in planned
-    }
-    targets = tuple(
-        _target(
-            plan,
-            t,
-            values[t.target.name][t.rows],
-            evaluations[t.target.name],
-            probabilities,
-            _val(t, val),
-            ranked[t.target.name],
-        )
-        for t in planned
-    )
+    evaluated = [
+        _evaluate(plan, t, [run[t.target.name][t.rows] for run in (values, *runs)], probabilities)
+        for t in plan.targets
+        if t.target.name in values
+    ]
+    targets = tuple(_target(plan, e, probabilities, _val(e.plan, val)) for e in evaluated)
     scorecard = Scorecard(
         slug=slug,
         stamp=plan.stamp,
@@ -139,36 +137,52 @@ def score(
         level=LEVEL,
         headline=plan.spec.headline,
         targets=targets,
-        macro=_macro(plan, evaluations, ranked),
+        macro=_macro(plan, {e.name: e for e in evaluated}),
         continuous=tuple(
             _continuous(m, values[m.target.name]) for m in plan.measures if m.target.name in values
         ),
         subgroups=tuple(
             subgroup
-            for t, scored in zip(planned, targets, strict=True)
-            for subgroup in score_subgroups(
-                t,
-                values[t.target.name][t.rows],
-                probabilities=probabilities,
-                level=LEVEL,
-                line=_line(evaluations[t.target.name]),
-                common=scored.operating_points[0] if scored.operating_points else None,
-            )
+            for e, target in zip(evaluated, targets, strict=True)
+            for subgroup in _subgroups(e, target, probabilities)
         ),
         sliding=tuple(
-            tables.sliding(s, t.target.label, values[s.target], LEVEL)
+            tables.sliding(s, e.plan.target.label, values[s.target], LEVEL)
             for s in plan.sliding
-            for t in planned
-            if t.target.name == s.target
+            for e in evaluated
+            if e.name == s.target
         ),
         flags=tuple(flag for t in targets for flag in _flags(t, values[t.target])),
         label_efficiency=tuple(
             point
-            for t in planned
-            for point in _label_efficiency(t, efficiency or {}, evaluations[t.target.name].auroc)
+            for e in evaluated
+            for point in _label_efficiency(e.plan, efficiency or {}, e.evaluation.auroc)
         ),
     )
-    return Scored(scorecard, ranked)
+    return Scored(scorecard, {e.name: e.ranked for e in evaluated})
+
+
+def _evaluate(
+    plan: Plan, target: TargetPlan, runs: Sequence[Floats], probabilities: bool
+) -> _EvaluatedTarget:
+    """Evaluate the predictions of a target by the first run, and the ranked AUROC of all runs."""
+    evaluation = evaluate(
+        target.labels, runs[0], bootstrap=target.bootstrap, probabilities=probabilities, level=LEVEL
+    )
+    first = None if plan.track == "cv5" else _of_evaluation(evaluation)
+    return _EvaluatedTarget(target, runs[0], evaluation, ranked_auroc(plan, target, runs, first))
+
+
+def _subgroups(evaluated: _EvaluatedTarget, target: TargetScore, probabilities: bool) -> list[SubgroupScore]:
+    """Score the subgroups of a target, with its calibration line and its first operating point."""
+    return score_subgroups(
+        evaluated.plan,
+        evaluated.predicted,
+        probabilities=probabilities,
+        level=LEVEL,
+        line=_line(evaluated.evaluation),
+        common=target.operating_points[0] if target.operating_points else None,
+    )
 
 
 def _label_efficiency(
@@ -202,16 +216,6 @@ def _line(evaluation: Evaluation) -> Line:
     """The calibration line, ideal where there is none."""
     slope, intercept = evaluation.calibration_slope.value, evaluation.calibration_intercept.value
     return IDEAL if slope is None or intercept is None else Line(slope, intercept)
-
-
-def _evaluate(plan: TargetPlan, values: Floats, probabilities: bool) -> Evaluation:
-    return evaluate(
-        plan.labels,
-        values[plan.rows],
-        bootstrap=plan.bootstrap,
-        probabilities=probabilities,
-        level=LEVEL,
-    )
 
 
 def ranked_auroc(
@@ -273,15 +277,9 @@ def _val(target: TargetPlan, val: dict[str, Floats] | None) -> Val | None:
     return Val(target.val_labels, val[target.target.name][target.val_rows])
 
 
-def _target(
-    plan: Plan,
-    target: TargetPlan,
-    predicted: Floats,
-    evaluation: Evaluation,
-    probabilities: bool,
-    val: Val | None,
-    ranked: RankedAuroc,
-) -> TargetScore:
+def _target(plan: Plan, evaluated: _EvaluatedTarget, probabilities: bool, val: Val | None) -> TargetScore:
+    target, predicted = evaluated.plan, evaluated.predicted
+    evaluation, ranked = evaluated.evaluation, evaluated.ranked
     both = 0 < evaluation.positives < evaluation.images
     cuts = curves.Cuts(target.labels, predicted, plan.spec.smallest_cell) if both else None
     calibrated = cuts if probabilities else None
@@ -359,12 +357,12 @@ def _estimands(target: TargetPlan, predicted: Floats) -> dict[str, Estimate]:
     return {"patient_weighted": weighted.auroc, "first_image": first.auroc}
 
 
-def _macro(plan: Plan, evaluations: dict[str, Evaluation], ranked: dict[str, RankedAuroc]) -> Estimate | None:
+def _macro(plan: Plan, evaluated: Mapping[str, _EvaluatedTarget]) -> Estimate | None:
     """Mean AUROC of the macro targets, with the smallest of their degrees of freedom; also over runs."""
-    if not plan.spec.macro or not set(plan.spec.macro) <= set(evaluations):
+    if not plan.spec.macro or not set(plan.spec.macro) <= set(evaluated):
         return None
-    parts = [evaluations[name] for name in plan.spec.macro]
-    areas = [ranked[name] for name in plan.spec.macro]
+    parts = [evaluated[name].evaluation for name in plan.spec.macro]
+    areas = [evaluated[name].ranked for name in plan.spec.macro]
     if any(run.estimate.value is None for area in areas for run in area.by_run):
         return Estimate(value=None, reason="undefined for one of its targets")
     by_run = list(zip(*(area.by_run for area in areas), strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
-from bench.errors import BenchError, Problem, did_you_mean, missing_file_hint, raise_errors
+from bench.errors import BenchError, Problem, Severity, did_you_mean, missing_file_hint, raise_errors
 from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
@@ -98,14 +98,14 @@ def find_manifest(predictions: Path | None, chosen: Path | None, slug: str) -> F
     return FoundManifest(bare, place, (notice,))
 
 
-def placeholders(found: FoundManifest) -> list[Problem]:
-    """A warning for a name or team that is still that of the template, which the board would show."""
-    stated = {"name": found.manifest.name, "team": found.manifest.team}
+def placeholders(manifest: Manifest, where: str, severity: Severity) -> list[Problem]:
+    """A problem for a name or team that is still that of the template, which the board would show."""
+    stated = {"name": manifest.name, "team": manifest.team}
     kept = [f"{key} = {text!r}" for key, text in stated.items() if text == PLACEHOLDERS[key]]
     if not kept:
         return []
     message = f"Still as `bench template` wrote it: {', '.join(kept)}."
-    return [Problem("manifest-placeholder", message, found.file, severity="warning")]
+    return [Problem("manifest-placeholder", message, where, severity=severity)]
 
 
 def accept_predictions(

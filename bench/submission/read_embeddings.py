@@ -114,9 +114,11 @@ def _read_part(folder: Path, part: Part, cohort: Cohort) -> tuple[Matrix, str]:
     if matrix is None or matrix.ndim != 2 or matrix.dtype not in (np.float16, np.float32):
         raise fault("The process that read it gave no valid answer.", "")
     if path is npy:
-        ids = _ids_of_text(
-            read_bounded(id_file := folder / f"{part}_ids.txt", MAX_BYTES, _fault(id_file)), id_file
-        )
+        id_file = folder / f"{part}_ids.txt"
+        if not id_file.exists():
+            remedy = f"Write the image id of each row of {npy.name}, one a line."
+            raise _fault(id_file)("There is no such file.", remedy)
+        ids = _ids_of_text(read_bounded(id_file, MAX_BYTES, _fault(id_file)), id_file)
     else:
         ids = _ids_of_bytes(answer.arrays, fault)
     if len(ids) != len(matrix):
@@ -183,7 +185,7 @@ def _in_canonical_order(matrix: Matrix, ids: list[str], part: Part, cohort: Coho
         if at.any()
     ]
     if lacking:
-        message = f"{lacking:,} of the {len(rows):,} {part} images have no embedding."
+        message = f"No embedding for {lacking:,} of the {len(rows):,} {part} images."
         problems.append(Problem("embeddings-missing-id", message, str(path)))
     if problems:
         raise BenchError(problems)

@@ -70,18 +70,20 @@ def refuse_registered(folder: Path, slug: str) -> None:
     Raises:
         BenchError: The slug is registered (``registration-differs``).
     """
-    found = find_registration(folder, slug)
-    if found is not None:
-        message = f"{slug!r} was registered on {found.date} for model {found.model_sha256[:12]}."
+    registration = find_registration(folder, slug)
+    if registration is not None:
+        message = (
+            f"{slug!r} was registered on {registration.date} for model {registration.model_sha256[:12]}."
+        )
         remedy = "Choose another slug: this one is kept for the registered model."
         raise BenchError(Problem("registration-differs", message, str(folder / REGISTERED), remedy))
 
 
 def move_registration(folder: Path, old: str, new: str) -> None:
     """Keep a registration under the entry's new slug, once; hold the store's lock."""
-    found = find_registration(folder, old)
-    if found is not None:
-        write_json(folder / REGISTERED / f"{new}.json", found.model_copy(update={"slug": new}).plain())
+    registration = find_registration(folder, old)
+    if registration is not None:
+        write_json(folder / REGISTERED / f"{new}.json", registration.model_copy(update={"slug": new}).plain())
         (folder / REGISTERED / f"{old}.json").unlink()
 
 

@@ -29,6 +29,8 @@ from bench.workspace import (
     SEALED_VAL_PREDICTIONS,
     STORE_LOCK,
     VAL_PREDICTIONS,
+    refuse_key_in_workspace,
+    refuse_key_to_commit,
 )
 
 KEY_VARIABLE = "BENCH_KEY"
@@ -106,13 +108,29 @@ def new_key() -> PrivateKey:
     return PrivateKey(str(_pyrage().x25519.Identity.generate()))
 
 
-def write_key(path: Path, key: PrivateKey, root: Path) -> None:
-    """Write a private key to a new file that only its owner can read.
+def require_place_for_key(path: Path, *folders: Path) -> None:
+    """Refuse a place for a new private key before anything else is done.
+
+    Args:
+        path: The file.
+        folders: Folders whose files are committed or published, see `refuse_key_in_workspace`.
 
     Raises:
-        BenchError: The file exists (``key-exists``), or is in the workspace `root` (``key-in-workspace``).
+        BenchError: The file exists (``key-exists``), or is in a workspace (``key-in-workspace``) or in a
+            checkout of git (``key-in-checkout``).
     """
-    _refuse_inside(path, root)
+    refuse_key_in_workspace(path, *folders)
+    refuse_key_to_commit(path)
+    if path.exists():
+        raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(path)))
+
+
+def write_key(path: Path, key: PrivateKey) -> None:
+    """Write a private key to a new file that only its owner can read; see `require_place_for_key`.
+
+    Raises:
+        BenchError: The file exists (``key-exists``) or cannot be written (``key-file``).
+    """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -146,7 +164,7 @@ def read_key(path: Path, root: Path) -> PrivateKey:
     Raises:
         BenchError: The file is missing, not a key (``key-file``), or in the workspace (``key-in-workspace``).
     """
-    _refuse_inside(path, root)
+    refuse_key_in_workspace(path, root)
     return _parsed(read_bytes(path, "key-file").decode("utf-8", "replace"), str(path))
 
 
@@ -230,8 +248,8 @@ def _stated_seal(entry: Submission) -> Seal | None:
 def _changed_files(entry: Submission, stated: Seal) -> list[str]:
     """Names of the encrypted files that do not have the hash of the seal."""
     files = {name: entry.folder / name for name in stated.sealed_hashes}
-    found = {name: sha256_file(file) if file.exists() else "" for name, file in files.items()}
-    return [name for name, sha256 in stated.sealed_hashes.items() if found[name] != sha256]
+    stored = {name: sha256_file(file) if file.exists() else "" for name, file in files.items()}
+    return [name for name, sha256 in stated.sealed_hashes.items() if stored[name] != sha256]
 
 
 def read_seal(entry: Submission) -> Seal | None:
@@ -306,12 +324,6 @@ def _parsed(text: str, where: str) -> PrivateKey:
 
 def _identity(secret: str) -> Any:
     return _pyrage().x25519.Identity.from_str(secret)
-
-
-def _refuse_inside(path: Path, root: Path) -> None:
-    if path.resolve().is_relative_to(root.resolve()):
-        message = "A private key in the workspace could be published with it."
-        raise BenchError(Problem("key-in-workspace", message, str(path)))
 
 
 def _pyrage() -> Any:

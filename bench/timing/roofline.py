@@ -40,7 +40,8 @@ def measure_roofline(
         "is_gpu": is_gpu,
     }
     try:
-        limits = SandboxLimits(None if is_gpu else MEMORY_MB, readable=None if is_gpu else (str(model_path),))
+        on_cpu = SandboxLimits(MEMORY_MB, readable=(str(model_path),))
+        limits = SandboxLimits.for_gpu() if is_gpu else on_cpu
         with Worker(WORKER, LIMIT_S, limits) as worker:
             worker.send(request)
             answer, _ = worker.receive()

@@ -257,7 +257,8 @@ def with_largest(
             "memory_mb": None if chosen.is_gpu else (limits or Limits()).memory_mb,
         }
         largest = max(batches)
-        allowed = SandboxLimits(request["memory_mb"], readable=None if chosen.is_gpu else (request["model"],))
+        on_cpu = SandboxLimits(request["memory_mb"], readable=(request["model"],))
+        allowed = SandboxLimits.for_gpu() if chosen.is_gpu else on_cpu
         while 2 * largest <= cap and _runs({**request, "batch": 2 * largest}, inputs, allowed):
             largest *= 2
     return (*batches, largest) if largest not in batches else tuple(batches)

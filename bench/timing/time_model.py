@@ -352,12 +352,11 @@ def _run_block(job: _Job, batch: int, number: int, left_s: float) -> tuple[Block
 
 
 def _sandbox(job: _Job) -> SandboxLimits:
-    """Return what a worker may use; a GPU's driver opens devices and writes caches."""
-    seconds = job.protocol.build_limit_s + job.protocol.limit_s
-    return SandboxLimits(
-        cpu_s=math.ceil(seconds * (usable_cores() + 1)),
-        readable=None if job.backend.is_gpu else (job.request["model"],),
-    )
+    """Return what a worker may use."""
+    cpu_s = math.ceil((job.protocol.build_limit_s + job.protocol.limit_s) * (usable_cores() + 1))
+    if job.backend.is_gpu:
+        return SandboxLimits.for_gpu(cpu_s)
+    return SandboxLimits(cpu_s=cpu_s, readable=(job.request["model"],))
 
 
 def _cold_start(job: _Job, batch: int, row: BatchTiming) -> ColdStart:

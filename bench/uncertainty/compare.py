@@ -124,8 +124,8 @@ def compare(
         ValueError: As `bench.evaluate`, or a metric that cannot be compared.
 
     >>> y, patient = [0, 0, 1, 1, 0, 1], ["a", "a", "b", "c", "d", "e"]
-    >>> found = compare(y, [0.1, 0.4, 0.3, 0.8, 0.2, 0.9], [0.2, 0.4, 0.3, 0.1, 0.5, 0.9], patient)
-    >>> round(found.difference, 6)
+    >>> comparison = compare(y, [0.1, 0.4, 0.3, 0.8, 0.2, 0.9], [0.2, 0.4, 0.3, 0.1, 0.5, 0.9], patient)
+    >>> round(comparison.difference, 6)
     0.444444
     """
     declared = registry.metric(metric, comparable())

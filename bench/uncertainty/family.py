@@ -247,14 +247,12 @@ def compare_all_pairs(
     >>> rng = np.random.default_rng(0)
     >>> values, influences = np.array([0.80, 0.79, 0.60]), rng.normal(size=(3, 400)) / 1000
     >>> replicates = values[:, None] + 0.02 * rng.normal(size=(3, 500))
-    >>> found = compare_all_pairs(replicates, values, influences)
-    >>> found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()
+    >>> family = compare_all_pairs(replicates, values, influences)
+    >>> family.rank.tolist(), family.rank_low.tolist(), family.rank_high.tolist()
     ([1, 2, 3], [1, 1, 3], [2, 2, 3])
-    >>> found.may_be_first.tolist()
+    >>> family.may_be_first.tolist()
     [True, True, False]
     """
-    from scipy.special import ndtr, stdtrit
-
     check_level(level, "level")
     point, defined, influence = _checked(replicates, values, influences)
     if point.min() < bounds[0] or point.max() > bounds[1]:
@@ -278,19 +276,13 @@ def compare_all_pairs(
     family_p[capped] = t_p_value(difference[capped], se[capped], most_df)
     z = _normal_score(family_p)
     is_separated = z > critical
-    at_least = total - np.searchsorted(maxima, z, side="left")
-    adjusted = np.maximum((1 + at_least) / (total + 1), p)
-    limit = _significance(level)
-    above = limit * (1 + SIDE_MARGIN)
-    adjusted = np.where(is_separated, np.minimum(adjusted, limit), np.maximum(adjusted, above))
+    adjusted = _adjusted_p(p, z, maxima, is_separated, level)
     adjusted[same] = 1
-    quantile = np.full_like(se, stdtrit(most_df, ndtr(-critical)))
-    quantile[~capped] = stdtrit(df[~capped], ndtr(-critical))
-    half_width = np.multiply(np.abs(quantile), se, out=np.zeros_like(se), where=~same)
+    higher, lower = is_separated & (difference > 0), is_separated & (difference < 0)
+    half_width = _half_width(se, df, most_df, critical)
     low, high = difference - half_width, difference + half_width
     if isfinite(critical):
         low, high = _clipped(low, high, widest)
-    higher, lower = is_separated & (difference > 0), is_separated & (difference < 0)
     low = np.where(higher, np.maximum(low, TINY), np.where(lower, low, np.minimum(low, 0)))
     high = np.where(lower, np.minimum(high, -TINY), np.where(higher, high, np.maximum(high, 0)))
     separated = np.zeros((len(point), len(point)), np.bool_)
@@ -311,6 +303,26 @@ def compare_all_pairs(
         patients=patients,
         pairs=_Pairs(se, df, p, adjusted, low, high),
     )
+
+
+def _adjusted_p(p: Floats, z: Floats, maxima: Floats, is_separated: Bools, level: float) -> Floats:
+    """Return each pair's p-value adjusted for all pairs, below 1 - level exactly where it is separated."""
+    at_least = len(maxima) - np.searchsorted(maxima, z, side="left")
+    adjusted = np.maximum((1 + at_least) / (len(maxima) + 1), p)
+    limit = _significance(level)
+    above = limit * (1 + SIDE_MARGIN)
+    return np.where(is_separated, np.minimum(adjusted, limit), np.maximum(adjusted, above))
+
+
+def _half_width(se: Floats, df: Floats, most_df: float, critical: float) -> Floats:
+    """Return T⁻¹(Φ(critical))·se with at most `most_df` degrees of freedom; 0 for identical rankings."""
+    from scipy.special import ndtr, stdtrit
+
+    lower_tail = ndtr(-critical)
+    quantile = np.full_like(se, stdtrit(most_df, lower_tail))
+    own = df <= most_df
+    quantile[own] = stdtrit(df[own], lower_tail)
+    return np.multiply(np.abs(quantile), se, out=np.zeros_like(se), where=se > 0)
 
 
 def _clipped(low: Floats, high: Floats, widest: float) -> tuple[Floats, Floats]:

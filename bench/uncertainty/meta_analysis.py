@@ -11,21 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.metrics.metric import Scale
 from bench.metrics.results import PooledEstimate
 from bench.metrics.validation import Floats, check_level
+from bench.uncertainty.intervals import back
 
 FEWEST_HOSPITALS = 3
 """Below this number the spread between hospitals is not estimable."""
 
 MOST_STEPS = 10_000
 """Steps of Fisher scoring; it needs fewer than a hundred where it converges."""
-
-Scale = Literal["logit", "log", "identity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ def random_effects(values: ArrayLike, variances: ArrayLike) -> RandomEffects:
     Raises:
         ValueError: Fewer than two hospitals, unequal lengths, or variances that are not positive.
 
-    >>> found = random_effects([0.1, 0.3, 0.35], [0.01, 0.01, 0.01])
-    >>> round(found.mean, 6), round(found.tau2, 6)
+    >>> pooled = random_effects([0.1, 0.3, 0.35], [0.01, 0.01, 0.01])
+    >>> round(pooled.mean, 6), round(pooled.tau2, 6)
     (0.25, 0.0075)
     """
     y, v = np.asarray(values, np.float64), np.asarray(variances, np.float64)
@@ -139,9 +138,9 @@ def pool(
     margin = float(stdtrit(k - 1, tail)) * effects.se
     reach = float(stdtrit(k - 2, tail) * np.sqrt(effects.tau2 + effects.se**2))
     limits = [effects.mean - margin, effects.mean + margin, effects.mean - reach, effects.mean + reach]
-    low, high, prediction_low, prediction_high = (_from_scale(limit, scale) for limit in limits)
+    low, high, prediction_low, prediction_high = (float(limit) for limit in back(np.array(limits), scale))
     return PooledEstimate(
-        value=_from_scale(effects.mean, scale),
+        value=float(back(np.array([effects.mean]), scale)[0]),
         low=low,
         high=high,
         prediction_low=prediction_low,
@@ -165,10 +164,3 @@ def _on_scale(value: float, se: float, scale: Scale) -> tuple[float, float]:
     if scale == "log":
         return float(np.log(value)), se / value
     return value, se
-
-
-def _from_scale(x: float, scale: Scale) -> float:
-    """A number on the scale of pooling, on the metric's own scale."""
-    if scale == "logit":
-        return float(1 / (1 + np.exp(-x)))
-    return float(np.exp(x)) if scale == "log" else x

@@ -127,6 +127,9 @@ def test_arguments_that_cannot_go_together_are_value_errors(elsewhere: Elsewhere
         bench.submit(good, model="m.onnx", slug="x")
     with pytest.raises(ValueError, match="val"):
         bench.submit(model="m.onnx", val=good, slug="x")
+    for numbers in (np.zeros(3), [0.5, 0.5]):
+        with pytest.raises(TypeError, match="by image id and never by position"):
+            bench.submit(numbers, slug="a")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="slug"):
         bench.submit(good)
     with pytest.raises(bench.BenchError, match="workspace-missing"):

@@ -240,7 +240,7 @@ OTHER_FORMS: dict[str, Callable[[str], str]] = {
         ("absent", ["unreadable"], "Write the embeddings of the test images"),
         ("both", ["unreadable"], "Remove the one"),
         ("UTF-16 ids", ["unreadable"], "as UTF-8 text"),
-        ("no ids", ["unreadable"], "looked for in"),
+        ("no ids", ["unreadable"], "the image id of each row of test.npy"),
         ("named Test.npy", ["unreadable"], "Rename it to test.npy"),
         ("named testing.npy", ["unreadable"], "Rename it to test.npy"),
         ("named test.npz", ["unreadable"], r"Write test\.npy with"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -310,6 +311,11 @@ def test_a_store_is_checked_without_data_and_what_changed_is_listed(space: Works
     assert found.problems == ()
     assert {e.entry.slug for e in found.entries} == {"one", "two", "same", "paper", "new"}
     assert [(e.entry.slug, e.state) for e in found.entries if e.changed] == [("new", "not scored yet")]
+    manifest = new / "submission.toml"
+    manifest.write_text(re.sub("^name = .*$", 'name = "My model"', manifest.read_text(), flags=re.M))
+    refused = [(p.code, p.severity) for p in verify_stored(since="HEAD", workspace=space).problems]
+    assert refused == [("manifest-placeholder", "error")]
+    assert verify_stored(workspace=space).problems == (), "what a board shows already is not refused anew"
     with pytest.raises(BenchError) as error:
         verify_stored(since="--output=x", workspace=space)
     assert codes(error) == ["git-reference"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from itertools import combinations
@@ -13,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import bench
+from bench.actions.sites import make_site_key
 from bench.board.format import estimate
 from bench.cohort.cohort import Cohort
 from bench.errors import BenchError
@@ -90,6 +92,17 @@ def test_the_mean_of_the_runs_is_ranked_shown_and_verified(
     assert abs(mean["difference"]) == pytest.approx(abs(pairs["difference"][place]), rel=1e-6)
     assert mean["low"] < mean["difference"] < mean["high"]
     assert mean["a"]["value"] == pytest.approx(headline.ranked.value)
+    make_site_key(key := tmp_path / "north.pem", "north")
+    signing = (*QUICK, "--aggregate-out", tmp_path / "north.json", "--site", "north", "--key", key, "--json")
+    alone = cli("score", "--all", *signing)
+    assert (alone.exit_code, alone.codes) == (0, ["aggregate-left-out"])
+    assert "1 of several runs" in alone.stdout
+    statement = json.loads(base64.b64decode(json.loads((tmp_path / "north.json").read_text())["payload"]))
+    assert {subject["name"] for subject in statement["subject"]} == {"alone", "first"}
+    (tmp_path / "north.json").unlink()
+    alone = cli("score", "seeds", *signing)
+    assert (alone.exit_code, alone.codes) == (1, ["aggregate-left-out"])
+    assert not (tmp_path / "north.json").exists()
     assert cli("site", "build").exit_code == 0
     assert cli("site", "check").exit_code == 0
     page = (space.root / "site/public/e/seeds/index.html").read_text()

@@ -31,11 +31,17 @@ def outer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 NO_TORCH = """
 import sys
 from dataclasses import replace
+import bench.actions.demo as demo
+import bench.actions.time as timing
+import bench.timing.time_model as time_model
 from bench.cli.main import main
-from bench.timing import protocol
+from bench.timing.record import Roofline
 from tests.timing.fakes import SHORT
-protocol.QUICK = replace(SHORT, blocks=1, longest_s=0.5)
-sys.argv = ["bench", "demo", "--patients", "300", "--no-torch"]
+timing.QUICK = replace(SHORT, blocks=1, longest_s=0.5)
+time_model.measure_roofline = lambda *_, **__: Roofline(reason="not requested")
+time_entries = demo.time_entries
+demo.time_entries = lambda **options: time_entries(**options, batches=(8,))
+sys.argv = ["bench", "demo", "--patients", "150", "--no-torch"]
 try:
     main()
 finally:
@@ -85,7 +91,7 @@ def test_the_log_has_one_line_a_step_in_order_and_no_warning(whole: tuple[Path, 
 
 def test_the_board_has_eight_to_ten_entries_and_three_are_timed(whole: tuple[Path, str]) -> None:
     folder, log = whole
-    store = find_workspace(folder / "data" / "demo-board-300").submissions("demo")
+    store = find_workspace(folder / "data" / "demo-board-150").submissions("demo")
     entries = {path.parent.name for path in store.glob("*/submission.toml")}
     assert 8 <= len(entries) <= 10
     assert {"random-convolutions-echo", "random-convolutions-echo-isotonic"} <= entries

@@ -14,11 +14,11 @@ from bench.cohort.load import load_cohort
 from bench.documents import read_table
 from bench.errors import BenchError
 from bench.workspace import DATA_VARIABLE, create_workspace
-from tests.cohort.test_faults import FAULTS, few, good, png_of, spec, write
+from tests.cohort.small_cohort import good, spec, write
+from tests.cohort.test_faults import FAULTS
+from tests.cohort.test_image_faults import png_of
 from tests.conftest import Cli
 from tests.faulty import assert_problem
-
-__all__ = ["few"]
 
 SPEC = """\
 schema = "cohort-spec/1"

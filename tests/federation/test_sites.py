@@ -316,7 +316,17 @@ def test_the_command_line_goes_from_the_store_to_the_file(
         where=r"^k\.pem$",
         remedy="outside the workspace",
     )
+    (tmp_path / "checkout" / ".git").mkdir(parents=True)
+    (problem,) = cli("keygen", tmp_path / "checkout/k.pem", "--site", "north", "--json").object["problems"]
+    assert_problem(
+        problem,
+        "key-in-checkout",
+        message="checkout could be committed",
+        where=r"checkout/k\.pem$",
+        remedy="outside the checkout",
+    )
     assert not Path("k.pem").exists()
+    assert not (tmp_path / "checkout/k.pem").exists()
     assert cli("board", "--keys", tmp_path / "k.pem", "--json").exit_code == 2
     for text, message in (("PUBLIC KEY", "a public key"), ("ENCRYPTED PRIVATE KEY", "has a password")):
         (tmp_path / "other.pem").write_text(f"-----BEGIN {text}-----\nx\n-----END {text}-----\n")

@@ -289,7 +289,7 @@ TARGETS = {
         lambda data: packed_parquet(data, where="e", id_names=["image_id"]), lambda: _embeddings(True)
     ),
     "onnx": Target(
-        lambda data: check_model(_file(data), manifest(), SPEC),
+        lambda data: check_model(_file(data), manifest(), SPEC)[0],
         lambda: [
             m.SerializeToString()
             for m in (linear_model(), with_age_and_sex(), busy_model(5, 2), linear_model(opset=9))

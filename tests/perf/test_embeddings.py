@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from baselines.probe.head import fit_probe
+from baselines.probe.head import ScaledFeatures, fit_probe
 from bench.cohort.cohort import Cohort
 from bench.cohort.split import PARTS
 from bench.submission.read_embeddings import read_embeddings
@@ -35,10 +35,11 @@ def test_three_heads_on_embeddings_of_all_images(full_size: Cohort, tmp_path: Pa
         found = read_embeddings(tmp_path, full_size)
         read = time.perf_counter() - start
         train, val = found.parts["train"], found.parts["val"]
+        scaled = ScaledFeatures(train)
         labels = {t.name: full_size.targets[t.name] for t in full_size.spec.binary_targets}
         probes = {
             name: fit_probe(
-                train, y[full_size.rows("train")], val, y[full_size.rows("val")], refit_tolerance=1e-8
+                scaled, y[full_size.rows("train")], val, y[full_size.rows("val")], refit_tolerance=1e-8
             )
             for name, y in labels.items()
         }

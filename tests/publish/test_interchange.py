@@ -12,12 +12,17 @@ from bench.errors import BenchError
 from bench.publish.build import build_site
 from bench.publish.checks.site import check_site
 from bench.publish.interchange import EVAL_SCHEMA, croissant, eval_records, model_index, plain_json, yaml_text
-from bench.publish.tripod import ITEMS, tripod_draft
+from bench.publish.tripod import tripod_draft
 from bench.submission.manifest import Retraction
 from bench.workspace import find_workspace
 from tests.publish.boards import HOSTILE, loaded_board
 
 FILES = ("croissant.json", "eval-results.json", "model-index.yaml", "tripod-ai.md")
+# The 52 parts of the checklist as printed: Collins et al., BMJ 2024;385:e078378.
+TRIPOD_AI = """
+    1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g 13 14 15 16 17
+    18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c
+"""
 LOWER_IS_BETTER = ("brier",)  # of the bounded metrics of a binary target
 
 
@@ -183,13 +188,23 @@ def test_a_tripod_draft_states_what_is_known_and_leaves_the_rest_empty(boards):
     for part in text.split("\n### ")[1:]:
         head, _, body = part.partition("\n")
         items[head.split()[0]] = body.partition("\n## ")[0].strip()
-    assert list(items) == [number for _, listed in ITEMS for number, _ in listed]
-    assert {number.rstrip("abcdefg") for number in items} == {str(n) for n in range(1, 28)}
+    assert list(items) == TRIPOD_AI.split()
     assert [number for number in ("2", "3a", "17", "18a", "19", "25", "27c") if items[number]] == []
     score = entry.scorecard.target(loaded.spec.headline)
     assert f"AUROC {score.ranked.value:.3f}" in items["23a"]
     assert f"{score.positives:,} positive" in items["21"]
     assert f"{loaded.board.test_set.patients:,} patients" in items["20a"]
+
+
+def test_tripod_items_of_one_kind_of_study_say_so(boards):
+    loaded = boards[0]
+    entry = next(e for e in loaded.entries.values() if e.scorecard)
+    heads = [line for line in tripod_draft(loaded, entry).decode().splitlines() if line.startswith("### ")]
+    for words, numbers in (
+        ("development only", "9a 12a 12b 12c 15 22 27a 27b"),
+        ("evaluation only", "12f 12g 20c 24"),
+    ):
+        assert [head.split()[1] for head in heads if head.endswith(f"({words})")] == numbers.split()
 
 
 def test_texts_of_authors_are_escaped_in_a_tripod_draft(boards):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +32,30 @@ def tried(act: Callable[[], Any]) -> str:
 def connect(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=5):
         pass
+
+
+def as_the_driver_of_a_gpu(devices: list[str], home: Path) -> dict[str, str]:
+    """What CUDA and PyTorch do when they start: an act → ``done``, or the error that stopped it."""
+    thread = Path("/proc/self/task") / str(threading.get_native_id()) / "comm"
+
+    def open_often() -> None:
+        with ExitStack() as stack:
+            for _ in range(1000):
+                stack.enter_context(Path(devices[0]).open("rb"))
+
+    def open_devices() -> None:
+        for device in devices:
+            os.close(os.open(device, os.O_RDWR))
+
+    return {
+        "open the devices": tried(open_devices),
+        "name a thread": tried(lambda: thread.write_text("cuda")),
+        "reserve addresses": tried(lambda: mmap.mmap(-1, 2**40, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 0)),
+        "make a file in memory": tried(lambda: os.truncate(os.memfd_create("cuda"), 2**26)),
+        "cache compiled kernels": tried(lambda: (home / "cache").write_bytes(bytes(2**25))),
+        "start a compiler": tried(lambda: subprocess.run([sys.executable, "-S", "-c", ""], check=True)),
+        "open devices many times": tried(open_often),
+    }
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -53,6 +80,9 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
             write_message(
                 answers, {"found": found, "lacking": lacking_here(), "variables": sorted(os.environ)}
             )
+        case "drive a GPU":
+            found = as_the_driver_of_a_gpu(request["devices"], Path(request["home"]))
+            write_message(answers, {"found": found, "lacking": lacking_here()})
         case "spin":
             while True:
                 pass

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from bench.errors import BenchError
-from bench.runtime.backends.gpu import read_driver
+from bench.runtime.backends.gpu import (
+    Driver,
+    Needs,
+    gpu_availability,
+    read_driver,
+    unified_memory_missing,
+)
 from bench.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu, OnnxRuntimeSession
 from bench.runtime.backends.registry import availabilities, backends, require_backend
 from tests.runtime.models import SIZE, linear_model, linear_weights, save
@@ -56,6 +62,25 @@ def test_a_gpu_backend_without_a_gpu_exits_3_with_a_remedy(name: str) -> None:
     assert problem.code == "backend-unavailable"
     assert "GPU" in problem.message
     assert problem.remedy
+
+
+def test_a_missing_device_file_is_found_before_cuda_fails_in_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tegra = tmp_path / "nv_tegra_release"
+    assert not unified_memory_missing(tmp_path, tegra), "no driver, or that of WSL"
+    (tmp_path / "nvidiactl").touch()
+    assert unified_memory_missing(tmp_path, tegra)
+    monkeypatch.setattr("bench.runtime.backends.gpu.read_driver", lambda: Driver("580.82", (13, 0), ()))
+    monkeypatch.setattr("bench.runtime.backends.gpu.unified_memory_missing", lambda: True)
+    found = gpu_availability(Needs((), ()))
+    assert not found.ok
+    assert "nvidia-modprobe -u -c=0" in found.remedy
+    (tmp_path / "nvidia-uvm").touch()
+    assert not unified_memory_missing(tmp_path, tegra)
+    (tmp_path / "nvidia-uvm").unlink()
+    tegra.touch()
+    assert not unified_memory_missing(tmp_path, tegra)
 
 
 def test_missing_packages_and_a_missing_gpu_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.sandbox.launch import SandboxLimits
+from bench.sandbox.launch import SandboxLimits, missing_parts
 from bench.sandbox.worker_process import Worker, WorkerFailure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,23 @@ def test_a_confined_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.
     assert secret.read_text() == "labels"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["metadata.csv", "model.onnx"]
     assert not {"ACCESS_TOKEN", "BENCH_DATA"} & set(header["variables"])
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_process_on_a_gpu_may_do_what_its_driver_does(on_gpu: bool, tmp_path: Path) -> None:
+    """On files in the place of devices; a process on a CPU may do nothing of it."""
+    devices = [str(tmp_path / name) for name in ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidia-uvm-tools")]
+    for device in devices:
+        Path(device).touch()
+    limits = SandboxLimits.for_gpu() if on_gpu else SandboxLimits(6144, readable=tuple(devices))
+    with Worker(WORKER, 60, limits) as worker:
+        worker.send({"do": "drive a GPU", "devices": devices, "home": str(tmp_path)})
+        header, _ = worker.receive()
+    if not on_gpu and (lacking := " ".join(header["lacking"])) and "read-only" in lacking:
+        pytest.skip(f"this system cannot enforce: {lacking}")
+    done = {act for act, outcome in header["found"].items() if outcome == "done"}
+    assert done == (set(header["found"]) if on_gpu else set()), header["found"]
+    assert not any(part.startswith("no network") for part in missing_parts(header["lacking"]))
 
 
 def end(do: str, limits: SandboxLimits, limit_s: float = 60) -> WorkerFailure:

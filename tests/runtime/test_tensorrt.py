@@ -93,7 +93,7 @@ def test_the_baselines_networks_are_built_in_every_precision(
             verbose=False,
         )
     said = manifest({"a": "scores:0", "b": "scores:1"}, image={"height": side, "width": side})
-    assert check_model(path, said, SPEC) == []
+    assert check_model(path, said, SPEC)[0] == []
     images = {"image": np.random.default_rng(0).random((2, 1, side, side)).astype(np.float32)}
     for precision, kind in (("fp32", "FLOAT"), ("fp16", "HALF"), ("bf16", "BF16"), ("int8", "INT8")):
         done = convert(path, precision, tmp_path, images)

@@ -35,7 +35,7 @@ Said = list[tuple[str, str, str, str]]
 def said(model: onnx.ModelProto, stated: Manifest, folder: Path) -> Said:
     """Code, message, place after the file's name, and remedy of each problem."""
     path = save(model, folder / "m.onnx")
-    problems = check_model(path, stated, SPEC)
+    problems, _ = check_model(path, stated, SPEC)
     return [(p.code, p.message, p.where.removeprefix(str(path)), p.as_dict()["remedy"]) for p in problems]
 
 

@@ -46,7 +46,7 @@ def faults(model: Any, tmp_path: Path, said: Any = None) -> list[tuple[str, str]
     """Codes and messages of a model given as a proto or as bytes; each code has a page with a remedy."""
     path = tmp_path / "model.onnx"
     path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
-    problems = check_model(path, said or manifest(), SPEC)
+    problems, _ = check_model(path, said or manifest(), SPEC)
     assert all(problem.as_dict()["remedy"] for problem in problems)
     assert {problem.code for problem in problems} <= set(catalogue())
     return [(problem.code, problem.message) for problem in problems]
@@ -146,16 +146,16 @@ def test_no_bytes_make_the_reader_crash(tmp_path: Path, data: st.DataObject) -> 
         blob = blob[:at] + bytes([data.draw(st.integers(0, 255))]) + blob[at + 1 :]
     path = tmp_path / "model.onnx"
     path.write_bytes(blob)
-    codes = {problem.code for problem in check_model(path, manifest(), SPEC)}
+    codes = {problem.code for problem in check_model(path, manifest(), SPEC)[0]}
     assert codes <= {code for code in catalogue() if code.startswith("model-")}
 
 
 def test_missing_file_folder_and_size_limit(tmp_path: Path) -> None:
     said = manifest()
-    assert [p.code for p in check_model(tmp_path / "none.onnx", said, SPEC)] == ["model-unreadable"]
-    assert [p.code for p in check_model(tmp_path, said, SPEC)] == ["model-format"]
+    assert [p.code for p in check_model(tmp_path / "none.onnx", said, SPEC)[0]] == ["model-unreadable"]
+    assert [p.code for p in check_model(tmp_path, said, SPEC)[0]] == ["model-format"]
     path = save(linear_model(), tmp_path / "m.onnx")
-    (problem,) = check_model(path, said, SPEC, limit_bytes=1000)
+    (problem,), _ = check_model(path, said, SPEC, limit_bytes=1000)
     assert problem.code == "model-size"
     assert f"{path.stat().st_size:,} bytes; at most 1,000" in problem.message
 
@@ -257,7 +257,7 @@ def test_random_operators_are_refused(tmp_path: Path) -> None:
         helper.make_node("Add", ["linear", "noise"], ["scores"]),
     ]
     path = save(build(nodes, [IMAGE], [SCORES], W), tmp_path / "m.onnx")
-    (problem,) = check_model(path, manifest(), SPEC)
+    (problem,), _ = check_model(path, manifest(), SPEC)
     assert (problem.code, problem.severity) == ("model-random", "error")
 
 
@@ -325,14 +325,15 @@ def test_manifest_and_model_must_agree(tmp_path: Path, said: Any, code: str, fra
 
 def test_a_manifest_without_a_model_and_a_cohort_without_ages(tmp_path: Path) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
-    assert check_model(path, manifest().model_copy(update={"model": None}), SPEC)[0].code == "model-manifest"
+    (problem, *_), _ = check_model(path, manifest().model_copy(update={"model": None}), SPEC)
+    assert problem.code == "model-manifest"
     ageless = SPEC.model_copy(update={"columns": SPEC.columns.model_copy(update={"inputs": {}})})
     said = manifest({"a": "score"}, age="years", sex="male")
     path = save(with_age_and_sex(), tmp_path / "m.onnx")
-    messages = [p.message for p in check_model(path, said, ageless)]
+    messages = [p.message for p in check_model(path, said, ageless)[0]]
     assert messages == [f"The model takes {x}, which cohort tiny does not have." for x in ("age", "sex")]
     unsaid = said.model_copy(update={"inputs": ("image",)})
-    assert [p.code for p in check_model(path, unsaid, SPEC)] == ["model-manifest"] * 2
+    assert [p.code for p in check_model(path, unsaid, SPEC)[0]] == ["model-manifest"] * 2
 
 
 def test_inputs_that_the_manifest_does_not_know(tmp_path: Path) -> None:

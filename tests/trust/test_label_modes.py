@@ -279,7 +279,12 @@ def test_the_key_is_rotated_and_may_be_lost(
 ) -> None:
     old, new = tmp_path / "board.agekey", tmp_path / "new.agekey"
     assert cli("key", "new", "--out", submitted / "k", "--json").codes == ["key-in-workspace"]
+    (submitted / "bench.toml").write_text(f'site = "../pages"\n{(submitted / "bench.toml").read_text()}')
+    (tmp_path / "checkout" / ".git").mkdir(parents=True)
+    for place, code in (("pages/k", "key-in-workspace"), ("checkout/deep/k", "key-in-checkout")):
+        assert cli("key", "new", "--out", tmp_path / place, "--json").codes == [code]
     assert cli("key", "new", "--out", old, "--json").codes == ["key-exists"]
+    git(submitted, "checkout", "-q", "bench.toml")
     other = clone(submitted, "other")
     monkeypatch.chdir(other)
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(old))

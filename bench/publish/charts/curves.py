@@ -141,7 +141,7 @@ def _farthest(points: Sequence[XY], first: int, last: int, tolerance: float) -> 
     (x0, y0), (x1, y1) = points[first], points[last]
     dx, dy = x1 - x0, y1 - y0
     length = dx * dx + dy * dy
-    found, largest = None, tolerance * tolerance
+    farthest, largest = None, tolerance * tolerance
     for index in range(first + 1, last):
         x, y = points[index][0] - x0, points[index][1] - y0
         along = (x * dx + y * dy) / length if length > 0 else 0.0
@@ -149,5 +149,5 @@ def _farthest(points: Sequence[XY], first: int, last: int, tolerance: float) -> 
         x, y = x - along * dx, y - along * dy
         squared = x * x + y * y
         if squared > largest:
-            found, largest = index, squared
-    return found
+            farthest, largest = index, squared
+    return farthest

@@ -135,6 +135,6 @@ class Plot:
         return polygon(self._placed(points))
 
     def _placed(self, points: Iterable[tuple[float, float]]) -> Iterable[tuple[float, float]]:
-        found = list(points)
-        xs, ys = self.x.positions([x for x, _ in found]), self.y.positions([y for _, y in found])
+        listed = list(points)
+        xs, ys = self.x.positions([x for x, _ in listed]), self.y.positions([y for _, y in listed])
         return zip(xs, ys, strict=True)

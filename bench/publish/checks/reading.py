@@ -80,18 +80,18 @@ class _Reader(HTMLParser):
         self.inert = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if len(found) < len(attrs):
+        given = {name: value or "" for name, value in attrs}
+        if len(given) < len(attrs):
             self.facts.faults.append(f"<{tag}> repeats an attribute")
-        if "style" in found or any(name.startswith("on") for name in found):
+        if "style" in given or any(name.startswith("on") for name in given):
             self.facts.faults.append(f"<{tag}> holds inline style or script, which the policy stops")
-        self.inert = tag == "script" and found.get("type") == DATA_BLOCK
-        self._identify(found.get("id", ""))
-        self._collect(tag, found)
-        self._follow_board(tag, found)
+        self.inert = tag == "script" and given.get("type") == DATA_BLOCK
+        self._identify(given.get("id", ""))
+        self._collect(tag, given)
+        self._follow_board(tag, given)
         if tag not in VOID:
             self.open.append(tag)
-            if not self.aside and (tag in ASIDE or "data-aside" in found):
+            if not self.aside and (tag in ASIDE or "data-aside" in given):
                 self.aside = len(self.open)
         if self._is_cell(tag) or (tag == "h1" and not self.facts.heading):
             self.texts = []
@@ -133,30 +133,30 @@ class _Reader(HTMLParser):
         if name:
             self.facts.ids.add(name)
 
-    def _collect(self, tag: str, found: dict[str, str]) -> None:
-        if tag == "a" and "href" in found:
-            self.facts.links.append(found["href"])
+    def _collect(self, tag: str, given: dict[str, str]) -> None:
+        if tag == "a" and "href" in given:
+            self.facts.links.append(given["href"])
         elif tag == "link":
             (
-                self.facts.loads if found.get("rel") not in ("alternate", "canonical") else self.facts.links
-            ).append(found["href"])
-        elif LOADING.get(tag, "") in found:
-            self.facts.loads.append(found[LOADING[tag]])
-        elif tag == "form" and "action" in found:
-            self.facts.links.append(found["action"])
-        elif tag == "meta" and found.get("http-equiv", "").lower() == "content-security-policy":
-            self.facts.policy = found.get("content", "")
+                self.facts.loads if given.get("rel") not in ("alternate", "canonical") else self.facts.links
+            ).append(given["href"])
+        elif LOADING.get(tag, "") in given:
+            self.facts.loads.append(given[LOADING[tag]])
+        elif tag == "form" and "action" in given:
+            self.facts.links.append(given["action"])
+        elif tag == "meta" and given.get("http-equiv", "").lower() == "content-security-policy":
+            self.facts.policy = given.get("content", "")
 
-    def _follow_board(self, tag: str, found: dict[str, str]) -> None:
-        if tag == "table" and found.get("id") == "board":
-            self.in_board, self.facts.target = True, found.get("data-target", "")
-        elif tag == "th" and self.in_board and ("data-k" in found or "data-i" in found):
-            self.facts.columns.append((found.get("data-k") or found.get("data-i", ""), "data-k" not in found))
-        elif tag == "tr" and self.in_board and found.get("data-e"):
-            self.row = BoardRow(found["data-e"])
+    def _follow_board(self, tag: str, given: dict[str, str]) -> None:
+        if tag == "table" and given.get("id") == "board":
+            self.in_board, self.facts.target = True, given.get("data-target", "")
+        elif tag == "th" and self.in_board and ("data-k" in given or "data-i" in given):
+            self.facts.columns.append((given.get("data-k") or given.get("data-i", ""), "data-k" not in given))
+        elif tag == "tr" and self.in_board and given.get("data-e"):
+            self.row = BoardRow(given["data-e"])
             self.facts.rows.append(self.row)
-        elif tag == "tr" and found.get("data-t"):
-            self.row = BoardRow(found["data-t"])
+        elif tag == "tr" and given.get("data-t"):
+            self.row = BoardRow(given["data-t"])
             self.facts.scores.append(self.row)
         elif tag == "tr":
             self.row = None

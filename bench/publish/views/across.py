@@ -83,10 +83,10 @@ def _hospital_cells(entry: PooledEntry, names: Sequence[str]) -> Iterator[str]:
         yield MISSING if figure is None or figure.value is None else f"{figure.value:.3f}"
 
 
-def _pooled(found: PooledEstimate | None) -> str:
-    if found is None or found.value is None:
+def _pooled(pooled: PooledEstimate | None) -> str:
+    if pooled is None or pooled.value is None:
         return MISSING
-    return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    return f"{pooled.value:.3f} ({pooled.low:.3f}–{pooled.high:.3f})"
 
 
 def _notes(target: PooledTarget) -> Iterator[str]:
@@ -109,8 +109,8 @@ def transfer_of(places: Sequence[Place]) -> TransferBoard | None:
     }
     if len(cards) < 2:
         return None
-    found = transfer(cards, next(p.loaded.spec.headline for p in places if p.loaded.spec.id in cards))
-    return found if found.targets else None
+    transferred = transfer(cards, next(p.loaded.spec.headline for p in places if p.loaded.spec.id in cards))
+    return transferred if transferred.targets else None
 
 
 def transfer_view(board: TransferBoard, links: Mapping[str, str]) -> dict[str, Any]:
@@ -161,13 +161,13 @@ MISSING_CHANGE = "–"
 """What stands at home, where nothing changes."""
 
 
-def _change(found: Estimate | None) -> str:
+def _change(change: Estimate | None) -> str:
     """A difference from home, with its sign."""
-    if found is None:
+    if change is None:
         return MISSING_CHANGE
-    sign = "+" if found.value is not None and found.value > 0 else ""
-    return f"{sign}{_words(found)}"
+    sign = "+" if change.value is not None and change.value > 0 else ""
+    return f"{sign}{_words(change)}"
 
 
-def _words(found: Estimate | None) -> str:
-    return MISSING if found is None or found.value is None else str(interval_words(found, 3))
+def _words(value: Estimate | None) -> str:
+    return MISSING if value is None or value.value is None else str(interval_words(value, 3))

@@ -60,8 +60,8 @@ class OtherRow:
 
 def expected_ratio(score: TargetScore) -> float | None:
     """Ratio of expected to observed cases: 1 over observed / expected."""
-    found = score.metrics.get("oe_ratio")
-    return 1 / found.value if found is not None and found.value else None
+    ratio = score.metrics.get("oe_ratio")
+    return 1 / ratio.value if ratio is not None and ratio.value else None
 
 
 def expected_text(score: TargetScore) -> str:

@@ -88,24 +88,24 @@ def _shares() -> list[Metric]:
     return [metric for metric in registry.metrics().values() if metric.needs is Needs.DECISIONS]
 
 
-def _share(found: Estimate) -> str:
-    if found.value is None:
+def _share(share: Estimate) -> str:
+    if share.value is None:
         return "n/a"
-    if found.low is None or found.high is None:
-        return percent(found.value)
-    return f"{percent(found.value)} ({percent(found.low)}–{percent(found.high)})"
+    if share.low is None or share.high is None:
+        return percent(share.value)
+    return f"{percent(share.value)} ({percent(share.low)}–{percent(share.high)})"
 
 
 def _recalibrated(score: TargetScore, shown: Sequence[Metric]) -> list[Row]:
-    found = score.recalibrated
-    if found is None:
+    recalibrated = score.recalibrated
+    if recalibrated is None:
         return []
     raw = Row(f"{score.label}, as submitted", tuple(estimate(score.metrics.get(m.key)) for m in shown))
-    if found.slope is None:
-        return [raw, Row(f"{score.label}, recalibrated: {found.reason}", ("n/a",) * len(shown))]
-    words = f"{score.label}, recalibrated on val (slope {decimal(found.slope, 2)}, "
-    words += f"intercept {decimal(found.intercept, 2)})"
-    return [raw, Row(words, tuple(estimate(found.metrics.get(m.key)) for m in shown))]
+    if recalibrated.slope is None:
+        return [raw, Row(f"{score.label}, recalibrated: {recalibrated.reason}", ("n/a",) * len(shown))]
+    words = f"{score.label}, recalibrated on val (slope {decimal(recalibrated.slope, 2)}, "
+    words += f"intercept {decimal(recalibrated.intercept, 2)})"
+    return [raw, Row(words, tuple(estimate(recalibrated.metrics.get(m.key)) for m in shown))]
 
 
 def _gaps(card: Scorecard | None, headline: str, metrics: Sequence[Metric]) -> list[tuple[str, Row, str]]:
@@ -127,8 +127,8 @@ def _without_gap(rows: Sequence[tuple[str, str]]) -> str:
     return "; ".join(f"{', '.join(names)} ({why[0].lower()}{why[1:]})" for why, names in words.items())
 
 
-def _gap(found: Estimate | None) -> str:
-    if found is None or found.value is None:
+def _gap(gap: Estimate | None) -> str:
+    if gap is None or gap.value is None:
         return "n/a"
-    signed = "+" if found.value > 0 else ""
-    return f"{signed}{estimate(found)}"
+    signed = "+" if gap.value > 0 else ""
+    return f"{signed}{estimate(gap)}"

@@ -165,12 +165,12 @@ def list_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
 
 def resolution_sentence(test: TestSet, table: BoardTable) -> str:
     """Sentence on the precision of an AUROC on the test set; empty where it is not known."""
-    found = next((t for t in test.targets if t.target == table.target), None)
-    if found is None or found.half_width_low is None or found.paired_difference_low is None:
+    resolution = next((t for t in test.targets if t.target == table.target), None)
+    if resolution is None or resolution.half_width_low is None or resolution.paired_difference_low is None:
         return ""
-    half = _range(found.half_width_low, found.half_width_high)
-    difference = _range(found.paired_difference_low, found.paired_difference_high)
-    patients = plural(found.positive_patients, "positive patient")
+    half = _range(resolution.half_width_low, resolution.half_width_high)
+    difference = _range(resolution.paired_difference_low, resolution.paired_difference_high)
+    patients = plural(resolution.positive_patients, "positive patient")
     return (
         f"With {patients} an AUROC near 0.80 is known to about ±{half}, and two models must differ by about "
         f"{difference} to be separated with 80% power."
@@ -293,8 +293,8 @@ def identical_entries(board: TargetBoard) -> dict[str, str]:
 def _facets(table: BoardTable, rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
     """Columns to filter by, with their texts; those with one text only are left out."""
     columns = [column for column in table.page_columns if column.facet]
-    found = [(c, {table.cell(row, c).text for row in rows}) for c in columns]
-    return [(column.key, column.label, sorted(texts)) for column, texts in found if len(texts) > 1]
+    texts_of = [(c, {table.cell(row, c).text for row in rows}) for c in columns]
+    return [(column.key, column.label, sorted(texts)) for column, texts in texts_of if len(texts) > 1]
 
 
 def _distinct(board: TargetBoard, table: BoardTable) -> list[str]:
@@ -339,10 +339,10 @@ def _closest(table: BoardTable, slugs: Sequence[str]) -> str:
     pairs = table.pairs
     if pairs is None or len(slugs) < 2:
         return ""
-    found = [(pairs.pair(a, b), a, b) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
-    if any(pair_verdict(pair) is Verdict.SEPARATED for pair, _, _ in found):
+    comparisons = [(pairs.pair(a, b), a, b) for i, a in enumerate(slugs) for b in slugs[i + 1 :]]
+    if any(pair_verdict(pair) is Verdict.SEPARATED for pair, _, _ in comparisons):
         return ""
-    pair, a, b = min(found, key=lambda one: (one[0].p_adjusted, one[1], one[2]))
+    pair, a, b = min(comparisons, key=lambda one: (one[0].p_adjusted, one[1], one[2]))
     p = f"p = {p_text(pair.p)} alone, {p_text(pair.p_adjusted)} adjusted"
     return f"The closest call is {a} against {b}: {p}."
 

@@ -120,10 +120,10 @@ def _first_two(loaded: LoadedBoard, tables: Sequence[BoardTable]) -> dict[str, A
     if len(slugs) < 2:
         return {"against": [], "against_axis": ""}
     a, b = slugs
-    found = [(t.label, t.pairs.pair(a, b)) for t in tables if t.pairs and {a, b} <= set(t.pairs.slugs)]
-    axis = Linear(*_symmetric(pair for _, pair in found), START, END)
+    compared = [(t.label, t.pairs.pair(a, b)) for t in tables if t.pairs and {a, b} <= set(t.pairs.slugs)]
+    axis = Linear(*_symmetric(pair for _, pair in compared), START, END)
     return {
-        "against": [_pair_row(label, pair, axis) for label, pair in found],
+        "against": [_pair_row(label, pair, axis) for label, pair in compared],
         "against_axis": axis_marks(axis, "gd", [("ref", 0.0)]),
         "first_two": [loaded.entries[slug].manifest.name for slug in slugs],
     }

@@ -149,14 +149,14 @@ def _facts(
 
 
 def _expected_words(score: TargetScore) -> str:
-    found = score.metrics["oe_ratio"]
-    fits = found.low is not None and found.high is not None and found.low <= 1 <= found.high
+    ratio = score.metrics["oe_ratio"]
+    fits = ratio.low is not None and ratio.high is not None and ratio.low <= 1 <= ratio.high
     return "agrees with the real number" if fits else "recalibrate before reading as risk"
 
 
 def _answer(scores: Sequence[TargetScore], standings: Mapping[str, Standing]) -> str:
     """On how many targets the entry has the highest AUROC."""
-    best = [s.label for s in scores if (found := standings.get(s.target)) and found.rank == 1]
+    best = [s.label for s in scores if (standing := standings.get(s.target)) and standing.rank == 1]
     if not best or len(scores) < 2:
         return ""
     if len(best) == len(scores):
@@ -205,8 +205,8 @@ def _further_declarations(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "Image size", f"{manifest.image_size:,} pixels{enlarged}"
     if manifest.zero_shot is not None:
         yield "Zero-shot", "yes" if manifest.zero_shot else "no"
-    if found := manifest.embeddings:
-        yield "Embeddings", f"{found.dimension:,} features, {found.dtype}; head fitted here"
+    if record := manifest.embeddings:
+        yield "Embeddings", f"{record.dimension:,} features, {record.dtype}; head fitted here"
 
 
 def _headline_first(card: Scorecard, headline: str) -> tuple[TargetScore, ...]:
@@ -227,10 +227,10 @@ def _ordered(keys: set[str]) -> list[str]:
     return [*known, *sorted(keys.difference(known))]
 
 
-def _value(found: Estimate | None) -> tuple[str, str]:
+def _value(shown: Estimate | None) -> tuple[str, str]:
     """A metric with its interval, and why it is undefined."""
-    undefined = found is not None and found.value is None
-    return estimate(found), sentence(found.reason or "undefined") if undefined and found else ""
+    undefined = shown is not None and shown.value is None
+    return estimate(shown), sentence(shown.reason or "undefined") if undefined and shown else ""
 
 
 def _rank(standing: Standing | None) -> str:
@@ -291,8 +291,8 @@ def _charts(scores: Sequence[TargetScore]) -> Charts:
 
 
 def _curve(score: TargetScore, points: Sequence[Point], metric: str) -> Curve:
-    found = score.metrics.get(metric)
-    return Curve(score.label, tuple(map(_xy, points)), found.value if found else None)
+    summary = score.metrics.get(metric)
+    return Curve(score.label, tuple(map(_xy, points)), summary.value if summary else None)
 
 
 def _subgroups(card: Scorecard | None, headline: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Site:
 
     def __init__(
         self,
-        found: Sequence[Place],
+        places: Sequence[Place],
         sources: Path,
         base: str,
         built_from: str,
@@ -101,7 +101,7 @@ class Site:
         exports: bool = True,
         title: str = SITE_TITLE,
     ) -> None:
-        self.places = tuple(found)
+        self.places = tuple(places)
         self.sources = sources
         self.base = base
         self.base_address = base if base.startswith(("https://", "http://")) else ""
@@ -118,9 +118,9 @@ class Site:
             title,
             str(hospitals is None),
             str(self.transfer is None),
-            *(f"{p.prefix}|{p.loaded.spec.title}" for p in found),
+            *(f"{p.prefix}|{p.loaded.spec.title}" for p in places),
         ]
-        self.left_out = {p.prefix: empty_pages(p) for p in found}
+        self.left_out = {p.prefix: empty_pages(p) for p in places}
         shared += [f"{prefix}|{sorted(pages)}" for prefix, pages in self.left_out.items()]
         shared += [str(metric.facts()) for metric in registry.metrics().values()]  # plug-ins are no sources
         self.key = digest(_sources_key(sources), self.base_address, *shared)
@@ -230,16 +230,16 @@ class Site:
         return self.html("document.html", f"{name}/index.html", self.places[0], values)
 
     def _changes(self) -> Iterator[Page]:
-        found = changes(self.places)
-        key = digest(self.key, *(repr(change) for change in found))
+        changed = changes(self.places)
+        key = digest(self.key, *(repr(change) for change in changed))
         path = "changes/index.html"
-        shown = found[:CHANGES]
+        shown = changed[:CHANGES]
         view: dict[str, Any] = {"title": "Changes", "current": "changes", "changes": shown}
-        view["earlier"] = len(found) - len(shown)
+        view["earlier"] = len(changed) - len(shown)
         yield Page(path, key, lambda: self.html("changes.html", path, self.places[0], view))
         feed_key = digest(self.base, key)
-        yield Page("feed.xml", feed_key, lambda: atom(found, self.base, self.title))
-        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(found, self.base, self.title)))
+        yield Page("feed.xml", feed_key, lambda: atom(changed, self.base, self.title))
+        yield Page("feed.json", feed_key, lambda: canonical_json(json_feed(changed, self.base, self.title)))
 
     def _across(self) -> Iterator[Page]:
         """The pages about several hospitals, each with its JSON."""

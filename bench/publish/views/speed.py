@@ -207,11 +207,11 @@ def load_curve(entry: Entry, record: TimingRecord, home: str) -> LoadCurve | Non
     batches = []
     for timing in sorted(record.batches, key=lambda row: row.batch):
         if timing.load_curve:
-            found = [(p.in_flight, p.latency.p50.value_ms, p.images_per_s) for p in timing.load_curve]
+            points = [(p.in_flight, p.latency.p50.value_ms, p.images_per_s) for p in timing.load_curve]
         else:
             median = timing.end_to_end.p50.value_ms
-            found = [(1, median, 1000 * timing.batch / median if median else 0.0)]
-        marks = tuple(LoadMark(k, ms, rate) for k, ms, rate in sorted(found) if ms and ms > 0 and rate > 0)
+            points = [(1, median, 1000 * timing.batch / median if median else 0.0)]
+        marks = tuple(LoadMark(k, ms, rate) for k, ms, rate in sorted(points) if ms and ms > 0 and rate > 0)
         if marks:
             batches.append(BatchMarks(timing.batch, timing.ranked, marks))
     href = f"{home}e/{entry.slug}/index.html"

@@ -93,12 +93,12 @@ def _groups(row: Row, target: str) -> dict[Key, SubgroupScore]:
 
 def _known(table: BoardTable, metric: str) -> dict[Key, SubgroupScore]:
     """The subgroups in which at least one entry has a value, those of one division together."""
-    found: dict[Key, SubgroupScore] = {}
+    groups_of: dict[Key, SubgroupScore] = {}
     for row in table.rows:
         groups = _groups(row, table.target).items()
-        found |= {k: g for k, g in groups if k not in found and _metric(g, metric) is not None}
-    divisions = list(dict.fromkeys(division for division, _ in found))
-    return dict(sorted(found.items(), key=lambda item: divisions.index(item[0][0])))
+        groups_of |= {k: g for k, g in groups if k not in groups_of and _metric(g, metric) is not None}
+    divisions = list(dict.fromkeys(division for division, _ in groups_of))
+    return dict(sorted(groups_of.items(), key=lambda item: divisions.index(item[0][0])))
 
 
 def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
@@ -122,13 +122,13 @@ def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
         rows=tuple(
             (
                 row,
-                _drawn(_cell(found), found, axis, ident),
+                _drawn(_cell(overall_estimate), overall_estimate, axis, ident),
                 tuple(
                     _drawn(_group_cell(group, metric), _metric(group, metric), axis, ident)
                     for group in (groups.get(key) for key in known)
                 ),
             )
-            for (row, groups), found in zip(shown, overall, strict=True)
+            for (row, groups), overall_estimate in zip(shown, overall, strict=True)
         ),
         left_out=len(table.rows) - len(shown),
         axis=axis_marks(axis, ident, [("ref", 0.0)] if signed else []),
@@ -138,8 +138,8 @@ def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
 
 def _metric(group: SubgroupScore | None, metric: str) -> Estimate | None:
     """The metric of a subgroup, None where it is not published or undefined."""
-    found = group.metrics.get(metric) if group is not None and not group.suppressed else None
-    return found if found is not None and found.value is not None else None
+    value = group.metrics.get(metric) if group is not None and not group.suppressed else None
+    return value if value is not None and value.value is not None else None
 
 
 def _overall(row: Row, metric: str) -> Estimate | None:
@@ -149,10 +149,10 @@ def _overall(row: Row, metric: str) -> Estimate | None:
     return row.score.metrics.get(metric) if row.score else None
 
 
-def _drawn(cell: GroupCell, found: Estimate | None, axis: Linear, ident: str) -> GroupCell:
-    if found is None or found.value is None:
+def _drawn(cell: GroupCell, shown: Estimate | None, axis: Linear, ident: str) -> GroupCell:
+    if shown is None or shown.value is None:
         return cell
-    return replace(cell, drawing=row_marks(axis, ident, found.value, found.low, found.high))
+    return replace(cell, drawing=row_marks(axis, ident, shown.value, shown.low, shown.high))
 
 
 def _not_shown(groups: list[SubgroupScore]) -> str:
@@ -169,10 +169,10 @@ def _not_shown(groups: list[SubgroupScore]) -> str:
     return f"Not shown for any entry: {parts}."
 
 
-def _cell(found: Estimate | None) -> GroupCell:
-    if found is None or found.value is None:
-        return GroupCell(NOT_AVAILABLE, "", None, sentence(found.reason if found else "not scored"))
-    return GroupCell(decimal(found.value), interval(found.low, found.high), found.value, "")
+def _cell(shown: Estimate | None) -> GroupCell:
+    if shown is None or shown.value is None:
+        return GroupCell(NOT_AVAILABLE, "", None, sentence(shown.reason if shown else "not scored"))
+    return GroupCell(decimal(shown.value), interval(shown.low, shown.high), shown.value, "")
 
 
 def _group_cell(group: SubgroupScore | None, metric: str) -> GroupCell:

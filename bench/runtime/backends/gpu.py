@@ -103,6 +103,20 @@ def read_driver() -> Driver | None:
     return Driver(version, cuda, gpus) if gpus else None
 
 
+def unified_memory_missing(devices: Path = Path("/dev"), tegra: Path = Path("/etc/nv_tegra_release")) -> bool:
+    """Return whether the driver is there without the device file of unified memory, which CUDA opens first.
+
+    Outside a sandbox CUDA has `nvidia-modprobe` make it, which is setuid; a sandboxed process gains no rights
+    so. WSL (no ``nvidiactl``) and Tegra (a driver of its own) have no such file.
+
+    Args:
+        devices: The folder of device files.
+        tegra: A file that only Tegra's system has.
+    """
+    there = (devices / "nvidiactl").exists() and not tegra.exists()
+    return there and not (devices / "nvidia-uvm").exists()
+
+
 def _gpu(nvml: Any, handle: Any) -> Gpu:
     capability = None
     with suppress(nvml.NVMLError):
@@ -269,6 +283,11 @@ def gpu_availability(needs: Needs) -> Availability:
     elif driver is None:
         reasons.append("there is no NVIDIA GPU, or its driver does not answer")
         advice.append("run on a machine with an NVIDIA GPU and driver (`nvidia-smi` shows it)")
+    elif unified_memory_missing():
+        reasons.append(
+            "the driver's device file /dev/nvidia-uvm is not there; in the sandbox, CUDA cannot have it made"
+        )
+        advice.append("run `sudo nvidia-modprobe -u -c=0` once after each start of the machine")
     reason, remedy = _torch_fault(driver)
     if reason:
         reasons.append(reason)

@@ -136,7 +136,7 @@ def device_of(backend: str) -> Device:
         BenchError: Its library crashed or refused (``backend-unavailable``, exit 3).
     """
     try:
-        with Worker(WORKER, LIMIT_S, SandboxLimits(readable=None)) as worker:
+        with Worker(WORKER, LIMIT_S, SandboxLimits.for_gpu()) as worker:
             worker.send({"backend": backend})
             answer, _ = worker.receive()
     except WorkerFailure as failure:

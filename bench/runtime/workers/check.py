@@ -9,7 +9,7 @@ from bench.cohort.spec import CohortSpec
 from bench.documents import parse
 from bench.errors import BenchError
 from bench.onnx.file import read_onnx
-from bench.onnx.interface import draft_interface, examine_model
+from bench.onnx.interface import check_model, draft_interface
 from bench.sandbox.messages import read_message, serve, write_message
 from bench.submission.manifest import Manifest
 
@@ -17,7 +17,7 @@ MOST_PROBLEMS = 100
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer one request: the problems that `examine_model` finds, and the model with functions inlined.
+    """Answer one request: the problems that `check_model` finds, and the model with functions inlined.
 
     A request without a manifest is answered with the interface that `draft_interface` guesses.
     """
@@ -27,7 +27,7 @@ def work(requests: BinaryIO, answers: BinaryIO) -> None:
         write_message(answers, _drafted(Path(request["model"]), spec))
         return
     manifest = parse(Manifest, request["manifest"], "manifest-invalid", "submission.toml")
-    problems, inlined = examine_model(
+    problems, inlined = check_model(
         Path(request["model"]), manifest, spec, manifest_file=str(request["manifest_file"])
     )
     header = {"problems": [problem.as_dict() for problem in problems[:MOST_PROBLEMS]]}
