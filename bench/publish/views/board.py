@@ -86,10 +86,6 @@ def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
         raise ValueError(f"cohort {loaded.spec.id} has no board")
     home = place.home(path)
     rows = table.rows[:PAGE_ROWS]
-    drawn = [row.auroc for row in rows if row.standing.rank is not None]
-    published = _published(place, table)
-    axis = row_axis(drawn, [value.auroc for _, _, value in published])
-    reference = _reference(table)
     leader = table.ranked[0] if table.ranked else None
     top = leader.standing.auroc if leader else None
     groups = {c.group for c in table.page_columns}
@@ -109,24 +105,7 @@ def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
         "tabs_heading": _tabs_heading(place),
         "presets": presets,
         "labelled": [group for _, _, shown in PRESETS[1:] for group in shown],
-        "axis": axis_marks(axis, "g", [("ref", top), ("age", reference)]),
-        "reference": reference,
-        "reference_drawn": reference is not None and axis.low <= reference <= axis.high,
-        "drawings": {
-            row.slug: row_marks(axis, "g", row.auroc.value, row.auroc.low, row.auroc.high)
-            if row.auroc
-            else Markup("")
-            for row in rows
-        },
-        "published": [
-            (
-                entry,
-                as_printed(value.auroc, reported),
-                row_marks(axis, "g", value.auroc, value.low, value.high, published=True),
-                printed_interval(value, reported),
-            )
-            for entry, reported, value in published
-        ],
+        **_auroc_column(place, table, rows, top),
         "identical": identical_entries(board.target(table.target)),
         "bodies": [
             ("", [row for row in rows if row.standing.rank is not None]),
@@ -145,6 +124,34 @@ def board_view(place: Place, table: BoardTable, path: str) -> dict[str, Any]:
         "tradeoff": _tradeoff(table, rows, home),
         "setting_words": setting_words(table.setting) if table.setting else "",
         "reported": len(reported_entries(loaded)),
+    }
+
+
+def _auroc_column(place: Place, table: BoardTable, rows: Sequence[Row], top: float | None) -> dict[str, Any]:
+    """The axis of the AUROC column, with what is drawn on it for entries and for published numbers."""
+    published = _published(place, table)
+    ranked = [row.auroc for row in rows if row.standing.rank is not None]
+    axis = row_axis(ranked, [value.auroc for _, _, value in published])
+    reference = _reference(table)
+    return {
+        "axis": axis_marks(axis, "g", [("ref", top), ("age", reference)]),
+        "reference": reference,
+        "reference_drawn": reference is not None and axis.low <= reference <= axis.high,
+        "drawings": {
+            row.slug: row_marks(axis, "g", row.auroc.value, row.auroc.low, row.auroc.high)
+            if row.auroc
+            else Markup("")
+            for row in rows
+        },
+        "published": [
+            (
+                entry,
+                as_printed(value.auroc, reported),
+                row_marks(axis, "g", value.auroc, value.low, value.high, published=True),
+                printed_interval(value, reported),
+            )
+            for entry, reported, value in published
+        ],
     }
 
 
