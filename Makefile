@@ -13,8 +13,8 @@ UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/incl
 # The tests start hundreds of processes: none should have to compile the libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers board-perf coverage \
-	simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
+.PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers catalogues board-perf \
+	coverage simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
 	lock lock-core licences spec-reference clean
 
 demo: $(if $(TORCH),.venv/installed,.venv/core)  ## TORCH=1 installs torch too, and trains the small CNN
@@ -55,6 +55,14 @@ peers: .venv/installed  ## the statistics beside other packages, as a table
 	$(BIN)/python -m pip install --quiet --target .venv/peers --upgrade --no-deps \
 		confidenceinterval==1.0.5 statsmodels==0.15.0 patsy==1.0.3
 	PYTHONPATH=.venv/peers $(BIN)/python -m tests.perf.peers_table
+
+catalogues: .venv/installed  ## the exports, by the validators of Croissant and Every Eval Ever themselves
+	$(BIN)/python -m pip install --quiet --target .venv/catalogues --upgrade --no-deps --ignore-requires-python \
+		every-eval-ever==0.3.0 mlcroissant==1.1.1 absl-py==2.5.1 etils==1.15.0 jsonpath-rw==1.4.0 ply==3.11 \
+		decorator==5.3.1 six==1.17.0 rdflib==7.6.0 requests==2.34.2 urllib3==2.8.0 idna==3.20 \
+		charset-normalizer==3.5.3 certifi==2026.10.19.post1
+	PYTHONPATH=.venv/catalogues $(BIN)/python -c "import every_eval_ever, mlcroissant"
+	PYTHONPATH=.venv/catalogues $(BIN)/python -m pytest tests/publish/test_interchange.py -p no:xdist
 
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table

@@ -59,7 +59,7 @@ class ImageDataset(Dataset[Item]):
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> Item:
-        """Return image (channels, size, size), targets and inputs of one item, float32.
+        """Return image (channels, height, width), targets and inputs of one item, float32.
 
         Raises:
             BenchError: The image is missing or damaged (``images-unreadable``, exit 3).

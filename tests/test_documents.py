@@ -31,16 +31,16 @@ GOOD = 'name = "a"\ncount = 2\nday = 2026-01-01\n[[parts]]\nsize = 3\n'
 
 
 def test_toml_is_read_with_lists_numbers_and_dates() -> None:
-    found = parse_toml(Example, GOOD, "cohort-spec", "x")
-    assert found == Example(name="a", count=2, day=datetime.date(2026, 1, 1), parts=(Inner(size=3.0),))
-    assert found.plain() == {
+    document = parse_toml(Example, GOOD, "cohort-spec", "x")
+    assert document == Example(name="a", count=2, day=datetime.date(2026, 1, 1), parts=(Inner(size=3.0),))
+    assert document.plain() == {
         "schema": "example/1",
         "name": "a",
         "count": 2,
         "day": "2026-01-01",
         "parts": [{"size": 3.0}],
     }
-    assert parse(Example, found.plain(), "cohort-spec", "x") == found
+    assert parse(Example, document.plain(), "cohort-spec", "x") == document
 
 
 @pytest.mark.parametrize(
@@ -254,15 +254,15 @@ class SecondVersion(FirstVersion):
 
 
 def test_an_older_file_lacks_an_optional_field_and_is_read() -> None:
-    found = parse_json(SecondVersion, b'{"schema": "thing/1", "name": "a"}', "board-invalid", "x")
-    assert (found.schema_, found.note) == ("thing/1", "none")
+    document = parse_json(SecondVersion, b'{"schema": "thing/1", "name": "a"}', "board-invalid", "x")
+    assert (document.schema_, document.note) == ("thing/1", "none")
 
 
 def test_a_newer_file_has_fields_that_are_not_known_and_is_read() -> None:
     newer = b'{"schema": "thing/1.3", "name": "a", "colour": 1, "parts": [{"size": 2, "weight": 1}]}'
     for model in (FirstVersion, SecondVersion):
-        found = parse_json(model, newer, "board-invalid", "x")
-        assert (found.schema_, found.name, found.parts) == ("thing/1.3", "a", (Inner(size=2.0),))
+        document = parse_json(model, newer, "board-invalid", "x")
+        assert (document.schema_, document.name, document.parts) == ("thing/1.3", "a", (Inner(size=2.0),))
     wrong = newer.replace(b'"name": "a"', b'"name": 3')
     with pytest.raises(BenchError, match=r"name: This should be text"):
         parse_json(FirstVersion, wrong, "board-invalid", "x")

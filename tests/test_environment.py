@@ -74,10 +74,10 @@ def test_a_command_line_keeps_no_folders(argv: list[str], public: tuple[str, ...
 
 
 def test_the_commit_is_that_of_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = environment()["commit"]
+    commit = environment()["commit"]
     if (Path(__file__).parents[1] / ".git").exists():  # not in the source distribution
-        assert re.fullmatch(r"[0-9a-f]{12,40}\+?", str(found))
+        assert re.fullmatch(r"[0-9a-f]{12,40}\+?", str(commit))
     else:
-        assert found is None
+        assert commit is None
     monkeypatch.setattr(module, "__file__", str(tmp_path / "bench" / "environment.py"))
     assert environment()["commit"] is None

@@ -42,5 +42,7 @@ def read_board(
         loaded = load_board(spec, space.submissions(spec.id), Scorecard if whole else RankInputs)
     if loaded.board is None:
         waiting = f" Not scored yet: {', '.join(loaded.waiting)}." if loaded.waiting else ""
-        raise BenchError(Problem("board-empty", f"Cohort {spec.id} has no scored entry.{waiting}"))
+        remedy = "Score them: `bench score --all`." if loaded.waiting else ""
+        message = f"Cohort {spec.id} has no scored entry.{waiting}"
+        raise BenchError(Problem("board-empty", message, remedy=remedy))
     return loaded

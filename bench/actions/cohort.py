@@ -153,7 +153,7 @@ class LoadedCohort(Cohort):
     def torch_dataset(
         self,
         images: PartOrTable,
-        size: int = SIDE,
+        size: int | tuple[int, int] = SIDE,
         *,
         transform: Transform | None = None,
         channels: Literal[1, 3] = 1,
@@ -170,7 +170,7 @@ class LoadedCohort(Cohort):
 
         Args:
             images: A part, or a table of images.
-            size: Side of the images in pixels.
+            size: Side of the images in pixels, or height and width, as in the manifest.
             transform: Applied to each image tensor.
             channels: 1, or 3 for the same image three times.
             resize: Interpolation, as `bench.cohort.decode.ImageRule` says; ``resize`` in the manifest.
@@ -181,9 +181,9 @@ class LoadedCohort(Cohort):
             jobs: Processes that decode. More than one need a script with ``if __name__ == "__main__":``.
 
         Returns:
-            A dataset of float32 tensors: image (channels, size, size) in [0, 1] before `transform`; targets
-            of the table in the order of ``target_names``, NaN where excluded, none for test images; inputs
-            ``age`` and ``sex`` in the order of ``input_names``.
+            A dataset of float32 tensors: image (channels, height, width) in [0, 1] before `transform`;
+            targets of the table in the order of ``target_names``, NaN where excluded, none for test images;
+            inputs ``age`` and ``sex`` in the order of ``input_names``.
 
         Raises:
             BenchError: torch is not installed (``extra-missing``), the table has images that the cohort does
@@ -203,7 +203,8 @@ class LoadedCohort(Cohort):
             folder = self.workspace.cache
         pixels = None
         if folder:
-            pixels = build_cache(self, folder, height=size, width=size, rule=declared.rule, jobs=jobs).path
+            height, width = declared.height, declared.width
+            pixels = build_cache(self, folder, height=height, width=width, rule=declared.rule, jobs=jobs).path
         return ImageDataset(self, table, rows, declared=declared, transform=transform, pixels=pixels)
 
     def _rows_of(self, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -254,17 +255,18 @@ def load_cohort(
     return LoadedCohort(**values, workspace=space)
 
 
-def _image_input(size: int, **declared: Any) -> ImageInput:
+def _image_input(size: int | tuple[int, int], **declared: Any) -> ImageInput:
     """Return images as a manifest would declare them.
 
     Raises:
         ValueError: A manifest could not declare them.
     """
+    height, width = size if isinstance(size, tuple) and len(size) == 2 else (size, size)
     try:
-        return ImageInput.model_validate({"name": "image", "height": size, "width": size, **declared})
+        return ImageInput.model_validate({"name": "image", "height": height, "width": width, **declared})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        names = {"height": "size", "range": "pixel_range"}
+        names = {"height": "size", "width": "size", "range": "pixel_range"}
         where = "".join(f"{names.get(str(part), part)}: " for part in fault["loc"][:1])
         raise ValueError(f"{where}{fault['msg'].removeprefix('Value error, ')}") from error
 

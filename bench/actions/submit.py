@@ -24,7 +24,7 @@ from bench.actions.context import (
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.documents import parse
-from bench.errors import BenchError, Problem
+from bench.errors import BenchError, Problem, collecting, raise_errors
 from bench.files import locked, sha256_bytes, sha256_file, write_atomic
 from bench.progress import Progress
 from bench.sandbox.reader import start_reader
@@ -126,13 +126,15 @@ class _Source:
         """Return the one source that was given.
 
         Raises:
-            ValueError: Not exactly one was given, or `val` without predictions.
+            ValueError: Not exactly one was given, `val` without predictions, or a list as `val`.
         """
         if sum(source is not None for source in (predictions, model, embeddings)) != 1:
             raise ValueError("give either predictions, a model or embeddings")
         runs = _runs(predictions)
         if val is not None and not runs:
             raise ValueError("a model and embeddings give the predictions of the val images: leave val out")
+        if isinstance(val, list | tuple):
+            raise ValueError("val takes the predictions of the first run alone, not a list")
         return cls(
             runs,
             None if model is None else Path(model),
@@ -148,15 +150,23 @@ class _Source:
         return self.model if self.model is not None else _file(self.runs[0])
 
     def require_files(self) -> None:
-        """Refuse files that are not there, before anything slow is done."""
-        for code, files in (
-            ("predictions-unreadable", [*map(_file, self.runs), _file(self.val)]),
-            ("model-unreadable", [self.model]),
-            ("embeddings-unreadable", [self.embeddings]),
-        ):
-            for file in filter(None, files):
+        """Refuse files that are not there, and folders of predictions, before anything slow is done."""
+        tables = list(filter(None, [*map(_file, self.runs), _file(self.val)]))
+        named = [
+            *((file, "predictions-unreadable") for file in tables),
+            *((file, "model-unreadable") for file in [self.model] if file),
+            *((file, "embeddings-unreadable") for file in [self.embeddings] if file),
+        ]
+        problems: list[Problem] = []
+        for file, code in named:
+            with collecting(problems):
                 require_file(file, code)
-                start_reader()
+                if file in tables and file.is_dir():
+                    remedy = "Name the file itself; embeddings are given by their folder: `--embeddings DIR`."
+                    raise BenchError(Problem(code, "It is a folder.", str(file), remedy))
+        raise_errors(problems)
+        if named:
+            start_reader()
 
     def accept(
         self,
@@ -231,7 +241,7 @@ def submit(
 
     Raises:
         ValueError: Not exactly one of `predictions`, `model` and `embeddings` is given, `val` is given
-            without predictions, or both `slug` and `name` are missing.
+            without predictions or is a list, or both `slug` and `name` are missing.
         TypeError: The predictions are numbers without image ids.
         BenchError: Every fault of the submission, with code, place and remedy.
     """

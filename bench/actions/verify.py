@@ -161,13 +161,21 @@ def verify_stored(*, since: str | None = None, workspace: WorkspaceChoice | None
 
 def _changed_since(space: Workspace, reference: str) -> set[tuple[str, ...]]:
     """(cohort, slug) of entries with files that differ between a commit of git and the working tree."""
-    words = ["git", "-C", str(space.store), "diff", "--name-only", "-z", "--relative", "--end-of-options"]
+    differing = ("diff", "--name-only", "-z", "--relative", "--end-of-options", reference, "--", ".")
+    untracked = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    names = [name for words in (differing, untracked) for name in _git_names(space, reference, words)]
+    return {tuple(name.split("/")[:2]) for name in names}
+
+
+def _git_names(space: Workspace, reference: str, words: tuple[str, ...]) -> list[str]:
+    """Names of files that a command of git prints, relative to the folder of submissions."""
     try:
-        done = subprocess.run([*words, reference, "--", "."], capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(space.store), *words], capture_output=True, timeout=60, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(Problem("git-reference", f"git: {error}.", str(space.store))) from error
     if done.returncode:
         first_line = done.stderr.decode(errors="replace").strip().splitlines()[:1]
         raise BenchError(Problem("git-reference", f"{reference!r}: {' '.join(first_line)}", str(space.store)))
-    names = done.stdout.decode(errors="replace").split("\0")
-    return {tuple(name.split("/")[:2]) for name in names}
+    return done.stdout.decode(errors="replace").split("\0")

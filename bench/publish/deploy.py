@@ -16,6 +16,8 @@ from pathlib import Path
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
 
 TIMEOUT_S = 600
+NO_JEKYLL = ".nojekyll"
+"""File that keeps GitHub from rewriting pages; every published site has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Published:
 def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, message: str) -> Published:
     """Push all files of `site`, and nothing else, as the next commit of `branch`.
 
-    Names that begin with a dot stay out, but for ``.nojekyll``, which keeps GitHub from rewriting pages.
+    Names that begin with a dot stay out, but for `NO_JEKYLL`.
 
     Args:
         site: A built and checked site.
@@ -39,8 +41,9 @@ def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, me
         message: Message of the commit.
 
     Raises:
-        BenchError: git or the repository is missing (``publish-git``), or the remote refused
-            (``publish-refused``), for example since its branch moved meanwhile.
+        BenchError: git or the repository is missing (``publish-git``), the branch holds other files than a
+            site (``publish-branch``), or the remote refused (``publish-refused``), for example since its
+            branch moved meanwhile.
     """
     if remote.startswith("-") or not remote.isprintable():
         message = f"{remote[:60]!r} is neither the name nor the address of a remote."
@@ -50,6 +53,9 @@ def publish_folder(site: Path, repository: Path, *, remote: str, branch: str, me
     reference = f"refs/heads/{branch}"
     git("check-ref-format", reference)
     parent = _tip(git, remote, reference)
+    if parent and NO_JEKYLL not in (names := git("ls-tree", "--name-only", parent).splitlines()):
+        message = f"Branch {branch!r} holds {len(names):,} files and folders that are not a built site."
+        raise BenchError(Problem("publish-branch", message, remote))
     tree = _tree(git, site)
     if parent and git("rev-parse", f"{parent}^{{tree}}") == tree:
         return Published(parent, changed=False)
@@ -80,7 +86,7 @@ def _tree(git: _Git, site: Path) -> str:
         empty = git("hash-object", "-w", "--stdin")
         lines = [
             f"100644 {blob}\t{name}\n"
-            for blob, name in [*zip(hashes, shown, strict=True), (empty, ".nojekyll")]
+            for blob, name in [*zip(hashes, shown, strict=True), (empty, NO_JEKYLL)]
         ]
         git("update-index", "--add", "--index-info", stdin="".join(lines), extra=own)
         return git("write-tree", extra=own)
@@ -110,7 +116,7 @@ class _Git:
             message = f"git {words[0]}: {type(error).__name__}."
             raise BenchError(Problem("publish-git", message), EXIT_ENVIRONMENT) from error
         if done.returncode:
-            said = " ".join(done.stderr.split())[:300] or f"exit {done.returncode}"
+            reason = " ".join(done.stderr.split())[:300] or f"exit {done.returncode}"
             exit_code = EXIT_ENVIRONMENT if code == "publish-git" else 1
-            raise BenchError(Problem(code, f"git {words[0]}: {said}"), exit_code)
+            raise BenchError(Problem(code, f"git {words[0]}: {reason}"), exit_code)
         return done.stdout.strip()

@@ -112,8 +112,8 @@ def croissant(loaded: LoadedBoard, address: str = "") -> dict[str, Any]:
 def split_words(spec: CohortSpec) -> str:
     """Name the rule of the split with its settings."""
     settings = spec.split.model_dump(exclude={"rule"}, mode="json")
-    held = {key: value for key, value in settings.items() if value not in ("", [])}
-    shown = ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in held.items())
+    stated = {key: value for key, value in settings.items() if value not in ("", [])}
+    shown = ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in stated.items())
     return f"Split rule: {spec.split.rule}{f' ({shown})' if shown else ''}."
 
 
@@ -158,8 +158,8 @@ def _targets(spec: CohortSpec) -> dict[str, Any]:
 def _split(loaded: LoadedBoard) -> Iterator[dict[str, Any]]:
     if loaded.board is None:
         return
-    held = loaded.board.test_set
-    rows = [("train", held.train_images), ("val", held.val_images), ("test", held.images)]
+    test = loaded.board.test_set
+    rows = [("train", test.train_images), ("val", test.val_images), ("test", test.images)]
     kinds = {"part": "sc:Text", "images": "sc:Integer"}
     yield _record_set("split", split_words(loaded.spec), kinds, rows)
 
@@ -321,16 +321,16 @@ def yaml_text(value: Mapping[str, Any]) -> bytes:
 
 
 def _lines(value: Mapping[str, Any]) -> Iterator[str]:
-    for key, held in value.items():
-        if isinstance(held, Mapping):
+    for key, content in value.items():
+        if isinstance(content, Mapping):
             yield f"{key}:"
-            yield from (f"  {line}" for line in _lines(held))
-        elif isinstance(held, list):
+            yield from (f"  {line}" for line in _lines(content))
+        elif isinstance(content, list):
             yield f"{key}:"
-            for item in held:
+            for item in content:
                 yield from (f"{'  ' if i else '- '}{line}" for i, line in enumerate(_lines(item)))
         else:
-            yield f"{key}: {_scalar(held)}"
+            yield f"{key}: {_scalar(content)}"
 
 
 def _scalar(value: str | float) -> str:

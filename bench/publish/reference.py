@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -14,6 +15,7 @@ _ITEM = re.compile(r"^(?: {4})?(\w[\w, ]*): (.*)$")
 Definition = ast.FunctionDef | ast.ClassDef
 
 
+@cache
 def python_reference() -> str:
     """Return every public name of `bench` in alphabetical order, with its signature and docstring."""
     stub = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))

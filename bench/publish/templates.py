@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib import resources
 from itertools import count, pairwise
 from pathlib import Path
@@ -146,9 +147,14 @@ def document(path: Path, parts: Mapping[str, str] | None = None) -> tuple[str, M
     text = path.read_text("utf-8")
     for name, part in (parts or {}).items():
         text = text.replace(f"{{{{ {name} }}}}\n", part)
+    return _rendered(text, path.stem.capitalize())
+
+
+@lru_cache(maxsize=32)
+def _rendered(text: str, title: str) -> tuple[str, Markup]:
+    """Title, which is `title` where the text has no first heading, and body of a Markdown text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
-    title = path.stem.capitalize()
     for token, inline in pairwise(tokens):
         if token.type == "heading_open":
             if token.tag == "h1":

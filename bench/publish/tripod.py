@@ -140,7 +140,7 @@ def _known(loaded: LoadedBoard, entry: Entry, card: RankInputs) -> Iterator[tupl
     """Number and lines of each item of which something is known."""
     spec, manifest = loaded.spec, entry.manifest
     labels = ", ".join(markdown(score.label) for score in card.targets)
-    held = loaded.board.test_set if loaded.board else None
+    test = loaded.board.test_set if loaded.board else None
     yield "1", [f"Evaluation of {markdown(manifest.name)} for {labels} on {markdown(spec.title)}."]
     synthetic = " The cohort is synthetic: no image shows a person." if card.stamp.synthetic else ""
     yield "5a", [markdown(f"{spec.title}, version {spec.version}. {spec.citation}".strip()) + synthetic]
@@ -148,14 +148,14 @@ def _known(loaded: LoadedBoard, entry: Entry, card: RankInputs) -> Iterator[tupl
         yield "7", [markdown(_preparation(manifest))]
     yield "8a", [f"- {markdown(_outcome(score))}" for score in card.targets]
     yield "9b", [f"Inputs: {markdown(', '.join(manifest.inputs))}."]
-    if held is not None:
+    if test is not None:
         yield "10", [f"- {words}" for words in _sample_size(loaded, card)]
-        parts = f"{held.train_images:,} train, {held.val_images:,} val and {held.images:,} test images"
+        parts = f"{test.train_images:,} train, {test.val_images:,} val and {test.images:,} test images"
         yield "12a", [f"{parts}, split by patient. {markdown(split_words(spec))}"]
         yield (
             "20a",
             [
-                f"{held.images:,} test images of {held.patients:,} patients.",
+                f"{test.images:,} test images of {test.patients:,} patients.",
                 "",
                 *(_with_outcome(score) for score in card.targets),
             ],

@@ -366,7 +366,8 @@ class LabelEfficiencyPoint(Document):
     draws: int = Field(description="Draws of the share; the AUROC is their mean.")
     auroc: Estimate = Field(description="Its interval holds the choice of test patients and of the draws.")
     draw_sd: float | None = Field(
-        description="Standard deviation of the AUROC between draws; null where there is one."
+        description="Standard deviation of the AUROC between draws, beyond what the choice of test patients "
+        "explains; null where there is one draw."
     )
 
 

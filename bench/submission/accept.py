@@ -189,18 +189,19 @@ def _place(source: Path | PredictionTable) -> str:
 
 
 def _unlike_runs(runs: Sequence[dict[str, Floats]], places: Sequence[str]) -> list[Problem]:
-    """Runs with other targets than the first one, and runs that equal an earlier one."""
+    """Runs with other targets than the first one, and runs that rank the images as an earlier one does."""
     problems = []
     for run, place in zip(runs, places, strict=True):
         if other := sorted(run.keys() ^ runs[0].keys()):
             message = f"Its targets differ from those of {places[0]} by {len(other)}: {', '.join(other)}."
             problems.append(Problem("runs-targets", message, place))
-    first: dict[bytes, str] = {}
-    for run, place in zip(runs, places, strict=True):
-        key = b"".join(name.encode() + values.tobytes() for name, values in sorted(run.items()))
-        if (earlier := first.setdefault(key, place)) is not place:
-            message = f"Its predictions equal those of {earlier} in all {len(run)} targets."
-            problems.append(Problem("runs-duplicate", message, place))
+    first: dict[bytes, int] = {}
+    for number, (run, place) in enumerate(zip(runs, places, strict=True)):
+        ranks = {name: np.unique(values, return_inverse=True)[1] for name, values in sorted(run.items())}
+        key = b"".join(name.encode() + of_target.tobytes() for name, of_target in ranks.items())
+        if (earlier := first.setdefault(key, number)) != number:
+            message = f"Its predictions rank all images as those of {places[earlier]} do, "
+            problems.append(Problem("runs-duplicate", f"{message}in all {len(run)} targets.", place))
     return problems
 
 

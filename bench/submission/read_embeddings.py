@@ -123,7 +123,10 @@ def _read_part(folder: Path, part: Part, cohort: Cohort) -> tuple[Matrix, str]:
         ids = _ids_of_bytes(answer.arrays, fault)
     if len(ids) != len(matrix):
         message, remedy = f"{len(ids):,} ids for {len(matrix):,} rows of embeddings.", ""
-        if len(ids) == matrix.shape[1]:
+        blank = sum(not name.strip() for name in ids)
+        if blank and len(ids) - blank == len(matrix):
+            remedy = f"Remove the blank lines of the ids: there {'is 1' if blank == 1 else f'are {blank:,}'}."
+        elif len(ids) == matrix.shape[1]:
             remedy = "Rows and columns are exchanged: write the transposed matrix, one row for each image."
         elif len(ids) == len(matrix) + 1 and ids[0] not in set(cohort.images):
             remedy = "The first line of the ids is no image of the cohort: remove it if it is a heading."
@@ -324,7 +327,7 @@ def _block(column: pa.Array, where: str) -> npt.NDArray[Any]:
     count = len(column)
     if column.null_count or values.null_count:
         missing = column.null_count or values.null_count
-        raise BenchError(Problem("embeddings-not-finite", f"At least {missing:,} values are missing.", where))
+        raise BenchError(Problem("embeddings-not-finite", f"Missing values: {missing:,} or more.", where))
     width = len(values) // count
     if len(values) != width * count or not (np.asarray(column.value_lengths()) == width).all():
         raise _ragged(where)

@@ -182,8 +182,9 @@ def test_entries_are_scored_compared_verified_and_shown(
 
 def test_an_empty_board_says_what_waits(elsewhere: Elsewhere, good: pd.DataFrame) -> None:
     bench.submit(good, slug="first", workspace=elsewhere.space)
-    with pytest.raises(bench.BenchError, match=r"board-empty: .* Not scored yet: first"):
+    with pytest.raises(bench.BenchError, match=r"board-empty: .* Not scored yet: first") as raised:
         bench.read_board(workspace=elsewhere.space)
+    assert "bench score --all" in raised.value.problems[0].remedy
 
 
 def test_baselines_are_trained_and_submitted(

@@ -207,6 +207,9 @@ def test_a_dataset_follows_the_image_rule_of_the_manifest(
     pixels = torch.tensor(np.asarray(image), dtype=torch.float32)[None, None]
     exact = torch.nn.functional.interpolate(pixels, (24, 24), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(255 * aliased, exact, atol=0.501, rtol=0)  # rounded to grey values
+    wide = loaded.torch_dataset("val", (16, 24), cache=cache)[0][0]
+    expected = np.asarray(image.resize((24, 16), Image.Resampling.BILINEAR))
+    torch.testing.assert_close(wide[0], torch.tensor(expected / 255, dtype=torch.float32))
     assert not torch.equal(default, bicubic)
     assert not torch.equal(default, aliased)
     if cache:
@@ -240,8 +243,9 @@ def test_a_dataset_of_other_images_is_refused(loaded: bench.LoadedCohort) -> Non
         loaded.torch_dataset("val", 8, channels=2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="antialias"):
         loaded.torch_dataset("val", 8, resize="area", antialias=False)
-    with pytest.raises(ValueError, match=r"^size: "):
-        loaded.torch_dataset("val", 0)
+    for size in (0, (8, 0), (8, 8, 8)):
+        with pytest.raises(ValueError, match=r"^size: "):
+            loaded.torch_dataset("val", size, cache=False)  # type: ignore[arg-type]
     missing = loaded.frame("val").assign(path=None)
     with pytest.raises(bench.BenchError, match="images-unreadable"):
         loaded.torch_dataset(missing, 8, cache=False)[0]

@@ -194,6 +194,9 @@ def spoilt(folder: Path, cohort: Cohort, fault: str) -> str:
     elif fault == "heading":
         (folder / "test_ids.txt").write_text("\n".join(["image_id", *ids]) + "\n")
         said = f"{n + 1} ids for {n} rows"
+    elif fault == "blank lines":
+        (folder / "test_ids.txt").write_text("\n".join(ids) + "\n\n \n")
+        said = f"{n + 2} ids for {n} rows"
     elif fault == "transposed":
         np.save(folder / "test.npy", matrix.T)
         said = f"{n} ids for {WIDTH} rows"
@@ -219,6 +222,7 @@ OTHER_FORMS: dict[str, Callable[[str], str]] = {
         ("missing", ["missing-id"], "one id for each row"),
         ("uneven", ["missing-id"], "one id for each row"),
         ("heading", ["missing-id"], "first line of the ids is no image"),
+        ("blank lines", ["missing-id"], "Remove the blank lines of the ids: there are 2"),
         ("transposed", ["missing-id"], "write the transposed matrix"),
         ("nan", ["not-finite"], "these images"),
         ("infinite", ["not-finite"], "these images"),

@@ -306,11 +306,12 @@ def test_a_store_is_checked_without_data_and_what_changed_is_listed(space: Works
     new.mkdir()
     for name in ("submission.toml", "predictions.parquet"):
         shutil.copy(folder / "two" / name, new)
-    subprocess.run([*git, "add", "submissions"], check=True)
-    found = verify_stored(since="HEAD", workspace=space)
-    assert found.problems == ()
-    assert {e.entry.slug for e in found.entries} == {"one", "two", "same", "paper", "new"}
-    assert [(e.entry.slug, e.state) for e in found.entries if e.changed] == [("new", "not scored yet")]
+    for command in ("status", "add"):  # first not yet known to git, then staged
+        subprocess.run([*git, command, "submissions"], check=True, capture_output=True)
+        found = verify_stored(since="HEAD", workspace=space)
+        assert found.problems == ()
+        assert {e.entry.slug for e in found.entries} == {"one", "two", "same", "paper", "new"}
+        assert [(e.entry.slug, e.state) for e in found.entries if e.changed] == [("new", "not scored yet")]
     manifest = new / "submission.toml"
     manifest.write_text(re.sub("^name = .*$", 'name = "My model"', manifest.read_text(), flags=re.M))
     refused = [(p.code, p.severity) for p in verify_stored(since="HEAD", workspace=space).problems]

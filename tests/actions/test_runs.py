@@ -165,7 +165,7 @@ def test_replicates_of_runs_hold_the_variance_between_runs_and_equal_runs_are_co
 
 
 def test_faulty_runs_are_refused_with_count_place_and_remedy(
-    space: Workspace, cohort: Cohort, cli: Cli, tmp_path: Path
+    space: Workspace, cohort: Cohort, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = write_runs(tmp_path / "in", cohort, range(2))
     good = predictions(cohort, 5)
@@ -182,12 +182,22 @@ def test_faulty_runs_are_refused_with_count_place_and_remedy(
     assert codes(good.iloc[3:]) == ["predictions-missing-id"]
     assert codes(good.drop(columns=TARGETS[1])) == ["runs-targets"]
     assert codes(predictions(cohort, 1)) == ["runs-duplicate"]
+    recalibrated = predictions(cohort, 1)
+    recalibrated[list(TARGETS)] **= 2  # the ranks are the same
+    assert codes(recalibrated) == ["runs-duplicate"]
     assert cli("submit", *files[:1] * 26, "--slug", "seeds", "--json").codes[-1] == "runs-count"
-    assert cli("submit", *files, tmp_path / "absent.csv", "--slug", "seeds", "--json").codes == [
-        "predictions-unreadable"
-    ]
+    wrong = (tmp_path / "absent.csv", tmp_path / "in", tmp_path / "gone.csv")
+    ran = cli("submit", *files, *wrong, "--slug", "seeds", "--json")
+    assert ran.codes == ["predictions-unreadable"] * 3
+    assert [p["where"] for p in ran.object["problems"]] == list(map(str, wrong))
+    assert "`--embeddings DIR`" in ran.object["problems"][1]["remedy"]
     assert not (space.submissions("chexchonet") / "seeds").exists()
     with pytest.raises(ValueError, match="empty"):
         bench.submit([], slug="seeds", workspace=space.root)
-    with pytest.raises(BenchError, match=r"equal those of predictions\[0\]"):
+    with pytest.raises(BenchError, match=r"as those of predictions\[0\] do, in all 3 targets"):
         bench.submit([good, good], slug="seeds", workspace=space.root)
+    with pytest.raises(ValueError, match="val takes the predictions of the first run"):
+        bench.submit([good, good], val=[good, good], slug="seeds", workspace=space.root)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(BenchError, match=r"as those of seed0\.csv do"):
+        bench.submit(["seed0.csv", "seed0.csv"], slug="seeds", workspace=space.root)

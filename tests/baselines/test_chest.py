@@ -73,10 +73,10 @@ def test_one_dark_region_is_not_two_lungs():
 
 def test_shape_and_order():
     images = np.stack([_drawn(0.25, 0.7), np.zeros((200, 200), np.uint8), _drawn(0.4, 0.7)])
-    found = measure(images)
-    assert found.shape == (3, len(MEASURES))
-    assert found[0, 0] < found[2, 0]
-    assert np.isnan(found[1]).all()
+    measured = measure(images)
+    assert measured.shape == (3, len(MEASURES))
+    assert measured[0, 0] < measured[2, 0]
+    assert np.isnan(measured[1]).all()
 
 
 def test_otsu_parts_two_heaps():

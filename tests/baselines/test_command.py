@@ -50,12 +50,12 @@ def _refused(cli: Cli, space: Workspace, code: str, exit_code: int, *words: obje
     """Run a command that must end with this problem and store nothing; return what it says."""
     ran = cli(*words, "--json")
     assert ran.exit_code == exit_code, ran.stderr
-    found = {p["code"]: p for p in ran.object["problems"]}
-    assert code in found, ran.stderr
-    assert found[code]["remedy"]
+    by_code = {p["code"]: p for p in ran.object["problems"]}
+    assert code in by_code, ran.stderr
+    assert by_code[code]["remedy"]
     assert "Traceback" not in ran.stderr
     assert _stored(space) == []
-    return str(found[code]["message"])
+    return str(by_code[code]["message"])
 
 
 def test_both_tracks_and_recalibrated_entries_are_stored_and_scored(space: Workspace, cli: Cli):

@@ -37,9 +37,9 @@ def test_the_loss_is_the_negative_log_likelihood():
     labels[7] = torch.nan
     mean, spread = (part.numpy() for part in HEAD.distribution(raw))
     expected = np.nanmean(-norm.logpdf(labels.numpy()[:7], mean[:7], spread[:7]), axis=1)
-    found = HEAD.loss(raw, labels).numpy()
-    np.testing.assert_allclose(found[:7], expected)
-    assert found[7] == 0
+    loss = HEAD.loss(raw, labels).numpy()
+    np.testing.assert_allclose(loss[:7], expected)
+    assert loss[7] == 0
 
 
 def test_excluded_measurements_have_no_gradient():
@@ -60,9 +60,9 @@ def test_targets_are_the_tails_above_the_thresholds(sex: float, walls: float, ca
     tail = 1 - norm.cdf([walls, walls, cavity], mean, spread)
     slvh = tail[:, 0] + tail[:, 1] - tail[:, 0] * tail[:, 1]
     expected = np.column_stack([slvh, tail[:, 2], 1 - (1 - slvh) * (1 - tail[:, 2]), mean])
-    found = HEAD.predictions(raw, torch.full((50, 1), sex, dtype=torch.float64)).numpy()
+    predicted = HEAD.predictions(raw, torch.full((50, 1), sex, dtype=torch.float64)).numpy()
     assert HEAD.columns == ("slvh", "dlv", "composite_slvh_dlv", *MEASURES)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(predicted, expected, atol=1e-12)
 
 
 def test_an_unknown_sex_lies_between_the_sexes():

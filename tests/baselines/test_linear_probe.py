@@ -70,9 +70,9 @@ def test_excluded_labels_and_features_that_never_change():
 def test_one_class_is_a_constant(label: float):
     x, _ = _data(20, 6)
     probe = fit_probe(x, np.full(20, label), x, np.full(20, label))
-    found = probe.probabilities(x)
-    assert len(set(found)) == 1
-    assert abs(found[0] - label) < 0.05
+    probabilities = probe.probabilities(x)
+    assert len(set(probabilities)) == 1
+    assert abs(probabilities[0] - label) < 0.05
 
 
 def test_features_are_the_encoders_own(tiny: Cohort, tmp_path: Path):
@@ -80,10 +80,10 @@ def test_features_are_the_encoders_own(tiny: Cohort, tmp_path: Path):
     task = make_task(
         tiny, find_baseline("linear-probe"), seed=0, quick=True, folder=tmp_path, choices=choices
     )
-    found = encode(open_encoder(tmp_path / "encoder.toml"), task.val, silent, "")
+    features = encode(open_encoder(tmp_path / "encoder.toml"), task.val, silent, "")
     pixels = np.concatenate(list(task.val.pixels(ENCODER_SIDE, ENCODER_SIDE))) / 255
     pooled = pixels.reshape(-1, 6, 4, 6, 4).mean((2, 4)).reshape(-1, ENCODER_WIDTH)
-    np.testing.assert_allclose(found, (pooled - 0.5) / 0.25, atol=1e-5)
+    np.testing.assert_allclose(features, (pooled - 0.5) / 0.25, atol=1e-5)
 
 
 def test_declarations_of_the_encoder_become_those_of_the_entry(tiny: Cohort, tmp_path: Path):
@@ -94,8 +94,8 @@ def test_declarations_of_the_encoder_become_those_of_the_entry(tiny: Cohort, tmp
     assert manifest.pretrained_weights == "none: means of four by four pixels"
     assert "large C = " in manifest.description
     rows = tiny.rows("test")
-    found = load_predictions(run.predictions, tiny).values["large"]
-    assert roc_auc_score(tiny.targets["large"][rows], found) > 0.7
+    values = load_predictions(run.predictions, tiny).values["large"]
+    assert roc_auc_score(tiny.targets["large"][rows], values) > 0.7
 
 
 Change = Callable[[str], str]

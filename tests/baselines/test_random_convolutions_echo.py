@@ -37,14 +37,14 @@ def test_targets_are_tails_beyond_the_threshold_of_the_sex() -> None:
     spread = np.array([0.2, 0.3, 0.6])
     model = MeasurementModel(names, np.eye(3), np.zeros(3), spread, RULES)
     means = np.array([[1.3, 1.2, 5.0]] * 3, np.float32)
-    found = model.predictions(means, np.array([1.0, 0.0, np.nan]))
+    predicted = model.predictions(means, np.array([1.0, 0.0, np.nan]))
     for row, wall, diameter in ((0, 1.5, 5.9), (1, 1.4, 5.3), (2, 1.45, 5.6)):
         ivsd, lvpwd, lvidd = norm.sf([wall, wall, diameter], [1.3, 1.2, 5.0], spread)
         slvh = ivsd + lvpwd - ivsd * lvpwd
-        assert found["slvh"][row] == pytest.approx(slvh, abs=1e-6)
-        assert found["dlv"][row] == pytest.approx(lvidd, abs=1e-6)
-        assert found["composite"][row] == pytest.approx(slvh + lvidd - slvh * lvidd, abs=1e-6)
-    assert found["lvidd"] == pytest.approx([5.0, 5.0, 5.0])
+        assert predicted["slvh"][row] == pytest.approx(slvh, abs=1e-6)
+        assert predicted["dlv"][row] == pytest.approx(lvidd, abs=1e-6)
+        assert predicted["composite"][row] == pytest.approx(slvh + lvidd - slvh * lvidd, abs=1e-6)
+    assert predicted["lvidd"] == pytest.approx([5.0, 5.0, 5.0])
 
 
 def test_the_graph_gives_the_predictions_of_the_run(tiny: Cohort, tmp_path: Path) -> None:

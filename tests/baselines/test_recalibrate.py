@@ -38,14 +38,14 @@ def test_the_temperature_is_that_of_a_logistic_fit_without_intercept():
 def test_overconfidence_is_mended_and_the_ranking_kept(method: Recalibration):
     val, known = _overconfident(4000, 1)
     test, labels = _overconfident(4000, 2)
-    found = recalibrated(method, val, known, test)
+    calibrated = recalibrated(method, val, known, test)
     honest = 1 / (1 + (1 / test - 1) ** (1 / 3))
-    assert log_loss(labels, found) < log_loss(labels, test) - 0.1
-    assert log_loss(labels, found) == pytest.approx(log_loss(labels, honest), abs=0.01)
+    assert log_loss(labels, calibrated) < log_loss(labels, test) - 0.1
+    assert log_loss(labels, calibrated) == pytest.approx(log_loss(labels, honest), abs=0.01)
     order = np.argsort(test)
-    assert (np.diff(found[order]) >= 0).all()
-    assert roc_auc_score(labels, found) == pytest.approx(roc_auc_score(labels, test), abs=0.01)
-    assert ((found > 0) & (found < 1)).all()
+    assert (np.diff(calibrated[order]) >= 0).all()
+    assert roc_auc_score(labels, calibrated) == pytest.approx(roc_auc_score(labels, test), abs=0.01)
+    assert ((calibrated > 0) & (calibrated < 1)).all()
 
 
 def _pooled(labels: np.ndarray) -> np.ndarray:
@@ -71,8 +71,8 @@ def test_excluded_labels_do_not_count(method: Recalibration):
     more = np.concatenate([labels, np.full(50, np.nan)])
     test = np.linspace(0.01, 0.99, 7)
     expected = recalibrated(method, val, labels, test)
-    found = recalibrated(method, np.concatenate([val, np.full(50, 0.9)]), more, test)
-    np.testing.assert_array_equal(found, expected)
+    calibrated = recalibrated(method, np.concatenate([val, np.full(50, 0.9)]), more, test)
+    np.testing.assert_array_equal(calibrated, expected)
 
 
 @pytest.mark.parametrize("method", tuple(Recalibration))
@@ -86,9 +86,9 @@ def test_without_both_classes_nothing_changes(method: Recalibration, labels: np.
 def test_probabilities_of_0_and_1_and_a_constant_are_borne(method: Recalibration):
     labels = np.array([0.0, 1.0, 0.0, 1.0])
     for val in (np.array([0.0, 1.0, 1.0, 0.0]), np.full(4, 0.5)):
-        found = recalibrated(method, val, labels, np.array([0.0, 0.5, 1.0]))
-        assert np.isfinite(found).all()
-        assert ((found >= 0) & (found <= 1)).all()
+        calibrated = recalibrated(method, val, labels, np.array([0.0, 0.5, 1.0]))
+        assert np.isfinite(calibrated).all()
+        assert ((calibrated >= 0) & (calibrated <= 1)).all()
 
 
 @pytest.mark.parametrize("track", ["holdout", "cv5"])
@@ -127,8 +127,8 @@ def test_a_holdout_is_recalibrated_on_val_alone(tiny: Cohort, tmp_path: Path):
     assert list(task.test.images) == list(tiny.images[rows])
     test, val = np.split(both, [len(tiny.rows("test"))])
     expected = recalibrated(Recalibration.TEMPERATURE, val, tiny.targets["large"][tiny.rows("val")], test)
-    found = load_predictions(run.recalibrated[0].predictions, tiny).values["large"]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    values = load_predictions(run.recalibrated[0].predictions, tiny).values["large"]
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
 
 
 def test_val_is_submitted_whole_but_fitted_without_copies(tiny: Cohort, tmp_path: Path):
@@ -146,7 +146,7 @@ def test_val_is_submitted_whole_but_fitted_without_copies(tiny: Cohort, tmp_path
     (other,) = apart.recalibrated
     p = load_predictions(apart.val, tiny, covered="val").values["large"]
     expected = recalibrated(Recalibration.ISOTONIC, p[1:], tiny.targets["large"][val[1:]], p)
-    found = load_predictions(other.val, tiny, covered="val").values["large"]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    values = load_predictions(other.val, tiny, covered="val").values["large"]
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
     cv5 = run_baseline("demographics", tiny, tmp_path / "c", RunConfig(track=Track.CV5))
     assert cv5.val is None

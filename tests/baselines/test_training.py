@@ -136,10 +136,10 @@ def test_the_best_epoch_on_val_is_kept(uninterrupted: tuple[Path, Learner]):
     pixels = torch.from_numpy(VAL.pixels).unsqueeze(1).float() / 255
     learner.eval()
     with torch.no_grad():
-        found = learner.head.loss(
+        loss = learner.head.loss(
             learner(pixels, torch.empty(len(VAL), 0)), torch.from_numpy(VAL.labels)
         ).mean()
-    assert min(losses) == pytest.approx(float(found), rel=1e-5)
+    assert min(losses) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_training_stops_on_val_and_a_continued_run_stays_stopped(tmp_path: Path):

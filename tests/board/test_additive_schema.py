@@ -44,9 +44,9 @@ def written(card: Document) -> bytes:
 
 
 def test_a_stored_scorecard_without_a_new_field_is_read(stored):
-    found = parse_json(NewScorecard, written(stored), "scorecard-invalid", "x")
-    assert found.partial_auroc is None
-    assert [t.metrics for t in found.targets] == [t.metrics for t in stored.targets]
+    document = parse_json(NewScorecard, written(stored), "scorecard-invalid", "x")
+    assert document.partial_auroc is None
+    assert [t.metrics for t in document.targets] == [t.metrics for t in stored.targets]
 
 
 @pytest.mark.parametrize("model", [RankInputs, BoardInputs, Scorecard])
@@ -54,9 +54,9 @@ def test_a_scorecard_of_a_newer_minor_version_is_read(stored, model):
     newer = NewScorecard.model_validate(
         {**stored.plain(), "schema": "scorecard/1.9", "partial_auroc": {"value": 0.5}}
     )
-    found = parse_json(model, written(newer), "scorecard-invalid", "x")
-    assert [t.metrics for t in found.targets] == [t.metrics for t in stored.targets]
-    assert not hasattr(found, "partial_auroc")
+    document = parse_json(model, written(newer), "scorecard-invalid", "x")
+    assert [t.metrics for t in document.targets] == [t.metrics for t in stored.targets]
+    assert not hasattr(document, "partial_auroc")
 
 
 def test_an_unknown_field_of_the_own_version_is_a_fault(stored):

@@ -120,9 +120,9 @@ def test_one_entry_of_each_team_is_ranked(cohort: Cohort, honest: Path, tmp_path
 def test_similar_predictions_are_found(name: str, change, cohort: Cohort) -> None:
     stored = np.array([noisy(cohort, 1, seed)[HEADLINE] for seed in range(6)])
     copied = change(stored, np.random.default_rng(0))[2]
-    found = find_similar(copied, stored)
-    assert [f.entries for f in found] == [(2,)]
-    assert found[0].rank_correlation == pytest.approx(spearmanr(copied, stored[2]).statistic)
+    similar = find_similar(copied, stored)
+    assert [f.entries for f in similar] == [(2,)]
+    assert similar[0].rank_correlation == pytest.approx(spearmanr(copied, stored[2]).statistic)
 
 
 def test_combinations_are_found_and_independent_entries_are_not(cohort: Cohort) -> None:

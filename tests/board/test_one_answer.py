@@ -48,9 +48,9 @@ def test_a_demo_board_of_both_tracks(cohort, space, cli, tmp_path):
     assert len(out_of_fold.slugs) == 3
 
 
-def test_a_board_of_twenty_entries_from_stored_predictions_alone(cohort, space, cli):
+def test_a_board_of_twelve_entries_from_stored_predictions_alone(cohort, space, cli):
     folder, rng = space.submissions("demo"), np.random.default_rng(0)
-    for number, strength in enumerate(rng.uniform(0.5, 3.5, 19)):
+    for number, strength in enumerate(rng.uniform(0.5, 3.5, 11)):
         store_entry(cohort, folder, f"e{number}", noisy(cohort, strength, seed=number))
     store_entry(cohort, folder, "copy", noisy(cohort, 2.0, seed=3))
     ran = cli("score", "--all", "--replicates", "100", "--seed", "4", "--jobs", "1", *WORDS)

@@ -18,12 +18,12 @@ from tests.publish.store import write_entries
 
 @pytest.fixture
 def loaded(tmp_path, monkeypatch):
-    found = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
+    board = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
     space = create_workspace(tmp_path / "space", "demo", {})
-    write_entries(space.root / "submissions" / "demo", found)
+    write_entries(space.root / "submissions" / "demo", board)
     monkeypatch.chdir(space.root)
     monkeypatch.delenv("COLUMNS", raising=False)
-    return found
+    return board
 
 
 def rows_of(text):
@@ -95,9 +95,9 @@ def test_columns_are_chosen_in_order_for_every_format(loaded, cli):
     assert cli(*words, "--csv").stdout.splitlines()[0] == "target,brier,slug"
     assert cli(*words, "--markdown").stdout.splitlines()[0] == "| Brier | Slug |"
     assert r"Brier & Slug \\" in cli(*words, "--latex").stdout
-    found = cli(*words, "--json").object["result"]
-    assert [c["key"] for c in found["columns"]] == ["brier", "slug"]
-    assert [list(row["cells"]) for row in found["rows"]] == [["brier", "slug"]] * 9
+    result = cli(*words, "--json").object["result"]
+    assert [c["key"] for c in result["columns"]] == ["brier", "slug"]
+    assert [list(row["cells"]) for row in result["rows"]] == [["brier", "slug"]] * 9
 
 
 def test_declarations_are_columns_that_choose_entries(loaded, cli, tmp_path):
@@ -144,9 +144,9 @@ def test_json_has_the_cells_of_the_site(loaded, cli, tmp_path):
     build_site([stored], tmp_path / "site")
     published = json.loads((tmp_path / "site" / "leaderboard.json").read_bytes())
     target = next(t for t in published["targets"] if t["target"] == "slvh")
-    found = cli("board", "--target", "slvh", "--json").object["result"]
-    assert found["columns"] == target["columns"]
-    assert found["rows"] == [{"slug": r["slug"], "cells": r["cells"]} for r in target["rows"]]
+    result = cli("board", "--target", "slvh", "--json").object["result"]
+    assert result["columns"] == target["columns"]
+    assert result["rows"] == [{"slug": r["slug"], "cells": r["cells"]} for r in target["rows"]]
 
 
 def test_hostile_names_stay_words_in_markdown_and_latex(loaded, cli):

@@ -19,6 +19,7 @@ def board(tmp_path, monkeypatch):
     write_store(made.submissions("demo"), 3)
     monkeypatch.chdir(made.root)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.setattr("bench.actions.site.commit", lambda: "abc1234")  # a checkout may change meanwhile
     for words in (
         ["init", "-q", "--bare", "../remote.git"],
         ["init", "-q"],

@@ -61,8 +61,8 @@ def test_the_demo_cohorts_table_is_written_when_it_is_first_needed(
 
 
 def test_specs_and_codes_are_listed(cli: Cli) -> None:
-    found = cli("cohort", "specs", "--json").object["result"]["cohorts"]
-    assert [spec["id"] for spec in found] == list(builtin_specs())
+    cohorts = cli("cohort", "specs", "--json").object["result"]["cohorts"]
+    assert [spec["id"] for spec in cohorts] == list(builtin_specs())
     listed = cli("explain", "--list", "--json").object["result"]["codes"]
     assert [page["code"] for page in listed] == list(catalogue())
     shown = cli("explain", "predictions-out-of-range").stdout

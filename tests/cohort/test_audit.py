@@ -45,9 +45,9 @@ def look(folder: Path, **changes: object) -> Audit:
     return audit(load_cohort(spec_of(**changes), folder), jobs=2)
 
 
-def codes(found: Audit) -> dict[str, str]:
-    assert len({p.code for p in found.problems}) == len(found.problems)
-    return {p.code: p.message for p in found.problems}
+def codes(report: Audit) -> dict[str, str]:
+    assert len({p.code for p in report.problems}) == len(report.problems)
+    return {p.code: p.message for p in report.problems}
 
 
 def pick(folder: Path, *parts: str, without: tuple[str, ...] = ()) -> list[str]:
@@ -73,30 +73,30 @@ def siblings(folder: Path) -> tuple[str, str]:
 def test_a_whole_copy_has_no_fault(folder: Path) -> None:
     steps: list[tuple[int, int]] = []
     cohort = load_cohort(spec_of(), folder)
-    found = audit(cohort, progress=lambda done, total: steps.append((done, total)))
-    assert found.problems == ()
-    assert found.images is not None
-    assert found.images.looked_at == len(cohort)
+    report = audit(cohort, progress=lambda done, total: steps.append((done, total)))
+    assert report.problems == ()
+    assert report.images is not None
+    assert report.images.looked_at == len(cohort)
     assert steps == [(k, len(cohort)) for k in range(1, len(cohort) + 1)]
-    assert [line.agree for line in found.labels] == [len(cohort)] * 3
+    assert [line.agree for line in report.labels] == [len(cohort)] * 3
     zeros = (cohort.table["lvidd"].astype(float) == 0).sum()
-    assert found.implausible == {"ivsd": 0, "lvpwd": zeros, "lvidd": zeros}
+    assert report.implausible == {"ivsd": 0, "lvpwd": zeros, "lvidd": zeros}
 
 
 def test_without_images_no_file_is_read(folder: Path) -> None:
     shutil.rmtree(folder / "images")
-    found = audit(load_cohort(spec_of(), folder), images=False)
-    assert (found.images, found.problems) == (None, ())
+    report = audit(load_cohort(spec_of(), folder), images=False)
+    assert (report.images, report.problems) == (None, ())
 
 
 def test_missing_images_are_counted(folder: Path) -> None:
     names = sorted(p.name for p in (folder / "images").iterdir())[:3]
     for name in names:
         (folder / "images" / name).unlink()
-    found = look(folder)
-    assert found.images is not None
-    assert sorted(found.images.missing) == names
-    assert codes(found) == {"images-missing": f"3 of {found.split.images} images."}
+    report = look(folder)
+    assert report.images is not None
+    assert sorted(report.images.missing) == names
+    assert codes(report) == {"images-missing": f"3 of {report.split.images} images."}
 
 
 @pytest.mark.parametrize(
@@ -115,27 +115,27 @@ def test_images_that_cannot_be_decoded_are_counted(
 ) -> None:
     path = sorted((folder / "images").iterdir())[5]
     path.write_bytes(damage(path.read_bytes()))
-    found = look(folder)
-    assert found.images is not None
-    assert found.images.damaged == [path.name]
-    assert codes(found) == {"images-damaged": f"1 of {found.split.images} images: {says}."}
+    report = look(folder)
+    assert report.images is not None
+    assert report.images.damaged == [path.name]
+    assert codes(report) == {"images-damaged": f"1 of {report.split.images} images: {says}."}
 
 
 def test_files_that_no_row_names_are_counted(folder: Path) -> None:
     for name in ("x.jpg", "y.PNG", "notes.txt"):
         (folder / "images" / name).write_bytes(b"x")
-    found = look(folder)
-    assert found.images is not None
-    assert sorted(found.images.unlisted) == ["x.jpg", "y.PNG"]
-    assert codes(found) == {"images-unlisted": "2 image files are in no row of the table."}
-    assert [p.severity for p in found.problems] == ["warning"]
+    report = look(folder)
+    assert report.images is not None
+    assert sorted(report.images.unlisted) == ["x.jpg", "y.PNG"]
+    assert codes(report) == {"images-unlisted": "2 image files are in no row of the table."}
+    assert [p.severity for p in report.problems] == ["warning"]
 
 
 def test_duplicates_within_a_patient_and_across_patients_are_counted_apart(folder: Path) -> None:
     a, b = siblings(folder)
     shutil.copyfile(folder / "images" / a, folder / "images" / b)
-    found = look(folder)
-    assert codes(found) == {
+    report = look(folder)
+    assert codes(report) == {
         "images-duplicate": "1 groups of images have the same pixels, 0 of them of more than one patient."
     }
     c, d = pick(folder, "train", "train", without=(a,))
@@ -146,11 +146,11 @@ def test_duplicates_within_a_patient_and_across_patients_are_counted_apart(folde
 def test_duplicates_in_train_and_test_are_an_error(folder: Path) -> None:
     a, b = pick(folder, "train", "test")
     shutil.copyfile(folder / "images" / a, folder / "images" / b)
-    found = look(folder)
-    assert found.images is not None
-    assert {frozenset(group) for group in found.images.duplicates} == {frozenset((a, b))}
-    assert codes(found)["duplicates-straddle"] == "1 groups of identical images are in train and in test."
-    assert {p.code: p.severity for p in found.problems} == {
+    report = look(folder)
+    assert report.images is not None
+    assert {frozenset(group) for group in report.images.duplicates} == {frozenset((a, b))}
+    assert codes(report)["duplicates-straddle"] == "1 groups of identical images are in train and in test."
+    assert {p.code: p.severity for p in report.problems} == {
         "images-duplicate": "warning",
         "duplicates-straddle": "error",
     }
@@ -188,8 +188,8 @@ def everything(folder: Path) -> list[str]:
 def test_checksums_are_compared_where_there_is_a_list(folder: Path) -> None:
     names = everything(folder)
     sums(folder, names)
-    found = look(folder)
-    assert (codes(found), found.images and found.images.checksums) == ({}, len(names))
+    report = look(folder)
+    assert (codes(report), report.images and report.images.checksums) == ({}, len(names))
     text = (folder / "SHA256SUMS.txt").read_text()
     (folder / "SHA256SUMS.txt").write_text(text.upper().replace("IMAGES", "images").replace(".JPG", ".jpg"))
     (folder / "SHA256SUMS.txt").write_text(text.replace("  ", " *./"))
@@ -207,10 +207,10 @@ def test_changed_files_are_counted_images_and_others_and_unlisted_ones(folder: P
     Image.fromarray(255 - pixels).save(path, format="JPEG")
     (folder / "images" / "extra.jpg").write_bytes(b"y")
     (folder / "LICENSE.txt").write_text("other terms")
-    found = look(folder)
-    assert found.images is not None
-    assert sorted(found.images.changed) == sorted(["LICENSE.txt", path.name, "images/extra.jpg"])
-    assert codes(found)["checksum-differs"] == f"3 of {len(names)} listed files have another SHA-256."
+    report = look(folder)
+    assert report.images is not None
+    assert sorted(report.images.changed) == sorted(["LICENSE.txt", path.name, "images/extra.jpg"])
+    assert codes(report)["checksum-differs"] == f"3 of {len(names)} listed files have another SHA-256."
 
 
 def test_listed_files_that_are_not_there_are_counted(folder: Path) -> None:
@@ -230,17 +230,17 @@ def test_the_size_of_the_release_is_expected(folder: Path) -> None:
     cohort = load_cohort(spec_of(), folder)
     size = {"expected_images": len(cohort), "expected_patients": PATIENTS}
     assert codes(look(folder, **size)) == {}
-    found = codes(look(folder, **size | {"expected_images": 71_589}))
+    problem_codes = codes(look(folder, **size | {"expected_images": 71_589}))
     have = f"{len(cohort)} images of {PATIENTS} patients; the release has"
-    assert found == {"cohort-size": f"{have} 71,589 images of {PATIENTS} patients."}
+    assert problem_codes == {"cohort-size": f"{have} 71,589 images of {PATIENTS} patients."}
     assert codes(look(folder, expected_patients=41)) == {"cohort-size": f"{have} 41 patients."}
     assert codes(look(folder, expected_images=9)) == {"cohort-size": f"{have} 9 images."}
 
 
 def test_a_synthetic_folder_is_not_the_real_release(folder: Path) -> None:
     (folder / "SYNTHETIC.txt").write_text("invented")
-    found = look(folder, expected_images=71_589)
-    assert [(p.code, p.severity) for p in found.problems] == [("cohort-synthetic", "warning")]
+    report = look(folder, expected_images=71_589)
+    assert [(p.code, p.severity) for p in report.problems] == [("cohort-synthetic", "warning")]
     assert look(folder, synthetic=True).problems == ()
 
 
@@ -253,8 +253,8 @@ def test_a_split_column_that_mixes_patients_is_an_error(folder: Path) -> None:
         "split": {"rule": "column", "column": "part", "train": "train", "test": "test"},
         "synthetic": False,
     }
-    found = audit(load_cohort(CohortSpec.model_validate(data), folder), images=False)
-    assert codes(found) == {"patients-straddle": f"{mixed} patients have images in train and in test."}
+    report = audit(load_cohort(CohortSpec.model_validate(data), folder), images=False)
+    assert codes(report) == {"patients-straddle": f"{mixed} patients have images in train and in test."}
 
 
 def test_a_published_split_that_mixes_patients_is_a_warning(folder: Path) -> None:
@@ -262,8 +262,8 @@ def test_a_published_split_that_mixes_patients_is_a_warning(folder: Path) -> Non
     table["theirs"] = ["train" if k % 2 else "test" for k in range(len(table))]
     mixed = sum(len(set(parts)) > 1 for _, parts in table.groupby("patient_id")["theirs"])
     table.to_csv(folder / "metadata.csv", index=False)
-    found = look(folder, compare_split_column="theirs")
-    (problem,) = found.problems
+    report = look(folder, compare_split_column="theirs")
+    (problem,) = report.problems
     assert (problem.code, problem.severity) == ("published-split-straddles", "warning")
     assert f"has {mixed} patients both in train and in test" in problem.message
 
@@ -275,18 +275,18 @@ def test_labels_that_differ_from_the_rule_are_a_warning(folder: Path) -> None:
     table.loc[negative[:3], "dlv"] = "1"
     table["composite_slvh_dlv"] = table["slvh"].where(table["dlv"] == "0", "1")
     table.to_csv(folder / "metadata.csv", index=False)
-    found = look(folder)
-    assert codes(found) == {
+    report = look(folder)
+    assert codes(report) == {
         "labels-differ-from-rule": f"5 of {len(table)} released labels of dlv differ from the rule: "
         "3 positive only in the release, 2 only by the rule."
     }
-    assert found.problems[0].severity == "warning"
+    assert report.problems[0].severity == "warning"
 
 
 def test_resolution_says_what_the_test_set_can_tell_apart(cohort: Cohort) -> None:
-    found = audit(cohort, images=False)
-    assert [line.target for line in found.resolution] == [t.name for t in cohort.spec.binary_targets]
-    for line in found.resolution:
+    report = audit(cohort, images=False)
+    assert [line.target for line in report.resolution] == [t.name for t in cohort.spec.binary_targets]
+    for line in report.resolution:
         rows = cohort.rows("test")
         y = cohort.targets[line.target][rows]
         assert (line.images, line.positives) == (102, int(y.sum()))

@@ -186,13 +186,13 @@ MODES = {
 @pytest.mark.parametrize("name", MODES)
 def test_other_sizes_and_modes_become_grey_of_the_size(name: str, tmp_path: Path):
     MODES[name].save(tmp_path / name)
-    found = read_grey(tmp_path / name, SIDE, SIDE)
-    assert (found.shape, found.dtype) == ((SIDE, SIDE), np.dtype(np.uint8))
+    pixels = read_grey(tmp_path / name, SIDE, SIDE)
+    assert (pixels.shape, pixels.dtype) == ((SIDE, SIDE), np.dtype(np.uint8))
     if name == "I16.png":
-        assert np.ptp(found) > 200  # not clipped to white
+        assert np.ptp(pixels) > 200  # not clipped to white
     else:
         grey = {"1.png": 255}.get(name, round(0.299 * 200 + 0.587 * 100 + 0.114 * 50))
-        assert np.abs(found.astype(int) - grey).max() <= 2
+        assert np.abs(pixels.astype(int) - grey).max() <= 2
 
 
 def test_missing_and_damaged_images(cohort: Cohort, tmp_path: Path):

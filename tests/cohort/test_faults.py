@@ -722,8 +722,8 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_each_fault_has_its_code_count_place_and_remedy(fault: Fault, tmp_path: Path) -> None:
-    found = check(tmp_path, fault.edit(good()), fault.changes)
-    problem = only(found, fault.code)
+    problems = check(tmp_path, fault.edit(good()), fault.changes)
+    problem = only(problems, fault.code)
     assert_problem(
         problem,
         fault.code,
@@ -732,7 +732,7 @@ def test_each_fault_has_its_code_count_place_and_remedy(fault: Fault, tmp_path: 
         remedy=re.escape(fault.remedy),
         severity=fault.severity,
     )
-    errors = [p.code for p in found if p.severity == "error" and p is not problem]
+    errors = [p.code for p in problems if p.severity == "error" and p is not problem]
     assert errors == []
 
 
@@ -750,8 +750,8 @@ def test_there_are_many_faults() -> None:
 def test_a_split_says_of_patients_what_the_check_says(name: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
     write(tmp_path, fault.edit(good()))
-    found = audit_split(load_cohort(spec(fault.changes), tmp_path))
-    assert [(p.code, p.severity) for p in found] == [(fault.code, fault.severity)]
+    problems = audit_split(load_cohort(spec(fault.changes), tmp_path))
+    assert [(p.code, p.severity) for p in problems] == [(fault.code, fault.severity)]
 
 
 def test_people_in_two_parts_are_counted_as_a_plain_count_does(tmp_path: Path) -> None:

@@ -30,17 +30,17 @@ def test_resizing_equals_pytorch_with_and_without_antialiasing(kernel: str, size
     whole = torch.from_numpy(PIXELS)[None, None]
     for antialias, values, tolerance in ((True, whole, 1.0), (False, whole.double(), 0.5001)):
         rule = ImageRule(kernel, antialias)  # type: ignore[arg-type]
-        found = decode_grey(png(PIXELS), *size, rule).astype(float)
+        decoded = decode_grey(png(PIXELS), *size, rule).astype(float)
         wanted = torch.nn.functional.interpolate(values, size, mode=kernel, antialias=antialias)[0, 0]
-        assert np.abs(found - wanted.clamp(0, 255).numpy()).max() <= tolerance
+        assert np.abs(decoded - wanted.clamp(0, 255).numpy()).max() <= tolerance
 
 
 @pytest.mark.parametrize("factor", [2, 5])
 def test_area_is_the_mean_of_the_covered_pixels(factor: int) -> None:
     pixels = PIXELS[: 7 * factor, : 9 * factor]
-    found = decode_grey(png(pixels), 7, 9, ImageRule("area")).astype(float)
+    decoded = decode_grey(png(pixels), 7, 9, ImageRule("area")).astype(float)
     wanted = pixels.reshape(7, factor, 9, factor).mean(axis=(1, 3))
-    assert np.abs(found - wanted).max() <= 1  # Pillow rounds after each axis
+    assert np.abs(decoded - wanted).max() <= 1  # Pillow rounds after each axis
 
 
 def test_the_default_is_the_rule_of_records_that_state_none() -> None:

@@ -166,15 +166,15 @@ def test_label_agreement_is_that_of_a_plain_rule(tmp_path: Path) -> None:
 
 
 def test_subgroups_are_those_of_the_table(cohort: Cohort) -> None:
-    found = {s.name: s for s in cohort.subgroups}
-    assert set(found) == {"sex", "age", "heart_transplant", "lung_transplant", "device"}
-    age = found["age"]
+    by_name = {s.name: s for s in cohort.subgroups}
+    assert set(by_name) == {"sex", "age", "heart_transplant", "lung_transplant", "device"}
+    age = by_name["age"]
     assert age.levels == ("18–39 years", "40–59 years", "60–79 years", "80+ years")
     for row, code in zip(cohort.table.to_dict("records"), age.codes, strict=True):
         years = int(row["age"])
         assert code == (0 if years < 40 else 1 if years < 60 else 2 if years < 80 else 3)
     assert 90 in cohort.table["age"].astype(int).to_list()
-    sex = [("Female", "Male")[code] for code in found["sex"].codes]
+    sex = [("Female", "Male")[code] for code in by_name["sex"].codes]
     assert sex == [{"F": "Female", "M": "Male"}[s] for s in cohort.table["sex"]]
 
 
@@ -301,9 +301,9 @@ def test_a_list_may_name_the_test_images(tmp_path: Path) -> None:
 
 
 def test_an_external_cohort_is_all_test(tmp_path: Path) -> None:
-    found = small("image,patient,y\na,1,0\nb,2,1\n", tmp_path).split
-    assert found.parts.tolist() == ["test", "test"]
-    assert found.rows("train").tolist() == []
+    split = small("image,patient,y\na,1,0\nb,2,1\n", tmp_path).split
+    assert split.parts.tolist() == ["test", "test"]
+    assert split.rows("train").tolist() == []
 
 
 # Faults of a table
@@ -494,9 +494,9 @@ def test_the_patient_may_be_part_of_a_column(tmp_path: Path) -> None:
 def test_a_byte_order_mark_crlf_and_quotes_change_nothing(tmp_path: Path) -> None:
     wanted = small(GOOD, tmp_path)
     quoted = "\ufeff" + GOOD.replace("a,1", '"a","1"').replace("\n", "\r\n")
-    found = small(quoted, tmp_path)
-    assert found.split.fingerprint == wanted.split.fingerprint
-    assert found.targets["y"].tolist() == wanted.targets["y"].tolist()
+    cohort = small(quoted, tmp_path)
+    assert cohort.split.fingerprint == wanted.split.fingerprint
+    assert cohort.targets["y"].tolist() == wanted.targets["y"].tolist()
 
 
 def test_a_folder_that_says_it_is_synthetic_makes_a_synthetic_cohort(tmp_path: Path) -> None:

@@ -154,8 +154,8 @@ def test_what_is_wrong_with_the_lines_of_a_list_is_named(
     (tmp_path / "rest.txt").write_text(names(range(10, 40)))
     with pytest.raises(BenchError) as caught:
         load(tmp_path, {"t.csv": TABLE}, split=LISTS)
-    found = caught.value.problems[0]
-    assert_problem(found, "cohort-split-list", message=message, where=r"test\.txt", remedy=remedy)
+    problem = caught.value.problems[0]
+    assert_problem(problem, "cohort-split-list", message=message, where=r"test\.txt", remedy=remedy)
 
 
 def test_a_list_in_another_case_is_suggested(tmp_path: Path) -> None:

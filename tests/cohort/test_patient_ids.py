@@ -51,7 +51,7 @@ def fingerprint(folder: Path) -> str:
 def test_ids_of_every_parquet_type_give_the_split_of_the_text(column: pa.Array, tmp_path: Path) -> None:
     y = pa.array([0, 1, 0, 1])
     write(tmp_path, pa.table({"image": IMAGES, "patient": column, "y": y}))
-    found = fingerprint(tmp_path)
+    expected = fingerprint(tmp_path)
     for texts in (
         TEXTS,
         ["7.0", "12.0", "7.0", "100.0"],
@@ -59,7 +59,7 @@ def test_ids_of_every_parquet_type_give_the_split_of_the_text(column: pa.Array, 
         ["b'7'", 'b"12"', "7", "100"],
     ):
         write(tmp_path, pd.DataFrame({"image": IMAGES, "patient": texts, "y": [0, 1, 0, 1]}))
-        assert fingerprint(tmp_path) == found
+        assert fingerprint(tmp_path) == expected
     (tmp_path / "t.csv").unlink()
 
 

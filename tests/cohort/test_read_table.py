@@ -57,16 +57,16 @@ def test_words_for_missing_labels_follow_the_policy(na: str, tmp_path: Path) -> 
 def test_blank_lists_follow_the_policy(tmp_path: Path) -> None:
     table = good().assign(y=["" if i < 6 else "Edema" if i < 30 else "Normal" for i in range(ROWS)])
     for policy, value in (("exclude", np.nan), ("negative", 0.0)):
-        found = loaded(tmp_path, table, target(source={"column": "y", "word": "Edema"}, blank=policy))
-        assert np.array_equal(found.targets["y"], [value] * 6 + [1.0] * 24 + [0.0] * 150, equal_nan=True)
+        cohort = loaded(tmp_path, table, target(source={"column": "y", "word": "Edema"}, blank=policy))
+        assert np.array_equal(cohort.targets["y"], [value] * 6 + [1.0] * 24 + [0.0] * 150, equal_nan=True)
 
 
 @pytest.mark.parametrize(
     "lists", [("['edema', 'mass']", "['normal']"), ('["mass","edema"]', '["x"]'), ("[edema]", "[]")]
 )
 def test_lists_written_as_text_are_read(lists: tuple[str, str], tmp_path: Path) -> None:
-    found = loaded(tmp_path, labels(*lists)(good()), word("edema", separator=","))
-    assert found.targets["y"].tolist() == good()["y"].astype(float).tolist()
+    cohort = loaded(tmp_path, labels(*lists)(good()), word("edema", separator=","))
+    assert cohort.targets["y"].tolist() == good()["y"].astype(float).tolist()
 
 
 def test_ages_of_the_dicom_form_are_years(tmp_path: Path) -> None:

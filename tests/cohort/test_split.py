@@ -114,12 +114,12 @@ def test_the_kind_of_file_and_of_column_changes_nothing(kind: str, tmp_path: Pat
         table.to_parquet(folder / "metadata.parquet")
     else:
         table.to_csv(folder / f"metadata.{suffix}", index=False)
-    found = load_cohort(spec, folder)
-    assert found.split.fingerprint == plain.split.fingerprint
-    assert by_image(found) == by_image(plain)
+    cohort = load_cohort(spec, folder)
+    assert cohort.split.fingerprint == plain.split.fingerprint
+    assert by_image(cohort) == by_image(plain)
     for name, values in plain.targets.items():
-        assert np.array_equal(found.targets[name], values, equal_nan=True), name
-    assert np.array_equal(found.first_images, plain.first_images)
+        assert np.array_equal(cohort.targets[name], values, equal_nan=True), name
+    assert np.array_equal(cohort.first_images, plain.first_images)
 
 
 def test_ids_are_text_to_the_last_zero(cohort: Cohort) -> None:
@@ -175,8 +175,8 @@ def test_version_and_cohort_are_part_of_the_fingerprint() -> None:
 
 
 def test_the_summary_counts_what_a_loop_counts(cohort: Cohort) -> None:
-    found = summarise(cohort)
-    for part in (*found.parts, *found.folds):
+    summary = summarise(cohort)
+    for part in (*summary.parts, *summary.folds):
         rows = [
             i
             for i in range(len(cohort))
@@ -189,7 +189,7 @@ def test_the_summary_counts_what_a_loop_counts(cohort: Cohort) -> None:
             assert (target.labelled, target.positives) == (len(rows), len(positive))
             assert target.positive_patients == len({cohort.patients[i] for i in positive})
             assert target.prevalence == len(positive) / len(rows)
-    assert sum(p.images for p in found.parts) == sum(p.images for p in found.folds) == len(cohort)
+    assert sum(p.images for p in summary.parts) == sum(p.images for p in summary.folds) == len(cohort)
 
 
 def test_the_lock_holds_no_id_and_comes_back_the_same(cohort: Cohort, tmp_path: Path) -> None:
@@ -205,12 +205,12 @@ def test_the_lock_holds_no_id_and_comes_back_the_same(cohort: Cohort, tmp_path: 
 
 
 def test_a_lock_of_another_rule_differs_from_changed_data(cohort: Cohort, tmp_path: Path) -> None:
-    found = summarise(cohort)
-    other = found.model_copy(
-        update={"rule": found.rule.replace("chexchonet-v1", "v2"), "fingerprint": "0" * 64}
+    summary = summarise(cohort)
+    other = summary.model_copy(
+        update={"rule": summary.rule.replace("chexchonet-v1", "v2"), "fingerprint": "0" * 64}
     )
     write_json(tmp_path / "lock.json", other.plain())
-    (problem,) = compare_with_lock(found, tmp_path / "lock.json")
+    (problem,) = compare_with_lock(summary, tmp_path / "lock.json")
     assert problem.code == "split-lock-other"
 
 

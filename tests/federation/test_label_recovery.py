@@ -46,14 +46,14 @@ def recovered(predictions: np.ndarray, figures: list[dict[str, float]]) -> np.nd
     cost = np.r_[np.zeros(IMAGES), np.ones(2 * k)]
     equal = np.block([[a, np.eye(k), -np.eye(k)], [np.ones((1, IMAGES)), np.zeros((1, 2 * k))]])
     bounds = [(0, 1)] * IMAGES + [(0, None)] * (2 * k)
-    found = linprog(cost, A_eq=equal, b_eq=np.r_[b, POSITIVES], bounds=bounds, method="highs").x[:IMAGES]
+    solution = linprog(cost, A_eq=equal, b_eq=np.r_[b, POSITIVES], bounds=bounds, method="highs").x[:IMAGES]
     guess = np.zeros(IMAGES)
-    guess[np.argsort(-found, kind="stable")[:POSITIVES]] = 1
+    guess[np.argsort(-solution, kind="stable")[:POSITIVES]] = 1
     return guess
 
 
 def figures_of(labels: np.ndarray, p: np.ndarray, rounded: bool) -> dict[str, float]:
-    found = bench.evaluate(labels, p, np.arange(IMAGES), replicates=100, metrics=FIGURES)
+    evaluation = bench.evaluate(labels, p, np.arange(IMAGES), replicates=100, metrics=FIGURES)
     descending = labels[np.argsort(-p)]
     hits, misses = np.cumsum(descending) / POSITIVES, np.cumsum(1 - descending) / (IMAGES - POSITIVES)
     curve = {
@@ -61,8 +61,8 @@ def figures_of(labels: np.ndarray, p: np.ndarray, rounded: bool) -> dict[str, fl
     }
     if rounded:
         curve = {key: round(value, CURVE_DIGITS) for key, value in curve.items()}
-        return {key: figure(found[key]).value for key in FIGURES} | curve
-    return {key: found[key].value for key in FIGURES} | curve
+        return {key: figure(evaluation[key]).value for key in FIGURES} | curve
+    return {key: evaluation[key].value for key in FIGURES} | curve
 
 
 def drawn_labels(seed: int) -> np.ndarray:
@@ -102,10 +102,10 @@ def test_the_largest_aggregate_tells_no_more_than_the_base_rate() -> None:
 
 
 def test_figures_lie_within_the_stated_step_of_their_value(labels: np.ndarray) -> None:
-    found = bench.evaluate(
+    evaluation = bench.evaluate(
         labels, entries(labels, 1, 1.5)[0], np.arange(IMAGES), replicates=100, metrics=FIGURES
     )
     for key in FIGURES:
-        published = figure(found[key])
-        assert abs(published.value - found[key].value) <= STEP / 2 * found[key].se * (1 + 1e-9)
-        assert published.se == pytest.approx(found[key].se, rel=0.05)
+        published = figure(evaluation[key])
+        assert abs(published.value - evaluation[key].value) <= STEP / 2 * evaluation[key].se * (1 + 1e-9)
+        assert published.se == pytest.approx(evaluation[key].se, rel=0.05)

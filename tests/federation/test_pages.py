@@ -42,9 +42,9 @@ def two_cohorts(hospitals: list[Hospital], keys: Path, tmp_path_factory: pytest.
 
 
 def test_changes_are_differences_with_the_errors_of_both(two_cohorts: Workspace) -> None:
-    found = transfer_board(["demo", "demo-mimic"], workspace=two_cohorts)
-    assert (found.home, found.cohorts) == ("demo", ("demo", "demo-mimic"))
-    entry = found.target(HEADLINE).entries[0]
+    board = transfer_board(["demo", "demo-mimic"], workspace=two_cohorts)
+    assert (board.home, board.cohorts) == ("demo", ("demo", "demo-mimic"))
+    entry = board.target(HEADLINE).entries[0]
     home, away = entry.sites
     assert entry.slug == "strong"
     assert home.change_auroc is None
@@ -87,7 +87,7 @@ def test_the_command_shows_transfer(
     ran = cli("board", "--transfer", "demo,demo-mimic")
     assert ran.exit_code == 0, ran.stderr
     assert "demo-mimic" in ran.stdout
-    found = cli("board", "--transfer", "demo,demo-mimic", "--json").object["result"]["transfer"]
-    assert TransferBoard.model_validate(found).home == "demo"
+    transfer = cli("board", "--transfer", "demo,demo-mimic", "--json").object["result"]["transfer"]
+    assert TransferBoard.model_validate(transfer).home == "demo"
     assert cli("board", "--transfer", "demo", "--json").exit_code == 2
     assert cli("board", "--transfer", "demo,chexchonet", "--json").codes == ["board-empty"]

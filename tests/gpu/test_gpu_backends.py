@@ -110,9 +110,9 @@ def test_device_time_is_that_of_a_hand_written_event_loop(name: str, model: Path
     session.run_block(50)
     ours, theirs = [], []
     for _ in range(20):  # both queue 50 runs behind a kernel that only waits
-        found = session.run_block(50)
-        assert found is not None
-        ours.append(found.compute_ms)
+        block = session.run_block(50)
+        assert block is not None
+        ours.append(block.compute_ms)
         pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(50)]
         with torch.cuda.stream(session._stream):
             for event in (event for pair in pairs for event in pair):

@@ -198,9 +198,9 @@ def test_smooth_error_equals_direct_kernel_sums_at_its_own_bandwidth(power):
     rng = np.random.default_rng(7)
     p = rng.beta(1, 4, 400)
     y = (rng.random(400) < p).astype(int)
-    found = calibration.smooth_calibration_error(y, p**power)
+    error = calibration.smooth_calibration_error(y, p**power)
     # The error falls with the bandwidth, so there is one fixed point.
-    assert kernel_smooth_error(y, p**power, found) == pytest.approx(found, rel=2e-3)
+    assert kernel_smooth_error(y, p**power, error) == pytest.approx(error, rel=2e-3)
 
 
 @pytest.mark.filterwarnings("ignore")

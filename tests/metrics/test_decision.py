@@ -67,12 +67,12 @@ def test_predictive_values_at_another_prevalence_are_those_of_repeated_positives
 
 def test_shifted_probabilities_are_calibrated_at_the_new_prevalence():
     rng = np.random.default_rng(1)
-    score = np.append(rng.normal(0, 1, 100_000), rng.normal(1.5, 1, 25_000))
-    y = np.append(np.zeros(100_000, int), np.ones(25_000, int))
+    score = np.append(rng.normal(0, 1, 40_000), rng.normal(1.5, 1, 10_000))
+    y = np.append(np.zeros(40_000, int), np.ones(10_000, int))
     # Bayes: log odds of a binormal score at prevalence 20%.
     log_odds = np.log(0.25) + 1.5 * score - 1.5**2 / 2
     many, moved = repeated_to(y, log_odds, 0.05)
     shift = prior_shift(0.2, many.mean())
     assert shift == pytest.approx(np.log(0.05 / 0.95) - np.log(0.25), abs=5e-3)
-    p = 1 / (1 + np.exp(-(moved[::500] + shift)))
-    assert calibration_in_the_large(many[::500], p) == pytest.approx(0, abs=0.03)
+    p = 1 / (1 + np.exp(-(moved[::200] + shift)))
+    assert calibration_in_the_large(many[::200], p) == pytest.approx(0, abs=0.03)

@@ -187,9 +187,9 @@ def test_normalised_average_precision_is_the_share_of_the_possible_gain(sample):
     y, score, weight = sample
     if not 0 < weight[y == 1].sum() < weight.sum():
         return
-    found = normalised_average_precision(y, score, weight)
+    value = normalised_average_precision(y, score, weight)
     prevalence = np.average(y, weights=weight)
     expected = average_precision_score(y, score, sample_weight=weight)
-    assert found == pytest.approx((expected - prevalence) / (1 - prevalence), abs=1e-9)
+    assert value == pytest.approx((expected - prevalence) / (1 - prevalence), abs=1e-9)
     assert normalised_average_precision(y, y, weight) == pytest.approx(1)
     assert normalised_average_precision(y, np.zeros(len(y)), weight) == pytest.approx(0, abs=1e-12)

@@ -31,13 +31,13 @@ def test_signs_are_fair_independent_and_fixed():
 
 def test_binned_floor_is_the_mean_error_over_signs_one_by_one(sample):
     y, p, patient = sample
-    found = binned_floor(y == 1, p, None, patient, 15, seed=3, draws=64)
+    floor = binned_floor(y == 1, p, None, patient, 15, seed=3, draws=64)
     signs = 2.0 * np.concatenate([block.T for block in sign_blocks(60, 64, 3)])[:64] - 1
     inside = np.minimum((p * 15).astype(int), 14)
     errors = [
         sum(abs((sign[patient] * (y - p))[inside == b].sum()) for b in range(15)) / len(y) for sign in signs
     ]
-    assert found == pytest.approx(np.mean(errors), rel=1e-12)
+    assert floor == pytest.approx(np.mean(errors), rel=1e-12)
 
 
 def test_floor_of_a_calibrated_model_is_its_expected_error():
@@ -58,10 +58,10 @@ def test_floor_of_a_calibrated_model_is_its_expected_error():
 
 def test_smooth_floor_is_the_mean_error_over_signs_one_by_one(sample):
     y, p, patient = sample
-    found = smooth_floor(y == 1, p, None, patient, seed=3, draws=12)
+    floor = smooth_floor(y == 1, p, None, patient, seed=3, draws=12)
     signs = 2.0 * np.concatenate([block.T for block in sign_blocks(60, 12, 3)])[:12] - 1
     errors = [direct_smooth_error(p, sign[patient] * (y - p) / len(p)) for sign in signs]
-    assert found == pytest.approx(np.mean(errors), rel=0.02)
+    assert floor == pytest.approx(np.mean(errors), rel=0.02)
 
 
 def direct_smooth_error(p, residual, mesh=1001):

@@ -37,9 +37,9 @@ def test_names_and_definitions_are_read_without_numpy() -> None:
 
 
 def test_every_metric_is_named_and_defined_once() -> None:
-    found = registry.metrics()
-    assert len({metric.label for metric in found.values()}) == len(found)
-    for metric in found.values():
+    metrics = registry.metrics()
+    assert len({metric.label for metric in metrics.values()}) == len(metrics)
+    for metric in metrics.values():
         assert metric.definition.endswith(".")
         assert "\n" not in metric.definition
         assert (metric.value is None) == (metric.needs is Needs.DECISIONS)

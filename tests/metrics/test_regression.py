@@ -12,15 +12,15 @@ def test_agreement_equals_scikit_learn_and_numpy(seed, offset):
     rng = np.random.default_rng(seed)
     truth = offset + rng.normal(4.6, 0.7, 50)
     guess = truth + rng.normal(0.1, 0.4, 50)
-    found = agreement(truth, guess)
+    estimates = agreement(truth, guess)
     error = guess - truth
-    assert found.mae == pytest.approx(mean_absolute_error(truth, guess), rel=1e-12)
-    assert found.rmse == pytest.approx(root_mean_squared_error(truth, guess), rel=1e-9)
-    assert found.bias == pytest.approx(error.mean(), abs=1e-12)
-    assert found.pearson == pytest.approx(np.corrcoef(truth, guess)[0, 1], abs=1e-9)
-    assert found.r2 == pytest.approx(r2_score(truth, guess), abs=1e-9)
+    assert estimates.mae == pytest.approx(mean_absolute_error(truth, guess), rel=1e-12)
+    assert estimates.rmse == pytest.approx(root_mean_squared_error(truth, guess), rel=1e-9)
+    assert estimates.bias == pytest.approx(error.mean(), abs=1e-12)
+    assert estimates.pearson == pytest.approx(np.corrcoef(truth, guess)[0, 1], abs=1e-9)
+    assert estimates.r2 == pytest.approx(r2_score(truth, guess), abs=1e-9)
     spread = 1.959963984540054 * error.std(ddof=1)
-    assert (found.loa_low, found.loa_high) == pytest.approx(
+    assert (estimates.loa_low, estimates.loa_high) == pytest.approx(
         (error.mean() - spread, error.mean() + spread), rel=1e-9, abs=1e-9
     )
 

@@ -51,22 +51,22 @@ def test_distances_are_those_of_scikit_learns_fit(heavy):
     p = rng.beta(1, 4, 500)
     y = rng.random(500) < expit(0.7 * logit(p) - 0.3)
     weight = rng.integers(1, 4, 500) if heavy else np.ones(500, int)
-    found = smooth_calibration(y, p, weight=weight if heavy else None)
+    smooth = smooth_calibration(y, p, weight=weight if heavy else None)
     distance = np.repeat(np.abs(regression(y, p, weight) - p), weight)
-    assert found.ici == pytest.approx(distance.mean(), rel=1e-3)
-    assert found.e50 == pytest.approx(np.median(distance), rel=0.01)
-    assert found.e90 == pytest.approx(np.quantile(distance, 0.9), rel=0.01)
-    assert found.emax == pytest.approx(distance.max(), rel=1e-3)
+    assert smooth.ici == pytest.approx(distance.mean(), rel=1e-3)
+    assert smooth.e50 == pytest.approx(np.median(distance), rel=0.01)
+    assert smooth.e90 == pytest.approx(np.quantile(distance, 0.9), rel=0.01)
+    assert smooth.emax == pytest.approx(distance.max(), rel=1e-3)
 
 
 def test_a_curve_of_many_images_is_the_true_one():
     rng = np.random.default_rng(1)
     p = rng.beta(2, 5, 200_000)
     truth = lambda q: expit(0.8 * logit(q) - 0.2 + 0.1 * np.sin(logit(q)))  # noqa: E731
-    found = smooth_calibration(rng.random(len(p)) < truth(p), p)
-    middle = (found.predicted > np.quantile(p, 0.01)) & (found.predicted < np.quantile(p, 0.99))
-    assert found.observed[middle] == pytest.approx(truth(found.predicted[middle]), abs=0.01)
-    assert found.ici == pytest.approx(np.abs(truth(p) - p).mean(), rel=0.05)
+    smooth = smooth_calibration(rng.random(len(p)) < truth(p), p)
+    middle = (smooth.predicted > np.quantile(p, 0.01)) & (smooth.predicted < np.quantile(p, 0.99))
+    assert smooth.observed[middle] == pytest.approx(truth(smooth.predicted[middle]), abs=0.01)
+    assert smooth.ici == pytest.approx(np.abs(truth(p) - p).mean(), rel=0.05)
 
 
 def test_separated_and_constant_predictions_stay_finite():
@@ -84,7 +84,7 @@ def test_distances_are_ordered_shares(seed, rows, levels):
     rng = np.random.default_rng(seed)
     p = np.round(rng.random(rows) * levels) / levels
     y = np.arange(rows) % 2
-    found = smooth_calibration(y, p)
-    assert 0 <= found.e50 <= found.e90 <= found.emax <= 1
-    assert found.ici <= found.emax + 1e-12
-    assert (np.diff(found.predicted) > 0).all()
+    smooth = smooth_calibration(y, p)
+    assert 0 <= smooth.e50 <= smooth.e90 <= smooth.emax <= 1
+    assert smooth.ici <= smooth.emax + 1e-12
+    assert (np.diff(smooth.predicted) > 0).all()

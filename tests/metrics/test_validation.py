@@ -45,9 +45,9 @@ def masked(values, mask):
     ],
 )
 def test_kinds_of_numbers_that_are_read(values):
-    found = finite_vector(values, "p")
-    assert found.dtype == np.float64
-    assert found.tolist() == NUMBERS
+    vector = finite_vector(values, "p")
+    assert vector.dtype == np.float64
+    assert vector.tolist() == NUMBERS
 
 
 @pytest.mark.parametrize(

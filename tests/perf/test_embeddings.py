@@ -32,9 +32,9 @@ def test_three_heads_on_embeddings_of_all_images(full_size: Cohort, tmp_path: Pa
         (tmp_path / f"{part}_ids.txt").write_text("\n".join(full_size.images[rows]))
     with threadpool_limits(2):
         start, used = time.perf_counter(), time.process_time()
-        found = read_embeddings(tmp_path, full_size)
+        embeddings = read_embeddings(tmp_path, full_size)
         read = time.perf_counter() - start
-        train, val = found.parts["train"], found.parts["val"]
+        train, val = embeddings.parts["train"], embeddings.parts["val"]
         scaled = ScaledFeatures(train)
         labels = {t.name: full_size.targets[t.name] for t in full_size.spec.binary_targets}
         probes = {

@@ -6,11 +6,11 @@ from tests.perf.statistics_table import SIZES, TARGETS, first_use_seconds, measu
 @pytest.mark.perf
 @pytest.mark.filterwarnings("ignore")
 def test_statistics_are_as_fast_as_promised():
-    found = measure()
-    print("\n" + table(found))
+    measured = measure()
+    print("\n" + table(measured))
     for name, goals in TARGETS.items():
         for (images, _), goal in zip(SIZES, goals, strict=True):
-            assert found[images, name][1] >= goal, (name, images)
+            assert measured[images, name][1] >= goal, (name, images)
 
 
 @pytest.mark.perf

@@ -49,9 +49,11 @@ def test_each_is_one_module_beside_the_packages_declaration() -> None:
 
 
 def test_the_baseline_is_listed_after_our_own(site: Path, space: Workspace) -> None:
-    found = result(python(site, "-m", "bench", "baseline", "list", "--json", folder=space.root))["baselines"]
+    baselines = result(python(site, "-m", "bench", "baseline", "list", "--json", folder=space.root))[
+        "baselines"
+    ]
     ours = result(python(space.root, "-m", "bench", "baseline", "list", "--json", folder=space.root))
-    assert found == [*ours["baselines"], {"name": "age-alone", "summary": "age in centuries"}]
+    assert baselines == [*ours["baselines"], {"name": "age-alone", "summary": "age in centuries"}]
 
 
 def test_the_baseline_is_run_and_submitted_like_our_own(site: Path, space: Workspace) -> None:
@@ -66,9 +68,9 @@ def test_the_baseline_is_run_and_submitted_like_our_own(site: Path, space: Works
 
 
 def test_the_backend_is_listed_as_ready(site: Path, space: Workspace) -> None:
-    found = result(python(site, "-m", "bench", "time", "--list", "--json", folder=space.root))["backends"]
-    assert found["onnx-reference"] == {"ok": True, "reason": "", "remedy": ""}
-    assert list(found)[-1] == "onnx-reference"
+    backends = result(python(site, "-m", "bench", "time", "--list", "--json", folder=space.root))["backends"]
+    assert backends["onnx-reference"] == {"ok": True, "reason": "", "remedy": ""}
+    assert list(backends)[-1] == "onnx-reference"
 
 
 TIMED = """

@@ -135,9 +135,9 @@ def test_a_changed_package_changes_the_pages_that_are_built_again(install: Insta
 def test_a_column_that_is_empty_for_every_entry_is_a_fault(install: Install, tmp_path: Path) -> None:
     install(EMPTY, "empty_gap")
     build_site([loaded_board(3)], tmp_path / "site")
-    found = check_site(tmp_path / "site")
-    assert {(p.code, p.where) for p in found} == {("site-column-empty", "leaderboard.json")}
-    assert f"column {KEY!r} has no value for any entry. Not scored." in found[0].message
+    problems = check_site(tmp_path / "site")
+    assert {(p.code, p.where) for p in problems} == {("site-column-empty", "leaderboard.json")}
+    assert f"column {KEY!r} has no value for any entry. Not scored." in problems[0].message
 
 
 EMPTY = COLUMN.replace('return Cell(f"{gap:.3f}", gap)', 'return Cell("n/a", None, reason="Not scored.")')

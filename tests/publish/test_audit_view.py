@@ -93,8 +93,8 @@ def test_the_cv5_track_has_a_page_and_its_entries_their_rank_there(tmp_path):
 
 def test_an_entry_is_set_beside_the_baseline_on_age_and_sex(site):
     tree = read(site / "e" / "entry-0001" / "index.html")
-    found = next(s for s in tree.find_all("section") if "Against age and sex" in s.text())
+    section = next(s for s in tree.find_all("section") if "Against age and sex" in s.text())
     auroc = json.loads((site / "e" / "entry-0001" / "entry.json").read_text())["standings"]["slvh"]["auroc"]
-    row = [c.text() for c in found.find_all("tr")[2].children if not isinstance(c, str)]
+    row = [c.text() for c in section.find_all("tr")[2].children if not isinstance(c, str)]
     low, high = (f"{auroc - 0.5 + shift:.3f}" for shift in (-0.03, 0.03))
     assert row == ["SLVH", f"{auroc - 0.5:.3f} ({low}–{high})", "< 0.001", "control"]

@@ -66,11 +66,11 @@ def test_an_empty_folder_is_no_site(tmp_path):
 )
 def test_each_fault_is_found(copy, page, old, new, code):
     edit(copy / page, old, new)
-    found = check_site(copy)
-    assert code in {p.code for p in found}
+    problems = check_site(copy)
+    assert code in {p.code for p in problems}
     assert any(
         p.where.removesuffix("entry.json") == page.removesuffix("index.html") or p.where == page
-        for p in found
+        for p in problems
     )
 
 
@@ -90,14 +90,14 @@ def test_a_page_beyond_its_budget_is_found(copy):
 def test_rows_in_another_order_are_found(copy):
     for old, new in (("entry-0001", "x"), ("entry-0002", "entry-0001"), ("x", "entry-0002")):
         edit(copy / "index.html", f'<tr data-e="{old}"', f'<tr data-e="{new}"')
-    found = [p for p in check_site(copy) if p.code == "site-json"]
-    assert [p.message for p in found] == ["2 of 8 rows differ from the JSON, first 'entry-0002'."]
+    problems = [p for p in check_site(copy) if p.code == "site-json"]
+    assert [p.message for p in problems] == ["2 of 8 rows differ from the JSON, first 'entry-0002'."]
 
 
 def test_a_column_that_the_json_does_not_list_for_the_page_is_found(copy):
     edit(copy / "leaderboard.json", '"on_page":true', '"on_page":false')
-    found = {(p.code, p.where) for p in check_site(copy)}
-    assert found == {("site-json", "index.html")}
+    problems = {(p.code, p.where) for p in check_site(copy)}
+    assert problems == {("site-json", "index.html")}
 
 
 def uncalibrated(loaded):

@@ -94,9 +94,9 @@ def test_the_schema_of_every_eval_ever_accepts_the_records(records):
 
 
 def test_a_model_index_has_the_aurocs_of_the_boards_json(site, rows):
-    found = {path.parent.name: read_yaml(path.read_bytes()) for path in site.glob("e/*/model-index.yaml")}
-    assert set(found) == {slug for _, slug in rows}
-    for slug, card in found.items():
+    by_slug = {path.parent.name: read_yaml(path.read_bytes()) for path in site.glob("e/*/model-index.yaml")}
+    assert set(by_slug) == {slug for _, slug in rows}
+    for slug, card in by_slug.items():
         (index,) = card["model-index"]
         values = {r["dataset"]["config"]: r["metrics"][0]["value"] for r in index["results"]}
         mine = {target: row for (target, other), row in rows.items() if other == slug}
@@ -112,10 +112,10 @@ def test_yaml_gives_back_every_text_and_number(text, number):
 
 
 def test_croissant_describes_fields_and_split_and_names_no_data(boards):
-    found = croissant(boards[0])
+    document = croissant(boards[0])
     spec, held = boards[0].spec, boards[0].board.test_set
-    sets = {s["name"]: s for s in found["recordSet"]}
-    assert found["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    sets = {s["name"]: s for s in document["recordSet"]}
+    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.1"
     assert all(str(v) in sets["split"]["description"] for v in spec.split.model_dump().values())
     assert [r["split/images"] for r in sets["split"]["data"]] == [
         held.train_images,
@@ -126,7 +126,7 @@ def test_croissant_describes_fields_and_split_and_names_no_data(boards):
     columns = {(r["fields/column"], r["fields/role"]) for r in sets["fields"]["data"]}
     assert {(t.source, "target") for t in spec.targets} <= columns
     assert (spec.columns.image, "image") in columns
-    assert not {"distribution", "url"} & set(found)
+    assert not {"distribution", "url"} & set(document)
     assert not any("source" in f for s in sets.values() for f in s["field"])
     assert croissant(boards[0], "https://example.org/b/")["url"] == "https://example.org/b/"
 

@@ -14,7 +14,7 @@ from tests.publish.pages import read
 
 @pytest.fixture(scope="module")
 def long_board():
-    return loaded_board(205)
+    return loaded_board(120)
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +97,15 @@ def test_a_withdrawn_entry_leaves_no_page(tmp_path):
     assert check_site(tmp_path / "site") == []
 
 
-@pytest.mark.parametrize("record", [b"", b"[]", b"{", b'{"index.html": 3}'])
-def test_a_broken_build_record_costs_only_time(tmp_path, record):
+def test_a_broken_build_record_costs_only_time(tmp_path):
     board = loaded_board(3)
     build_site([board], tmp_path / "site")
     whole = (tmp_path / "site" / "index.html").read_bytes()
-    (tmp_path / "site" / ".build.json").write_bytes(record)
-    build_site([board], tmp_path / "site")
-    assert (tmp_path / "site" / "index.html").read_bytes() == whole
-    assert json.loads((tmp_path / "site" / ".build.json").read_bytes())["index.html"]
+    for record in (b"", b"[]", b"{", b'{"index.html": 3}'):
+        (tmp_path / "site" / ".build.json").write_bytes(record)
+        build_site([board], tmp_path / "site")
+        assert (tmp_path / "site" / "index.html").read_bytes() == whole, record
+        assert json.loads((tmp_path / "site" / ".build.json").read_bytes())["index.html"], record
 
 
 def test_without_a_change_the_folder_stays_unless_files_came_or_went(tmp_path):

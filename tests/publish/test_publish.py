@@ -95,6 +95,19 @@ def test_another_clone_builds_on_what_the_branch_holds(pages, clone, remote, tmp
     assert git(remote, "rev-list", "gh-pages").split() == [third.commit, second.commit, first.commit]
 
 
+def test_a_branch_of_sources_is_never_overwritten(pages, clone, remote):
+    git(clone, "add", ".")
+    git(clone, "commit", "-qm", "Sources")
+    git(clone, "push", "-q", "origin", "main")
+    before = git(remote, "rev-parse", "main")
+    with pytest.raises(
+        BenchError, match="'main' holds 2 files and folders that are not a built site"
+    ) as raised:
+        push(pages, clone, branch="main")
+    assert raised.value.problems[0].code == "publish-branch"
+    assert git(remote, "rev-parse", "main") == before
+
+
 def test_a_branch_that_moves_meanwhile_is_left_as_it_is(pages, clone, remote, monkeypatch):
     first = push(pages, clone)
     (pages / "index.html").write_bytes(b"two\n")

@@ -23,10 +23,10 @@ def one(node: Any, shape: list[int], weights: dict[str, np.ndarray], free: str =
 
 
 def test_a_linear_model() -> None:
-    found = model_cost(linear_model(), IMAGE)
-    assert found.multiply_adds == SIZE * SIZE * 2
-    assert found.weight_bytes == 4 * SIZE * SIZE * 2
-    assert found.image_bytes == 4 * (SIZE * SIZE + 2)
+    cost = model_cost(linear_model(), IMAGE)
+    assert cost.multiply_adds == SIZE * SIZE * 2
+    assert cost.weight_bytes == 4 * SIZE * SIZE * 2
+    assert cost.image_bytes == 4 * (SIZE * SIZE + 2)
 
 
 @settings(max_examples=40, deadline=None)
@@ -40,11 +40,11 @@ def test_convolutions_cost_what_a_loop_over_them_does(
     inputs, channels = groups * per_group, groups * outputs
     weight = np.zeros((channels, per_group, kernel, kernel), np.float32)
     node = helper.make_node("Conv", ["x", "w"], ["y"], group=groups, strides=[stride] * 2, pads=[pad] * 4)
-    found = model_cost(one(node, [inputs, size, size], {"w": weight}), {"x": (inputs, size, size)})
+    cost = model_cost(one(node, [inputs, size, size], {"w": weight}), {"x": (inputs, size, size)})
     positions = len(range(0, size + 2 * pad - kernel + 1, stride)) ** 2
     counted = sum(per_group * kernel * kernel for _ in range(channels) for _ in range(positions))
-    assert found.multiply_adds == counted
-    assert found.image_bytes == 4 * (inputs * size * size + channels * positions)
+    assert cost.multiply_adds == counted
+    assert cost.image_bytes == 4 * (inputs * size * size + channels * positions)
 
 
 def test_transposed_convolutions_and_products() -> None:
@@ -54,14 +54,14 @@ def test_transposed_convolutions_and_products() -> None:
     gemm = helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
     assert model_cost(one(gemm, [7], {"w": np.zeros((9, 7), np.float32)}), {"x": (7,)}).multiply_adds == 63
     product = helper.make_node("MatMul", ["x", "w"], ["y"])
-    found = model_cost(one(product, [6, 7], {"w": np.zeros((7, 9), np.float32)}), {"x": (6, 7)})
-    assert found.multiply_adds == 6 * 7 * 9
+    cost = model_cost(one(product, [6, 7], {"w": np.zeros((7, 9), np.float32)}), {"x": (6, 7)})
+    assert cost.multiply_adds == 6 * 7 * 9
 
 
 def test_the_free_batch_counts_as_one_and_several_inputs_count() -> None:
-    found = model_cost(with_age_and_sex(), {**IMAGE, "years": (1,), "male": (1,)})
-    assert found.multiply_adds == 0
-    assert found.image_bytes == 4 * (SIZE * SIZE + 1 + 1 + 1)
+    cost = model_cost(with_age_and_sex(), {**IMAGE, "years": (1,), "male": (1,)})
+    assert cost.multiply_adds == 0
+    assert cost.image_bytes == 4 * (SIZE * SIZE + 1 + 1 + 1)
 
 
 def test_half_precision_halves_the_weights() -> None:

@@ -203,57 +203,73 @@ def test_one_gpu_is_chosen_by_its_uuid(library: Path, monkeypatch: pytest.Monkey
     assert visible(library, "cuda:0", FAKE_NO_DRIVER="1")[0] == "device-unknown"
 
 
-def doctor(library: Path, before: Path, **variables: str) -> str:
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "PYTHONPATH": f"{before}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "doctor"],
-        env={**environment, "COLUMNS": "200", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+DOCTOR = """
+import json, os, sys
+import bench.cli.main, bench.cli.options, bench.cohort.tables
+import bench.environment, bench.runtime.backends.registry
+printed = []
+for before, variables in json.loads(sys.argv[1]):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.environ.update(variables)
+        sys.path.insert(0, before)
+        sys.argv = ["bench", "doctor"]
+        os.dup2(writer, 1)
+        bench.cli.main.main()
+        sys.exit("the command returned")
+    os.close(writer)
+    with open(reader, encoding="utf-8") as file:
+        printed.append(file.read())
+    assert os.wait()[1] == 0
+print(json.dumps(printed))
+"""
+
+
+def doctor(library: Path, *cases: tuple[Path, dict[str, str]]) -> list[str]:
+    """What the command prints for each (packages, variables), in processes that share their imports."""
+    listed = json.dumps([(str(before), {"COLUMNS": "200", **variables}) for before, variables in cases])
+    return list(run(library, DOCTOR.replace("sys.argv[1]", repr(listed))))
 
 
 def test_doctor_shows_gpus_and_the_cuda_versions_of_driver_and_packages(
     library: Path, tmp_path: Path
 ) -> None:
     before = packages(tmp_path / "p", "13.0", tensorrt_cu13="11.4.0", tensorrt="11.4.0")
-    text = doctor(library, before, FAKE_COUNT="2", FAKE_CUDA="12080")
+    text, without = doctor(
+        library, (before, {"FAKE_COUNT": "2", "FAKE_CUDA": "12080"}), (before, {"FAKE_NO_DRIVER": "1"})
+    )
     assert "NVIDIA driver: 570.86.15; CUDA versions: driver 12.8, torch 13.0, tensorrt 11.4.0 13" in text
     assert "cuda:1: NVIDIA H100 80GB HBM3, compute capability 9.0" in text
-    assert "NVIDIA driver: none that answers" in doctor(library, before, FAKE_NO_DRIVER="1")
+    assert "NVIDIA driver: none that answers" in without
 
 
-@pytest.mark.parametrize(
-    ("torch_cuda", "distributions"),
-    [
-        (None, {}),
-        (None, {"tensorrt_cu13": "11.4.0", "tensorrt": "11.4.0"}),
-        ("12.6", {}),
-        ("13.0", {"tensorrt_cu13": "11.4.0", "onnxruntime_gpu": "1.31.1"}),
-        ("13.0", {"tensorrt_cu13": "10.16.1", "tensorrt": "10.16.1", "onnxruntime_gpu": "1.31.1"}),
-    ],
-)
-@pytest.mark.parametrize("driver", [{}, {"FAKE_CUDA": "12080"}, {"FAKE_NO_DRIVER": "1"}])
-def test_doctor_says_ready_or_what_makes_it_ready_and_never_itself(
-    library: Path, tmp_path: Path, torch_cuda: str | None, distributions: dict, driver: dict
-) -> None:
-    before = packages(tmp_path / "p", torch_cuda, **distributions)
-    lines = doctor(library, before, **driver).splitlines()
-    states = [k for k, line in enumerate(lines) if ": ready" in line or ": not ready. " in line]
-    assert len(states) == 8
-    for place in states:
-        following = lines[place + 1] if place + 1 < len(lines) else ""
-        if ": ready" in lines[place]:
-            assert not following.startswith("    to do:")
-        else:
-            remedy = following.removeprefix("    to do: ")
-            assert remedy != following
-            assert "bench doctor" not in remedy
-            assert "bench time --list" not in remedy
-            assert remedy.count("pip uninstall") <= 1
+ENVIRONMENTS: list[tuple[str | None, dict[str, str]]] = [
+    (None, {}),
+    (None, {"tensorrt_cu13": "11.4.0", "tensorrt": "11.4.0"}),
+    ("12.6", {}),
+    ("13.0", {"tensorrt_cu13": "11.4.0", "onnxruntime_gpu": "1.31.1"}),
+    ("13.0", {"tensorrt_cu13": "10.16.1", "tensorrt": "10.16.1", "onnxruntime_gpu": "1.31.1"}),
+]
+DRIVERS: list[dict[str, str]] = [{}, {"FAKE_CUDA": "12080"}, {"FAKE_NO_DRIVER": "1"}]
+
+
+def test_doctor_says_ready_or_what_makes_it_ready_and_never_itself(library: Path, tmp_path: Path) -> None:
+    folders = [packages(tmp_path / str(k), cuda, **found) for k, (cuda, found) in enumerate(ENVIRONMENTS)]
+    cases = [(folder, driver) for folder in folders for driver in DRIVERS]
+    for case, text in zip(cases, doctor(library, *cases), strict=True):
+        lines = text.splitlines()
+        states = [k for k, line in enumerate(lines) if ": ready" in line or ": not ready. " in line]
+        assert len(states) == 8, case
+        for place in states:
+            following = lines[place + 1] if place + 1 < len(lines) else ""
+            if ": ready" in lines[place]:
+                assert not following.startswith("    to do:"), case
+            else:
+                remedy = following.removeprefix("    to do: ")
+                assert remedy != following, case
+                assert "bench doctor" not in remedy, case
+                assert "bench time --list" not in remedy, case
+                assert remedy.count("pip uninstall") <= 1, case
 
 
 def test_the_command_line_lists_what_is_ready(library: Path, tmp_path: Path) -> None:

@@ -350,9 +350,9 @@ def test_differences_within_rounding_are_accepted() -> None:
     ],
 )
 def test_differences_beyond_rounding(others: dict[str, list[float]], code: str | None, says: str) -> None:
-    found = dependence(probes([0.2, 0.8], **others), {"a": 1.0}, "m.onnx")
-    assert (found.problem.code if found else None) == code
-    assert found is None or re.search(says, found.problem.message)
+    dependent = dependence(probes([0.2, 0.8], **others), {"a": 1.0}, "m.onnx")
+    assert (dependent.problem.code if dependent else None) == code
+    assert dependent is None or re.search(says, dependent.problem.message)
 
 
 def test_probed_images_are_spread_over_all() -> None:

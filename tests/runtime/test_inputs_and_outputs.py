@@ -29,13 +29,13 @@ def test_each_channel_is_scaled_shifted_and_divided(
     declared = ImageInput(
         name="x", height=4, width=5, channels=3, scale=scale, mean=tuple(mean), std=tuple(std)
     )
-    found = image_tensor(pixels, declared)
-    assert (found.shape, found.dtype) == ((len(pixels), 3, 4, 5), np.dtype(np.float32))
-    assert found.flags.c_contiguous
+    tensor = image_tensor(pixels, declared)
+    assert (tensor.shape, tensor.dtype) == ((len(pixels), 3, 4, 5), np.dtype(np.float32))
+    assert tensor.flags.c_contiguous
     for n in range(len(pixels)):
         for c in range(3):
             expected = (pixels[n].astype(float) / scale - mean[c]) / std[c]
-            np.testing.assert_allclose(found[n, c], expected, rtol=2e-6, atol=2e-4 / std[c])
+            np.testing.assert_allclose(tensor[n, c], expected, rtol=2e-6, atol=2e-4 / std[c])
 
 
 def test_one_value_serves_all_channels_and_the_default_is_zero_to_one() -> None:
@@ -52,10 +52,10 @@ def test_age_and_sex_are_columns_with_male_one(tmp_path: Path) -> None:
     cohort = tiny_cohort(tmp_path / "c", 6, age="61.5")
     model = manifest({"a": "s"}, age="years", sex="male").model
     assert model is not None
-    found = table_inputs(cohort, np.array([0, 1, 3]), model)
-    assert found["years"].dtype == np.float32
-    np.testing.assert_array_equal(found["years"], [[61.5]] * 3)
-    np.testing.assert_array_equal(found["male"], [[1], [0], [0]])
+    inputs = table_inputs(cohort, np.array([0, 1, 3]), model)
+    assert inputs["years"].dtype == np.float32
+    np.testing.assert_array_equal(inputs["years"], [[61.5]] * 3)
+    np.testing.assert_array_equal(inputs["male"], [[1], [0], [0]])
     assert table_inputs(cohort, np.array([0]), manifest().model) == {}
 
 
@@ -86,17 +86,17 @@ def test_columns_are_picked_and_logits_become_probabilities() -> None:
         OutputSelector("b", "scores:1", False),
         OutputSelector("c", "flat", False),
     ]
-    found = select(outputs, picks, 3)
-    np.testing.assert_array_equal(found["a"], [0, 0.5, 1])
-    np.testing.assert_array_equal(found["b"], [2, 3, 4])
-    np.testing.assert_array_equal(found["c"], [1, 2, 3])
-    assert all(column.dtype == np.float64 for column in found.values())
+    selected = select(outputs, picks, 3)
+    np.testing.assert_array_equal(selected["a"], [0, 0.5, 1])
+    np.testing.assert_array_equal(selected["b"], [2, 3, 4])
+    np.testing.assert_array_equal(selected["c"], [1, 2, 3])
+    assert all(column.dtype == np.float64 for column in selected.values())
 
 
 @given(hnp.arrays(np.float64, 7, elements=st.floats(-30, 30)))
 def test_the_sigmoid_is_that_of_its_definition(logits: np.ndarray) -> None:
-    found = select({"s": logits}, [OutputSelector("a", "s", True)], 7)["a"]
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), rtol=1e-14)
+    selected = select({"s": logits}, [OutputSelector("a", "s", True)], 7)["a"]
+    np.testing.assert_allclose(selected, 1 / (1 + np.exp(-logits)), rtol=1e-14)
 
 
 @pytest.mark.parametrize(

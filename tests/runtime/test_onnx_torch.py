@@ -96,9 +96,9 @@ def test_an_operator_gives_what_onnx_runtime_gives(
 ) -> None:
     model, given = one_node(operator, inputs, stored, attributes)
     expected = OnnxRuntimeCpu().prepare(save(model, tmp_path / "m.onnx"), "fp32", 3).infer(given)["y"]
-    found = to_torch(model).module(*(torch.from_numpy(array) for array in given.values()))[0].numpy()
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+    translated = to_torch(model).module(*(torch.from_numpy(array) for array in given.values()))[0].numpy()
+    assert translated.shape == expected.shape
+    np.testing.assert_allclose(translated, expected, rtol=2e-5, atol=2e-6)
 
 
 def test_every_operator_is_tested() -> None:
@@ -115,8 +115,8 @@ def test_missing_values_are_replaced_as_onnx_runtime_does(tmp_path: Path) -> Non
     model = build(nodes, [value("x", ["N", 1])], [value("y", ["N", 1])])
     given = {"x": np.array([[1.0], [np.nan], [0.0]], np.float32)}
     expected = OnnxRuntimeCpu().prepare(save(model, tmp_path / "m.onnx"), "fp32", 3).infer(given)["y"]
-    found = to_torch(model).module(torch.from_numpy(given["x"]))[0].numpy()
-    np.testing.assert_array_equal(found, expected)
+    translated = to_torch(model).module(torch.from_numpy(given["x"]))[0].numpy()
+    np.testing.assert_array_equal(translated, expected)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_a_file_in_half_precision_runs_in_half_precision(
     kinds = {buffer.dtype for buffer in to_torch(half).module.buffers() if buffer.is_floating_point()}
     assert kinds == {{"fp16": torch.float16, "bf16": torch.bfloat16}[precision]}
     session = TorchBackend("eager", "cpu").prepare(save(half, tmp_path / "h.onnx"), precision, 8)
-    found = session.infer(IMAGES)["scores"]
-    assert found.dtype == np.float32
-    assert 0 < np.abs(found - expected).max() < floor
+    scores = session.infer(IMAGES)["scores"]
+    assert scores.dtype == np.float32
+    assert 0 < np.abs(scores - expected).max() < floor
 
 
 def test_age_and_sex_go_in_beside_the_image(tmp_path: Path) -> None:
@@ -189,8 +189,8 @@ def test_age_and_sex_go_in_beside_the_image(tmp_path: Path) -> None:
         "male": (np.arange(8) % 2).astype(np.float32)[:, None],
     }
     expected = OnnxRuntimeCpu().prepare(path, "fp32", 8).infer(given)["score"]
-    found = TorchBackend("eager", "cpu").prepare(path, "fp32", 8).infer(given)["score"]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    scores = TorchBackend("eager", "cpu").prepare(path, "fp32", 8).infer(given)["score"]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 def test_a_session_passes_the_measuring_loop(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_session_passes_the_measuring_loop(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("+cpu" not in package_versions(["torch"]).get("torch", ""), reason="torch has CUDA")
 def test_a_build_without_cuda_says_so() -> None:
-    found = TorchBackend("eager").availability()
-    assert not found.ok
-    assert "PyTorch here is a build without CUDA." in found.reason
-    assert "pip install --force-reinstall torch" in found.remedy
+    available = TorchBackend("eager").availability()
+    assert not available.ok
+    assert "PyTorch here is a build without CUDA." in available.reason
+    assert "pip install --force-reinstall torch" in available.remedy

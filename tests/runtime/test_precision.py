@@ -73,9 +73,9 @@ def test_half_precision_keeps_float32_at_both_ends_and_the_answer() -> None:
     kinds = {t.name: t.data_type for t in cast.graph.initializer}
     assert kinds.pop("sizes") == TensorProto.FLOAT  # Resize takes its scales in float32 alone
     assert set(kinds.values()) == {TensorProto.FLOAT16}
-    found = tensor_types(cast)
-    assert found["float16"] == 10
-    assert found["float"] == 1
+    types = tensor_types(cast)
+    assert types["float16"] == 10
+    assert types["float"] == 1
 
 
 def test_bfloat16_weights_are_the_nearest_and_the_graph_is_valid() -> None:

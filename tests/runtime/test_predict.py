@@ -50,13 +50,13 @@ def test_predictions_are_those_of_the_definition_in_the_order_asked_for(
     path = save(linear_model(), tmp_path / "m.onnx")
     rows = np.array([5, 3, 40, 0, 17, *range(20, 35)])
     steps: list[tuple[int, int]] = []
-    found = predict(
+    predictions = predict(
         path, manifest(), cohort, rows, batch=batch, progress=lambda done, total: steps.append((done, total))
     )
     expected = 1 / (1 + np.exp(-by_hand(cohort, rows)))
-    assert list(found) == ["a", "b"]
-    np.testing.assert_allclose(found["a"], expected[:, 0], atol=1e-6)
-    np.testing.assert_allclose(found["b"], expected[:, 1], atol=1e-6)
+    assert list(predictions) == ["a", "b"]
+    np.testing.assert_allclose(predictions["a"], expected[:, 0], atol=1e-6)
+    np.testing.assert_allclose(predictions["b"], expected[:, 1], atol=1e-6)
     assert steps[-1] == (20, 20)
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
 
@@ -75,32 +75,32 @@ def test_images_are_resized_by_the_rule_of_the_manifest(tmp_path: Path) -> None:
     rows = np.arange(10)
     pixels = np.concatenate(list(read_batches(cohort, rows, SIZE, SIZE, 7, ImageRule("bicubic", False))))
     expected = pixels.reshape(10, -1) / 255.0 @ linear_weights().astype(np.float64)
-    found = predict(path, stated, cohort, rows, batch=4)
-    np.testing.assert_allclose(found["a"], 1 / (1 + np.exp(-expected[:, 0])), atol=1e-6)
-    assert np.abs(found["a"] - predict(path, said, cohort, rows, batch=4)["a"]).max() > 1e-6
+    predictions = predict(path, stated, cohort, rows, batch=4)
+    np.testing.assert_allclose(predictions["a"], 1 / (1 + np.exp(-expected[:, 0])), atol=1e-6)
+    assert np.abs(predictions["a"] - predict(path, said, cohort, rows, batch=4)["a"]).max() > 1e-6
 
 
 def test_age_and_sex_go_in_beside_the_image(tmp_path: Path, cohort: Cohort) -> None:
     path = save(with_age_and_sex(), tmp_path / "m.onnx")
     said = manifest({"a": "score"}, age="years", sex="male", activation="none")
     rows = np.arange(10)
-    found = predict(path, said, cohort, rows, batch=4)["a"]
+    predicted = predict(path, said, cohort, rows, batch=4)["a"]
     pixels = np.concatenate(list(read_batches(cohort, rows, SIZE, SIZE, 10))).reshape(10, -1)
     male = (rows % 2 == 0).astype(float)
-    np.testing.assert_allclose(found, pixels.mean(axis=1) / 255 + 0.05 + male / 10, atol=1e-6)
+    np.testing.assert_allclose(predicted, pixels.mean(axis=1) / 255 + 0.05 + male / 10, atol=1e-6)
 
 
 def test_images_are_repeated_to_fill_a_batch_of_fixed_size() -> None:
     image = np.arange(6).reshape(3, 2)
-    found = repeated({"image": image}, 7)["image"]
-    np.testing.assert_array_equal(found, image[[0, 1, 2, 0, 1, 2, 0]])
+    images = repeated({"image": image}, 7)["image"]
+    np.testing.assert_array_equal(images, image[[0, 1, 2, 0, 1, 2, 0]])
     assert repeated({"image": image}, 3)["image"] is image
 
 
 def test_no_images_give_empty_columns(tmp_path: Path, cohort: Cohort) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
-    found = predict(path, manifest(), cohort, np.arange(0))
-    assert {name: len(column) for name, column in found.items()} == {"a": 0, "b": 0}
+    predictions = predict(path, manifest(), cohort, np.arange(0))
+    assert {name: len(column) for name, column in predictions.items()} == {"a": 0, "b": 0}
 
 
 def scaled(factor: float) -> Any:
@@ -148,8 +148,8 @@ def test_nan_and_values_that_are_no_probabilities(tmp_path: Path, cohort: Cohort
     assert code == "predictions-out-of-range"
     path = save(scaled(100), tmp_path / "m.onnx")
     free = manifest(activation="none", scores="uncalibrated")
-    found = predict(path, free, cohort, np.arange(6))
-    np.testing.assert_allclose(found["a"], 100 * by_hand(cohort, np.arange(6))[:, 0], rtol=1e-4)
+    predictions = predict(path, free, cohort, np.arange(6))
+    np.testing.assert_allclose(predictions["a"], 100 * by_hand(cohort, np.arange(6))[:, 0], rtol=1e-4)
 
 
 def test_a_model_that_the_runtime_refuses(tmp_path: Path, cohort: Cohort) -> None:

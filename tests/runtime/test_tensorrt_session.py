@@ -221,9 +221,9 @@ def test_device_time_is_taken_run_by_run(device: Any) -> None:
     made = session(device, engine)
     made.infer({"image": IMAGES})
     before = engine.made[0].runs
-    found = made.run_block(7)
-    assert found is not None
-    np.testing.assert_allclose(found.compute_ms, np.full(7, 0.5))
+    block = made.run_block(7)
+    assert block is not None
+    np.testing.assert_allclose(block.compute_ms, np.full(7, 0.5))
     assert engine.made[0].runs - before == 8  # the first shows how long a run takes to start
 
 

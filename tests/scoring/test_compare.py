@@ -21,25 +21,27 @@ def sides(cohort):
 
 
 def test_every_metric_is_that_of_both_sides(cohort, sides):
-    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=200)}[HEADLINE]
+    compared = {c.target: c for c in compare_predictions(cohort, *sides, replicates=200)}[HEADLINE]
     y = cohort.targets[HEADLINE][cohort.rows("test")]
     p_a, p_b = (side.values[HEADLINE] for side in sides)
-    area, brier = found.metric("auroc"), found.metric("brier")
+    area, brier = compared.metric("auroc"), compared.metric("brier")
     assert area.a.value == pytest.approx(roc_auc_score(y, p_a), abs=1e-12)
     assert area.difference == pytest.approx(roc_auc_score(y, p_a) - roc_auc_score(y, p_b), abs=1e-12)
     assert brier.difference == pytest.approx(brier_score_loss(y, p_a) - brier_score_loss(y, p_b), abs=1e-12)
     slopes = [bench.calibration_line(y, p)[0] for p in (p_a, p_b)]
-    assert found.metric("calibration_slope").difference == pytest.approx(slopes[0] - slopes[1], abs=1e-8)
-    assert found.metric("ece").difference is None, "a binned error is shown, never compared"
+    assert compared.metric("calibration_slope").difference == pytest.approx(slopes[0] - slopes[1], abs=1e-8)
+    assert compared.metric("ece").difference is None, "a binned error is shown, never compared"
 
 
 def test_calls_that_differ_are_counted_by_class(cohort, sides):
-    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[HEADLINE].disagreement
+    disagreement = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[
+        HEADLINE
+    ].disagreement
     y = cohort.targets[HEADLINE][cohort.rows("test")]
     a, b = (side.values[HEADLINE] >= np.sort(side.values[HEADLINE])[-int(y.sum())] for side in sides)
-    assert found.positives_only_a == np.sum(a & ~b & (y == 1))
-    assert found.negatives_only_b == np.sum(b & ~a & (y == 0))
-    assert found.images == np.sum(a != b)
+    assert disagreement.positives_only_a == np.sum(a & ~b & (y == 1))
+    assert disagreement.negatives_only_b == np.sum(b & ~a & (y == 0))
+    assert disagreement.images == np.sum(a != b)
 
 
 def test_calibration_is_compared_between_probabilities_only(cohort, sides):
@@ -77,10 +79,10 @@ def test_out_of_fold_scores_are_compared_by_their_fold_average(cohort):
 
 
 def test_net_benefit_is_compared_between_probabilities(cohort, sides):
-    found = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[HEADLINE]
+    compared = {c.target: c for c in compare_predictions(cohort, *sides, replicates=50)}[HEADLINE]
     y = cohort.targets[HEADLINE][cohort.rows("test")]
     p_a, p_b = (side.values[HEADLINE] for side in sides)
-    for point in found.net_benefit:
+    for point in compared.net_benefit:
         odds = point.threshold / (1 - point.threshold)
         worth = np.where(y == 1, 1.0, -odds)
         expected = np.mean(worth * (p_a >= point.threshold)) - np.mean(worth * (p_b >= point.threshold))

@@ -32,11 +32,11 @@ def sample(seed: int, n: int, prevalence: float = 0.2, digits: int = 2):
 
 def test_full_roc_is_scikit_learns_and_holds_the_area():
     y, p = sample(0, 150)
-    found = roc(Cuts(y, p, 0))
+    points = roc(Cuts(y, p, 0))
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
-    assert [point.x for point in found] == pytest.approx(list(fpr))
-    assert [point.y for point in found] == pytest.approx(list(tpr))
-    area = auc([point.x for point in found], [point.y for point in found])
+    assert [point.x for point in points] == pytest.approx(list(fpr))
+    assert [point.y for point in points] == pytest.approx(list(tpr))
+    area = auc([point.x for point in points], [point.y for point in points])
     assert area == pytest.approx(roc_auc_score(y, p))
 
 
@@ -44,13 +44,13 @@ def test_full_roc_is_scikit_learns_and_holds_the_area():
 @settings(max_examples=60, deadline=None)
 def test_every_step_hides_enough_images_of_both_classes(seed, n, cell, digits):
     y, p = sample(seed, n, digits=digits)
-    found = roc(Cuts(y, p, cell))
+    points = roc(Cuts(y, p, cell))
     positives, negatives = y.sum(), n - y.sum()
-    steps = np.diff([[point.x * negatives, point.y * positives] for point in found], axis=0).round()
+    steps = np.diff([[point.x * negatives, point.y * positives] for point in points], axis=0).round()
     if len(steps) > 1:
         assert steps.min() >= cell
-    assert (found[0].x, found[0].y) == (0, 0)
-    assert (found[-1].x, found[-1].y) == (1, 1)
+    assert (points[0].x, points[0].y) == (0, 0)
+    assert (points[-1].x, points[-1].y) == (1, 1)
 
 
 @given(st.integers(0, 1000), st.integers(1, 12))
@@ -75,9 +75,9 @@ def test_all_curves_are_cut_at_the_places_of_the_roc(seed, cell):
 def test_decision_curve_by_its_definition():
     y, p = sample(1, 400)
     patient = np.arange(400) // 2
-    found = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
-    assert [point.threshold for point in found] == pytest.approx(list(THRESHOLDS))
-    for point in found:
+    curve = decision(Cuts(y, p, 0), PatientBootstrap(patient, 2).sample(y), 0.95)
+    assert [point.threshold for point in curve] == pytest.approx(list(THRESHOLDS))
+    for point in curve:
         called = p >= point.threshold
         odds = point.threshold / (1 - point.threshold)
         tp, fp = (called & (y == 1)).sum(), (called & (y == 0)).sum()
@@ -90,9 +90,9 @@ def test_decision_curve_by_its_definition():
 def test_reliability_by_its_definition_and_its_band_covers():
     y, p = sample(2, 500, digits=6)
     boot = PatientBootstrap(np.arange(500) // 2, replicates=400, seed=1)
-    found = reliability(Cuts(y, p, 0), y, p, boot.sample(y), 0.95)
-    assert sum(b.images for b in found) == 500
-    for b in found:
+    bins = reliability(Cuts(y, p, 0), y, p, boot.sample(y), 0.95)
+    assert sum(b.images for b in bins) == 500
+    for b in bins:
         inside = (p >= b.low) & (p <= b.high)
         assert b.images == inside.sum()
         assert b.observed == pytest.approx(y[inside].mean())
@@ -108,8 +108,8 @@ def test_reliability_by_its_definition_and_its_band_covers():
 
 def test_distribution_is_the_histogram_where_labels_are_public():
     y, p = sample(3, 400, digits=6)
-    found = distribution(Cuts(y, p, 0))
-    for shares, label in ((found.positive, 1), (found.negative, 0)):
+    bins = distribution(Cuts(y, p, 0))
+    for shares, label in ((bins.positive, 1), (bins.negative, 0)):
         counts = np.histogram(p[y == label], np.linspace(0, 1, len(shares) + 1))[0]
         assert list(shares) == pytest.approx(list(counts / (y == label).sum()))
 

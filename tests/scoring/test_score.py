@@ -41,27 +41,27 @@ def frame(cohort, predictions):
 
 @pytest.mark.parametrize("target", BINARY)
 def test_values_equal_scikit_learn(card, frame, target):
-    found = card.target(target)
+    scored = card.target(target)
     y, p = frame[target], frame[f"p_{target}"]
-    assert found.metrics["auroc"].value == pytest.approx(roc_auc_score(y, p), abs=1e-12)
-    assert found.metrics["auprc"].value == pytest.approx(average_precision_score(y, p), abs=1e-12)
-    assert found.metrics["brier"].value == pytest.approx(brier_score_loss(y, p), abs=1e-12)
-    assert (found.images, found.positives) == (len(frame), int(y.sum()))
-    assert found.patients == frame.patient_id.nunique()
-    assert found.positive_patients == frame.patient_id[y == 1].nunique()
-    assert found.prevalence == pytest.approx(y.mean())
+    assert scored.metrics["auroc"].value == pytest.approx(roc_auc_score(y, p), abs=1e-12)
+    assert scored.metrics["auprc"].value == pytest.approx(average_precision_score(y, p), abs=1e-12)
+    assert scored.metrics["brier"].value == pytest.approx(brier_score_loss(y, p), abs=1e-12)
+    assert (scored.images, scored.positives) == (len(frame), int(y.sum()))
+    assert scored.patients == frame.patient_id.nunique()
+    assert scored.positive_patients == frame.patient_id[y == 1].nunique()
+    assert scored.prevalence == pytest.approx(y.mean())
 
 
 @pytest.mark.parametrize("target", BINARY)
 def test_the_two_other_views(card, frame, target):
-    found = card.target(target).estimands
+    estimands = card.target(target).estimands
     weight = 1 / frame.groupby("patient_id")[target].transform("size")
     expected = roc_auc_score(frame[target], frame[f"p_{target}"], sample_weight=weight)
-    assert found["patient_weighted"].value == pytest.approx(expected, abs=1e-12)
+    assert estimands["patient_weighted"].value == pytest.approx(expected, abs=1e-12)
     days = pd.to_timedelta(frame.cxr_time_offset)
     first = frame.loc[days.groupby(frame.patient_id).idxmin()]
     expected = roc_auc_score(first[target], first[f"p_{target}"])
-    assert found["first_image"].value == pytest.approx(expected, abs=1e-12)
+    assert estimands["first_image"].value == pytest.approx(expected, abs=1e-12)
 
 
 def test_macro_is_the_mean_of_slvh_and_dlv(card):
@@ -72,14 +72,14 @@ def test_macro_is_the_mean_of_slvh_and_dlv(card):
 
 @pytest.mark.parametrize("target", ["ivsd", "lvpwd", "lvidd"])
 def test_measurements_leave_out_the_implausible(card, frame, cohort, target):
-    found = next(c for c in card.continuous if c.target == target)
+    measure = next(c for c in card.continuous if c.target == target)
     low, high = next(t.plausible for t in cohort.spec.continuous_targets if t.name == target)
     kept = frame[frame[target].between(low, high)]
-    assert (found.images, found.excluded) == (len(kept), len(frame) - len(kept))
+    assert (measure.images, measure.excluded) == (len(kept), len(frame) - len(kept))
     error = kept[f"p_{target}"] - kept[target]
-    assert found.metrics["mae"].value == pytest.approx(error.abs().mean(), abs=1e-12)
-    assert found.metrics["bias"].value == pytest.approx(error.mean(), abs=1e-12)
-    assert found.metrics["pearson"].value == pytest.approx(
+    assert measure.metrics["mae"].value == pytest.approx(error.abs().mean(), abs=1e-12)
+    assert measure.metrics["bias"].value == pytest.approx(error.mean(), abs=1e-12)
+    assert measure.metrics["pearson"].value == pytest.approx(
         np.corrcoef(kept[f"p_{target}"], kept[target])[0, 1], abs=1e-12
     )
 
@@ -134,15 +134,15 @@ def test_hidden_cells_cannot_be_computed_from_the_total(private):
 def test_one_class_is_null_with_a_reason(cohort, predictions):
     none = np.zeros(len(cohort))
     empty = replace(cohort, targets={**cohort.targets, "dlv": none, "composite_slvh_dlv": none})
-    found = score(
+    scored = score(
         make_plan(empty, replicates=100), "e", predictions, scores="probability", predictions_sha256=""
     ).scorecard
-    dlv = found.target("dlv")
+    dlv = scored.target("dlv")
     assert dlv.metrics["auroc"].value is None
     assert "positive" in dlv.metrics["auroc"].reason
     assert dlv.roc == ()
-    assert found.macro.value is None
-    Scorecard.model_validate_json(canonical_json(found.plain()))
+    assert scored.macro.value is None
+    Scorecard.model_validate_json(canonical_json(scored.plain()))
 
 
 def test_unlabelled_images_are_excluded_and_counted(cohort, predictions, frame):
@@ -150,20 +150,20 @@ def test_unlabelled_images_are_excluded_and_counted(cohort, predictions, frame):
     rows = cohort.rows("test")[::3]
     labels[rows] = np.nan
     partly = replace(cohort, targets={**cohort.targets, "slvh": labels})
-    found = score(
+    scored = score(
         make_plan(partly, replicates=100), "e", predictions, scores="probability", predictions_sha256=""
     ).scorecard.target("slvh")
     kept = np.ones(len(frame), bool)
     kept[::3] = False
-    assert found.excluded == len(rows)
+    assert scored.excluded == len(rows)
     expected = roc_auc_score(frame.slvh[kept], frame.p_slvh[kept])
-    assert found.metrics["auroc"].value == pytest.approx(expected, abs=1e-12)
+    assert scored.metrics["auroc"].value == pytest.approx(expected, abs=1e-12)
 
 
 def test_uncalibrated_scores_have_no_calibration(plan, predictions):
     logits = {t: np.log(p / (1 - p)) if t in BINARY else p for t, p in predictions.items()}
-    found = score(plan, "u", logits, scores="uncalibrated", predictions_sha256="").scorecard
-    target = found.target("slvh")
+    scorecard = score(plan, "u", logits, scores="uncalibrated", predictions_sha256="").scorecard
+    target = scorecard.target("slvh")
     assert target.metrics["brier"].value is None
     assert "not probabilities" in target.metrics["brier"].reason
     assert target.reliability == ()
@@ -179,8 +179,8 @@ def test_uncalibrated_scores_have_no_calibration(plan, predictions):
 
 def test_flags(plan, predictions):
     flat = {t: np.full_like(p, 0.1) for t, p in predictions.items() if t in BINARY}
-    found = score(plan, "flat", flat, scores="probability", predictions_sha256="").scorecard
-    assert {(f.code, f.target) for f in found.flags} == {("constant-scores", t) for t in BINARY}
+    scorecard = score(plan, "flat", flat, scores="probability", predictions_sha256="").scorecard
+    assert {(f.code, f.target) for f in scorecard.flags} == {("constant-scores", t) for t in BINARY}
 
 
 def test_no_identifier_in_a_scorecard(card, cohort):

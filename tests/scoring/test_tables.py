@@ -53,12 +53,12 @@ def test_yield_counts_the_highest_scores(card, rows):
 
 def test_operating_points_at_another_prevalence(card, rows):
     y, p, _ = rows
-    found = card.target(TARGET)
-    assert [shift.prevalence for shift in found.prevalence_shifts] == list(PREVALENCES)
-    shift = found.prevalence_shifts[2]
+    scored = card.target(TARGET)
+    assert [shift.prevalence for shift in scored.prevalence_shifts] == list(PREVALENCES)
+    shift = scored.prevalence_shifts[2]
     here, there = y.mean(), 0.05
     assert shift.intercept == pytest.approx(np.log(there / (1 - there)) - np.log(here / (1 - here)))
-    for point, shifted in zip(found.operating_points, shift.points, strict=True):
+    for point, shifted in zip(scored.operating_points, shift.points, strict=True):
         called = np.argsort(np.argsort(-p)) < point.called
         weight = np.where(y == 1, there / y.sum(), (1 - there) / (1 - y).sum())
         assert shifted.called == pytest.approx(weight[called].sum())
@@ -92,15 +92,15 @@ def test_skill_is_against_the_prevalence_of_the_other_images(card, cohort, rows)
     y, p, _ = rows
     others = np.setdiff1d(np.arange(len(cohort.patients)), cohort.rows("test"))
     reference = np.full(len(y), cohort.targets[TARGET][others].mean())
-    found = card.target(TARGET).brier_skill
-    assert found.value == pytest.approx(1 - brier_score_loss(y, p) / brier_score_loss(y, reference))
-    assert found.low < found.value < found.high <= 1
+    skill = card.target(TARGET).brier_skill
+    assert skill.value == pytest.approx(1 - brier_score_loss(y, p) / brier_score_loss(y, reference))
+    assert skill.low < skill.value < skill.high <= 1
 
 
 def test_sliding_thresholds_come_from_the_label_rule(card, cohort, predictions):
-    found = {(s.target, s.measurement): s for s in card.sliding}
-    assert set(found) == {("slvh", "ivsd"), ("slvh", "lvpwd"), ("dlv", "lvidd")}
-    septum = found["slvh", "ivsd"]
+    by_measurement = {(s.target, s.measurement): s for s in card.sliding}
+    assert set(by_measurement) == {("slvh", "ivsd"), ("slvh", "lvpwd"), ("dlv", "lvidd")}
+    septum = by_measurement["slvh", "ivsd"]
     assert (septum.points[0].threshold, septum.points[-1].threshold) == (1.2, 1.6)
     measured = cohort.targets["ivsd"][cohort.rows("test")]
     known = ~np.isnan(measured)
@@ -130,13 +130,15 @@ def test_subgroups_are_shown_at_the_common_threshold(card, plan, cohort, predict
             np.ones(len(positive)),
             np.unique(patient[positive].astype(str), return_inverse=True)[1],
         )
-        found = subgroup.decisions["sensitivity"]
-        assert (found.value, found.low, found.high) == pytest.approx((share.value, share.low, share.high))
+        decision = subgroup.decisions["sensitivity"]
+        assert (decision.value, decision.low, decision.high) == pytest.approx(
+            (share.value, share.low, share.high)
+        )
 
 
 def test_thresholds_chosen_on_test_give_subgroups_no_interval(plan, predictions):
     card = score(plan, "mine", predictions, scores="probability", predictions_sha256="ab").scorecard
     shown = next(s for s in card.subgroups if s.target == COMMON and not s.suppressed)
-    found = shown.decisions["sensitivity"]
-    assert found.low is None
-    assert "chosen on the same images" in found.reason
+    decision = shown.decisions["sensitivity"]
+    assert decision.low is None
+    assert "chosen on the same images" in decision.reason

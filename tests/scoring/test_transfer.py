@@ -68,8 +68,8 @@ def test_thresholds_are_chosen_on_val_and_used_on_test(cohort, card, predictions
 
 
 def test_without_val_thresholds_are_marked_as_chosen_on_test(plan, predictions):
-    found = score(plan, "e", predictions, scores="probability", predictions_sha256="a").scorecard
-    target = found.target(HEADLINE)
+    scorecard = score(plan, "e", predictions, scores="probability", predictions_sha256="a").scorecard
+    target = scorecard.target(HEADLINE)
     assert {point.chosen_on for point in target.operating_points} == {"test"}
     at_specificity, at_sensitivity = target.operating_points
     best = target.metrics["sensitivity_at_90_specificity"].value
@@ -82,26 +82,26 @@ def test_without_val_thresholds_are_marked_as_chosen_on_test(plan, predictions):
 
 
 def test_private_cuts_stay_ten_images_of_each_class_apart(private, predictions):
-    found = score(
+    scorecard = score(
         make_plan(private, replicates=100), "e", predictions, scores="probability", predictions_sha256="a"
     ).scorecard.target(HEADLINE)
     test = private.rows("test")
     order = np.argsort(-predictions[HEADLINE], kind="stable")
     hits = np.concatenate([[0], np.cumsum(private.targets[HEADLINE][test][order])])
-    places = {round(p.x * (len(test) - hits[-1]) + p.y * hits[-1]) for p in found.roc}
-    assert {point.called for point in found.operating_points} <= places
+    places = {round(p.x * (len(test) - hits[-1]) + p.y * hits[-1]) for p in scorecard.roc}
+    assert {point.called for point in scorecard.operating_points} <= places
 
 
 def test_recalibration_is_the_logistic_fit_on_val(cohort, card, predictions):
     y_val, p_val = cohort.targets[HEADLINE][cohort.rows("val")], on_val(cohort)[HEADLINE]
     fit = LogisticRegression(C=1e10, tol=1e-10, max_iter=1000).fit(logit(p_val)[:, None], y_val)
-    found = card.target(HEADLINE).recalibrated
-    assert found.slope == pytest.approx(fit.coef_[0, 0], rel=1e-4)
-    assert found.intercept == pytest.approx(fit.intercept_[0], rel=1e-4)
+    recalibrated = card.target(HEADLINE).recalibrated
+    assert recalibrated.slope == pytest.approx(fit.coef_[0, 0], rel=1e-4)
+    assert recalibrated.intercept == pytest.approx(fit.intercept_[0], rel=1e-4)
     y, p = cohort.targets[HEADLINE][cohort.rows("test")], predictions[HEADLINE]
     moved = fit.predict_proba(logit(p)[:, None])[:, 1]
-    assert found.metrics["brier"].value == pytest.approx(brier_score_loss(y, moved), abs=1e-6)
-    assert "auroc" not in found.metrics, "an order that a positive slope does not change"
+    assert recalibrated.metrics["brier"].value == pytest.approx(brier_score_loss(y, moved), abs=1e-6)
+    assert "auroc" not in recalibrated.metrics, "an order that a positive slope does not change"
 
 
 def test_targets_without_val_predictions_have_no_recalibration(card):
@@ -113,11 +113,11 @@ def test_a_val_part_of_one_class_leaves_both_out(cohort, predictions):
     none = cohort.targets[HEADLINE].copy()
     none[cohort.rows("val")] = 0
     plan = make_plan(replace(cohort, targets={**cohort.targets, HEADLINE: none}), replicates=50)
-    found = score(
+    scorecard = score(
         plan, "e", predictions, scores="probability", predictions_sha256="a", val=on_val(cohort)
     ).scorecard.target(HEADLINE)
-    assert found.recalibrated.reason
-    assert {point.chosen_on for point in found.operating_points} == {"test"}
+    assert scorecard.recalibrated.reason
+    assert {point.chosen_on for point in scorecard.operating_points} == {"test"}
 
 
 def test_gaps_are_differences_to_all_other_images(cohort):
@@ -142,9 +142,9 @@ def test_gaps_are_differences_to_all_other_images(cohort):
 
 
 def test_uncalibrated_scores_have_gaps_of_order_only(plan, predictions):
-    found = score(plan, "e", predictions, scores="uncalibrated", predictions_sha256="a").scorecard
-    assert {name for s in found.subgroups for name in s.gaps} <= {"auroc", "auprc"}
-    assert found.target(HEADLINE).brier_parts is None
+    scorecard = score(plan, "e", predictions, scores="uncalibrated", predictions_sha256="a").scorecard
+    assert {name for s in scorecard.subgroups for name in s.gaps} <= {"auroc", "auprc"}
+    assert scorecard.target(HEADLINE).brier_parts is None
 
 
 def test_brier_parts_add_up(card):
@@ -159,15 +159,15 @@ def test_the_cv5_track_ranks_the_fold_average(cohort):
     rng = np.random.default_rng(0)
     y, fold = cohort.targets[HEADLINE], cohort.split.folds
     scores = {HEADLINE: y + rng.normal(size=len(y)) + 5 * fold}
-    found = score(
+    scored = score(
         make_plan(cohort, track=Track.CV5, replicates=100),
         "e", scores, scores="uncalibrated", predictions_sha256="a",
     )  # fmt: skip
-    target = found.scorecard.target(HEADLINE)
+    target = scored.scorecard.target(HEADLINE)
     expected = np.mean([roc_auc_score(y[fold == f], scores[HEADLINE][fold == f]) for f in range(5)])
     assert target.ranked.value == target.estimands["fold_averaged"].value == pytest.approx(expected)
     assert target.metrics["auroc"].value < expected, "five scales do not pool"
-    assert np.nanmean(found.ranked[HEADLINE].replicates) == pytest.approx(expected, abs=0.02)
+    assert np.nanmean(scored.ranked[HEADLINE].replicates) == pytest.approx(expected, abs=0.02)
 
 
 def test_replicates_of_both_tracks_come_back_without_the_cache(cohort, tmp_path):

@@ -88,13 +88,13 @@ def judge_board(setting: BoardSetting, rng: np.random.Generator, replicates: int
         drawn.append(boot.replicates(cohort.y, score))
         values.append(bench.auroc(cohort.y, score))
         influences.append(sample.by_patient(influence.auroc(ranking)))
-    found = compare_all_pairs(drawn, values, influences)
+    family = compare_all_pairs(drawn, values, influences)
     truth = setting.areas[:, None] - setting.areas
-    inside = (found.low <= truth) & (truth <= found.high)
-    false = (found.separated & (truth <= 1e-12)).any()
+    inside = (family.low <= truth) & (truth <= family.high)
+    false = (family.separated & (truth <= 1e-12)).any()
     different = truth > 1e-12
-    seen = found.separated[different].mean() if different.any() else np.nan
-    return np.array([1, false, inside.all(), inside[found.leader].all(), seen], dtype=np.float64)
+    seen = family.separated[different].mean() if different.any() else np.nan
+    return np.array([1, false, inside.all(), inside[family.leader].all(), seen], dtype=np.float64)
 
 
 def main() -> None:

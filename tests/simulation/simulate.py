@@ -156,8 +156,8 @@ def judge(cohort: Cohort, truth: dict[str, float], tally: Tally, replicates: int
     for name in SINGLE:
         tally.add_estimate(name, result[name], truth[name])
     for name in PAIRED:
-        found = bench.compare(y, first, second, metric=name, bootstrap=boot)
-        tally.add_estimate(f"Δ {name}", found, truth.get(f"Δ {name}"))  # type: ignore[arg-type]
+        comparison = bench.compare(y, first, second, metric=name, bootstrap=boot)
+        tally.add_estimate(f"Δ {name}", comparison, truth.get(f"Δ {name}"))  # type: ignore[arg-type]
     _judge_curves(cohort, truth, tally, boot)
     _judge_gaps(cohort, tally, boot)
     if result.auroc.low is not None:
@@ -178,8 +178,8 @@ def _judge_curves(
     few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
     paired = net_benefit_difference(y, first, second, boot, CUTS)
     for cut, benefit, difference in zip(CUTS, benefits.net_benefit, paired, strict=True):
-        found = benefit_interval(sample, first >= cut, cut, float(benefit))
-        tally.add("net benefit", found.low, found.high, truth[f"net benefit {cut}"], few)
+        estimate = benefit_interval(sample, first >= cut, cut, float(benefit))
+        tally.add("net benefit", estimate.low, estimate.high, truth[f"net benefit {cut}"], few)
         tally.add("Δ net benefit", difference.low, difference.high, truth[f"Δ net benefit {cut}"], few)
     index = bin_index(first, bin_edges(first, BINS, "uniform"))
     last = int(index.max())

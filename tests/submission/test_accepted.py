@@ -74,9 +74,9 @@ def test_every_form_gives_the_same_numbers(
 ) -> None:
     path = tmp_path / "predictions.any"  # the form is told by the content, not by the name
     path.write_bytes(form(good))
-    found = load_predictions(path, cohort)
-    assert same(found.values, expected(good))
-    assert not [r for r in found.notices if r.severity != "notice"]
+    predictions = load_predictions(path, cohort)
+    assert same(predictions.values, expected(good))
+    assert not [r for r in predictions.notices if r.severity != "notice"]
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
@@ -94,9 +94,9 @@ def test_whole_numbers_are_numbers_with_a_warning(
 ) -> None:
     rounded = good.assign(slvh=(good.slvh > 0.5).to_numpy().astype(kind))
     (tmp_path / "p").write_bytes(as_parquet(rounded))
-    found = load_predictions(tmp_path / "p", cohort)
-    assert same(found.values, expected(rounded))
-    notices = [r for r in found.notices if r.code == "predictions-few-distinct"]
+    predictions = load_predictions(tmp_path / "p", cohort)
+    assert same(predictions.values, expected(rounded))
+    notices = [r for r in predictions.notices if r.code == "predictions-few-distinct"]
     assert [r.message for r in notices] == ["Only 2 distinct values in 102 rows."]
 
 
@@ -110,9 +110,9 @@ def test_the_authors_file_is_read_by_its_prediction_columns_never_by_its_labels(
         authors[column.replace("preds", "labs")] = authors[target]
     assert len(authors.columns) == 24
     (tmp_path / "metadata_with_predictions_x_updated.csv").write_bytes(as_csv(authors))
-    found = load_predictions(tmp_path / "metadata_with_predictions_x_updated.csv", cohort)
-    assert same(found.values, expected(good))
-    said = {r.code: r.message for r in found.notices}
+    predictions = load_predictions(tmp_path / "metadata_with_predictions_x_updated.csv", cohort)
+    assert same(predictions.values, expected(good))
+    said = {r.code: r.message for r in predictions.notices}
     assert set(said) == {"predictions-ignored-columns", "predictions-dropped"}
     others = len(cohort) - len(good)
     assert said["predictions-dropped"] == f"{others} rows of other parts of the split are dropped."
@@ -135,9 +135,9 @@ def test_measurements_are_read_and_millimetres_are_reported(
     good: pd.DataFrame, cohort: Cohort, tmp_path: Path
 ) -> None:
     (tmp_path / "p.csv").write_bytes(as_csv(good.assign(lvidd=48.0, ivsd=1.1)))
-    found = load_predictions(tmp_path / "p.csv", cohort)
-    assert set(found.values) == {*TARGETS, "lvidd", "ivsd"}
-    (notice,) = [r for r in found.notices if r.severity == "warning"]
+    predictions = load_predictions(tmp_path / "p.csv", cohort)
+    assert set(predictions.values) == {*TARGETS, "lvidd", "ivsd"}
+    (notice,) = [r for r in predictions.notices if r.severity == "warning"]
     assert (notice.code, notice.where.endswith("lvidd")) == ("predictions-unit", True)
     assert notice.message == "102 of 102 values lie outside 1.5 to 10 cm, median 48."
 
@@ -163,8 +163,8 @@ def test_out_of_fold_predictions_cover_every_image(
         load_predictions(tmp_path / "p.csv", cohort, covered="cv5")
     whole = pd.DataFrame({ID: cohort.images, "composite_slvh_dlv": np.linspace(0, 1, len(cohort))})
     (tmp_path / "p.csv").write_bytes(as_csv(whole[::-1]))
-    found = load_predictions(tmp_path / "p.csv", cohort, covered="cv5").values["composite_slvh_dlv"]
-    assert found.tolist() == np.linspace(0, 1, len(cohort)).tolist()
+    values = load_predictions(tmp_path / "p.csv", cohort, covered="cv5").values["composite_slvh_dlv"]
+    assert values.tolist() == np.linspace(0, 1, len(cohort)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def test_packing_keeps_every_bit(
     column = np.resize(np.array(some, np.float64), 102)
     path = tmp_path_factory.getbasetemp() / "packed.parquet"
     path.write_bytes(pack({"slvh": column, "composite_slvh_dlv": -column}, stamp(cohort)))
-    found = unpack(path, cohort, "holdout")
-    assert list(found) == ["composite_slvh_dlv", "slvh"]
-    assert found["slvh"].tobytes() == column.tobytes()
-    assert found["composite_slvh_dlv"].tobytes() == (-column).tobytes()
+    unpacked = unpack(path, cohort, "holdout")
+    assert list(unpacked) == ["composite_slvh_dlv", "slvh"]
+    assert unpacked["slvh"].tobytes() == column.tobytes()
+    assert unpacked["composite_slvh_dlv"].tobytes() == (-column).tobytes()
     assert read_stamp(path) == stamp(cohort)
 
 

@@ -417,9 +417,9 @@ def test_good_predictions_of_a_measurement_are_accepted(
     measured = np.nan_to_num(cohort.targets["lvidd"][cohort.rows("test")], nan=4.0)
     guess = measured + np.random.default_rng(0).normal(0, noise, len(measured))
     (tmp_path / "p").write_bytes(csv(good.assign(lvidd=guess.round(2))))
-    found = load_predictions(tmp_path / "p", cohort)
-    assert "lvidd" in found.values
-    assert not [p for p in found.notices if p.code == "predictions-are-labels"]
+    predictions = load_predictions(tmp_path / "p", cohort)
+    assert "lvidd" in predictions.values
+    assert not [p for p in predictions.notices if p.code == "predictions-are-labels"]
 
 
 @pytest.mark.parametrize(
@@ -557,13 +557,13 @@ ACCEPTED: dict[str, Make] = {
 def test_what_is_unambiguous_is_read(name: str, good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:
     rounded = good.assign(**{t: good[t].round(6) for t in TARGETS})
     (tmp_path / "p").write_bytes(ACCEPTED[name](rounded))
-    found = load_predictions(tmp_path / "p", cohort)
+    predictions = load_predictions(tmp_path / "p", cohort)
     wanted = rounded.sort_values(ID)
     for target in TARGETS:
-        np.testing.assert_allclose(found.values[target], wanted[target], rtol=0, atol=1e-12)
-    assert all(p.severity == "notice" for p in found.notices)
+        np.testing.assert_allclose(predictions.values[target], wanted[target], rtol=0, atol=1e-12)
+    assert all(p.severity == "notice" for p in predictions.notices)
     if "beside" in name:
-        assert [p.message.split(":")[0] for p in found.notices] == ["1 column is not read"]
+        assert [p.message.split(":")[0] for p in predictions.notices] == ["1 column is not read"]
 
 
 def test_lines_of_rows_with_text_of_many_lines(good: pd.DataFrame, cohort: Cohort, tmp_path: Path) -> None:

@@ -314,8 +314,8 @@ def test_missing_images_are_listed_by_the_template_of_their_part(
     assert advice in problem.remedy
     command = advice.strip("`").replace("DIR", str(tmp_path / "t")).split()[1:]
     assert cli(*command).exit_code == 0
-    found = pd.read_csv(tmp_path / "t" / "predictions.csv")
-    assert problem.message.split(" of ")[1].startswith(f"{len(found)} images")
+    frame = pd.read_csv(tmp_path / "t" / "predictions.csv")
+    assert problem.message.split(" of ")[1].startswith(f"{len(frame)} images")
 
 
 def manifest_of(folder: Path, change: Callable[[str], str]) -> Path:
@@ -380,9 +380,9 @@ def test_a_missing_manifest_of_a_model_is_named_with_its_path(
 def test_a_missing_file_is_reported(words: list[str], space: Workspace, cli: Cli, good: pd.DataFrame) -> None:
     good.to_csv("p.csv", index=False)
     ran = cli("submit", *words, "--slug", "a", "--json")
-    found = [p for p in ran.object["problems"] if p["where"] == words[-1]]
-    assert [p["message"] for p in found] == ["There is no such file, nor a folder 'a'."]
-    assert str(Path.cwd()) in found[0]["remedy"]
+    problems = [p for p in ran.object["problems"] if p["where"] == words[-1]]
+    assert [p["message"] for p in problems] == ["There is no such file, nor a folder 'a'."]
+    assert str(Path.cwd()) in problems[0]["remedy"]
     assert "Write the file again" not in ran.stderr
 
 

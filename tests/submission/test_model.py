@@ -318,9 +318,9 @@ def test_undeclared_ranks_are_not(tmp_path: Path, image: Any, scores: Any) -> No
     ],
 )
 def test_manifest_and_model_must_agree(tmp_path: Path, said: Any, code: str, fragment: str) -> None:
-    found = faults(linear_model(), tmp_path, said)
-    assert code in {c for c, _ in found}
-    assert any(fragment in message for _, message in found), found
+    problems = faults(linear_model(), tmp_path, said)
+    assert code in {c for c, _ in problems}
+    assert any(fragment in message for _, message in problems), problems
 
 
 def test_a_manifest_without_a_model_and_a_cohort_without_ages(tmp_path: Path) -> None:
@@ -366,8 +366,8 @@ def test_all_faults_come_at_once(tmp_path: Path) -> None:
 
 
 def test_one_batch_fault_per_output_however_many_targets_it_holds(tmp_path: Path) -> None:
-    found = faults(reshaped(["N", 1, SIZE, SIZE], [8, 2]), tmp_path)
-    assert len(found) == 1
+    problems = faults(reshaped(["N", 1, SIZE, SIZE], [8, 2]), tmp_path)
+    assert len(problems) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ SHORT = Protocol(
     trials=1,
     cold_starts=1,
 )
+BRIEF = replace(SHORT, blocks=1, cold_starts=0)
+"""For tests of anything but the blocks: one process a row in place of three."""
 
 
 class FakeClock:

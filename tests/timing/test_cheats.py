@@ -25,7 +25,7 @@ from tests.runtime.models import cnn_model, manifest, save
 from tests.runtime.test_precision import conv_model
 from tests.runtime.torch_models import FULL_SIZE, export, full_size_network
 from tests.timing import cheats
-from tests.timing.fakes import SHORT, FakeClock, FakeSession
+from tests.timing.fakes import BRIEF, SHORT, FakeClock, FakeSession
 
 pytestmark = pytest.mark.usefixtures("no_ceilings")
 
@@ -45,7 +45,7 @@ def timed(model: onnx.ModelProto, cohort: Cohort, folder: Path, batch: int) -> T
     """The record of a model whose stored predictions are what it gave when it was submitted."""
     path = save(model, folder / "m.onnx")
     stored = predict(path, manifest(), cohort, cohort.rows("test"))
-    return time_model(path, manifest(), cohort, stored, batches=(batch,), protocol=SHORT)
+    return time_model(path, manifest(), cohort, stored, batches=(batch,), protocol=BRIEF)
 
 
 @pytest.mark.parametrize("batch", BATCHES)

@@ -20,11 +20,9 @@ from bench.timing.time_entries import Configuration, Setup, Timed, model_of, tim
 from bench.workspace import Workspace, create_workspace, find_workspace
 from tests.conftest import Cli
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
-from tests.timing.fakes import SHORT
+from tests.timing.fakes import BRIEF
 
 pytestmark = pytest.mark.usefixtures("no_ceilings")
-
-BRIEF = replace(SHORT, blocks=1)
 
 
 @pytest.fixture(scope="module")

@@ -35,14 +35,14 @@ def test_images_and_predictions_are_those_of_the_same_test_rows(
     on_track = manifest().model_copy(update={"track": track})
     rows = np.arange(40) if track == "cv5" else cohort.rows("test")
     stored = {"a": rows / 100, "b": rows / 50}
-    found = timed_inputs(on_track, cohort, stored, images)
-    assert found.images == min(images, 20)
-    assert found.stored is not None
-    chosen = np.rint(found.stored["a"] * 100).astype(int)
+    inputs = timed_inputs(on_track, cohort, stored, images)
+    assert inputs.images == min(images, 20)
+    assert inputs.stored is not None
+    chosen = np.rint(inputs.stored["a"] * 100).astype(int)
     assert set(chosen) <= set(cohort.rows("test"))
-    np.testing.assert_allclose(found.stored["b"], chosen / 50)
-    np.testing.assert_allclose(found.arrays["image"], pixels(cohort, chosen), atol=1e-6)
-    np.testing.assert_array_equal(found.labels["a"], cohort.targets["a"][chosen])
+    np.testing.assert_allclose(inputs.stored["b"], chosen / 50)
+    np.testing.assert_allclose(inputs.arrays["image"], pixels(cohort, chosen), atol=1e-6)
+    np.testing.assert_array_equal(inputs.labels["a"], cohort.targets["a"][chosen])
     assert len(set(chosen)) == len(chosen)
     if images == 7:
         assert (chosen[0], chosen[-1]) == (1, 39)
@@ -57,10 +57,10 @@ def test_only_scores_that_are_no_probabilities_have_a_span(cohort: Cohort) -> No
 
 
 def test_calibration_never_sees_a_test_image(cohort: Cohort) -> None:
-    found = calibration_inputs(manifest(), cohort, 6)["image"]
-    assert len(found) == 6
+    images = calibration_inputs(manifest(), cohort, 6)["image"]
+    assert len(images) == 6
     train = pixels(cohort, cohort.rows("train"))
-    for image in found:
+    for image in images:
         assert (np.abs(train - image).max(axis=(1, 2, 3)) < 1e-6).any()
 
 
@@ -72,9 +72,9 @@ def test_random_pixels_take_the_place_of_absent_images_alone(tmp_path: Path) -> 
     assert caught.value.problems[0].code == "images-unreadable"
     (tmp_path / "c" / "images").rename(tmp_path / "c" / "elsewhere")
     with_table = manifest({"a": "s"}, age="years", sex="male")
-    found = timed_inputs(with_table, cohort, {"a": np.zeros(6)}, 4)
-    assert (found.kind, found.stored, found.images) == ("random pixels", None, 4)
-    assert {name: array.shape for name, array in found.arrays.items()} == {
+    inputs = timed_inputs(with_table, cohort, {"a": np.zeros(6)}, 4)
+    assert (inputs.kind, inputs.stored, inputs.images) == ("random pixels", None, 4)
+    assert {name: array.shape for name, array in inputs.arrays.items()} == {
         "image": (4, 1, SIZE, SIZE),
         "years": (4, 1),
         "male": (4, 1),

@@ -44,8 +44,8 @@ def greedy_model(megabytes_per_image: int) -> object:
 def test_the_batch_is_doubled_until_memory_runs_out(cohort: Cohort, tmp_path: Path) -> None:
     path = save(greedy_model(150), tmp_path / "m.onnx")  # type: ignore[arg-type]
     small = Limits(memory_mb=1200)
-    found = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, limits=small)
-    assert max(found) < 8  # which would be 1.2 GB of its own
+    result = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, limits=small)
+    assert max(result) < 8  # which would be 1.2 GB of its own
     ample = with_largest((1,), path, manifest(), cohort, "onnxruntime-cpu", Precision.FP32, cap=2)
     assert ample == (1, 2)
 

@@ -48,15 +48,15 @@ def test_the_protocols_are_those_of_the_specification() -> None:
 )
 def test_at_least_so_long_and_so_many_runs(latency_ms: float, runs: int) -> None:
     clock = FakeClock()
-    found = latencies(FakeSession(clock, lambda _: latency_ms), BATCHES, SHORT, clock, settle=at_once)
-    np.testing.assert_allclose(found, np.full(runs, latency_ms))
+    times = latencies(FakeSession(clock, lambda _: latency_ms), BATCHES, SHORT, clock, settle=at_once)
+    np.testing.assert_allclose(times, np.full(runs, latency_ms))
 
 
 def test_the_warm_up_is_not_counted() -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda run: 9.0 if run < 4 else 1.0)
-    found = latencies(session, BATCHES, SHORT, clock, settle=at_once)
-    assert set(found) == {1.0}
+    times = latencies(session, BATCHES, SHORT, clock, settle=at_once)
+    assert set(times) == {1.0}
 
 
 @settings(max_examples=10)
@@ -64,10 +64,10 @@ def test_the_warm_up_is_not_counted() -> None:
 def test_every_latency_is_what_passed(schedule: list[float]) -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda run: schedule[run % 30])
-    found = latencies(session, BATCHES, SHORT, clock, settle=at_once)
-    first = session.runs - 2 - len(found)  # the two after the timed runs are checks
+    times = latencies(session, BATCHES, SHORT, clock, settle=at_once)
+    first = session.runs - 2 - len(times)  # the two after the timed runs are checks
     expected = [round(schedule[run % 30] * 1e6) / 1e6 for run in range(first, session.runs - 2)]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(times, expected, rtol=1e-9)
 
 
 def test_work_that_is_only_queued_is_caught() -> None:
@@ -93,8 +93,8 @@ def test_a_process_that_waits_for_a_core_between_two_runs_is_measured_again() ->
 
     clock = Interrupted()
     session = FakeSession(clock, lambda _: 1.0)
-    found = latencies(session, BATCHES, replace(SHORT, measure_runs=200), clock, settle=at_once)
-    assert set(found) == {1.0}
+    times = latencies(session, BATCHES, replace(SHORT, measure_runs=200), clock, settle=at_once)
+    assert set(times) == {1.0}
     assert session.runs == 1 + 20 + 2 * (200 + 1) + 1
 
 
@@ -177,10 +177,10 @@ def test_device_times_that_account_for_what_passed_are_taken() -> None:
 
     clock = FakeClock()
     protocol = replace(SHORT, measure_s=1.0, measure_runs=400)
-    found = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], protocol, clock)
-    assert found is not None
-    np.testing.assert_array_equal(found.compute_ms, np.full(400, 3.0))
-    assert (len(found.enqueue_ms), found.blocked_ms) == (400, 8 * 40.0)
+    times = device_times(Honest(clock, lambda _: 5.0), BATCHES[0], protocol, clock)
+    assert times is not None
+    np.testing.assert_array_equal(times.compute_ms, np.full(400, 3.0))
+    assert (len(times.enqueue_ms), times.blocked_ms) == (400, 8 * 40.0)
 
 
 def test_device_times_last_as_long_as_latencies() -> None:
@@ -191,17 +191,17 @@ def test_device_times_last_as_long_as_latencies() -> None:
 
     clock = FakeClock()
     protocol = replace(SHORT, measure_s=3.0, measure_runs=400)
-    found = device_times(Quick(clock, lambda _: 0.03), BATCHES[0], protocol, clock)
-    assert found is not None
-    assert found.compute_ms.sum() >= 3000
+    times = device_times(Quick(clock, lambda _: 0.03), BATCHES[0], protocol, clock)
+    assert times is not None
+    assert times.compute_ms.sum() >= 3000
 
 
 @pytest.mark.parametrize(("latency_ms", "runs"), [(100.0, 100), (400.0, 25), (2000.0, 10), (20.0, 400)])
 def test_a_slow_model_ends_after_ten_seconds_with_ten_runs(latency_ms: float, runs: int) -> None:
     clock = FakeClock()
     session = FakeSession(clock, lambda _: latency_ms)
-    found = latencies(session, BATCHES, FULL, clock, settle=at_once)
-    assert len(found) == runs
+    times = latencies(session, BATCHES, FULL, clock, settle=at_once)
+    assert len(times) == runs
     warm = session.runs - 3 - runs  # the reference, and two checks
     assert warm == max(3, min(50, round(10_000 / latency_ms)))
 
@@ -262,15 +262,15 @@ class SteppingClock:
 )
 def test_timed_batches_are_full_and_hold_every_image(images: int, batch: int, count: int) -> None:
     inputs = {"image": INPUTS["image"][:images], "age": np.arange(images, dtype=np.float32)[:, None]}
-    found = timed_batches(inputs, batch)
-    assert len(found) == count
-    assert all(len(b["image"]) == len(b["age"]) == batch for b in found)
-    assert all(b["image"].flags.c_contiguous for b in found)
-    for b in found:
+    batches = timed_batches(inputs, batch)
+    assert len(batches) == count
+    assert all(len(b["image"]) == len(b["age"]) == batch for b in batches)
+    assert all(b["image"].flags.c_contiguous for b in batches)
+    for b in batches:
         np.testing.assert_array_equal(b["image"], inputs["image"][b["age"][:, 0].astype(int)])
-    assert {int(age) for b in found for age in b["age"][:, 0]} == set(range(images))
+    assert {int(age) for b in batches for age in b["age"][:, 0]} == set(range(images))
     if images > 1 and batch < images:
-        assert not np.array_equal(found[0]["image"], found[1]["image"])
+        assert not np.array_equal(batches[0]["image"], batches[1]["image"])
 
 
 SLEEP_S = 0.04
@@ -285,15 +285,15 @@ class Sleeping(FakeSession):
 
 
 def test_two_in_flight_overlap() -> None:
-    found = concurrent_runs(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 2, 0.3)
+    runs = concurrent_runs(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 2, 0.3)
     one_at_a_time = 1 / SLEEP_S
-    assert 1.1 * one_at_a_time < found.runs_per_s < 2.01 * one_at_a_time
-    assert found.latency_ms.min() >= 1000 * SLEEP_S
+    assert 1.1 * one_at_a_time < runs.runs_per_s < 2.01 * one_at_a_time
+    assert runs.latency_ms.min() >= 1000 * SLEEP_S
 
 
 def test_throughput_makes_a_few_runs_however_slow() -> None:
-    found = concurrent_runs(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 2, 0.0)
-    assert len(found.latency_ms) == 8
+    runs = concurrent_runs(Sleeping(FakeClock(), lambda _: 0.0), BATCHES, 2, 0.0)
+    assert len(runs.latency_ms) == 8
 
 
 def test_a_lane_that_fails_is_not_hidden() -> None:

@@ -19,15 +19,15 @@ def test_every_row_of_the_table_is_a_row_of_the_record() -> None:
     rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == len(record.batches)
     for cells, row in zip(rows, record.batches, strict=True):
-        found = row.end_to_end
+        latency = row.end_to_end
         assert row.throughput.images_per_s is not None
         assert row.limit_fraction is not None
         assert cells == [
             str(row.batch),
-            f"{found.p50.value_ms:.3f}",
-            f"{found.p50.low_ms:.3f} to {found.p50.high_ms:.3f}",
-            f"{found.p50_se_ms:.3f}",
-            f"{found.p95.value_ms:.3f}",
+            f"{latency.p50.value_ms:.3f}",
+            f"{latency.p50.low_ms:.3f} to {latency.p50.high_ms:.3f}",
+            f"{latency.p50_se_ms:.3f}",
+            f"{latency.p95.value_ms:.3f}",
             f"{row.throughput.images_per_s:,.0f}",
             f"{100 * row.limit_fraction:.0f}%",
             "stable" if row.stability.stable else "unstable",

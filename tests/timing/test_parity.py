@@ -43,8 +43,8 @@ def test_the_gate_of_each_precision(precision: str, gate: float) -> None:
 
 
 def test_equal_predictions_pass_with_nothing_to_say() -> None:
-    found = check_parity(STORED, STORED, "fp32", labels=LABELS)
-    assert (found.status, found.max_difference, found.auroc_difference, found.message) == (
+    parity = check_parity(STORED, STORED, "fp32", labels=LABELS)
+    assert (parity.status, parity.max_difference, parity.auroc_difference, parity.message) == (
         "passed",
         0.0,
         0.0,
@@ -63,11 +63,11 @@ def test_equal_predictions_pass_with_nothing_to_say() -> None:
 )
 @pytest.mark.parametrize("precision", list(GATES))
 def test_a_wrong_layout_fails_in_every_precision(wrong: np.ndarray, precision: str) -> None:
-    found = check_parity(model(wrong), STORED, precision, labels=LABELS)
-    assert found.status == "failed"
-    assert "the input or the weights differ" in found.message
-    assert found.auroc_difference is not None
-    assert found.auroc_difference > 0.01
+    parity = check_parity(model(wrong), STORED, precision, labels=LABELS)
+    assert parity.status == "failed"
+    assert "the input or the weights differ" in parity.message
+    assert parity.auroc_difference is not None
+    assert parity.auroc_difference > 0.01
 
 
 def test_missing_normalisation_fails() -> None:
@@ -77,16 +77,16 @@ def test_missing_normalisation_fails() -> None:
 
 def test_a_missing_activation_is_named() -> None:
     logits = {t: np.log(p / (1 - p)) for t, p in STORED.items()}
-    found = check_parity(logits, STORED, "fp16", labels=LABELS)
-    assert found.status == "failed"
-    assert "their order is the same, so that a scale or an activation differs" in found.message
-    assert found.auroc_difference == 0.0
+    parity = check_parity(logits, STORED, "fp16", labels=LABELS)
+    assert parity.status == "failed"
+    assert "their order is the same, so that a scale or an activation differs" in parity.message
+    assert parity.auroc_difference == 0.0
 
 
 def test_permuted_outputs_are_named() -> None:
     swapped = {"composite": STORED["composite"], "slvh": STORED["dlv"], "dlv": STORED["slvh"]}
-    found = check_parity(swapped, STORED, "fp32", labels=LABELS)
-    assert found.message.startswith(
+    parity = check_parity(swapped, STORED, "fp32", labels=LABELS)
+    assert parity.message.startswith(
         "The outputs are permuted: slvh is what is stored for dlv, dlv is what is stored for slvh."
     )
 
@@ -95,19 +95,19 @@ def test_values_that_are_not_numbers_fail_and_are_counted() -> None:
     broken = {t: p.copy() for t, p in STORED.items()}
     broken["dlv"][:5] = np.nan
     broken["slvh"][0] = np.inf
-    found = check_parity(broken, STORED, "bf16", labels=LABELS)
-    assert (found.status, found.max_difference, found.target) == ("failed", None, "dlv")
-    assert found.message == f"6 of {3 * IMAGES} values are NaN or infinite, most in dlv."
+    parity = check_parity(broken, STORED, "bf16", labels=LABELS)
+    assert (parity.status, parity.max_difference, parity.target) == ("failed", None, "dlv")
+    assert parity.message == f"6 of {3 * IMAGES} values are NaN or infinite, most in dlv."
 
 
 def test_many_small_shifts_that_move_the_auroc_fail() -> None:
     ties = {"composite": np.round(STORED["composite"], 2)}  # within fp16's gate, but pairs are tied
     moved = {"composite": ties["composite"] + 0.004 * (LABELS["composite"] * 2 - 1)}
-    found = check_parity(moved, ties, "fp16", labels={"composite": LABELS["composite"]})
-    assert found.max_difference is not None
-    assert found.max_difference <= GATES["fp16"][0]
-    assert found.status == "failed"
-    assert "AUROC differs by more than" in found.message
+    parity = check_parity(moved, ties, "fp16", labels={"composite": LABELS["composite"]})
+    assert parity.max_difference is not None
+    assert parity.max_difference <= GATES["fp16"][0]
+    assert parity.status == "failed"
+    assert "AUROC differs by more than" in parity.message
 
 
 def test_a_target_on_one_side_only_fails() -> None:
@@ -116,10 +116,10 @@ def test_a_target_on_one_side_only_fails() -> None:
 
 def test_int8_and_absent_predictions_are_not_checked() -> None:
     off = {**STORED, "slvh": STORED["slvh"] + 0.3}
-    found = check_parity(off, STORED, "int8", labels=LABELS)
-    assert (found.status, found.target, found.max_difference_gate) == ("not_checked", "slvh", None)
-    assert found.max_difference == pytest.approx(0.3)
-    assert "of its own predictions" in found.message
+    parity = check_parity(off, STORED, "int8", labels=LABELS)
+    assert (parity.status, parity.target, parity.max_difference_gate) == ("not_checked", "slvh", None)
+    assert parity.max_difference == pytest.approx(0.3)
+    assert "of its own predictions" in parity.message
     assert not_checked("none").max_difference is None
 
 
@@ -135,13 +135,13 @@ def test_scores_of_another_scale_are_compared_relative_to_their_span() -> None:
     scores = {"composite": 1000 * STORED["composite"]}
     near = {"composite": scores["composite"] + 0.05}
     assert check_parity(near, scores, "fp32").status == "failed"
-    found = check_parity(near, scores, "fp32", spans={"composite": 1000.0})
-    assert found.status == "passed"
-    assert found.max_difference == pytest.approx(5e-5)
+    parity = check_parity(near, scores, "fp32", spans={"composite": 1000.0})
+    assert parity.status == "passed"
+    assert parity.max_difference == pytest.approx(5e-5)
 
 
 @given(st.integers(1, 50), st.floats(0, 1), st.floats(0, 1))
 def test_the_verdict_follows_the_largest_difference(n: int, a: float, b: float) -> None:
-    found = check_parity({"t": np.full(n, a)}, {"t": np.full(n, b)}, "fp32")
-    assert found.max_difference == abs(a - b)
-    assert (found.status == "passed") == (abs(a - b) <= 1e-4)
+    parity = check_parity({"t": np.full(n, a)}, {"t": np.full(n, b)}, "fp32")
+    assert parity.max_difference == abs(a - b)
+    assert (parity.status == "passed") == (abs(a - b) <= 1e-4)

@@ -69,12 +69,12 @@ def test_a_processor_multiplies_and_copies() -> None:
 
 
 def test_figures_come_from_a_process_of_its_own(tmp_path: Path) -> None:
-    found = measure_roofline(save(linear_model(), tmp_path / "m.onnx"), IMAGE, "fp32", is_gpu=False)
-    assert found.reason == ""
-    assert found.mflop_per_image == pytest.approx(2e-6 * SIZE * SIZE * 2)
-    assert found.weight_mb == pytest.approx(4e-6 * SIZE * SIZE * 2)
-    assert found.device_gflop_per_s is not None
-    assert found.device_gb_per_s is not None
+    roofline = measure_roofline(save(linear_model(), tmp_path / "m.onnx"), IMAGE, "fp32", is_gpu=False)
+    assert roofline.reason == ""
+    assert roofline.mflop_per_image == pytest.approx(2e-6 * SIZE * SIZE * 2)
+    assert roofline.weight_mb == pytest.approx(4e-6 * SIZE * SIZE * 2)
+    assert roofline.device_gflop_per_s is not None
+    assert roofline.device_gb_per_s is not None
 
 
 def test_unknown_work_is_null_with_a_reason(tmp_path: Path) -> None:

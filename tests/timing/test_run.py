@@ -30,7 +30,7 @@ from tests.runtime.models import (
     tiny_cohort,
     with_age_and_sex,
 )
-from tests.timing.fakes import SHORT
+from tests.timing.fakes import BRIEF, SHORT
 
 pytestmark = pytest.mark.usefixtures("no_ceilings")
 
@@ -146,13 +146,13 @@ def test_a_session_that_gives_other_predictions_fails_parity_and_stays(
     cohort: Cohort, model: Path, stored: dict[str, np.ndarray]
 ) -> None:
     wrong = manifest(image={"scale": 1.0})  # the normalisation was forgotten
-    found = time_model(model, wrong, cohort, stored, batches=(1, 4), protocol=SHORT)
+    found = time_model(model, wrong, cohort, stored, batches=(1, 4), protocol=BRIEF)
     for row in found.batches:
         assert (row.status, row.parity.status, row.ranked) == ("ok", "failed", False), row.message
         assert row.end_to_end.p50.value_ms is not None
         assert row.parity.message
     swapped = {"a": stored["b"], "b": stored["a"]}
-    found = time_model(model, manifest(), cohort, swapped, batches=(4,), protocol=SHORT)
+    found = time_model(model, manifest(), cohort, swapped, batches=(4,), protocol=BRIEF)
     assert "permuted" in found.batches[0].parity.message
 
 
@@ -160,7 +160,7 @@ def test_ages_and_sexes_go_into_the_timed_session(cohort: Cohort, tmp_path: Path
     path = save(with_age_and_sex(), tmp_path / "m.onnx")
     said = manifest({"a": "score"}, age="years", sex="male", activation="none")
     predictions = predict(path, said, cohort, cohort.rows("test"))
-    (row,) = time_model(path, said, cohort, predictions, batches=(2,), protocol=SHORT).batches
+    (row,) = time_model(path, said, cohort, predictions, batches=(2,), protocol=BRIEF).batches
     assert row.parity.status == "passed", row
 
 
@@ -168,13 +168,13 @@ def test_int8_is_calibrated_on_training_images_and_has_no_gate(
     cohort: Cohort, model: Path, stored: dict[str, np.ndarray]
 ) -> None:
     with pytest.raises(BenchError) as caught:  # every image of this cohort is test
-        time_model(model, manifest(), cohort, stored, precision=Precision.INT8, batches=(2,), protocol=SHORT)
+        time_model(model, manifest(), cohort, stored, precision=Precision.INT8, batches=(2,), protocol=BRIEF)
     assert caught.value.problems[0].code == "precision-calibration"
     parts = np.where(np.arange(len(cohort)) % 2, "train", "test")
     halved = replace(cohort, split=replace(cohort.split, parts=parts))
     test = {target: values[halved.rows("test")] for target, values in stored.items()}
     found = time_model(
-        model, manifest(), halved, test, precision=Precision.INT8, batches=(2,), protocol=SHORT
+        model, manifest(), halved, test, precision=Precision.INT8, batches=(2,), protocol=BRIEF
     )
     assert found.precision == "int8"
     assert found.file_name.endswith("-onnxruntime-cpu-int8.json")
@@ -195,7 +195,7 @@ def test_without_images_random_pixels_are_timed_and_parity_is_not_checked(
     for path in (tmp_path / "c" / "images").iterdir():
         path.unlink()
     (tmp_path / "c" / "images").rmdir()
-    found = time_model(model, manifest(), cohort, {"a": np.zeros(12)}, batches=(1,), protocol=SHORT)
+    found = time_model(model, manifest(), cohort, {"a": np.zeros(12)}, batches=(1,), protocol=BRIEF)
     assert found.inputs == "random pixels"
     assert found.batches[0].status == "ok"
     assert found.batches[0].parity.status == "not_checked"
@@ -264,7 +264,7 @@ def test_a_model_that_fails_at_one_batch_size_is_timed_at_the_others(cohort: Coh
     weights = {"w": linear_weights(), "shape": np.array([2, SIZE * SIZE], np.int64)}
     odd = build(nodes, [value("image", ["N", 1, SIZE, SIZE])], [value("scores", ["N", 2])], weights)
     path = save(odd, tmp_path / "m.onnx")
-    found = time_model(path, manifest(), cohort, None, batches=(1, 2, 3), protocol=SHORT)
+    found = time_model(path, manifest(), cohort, None, batches=(1, 2, 3), protocol=BRIEF)
     assert [row.status for row in found.batches] == ["failed", "ok", "failed"]
     assert "reshape" in found.batches[0].message.lower()
     assert found.device != "unknown"

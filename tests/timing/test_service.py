@@ -46,14 +46,14 @@ def queue(latency_ms: float, rate: float) -> np.ndarray:
 
 @pytest.mark.parametrize("load", [0.1, 0.5, 0.9, 1.5])
 def test_latencies_hold_the_wait_for_the_requests_before(load: float) -> None:
-    found = served(FakeClock(), 5.0, load * 200)
-    np.testing.assert_allclose(found, queue(5.0, load * 200), atol=0.01)
+    server = served(FakeClock(), 5.0, load * 200)
+    np.testing.assert_allclose(server, queue(5.0, load * 200), atol=0.01)
 
 
 def test_the_mean_wait_is_that_of_a_queue_with_one_server() -> None:
     """Pollaczek and Khinchine: load / (2 (1 - load)) service times for a constant service time."""
-    found = served(FakeClock(), 5.0, 100.0)
-    assert found.mean() == pytest.approx(5 + 5 * 0.5, rel=0.15)
+    server = served(FakeClock(), 5.0, 100.0)
+    assert server.mean() == pytest.approx(5 + 5 * 0.5, rel=0.15)
 
 
 def test_arrivals_are_the_same_each_time_and_end_with_the_limit() -> None:
@@ -81,10 +81,10 @@ def test_the_pipeline_decodes_resizes_normalises_and_infers() -> None:
     files = ImageFiles([png(v) for v in (0, 255, 51)], image, {"age": np.array([[1.0], [2.0], [3.0]])})
     protocol = replace(SHORT, throughput_s=0.02, least_runs=20)
     picks = [OutputSelector("a", "scores", sigmoid=True)]
-    found = pipeline_runs(Session(clock, lambda _: 2.0), files, 2, picks, protocol, clock)
-    assert len(found.total_ms) == 20
-    assert set(found.total_ms) == {2.0}
-    assert set(found.decode_ms) == {0.0}  # the fake clock stands still while it decodes
+    runs = pipeline_runs(Session(clock, lambda _: 2.0), files, 2, picks, protocol, clock)
+    assert len(runs.total_ms) == 20
+    assert set(runs.total_ms) == {2.0}
+    assert set(runs.decode_ms) == {0.0}  # the fake clock stands still while it decodes
     first, second = seen[0]["image"], seen[1]["image"]
     assert first.shape == (2, 1, 8, 8)
     np.testing.assert_allclose(first[:, 0, 0, 0], [-2.0, 2.0])
@@ -99,9 +99,9 @@ def answer(*p99_ms: float, runs: int = 400) -> BlockAnswer:
 
 
 def test_the_largest_rate_within_the_bound_is_taken() -> None:
-    found = _server(1, answer(20.0, 60.0, 99.0, 400.0))
-    assert found is not None
-    assert (found.requests_per_s, found.reason) == (30.0, "")
+    server = _server(1, answer(20.0, 60.0, 99.0, 400.0))
+    assert server is not None
+    assert (server.requests_per_s, server.reason) == (30.0, "")
     late = _server(1, answer(120.0, 400.0))
     assert late is not None
     assert (late.requests_per_s, late.reason) == (None, "p99 is above 100 ms at every rate")

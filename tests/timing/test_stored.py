@@ -42,8 +42,8 @@ def stored(folder: Path, found: TimingRecord) -> Path:
 
 
 def medians(path: Path) -> dict[int, float | None]:
-    found = read_json(TimingRecord, path, "timing-invalid")
-    return {r.batch: r.end_to_end.p50.value_ms for r in found.batches}
+    document = read_json(TimingRecord, path, "timing-invalid")
+    return {r.batch: r.end_to_end.p50.value_ms for r in document.batches}
 
 
 def test_a_record_under_equal_conditions_differs_in_nothing() -> None:
@@ -73,8 +73,8 @@ def test_another_version_of_the_harness_is_another_condition() -> None:
 
 
 def test_rows_are_merged_by_batch_size_and_the_newer_counts() -> None:
-    found = merged(record(row(1, 1.0), row(8, 2.0)), record(row(32, 9.0), row(8, 3.0)))
-    assert [(r.batch, r.end_to_end.p50.value_ms) for r in found.batches] == [(1, 1.0), (8, 3.0), (32, 9.0)]
+    joined = merged(record(row(1, 1.0), row(8, 2.0)), record(row(32, 9.0), row(8, 3.0)))
+    assert [(r.batch, r.end_to_end.p50.value_ms) for r in joined.batches] == [(1, 1.0), (8, 3.0), (32, 9.0)]
 
 
 def test_finished_rows_are_not_measured_again(tmp_path: Path) -> None:

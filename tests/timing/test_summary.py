@@ -31,10 +31,10 @@ SHARES = st.sampled_from([0.5, 0.9, 0.95, 0.99])
 def test_a_percentile_is_the_smallest_value_that_enough_runs_do_not_exceed(
     values: np.ndarray, share: float
 ) -> None:
-    found = percentile(np.sort(values), share)
-    assert found == np.percentile(values, 100 * share, method="inverted_cdf")
+    value = percentile(np.sort(values), share)
+    assert value == np.percentile(values, 100 * share, method="inverted_cdf")
     slow = min(v for v in values if (values <= v).sum() >= share * len(values) - 1e-9)
-    assert found == slow
+    assert value == slow
 
 
 @given(st.integers(1, 800), SHARES, st.sampled_from([0.9, 0.95, 0.99]))
@@ -69,8 +69,8 @@ def test_the_interval_covers_the_true_percentile(share: float) -> None:
     truth = stats.gamma(4).ppf(share)
     inside = 0
     for _ in range(600):
-        found = percentile_with_interval(np.sort(generator.gamma(4, size=500)), share)
-        inside += found.low_ms <= truth <= found.high_ms
+        interval = percentile_with_interval(np.sort(generator.gamma(4, size=500)), share)
+        inside += interval.low_ms <= truth <= interval.high_ms
     assert inside / 600 > 0.93
 
 
@@ -101,36 +101,36 @@ def test_the_block_interval_is_wider_than_the_plain_percentile_interval_and_cove
 
 def test_one_block_has_no_interval() -> None:
     assert block_interval(1, lambda _: 1.0) is None
-    found = summarise([np.full(40, 2.0)])
-    assert (found.p50.value_ms, found.p50.low_ms, found.p50_se_ms) == (2.0, None, None)
-    assert found.p50.reason == "one block has no interval"
+    summary = summarise([np.full(40, 2.0)])
+    assert (summary.p50.value_ms, summary.p50.low_ms, summary.p50_se_ms) == (2.0, None, None)
+    assert summary.p50.reason == "one block has no interval"
 
 
 def test_the_median_of_a_resample_is_that_of_its_runs() -> None:
     generator = np.random.default_rng(7)
     blocks = [generator.gamma(5, size=n) + shift for n, shift in ((50, 0.0), (80, 0.4), (61, 1.0))]
-    found = summarise(blocks)
+    summary = summarise(blocks)
     medians = []
     for drawn in product(range(3), repeat=3):
         runs = np.sort(np.concatenate([blocks[b] for b in drawn]))
         medians.append(runs[(len(runs) + 1) // 2 - 1])
-    assert found.p50.low_ms == pytest.approx(min(medians))
-    assert found.p50.high_ms == pytest.approx(max(medians))
+    assert summary.p50.low_ms == pytest.approx(min(medians))
+    assert summary.p50.high_ms == pytest.approx(max(medians))
     own = [np.percentile(block, 50, method="inverted_cdf") for block in blocks]
-    assert found.block_p50_ms == pytest.approx(own)
-    assert found.p50_se_ms == pytest.approx(np.std(own, ddof=1) / sqrt(3))
+    assert summary.block_p50_ms == pytest.approx(own)
+    assert summary.p50_se_ms == pytest.approx(np.std(own, ddof=1) / sqrt(3))
 
 
 @given(
     st.lists(hnp.arrays(np.float64, st.integers(2, 60), elements=st.floats(0.01, 50)), min_size=1, max_size=4)
 )
 def test_figures_are_ordered_and_within_the_measured_range(blocks: list[np.ndarray]) -> None:
-    found = summarise(blocks)
+    summary = summarise(blocks)
     together = np.concatenate(blocks)
-    assert found.n == len(together)
-    assert found.mean_ms == pytest.approx(together.mean())
-    assert found.cv == pytest.approx(together.std(ddof=1) / together.mean())
-    defined = [p for p in (found.p50, found.p90, found.p95, found.p99) if p.value_ms is not None]
+    assert summary.n == len(together)
+    assert summary.mean_ms == pytest.approx(together.mean())
+    assert summary.cv == pytest.approx(together.std(ddof=1) / together.mean())
+    defined = [p for p in (summary.p50, summary.p90, summary.p95, summary.p99) if p.value_ms is not None]
     values = [p.value_ms for p in defined]
     assert values == sorted(values)
     for p in defined[1:]:
@@ -138,17 +138,17 @@ def test_figures_are_ordered_and_within_the_measured_range(blocks: list[np.ndarr
 
 
 def test_throughput_is_the_mean_over_blocks() -> None:
-    found = summarise_throughput([100.0, 110.0, 120.0], 2)
-    assert found.images_per_s == pytest.approx(110)
-    assert found.in_flight == 2
-    assert found.low == pytest.approx(100)
-    assert found.high == pytest.approx(120)
+    throughput = summarise_throughput([100.0, 110.0, 120.0], 2)
+    assert throughput.images_per_s == pytest.approx(110)
+    assert throughput.in_flight == 2
+    assert throughput.low == pytest.approx(100)
+    assert throughput.high == pytest.approx(120)
     assert summarise_throughput([100.0], 2).low is None
 
 
 def test_figures_that_were_not_measured_are_null_with_a_reason() -> None:
-    found = unmeasured("no clock")
-    assert found.n == 0
-    assert found.reason == "no clock"
-    for p in (found.p50, found.p90, found.p95, found.p99):
+    latency = unmeasured("no clock")
+    assert latency.n == 0
+    assert latency.reason == "no clock"
+    for p in (latency.p50, latency.p90, latency.p95, latency.p99):
         assert (p.value_ms, p.low_ms, p.high_ms, p.reason) == (None, None, None, "no clock")

@@ -105,8 +105,8 @@ def test_readings_that_the_device_lacks_are_left_out() -> None:
     every = ("clock", "power", "temperature", "memory", "reasons", "processes", "energy")
     trace = sampled(FakeNvml(lacking=every))
     assert trace == Trace()
-    found = figures([trace], [100])
-    assert (found.samples, found.clock_mhz_median, found.energy_j_per_1000_images) == (0, None, None)
+    summary = figures([trace], [100])
+    assert (summary.samples, summary.clock_mhz_median, summary.energy_j_per_1000_images) == (0, None, None)
     verdict = judge([np.full(50, 1.0)], is_gpu=True, device=evidence([trace]))
     assert [reason.code for reason in verdict.reasons] == ["telemetry"]
 
@@ -117,15 +117,15 @@ def test_figures_over_blocks() -> None:
         Trace([1980.0], [340.0, 350.0], [61.0], [950.0], ["power brake"], 2, 50.0),
         Trace([1990.0], [], [], [], [], 0, None),
     ]
-    found = figures(traces, [400, 600, 500])
-    assert (found.clock_mhz_min, found.clock_mhz_median, found.clock_mhz_max) == (1800, 1985, 2000)
-    assert (found.power_w_median, found.power_w_max, found.temperature_c_max) == (340, 350, 61)
-    assert (found.memory_mb_max, found.throttle_reasons, found.foreign_processes) == (
+    summary = figures(traces, [400, 600, 500])
+    assert (summary.clock_mhz_min, summary.clock_mhz_median, summary.clock_mhz_max) == (1800, 1985, 2000)
+    assert (summary.power_w_median, summary.power_w_max, summary.temperature_c_max) == (340, 350, 61)
+    assert (summary.memory_mb_max, summary.throttle_reasons, summary.foreign_processes) == (
         950,
         ("power brake",),
         2,
     )
-    assert found.energy_j_per_1000_images == pytest.approx(
+    assert summary.energy_j_per_1000_images == pytest.approx(
         80.0
     )  # 80 J for the 1,000 images that were counted
     reasons = judge([np.full(50, 1.0)], is_gpu=True, device=evidence(traces)).reasons

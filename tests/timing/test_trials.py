@@ -48,21 +48,21 @@ def result(
 
 def test_a_stable_trial_is_the_last(cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy, calm = trial(3.0, 0.2, "p50-interval"), trial(2.0, 0.01)
-    found = result([noisy, calm, trial(1.0, 0.0)], cohort, model, monkeypatch)
-    assert (found.end_to_end.p50.value_ms, found.stability.stable) == (2.0, True)
-    assert [(t.p50_ms, t.stable, t.used) for t in found.trials] == [(3.0, False, False), (2.0, True, True)]
-    assert found.stability.message == ""
+    timing = result([noisy, calm, trial(1.0, 0.0)], cohort, model, monkeypatch)
+    assert (timing.end_to_end.p50.value_ms, timing.stability.stable) == (2.0, True)
+    assert [(t.p50_ms, t.stable, t.used) for t in timing.trials] == [(3.0, False, False), (2.0, True, True)]
+    assert timing.stability.message == ""
 
 
 def test_after_three_noisy_trials_the_best_known_counts(
     cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = [trial(3.0, 0.2, "p50-interval"), trial(2.0, 0.06, "p50-interval"), trial(1.0, 0.1, "trend")]
-    found = result(trials, cohort, model, monkeypatch)
-    assert (found.end_to_end.p50.value_ms, found.stability.stable) == (2.0, False)
-    assert [t.used for t in found.trials] == [False, True, False]
-    assert "p50 is known to ±6%" in found.stability.message
-    assert "bench time m.onnx --backend onnxruntime-cpu --precision fp32 --again" in found.stability.message
+    timing = result(trials, cohort, model, monkeypatch)
+    assert (timing.end_to_end.p50.value_ms, timing.stability.stable) == (2.0, False)
+    assert [t.used for t in timing.trials] == [False, True, False]
+    assert "p50 is known to ±6%" in timing.stability.message
+    assert "bench time m.onnx --backend onnxruntime-cpu --precision fp32 --again" in timing.stability.message
 
 
 def test_no_trial_begins_that_would_not_end_within_the_limit(
@@ -77,8 +77,8 @@ def test_no_trial_begins_that_would_not_end_within_the_limit(
 def test_faults_that_another_trial_would_not_mend_are_not_repeated(
     code: InstabilityCode, cohort: Cohort, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = result([trial(1.0, 0.01, code)], cohort, model, monkeypatch)
-    assert len(found.trials) == 1
+    timing = result([trial(1.0, 0.01, code)], cohort, model, monkeypatch)
+    assert len(timing.trials) == 1
 
 
 def test_blocks_that_ended_before_a_failure_are_kept(

@@ -85,7 +85,7 @@ def test_a_scorecard_edited_by_hand_is_found(space: Workspace, hand_in: Any, cli
     path = space.submission("chexchonet", "one") / "scorecard.json"
     whole = path.read_bytes()
     numbers = [p for p in leaves(json.loads(whole)) if isinstance(_at(json.loads(whole), p), float)]
-    for place in random.Random(0).sample(numbers, 12):
+    for place in random.Random(0).sample(numbers, 5):
         card = json.loads(whole)
         holder = _at(card, place[:-1])
         holder[place[-1]] = holder[place[-1]] * 1.00000002 + 1e-8

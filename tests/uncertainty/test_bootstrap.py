@@ -53,12 +53,12 @@ def test_replicates_equal_the_metric_of_the_resampled_rows(metric, tied, weighte
     y, p, patient = slow.cohort(rng, 30, tied=tied)
     weight = rng.integers(0, 4, len(y)) / 7 if weighted else None
     boot = bench.PatientBootstrap(patient, replicates=300, seed=2)
-    found = boot.replicates(y, p, metric, weight)
-    assert found.shape == (300,)
+    replicates = boot.replicates(y, p, metric, weight)
+    assert replicates.shape == (300,)
     for b in range(0, 300, 7):
         rows = rows_of(boot, b)
         expected = FIGURES[metric](y[rows], p[rows], None if weight is None else weight[rows])
-        assert found[b] == pytest.approx(np.nan if expected is None else expected, abs=1e-9, nan_ok=True)
+        assert replicates[b] == pytest.approx(np.nan if expected is None else expected, abs=1e-9, nan_ok=True)
 
 
 def test_replicates_equal_scikit_learn_to_twelve_digits():
@@ -66,19 +66,19 @@ def test_replicates_equal_scikit_learn_to_twelve_digits():
     boot = bench.PatientBootstrap(patient, replicates=40)
     pairs = (("auroc", roc_auc_score), ("auprc", average_precision_score), ("brier", brier_score_loss))
     for metric, oracle in pairs:
-        found = boot.replicates(y, p, metric)
+        replicates = boot.replicates(y, p, metric)
         for b in range(40):
             rows = rows_of(boot, b)
-            assert found[b] == pytest.approx(oracle(y[rows], p[rows]), abs=1e-12)
+            assert replicates[b] == pytest.approx(oracle(y[rows], p[rows]), abs=1e-12)
 
 
 def test_undefined_replicates_are_nan():
     boot = bench.PatientBootstrap.from_counts(
         ["a", "b", "c"], [[1, 1, 1], [2, 0, 1], [0, 3, 0]], ["a", "b", "c"]
     )
-    found = boot.replicates([0, 1, 0], [0.1, 0.9, 0.95])
-    assert found[0] == 0.5
-    assert np.isnan(found[1:]).all()
+    replicates = boot.replicates([0, 1, 0], [0.1, 0.9, 0.95])
+    assert replicates[0] == 0.5
+    assert np.isnan(replicates[1:]).all()
 
 
 def test_one_ulp_is_not_a_tie_in_a_replicate():
@@ -95,14 +95,16 @@ def test_exact_enumeration_of_a_tiny_cohort():
     every = np.array(np.meshgrid(*[range(4)] * 4)).reshape(4, -1).T
     counts = np.stack([np.bincount(draw, minlength=4) for draw in every])
     boot = bench.PatientBootstrap.from_counts(patient, counts, ["a", "b", "c", "d"])
-    found = boot.replicates(y, p)
+    replicates = boot.replicates(y, p)
     for b, draw in enumerate(every):
         rows = np.concatenate([np.flatnonzero(patient == "abcd"[k]) for k in draw])
         expected = slow.auroc(y[rows], p[rows])
-        assert found[b] == pytest.approx(np.nan if expected is None else expected, abs=1e-15, nan_ok=True)
-    assert 0 < np.isnan(found).sum() < len(found)
+        assert replicates[b] == pytest.approx(
+            np.nan if expected is None else expected, abs=1e-15, nan_ok=True
+        )
+    assert 0 < np.isnan(replicates).sum() < len(replicates)
     result = bench.evaluate(y, p, bootstrap=boot)
-    assert result.auroc.undefined == np.isnan(found).sum()
+    assert result.auroc.undefined == np.isnan(replicates).sum()
     assert result.auroc.low is None
     assert "undefined in" in result.auroc.reason
 
@@ -195,9 +197,9 @@ def test_large_multiplicities_are_exact():
     patient, y, p = ["a", "b", "c", "d"], [0, 1, 0, 1], [0.3, 0.4, 0.5, 0.5]
     counts = np.array([[300, 1, 2, 40000], [0, 65535, 65535, 65535]])
     boot = bench.PatientBootstrap.from_counts(patient, counts, patient)
-    found = boot.replicates(y, p)
+    replicates = boot.replicates(y, p)
     for b in range(2):
-        assert found[b] == pytest.approx(slow.auroc(y, p, counts[b].astype(float)), abs=1e-15)
+        assert replicates[b] == pytest.approx(slow.auroc(y, p, counts[b].astype(float)), abs=1e-15)
 
 
 @pytest.mark.parametrize("largest", [9, 60, 255])
@@ -219,21 +221,23 @@ def test_the_joint_scan_counts_pairs_exactly_whatever_their_number(largest, step
     score = score if steps is None else np.round(score * steps)
     boot = bench.PatientBootstrap.from_counts(["a"] * 40_000, np.array([[largest], [1]]), ["a"])
     sample = boot.sample(y)
-    found = ranking_replicates(sample, ScoreRanking.of(sample.positive, score))
-    assert found.auroc.tolist() == [bench.auroc(y, score)] * 2
+    replicates = ranking_replicates(sample, ScoreRanking.of(sample.positive, score))
+    assert replicates.auroc.tolist() == [bench.auroc(y, score)] * 2
 
 
 def test_selecting_rows_keeps_the_draws():
     y, p, patient = slow.cohort(np.random.default_rng(4), 30)
     boot = bench.PatientBootstrap(patient, 60)
     part = p > 0.35
-    found = boot.select(part).replicates(y[part], p[part])
+    replicates = boot.select(part).replicates(y[part], p[part])
     for b in range(60):
         weight = boot.counts[b][boot.patient_code][part]
         expected = bench.auroc(y[part], p[part], weight)
-        assert found[b] == pytest.approx(np.nan if expected is None else expected, abs=1e-15, nan_ok=True)
+        assert replicates[b] == pytest.approx(
+            np.nan if expected is None else expected, abs=1e-15, nan_ok=True
+        )
     same = boot.select(np.flatnonzero(part)).replicates(y[part], p[part])
-    assert np.array_equal(found, same, equal_nan=True)
+    assert np.array_equal(replicates, same, equal_nan=True)
     with pytest.raises(ValueError, match="mask"):
         boot.select(part[:-1])
 

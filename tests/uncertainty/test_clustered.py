@@ -49,8 +49,8 @@ def test_formula_of_obuchowski_cluster_by_cluster():
 
 def test_it_agrees_with_the_bootstrap():
     y, score, patient = slow.cohort(np.random.default_rng(2), 1500, tied=False)
-    found = bench.evaluate(y, score, patient, replicates=4000).auroc
-    assert found.obuchowski_se == pytest.approx(found.se, rel=0.04)
+    auroc = bench.evaluate(y, score, patient, replicates=4000).auroc
+    assert auroc.obuchowski_se == pytest.approx(auroc.se, rel=0.04)
 
 
 def test_it_needs_two_patients_in_either_class():

@@ -22,21 +22,25 @@ def sample():
 @pytest.mark.parametrize("metric", [*comparable(), "average_precision"])
 def test_difference_replicate_by_replicate(sample, metric):
     y, a, b, patient = sample
-    found = bench.compare(y, a, b, patient, metric, replicates=400, seed=1)
+    comparison = bench.compare(y, a, b, patient, metric, replicates=400, seed=1)
     boot = bench.PatientBootstrap(patient, 400, 1)
     drawn = boot.replicates(y, a, metric) - boot.replicates(y, b, metric)
-    assert found.difference == found.value_a - found.value_b
+    assert comparison.difference == comparison.value_a - comparison.value_b
     # Recalibration lines have the jackknife's error, which is not that of the replicates to the last digit.
     exact = not metric.startswith("calibration")
     error = np.sqrt(150 / 149) * np.std(drawn, ddof=1)
-    assert found.se == pytest.approx(error, rel=1e-9 if exact else 0.15)
-    assert found.p == pytest.approx(2 * student.sf(abs(found.difference) / found.se, found.df), rel=1e-9)
-    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
-    reach = student.ppf(0.975, found.df) * found.se
-    assert (found.low, found.high) == pytest.approx((found.difference - reach, found.difference + reach))
+    assert comparison.se == pytest.approx(error, rel=1e-9 if exact else 0.15)
+    assert comparison.p == pytest.approx(
+        2 * student.sf(abs(comparison.difference) / comparison.se, comparison.df), rel=1e-9
+    )
+    assert (comparison.p < 0.05) == (comparison.low > 0 or comparison.high < 0)
+    reach = student.ppf(0.975, comparison.df) * comparison.se
+    assert (comparison.low, comparison.high) == pytest.approx(
+        (comparison.difference - reach, comparison.difference + reach)
+    )
     swapped = bench.compare(y, b, a, patient, metric, replicates=400, seed=1)
     assert (swapped.difference, swapped.low, swapped.p) == pytest.approx(
-        (-found.difference, -found.high, found.p)
+        (-comparison.difference, -comparison.high, comparison.p)
     )
 
 
@@ -45,19 +49,19 @@ def test_values_are_those_of_evaluate(sample):
     boot = bench.PatientBootstrap(patient, 100)
     first, second = (bench.evaluate(y, p, bootstrap=boot) for p in (a, b))
     for metric in comparable():
-        found = bench.compare(y, a, b, metric=metric, bootstrap=boot)
-        assert found.value_a == getattr(first, metric).value
-        assert found.value_b == getattr(second, metric).value
+        comparison = bench.compare(y, a, b, metric=metric, bootstrap=boot)
+        assert comparison.value_a == getattr(first, metric).value
+        assert comparison.value_b == getattr(second, metric).value
 
 
 def test_limits_stay_within_the_range_of_differences():
     """Two opposite scores of three patients: the t interval alone would reach below a difference of -1."""
     y, a, b, patient = [0, 1, 0, 1], [0.0, 1.0, 0.4, 0.7], [0.9, 0.1, 0.5, 0.6], [1, 1, 2, 3]
-    found = bench.compare(y, a, b, patient, "brier", replicates=200)
-    reach = student.ppf(0.975, found.df) * found.se
-    assert found.difference - reach < -1
-    assert found.low == -1
-    assert found.high == pytest.approx(min(found.difference + reach, 1))
+    comparison = bench.compare(y, a, b, patient, "brier", replicates=200)
+    reach = student.ppf(0.975, comparison.df) * comparison.se
+    assert comparison.difference - reach < -1
+    assert comparison.low == -1
+    assert comparison.high == pytest.approx(min(comparison.difference + reach, 1))
     losses = bench.compare(y, a, b, patient, "log_loss", replicates=200)
     assert losses.low == pytest.approx(losses.difference - student.ppf(0.975, losses.df) * losses.se)
 
@@ -71,9 +75,9 @@ def test_pairing_narrows_the_interval(sample):
 
 def test_identical_rankings_differ_by_exactly_zero(sample):
     y, a, _, patient = sample
-    found = bench.compare(y, a, a**3, patient, replicates=100)
-    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1.0)
-    assert found.reason == "the difference is the same in every replicate"
+    comparison = bench.compare(y, a, a**3, patient, replicates=100)
+    assert (comparison.difference, comparison.low, comparison.high, comparison.p) == (0, 0, 0, 1.0)
+    assert comparison.reason == "the difference is the same in every replicate"
 
 
 def test_what_cannot_be_compared(sample):
@@ -123,8 +127,8 @@ def test_a_pair_has_the_p_value_and_interval_of_a_board_unadjusted(sample):
     rankings = [ScoreRanking.of(y == 1, p) for p in (a, b)]
     influences = [boot.sample(y).by_patient(influence.auroc(ranking)) for ranking in rankings]
     board = compare_all_pairs(drawn, [bench.auroc(y, p) for p in (a, b)], influences)
-    found = bench.compare(y, a, b, bootstrap=boot)
-    assert found.p == pytest.approx(board.p[0, 1], rel=1e-9)
-    assert (found.se, found.df) == pytest.approx((board.se[0, 1], board.df[0, 1]), rel=1e-9)
+    comparison = bench.compare(y, a, b, bootstrap=boot)
+    assert comparison.p == pytest.approx(board.p[0, 1], rel=1e-9)
+    assert (comparison.se, comparison.df) == pytest.approx((board.se[0, 1], board.df[0, 1]), rel=1e-9)
     low, high = board.unadjusted_interval(1)
-    assert (found.low, found.high) == pytest.approx((low[0], high[0]), rel=1e-9)
+    assert (comparison.low, comparison.high) == pytest.approx((low[0], high[0]), rel=1e-9)

@@ -20,9 +20,9 @@ def sample():
 def test_values_and_errors_are_those_of_the_replicates(sample):
     truth, guess, patient = sample
     boot = bench.PatientBootstrap(patient, 400)
-    found = bench.evaluate_continuous(truth, guess, bootstrap=boot)
-    assert (found.images, found.patients) == (len(truth), 120)
-    for name, estimate in found.items():
+    evaluation = bench.evaluate_continuous(truth, guess, bootstrap=boot)
+    assert (evaluation.images, evaluation.patients) == (len(truth), 120)
+    for name, estimate in evaluation.items():
         assert estimate.value == getattr(agreement(truth, guess), name)
         drawn = []
         for counts in boot.counts:
@@ -42,20 +42,20 @@ def test_values_and_errors_are_those_of_the_replicates(sample):
 def test_pearson_stays_below_one(sample):
     truth, _, patient = sample
     rng = np.random.default_rng(1)
-    found = bench.evaluate_continuous(
+    evaluation = bench.evaluate_continuous(
         truth, truth + 1e-3 * rng.normal(size=len(truth)), patient, replicates=300
     )
-    assert found.pearson.low < found.pearson.value < found.pearson.high <= 1
-    assert found.pearson.method == "fisher-z-t"
+    assert evaluation.pearson.low < evaluation.pearson.value < evaluation.pearson.high <= 1
+    assert evaluation.pearson.method == "fisher-z-t"
 
 
 def test_undefined_figures_have_reasons():
-    found = bench.evaluate_continuous(
+    evaluation = bench.evaluate_continuous(
         [4.0] * 6, [4.0, 4.1, 4.2, 3.9, 4.0, 4.3], list("aabbcc"), replicates=100
     )
-    assert found.r2.value is None
-    assert "constant" in found.r2.reason
-    assert found.mae.low is not None
+    assert evaluation.r2.value is None
+    assert "constant" in evaluation.r2.reason
+    assert evaluation.mae.low is not None
     with pytest.raises(ValueError, match="patient_id"):
         bench.evaluate_continuous([1.0], [1.0])
     with pytest.raises(ValueError, match="prediction holds 1"):

@@ -68,11 +68,11 @@ def net_benefit_limits(y, called, cut, patient):
     odds = cut / (1 - cut)
     parts = (called & (y == 1)).astype(float), (called & (y == 0)).astype(float)
     means = [clustered_mean(part, patient) for part in parts]
-    found = [wilson(share, se, df, patient) for share, se, df in means]
+    limits = [wilson(share, se, df, patient) for share, se, df in means]
     sums = [np.bincount(patient, part - part.mean()) for part in parts]
     size = np.sqrt((sums[0] @ sums[0]) * (sums[1] @ sums[1]))
     r = sums[0] @ sums[1] / size if size > 0 else 0.0
-    distances = np.abs(np.array(found) - [[parts[0].mean()], [parts[1].mean()]])
+    distances = np.abs(np.array(limits) - [[parts[0].mean()], [parts[1].mean()]])
     (hits_down, hits_up), (alarms_down, alarms_up) = distances * [[1], [odds]]
     value = parts[0].mean() - odds * parts[1].mean()
     down = np.sqrt(hits_down**2 + alarms_up**2 - 2 * r * hits_down * alarms_up)
@@ -84,10 +84,10 @@ def net_benefit_limits(y, called, cut, patient):
 def test_net_benefit_has_limits_by_mover(sample, cut):
     y, p, boot = sample
     (value,) = decision_curve(y, p, [cut]).net_benefit
-    found = benefit_interval(boot.sample(y), p >= cut, cut, value)
+    estimate = benefit_interval(boot.sample(y), p >= cut, cut, value)
     expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
-    assert (found.low, found.high) == pytest.approx(expected, rel=1e-7)
-    assert found.low < value < found.high
+    assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-7)
+    assert estimate.low < value < estimate.high
 
 
 def test_net_benefit_of_few_positive_patients_is_warned_about():
@@ -121,12 +121,12 @@ def test_difference_of_net_benefit_is_paired(sample):
 
 def test_decisions_at_a_threshold(sample):
     y, p, boot = sample
-    found = decision_estimates(y, p, 0.4, boot)
+    estimates = decision_estimates(y, p, 0.4, boot)
     value = decision_at(y, p, 0.4)
     whole = {"sensitivity": y == 1, "specificity": y == 0, "ppv": p >= 0.4, "npv": p < 0.4}
     part = {"sensitivity": p >= 0.4, "specificity": p < 0.4, "ppv": y == 1, "npv": y == 0}
     for name, rows in whole.items():
-        estimate = getattr(found, name)
+        estimate = getattr(estimates, name)
         mean, se, df = clustered_mean(part[name][rows].astype(float), boot.patient_code[rows])
         assert estimate.value == pytest.approx(getattr(value, name)) == pytest.approx(mean)
         assert (estimate.se, estimate.df) == pytest.approx((se, df))

@@ -45,16 +45,18 @@ def test_value_and_influence_give_the_cluster_robust_t_interval(sample):
     metric = Metric(
         key="a", needs=Needs.PROBABILITIES, value=squared_error, influence=squared_error_influence, **FACTS
     )
-    found = prepare(y, p, bench.PatientBootstrap(patient, 10)).estimate(metric)
+    estimate = prepare(y, p, bench.PatientBootstrap(patient, 10)).estimate(metric)
     residual = (p - y) ** 2 - np.mean((p - y) ** 2)
     phi = np.array([residual[patient == who].sum() for who in set(patient)]) / len(y)
     se = np.sqrt(150 / 149 * np.sum(phi**2))
     df = 2 * np.sum(phi**2) ** 2 / (np.sum(phi**4) - np.sum(phi**2) ** 2 / 150)
     reach = student.ppf(0.975, df) * se
-    assert found.value == pytest.approx(np.mean((p - y) ** 2), rel=1e-12)
-    assert (found.se, found.df) == pytest.approx((se, df), rel=1e-9)
-    assert (found.low, found.high) == pytest.approx((found.value - reach, found.value + reach), rel=1e-9)
-    assert found.method == "sandwich-t"
+    assert estimate.value == pytest.approx(np.mean((p - y) ** 2), rel=1e-12)
+    assert (estimate.se, estimate.df) == pytest.approx((se, df), rel=1e-9)
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (estimate.value - reach, estimate.value + reach), rel=1e-9
+    )
+    assert estimate.method == "sandwich-t"
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -67,12 +69,12 @@ def test_a_value_alone_is_computed_in_every_replicate(sample, weighted):
     np.testing.assert_allclose(
         scored.replicates.of(metric), boot.replicates(y, p, "brier", weight), rtol=1e-12
     )
-    found = scored.estimate(metric)
+    estimate = scored.estimate(metric)
     assert (
-        found.df
+        estimate.df
         == min(len(set(patient[rows & (weight is None or weight > 0)])) for rows in (y == 1, y == 0)) - 1
     )
-    assert found.low < found.value < found.high
+    assert estimate.low < estimate.value < estimate.high
 
 
 def test_a_value_is_not_asked_for_where_a_class_is_missing():
@@ -119,13 +121,13 @@ def test_an_evaluation_is_printed_line_by_line(sample, result):
     lines = str(result).splitlines()
     assert lines[0].startswith(f"Evaluation of {result.images} images ({result.positives} positive)")
     assert len(lines) == 1 + len(result)
-    found = result.auroc
+    auroc = result.auroc
     assert lines[1].split() == [
         "auroc",
-        f"{found.value:.4g}",
-        f"({found.low:.4g}",
+        f"{auroc.value:.4g}",
+        f"({auroc.low:.4g}",
         "to",
-        f"{found.high:.4g})",
+        f"{auroc.high:.4g})",
     ]
     y, p, patient = sample
     some = bench.evaluate(y, p, patient, 5, metrics=["brier"])
@@ -135,9 +137,9 @@ def test_an_evaluation_is_printed_line_by_line(sample, result):
 
 def test_measurements_are_a_mapping_too(sample):
     _, p, patient = sample
-    found = bench.evaluate_continuous(p, p**2, patient, replicates=50)
-    assert isinstance(found, ContinuousEvaluation)
-    assert list(found) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "concordance", "r2"]
-    assert found["mae"] is found.mae
-    assert pickle.loads(pickle.dumps(found)) == found
-    assert "pearson" in str(found)
+    evaluation = bench.evaluate_continuous(p, p**2, patient, replicates=50)
+    assert isinstance(evaluation, ContinuousEvaluation)
+    assert list(evaluation) == ["mae", "rmse", "bias", "loa_low", "loa_high", "pearson", "concordance", "r2"]
+    assert evaluation["mae"] is evaluation.mae
+    assert pickle.loads(pickle.dumps(evaluation)) == evaluation
+    assert "pearson" in str(evaluation)

@@ -85,7 +85,7 @@ def test_auroc_interval_is_the_formula_of_the_specification(sample, result):
 def test_standard_errors_are_those_of_the_replicates(sample, name):
     y, p, patient = sample
     boot = bench.PatientBootstrap(patient, 500, 3)
-    found = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
+    estimate = getattr(bench.evaluate(y, p, bootstrap=boot, refit_lines=True), name)
     drawn = boot.replicates(y, p, name)
     smaller = min(len(set(patient[y == 1])), len(set(patient[y == 0])))
     clusters = smaller if registry.metric(name).smaller_class and "sensitivity_at" not in name else 150
@@ -95,13 +95,13 @@ def test_standard_errors_are_those_of_the_replicates(sample, name):
         "normalised_auprc",
         "sensitivity_at_90_specificity",
     ):  # or the influences' error, where it is larger
-        assert error <= found.se < 1.2 * error
+        assert error <= estimate.se < 1.2 * error
     else:
-        assert found.se == pytest.approx(error, rel=1e-9)
-    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+        assert estimate.se == pytest.approx(error, rel=1e-9)
+    assert (estimate.percentile_low, estimate.percentile_high) == pytest.approx(
         tuple(np.nanquantile(drawn, [0.025, 0.975])), rel=1e-9
     )
-    assert found.low < found.value < found.high
+    assert estimate.low < estimate.value < estimate.high
 
 
 def test_jackknife_and_refit_agree():
@@ -126,13 +126,13 @@ def test_bootstrap_and_patients_give_the_same(sample, result):
 
 def test_scores_that_are_no_probabilities_have_no_calibration(sample):
     y, p, patient = sample
-    found = bench.evaluate(y, 100 * p - 7, patient, replicates=500, seed=3, probabilities=False)
+    evaluation = bench.evaluate(y, 100 * p - 7, patient, replicates=500, seed=3, probabilities=False)
     direct = bench.evaluate(y, p, patient, replicates=500, seed=3)
-    assert found.auroc == direct.auroc
-    assert found.auprc == direct.auprc
-    assert found.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
+    assert evaluation.auroc == direct.auroc
+    assert evaluation.auprc == direct.auprc
+    assert evaluation.sensitivity_at_90_specificity.value == direct.sensitivity_at_90_specificity.value
     for name in registry.keys(Needs.PROBABILITIES):
-        assert getattr(found, name) == bench.Estimate(None, reason="scores are not probabilities")
+        assert getattr(evaluation, name) == bench.Estimate(None, reason="scores are not probabilities")
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         bench.evaluate(y, 100 * p, patient)
 
@@ -140,22 +140,22 @@ def test_scores_that_are_no_probabilities_have_no_calibration(sample):
 @pytest.mark.parametrize(("label", "reason"), [(0, "no positive image"), (1, "no negative image")])
 def test_one_class_leaves_discrimination_undefined(label, reason):
     p = np.linspace(0.1, 0.6, 8)
-    found = bench.evaluate([label] * 8, p, list("aabbccdd"), replicates=100)
+    evaluation = bench.evaluate([label] * 8, p, list("aabbccdd"), replicates=100)
     for name in ("auroc", "auprc", "scaled_brier", "calibration_slope", "calibration_in_the_large"):
-        estimate = getattr(found, name)
+        estimate = getattr(evaluation, name)
         assert (estimate.value, estimate.low, estimate.reason) == (None, None, reason)
-    assert found.brier.value == pytest.approx(np.mean((p - label) ** 2))
-    assert found.brier.low is not None
-    assert np.isnan(found.auroc_replicates).all()
-    assert np.isnan(found.auroc_influence).all()
+    assert evaluation.brier.value == pytest.approx(np.mean((p - label) ** 2))
+    assert evaluation.brier.low is not None
+    assert np.isnan(evaluation.auroc_replicates).all()
+    assert np.isnan(evaluation.auroc_influence).all()
 
 
 def test_no_rows():
     boot = bench.PatientBootstrap(["a", "b"], 50).select(np.zeros(2, bool))
-    found = bench.evaluate([], [], bootstrap=boot)
-    assert (found.images, found.patients, found.prevalence) == (0, 0, None)
-    assert {estimate.reason for estimate in found.values()} == {"no images"}
-    assert {estimate.value for estimate in found.values()} == {None}
+    evaluation = bench.evaluate([], [], bootstrap=boot)
+    assert (evaluation.images, evaluation.patients, evaluation.prevalence) == (0, 0, None)
+    assert {estimate.reason for estimate in evaluation.values()} == {"no images"}
+    assert {estimate.value for estimate in evaluation.values()} == {None}
 
 
 def test_perfect_and_constant_scores():
@@ -176,9 +176,9 @@ def test_few_positive_patients_are_warned_about():
     rng = np.random.default_rng(0)
     y = np.zeros(300, int)
     y[:45] = 1
-    found = bench.evaluate(y, expit(y + rng.normal(size=300) - 1), np.arange(300) // 3, replicates=300)
-    assert found.positive_patients == 15
-    assert "15 patients with a positive image (fewer than 20)" in found.auroc.warnings
+    evaluation = bench.evaluate(y, expit(y + rng.normal(size=300) - 1), np.arange(300) // 3, replicates=300)
+    assert evaluation.positive_patients == 15
+    assert "15 patients with a positive image (fewer than 20)" in evaluation.auroc.warnings
 
 
 def test_weights_of_one_change_nothing_and_first_images_are_a_selection(sample):
@@ -207,13 +207,13 @@ def test_patient_weights_are_those_of_a_patient_mean():
     patient = np.repeat(np.arange(30), size)
     label = rng.random(30) < 0.5
     y, p = label[patient].astype(int), rng.random(len(patient))
-    found = bench.evaluate(y, p, patient, replicates=50, weight=1 / size[patient]).auroc.value
+    area = bench.evaluate(y, p, patient, replicates=50, weight=1 / size[patient]).auroc.value
     pairs = [
         np.mean(p[patient == i][:, None] > p[patient == j][None, :])
         for i in np.flatnonzero(label)
         for j in np.flatnonzero(~label)
     ]
-    assert found == pytest.approx(np.mean(pairs), rel=1e-12)
+    assert area == pytest.approx(np.mean(pairs), rel=1e-12)
 
 
 def test_patients_must_be_named(sample):
@@ -260,17 +260,17 @@ def test_calibration_errors_have_a_noise_floor_and_no_interval(sample, result):
 def test_sensitivity_near_one_has_a_lower_limit():
     y, patient = np.repeat([1, 0], 150), np.arange(300) // 3
     p = np.where(y == 1, 0.8, 0.1) + 0.05 * np.random.default_rng(1).random(300)
-    found = bench.evaluate(y, p, patient, replicates=200).sensitivity_at_90_specificity
-    assert (found.value, found.high, found.method) == (1.0, 1.0, "wilson-t")
+    estimate = bench.evaluate(y, p, patient, replicates=200).sensitivity_at_90_specificity
+    assert (estimate.value, estimate.high, estimate.method) == (1.0, 1.0, "wilson-t")
     # Kish: 50 patients of three images are worth 50 images, all of them called: z²/(n + z²) is below 1.
     z = student.ppf(0.975, 49)
-    assert found.low == pytest.approx(50 / (50 + z**2))
+    assert estimate.low == pytest.approx(50 / (50 + z**2))
 
 
 def test_few_score_levels_are_warned_about(sample, result):
     y, p, patient = sample
-    found = bench.evaluate(y, np.round(4 * p) / 4, patient, replicates=100)
-    warned = found.sensitivity_at_90_specificity.warnings
+    evaluation = bench.evaluate(y, np.round(4 * p) / 4, patient, replicates=100)
+    warned = evaluation.sensitivity_at_90_specificity.warnings
     assert any("only 5 distinct scores" in warning for warning in warned)
     assert not any("distinct" in w for w in result.sensitivity_at_90_specificity.warnings)
 
@@ -289,15 +289,15 @@ def test_positive_images_of_few_patients_are_warned_about():
 def test_nearly_constant_predictions_are_warned_about():
     y, _, patient = slow.cohort(np.random.default_rng(2), 150)
     p = 0.3 + 0.0005 * np.random.default_rng(3).normal(size=len(y))
-    found = bench.evaluate(y, p, patient, replicates=100).calibration_slope
-    assert any("nearly constant" in warning for warning in found.warnings)
+    slope = bench.evaluate(y, p, patient, replicates=100).calibration_slope
+    assert any("nearly constant" in warning for warning in slope.warnings)
 
 
 def test_a_perfect_brier_score_has_a_reason():
     y = np.array([0, 1] * 40)
-    found = bench.evaluate(y, y.astype(float), np.arange(80), replicates=2000).brier
-    assert (found.value, found.low) == (0.0, None)
-    assert "all replicates are equal" in found.reason
+    brier = bench.evaluate(y, y.astype(float), np.arange(80), replicates=2000).brier
+    assert (brier.value, brier.low) == (0.0, None)
+    assert "all replicates are equal" in brier.reason
 
 
 def test_what_was_passed_is_named_in_errors():
@@ -323,8 +323,8 @@ def test_what_was_passed_is_named_in_errors():
 
 
 def test_an_alias_names_a_metric_as_in_compare():
-    found = bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["average_precision"])
-    assert (found.auprc.value, found.auroc.reason) == (1.0, "not requested")
+    evaluation = bench.evaluate([0, 1], [0.2, 0.7], list("ab"), 20, metrics=["average_precision"])
+    assert (evaluation.auprc.value, evaluation.auroc.reason) == (1.0, "not requested")
 
 
 @pytest.mark.parametrize("word", ["", "  ", "nan", "NaN", "None", "<NA>", "NaT"])

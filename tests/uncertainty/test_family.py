@@ -107,17 +107,17 @@ SEEDS = st.integers(0, 2**32 - 1)
 @example(0, 0.95, 5, 39, 2)
 def test_equals_its_definition(seed, level, entries, draws, patients):
     drawn, values, influences = board(seed, entries, draws, patients)
-    found = compare_all_pairs(drawn, values, influences, level)
+    family = compare_all_pairs(drawn, values, influences, level)
     critical, se, df, intervals, adjusted, low, high = slow_family(drawn, values, influences, level)
-    assert found.critical == pytest.approx(critical, rel=1e-9)
-    assert (found.rank_low.tolist(), found.rank_high.tolist()) == (low, high)
+    assert family.critical == pytest.approx(critical, rel=1e-9)
+    assert (family.rank_low.tolist(), family.rank_high.tolist()) == (low, high)
     for pair in combinations(range(entries), 2):
-        assert found.se[pair] == pytest.approx(se[pair], rel=1e-9, abs=1e-12)
-        assert found.df[pair] == pytest.approx(df[pair], rel=1e-8)
+        assert family.se[pair] == pytest.approx(se[pair], rel=1e-9, abs=1e-12)
+        assert family.df[pair] == pytest.approx(df[pair], rel=1e-8)
         if np.isfinite(critical):
             expected = pytest.approx(intervals[pair], rel=1e-7, abs=1e-11)
-            assert (found.low[pair], found.high[pair]) == expected
-        assert found.p_adjusted[pair] == pytest.approx(adjusted[pair], rel=1e-9)
+            assert (family.low[pair], family.high[pair]) == expected
+        assert family.p_adjusted[pair] == pytest.approx(adjusted[pair], rel=1e-9)
 
 
 @settings(max_examples=80, deadline=None)
@@ -131,14 +131,14 @@ def test_equals_its_definition(seed, level, entries, draws, patients):
 )
 def test_nothing_on_a_board_disagrees(seed, entries, draws, patients, spread, level):
     drawn, values, influences = board(seed, entries, draws, patients, spread)
-    found = compare_all_pairs(drawn, values, influences, level, bounds=(0, 1))
-    assert contradictions(found, round(1 - level, 12)) == []
+    family = compare_all_pairs(drawn, values, influences, level, bounds=(0, 1))
+    assert contradictions(family, round(1 - level, 12)) == []
     free = compare_all_pairs(drawn, values, influences, level)
     assert contradictions(free, round(1 - level, 12)) == []
     inside = np.isfinite(free.low)
-    assert np.array_equal(found.low[inside], np.maximum(free.low[inside], -1))
+    assert np.array_equal(family.low[inside], np.maximum(free.low[inside], -1))
     for name in ("critical", "p", "p_adjusted", "separated", "rank_low", "rank_high", "tied_with_leader"):
-        assert np.array_equal(getattr(found, name), getattr(free, name)), name
+        assert np.array_equal(getattr(family, name), getattr(free, name)), name
 
 
 def test_limits_stay_within_the_range_of_differences():
@@ -146,12 +146,12 @@ def test_limits_stay_within_the_range_of_differences():
     drawn, values, influences = board(3, entries=4, patients=4)
     drawn = values[:, None] + 200 * (drawn - values[:, None])
     free = compare_all_pairs(drawn, values, influences)
-    found = compare_all_pairs(drawn, values, influences, bounds=(0, 1))
+    family = compare_all_pairs(drawn, values, influences, bounds=(0, 1))
     assert free.high.max() > 1
-    assert (found.low.min(), found.high.max()) == (-1, 1)
-    assert np.array_equal(found.high, np.minimum(free.high, 1))
+    assert (family.low.min(), family.high.max()) == (-1, 1)
+    assert np.array_equal(family.high, np.minimum(free.high, 1))
     for entry in range(4):
-        here, there = found.unadjusted_interval(entry), free.unadjusted_interval(entry)
+        here, there = family.unadjusted_interval(entry), free.unadjusted_interval(entry)
         assert np.array_equal(here, np.clip(there, -1, 1))
     with pytest.raises(ValueError, match=r"between 0\.9 and 1"):
         compare_all_pairs(drawn, values, influences, bounds=(0.9, 1))
@@ -177,8 +177,8 @@ def test_degrees_of_freedom_of_nearly_identical_entries_are_exact():
     first = rng.normal(size=500)
     second = first + 1e-7 * rng.exponential(size=500) ** 3
     drawn = 0.8 + 0.01 * rng.normal(size=(2, 100))
-    found = compare_all_pairs(drawn, np.array([0.8, 0.8]), np.stack([first, second]))
-    assert found.df[0, 1] == pytest.approx(slow_df(first, second), rel=1e-12)
+    family = compare_all_pairs(drawn, np.array([0.8, 0.8]), np.stack([first, second]))
+    assert family.df[0, 1] == pytest.approx(slow_df(first, second), rel=1e-12)
 
 
 def test_degrees_of_freedom_of_a_board():
@@ -208,39 +208,39 @@ def test_sums_over_many_entries_equal_plain_sums():
 
 def test_unadjusted_interval_and_p_are_students():
     drawn, values, influences = board(1)
-    found = compare_all_pairs(drawn, values, influences)
-    low, high = found.unadjusted_interval(2)
+    family = compare_all_pairs(drawn, values, influences)
+    low, high = family.unadjusted_interval(2)
     for i in (0, 1, 3, 4, 5):
         d, se = values[i] - values[2], np.sqrt(40 / 39) * np.std(drawn[i] - drawn[2], ddof=1)
         half = student.ppf(0.975, slow_df(influences[i], influences[2])) * se
         assert (low[i], high[i]) == pytest.approx((d - half, d + half), rel=1e-9, abs=1e-11)
         if se > 1e-12:
             expected = 2 * student.sf(abs(d) / se, slow_df(influences[i], influences[2]))
-            assert found.p[i, 2] == pytest.approx(expected, rel=1e-9)
-    assert (low[2], high[2], found.p[2, 2]) == (0, 0, 1)
+            assert family.p[i, 2] == pytest.approx(expected, rel=1e-9)
+    assert (low[2], high[2], family.p[2, 2]) == (0, 0, 1)
 
 
 def test_all_identical():
     rng = np.random.default_rng(4)
     drawn = np.tile(0.8 + 0.01 * rng.normal(size=100), (4, 1))
-    found = compare_all_pairs(drawn, np.full(4, 0.8), np.tile(rng.normal(size=30), (4, 1)))
-    assert found.identical_ranking == ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
-    assert (found.p == 1).all()
-    assert (found.p_adjusted == 1).all()
-    assert not found.separated.any()
-    assert (found.low == 0).all()
-    assert (found.high == 0).all()
-    assert found.rank.tolist() == [1, 1, 1, 1]
-    assert (found.rank_low.tolist(), found.rank_high.tolist()) == ([1] * 4, [4] * 4)
-    assert found.p_best.tolist() == [0.25] * 4
-    assert contradictions(found, 0.05) == []
+    family = compare_all_pairs(drawn, np.full(4, 0.8), np.tile(rng.normal(size=30), (4, 1)))
+    assert family.identical_ranking == ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+    assert (family.p == 1).all()
+    assert (family.p_adjusted == 1).all()
+    assert not family.separated.any()
+    assert (family.low == 0).all()
+    assert (family.high == 0).all()
+    assert family.rank.tolist() == [1, 1, 1, 1]
+    assert (family.rank_low.tolist(), family.rank_high.tolist()) == ([1] * 4, [4] * 4)
+    assert family.p_best.tolist() == [0.25] * 4
+    assert contradictions(family, 0.05) == []
 
 
 def test_one_entry():
-    found = compare_all_pairs([[0.7, 0.8, 0.75]], [0.75], [[0.1, -0.1, 0.0]])
-    assert (found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()) == ([1], [1], [1])
-    assert (found.may_be_first.tolist(), found.p_best.tolist()) == ([True], [1.0])
-    assert found.shrunken_leader == pytest.approx(0.75)
+    family = compare_all_pairs([[0.7, 0.8, 0.75]], [0.75], [[0.1, -0.1, 0.0]])
+    assert (family.rank.tolist(), family.rank_low.tolist(), family.rank_high.tolist()) == ([1], [1], [1])
+    assert (family.may_be_first.tolist(), family.p_best.tolist()) == ([True], [1.0])
+    assert family.shrunken_leader == pytest.approx(0.75)
 
 
 def test_identical_entries_are_tied_though_everything_else_is_separated():
@@ -250,13 +250,13 @@ def test_identical_entries_are_tied_though_everything_else_is_separated():
     drawn[1] = drawn[0]
     influences = rng.normal(size=(3, 100))
     influences[1] = influences[0]
-    found = compare_all_pairs(drawn, values, influences)
-    assert found.identical_ranking == ((0, 1),)
-    assert found.may_be_first.tolist() == [True, True, False]
-    assert (found.rank.tolist(), found.rank_low.tolist(), found.rank_high.tolist()) == (
+    family = compare_all_pairs(drawn, values, influences)
+    assert family.identical_ranking == ((0, 1),)
+    assert family.may_be_first.tolist() == [True, True, False]
+    assert (family.rank.tolist(), family.rank_low.tolist(), family.rank_high.tolist()) == (
         [1, 1, 3], [1, 1, 3], [2, 2, 3]
     )  # fmt: skip
-    assert found.p_best.tolist() == [0.5, 0.5, 0.0]
+    assert family.p_best.tolist() == [0.5, 0.5, 0.0]
 
 
 def test_undefined_replicates_are_left_out():
@@ -307,10 +307,10 @@ def test_percentile_ranks_are_quantiles_of_the_rank_in_every_replicate():
     values = np.array([0.8, 0.79, 0.7, 0.7])
     drawn = values[:, None] + 0.03 * rng.normal(size=(4, 400))
     drawn[3] = drawn[2]  # ties share the better rank
-    found = compare_all_pairs(drawn, values, rng.normal(size=(4, 50)))
+    family = compare_all_pairs(drawn, values, rng.normal(size=(4, 50)))
     ranks = np.sort([1 + (drawn > row).sum(axis=0) for row in drawn], axis=1)
-    assert found.percentile_rank_low.tolist() == ranks[:, 9].tolist()
-    assert found.percentile_rank_high.tolist() == ranks[:, 389].tolist()
+    assert family.percentile_rank_low.tolist() == ranks[:, 9].tolist()
+    assert family.percentile_rank_high.tolist() == ranks[:, 389].tolist()
 
 
 def test_what_does_not_fit_is_refused():
@@ -351,9 +351,9 @@ def test_a_false_statement_is_rare_and_intervals_cover(spread):
         values = truth + phi.sum(axis=1)
         phi -= phi.mean(axis=1, keepdims=True)
         times = rng.multinomial(200, np.full(200, 1 / 200), size=300)
-        found = compare_all_pairs(values[:, None] + phi @ (times.T - 1.0), values, phi)
+        family = compare_all_pairs(values[:, None] + phi @ (times.T - 1.0), values, phi)
         true = truth[:, None] - truth
-        false += bool((found.separated & (true <= 0)).any())
-        missed += bool(((found.low > true) | (found.high < true)).any())
+        false += bool((family.separated & (true <= 0)).any())
+        missed += bool(((family.low > true) | (family.high < true)).any())
     assert false < 24
     assert missed < 24

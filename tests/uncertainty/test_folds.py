@@ -68,7 +68,7 @@ def test_a_fold_of_one_class_is_undefined_with_the_reason(sample):
 
 def test_influences_are_derivatives_by_the_weight_of_a_patient(sample):
     y, score, fold, patient = sample
-    found = fold_averaged_auroc(y, score, fold, bench.PatientBootstrap(patient, 5)).influence
+    influence = fold_averaged_auroc(y, score, fold, bench.PatientBootstrap(patient, 5)).influence
     step = 1e-5
 
     def weighted(weight):
@@ -81,8 +81,8 @@ def test_influences_are_derivatives_by_the_weight_of_a_patient(sample):
     for place in (0, 7, 100, 200):
         mine = patient == order[place]
         slope = (weighted(1 + step * mine) - weighted(1 - step * mine)) / (2 * step)
-        assert found[place] == pytest.approx(slope, rel=1e-5, abs=1e-10)
-    assert found.sum() == pytest.approx(0, abs=1e-12)
+        assert influence[place] == pytest.approx(slope, rel=1e-5, abs=1e-10)
+    assert influence.sum() == pytest.approx(0, abs=1e-12)
 
 
 def test_what_does_not_fit_is_refused(sample):

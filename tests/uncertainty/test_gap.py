@@ -28,18 +28,18 @@ def sides(y, p, boot, member) -> tuple[Scored, Scored]:
 def test_a_gap_is_the_difference_with_the_error_of_the_bootstrap(metric):
     y, p, patient, member = cohort(1)
     boot = bench.PatientBootstrap(patient, 2000, seed=1)
-    found = subgroup_gap(*sides(y, p, boot, member), metric)
+    gap = subgroup_gap(*sides(y, p, boot, member), metric)
     inside, outside = boot.select(member), boot.select(~member)
     values = [
         getattr(bench.evaluate(y[rows], p[rows], bootstrap=part), metric).value
         for rows, part in ((member, inside), (~member, outside))
     ]
-    assert found.value == pytest.approx(values[0] - values[1], abs=1e-12)
+    assert gap.value == pytest.approx(values[0] - values[1], abs=1e-12)
     drawn = inside.replicates(y[member], p[member], metric) - outside.replicates(
         y[~member], p[~member], metric
     )
-    assert found.se == pytest.approx(np.std(drawn, ddof=1), rel=0.1)
-    assert found.low < found.value < found.high
+    assert gap.se == pytest.approx(np.std(drawn, ddof=1), rel=0.1)
+    assert gap.low < gap.value < gap.high
 
 
 def test_a_patient_with_many_images_is_warned_about():
@@ -57,9 +57,9 @@ def test_sides_that_share_patients_are_not_taken_as_independent():
     twice = [np.repeat(a, 2) for a in (y, p, patient)]
     member = np.arange(len(twice[0])) % 2 == 0
     boot = bench.PatientBootstrap(twice[2], 50)
-    found = subgroup_gap(*sides(twice[0], twice[1], boot, member), "auroc")
-    assert found.value == 0
-    assert found.se == pytest.approx(0, abs=1e-12)
+    gap = subgroup_gap(*sides(twice[0], twice[1], boot, member), "auroc")
+    assert gap.value == 0
+    assert gap.se == pytest.approx(0, abs=1e-12)
 
 
 def test_an_undefined_side_has_a_reason():
@@ -82,6 +82,6 @@ def test_intervals_of_a_gap_hold_the_truth():
     held = 0
     for seed in range(300):
         y, p, patient, member = cohort(1000 + seed, 300)
-        found = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 300), member), "auroc")
-        held += found.low <= 0 <= found.high
+        gap = subgroup_gap(*sides(y, p, bench.PatientBootstrap(patient, 300), member), "auroc")
+        held += gap.low <= 0 <= gap.high
     assert 0.91 < held / 300 < 0.99

@@ -157,10 +157,10 @@ def data(request):
     boot = bench.PatientBootstrap(patient, 50, request.param)
     order = np.array([boot.patients.index(str(who)) for who in np.unique(patient)])
     counts = boot.counts[:, order]
-    found = bench.evaluate(y, p, bootstrap=boot)
+    evaluation = bench.evaluate(y, p, bootstrap=boot)
     measured = bench.evaluate_continuous(truth, guess, bootstrap=boot)
     smaller = min(len(set(patient[y == 1])), len(set(patient[y == 0])))
-    return y, p, patient, truth, guess, counts, found, measured, smaller
+    return y, p, patient, truth, guess, counts, evaluation, measured, smaller
 
 
 @pytest.mark.parametrize("name", BINARY)

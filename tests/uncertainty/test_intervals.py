@@ -48,18 +48,18 @@ def test_interval_of_a_mean_of_patients_is_students(patients):
         draws = np.array(list(np.ndindex(*[patients] * patients)))
     else:
         draws = RNG.integers(0, patients, (200_000, patients))
-    found = t_interval(values.mean(), values[draws].mean(axis=1), 1e6, clusters=patients)
+    estimate = t_interval(values.mean(), values[draws].mean(axis=1), 1e6, clusters=patients)
     expected = student.interval(0.95, patients - 1, values.mean(), values.std(ddof=1) / np.sqrt(patients))
     ddof = np.sqrt(len(draws) / (len(draws) - 1))  # the enumeration is a population, not a sample of one
     half = (expected[1] - expected[0]) / 2 * (ddof if patients <= 5 else 1)
-    assert found.df == patients - 1
-    assert found.high - found.value == pytest.approx(half, rel=1e-9 if patients <= 5 else 0.01)
+    assert estimate.df == patients - 1
+    assert estimate.high - estimate.value == pytest.approx(half, rel=1e-9 if patients <= 5 else 0.01)
 
 
 def test_fewer_than_two_patients_give_no_interval():
-    found = t_interval(0.5, RNG.random(50), 10, clusters=1)
-    assert (found.low, found.value) == (None, 0.5)
-    assert "fewer than two patients" in found.reason
+    estimate = t_interval(0.5, RNG.random(50), 10, clusters=1)
+    assert (estimate.low, estimate.value) == (None, 0.5)
+    assert "fewer than two patients" in estimate.reason
 
 
 def test_least_standard_error_counts_where_replicates_are_narrower():
@@ -76,17 +76,17 @@ def test_least_standard_error_counts_where_replicates_are_narrower():
 def test_limits_stay_in_the_range_of_the_metric():
     drawn = 0.9 * np.exp(0.3 * RNG.normal(size=500))
     assert t_interval(0.9, drawn, 5, "log").high > 1
-    found = t_interval(0.9, drawn, 5, "log", bounds=(0, 1))
-    assert found.high == 1
-    assert clipped_to(found, (0, 1)).percentile_high == 1
+    estimate = t_interval(0.9, drawn, 5, "log", bounds=(0, 1))
+    assert estimate.high == 1
+    assert clipped_to(estimate, (0, 1)).percentile_high == 1
     assert sandwich_interval(0.1, RNG.normal(size=9), bounds=(0, np.inf)).low == 0
 
 
 def test_perfect_scores_give_no_interval_on_any_scale():
     for scale in ("identity", "log", "logit"):
-        found = t_interval(0.0, np.zeros(2000), 20, scale, 1e-300)
-        assert (found.value, found.low, found.se) == (0.0, None, 0.0)
-        assert "all replicates are equal" in found.reason
+        estimate = t_interval(0.0, np.zeros(2000), 20, scale, 1e-300)
+        assert (estimate.value, estimate.low, estimate.se) == (0.0, None, 0.0)
+        assert "all replicates are equal" in estimate.reason
     assert "no patient differs" in sandwich_interval(0.0, np.zeros(12)).reason
 
 
@@ -100,32 +100,32 @@ def test_p_value_is_that_of_students_test():
 
 def test_logit_t_is_its_formula():
     drawn = expit(1.4 + 0.2 * RNG.normal(size=1000))
-    found = t_interval(0.8, drawn, 12.5, "logit", 1e-4)
+    estimate = t_interval(0.8, drawn, 12.5, "logit", 1e-4)
     spread = np.std(logit(drawn), ddof=1)
     reach = student.ppf(0.975, 12.5) * spread
-    assert (found.low, found.high) == pytest.approx(
+    assert (estimate.low, estimate.high) == pytest.approx(
         tuple(expit(logit(0.8) + np.array([-reach, reach]))), rel=1e-12
     )
-    assert found.se == pytest.approx(np.std(drawn, ddof=1))
-    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+    assert estimate.se == pytest.approx(np.std(drawn, ddof=1))
+    assert (estimate.percentile_low, estimate.percentile_high) == pytest.approx(
         tuple(np.quantile(drawn, [0.025, 0.975]))
     )
-    assert (found.method, found.df, found.undefined) == ("logit-t", 12.5, 0)
+    assert (estimate.method, estimate.df, estimate.undefined) == ("logit-t", 12.5, 0)
 
 
 def test_replicates_at_the_end_of_the_scale_are_moved_inwards():
     drawn = np.append(expit(3 + 0.3 * RNG.normal(size=999)), 1.0)
     near = 0.5 / 500
-    found = t_interval(0.95, drawn, 30, "logit", near)
+    estimate = t_interval(0.95, drawn, 30, "logit", near)
     spread = np.std(logit(np.clip(drawn, near, 1 - near)), ddof=1)
-    assert found.high == pytest.approx(expit(logit(0.95) + student.ppf(0.975, 30) * spread))
-    assert found.high < 1
+    assert estimate.high == pytest.approx(expit(logit(0.95) + student.ppf(0.975, 30) * spread))
+    assert estimate.high < 1
 
 
 def test_an_interval_holds_its_value():
     drawn = np.append(np.full(995, 1.0), [0.9] * 5)
-    found = t_interval(1.0, drawn, 5, "logit", 0.01)
-    assert found.low < found.high == 1.0
+    estimate = t_interval(1.0, drawn, 5, "logit", 0.01)
+    assert estimate.low < estimate.high == 1.0
 
 
 def test_scales_and_levels():
@@ -141,8 +141,8 @@ def test_scales_and_levels():
 def test_undefined_replicates_are_counted_and_beyond_one_percent_refused():
     drawn = RNG.normal(size=1000)
     drawn[:10] = np.nan
-    found = t_interval(0.0, drawn, 20)
-    assert (found.undefined, found.method) == (10, "t")
+    estimate = t_interval(0.0, drawn, 20)
+    assert (estimate.undefined, estimate.method) == (10, "t")
     drawn[10] = np.nan
     refused = t_interval(0.0, drawn, 20)
     assert (refused.value, refused.low, refused.se, refused.percentile_low) == (0.0, None, None, None)
@@ -150,9 +150,9 @@ def test_undefined_replicates_are_counted_and_beyond_one_percent_refused():
 
 
 def test_equal_replicates_give_no_interval():
-    found = t_interval(0.5, np.full(100, 0.5), 20)
-    assert (found.low, found.se) == (None, 0.0)
-    assert "equal" in found.reason
+    estimate = t_interval(0.5, np.full(100, 0.5), 20)
+    assert (estimate.low, estimate.se) == (None, 0.0)
+    assert "equal" in estimate.reason
     assert t_interval(0.5, np.array([0.5]), 20).reason == "fewer than two replicates"
 
 
@@ -166,9 +166,9 @@ def test_percentiles_are_numpys():
 
 def test_sandwich_of_a_mean_is_the_t_interval_of_a_mean():
     values = RNG.normal(3, 2, 80)
-    found = sandwich_interval(values.mean(), (values - values.mean()) / 80)
-    assert found.se == pytest.approx(values.std(ddof=1) / np.sqrt(80), rel=1e-12)
-    assert found.method == "sandwich-t"
+    estimate = sandwich_interval(values.mean(), (values - values.mean()) / 80)
+    assert estimate.se == pytest.approx(values.std(ddof=1) / np.sqrt(80), rel=1e-12)
+    assert estimate.method == "sandwich-t"
     assert sandwich_interval(1.0, np.zeros(1)).reason == "fewer than two patients"
 
 
@@ -182,10 +182,10 @@ def test_warnings_name_their_numbers():
 
 
 def test_widening_takes_the_outer_limit():
-    found = t_interval(0.5, np.clip(0.5 + 0.1 * RNG.standard_exponential(500), 0, 0.99), 60, "logit")
-    wide = widened(found)
-    assert wide.low == min(found.low, found.percentile_low)
-    assert wide.high == max(found.high, found.percentile_high) > found.high
+    estimate = t_interval(0.5, np.clip(0.5 + 0.1 * RNG.standard_exponential(500), 0, 0.99), 60, "logit")
+    wide = widened(estimate)
+    assert wide.low == min(estimate.low, estimate.percentile_low)
+    assert wide.high == max(estimate.high, estimate.percentile_high) > estimate.high
     assert wide.method == "logit-t or percentile"
     bare = sandwich_interval(1.0, RNG.normal(size=30))
     assert widened(bare) == bare

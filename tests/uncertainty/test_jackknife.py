@@ -34,28 +34,28 @@ def test_one_newton_step_is_close_to_the_refit(sample):
     positive, x, patient = sample
     line = fit_line(positive, x)
     exact = refits(positive, x, patient) - np.array(line)[:, None]
-    found = line_deletions(positive, x, line, patient)
-    assert np.abs(found - exact).max() < 0.06 * np.abs(exact).max()
+    deletions = line_deletions(positive, x, line, patient)
+    assert np.abs(deletions - exact).max() < 0.06 * np.abs(exact).max()
     for which in (0, 1):
-        assert (found[which] ** 2).sum() == pytest.approx((exact[which] ** 2).sum(), rel=0.05)
+        assert (deletions[which] ** 2).sum() == pytest.approx((exact[which] ** 2).sum(), rel=0.05)
 
 
 def test_deletions_scale_with_the_log_odds(sample):
     positive, x, patient = sample
     small = 1e-4 * x
     line = fit_line(positive, small)
-    found = line_deletions(positive, small, line, patient)
+    deletions = line_deletions(positive, small, line, patient)
     plain = line_deletions(positive, x, fit_line(positive, x), patient)
-    assert 1e-4 * found[0] == pytest.approx(plain[0], rel=1e-6)
-    assert found[1] == pytest.approx(plain[1], rel=1e-6, abs=1e-9)
+    assert 1e-4 * deletions[0] == pytest.approx(plain[0], rel=1e-6)
+    assert deletions[1] == pytest.approx(plain[1], rel=1e-6, abs=1e-9)
 
 
 def test_shift_is_close_to_the_refit_and_weights_repeat(sample):
     positive, x, patient = sample
     shift = fit_shift(positive, x)
     exact = [fit_shift(positive[patient != i], x[patient != i]) - shift for i in range(70)]
-    found = shift_deletions(positive, x, shift, patient)
-    assert found == pytest.approx(exact, rel=0.1, abs=1e-3)
+    deletions = shift_deletions(positive, x, shift, patient)
+    assert deletions == pytest.approx(exact, rel=0.1, abs=1e-3)
     weight = np.random.default_rng(1).integers(1, 4, len(x)).astype(float)
     copies = np.repeat(np.arange(len(x)), weight.astype(int))
     line, heavy = fit_line(positive, x, weight), fit_shift(positive, x, weight)
@@ -70,11 +70,11 @@ def test_shift_is_close_to_the_refit_and_weights_repeat(sample):
 def test_jackknife_of_a_mean_is_students_interval():
     values = np.random.default_rng(2).normal(size=25)
     changes = (values.sum() - values) / 24 - values.mean()
-    found = deletion_interval(values.mean(), changes)
-    assert found.se == pytest.approx(values.std(ddof=1) / 5)
-    reach = student.ppf(0.975, found.df) * found.se
-    assert found.high - found.low == pytest.approx(2 * reach)
-    assert found.df <= 24
+    estimate = deletion_interval(values.mean(), changes)
+    assert estimate.se == pytest.approx(values.std(ddof=1) / 5)
+    reach = student.ppf(0.975, estimate.df) * estimate.se
+    assert estimate.high - estimate.low == pytest.approx(2 * reach)
+    assert estimate.df <= 24
 
 
 def test_a_figure_that_one_patient_decides_has_no_interval():
@@ -87,10 +87,10 @@ def test_a_figure_that_one_patient_decides_has_no_interval():
 def test_one_positive_patient_leaves_no_line_without_them():
     positive = np.array([True, True, False, False, False, False])
     x = np.array([0.3, -0.4, 0.1, -0.8, 0.5, -0.1])
-    found = deletion_interval(
+    estimate = deletion_interval(
         1.0, line_deletions(positive, x, fit_line(positive, x), np.array([0, 0, 1, 2, 3, 3]))
     )
-    assert found.low is None or found.high - found.low > 5
+    assert estimate.low is None or estimate.high - estimate.low > 5
 
 
 def bland_altman(truth, prediction, patient, level=0.95):
@@ -106,8 +106,8 @@ def bland_altman(truth, prediction, patient, level=0.95):
     )
     reaches = []
     for change in changes:
-        found = deletion_interval(0.0, change, level)
-        reaches.append(found.high)
+        estimate = deletion_interval(0.0, change, level)
+        reaches.append(estimate.high)
     b, s = reaches
     low_sd, high_sd = spread * np.exp(-s), spread * np.exp(s)
     upper = bias + z * spread
@@ -155,6 +155,6 @@ def test_slope_interval_holds_the_truth_with_few_patients():
         x = 1.2 * rng.normal(size=60)[patient] + 0.3 * rng.normal(size=180) - 1
         y = rng.random(60)[patient] < expit(0.8 * x)
         line = fit_line(y, x)
-        found = deletion_interval(line.slope, line_deletions(y, x, line, patient)[0])
-        held += found.low <= 0.8 <= found.high
+        estimate = deletion_interval(line.slope, line_deletions(y, x, line, patient)[0])
+        held += estimate.low <= 0.8 <= estimate.high
     assert 180 <= held <= 199  # 95% of 200, four standard errors down

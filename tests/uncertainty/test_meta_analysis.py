@@ -57,22 +57,22 @@ CASES: dict[str, Any] = {
 
 
 def test_the_model_equals_metafor_on_the_bcg_trials() -> None:
-    found = random_effects(*BCG)
-    values = (found.mean, found.se, found.tau2, found.i2)
+    effects = random_effects(*BCG)
+    values = (effects.mean, effects.se, effects.tau2, effects.i2)
     assert values == pytest.approx(METAFOR["bcg"][:4], abs=1e-6)
-    assert found.hospitals == 13
+    assert effects.hospitals == 13
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_pooled_metrics_equal_metafor_on_their_scales(case: str) -> None:
     values, errors, scale, back = CASES[case]
-    found = pool(values, errors, scale)
+    pooled = pool(values, errors, scale)
     mean, se, tau2, i2, low, high, prediction_low, prediction_high = METAFOR[case]
-    assert (found.se, found.tau**2, found.i2) == pytest.approx((se, tau2, i2), abs=1e-6)
-    shown = (found.value, found.low, found.high, found.prediction_low, found.prediction_high)
+    assert (pooled.se, pooled.tau**2, pooled.i2) == pytest.approx((se, tau2, i2), abs=1e-6)
+    shown = (pooled.value, pooled.low, pooled.high, pooled.prediction_low, pooled.prediction_high)
     expected = [back(limit) for limit in (mean, low, high, prediction_low, prediction_high)]
     assert shown == pytest.approx(expected, rel=1e-6)
-    assert found.hospitals == len(values)
+    assert pooled.hospitals == len(values)
 
 
 def test_the_between_variance_maximises_the_restricted_likelihood() -> None:
@@ -90,12 +90,12 @@ def test_the_between_variance_maximises_the_restricted_likelihood() -> None:
 
 def test_below_three_hospitals_nothing_is_estimable() -> None:
     for values, errors in ([], []), ([0.8], [0.01]), ([0.8, 0.7, None], [0.01, 0.02, 0.02]):
-        found = pool(values, errors, "logit")
-        assert found.value is None
-        assert found.prediction_low is None
-        assert "not estimable" in found.reason
-    found = pool([0.8, 0.7, 0.75, 1.0], [0.01, 0.02, 0.02, 0.0], "logit")
-    assert found.hospitals == 3, "a hospital without a standard error is left out"
+        pooled = pool(values, errors, "logit")
+        assert pooled.value is None
+        assert pooled.prediction_low is None
+        assert "not estimable" in pooled.reason
+    pooled = pool([0.8, 0.7, 0.75, 1.0], [0.01, 0.02, 0.02, 0.0], "logit")
+    assert pooled.hospitals == 3, "a hospital without a standard error is left out"
 
 
 def test_bad_values_are_refused() -> None:
@@ -111,9 +111,9 @@ def coverage(hospitals: int, tau: float, trials: int, seed: int) -> float:
     for _ in range(trials):
         v = random.uniform(0.05, 0.25, hospitals) ** 2
         y = random.normal(0, np.sqrt(tau**2 + v))
-        found = random_effects(y, v)
-        reach = stdtrit(hospitals - 2, 0.975) * np.sqrt(found.tau2 + found.se**2)
-        covered += abs(random.normal(0, tau) - found.mean) <= reach
+        effects = random_effects(y, v)
+        reach = stdtrit(hospitals - 2, 0.975) * np.sqrt(effects.tau2 + effects.se**2)
+        covered += abs(random.normal(0, tau) - effects.mean) <= reach
     return covered / trials
 
 
@@ -125,6 +125,6 @@ def test_the_prediction_interval_covers_a_new_hospital() -> None:
 @pytest.mark.parametrize(("hospitals", "least"), [(3, 0.96), (5, 0.85), (10, 0.82), (20, 0.82)])
 @pytest.mark.parametrize("tau", [0.0, 0.1, 0.2, 0.4])
 def test_what_the_prediction_interval_covers(hospitals: int, least: float, tau: float) -> None:
-    found = coverage(hospitals, tau, trials=1500, seed=hospitals)
-    print(f"{hospitals} hospitals, spread {tau:g}: {100 * found:.1f}%")
-    assert found > least
+    share = coverage(hospitals, tau, trials=1500, seed=hospitals)
+    print(f"{hospitals} hospitals, spread {tau:g}: {100 * share:.1f}%")
+    assert share > least

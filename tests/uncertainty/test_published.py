@@ -75,11 +75,11 @@ def test_areas_and_clustered_errors_of_obuchowski_1997(reader, area, se, s10, s0
 
 
 def test_the_readers_differ_as_in_obuchowski_1997():
-    found = bench.compare(stenosis, readers[1], readers[0], patient, replicates=20_000)
-    assert round(found.difference, 4) == 0.0014
+    comparison = bench.compare(stenosis, readers[1], readers[0], patient, replicates=20_000)
+    assert round(comparison.difference, 4) == 0.0014
     # On 65 arteries the bootstrap is a tenth wider than the formula, which leaves out terms of second order.
-    assert found.se == pytest.approx(0.0066, rel=0.15)
-    assert found.p == pytest.approx(0.8271, abs=0.03)
+    assert comparison.se == pytest.approx(0.0066, rel=0.15)
+    assert comparison.p == pytest.approx(0.8271, abs=0.03)
 
 
 needs_proc = pytest.mark.skipif(not has_proc(), reason="needs R with pROC (apt-get install r-cran-proc)")
@@ -104,6 +104,6 @@ def test_a_paired_difference_agrees_with_proc(tmp_path):
     common = rng.normal(size=800)
     p, q = 1.2 * y + common, 0.9 * y + 0.7 * common + rng.normal(size=800)
     _, (z, p_value) = ask_proc(tmp_path, 10, y=y, p=p, q=q)
-    found = bench.compare(y, p, q, np.arange(800), replicates=20_000)
-    assert found.difference / found.se == pytest.approx(z, rel=0.03)
-    assert np.log(found.p) == pytest.approx(np.log(p_value), rel=0.08)
+    comparison = bench.compare(y, p, q, np.arange(800), replicates=20_000)
+    assert comparison.difference / comparison.se == pytest.approx(z, rel=0.03)
+    assert np.log(comparison.p) == pytest.approx(np.log(p_value), rel=0.08)

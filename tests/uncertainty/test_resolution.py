@@ -40,19 +40,19 @@ def test_variance_is_that_of_simulated_scores():
 
 
 def test_split_of_twenty_percent_resolves_what_is_known_for_chexchonet():
-    found = bench.split_resolution(*cohort(4938))
-    assert found.half_width_low == pytest.approx(0.017, abs=0.002)
-    assert found.half_width_high == pytest.approx(0.025, abs=0.002)
-    assert found.paired_difference_low == pytest.approx(0.020, abs=0.002)
-    assert found.paired_difference_high == pytest.approx(0.029, abs=0.002)
+    resolution = bench.split_resolution(*cohort(4938))
+    assert resolution.half_width_low == pytest.approx(0.017, abs=0.002)
+    assert resolution.half_width_high == pytest.approx(0.025, abs=0.002)
+    assert resolution.paired_difference_low == pytest.approx(0.020, abs=0.002)
+    assert resolution.paired_difference_high == pytest.approx(0.029, abs=0.002)
     everybody = bench.split_resolution(*cohort(24_689))
-    assert found.half_width_high / everybody.half_width_high == pytest.approx(np.sqrt(5), rel=0.08)
+    assert resolution.half_width_high / everybody.half_width_high == pytest.approx(np.sqrt(5), rel=0.08)
 
 
 def test_counts_and_undefined():
-    found = bench.split_resolution([1, 0, 0, 1], ["a", "a", "b", "c"])
-    assert (found.images, found.patients, found.positives) == (4, 3, 2)
-    assert (found.positive_patients, found.negative_patients) == (2, 2)
+    resolution = bench.split_resolution([1, 0, 0, 1], ["a", "a", "b", "c"])
+    assert (resolution.images, resolution.patients, resolution.positives) == (4, 3, 2)
+    assert (resolution.positive_patients, resolution.negative_patients) == (2, 2)
     assert bench.split_resolution([0, 0], ["a", "b"]).half_width_low is None
     with pytest.raises(ValueError, match="patient_id has 1"):
         bench.split_resolution([0, 1], ["a"])

@@ -24,10 +24,10 @@ def test_the_best_of_correlated_entries_gains_what_a_simulation_says() -> None:
     random = np.random.default_rng(0)
     shared, own = 0.02, 0.01
     replicates = shared * random.normal(size=4000) + own * random.normal(size=(30, 4000))
-    found = expected_optimism(replicates, 20)
+    optimism = expected_optimism(replicates, 20)
     draws = shared * random.normal(size=(20_000, 1)) + own * random.normal(size=(20_000, 20))
-    assert found.best_of == pytest.approx(draws.max(axis=1).mean(), rel=0.05)
-    assert found.adaptive > found.best_of
+    assert optimism.best_of == pytest.approx(draws.max(axis=1).mean(), rel=0.05)
+    assert optimism.adaptive > optimism.best_of
     assert expected_optimism(replicates, 1).best_of == pytest.approx(0, abs=1e-9)
 
 
@@ -40,7 +40,7 @@ class HillClimber:
         self.bootstrap = PatientBootstrap(np.arange(IMAGES), replicates=100, seed=seed)
 
     def score(self, predicted: np.ndarray) -> tuple[float, np.ndarray]:
-        found = evaluate(
+        evaluation = evaluate(
             self.labels,
             predicted,
             bootstrap=self.bootstrap,
@@ -48,8 +48,8 @@ class HillClimber:
             level=0.95,
             metrics=("auroc",),
         )
-        assert found.auroc.value == pytest.approx(roc_auc_score(self.labels, predicted))
-        return found.auroc.value, found.auroc_replicates
+        assert evaluation.auroc.value == pytest.approx(roc_auc_score(self.labels, predicted))
+        return evaluation.auroc.value, evaluation.auroc_replicates
 
     def climb(self, *, guarded: bool) -> tuple[float, np.ndarray]:
         """The published gain over the true AUROC of 0.5, and the replicates of all attempts."""

@@ -33,16 +33,16 @@ def coverage(samples: int, patients: int, runs: int, replicates: int) -> float:
     for sample in range(samples):
         y, scores = simulated(random, patients, runs)
         bootstrap = PatientBootstrap(np.arange(patients), replicates, sample)
-        found = evaluate_runs(y, scores, bootstrap).estimate
-        held += found.low <= TRUE_MEAN <= found.high
+        estimate = evaluate_runs(y, scores, bootstrap).estimate
+        held += estimate.low <= TRUE_MEAN <= estimate.high
     return held / samples
 
 
 def test_the_headline_is_the_mean_of_the_runs_and_one_run_is_as_ever() -> None:
     y, scores = simulated(np.random.default_rng(1), 300, 4)
     bootstrap = PatientBootstrap(np.arange(300), 300, 0)
-    found = evaluate_runs(y, scores, bootstrap)
-    assert found.estimate.value == pytest.approx(np.mean([roc_auc_score(y, p) for p in scores]), abs=1e-12)
+    runs = evaluate_runs(y, scores, bootstrap)
+    assert runs.estimate.value == pytest.approx(np.mean([roc_auc_score(y, p) for p in scores]), abs=1e-12)
     assert (
         evaluate_runs(y, scores[:1], bootstrap).estimate
         == evaluate(y, scores[0], bootstrap=bootstrap, probabilities=False, metrics=("auroc",)).auroc
@@ -67,10 +67,10 @@ def test_the_parts_of_the_variance_are_those_of_the_simulation() -> None:
         means, patients, between = [], [], []
         for sample in range(60):
             y, scores = simulated(random, 400, 5, spread)
-            found = evaluate_runs(y, scores, PatientBootstrap(np.arange(400), 100, sample))
-            means.append(found.estimate.value)
-            patients.append(found.patient_variance)
-            between.append(found.run_variance)
+            runs = evaluate_runs(y, scores, PatientBootstrap(np.arange(400), 100, sample))
+            means.append(runs.estimate.value)
+            patients.append(runs.patient_variance)
+            between.append(runs.run_variance)
         error = 3 * np.std(between) / 60**0.5
         assert np.mean(between) == pytest.approx(expected, abs=error + 2e-5)
         assert np.mean(patients) + np.mean(between) / 5 == pytest.approx(np.var(means), rel=0.5)

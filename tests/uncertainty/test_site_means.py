@@ -39,20 +39,20 @@ def test_equal_entries_are_rarely_separated(covariances: np.ndarray) -> None:
 def test_mean_and_error_are_those_of_independent_hospitals(covariances: np.ndarray) -> None:
     truth = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     values = draw(np.random.default_rng(2), truth, covariances)
-    found = compare_site_means(values, errors(covariances), np.full((4, 6), 50.0))
+    means = compare_site_means(values, errors(covariances), np.full((4, 6), 50.0))
     total = covariances.sum(axis=0) / 16
     expected = np.sqrt(total[0, 0] + total[3, 3] - 2 * total[0, 3])
-    assert found.se[0, 3] == pytest.approx(expected, rel=1e-9)
-    assert found.means == pytest.approx(values.mean(axis=0))
-    assert found.rank.tolist() == (1 + np.argsort(np.argsort(-found.means))).tolist()
-    assert (found.rank_low <= found.rank).all()
-    assert (found.rank <= found.rank_high).all()
+    assert means.se[0, 3] == pytest.approx(expected, rel=1e-9)
+    assert means.means == pytest.approx(values.mean(axis=0))
+    assert means.rank.tolist() == (1 + np.argsort(np.argsort(-means.means))).tolist()
+    assert (means.rank_low <= means.rank).all()
+    assert (means.rank <= means.rank_high).all()
 
 
 def test_identical_entries_share_their_rank() -> None:
     values, zero = np.full((3, 2), 0.8), np.zeros((3, 2, 2))
-    found = compare_site_means(values, zero, np.full((3, 2), 10.0))
-    assert found.rank.tolist() == [1, 1]
-    assert not found.separated.any()
+    means = compare_site_means(values, zero, np.full((3, 2), 10.0))
+    assert means.rank.tolist() == [1, 1]
+    assert not means.separated.any()
     with pytest.raises(ValueError, match="same hospitals"):
         compare_site_means(values, zero[:2], np.full((3, 2), 10.0))

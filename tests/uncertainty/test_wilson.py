@@ -18,9 +18,9 @@ from tests.metrics import slow
 
 @pytest.mark.parametrize(("hits", "trials"), [(0, 12), (3, 40), (20, 40), (12, 12)])
 def test_limits_with_a_normal_quantile_are_scipys(hits, trials):
-    found = wilson_limits(hits / trials, trials, 1.959963984540054)
+    limits = wilson_limits(hits / trials, trials, 1.959963984540054)
     expected = binomtest(hits, trials).proportion_ci(method="wilson")
-    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert limits == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_kish_size_of_equal_and_of_one_heavy_cluster():
@@ -49,10 +49,10 @@ def test_copies_of_an_image_add_nothing():
 
 
 def test_a_share_of_everybody_has_a_lower_limit():
-    found = clustered_share(np.ones(30, bool), np.ones(30), np.arange(30) // 3)
-    assert (found.value, found.high, found.df) == (1.0, 1.0, 9)
+    estimate = clustered_share(np.ones(30, bool), np.ones(30), np.arange(30) // 3)
+    assert (estimate.value, estimate.high, estimate.df) == (1.0, 1.0, 9)
     # Kish: ten patients of three images are worth ten images.
-    assert found.low == pytest.approx(wilson_limits(1.0, 10, student.ppf(0.975, 9))[0])
+    assert estimate.low == pytest.approx(wilson_limits(1.0, 10, student.ppf(0.975, 9))[0])
 
 
 def test_shares_without_interval():
@@ -72,27 +72,27 @@ def test_sensitivity_takes_the_larger_error_and_few_degrees_of_freedom():
     value = slow.sensitivity_at_specificity(y, p, 0.9)
     of_patient = np.bincount(sample.patient, y).astype(float)
     images = y.sum()
-    found = sensitivity_interval(value, drawn, phi, of_patient[of_patient > 0], images, 12)
+    estimate = sensitivity_interval(value, drawn, phi, of_patient[of_patient > 0], images, 12)
     factor = np.sqrt(80 / 79)
     se = factor * max(drawn.std(ddof=1), np.sqrt((phi**2).sum()))
     size = min(value * (1 - value) / se**2, images)
-    assert found.se == pytest.approx(se)
-    assert found.df == 11
-    assert (found.low, found.high) == pytest.approx(wilson_limits(value, size, student.ppf(0.975, 11)))
-    assert (found.percentile_low, found.percentile_high) == pytest.approx(
+    assert estimate.se == pytest.approx(se)
+    assert estimate.df == 11
+    assert (estimate.low, estimate.high) == pytest.approx(wilson_limits(value, size, student.ppf(0.975, 11)))
+    assert (estimate.percentile_low, estimate.percentile_high) == pytest.approx(
         tuple(np.quantile(drawn, [0.025, 0.975]))
     )
 
 
 def test_sensitivity_of_one_has_an_interval():
-    found = sensitivity_interval(1.0, np.ones(200), np.zeros(40), np.array([3.0, 1.0, 1.0]), 5, 3)
-    assert found.high == 1.0
-    assert found.low == pytest.approx(wilson_limits(1.0, 25 / 11, student.ppf(0.975, 2))[0])
+    estimate = sensitivity_interval(1.0, np.ones(200), np.zeros(40), np.array([3.0, 1.0, 1.0]), 5, 3)
+    assert estimate.high == 1.0
+    assert estimate.low == pytest.approx(wilson_limits(1.0, 25 / 11, student.ppf(0.975, 2))[0])
 
 
 def test_sensitivity_that_is_often_undefined_has_none():
     drawn = np.append(np.full(3, np.nan), np.full(97, 0.8))
-    found = sensitivity_interval(0.8, drawn, np.ones(9), np.ones(9), 9, 9)
-    assert (found.low, found.undefined) == (None, 3)
-    assert found.reason == "undefined in 3 of 100 replicates (more than 1%)"
+    estimate = sensitivity_interval(0.8, drawn, np.ones(9), np.ones(9), 9, 9)
+    assert (estimate.low, estimate.undefined) == (None, 3)
+    assert estimate.reason == "undefined in 3 of 100 replicates (more than 1%)"
     assert "fewer than two" in sensitivity_interval(0.8, drawn[3:], np.ones(9), np.ones(9), 9, 1).reason

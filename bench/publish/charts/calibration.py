@@ -103,10 +103,10 @@ def distribution(scores: ScoreDistribution, label: str) -> Markup:
 
 
 def _span(scores: ScoreDistribution) -> tuple[float, float]:
-    """From the first to the last bin that holds anything."""
+    """Return the ends of the first and of the last bin that is not empty."""
     edges = _edges(scores, scores.positive)
-    held = [i for i, shares in enumerate(zip(scores.positive, scores.negative, strict=True)) if any(shares)]
-    low, high = (edges[held[0]], edges[held[-1] + 1]) if held else (scores.low, scores.high)
+    filled = [i for i, shares in enumerate(zip(scores.positive, scores.negative, strict=True)) if any(shares)]
+    low, high = (edges[filled[0]], edges[filled[-1] + 1]) if filled else (scores.low, scores.high)
     return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 

@@ -16,6 +16,7 @@ from bench.board.load import whole_scorecard
 from bench.board.model import Entry, SameRanking, Standing
 from bench.board.render import board_csv
 from bench.board.table import BoardTable, board_table
+from bench.choices import Track
 from bench.publish.exports import (
     badge,
     cohort_bibtex,
@@ -38,10 +39,11 @@ from bench.publish.urls import Page, Place, digest
 from bench.publish.views.among import ranked_aurocs
 from bench.publish.views.board import PAGE_ROWS, board_view, describe, list_view, picture
 from bench.publish.views.compare import compare_view
-from bench.publish.views.cv5 import cv5_view
 from bench.publish.views.entry import entry_view
 from bench.publish.views.speed import speed_view
 from bench.publish.views.subgroups import subgroup_view
+
+CV5_COLUMNS = ("rank", "entry", "auroc", "difference", "p_value")
 
 
 class Renderer(Protocol):
@@ -114,7 +116,7 @@ class CohortPages:
         yield self._view("speed", "Speed", lambda home: speed_view(self.loaded, home))
         yield self._view("subgroups", "Subgroups", lambda _: subgroup_view(self.place, self.tables))
         if self.loaded.board is not None and self.loaded.board.cv5:
-            yield self._view("cv5", "Five-fold track", lambda _: cv5_view(self.loaded))
+            yield self._view("cv5", "Five-fold track", lambda _: self._cv5())
         yield self._view("data", "Data", lambda _: self._data())
         prefix = self.place.prefix
         yield Page(f"{prefix}leaderboard.json", self.key, self._leaderboard)
@@ -236,8 +238,8 @@ class CohortPages:
 
     def _model_index(self, entry: Entry) -> dict[str, Any] | None:
         board = self.loaded.board
-        held = {t.target for t in board.targets} if board and entry.manifest.track == "holdout" else set()
-        targets = [t for t in self.place.targets if t in held and t in self.standings[entry.slug]]
+        on_board = {t.target for t in board.targets} if board and entry.manifest.track == "holdout" else set()
+        targets = [t for t in self.place.targets if t in on_board and t in self.standings[entry.slug]]
         return model_index(self.loaded.spec, entry, targets, self._entry_address(entry.slug), self.site.title)
 
     def _board_address(self) -> str:
@@ -268,6 +270,15 @@ class CohortPages:
             board.scorecards[entry.slug] if board and entry.whole else card,
             *(record.model_dump_json() for record in entry.timings),
         )
+
+    def _cv5(self) -> dict[str, Any]:
+        """The boards of the cv5 track: out-of-fold predictions, ranked by the fold-averaged AUROC."""
+        boards = self.loaded.board.cv5 if self.loaded.board else ()
+        tables = [board_table(self.loaded, board.target, Track.CV5) for board in boards]
+        return {
+            "tables": [(table, table.choose(CV5_COLUMNS)) for table in tables],
+            "entries": len({row.slug for table in tables for row in table.rows}),
+        }
 
     def _data(self) -> dict[str, Any]:
         prefix = self.place.prefix

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pydantic
 from jinja2 import TemplateError, TemplateSyntaxError
@@ -189,12 +190,17 @@ class Site:
 
     def _documents(self) -> Iterator[Page]:
         first = self.places[0]
+        root = urlsplit(self.base).path  # a host that serves this page at any depth serves its files too
         if not self.release:
             yield Page(
                 "404.html",
                 digest(self.key, self.base),
                 lambda: self.html(
-                    "missing.html", "404.html", first, {"title": "No such page"}, root=self.base
+                    "missing.html",
+                    "404.html",
+                    first,
+                    {"title": "No such page"},
+                    root=root,
                 ),
             )
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))

@@ -159,9 +159,9 @@ def refused(fault: Fault, stage: Stage, cli: Cli) -> None:
     assert ran.exit_code == fault.exit_code, ran.stderr
     assert ran.object["schema"] == "bench-output/1"
     assert ran.object["ok"] is False
-    found = [p for p in ran.object["problems"] if p["code"] == fault.code]
+    problems = [p for p in ran.object["problems"] if p["code"] == fault.code]
     place, advice = PLACES_AND_REMEDIES[fault.code]
-    meant = [p for p in found if re.search(fault.says, p["message"])]
+    meant = [p for p in problems if re.search(fault.says, p["message"])]
     assert meant, ran.object["problems"]
     assert_problem(
         meant[0],
