@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from bench.cohort.cohort import Cohort
 from bench.errors import BenchError, Problem, Severity, did_you_mean, missing_file_hint, raise_errors
 from bench.files import sha256_bytes
 from bench.metrics.validation import Floats
+from bench.sandbox.reader import read_many
 from bench.submission.check_predictions import ImageSet, Predictions, check_predictions, load_predictions
 from bench.submission.manifest import NOT_STATED, PLACEHOLDERS, Manifest
-from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, salted, unpack
-from bench.submission.similarity import find_similar
+from bench.submission.packed import MOST_RUNS, PackStamp, pack, pack_runs, read_packed_rows, salted
+from bench.submission.similarity import SimilaritySearch
 from bench.submission.store import Submission, list_submissions, read_manifest
 from bench.submission.tables import PredictionTable
 from bench.workspace import MANIFEST
@@ -309,40 +311,49 @@ def stamp(cohort: Cohort, covered: ImageSet, source_sha256: str, model_sha256: s
 
 
 def equal_entries(accepted: Accepted, folder: Path, cohort: Cohort, slug: str) -> list[Problem]:
-    """Warnings where predictions of a target equal those of a stored entry, or are nearly some of theirs."""
-    notices = []
-    others: dict[str, list[tuple[Submission, Floats]]] = {}
-    for other in _comparable(list_submissions(folder), slug, accepted.manifest.track):
+    """Warnings where predictions equal those of a stored entry, or nearly some of those of other teams."""
+    others = _comparable(list_submissions(folder), slug, accepted.manifest.track)
+    searches = {target: SimilaritySearch(values) for target, values in sorted(accepted.values.items())}
+    images = len(next(iter(accepted.values.values())))
+    team, adding = _plain_team(accepted.manifest), Lock()
+
+    def compared(index: int) -> list[Problem]:
+        """Read and compare a stored entry; return a warning for equal predictions."""
+        other = others[index]
         try:
-            stored = unpack(other.predictions, cohort, other.manifest.track)
+            stored = read_packed_rows(
+                other.predictions, cohort.spec, cohort.split.fingerprint, other.manifest.track, images
+            ).values
         except BenchError:
-            continue  # of another split: nothing to compare
+            return []  # of another split: nothing to compare
         same = [
             target
             for target, values in accepted.values.items()
             if target in stored and np.array_equal(values, stored[target])
         ]
-        if same:
-            message = f"The predictions for {', '.join(same)} equal those of the stored entry {other.slug!r}."
-            notices.append(Problem("predictions-equal-entry", message, severity="warning"))
-        for target in sorted(accepted.values.keys() & stored.keys() - set(same)):
-            others.setdefault(target, []).append((other, stored[target]))
-    return notices + [
-        r for target, candidates in others.items() for r in _similar(accepted, target, candidates)
-    ]
+        if _plain_team(other.manifest) != team:
+            with adding:
+                for target in searches.keys() & stored.keys() - set(same):
+                    searches[target].add(index, stored[target])
+        if not same:
+            return []
+        message = f"The predictions for {', '.join(same)} equal those of the stored entry {other.slug!r}."
+        return [Problem("predictions-equal-entry", message, severity="warning")]
+
+    notices = [problem for found in read_many(compared, range(len(others))) for problem in found]
+    for target, search in searches.items():
+        for similarity in search.result():
+            names = ", ".join(others[i].slug for i in similarity.entries)
+            how = "a linear combination of those" if len(similarity.entries) > 1 else "those"
+            message = (
+                f"The predictions for {target} are nearly {how} of {names}: R² {similarity.r_squared:.4f}."
+            )
+            notices.append(Problem("predictions-similar", message, severity="warning"))
+    return notices
 
 
-def _similar(
-    accepted: Accepted, target: str, others: Sequence[tuple[Submission, Floats]]
-) -> Iterator[Problem]:
-    """Warnings for entries of other teams that predictions are nearly a copy or a combination of."""
-    team = " ".join(accepted.manifest.team.casefold().split())
-    chosen = [(e, v) for e, v in others if " ".join(e.manifest.team.casefold().split()) != team]
-    for similarity in find_similar(accepted.values[target], np.array([v for _, v in chosen])):
-        names = ", ".join(chosen[i][0].slug for i in similarity.entries)
-        how = "a linear combination of those" if len(similarity.entries) > 1 else "those"
-        message = f"The predictions for {target} are nearly {how} of {names}: R² {similarity.r_squared:.4f}."
-        yield Problem("predictions-similar", message, severity="warning")
+def _plain_team(manifest: Manifest) -> str:
+    return " ".join(manifest.team.casefold().split())
 
 
 def _comparable(entries: Sequence[Submission], slug: str, track: str) -> list[Submission]:
