@@ -195,13 +195,7 @@ class Site:
             yield Page(
                 "404.html",
                 digest(self.key, self.base),
-                lambda: self.html(
-                    "missing.html",
-                    "404.html",
-                    first,
-                    {"title": "No such page"},
-                    root=root,
-                ),
+                lambda: self.html("missing.html", "404.html", first, {"title": "No such page"}, root=root),
             )
         yield Page("methods/index.html", self.key, lambda: self._document("methods", {}, _metric_tables()))
         yield Page(
