@@ -83,7 +83,8 @@ def require_signer(site: str, key: str | Path) -> Any:
         BenchError: The name is no name of a hospital, or the key cannot be used or lies in a workspace.
     """
     check_site_name(site)
-    refuse_key_in_workspace(Path(key))
+    if Path(key).exists():  # otherwise the file that is missing is named
+        refuse_key_in_workspace(Path(key))
     return read_key(Path(key))
 
 
