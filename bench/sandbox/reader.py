@@ -65,13 +65,10 @@ class _Reader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owner = os.getpid()
         self._worker: Worker | None = None
 
     def start(self) -> Worker:
         """Start the worker, if it does not run; it loads its libraries while this process goes on."""
-        if self._owner != os.getpid():  # a forked process must not use its parent's worker
-            self.__init__()  # type: ignore[misc]
         if self._worker is None or not self._worker.alive:
             self.close()
             self._worker = Worker(WORKER, None, LIMITS)
@@ -84,12 +81,12 @@ class _Reader:
 
     @property
     def started(self) -> bool:
-        """Whether its worker was started by this process."""
-        return self._worker is not None and self._owner == os.getpid()
+        """Whether its worker was started."""
+        return self._worker is not None
 
     def close(self) -> None:
         """End the worker."""
-        if self._worker is not None and self._owner == os.getpid():
+        if self._worker is not None:
             self._worker.close()
         self._worker = None
 
@@ -129,6 +126,16 @@ _reader, _second = _Reader(), _Reader()
 def _end_readers() -> None:
     _reader.close()
     _second.close()
+
+
+def _forget_readers() -> None:
+    """Start anew in a forked process, which must not use its parent's workers, nor locks that they hold."""
+    global _reader, _second
+    _reader, _second = _Reader(), _Reader()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_readers)
 
 
 def start_reader() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import platform
 import resource
 import socket
@@ -220,6 +221,38 @@ def test_the_reader_outlives_the_thread_that_started_it(
         time.sleep(0.1)  # the system would end the process at once
         assert read_manifest(handed_in / "submission.toml").team == "A group"
         assert reader.reader_pids() == pids
+    finally:
+        reader._reader.close()
+
+
+@linux
+def test_a_forked_process_reads_in_several_threads_with_workers_of_its_own(
+    handed_in: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowWorker(Worker):
+        """Between a request and its file another thread has time to send one."""
+
+        def send(self, *message: Any, **settings: Any) -> None:
+            super().send(*message, **settings)
+            time.sleep(0.05)
+
+    monkeypatch.setattr(reader, "Worker", SlowWorker)
+    monkeypatch.setattr(reader, "_reader", reader._Reader())
+    paths = [handed_in / "submission.toml"] * 6
+    read_manifest(paths[0])
+    parents = reader.reader_pids()
+    if not (child := os.fork()):
+        try:
+            teams = reader.read_many(lambda path: read_manifest(path).team, paths)
+            alone = not set(parents) & set(reader.reader_pids())
+            reader._end_readers()
+            os._exit(0 if alone and teams == ["A group"] * len(paths) else 1)
+        finally:
+            os._exit(2)
+    try:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert read_manifest(paths[0]).team == "A group"
+        assert reader.reader_pids() == parents
     finally:
         reader._reader.close()
 
