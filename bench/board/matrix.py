@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from bench.documents import Document
-from bench.files import round_all
+from bench.files import round_significant
 
 if TYPE_CHECKING:
     from bench.uncertainty.family import EntryComparisons
@@ -79,8 +79,10 @@ class PairMatrix(Document):
         i, j = np.triu_indices(shown, 1)
 
         def column(matrix: Any) -> tuple[Any, ...]:
-            rounded = round_all(matrix[i, j].tolist(), DIGITS)
-            return tuple(number if isfinite(number) else None for number in rounded)
+            return tuple(
+                round_significant(number, DIGITS) if isfinite(number) else None
+                for number in matrix[i, j].tolist()
+            )
 
         return cls(
             slugs=tuple(slugs[:shown]),
