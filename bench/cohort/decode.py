@@ -46,12 +46,15 @@ class ImageRule:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What differs from the default rule, such as ``("bicubic",)``; empty where nothing does."""
+        """What differs from the default rule, such as ``("bicubic",)``; empty where nothing does.
+
+        Rules with equal words give equal pixels: the words name files of a cache.
+        """
         spread = self.pixel_range
         words = (
             self.resize if self.resize != "bilinear" else "",
             "" if self.antialias else "not-antialiased",
-            spread if isinstance(spread, str) else f"{spread[0]:g}-{spread[1]:g}",
+            spread if isinstance(spread, str) else "-".join(repr(float(value)) for value in spread),
         )
         return tuple(word for word in words if word not in ("", "image"))
 

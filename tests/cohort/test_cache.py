@@ -12,6 +12,7 @@ from PIL import Image
 
 from bench.cohort import decode, image_cache
 from bench.cohort.cohort import Cohort
+from bench.cohort.decode import ImageRule
 from bench.cohort.image_cache import build_cache, cached_images
 from bench.cohort.images import read_grey
 from bench.cohort.load import load_cohort
@@ -103,6 +104,19 @@ def test_the_cache_names_no_image(cohort: Cohort, tmp_path: Path):
 
 class KilledError(Exception):
     """Stands for whatever ends a build."""
+
+
+def test_every_image_rule_has_a_cache_of_its_own(cohort: Cohort, tmp_path: Path):
+    """Also rules that differ in the seventh digit of a value, or in one setting alone."""
+    rules = [
+        ImageRule(resize, antialias, pixel_range)
+        for resize in ("bilinear", "bicubic")
+        for antialias in (True, False)
+        for pixel_range in ("image", "full", (0.0, 65535.25), (0.0, 65535.5), (-1e-7, 65535.5))
+    ]
+    paths = {build_cache(cohort, tmp_path, height=8, width=8, rule=rule).path for rule in rules}
+    assert len(paths) == len(rules)
+    assert build_cache(cohort, tmp_path, height=8, width=8, rule=rules[-1]).decoded == 0
 
 
 def test_an_interrupted_build_goes_on(cohort: Cohort, tmp_path: Path):
