@@ -276,9 +276,9 @@ def submit(
         if entries:
             notices += equal_entries(accepted, entries, opened, slug)
         if opened.spec.labels is LabelMode.PRIVATE:
-            house = space or open_workspace(workspace, cohort)
-            accepted = with_secret_hashes(accepted, _secret(house))
-            _count_attempt(accepted, opened, house, slug)
+            holder = space or open_workspace(workspace, cohort)
+            accepted = with_secret_hashes(accepted, _secret(holder))
+            _count_attempt(accepted, opened, holder, slug)
         folder = None
         if space and not dry_run:
             notices += _unsealed(opened, space)

@@ -139,7 +139,7 @@ def check_stored(spec: CohortSpec, folder: Path, lock_file: Path) -> tuple[list[
             lock = _read_lock(lock_file)
     if private and lock is not None and lock != without_label_counts(lock):
         counted = sum(bool(part.targets) for part in (*lock.parts, *lock.folds))
-        message = f"It counts the positives of {counted} parts and folds, which private labels keep back."
+        message = f"It states how many positives {counted} parts and folds have, and the labels are private."
         remedy = "Run `bench score --all`, which removes the counts."
         problems.append(Problem("labels-kept-back", message, str(lock_file), remedy))
     cards: dict[str, Scorecard] = {}
@@ -198,9 +198,9 @@ def _check_predictions(entry: Submission, spec: CohortSpec, lock: SplitLock | No
 
 
 def _copied_seals(seals: Mapping[str, Seal], folder: Path) -> list[Problem]:
-    """Entries that hold the sealed predictions of others, which needs no key to do and none to find.
+    """Find entries that hold the sealed predictions of another entry; no key is needed.
 
-    Files are encrypted anew and predictions salted anew for every entry, so that equal hashes are copies.
+    Predictions are salted and encrypted anew for every entry, so that equal hashes are copies.
     """
     holders: dict[str, list[str]] = {}
     for slug, seal in seals.items():

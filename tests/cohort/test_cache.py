@@ -112,7 +112,7 @@ def test_every_image_rule_has_a_cache_of_its_own(cohort: Cohort, tmp_path: Path)
         ImageRule(resize, antialias, pixel_range)
         for resize in ("bilinear", "bicubic")
         for antialias in (True, False)
-        for pixel_range in ("image", "full", (0.0, 65535.25), (0.0, 65535.5), (-1e-7, 65535.5))
+        for pixel_range in ("image", "full", (0.0, 65535.01), (0.0, 65535.02), (-1.0, 65535.01))
     ]
     paths = {build_cache(cohort, tmp_path, height=8, width=8, rule=rule).path for rule in rules}
     assert len(paths) == len(rules)

@@ -523,7 +523,7 @@ def test_the_lock_of_private_labels_counts_none(
     assert_problem(
         ran.object["problems"][0],
         "labels-kept-back",
-        message="positives of 8 parts and folds",
+        message="how many positives 8 parts and folds have",
         where=r"split\.lock\.json$",
         remedy="bench score --all",
     )

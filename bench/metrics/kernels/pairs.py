@@ -70,10 +70,10 @@ def sum_pairs(rows, with_fourths):  # type: ignore[no-untyped-def]
             for j in range(left, min(left + BAND, entries)):
                 panel[:width, j - left] = rows[j, start : start + width]
             for i in range(left + 1, entries):
-                others = left + min(BAND, i - left)
-                values, square = rows[i, start : start + width], squares[i, left:others]
+                end = min(left + BAND, i)
+                values, square = rows[i, start : start + width], squares[i, left:end]
                 if with_fourths:
-                    add_moments(square, fourths[i, left:others], values, panel)
+                    add_moments(square, fourths[i, left:end], values, panel)
                 else:
                     add_squares(square, values, panel)
     for i in range(entries):
