@@ -80,7 +80,7 @@ class TargetComparison(Document):
     """One target: every metric of both sides, net benefit at thresholds, and where they disagree.
 
     Attributes:
-        identical: Whether both sides predict the same value for every image.
+        identical: Whether both sides predict the same value for every image, in every run.
     """
 
     target: str
@@ -215,7 +215,7 @@ def _compare(plan: Plan, target: TargetPlan, a: Side, b: Side, probabilities: bo
     return TargetComparison(
         target=target.target.name,
         label=target.target.label,
-        identical=bool(np.array_equal(p_a, p_b)),
+        identical=_identical(a.runs(target), b.runs(target)),
         metrics=tuple(metrics),
         net_benefit=benefit,
         net_benefit_warning=caution,
@@ -239,6 +239,11 @@ def _net_benefit(target: TargetPlan, p_a: Floats, p_b: Floats) -> tuple[tuple[Be
     return points, "; ".join(
         dict.fromkeys(warning for estimate in differences for warning in estimate.warnings)
     )
+
+
+def _identical(a: list[Floats], b: list[Floats]) -> bool:
+    """Return whether two sides hold equal predictions in every run."""
+    return len(a) == len(b) and all(map(np.array_equal, a, b))
 
 
 def _mean_of_runs(plan: Plan, target: TargetPlan, a: Side, b: Side) -> MetricComparison:

@@ -82,6 +82,9 @@ def test_the_mean_of_the_runs_is_ranked_shown_and_verified(
     done = cli("compare", "seeds", "alone", "--replicates", "100")
     assert done.stderr.count("first run") == 1
     assert "AUROC, mean of the runs" in done.stdout
+    first = cli("compare", "seeds", "first", "--replicates", "100", "--json")  # an entry of its first run
+    assert first.codes == ["compare-first-run"]
+    assert not any(line["identical"] for line in first.object["result"]["comparisons"])
     compared = cli("compare", "seeds", "alone", "--replicates", "100", "--json").object["result"]
     mean = compared["comparisons"][0]["metrics"][0]
     pairs = board["targets"][0]["pairs"]
