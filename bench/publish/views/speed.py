@@ -133,7 +133,10 @@ class SpeedSection:
         reasons = Counter(
             sentence(one.record.roofline.reason or "not measured") for one in self.entries if not one.work
         )
-        return [f"{plural(count, 'entry', 'entries')}: {reason}" for reason, count in reasons.items()]
+        return [
+            f"not known for {plural(count, 'entry', 'entries')}. {reason}"
+            for reason, count in reasons.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
