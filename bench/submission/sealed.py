@@ -116,13 +116,17 @@ def require_place_for_key(path: Path, *folders: Path) -> None:
         folders: Folders whose files are committed or published, see `refuse_key_in_workspace`.
 
     Raises:
-        BenchError: The file exists (``key-exists``), or is in a workspace (``key-in-workspace``) or in a
-            checkout of git (``key-in-checkout``).
+        BenchError: The file exists (``key-exists``) or could not be written (``key-file``), or is in a
+            workspace (``key-in-workspace``) or in a checkout of git (``key-in-checkout``).
     """
     refuse_key_in_workspace(path, *folders)
     refuse_key_to_commit(path)
     if path.exists():
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(path)))
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        message = f"It cannot be written: {nearest} is no folder that you may write to."
+        raise BenchError(Problem("key-file", message, str(path), "Name a file in a folder of yours."))
 
 
 def write_key(path: Path, key: PrivateKey) -> None:
@@ -132,6 +136,7 @@ def write_key(path: Path, key: PrivateKey) -> None:
         BenchError: The file exists (``key-exists``) or cannot be written (``key-file``).
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise BenchError(Problem("key-exists", "A key file is never overwritten.", str(path))) from error

@@ -345,6 +345,15 @@ def test_the_key_is_rotated_and_may_be_lost(
     assert cli("verify", "--jobs", "1").exit_code == 0
 
 
+def test_a_workspace_is_not_made_without_its_key(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "file").write_text("")
+    words = ("init", tmp_path / "board", "--cohort", "chexchonet", "--key-file")
+    assert cli(*words, tmp_path / "file" / "k.agekey", "--json").codes == ["key-file"]
+    assert not (tmp_path / "board").exists()
+    assert cli(*words, tmp_path / "new" / "folder" / "k.agekey").exit_code == 0
+    assert (tmp_path / "new" / "folder" / "k.agekey").stat().st_mode & 0o077 == 0
+
+
 def test_a_workspace_key_seals_the_entries_of_every_cohort(submitted: Path, cli: Cli, tmp_path: Path) -> None:
     """One key belongs to the workspace: rotating it leaves no entry of another cohort for the old key."""
     from importlib import resources
