@@ -17,9 +17,10 @@ from bench.actions.context import (
     recover_store,
     scored_entries,
 )
-from bench.board.build import build_board, refuse_mixed
+from bench.board.build import build_board
 from bench.board.model import Board
 from bench.board.published import write_board
+from bench.board.same_draws import refuse_mixed
 from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.summary import SplitLock, split_lock, without_label_counts

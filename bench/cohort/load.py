@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def load_cohort(spec: CohortSpec, folder: Path) -> Cohort:
     order = np.argsort(images.astype(str), kind="stable")
     table = table.iloc[order].reset_index(drop=True)
     for column in age_columns(spec):
-        table[column] = table[column].map(_age_in_years)
+        table[column] = _ages_in_years(table[column])
     images, patients = images[order], patients[order]
     targets = {t.name: _target(t, table, where, problems) for t in spec.targets}
     time = _time(spec, table, where, problems)
@@ -176,7 +177,7 @@ def id_texts(column: pd.Series[str], pattern: str) -> list[str | None]:
 
 
 def _numbers(
-    column: pd.Series[str], what: str, where: str, problems: list[Problem], remedy: str = ""
+    column: pd.Series[str], what: str, where: str, problems: list[Problem], remedy: Callable[[], str] = str
 ) -> npt.NDArray[np.float64]:
     """Convert a text column to numbers (n,); blank cells are NaN, other text adds a problem.
 
@@ -185,15 +186,17 @@ def _numbers(
         what: Name for messages.
         where: Of the table, for messages.
         problems: Gets the problem.
-        remedy: What to do; by default that of the catalogue.
+        remedy: Makes the text of what to do; by default that of the catalogue.
     """
-    codes, words = pd.factorize(column.str.strip())  # blanks of few distinct texts, not of every row
-    text = pd.Series(np.array(["" if is_blank(word) else word for word in words], object)[codes], dtype=str)
-    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = ~np.isfinite(values) & (text != "").to_numpy()
+    codes, words = pd.factorize(column.str.strip())  # a word is converted once, however many rows have it
+    texts = pd.Series(["" if is_blank(word) else word for word in words], dtype=str)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = (~np.isfinite(numbers) & (texts != "").to_numpy())[codes]
+    values = numbers[codes]
     if bad := int(wrong.sum()):
-        message = f"{bad} of {len(values)} values of {what} are not numbers; {_frequent_forms(text[wrong])}."
-        problems.append(Problem("cohort-value", message, f"{where}, column {column.name}", remedy))
+        forms = _frequent_forms(texts.iloc[codes[wrong]])
+        message = f"{bad} of {len(values)} values of {what} are not numbers; {forms}."
+        problems.append(Problem("cohort-value", message, f"{where}, column {column.name}", remedy()))
     return values
 
 
@@ -220,6 +223,11 @@ _DICOM_AGE = re.compile(r"(\d{1,3})([DWMY])", re.ASCII | re.IGNORECASE)
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 
 
+def _ages_in_years(column: pd.Series[str]) -> pd.Series[str]:
+    codes, ages = pd.factorize(column)  # a hundred distinct ages in a hundred thousand rows
+    return pd.Series(np.array([_age_in_years(age) for age in ages], object)[codes], dtype=column.dtype)
+
+
 def _age_in_years(text: str) -> str:
     """Convert a DICOM age (``058Y``, ``011M``, ``003W``, ``020D``; PS3.5, VR AS) to years."""
     match = _DICOM_AGE.fullmatch(text.strip())
@@ -239,7 +247,7 @@ def _target(
     words = table[target.source].str.strip().str.lower()
     labels = table[target.source].mask(words == "true", "1").mask(words == "false", "0")
     before = len(problems)
-    values = _numbers(labels, target.name, where, problems, _label_remedy(target.source, labels))
+    values = _numbers(labels, target.name, where, problems, partial(_label_remedy, target.source, labels))
     return values if len(problems) > before else _binary(target, values, where, problems)
 
 
@@ -330,7 +338,7 @@ def _subgroups(
         levels = meanings_of_cells(column, {value: k for k, value in enumerate(spec.values)}, -1)
         return Subgroups(spec.name, spec.label, tuple(spec.values.values()), np.array(levels, np.int8))
     remedy = _AGE_REMEDY if spec.column in ages else ""
-    numbers = _numbers(column, spec.name, where, problems, remedy)
+    numbers = _numbers(column, spec.name, where, problems, lambda: remedy)
     if spec.name == "age" and spec.unit in {"", "years"}:
         numbers = np.where((numbers >= 0) & (numbers <= OLDEST), numbers, np.nan)
     bands = np.searchsorted(np.array(spec.bands), numbers, side="right") - 1

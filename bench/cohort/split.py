@@ -75,8 +75,10 @@ def make_split(
     """
     folds = np.floor(patient_uniform(fold_salt, patients) * FOLDS).astype(np.int8)
     digest = hashlib.sha256(f"{cohort_key}\n".encode())
-    for row in zip(images, patients, parts, folds, strict=True):
-        digest.update("\t".join(map(str, row)).encode() + b"\n")
+    rows = zip(images.tolist(), patients.tolist(), parts.tolist(), folds.tolist(), strict=True)
+    digest.update(
+        "".join(f"{image}\t{patient}\t{part}\t{fold}\n" for image, patient, part, fold in rows).encode()
+    )
     return Split(parts=parts.astype("U5"), folds=folds, fingerprint=digest.hexdigest())
 
 

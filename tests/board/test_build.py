@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from bench.board.build import build_board, refuse_mixed
+from bench.board.build import build_board
 from bench.board.load import load_board
 from bench.board.model import Board
+from bench.board.same_draws import refuse_mixed
 from bench.board.verify import verify_entries
 from bench.errors import BenchError
 from bench.files import canonical_json, write_json
