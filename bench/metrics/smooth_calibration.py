@@ -55,18 +55,11 @@ def natural_spline(x: Floats, knots: Floats) -> Floats:
     """
     last, before = knots[-1], knots[-2]
     scale = (last - knots[0]) ** 2
-
-    def cube(knot: float) -> Floats:
-        return np.maximum(x - knot, 0.0) ** 3
-
+    *cubes, cube_before, cube_last = (np.maximum(x - knot, 0.0) ** 3 for knot in knots)
     bends = [
-        (
-            cube(knot)
-            - cube(before) * (last - knot) / (last - before)
-            + cube(last) * (before - knot) / (last - before)
-        )
+        (cube - cube_before * (last - knot) / (last - before) + cube_last * (before - knot) / (last - before))
         / scale
-        for knot in knots[:-2]
+        for cube, knot in zip(cubes, knots[:-2], strict=True)
     ]
     return np.stack([x, *bends])
 
@@ -80,19 +73,28 @@ class _Design:
     spread: Floats
 
     @classmethod
-    def of(cls, x: Floats, weight: Floats) -> _Design:
+    def of(cls, x: Floats, weight: Floats) -> tuple[_Design, Floats]:
+        """The design of some predictions, and their `columns`."""
         quantiles = np.quantile(x, KNOT_SHARES, method="inverted_cdf", weights=weight)
         knots = np.unique(quantiles)
-        columns = natural_spline(x, knots) if len(knots) >= 3 else x[None]
-        middle = np.average(columns, axis=1, weights=weight)
-        spread = np.sqrt(np.average((columns - middle[:, None]) ** 2, axis=1, weights=weight))
-        return cls(knots, middle, np.where(spread > 1e-12, spread, np.inf))
+        raw = _raw_columns(x, knots)
+        middle = np.average(raw, axis=1, weights=weight)
+        spread = np.sqrt(np.average((raw - middle[:, None]) ** 2, axis=1, weights=weight))
+        design = cls(knots, middle, np.where(spread > 1e-12, spread, np.inf))
+        return design, design._standardised(raw)
 
     def columns(self, x: Floats) -> Floats:
         """(1 + k, n) constant and standardised columns; one that does not vary is 0."""
-        raw = natural_spline(x, self.knots) if len(self.knots) >= 3 else x[None]
+        return self._standardised(_raw_columns(x, self.knots))
+
+    def _standardised(self, raw: Floats) -> Floats:
         standard = (raw - self.middle[:, None]) / self.spread[:, None]
-        return np.concatenate([np.ones((1, len(x))), standard])
+        return np.concatenate([np.ones((1, raw.shape[1])), standard])
+
+
+def _raw_columns(x: Floats, knots: Floats) -> Floats:
+    """(k, n) the spline at these knots; x alone where there are too few of them."""
+    return natural_spline(x, knots) if len(knots) >= 3 else x[None]
 
 
 def _fit(columns: Floats, positive: Bools, weight: Floats) -> Floats:
@@ -150,9 +152,9 @@ def smooth_calibration(
         return None
     unit = np.ones(len(positive)) if row is None else row * len(row) / row.sum()
     x = logit(probability)
-    design = _Design.of(x, unit)
-    beta = _fit(design.columns(x), positive, unit)
-    distance = np.abs(_curve(design, beta, x) - probability)
+    design, columns = _Design.of(x, unit)
+    beta = _fit(columns, positive, unit)
+    distance = np.abs(_curve(columns, beta) - probability)
     median, ninth = np.quantile(distance, (0.5, 0.9), method="inverted_cdf", weights=unit)
     shares = np.linspace(0, 1, points)
     places = np.unique(np.quantile(probability, shares, method="inverted_cdf", weights=unit))
@@ -162,9 +164,9 @@ def smooth_calibration(
         e90=float(ninth),
         emax=float(distance.max()),
         predicted=places,
-        observed=_curve(design, beta, logit(places)),
+        observed=_curve(design.columns(logit(places)), beta),
     )
 
 
-def _curve(design: _Design, beta: Floats, x: Floats) -> Floats:
-    return expit((beta[:, None] * design.columns(x)).sum(axis=0))
+def _curve(columns: Floats, beta: Floats) -> Floats:
+    return expit((beta[:, None] * columns).sum(axis=0))
