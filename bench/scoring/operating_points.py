@@ -83,9 +83,14 @@ def operating_points(
     return tuple(points)
 
 
+def lowest_called(point: OperatingPoint, score: Floats) -> float:
+    """The lowest score (n,) that an operating point of these images calls; infinite where it calls none."""
+    return float(np.sort(score)[len(score) - point.called]) if point.called else np.inf
+
+
 def decisions_at(
     point: OperatingPoint,
-    every_score: Floats,
+    cut: float,
     labels: Floats,
     score: Floats,
     bootstrap: PatientBootstrap,
@@ -95,13 +100,12 @@ def decisions_at(
 
     Args:
         point: The operating point.
-        every_score: (n,) scores of all images, among which it calls `point.called` positive.
+        cut: Its `lowest_called` score.
         labels: (k,) of the images in question.
         score: (k,) their scores.
         bootstrap: Their patients.
         level: Nominal coverage.
     """
-    cut = np.inf if not point.called else float(np.sort(every_score)[len(every_score) - point.called])
     estimates = decision_estimates(labels, score, cut, bootstrap, level=level)
     here = point.chosen_on == "val"
     return {
