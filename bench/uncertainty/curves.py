@@ -64,17 +64,18 @@ def benefit_interval(
         return Estimate(value, reason=FEW_CLUSTERS)
     odds, total = threshold / (1 - threshold), float(sample.unit.sum())
     images = sample.patient_unit[sample.present]
-    parts, influences = [], []
+    parts, influences, errors = [], [], []
     for side in (called & sample.positive, called & ~sample.positive):
-        of_patient = sample.by_patient(sample.unit * side)[sample.present]
+        of_patient = sample.patient_weight(side)[sample.present]
         share = float(of_patient.sum()) / total
         influence = (of_patient - share * images) / total
         se, df = sandwich_se(influence), satterthwaite(influence)
         parts.append(share_interval(share, se, df, images, sample.effective_rows, level))
         influences.append(influence)
+        errors.append(se)
     hits, alarms = ((part.value - part.low, part.high - part.value) for part in parts)  # type: ignore[operator]
     phi = influences[0] - odds * influences[1]
-    size = sandwich_se(influences[0]) * sandwich_se(influences[1])
+    size = errors[0] * errors[1]
     patients = len(phi)
     factor = patients / (patients - 1)
     correlation = factor * inner(influences[0], influences[1]) / size if size > 0 else 0.0

@@ -122,10 +122,23 @@ class Scored:
     ) -> None:
         self.sample, self.scores, self.level, self.refit_lines = sample, scores, level, refit_lines
         self.replicates = Replicates(sample, scores, depth, auroc)
+        self._values: dict[str, float | None] = {}
+        self._influences: dict[str, Floats] = {}
+        self._deletions: dict[str, Floats] = {}
 
-    def patient_influence(self, image_influence: Floats) -> Floats:
-        """(patients with rows,) sums of image influences."""
-        return self.sample.by_patient(image_influence)[self.sample.present]
+    def value(self, metric: Metric) -> float | None:
+        """Return the metric on all rows; computed once, for its estimate and every gap."""
+        if metric.key not in self._values:
+            assert metric.value is not None
+            self._values[metric.key] = metric.value(self.scores)
+        return self._values[metric.key]
+
+    def influence(self, metric: Metric) -> Floats:
+        """(P,) influence of every patient of the bootstrap on a metric that has one; computed once."""
+        if metric.key not in self._influences:
+            assert metric.influence is not None
+            self._influences[metric.key] = self.sample.by_patient(metric.influence(self.scores))
+        return self._influences[metric.key]
 
     def over_patients(self, of_present: Floats) -> Floats:
         """(P,) values of the patients with rows, 0 for all others of the bootstrap."""
@@ -138,7 +151,7 @@ class Scored:
         """(patients with rows,) influence of every patient on the AUROC; nan where it is undefined."""
         if self.scores.missing:
             return np.full(int(np.count_nonzero(self.sample.present)), np.nan)
-        return self.patient_influence(self.scores.auroc_influence)
+        return self.sample.by_patient(self.scores.auroc_influence)[self.sample.present]
 
     def estimate(self, metric: Metric) -> Estimate:
         """Estimate a metric by the method that it declares; None with the reason if undefined.
@@ -148,8 +161,7 @@ class Scored:
         scores = self.scores
         if not len(scores) or (metric.both_classes and scores.missing):
             return Estimate(None, reason=scores.missing)
-        assert metric.value is not None
-        value = metric.value(scores)
+        value = self.value(metric)
         if value is None:
             return Estimate(None, reason=metric.undefined)
         estimate = self._interval(metric, value)
@@ -172,9 +184,7 @@ class Scored:
         refit = self.refit_lines and metric.replicates is Engine.REFIT
         if method is Interval.JACKKNIFE and not refit:
             return deletion_interval(value, self.deletions(metric), self.level)
-        influence = (
-            None if metric.influence is None else self.patient_influence(metric.influence(self.scores))
-        )
+        influence = None if metric.influence is None else self.influence(metric)[sample.present]
         if method is Interval.SANDWICH:
             assert influence is not None
             return sandwich_interval(value, influence, self.level, metric.bounds)
@@ -183,7 +193,7 @@ class Scored:
         replicates = self.replicates.of(metric)
         if method is Interval.SHARE:
             assert influence is not None
-            images = sample.by_patient(sample.unit * sample.positive)
+            images = sample.patient_weight(sample.positive)
             return sensitivity_interval(
                 value,
                 replicates,
@@ -196,9 +206,11 @@ class Scored:
         return interval(metric, value, replicates, influence, clusters, self._margin(metric), self.level)
 
     def deletions(self, metric: Metric) -> Floats:
-        """(patients with rows,) changes of a metric without each patient."""
-        assert metric.deletions is not None
-        return metric.deletions(self.scores, self.sample.dense_patient)
+        """(patients with rows,) changes of a metric without each patient; computed once."""
+        if metric.key not in self._deletions:
+            assert metric.deletions is not None
+            self._deletions[metric.key] = metric.deletions(self.scores, self.sample.dense_patient)
+        return self._deletions[metric.key]
 
     def _margin(self, metric: Metric) -> float:
         return SMALLEST if metric.margin is None else metric.margin(self.scores)
@@ -276,9 +288,7 @@ def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95)
         ValueError: A metric that has no subgroup gap.
     """
     metric = registry.metric(key, gap_metrics())
-    assert metric.value is not None
-    values = [None if part.scores.missing else metric.value(part.scores) for part in (inside, outside)]
-    here, there = values
+    here, there = (None if part.scores.missing else part.value(metric) for part in (inside, outside))
     if here is None or there is None:
         return Estimate(None, reason=f"undefined {'here' if here is None else 'in the rest'}")
     clusters = min(inside.sample.smaller_class, outside.sample.smaller_class)
@@ -288,9 +298,7 @@ def subgroup_gap(inside: Scored, outside: Scored, key: str, level: float = 0.95)
         changes = (changes - outside.over_patients(outside.deletions(metric)))[present]
         gap = deletion_interval(here - there, changes, level, clusters=clusters)
     else:
-        assert metric.influence is not None
-        phi = inside.sample.by_patient(metric.influence(inside.scores))
-        phi = (phi - outside.sample.by_patient(metric.influence(outside.scores)))[present]
+        phi = (inside.influence(metric) - outside.influence(metric))[present]
         differences = inside.replicates.of(metric) - outside.replicates.of(metric)
         df = min(satterthwaite(phi), clusters - 1.0)
         bounds = metric.difference_bounds
