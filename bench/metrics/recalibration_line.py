@@ -58,10 +58,9 @@ def fit_line(positive: Bools, x: Floats, weight: Floats | None = None, start: Li
     """
     if not len(x) or positive.all() or not positive.any() or separated(positive, x):
         return None
-    row = np.ones(len(x)) if weight is None else weight
-    centre = float(np.average(x, weights=row))
+    centre = float(np.average(x, weights=weight))
     middle = start.intercept + start.slope * centre
-    intercept, slope = _newton(positive, x - centre, row, middle, start.slope, joint=True)
+    intercept, slope = _newton(positive, x - centre, weight, middle, start.slope, joint=True)
     return Line(slope, intercept - slope * centre)
 
 
@@ -69,12 +68,11 @@ def fit_shift(positive: Bools, x: Floats, weight: Floats | None = None) -> float
     """Maximum likelihood of the intercept with the slope fixed at 1; None with one class only."""
     if not len(x) or positive.all() or not positive.any():
         return None
-    row = np.ones(len(x)) if weight is None else weight
-    return _newton(positive, x, row, 0.0, 1.0, joint=False)[0]
+    return _newton(positive, x, weight, 0.0, 1.0, joint=False)[0]
 
 
 def _newton(
-    positive: Bools, x: Floats, row: Floats, intercept: float, slope: float, *, joint: bool
+    positive: Bools, x: Floats, weight: Floats | None, intercept: float, slope: float, *, joint: bool
 ) -> tuple[float, float]:
     """Minimise the logistic loss over the intercept, with `joint` over the slope too.
 
@@ -82,16 +80,21 @@ def _newton(
     """
     # Towards the wrong class: the loss of an image is log(1 + exp(side · log odds)).
     side = np.where(positive, -1.0, 1.0)
-    square, wayward = x**2, -row * side
+    square = x**2
+
+    def weighted(values: Floats) -> Floats:
+        return values if weight is None else weight * values
+
+    wayward = weighted(-side)
 
     def at(a: float, b: float) -> tuple[float, Floats]:
         odds = np.exp(np.minimum(side * (a + b * x), FAR))
         whole = 1 + odds
-        return inner(row, np.log(whole)), odds / whole
+        return float(np.sum(weighted(np.log(whole)))), odds / whole
 
     loss, miss = at(intercept, slope)
     for _ in range(STEPS):
-        influences, hold = wayward * miss, row * miss * (1 - miss)
+        influences, hold = wayward * miss, weighted(miss) * (1 - miss)
         g0, h00 = float(np.sum(influences)), float(np.sum(hold))
         step, turn = g0 / h00, 0.0
         if joint:

@@ -25,7 +25,7 @@ PLAIN_WEIGHTS = 2.0**-100, 2.0**100
 
 def inner(a: Floats | Bools, b: Floats | Bools) -> float:
     """Sum of products, added up in an order that does not depend on threads as a BLAS may."""
-    return float(np.sum(a * b, dtype=np.float64))
+    return float(np.add.reduce(a * b, dtype=np.float64))
 
 
 def refuse_unordered(values: Any, name: str) -> None:

@@ -169,9 +169,10 @@ def t_interval(
     factor = 1.0 if clusters is None else float(np.sqrt(clusters / (clusters - 1)))
     df = df if clusters is None else min(df, clusters - 1.0)
     centre = forward(np.array([value]), scale, margin)[0]
-    spread = float(np.std(forward(defined, scale, margin), ddof=1))
+    deviation = float(np.std(defined, ddof=1))
+    spread = deviation if scale == "identity" else float(np.std(forward(defined, scale, margin), ddof=1))
     spread = factor * max(spread, least_se * _steepness(value, scale, margin))
-    se = factor * max(float(np.std(defined, ddof=1)), least_se)
+    se = factor * max(deviation, least_se)
     reach = t_quantile(level, df) * spread
     with np.errstate(over="ignore"):
         low, high = np.clip(back(np.array([centre - reach, centre + reach]), scale), *bounds)
