@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
-from bench.scoring.operating_points import decisions_at, lowest_called
+from bench.scoring.operating_points import decisions_at, threshold_of
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import OperatingPoint, SubgroupScore
 from bench.uncertainty.bootstrap import PatientBootstrap
@@ -63,7 +63,7 @@ def score_subgroups(
     by_cell = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
     if common is None:
         return by_cell
-    cut = lowest_called(common, scores)
+    cut = threshold_of(common, scores)
     return [
         score.model_copy(
             update={

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, rank_text, sentence
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
-from bench.choices import LabelMode
+from bench.choices import LabelMode, Track
 from bench.metrics import registry
 from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability, small_reliability
@@ -19,7 +19,14 @@ from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.icons import MASK
 from bench.publish.exports import bibtex
-from bench.publish.views.among import among, calibration_verdict, expected_ratio, expected_text
+from bench.publish.views.among import (
+    NONE_RANKED,
+    RankedAurocs,
+    among,
+    calibration_verdict,
+    expected_ratio,
+    expected_text,
+)
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
@@ -32,6 +39,7 @@ from bench.workspace import SITE_TITLE
 CHART_TARGETS = 6
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
+T = TypeVar("T")
 Charts = list[tuple[str, Markup]]
 
 _xy = attrgetter("x", "y")
@@ -42,7 +50,7 @@ def entry_view(
     entry: Entry,
     standings: dict[str, Standing],
     same_ranking: Sequence[tuple[str, SameRanking]],
-    ranked: Mapping[str, Mapping[str, float]],
+    ranked: Mapping[str, RankedAurocs],
     address: str = "",
     site: str = SITE_TITLE,
 ) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def entry_view(
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
         same_ranking: Label of the target and group, for each group that the entry is in.
-        ranked: Target → slug → AUROC of the entries that are ranked on the entry's track.
+        ranked: Target → `ranked_aurocs` of the entry's track.
         address: Where the page will stand; empty where that is not known.
         site: Name of the site.
     """
@@ -61,7 +69,7 @@ def entry_view(
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     thousand = frequencies(scores[0] if scores else None)
-    count = len(ranked.get(loaded.spec.headline, ()))
+    count = len(ranked.get(loaded.spec.headline, NONE_RANKED).values)
     headline = standings.get(loaded.spec.headline)
     return {
         "slug": entry.slug,
@@ -75,12 +83,15 @@ def entry_view(
         "status": _status(entry, headline),
         "is_leader": headline is not None and headline.rank == 1,
         "rank_sentence": "" if entry.retraction else _rank_sentence(headline, count),
-        "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
+        "flags": _by_findings(
+            ((flag.label[0].upper() + flag.label[1:], flag.message), labels.get(flag.target, flag.target))
+            for flag in (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags))
+        ),
         "ranked_at_all": loaded.spec.headline in standings,
-        "same_ranking": [
-            (label, group.identical, [s for s in group.slugs if s != entry.slug])
+        "same_ranking": _by_findings(
+            ((group.identical, tuple(s for s in group.slugs if s != entry.slug)), label)
             for label, group in same_ranking
-        ],
+        ),
         "metrics": [
             key
             for key, metric in registry.metrics().items()
@@ -89,7 +100,8 @@ def entry_view(
         "scores": [(score, _rank(standings.get(score.target))) for score in scores],
         "every_metric": _every_metric(scores),
         "level": f"{100 * card.level:g}%" if card else "",
-        "charts": _charts(scores),
+        "on_all": entry.manifest.track == Track.CV5,
+        "charts": _charts(scores, pooled=entry.manifest.track == Track.CV5),
         "left_out": max(len(scores) - CHART_TARGETS, 0),
         "facts": _facts(loaded, scores, standings, card, count, thousand),
         "answer": _answer(scores, standings),
@@ -113,6 +125,14 @@ def entry_view(
         "provenance": _provenance(entry),
         "bibtex": bibtex(entry, loaded.spec, address, site),
     }
+
+
+def _by_findings(said: Iterable[tuple[T, str]]) -> list[tuple[T, str]]:
+    """What is said, once each, with the findings that it is said of."""
+    findings: dict[T, list[str]] = {}
+    for what, finding in said:
+        findings.setdefault(what, []).append(finding)
+    return [(what, ", ".join(filter(None, of))) for what, of in findings.items()]
 
 
 def _facts(
@@ -258,17 +278,20 @@ def _status(entry: Entry, standing: Standing | None) -> list[str]:
         words.append("Not ranked")
     if entry.manifest.scores == "uncalibrated":
         words.append("Uncalibrated scores")
-    if entry.manifest.track == "cv5":
+    if entry.manifest.track == Track.CV5:
         words.append("Five-fold track")
     return words
 
 
-def _charts(scores: Sequence[TargetScore]) -> Charts:
+def _charts(scores: Sequence[TargetScore], *, pooled: bool) -> Charts:
     shown = scores[:CHART_TARGETS]
     charts: Charts = []
     curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
     if curves:
-        charts.append((f"ROC, {plural(len(curves), 'finding')}", roc(curves)))
+        caption = f"ROC, {plural(len(curves), 'finding')}"
+        if pooled:
+            caption += "; of the folds pooled, so not the ranked AUROC, which is their average"
+        charts.append((caption, roc(curves)))
     recall = [s for s in shown if s.precision_recall]
     if recall:
         drawing = precision_recall(
