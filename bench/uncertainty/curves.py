@@ -110,7 +110,7 @@ class _CalledShares:
 def _called_shares(sample: Sample, called: Bools, level: float) -> _CalledShares:
     """The share of (k, n) called rows among all rows, with Wilson's intervals."""
     images, total = sample.patient_unit[sample.present], float(sample.unit.sum())
-    of_patient = np.stack([sample.by_patient(sample.unit * row)[sample.present] for row in called])
+    of_patient = np.stack([sample.patient_weight(row)[sample.present] for row in called])
     shares = of_patient.sum(axis=1) / total
     influences = _Influences.of((of_patient - shares[:, None] * images) / total)
     intervals = [

@@ -193,7 +193,7 @@ class Scored:
         replicates = self.replicates.of(metric)
         if method is Interval.SHARE:
             assert influence is not None
-            images = sample.by_patient(sample.unit * sample.positive)
+            images = sample.patient_weight(sample.positive)
             return sensitivity_interval(
                 value,
                 replicates,

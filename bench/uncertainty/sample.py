@@ -108,6 +108,12 @@ class Rows:
         """(P,) sums of row values over each patient."""
         return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
 
+    def patient_weight(self, chosen: Bools) -> Floats:
+        """(P,) weight of each patient's rows among those chosen, a mask (n,)."""
+        weight = None if self.weight is None else self.weight[chosen]
+        sums = np.bincount(self.patient[chosen], weight, minlength=self.blocks.shape[1])
+        return sums.astype(np.float64)
+
     def resampled(self) -> Iterator[Ints]:
         """The rows of each replicate in turn, each as often as its patient was drawn."""
         every = np.arange(len(self.patient))

@@ -44,6 +44,18 @@ def test_share_of_a_bin_has_wilsons_interval(sample):
     assert found.low < found.value < found.high
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weight_of_the_chosen_rows_of_each_patient(sample, weighted):
+    y, p, boot = sample
+    weight = np.random.default_rng(1).random(len(y)) if weighted else None
+    labelled = boot.sample(y, weight)
+    chosen = p >= 0.3
+    expected = [
+        sum(labelled.unit[chosen & (labelled.patient == place)]) for place in range(len(boot.patients))
+    ]
+    assert labelled.patient_weight(chosen) == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_bin_of_one_patient_has_no_limits_and_one_of_negatives_has_some(sample):
     y, _, boot = sample
     alone = np.arange(len(y)) == 0
