@@ -109,9 +109,7 @@ def test_the_demo_imports_no_torch(whole: tuple[Path, str]) -> None:
     assert not loaded & {"torch", "monai", "lightning", "tensorrt"}
 
 
-def test_the_second_site_is_linked_first(
-    outer: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_site_is_linked_first(outer: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.actions.demo.usable_cores", lambda: 1)
     inner = _demo_workspace(outer, 60, "mimic")
     assert inner.cohort == "demo-mimic"
