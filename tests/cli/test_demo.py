@@ -54,7 +54,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The demo of a small cohort as a user of one core runs it: its folder, and stdout and stderr in one log."""
+    """The demo of a small cohort as a user of one core runs it: its folder, and what it says in one log."""
     folder = tmp_path_factory.mktemp("demo")
     create_workspace(folder / "clone")
     done = subprocess.run(
