@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= 100000
-POINTS ?= 60  # of each command, drawn with this seed; POINTS=0 tries all
+POINTS ?= 50  # of each command, drawn with this seed; POINTS=0 tries all
 SEED ?= 1
 SHARD ?= 1/1  # I/N: of N equal shares of the points, the I-th
 TRT := .venv/tensorrt
@@ -70,7 +70,7 @@ catalogues: .venv/installed  ## the exports, by the validators of Croissant and 
 board-perf: .venv/installed  ## boards of 10 to 1,000 entries, from files to the board, as a table
 	$(BIN)/python -m tests.perf.board_table
 
-faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights; 20 minutes
+faults: .venv/installed  ## kills writing commands at calls that change a file, fills the disk, takes rights; 25 minutes
 	$(BIN)/python -m tests.faults --sample $(POINTS) --seed $(SEED) --shard $(SHARD)
 	$(BIN)/python -m tests.faults.rush
 

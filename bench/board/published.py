@@ -83,7 +83,8 @@ def write_board(folder: Path, board: Board, labels: LabelMode, entries: Sequence
 
 def published_hashes(entries: Sequence[Submission], slugs: Sequence[str]) -> dict[str, str]:
     """Return slug → SHA-256 of the published part of the scorecard, for the entries of a board."""
-    files = {e.slug: e.folder / PUBLISHED for e in entries if e.slug in set(slugs)}
+    shown = set(slugs)
+    files = {e.slug: e.folder / PUBLISHED for e in entries if e.slug in shown}
     if missing := sorted(slug for slug, path in files.items() if not path.exists()):
         message = f"{len(missing)} scored entries have no {PUBLISHED}: {', '.join(missing[:8])}."
         raise BenchError(Problem("scorecard-stale", message))

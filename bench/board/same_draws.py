@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 from bench.documents import Document
 from bench.errors import BenchError, Problem
 from bench.files import sha256_file
-from bench.sandbox.reader import read_document
+from bench.sandbox.reader import read_document, read_many
 from bench.submission.store import Submission
 
 
@@ -52,8 +52,9 @@ def refuse_mixed(
     if not others:
         return
     known = _known_draws(board)
-    draws = {e.slug: known.get(sha256_file(e.scorecard)) or _draws(e) for e in others}
-    if differing := [slug for slug, d in draws.items() if (d.replicates, d.seed) != (replicates, seed)]:
+    draws = read_many(lambda e: known.get(sha256_file(e.scorecard)) or _draws(e), others)
+    stated = zip(others, draws, strict=True)
+    if differing := [e.slug for e, d in stated if (d.replicates, d.seed) != (replicates, seed)]:
         who = "1 other entry is" if len(differing) == 1 else f"{len(differing)} other entries are"
         message = (
             f"{who} scored with other draws than {replicates} replicates with seed {seed}: "

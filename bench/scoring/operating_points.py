@@ -83,9 +83,19 @@ def operating_points(
     return tuple(points)
 
 
+def threshold_of(point: OperatingPoint, scores: Floats) -> float:
+    """Return the lowest of the scores that an operating point calls positive; infinite where it calls none.
+
+    Args:
+        point: The operating point.
+        scores: (n,) scores of all images, among which it calls `point.called` positive.
+    """
+    return np.inf if not point.called else float(np.sort(scores)[len(scores) - point.called])
+
+
 def decisions_at(
     point: OperatingPoint,
-    every_score: Floats,
+    cut: float,
     labels: Floats,
     score: Floats,
     bootstrap: PatientBootstrap,
@@ -95,19 +105,18 @@ def decisions_at(
 
     Args:
         point: The operating point.
-        every_score: (n,) scores of all images, among which it calls `point.called` positive.
+        cut: Its threshold, see `threshold_of`.
         labels: (k,) of the images in question.
         score: (k,) their scores.
         bootstrap: Their patients.
         level: Nominal coverage.
     """
-    cut = np.inf if not point.called else float(np.sort(every_score)[len(every_score) - point.called])
-    estimates = decision_estimates(labels, score, cut, bootstrap, level=level)
-    here = point.chosen_on == "val"
-    return {
-        name: _share(getattr(estimates, name) if here else getattr(estimates, name).value)
-        for name in registry.keys(Needs.DECISIONS)
-    }
+    shares: Shares = (
+        decision_estimates(labels, score, cut, bootstrap, level=level)
+        if point.chosen_on == "val"
+        else decision_at(labels, score, cut)
+    )
+    return {name: _share(getattr(shares, name)) for name in registry.keys(Needs.DECISIONS)}
 
 
 def _stated(threshold: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.metrics.recalibration_line import IDEAL, Line
 from bench.metrics.results import Estimate
 from bench.metrics.validation import Floats
-from bench.scoring.operating_points import decisions_at
+from bench.scoring.operating_points import decisions_at, threshold_of
 from bench.scoring.plan import Cell, Rows, TargetPlan
 from bench.scoring.scorecard import OperatingPoint, SubgroupScore
 from bench.uncertainty.bootstrap import PatientBootstrap
@@ -63,12 +63,13 @@ def score_subgroups(
     by_cell = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
     if common is None:
         return by_cell
+    cut = threshold_of(common, scores)
     return [
         score.model_copy(
             update={
                 "decisions": decisions_at(
                     common,
-                    scores,
+                    cut,
                     target.labels[cell.inside],
                     scores[cell.inside],
                     cell.bootstrap,

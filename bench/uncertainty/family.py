@@ -10,6 +10,7 @@ countries"). Higher values are better.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil, inf, isfinite
 from typing import Any
@@ -259,13 +260,15 @@ def compare_all_pairs(
         raise ValueError(f"values must lie between {bounds[0]:g} and {bounds[1]:g}")
     patients, total, widest = influence.shape[1], defined.shape[1], bounds[1] - bounds[0]
     upper = np.triu_indices(len(point), 1)
-    squares = pair_squares(defined - defined.mean(axis=1, keepdims=True))
-    spread = np.sqrt(squares / (total - 1))
-    maxima = np.sort(largest_distance(defined - point[:, None], _reciprocal(spread)))
+    with ThreadPoolExecutor(1) as beside:  # the loops over pairs hold no lock
+        moments = beside.submit(pair_moments, influence)
+        squares = pair_squares(defined - defined.mean(axis=1, keepdims=True))
+        spread = np.sqrt(squares / (total - 1))
+        maxima = np.sort(largest_distance(defined - point[:, None], _reciprocal(spread)))
     critical = critical_value(maxima, level)
     same = spread[upper] < SE_TOLERANCE
     se = np.where(same, 0, spread[upper] * np.sqrt(patients / max(patients - 1, 1)))
-    squares, fourths = pair_moments(influence)
+    squares, fourths = moments.result()
     df = influence_df(squares[upper], fourths[upper], patients)
     del spread, squares, fourths
     difference = point[upper[0]] - point[upper[1]]

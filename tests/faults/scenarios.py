@@ -44,6 +44,11 @@ def _with_other_key(root: Path) -> None:
         (root / "submissions/chexchonet/two" / file).unlink()
 
 
+def _no_workspace(root: Path) -> None:
+    """Leaves a plain folder, since no private key is written into a workspace."""
+    (root / MARKER).unlink()
+
+
 BOARD_KEYS = (new_key(), new_key())
 """Key pairs of the board with shared labels: that in use, and the next."""
 
@@ -109,7 +114,12 @@ SCENARIOS = (
             shutil.copytree(root.with_name("linked"), root / "linked", symlinks=True) and None
         ),
     ),
-    Scenario("key of a hospital", ("keygen", "south.pem", "--site", "south"), changing=("south.pem",)),
+    Scenario(
+        "key of a hospital",
+        ("keygen", "south.pem", "--site", "south"),
+        changing=("south.pem",),
+        before=_no_workspace,
+    ),
     Scenario(
         "aggregate of a hospital",
         ("score", "one", *QUICK, "--aggregate-out", "n.json", "--site", "north", "--key", "../north.pem"),

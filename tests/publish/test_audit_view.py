@@ -18,6 +18,12 @@ def text(path):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
+def _without_val(score):
+    """The score of an entry without predictions for the validation images."""
+    points = (p.model_copy(update={"chosen_on": "test"}) for p in score.operating_points)
+    return score.model_copy(update={"recalibrated": None, "operating_points": tuple(points)})
+
+
 def with_cv5(loaded: LoadedBoard) -> LoadedBoard:
     """The board with its second entry moved to the cv5 track."""
     slug = loaded.board.targets[0].standings[1].slug
@@ -25,13 +31,18 @@ def with_cv5(loaded: LoadedBoard) -> LoadedBoard:
     moved = dataclasses.replace(
         entry,
         manifest=entry.manifest.model_copy(update={"track": "cv5"}),
-        scorecard=entry.scorecard.model_copy(update={"track": "cv5"}),
+        scorecard=entry.scorecard.model_copy(
+            update={"track": "cv5", "targets": tuple(map(_without_val, entry.scorecard.targets))}
+        ),
     )
     boards = []
     for target in loaded.board.targets:
         standing = next(s for s in target.standings if s.slug == slug)
         alone = standing.model_copy(
-            update={"rank": 1, "rank_low": 1, "rank_high": 1, "difference": None, "may_be_first": True}
+            update={
+                **dict.fromkeys(("difference", "difference_low", "difference_high", "p_value")),
+                **{"rank": 1, "rank_low": 1, "rank_high": 1, "may_be_first": True},
+            }
         )
         boards.append(
             TargetBoard(

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import random
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -15,8 +16,10 @@ from bench.publish.build import build_site
 from bench.publish.checks import check_site
 from bench.publish.schemas import Leaderboard, PublishedEntry
 from bench.publish.templates import site_sources
-from tests.publish.boards import loaded_board, reported_only
+from bench.scoring.scorecard import Flag
+from tests.publish.boards import loaded_board, reported_only, scorecard
 from tests.publish.pages import html_pages, read, walk
+from tests.publish.test_audit_view import with_cv5
 
 
 def contents(folder):
@@ -332,3 +335,54 @@ def test_the_five_fold_track_shows_rank_auroc_and_difference(tmp_path):
         assert cells[1] == f"{auroc.value:.3f} ({auroc.low:.3f}–{auroc.high:.3f})"
         assert loaded.entries[standing.slug].manifest.name in row.find_all("th")[0].text()
         assert cells[2].startswith("–" if standing.difference is None else decimal(standing.difference))
+
+
+def test_a_page_of_the_five_fold_track_does_not_speak_of_test_images(tmp_path):
+    site = tmp_path / "site"
+    build_site([with_cv5(loaded_board(3))], site)
+    other, slug = (standing.slug for standing in loaded_board(3).board.targets[0].standings[:2])
+    text = read(site / "e" / slug / "index.html").text()
+    assert "Five-fold track" in text
+    assert "Patients like those of the cohort:" in text
+    assert "90% specificity on all images" in text
+    assert "of the folds pooled, so not the ranked AUROC" in text
+    assert "test images" not in text
+    assert "validation images" not in text
+    text = read(site / "e" / other / "index.html").text()
+    assert "Patients like those of the test set:" in text
+    assert "of the folds pooled" not in text
+
+
+def test_what_is_said_of_several_findings_stands_once(tmp_path):
+    loaded = loaded_board(3)
+    flag = Flag(code="similar-predictions", message="Predictions nearly equal to those of another.")
+    targets = tuple(
+        board.model_copy(
+            update={
+                "standings": tuple(
+                    s.model_copy(update={"flags": (flag.model_copy(update={"target": board.target}),)})
+                    for s in board.standings
+                )
+            }
+        )
+        for board in loaded.board.targets
+    )
+    board = loaded.board.model_copy(update={"targets": targets})
+    build_site([dataclasses.replace(loaded, board=board)], tmp_path / "site")
+    text = read(tmp_path / "site" / "e" / board.targets[0].leader / "index.html").text()
+    assert text.count("Predictions nearly equal to those of another.") == 1
+    assert "Nearly the predictions of another entry (Composite, SLVH, DLV):" in text
+
+
+def test_a_page_without_subgroups_explains_no_empty_cell(tmp_path):
+    loaded, cards = loaded_board(3), {}
+    for slug, entry in loaded.entries.items():
+        card = scorecard(slug, random.Random(0), 0.8, calibrated=False)
+        cards[slug] = card.model_copy(update={"subgroups": ()}) if entry.scorecard else None
+    entries = {
+        slug: dataclasses.replace(entry, scorecard=cards[slug]) for slug, entry in loaded.entries.items()
+    }
+    build_site([dataclasses.replace(loaded, entries=entries)], tmp_path / "site")
+    text = read(tmp_path / "site" / "subgroups" / "index.html").text()
+    assert "No entry has been scored by subgroup" in text
+    assert "Why a cell is empty" not in text

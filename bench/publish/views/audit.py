@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.board.format import decimal, difference_interval, estimate, p_text, percent, sentence
 from bench.board.model import Board, Standing
+from bench.choices import Track
 from bench.metrics import registry
 from bench.metrics.metric import Metric, Needs
 from bench.metrics.results import Estimate
@@ -33,11 +34,13 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
     shown = [m for m in registry.metrics().values() if m.summary and m.needs is Needs.PROBABILITIES]
     gaps = [m for m in registry.metrics().values() if m.subgroup_gap]
     rows = _gaps(card, headline, gaps)
-    points = [_points(score) for score in scores]
+    own_images = "all images" if card and card.track == Track.CV5 else "test images"
+    points = [_points(score, own_images) for score in scores]
     recalibrated = [row for score in scores for row in _recalibrated(score, shown)]
     return {
         "points": [row for rows in points for row in rows],
         "chosen_on": {point.chosen_on for score in scores for point in score.operating_points},
+        "own_images": own_images,
         "moved": max((p.moved for score in scores for p in score.operating_points), default=0),
         "recalibrated": recalibrated,
         "shares": [metric.short_label for metric in _shares()],
@@ -64,23 +67,21 @@ def reference_rows(
     return rows
 
 
-def _points(score: TargetScore) -> list[Row]:
+def _points(score: TargetScore, own_images: str) -> list[Row]:
     return [
         Row(
-            f"{score.label}, {_rule(point)}",
+            f"{score.label}, {_rule(point, own_images)}",
             (f"{point.called:,}", *(_share(getattr(point, metric.key)) for metric in _shares())),
         )
         for point in score.operating_points
     ]
 
 
-_IMAGES = {"val": "validation images", "test": "test images"}
-
-
-def _rule(point: OperatingPoint) -> str:
+def _rule(point: OperatingPoint, own_images: str) -> str:
     """Rule by which the threshold was chosen, such as `90% specificity on validation images`."""
     share, _, level = point.rule.partition(" ")
-    return f"{percent(float(level), 0)} {share} on {_IMAGES[point.chosen_on]}"
+    images = "validation images" if point.chosen_on == "val" else own_images
+    return f"{percent(float(level), 0)} {share} on {images}"
 
 
 def _shares() -> list[Metric]:

@@ -223,7 +223,8 @@ def _facts(table: BoardTable, level: str) -> list[Fact]:
     known = [value for value in alarms if isinstance(value, float)]
     if known:
         figure = " to ".join(dict.fromkeys(f"{value:,.0f}" for value in (min(known), max(known))))
-        facts.append(Fact("False alarms at 90% sensitivity", figure, "per 1,000 patients, fewest to most"))
+        more = "per 1,000 patients" + (", fewest to most" if len(known) > 1 else "")
+        facts.append(Fact("False alarms at 90% sensitivity", figure, more))
     return facts
 
 

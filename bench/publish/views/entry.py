@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from bench.board.format import decimal, estimate, interval, metric_label, percent, plural, rank_text, sentence
 from bench.board.model import Entry, LoadedBoard, SameRanking, Standing
 from bench.board.speed_words import share_of_limit, verdict, work_cells
-from bench.choices import LabelMode
+from bench.choices import LabelMode, Track
 from bench.metrics import registry
 from bench.metrics.results import Estimate
 from bench.publish.charts.calibration import distribution, reliability, small_reliability
@@ -32,6 +32,7 @@ from bench.workspace import SITE_TITLE
 CHART_TARGETS = 6
 """Targets drawn on an entry's page, the headline first; the curves of all are in the entry's JSON."""
 
+T = TypeVar("T")
 Charts = list[tuple[str, Markup]]
 
 _xy = attrgetter("x", "y")
@@ -75,12 +76,15 @@ def entry_view(
         "status": _status(entry, headline),
         "is_leader": headline is not None and headline.rank == 1,
         "rank_sentence": "" if entry.retraction else _rank_sentence(headline, count),
-        "flags": (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags)),
+        "flags": _by_findings(
+            ((flag.label[0].upper() + flag.label[1:], flag.message), labels.get(flag.target, flag.target))
+            for flag in (*(card.flags if card else ()), *(f for s in standings.values() for f in s.flags))
+        ),
         "ranked_at_all": loaded.spec.headline in standings,
-        "same_ranking": [
-            (label, group.identical, [s for s in group.slugs if s != entry.slug])
+        "same_ranking": _by_findings(
+            ((group.identical, tuple(s for s in group.slugs if s != entry.slug)), label)
             for label, group in same_ranking
-        ],
+        ),
         "metrics": [
             key
             for key, metric in registry.metrics().items()
@@ -89,7 +93,8 @@ def entry_view(
         "scores": [(score, _rank(standings.get(score.target))) for score in scores],
         "every_metric": _every_metric(scores),
         "level": f"{100 * card.level:g}%" if card else "",
-        "charts": _charts(scores),
+        "on_all": entry.manifest.track == Track.CV5,
+        "charts": _charts(scores, pooled=entry.manifest.track == Track.CV5),
         "left_out": max(len(scores) - CHART_TARGETS, 0),
         "facts": _facts(loaded, scores, standings, card, count, thousand),
         "answer": _answer(scores, standings),
@@ -113,6 +118,14 @@ def entry_view(
         "provenance": _provenance(entry),
         "bibtex": bibtex(entry, loaded.spec, address, site),
     }
+
+
+def _by_findings(said: Iterable[tuple[T, str]]) -> list[tuple[T, str]]:
+    """What is said, once each, with the findings that it is said of."""
+    findings: dict[T, list[str]] = {}
+    for what, finding in said:
+        findings.setdefault(what, []).append(finding)
+    return [(what, ", ".join(filter(None, of))) for what, of in findings.items()]
 
 
 def _facts(
@@ -258,17 +271,20 @@ def _status(entry: Entry, standing: Standing | None) -> list[str]:
         words.append("Not ranked")
     if entry.manifest.scores == "uncalibrated":
         words.append("Uncalibrated scores")
-    if entry.manifest.track == "cv5":
+    if entry.manifest.track == Track.CV5:
         words.append("Five-fold track")
     return words
 
 
-def _charts(scores: Sequence[TargetScore]) -> Charts:
+def _charts(scores: Sequence[TargetScore], *, pooled: bool) -> Charts:
     shown = scores[:CHART_TARGETS]
     charts: Charts = []
     curves = [_curve(s, s.roc, "auroc") for s in shown if s.roc]
     if curves:
-        charts.append((f"ROC, {plural(len(curves), 'finding')}", roc(curves)))
+        caption = f"ROC, {plural(len(curves), 'finding')}"
+        if pooled:
+            caption += "; of the folds pooled, so not the ranked AUROC, which is their average"
+        charts.append((caption, roc(curves)))
     recall = [s for s in shown if s.precision_recall]
     if recall:
         drawing = precision_recall(

@@ -72,7 +72,7 @@ def subgroup_view(place: Place, tables: tuple[BoardTable, ...]) -> dict[str, Any
     entries = max(5, min(MOST_ENTRIES, CELLS // max(columns, 1)))
     groups = tuple(_table(table, "auroc", entries) for table in tables)
     calibration = _table(tables[0], CALIBRATION, CALIBRATION_ENTRIES) if tables else None
-    shown = (*groups, *([calibration] if calibration else []))
+    shown = [table for table in (*groups, calibration) if table and table.levels]
     cells = (cell for group in shown for _, overall, row in group.rows for cell in (overall, *row))
     reasons = tuple(dict.fromkeys(cell.reason for cell in cells if cell.reason))
     return {
