@@ -13,7 +13,7 @@ UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/incl
 # The tests start hundreds of processes: none should have to compile the libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Several of them at once keep all cores busy; threads of their own would only wait for one another, and busily.
+# They run in several processes, which keep all cores busy: threads of the linear algebra would only spin.
 test coverage: export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers catalogues board-perf \
