@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
-from bench.uncertainty.curves import benefit_interval, bin_shares
+from bench.uncertainty.curves import benefit_intervals, bin_shares
 from bench.uncertainty.sample import Sample
 
 Places = npt.NDArray[np.intp]
@@ -101,23 +101,16 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
     as those of acting on the images above the nearest allowed cut.
     """
     n, m = len(cuts.score), int(cuts.hits[-1])
-    points = []
-    wanted = cuts.above(THRESHOLDS)
-    for threshold, k, allowed in zip(THRESHOLDS, wanted, cuts.snap(wanted), strict=True):
-        tp, odds = float(cuts.positives_above(k)), threshold / (1 - threshold)
-        benefit = float((tp - (k - tp) * odds) / n)
-        called = cuts.rank < allowed
-        estimate = benefit_interval(sample, called, float(threshold), benefit, level)
-        points.append(
-            DecisionPoint(
-                threshold=float(threshold),
-                net_benefit=benefit,
-                low=estimate.low,
-                high=estimate.high,
-                treat_all=float((m - (n - m) * odds) / n),
-            )
-        )
-    return tuple(points)
+    wanted, odds = cuts.above(THRESHOLDS), THRESHOLDS / (1 - THRESHOLDS)
+    tp = cuts.positives_above(wanted)
+    benefits = (tp - (wanted - tp) * odds) / n
+    treat_all = (m - (n - m) * odds) / n
+    called = cuts.rank < cuts.snap(wanted)[:, None]
+    estimates = benefit_intervals(sample, called, THRESHOLDS, benefits, level)
+    return tuple(
+        DecisionPoint(threshold=threshold, net_benefit=e.value, low=e.low, high=e.high, treat_all=of_all)
+        for threshold, e, of_all in zip(THRESHOLDS.tolist(), estimates, treat_all.tolist(), strict=True)
+    )
 
 
 def reliability(

@@ -10,15 +10,14 @@ from numpy.typing import ArrayLike
 from bench.metrics import influence
 from bench.metrics.decision import PERCENT_1_TO_50, decision_curve
 from bench.metrics.registry import VERY_RARE, rare_warning
-from bench.metrics.validation import Bools, Floats, Ints, check_level, inner
+from bench.metrics.validation import Bools, Floats, Ints, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import (
     FEW_CLUSTERS,
     FEW_POSITIVE_PATIENTS,
     Estimate,
+    influence_df,
     sandwich_interval,
-    sandwich_se,
-    satterthwaite,
     with_warnings,
 )
 from bench.uncertainty.sample import Sample
@@ -43,10 +42,10 @@ def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> l
     return estimates
 
 
-def benefit_interval(
-    sample: Sample, called: Bools, threshold: float, value: float, level: float = 0.95
-) -> Estimate:
-    """Compute the interval of a net benefit by MOVER (method of variance estimates recovery).
+def benefit_intervals(
+    sample: Sample, called: Bools, thresholds: Floats, values: Floats, level: float = 0.95
+) -> list[Estimate]:
+    """Compute the intervals of net benefits by MOVER (method of variance estimates recovery).
 
     Net benefit is TP/n - FP/n · t/(1-t). Both shares have Wilson's interval at their effective sample sizes,
     and the distances of their limits are combined with the correlation of the shares (Zou & Donner 2008,
@@ -55,39 +54,76 @@ def benefit_interval(
 
     Args:
         sample: Labels and patients.
-        called: (n,) rows that are called positive.
-        threshold: The threshold t on the probability.
-        value: The net benefit.
-        level: Nominal coverage.
+        called: (k, n) rows that are called positive at each threshold.
+        thresholds: (k,) thresholds t on the probability.
+        values: (k,) net benefits.
+        level: Nominal coverage at each threshold.
+
+    Returns:
+        k estimates.
     """
     if sample.patients < 2:
-        return Estimate(value, reason=FEW_CLUSTERS)
-    odds, total = threshold / (1 - threshold), float(sample.unit.sum())
-    images = sample.patient_unit[sample.present]
-    parts, influences = [], []
-    for side in (called & sample.positive, called & ~sample.positive):
-        of_patient = sample.by_patient(sample.unit * side)[sample.present]
-        share = float(of_patient.sum()) / total
-        influence = (of_patient - share * images) / total
-        se, df = sandwich_se(influence), satterthwaite(influence)
-        parts.append(share_interval(share, se, df, images, sample.effective_rows, level))
-        influences.append(influence)
-    hits, alarms = ((part.value - part.low, part.high - part.value) for part in parts)  # type: ignore[operator]
-    phi = influences[0] - odds * influences[1]
-    size = sandwich_se(influences[0]) * sandwich_se(influences[1])
-    patients = len(phi)
-    factor = patients / (patients - 1)
-    correlation = factor * inner(influences[0], influences[1]) / size if size > 0 else 0.0
-    down = _combined(hits[0], odds * alarms[1], correlation)
-    up = _combined(hits[1], odds * alarms[0], correlation)
-    return Estimate(
-        value, low=value - down, high=value + up, se=sandwich_se(phi), df=satterthwaite(phi), method="mover-t"
+        return [Estimate(value, reason=FEW_CLUSTERS) for value in values.tolist()]
+    odds = thresholds / (1 - thresholds)
+    hits, alarms = (
+        _called_shares(sample, called & side, level) for side in (sample.positive, ~sample.positive)
     )
+    benefit = _Influences.of(hits.influences.phi - odds[:, None] * alarms.influences.phi)
+    size = hits.influences.se * alarms.influences.se
+    patients = sample.patients
+    product = patients / (patients - 1) * (hits.influences.phi * alarms.influences.phi).sum(axis=1)
+    correlation = np.divide(product, size, out=np.zeros(len(size)), where=size > 0)
+    down = _combined(hits.below, odds * alarms.above, correlation)
+    up = _combined(hits.above, odds * alarms.below, correlation)
+    columns = (values, values - down, values + up, benefit.se, benefit.df)
+    return [
+        Estimate(value, low=low, high=high, se=se, df=df, method="mover-t")
+        for value, low, high, se, df in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
-def _combined(first: float, second: float, correlation: float) -> float:
-    """Distance of a limit of a difference from those of its two terms."""
-    return float(np.sqrt(max(first**2 + second**2 - 2 * correlation * first * second, 0.0)))
+@dataclass(frozen=True, slots=True)
+class _Influences:
+    """(k, P) patient influences on k figures, with their clustered standard errors and df, (k,) each."""
+
+    phi: Floats
+    se: Floats
+    df: Floats
+
+    @classmethod
+    def of(cls, phi: Floats) -> _Influences:
+        squares, patients = phi**2, phi.shape[1]
+        total = squares.sum(axis=1)
+        se = np.sqrt(patients / (patients - 1) * total)
+        return cls(phi, se, influence_df(total, (squares**2).sum(axis=1), patients))
+
+
+@dataclass(frozen=True, slots=True)
+class _CalledShares:
+    """k shares of called images: influences, and the distances of the limits, (k,) each."""
+
+    influences: _Influences
+    below: Floats
+    above: Floats
+
+
+def _called_shares(sample: Sample, called: Bools, level: float) -> _CalledShares:
+    """The share of (k, n) called rows among all rows, with Wilson's intervals."""
+    images, total = sample.patient_unit[sample.present], float(sample.unit.sum())
+    of_patient = np.stack([sample.by_patient(sample.unit * row)[sample.present] for row in called])
+    shares = of_patient.sum(axis=1) / total
+    influences = _Influences.of((of_patient - shares[:, None] * images) / total)
+    intervals = [
+        share_interval(share, se, df, images, sample.effective_rows, level)
+        for share, se, df in zip(shares.tolist(), influences.se.tolist(), influences.df.tolist(), strict=True)
+    ]
+    low, high = np.array([(i.low, i.high) for i in intervals], np.float64).T
+    return _CalledShares(influences, shares - low, high - shares)
+
+
+def _combined(first: Floats, second: Floats, correlation: Floats) -> Floats:
+    """Distances of limits of differences from those of their two terms."""
+    return np.sqrt(np.maximum(first**2 + second**2 - 2 * correlation * first * second, 0.0))
 
 
 def few_positives_warning(sample: Sample) -> str:

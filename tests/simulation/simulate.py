@@ -26,7 +26,7 @@ from bench.metrics.metric import Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.score_ranking import ScoreRanking
 from bench.uncertainty.curves import (
-    benefit_interval,
+    benefit_intervals,
     bin_shares,
     decision_estimates,
     net_benefit_difference,
@@ -177,8 +177,9 @@ def _judge_curves(
     assert benefits is not None
     few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
     paired = net_benefit_difference(y, first, second, boot, CUTS)
-    for cut, benefit, difference in zip(CUTS, benefits.net_benefit, paired, strict=True):
-        estimate = benefit_interval(sample, first >= cut, cut, float(benefit))
+    cuts = np.array(CUTS)
+    estimates = benefit_intervals(sample, first >= cuts[:, None], cuts, benefits.net_benefit)
+    for cut, estimate, difference in zip(CUTS, estimates, paired, strict=True):
         tally.add("net benefit", estimate.low, estimate.high, truth[f"net benefit {cut}"], few)
         tally.add("Δ net benefit", difference.low, difference.high, truth[f"Δ net benefit {cut}"], few)
     index = bin_index(first, bin_edges(first, BINS, "uniform"))

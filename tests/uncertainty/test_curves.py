@@ -5,7 +5,7 @@ from scipy.stats import t as student
 import bench
 from bench.metrics.decision import decision_at, decision_curve
 from bench.uncertainty.curves import (
-    benefit_interval,
+    benefit_intervals,
     bin_shares,
     decision_estimates,
     few_positives_warning,
@@ -80,14 +80,15 @@ def net_benefit_limits(y, called, cut, patient):
     return value - down, value + up
 
 
-@pytest.mark.parametrize("cut", [0.3, 0.95])
-def test_net_benefit_has_limits_by_mover(sample, cut):
+def test_net_benefit_has_limits_by_mover(sample):
     y, p, boot = sample
-    (value,) = decision_curve(y, p, [cut]).net_benefit
-    estimate = benefit_interval(boot.sample(y), p >= cut, cut, value)
-    expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
-    assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-7)
-    assert estimate.low < value < estimate.high
+    cuts = np.array([0.3, 0.95])
+    values = decision_curve(y, p, cuts).net_benefit
+    estimates = benefit_intervals(boot.sample(y), p >= cuts[:, None], cuts, values)
+    for cut, value, estimate in zip(cuts, values, estimates, strict=True):
+        expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
+        assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-7)
+        assert estimate.low < value < estimate.high
 
 
 def test_net_benefit_of_few_positive_patients_is_warned_about():
