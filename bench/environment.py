@@ -12,17 +12,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import bench
 from bench.errors import EXIT_ENVIRONMENT, BenchError, Problem
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 Fact = str | int | float | bool | None | dict[str, str]
 
@@ -184,6 +185,9 @@ def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
     Only the parent receives an interrupt; pending work is then cancelled.
     """
+    from concurrent.futures import ProcessPoolExecutor  # takes 15 ms, which readers need not wait for
+    from multiprocessing import get_context
+
     try:
         pool = ProcessPoolExecutor(
             jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupts_and_watch_parent
@@ -203,6 +207,8 @@ def _ignore_interrupts_and_watch_parent() -> None:
 
 
 def _end_with_parent() -> None:
+    from multiprocessing import parent_process
+
     if (parent := parent_process()) is not None:
         parent.join()
     os._exit(1)

@@ -583,6 +583,11 @@ def metrics(*needs: Needs) -> dict[str, Metric]:
     Raises:
         PluginError: A plug-in cannot be used.
     """
+    return dict(_needing(needs))
+
+
+@cache
+def _needing(needs: tuple[Needs, ...]) -> dict[str, Metric]:
     by_key = _registered()[0]
     return {key: metric for key, metric in by_key.items() if not needs or metric.needs in needs}
 
@@ -623,10 +628,15 @@ def views() -> dict[str, View]:
 
 def described() -> dict[str, Metric | View]:
     """Every metric and every view by key."""
+    return dict(_described())
+
+
+@cache
+def _described() -> dict[str, Metric | View]:
     return {**metrics(), **views()}
 
 
 def label(key: str) -> str:
     """The name of a metric or view in tables; an unknown one keeps its words."""
-    item = described().get(key)
+    item = _described().get(key)
     return item.label if item else key.replace("_", " ")

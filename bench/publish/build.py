@@ -104,7 +104,7 @@ def _write_site(site: Site, out: Path) -> SiteSummary:
     html = sum(path.endswith(".html") for path in keys)
     if keys == before and _files(out) == {*keys, BUILD_RECORD}:
         return SiteSummary(out, html, len(keys), 0, len(keys))
-    made: set[Path] = set()
+    made: set[str] = set()
     with atomic_folder(out, durable=False) as part:
         unchanged = sum(_place(page, part, out, before.get(page.path) == page.key, made) for page in pages)
         (part / BUILD_RECORD).write_bytes(canonical_json(keys))
@@ -121,22 +121,26 @@ def _check_out(out: Path) -> None:
     )
 
 
-def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[Path]) -> bool:
-    """Put a page into `part`; return True where the bytes of the earlier build could stay."""
-    target, old = part / page.path, out / page.path
-    if target.parent not in made:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.add(target.parent)
-    if same_key and _kept(old, target):
+def _place(page: Page, part: Path, out: Path, same_key: bool, made: set[str]) -> bool:
+    """Put a page into `part`; return True where the bytes of the earlier build could stay.
+
+    `made` are the folders in `part`. Paths are texts: most pages of most builds are only linked.
+    """
+    folder = page.path.rpartition("/")[0]
+    if folder not in made:
+        (part / folder).mkdir(parents=True, exist_ok=True)
+        made.add(folder)
+    target, earlier = f"{part}/{page.path}", f"{out}/{page.path}"
+    if same_key and _kept(earlier, target):
         return True
-    data = page.render()
+    data, old = page.render(), Path(earlier)
     if old.is_file() and old.stat().st_size == len(data) and old.read_bytes() == data:
-        return _kept(old, target)
-    target.write_bytes(data)
+        return _kept(earlier, target)
+    Path(target).write_bytes(data)
     return False
 
 
-def _kept(old: Path, target: Path) -> bool:
+def _kept(old: str, target: str) -> bool:
     """Put the file of the earlier build in its new place; return False where there is none.
 
     It is copied where the file system has no links.
@@ -152,8 +156,8 @@ def _kept(old: Path, target: Path) -> bool:
 
 def _files(out: Path) -> set[str]:
     """Every file below `out`, relative to it."""
-    below = ((Path(folder).relative_to(out), names) for folder, _, names in os.walk(out))
-    return {(folder / name).as_posix() for folder, names in below for name in names}
+    below = ((Path(folder).relative_to(out).as_posix(), names) for folder, _, names in os.walk(out))
+    return {name if folder == "." else f"{folder}/{name}" for folder, names in below for name in names}
 
 
 def _keys(out: Path) -> dict[str, str]:

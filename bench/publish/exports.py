@@ -178,7 +178,7 @@ def column_summary(column: Column, table: BoardTable) -> ColumnSummary:
 def _leaderboard_row(row: Row, table: BoardTable) -> LeaderboardRow:
     manifest, card = row.entry.manifest, row.entry.scorecard
     speed = speed_cell(row)
-    return LeaderboardRow(
+    return LeaderboardRow.model_construct(  # of parts that were checked when they were read or computed
         slug=row.slug,
         name=manifest.name,
         team=manifest.team,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -182,24 +183,30 @@ def eval_records(loaded: LoadedBoard, site: str = SITE_TITLE) -> list[dict[str, 
     values are better: the schema can express no others. Equal boards give equal records, so the time of a
     record is the beginning of the entry's day (UTC). Their source is the site of this name.
     """
-    return [_record(site, loaded.spec, *scored) for scored in _scored(loaded)]
+
+    @cache
+    def described(target: str, label: str, key: str) -> dict[str, Any] | None:
+        return _described(loaded.spec, target, label, key)
+
+    return [_record(site, loaded.spec, described, *scored) for scored in _scored(loaded)]
 
 
 def _record(
     site: str,
     spec: CohortSpec,
+    described: Callable[[str, str, str], dict[str, Any] | None],
     entry: Entry,
     standing: Standing,
     card: RankInputs,
     score: TargetInputs,
 ) -> dict[str, Any]:
-    manifest, name = entry.manifest, f"chexchobench.{spec.id}.{score.target}"
+    manifest = entry.manifest
     midnight = datetime.datetime.combine(manifest.date, datetime.time(), datetime.UTC)
     time = str(int(midnight.timestamp()))
     rank = f"not ranked: {standing.unranked_reason}" if standing.rank is None else str(standing.rank)
     return {
         "schema_version": EVAL_SCHEMA,
-        "evaluation_id": f"{name}/{entry.slug}/{time}",
+        "evaluation_id": f"{_name(spec, score.target)}/{entry.slug}/{time}",
         "retrieved_timestamp": time,
         "source_metadata": {
             "source_name": site,
@@ -215,38 +222,32 @@ def _record(
             "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
         },
         "evaluation_results": [
-            _result(spec, name, key, estimate, card, score, rank)
+            {**shown, "score_details": _details(estimate, card, score, rank if key == "auroc" else "")}
             for key, estimate in sorted({**score.metrics, "auroc": score.ranked}.items())
-            if estimate.value is not None and _expressible(key)
+            if estimate.value is not None and (shown := described(score.target, score.label, key))
         ],
     }
 
 
-def _expressible(key: str) -> bool:
+def _name(spec: CohortSpec, target: str) -> str:
+    return f"chexchobench.{spec.id}.{target}"
+
+
+def _described(spec: CohortSpec, target: str, label: str, key: str) -> dict[str, Any] | None:
+    """What all results of a metric share; None where the schema cannot express it."""
     metric = registry.metrics().get(key)
-    return metric is not None and metric.direction != Direction.TARGET and all(map(isfinite, metric.bounds))
-
-
-def _result(
-    spec: CohortSpec,
-    name: str,
-    key: str,
-    estimate: Estimate,
-    card: RankInputs,
-    score: TargetInputs,
-    rank: str,
-) -> dict[str, Any]:
-    metric = registry.metric(key)
+    if metric is None or metric.direction == Direction.TARGET or not all(map(isfinite, metric.bounds)):
+        return None
     low, high = metric.bounds
     return {
-        "evaluation_name": f"{name}.{key}",
+        "evaluation_name": f"{_name(spec, target)}.{key}",
         "source_data": {
             "dataset_name": spec.title,
             "source_type": "other",
             "additional_details": {"cohort": spec.id, "version": spec.version, "split": "test"},
         },
         "metric_config": {
-            "evaluation_description": f"{metric.label} for {score.label}: {metric.definition}",
+            "evaluation_description": f"{metric.label} for {label}: {metric.definition}",
             "metric_id": key,
             "metric_name": metric.label,
             "lower_is_better": metric.direction == Direction.LOWER,
@@ -254,15 +255,15 @@ def _result(
             "min_score": low,
             "max_score": high,
         },
-        "score_details": {
-            "score": estimate.value,
-            "details": {
-                "patients": str(score.patients),
-                "positives": str(score.positives),
-                **({"rank": rank} if key == "auroc" else {}),
-            },
-            "uncertainty": _uncertainty(estimate, card.level, score.images),
-        },
+    }
+
+
+def _details(estimate: Estimate, card: RankInputs, score: TargetInputs, rank: str) -> dict[str, Any]:
+    details = {"patients": str(score.patients), "positives": str(score.positives)}
+    return {
+        "score": estimate.value,
+        "details": {**details, "rank": rank} if rank else details,
+        "uncertainty": _uncertainty(estimate, card.level, score.images),
     }
 
 
@@ -317,25 +318,34 @@ def model_index(
 
 def yaml_text(value: Mapping[str, Any]) -> bytes:
     """Write mappings, non-empty lists, texts and numbers as YAML; keys must be plain words."""
-    return "".join(f"{line}\n" for line in _lines(value)).encode()
+    return "".join(f"{line}\n" for line in _lines(value, "")).encode()
 
 
-def _lines(value: Mapping[str, Any]) -> Iterator[str]:
+def _lines(value: Mapping[str, Any], indent: str) -> Iterator[str]:
     for key, content in value.items():
-        if isinstance(content, Mapping):
-            yield f"{key}:"
-            yield from (f"  {line}" for line in _lines(content))
-        elif isinstance(content, list):
-            yield f"{key}:"
+        if isinstance(content, str | int | float):
+            yield f"{indent}{key}: {_scalar(content)}"
+            continue
+        yield f"{indent}{key}:"
+        if isinstance(content, list):
             for item in content:
-                yield from (f"{'  ' if i else '- '}{line}" for i, line in enumerate(_lines(item)))
+                first, *others = _lines(item, f"{indent}  ")
+                yield f"{indent}- {first.lstrip(' ')}"
+                yield from others
         else:
-            yield f"{key}: {_scalar(content)}"
+            yield from _lines(content, f"{indent}  ")
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _scalar(value: str | float) -> str:
     """A JSON scalar that YAML reads alike: characters it refuses are escaped, 1e-05 is 1.0e-05."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text = _JSON.encode(value)
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+        return text if text.isprintable() else "".join(map(_printable, text))
     return text.replace("e", ".0e") if "." not in text else text

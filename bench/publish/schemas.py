@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, field_serializer
 
 from bench.board.column import Cell, Group, Value
@@ -55,7 +57,7 @@ class LeaderboardRow(Document):
     cells: dict[str, Cell] = Field(description="Key of a column → cell; empty parts of cells are left out.")
 
     @field_serializer("cells")
-    def _short_cells(self, cells: dict[str, Cell]) -> dict[str, dict[str, Value]]:
+    def _short_cells(self, cells: dict[str, Cell]) -> Any:  # plain data: its types need no second check
         return {key: short_cell(cell) for key, cell in cells.items()}
 
 
@@ -85,10 +87,18 @@ class LeaderboardTarget(Document):
 
 def short_cell(cell: Cell) -> dict[str, Value]:
     """A cell as plain data: text and value, and of the rest what is there."""
-    rest = {"low": cell.low, "high": cell.high, "interval": cell.interval}
-    rest |= {"reason": cell.reason, "note": cell.note}
     shown: dict[str, Value] = {"text": cell.text, "value": cell.value}
-    return shown | {name: value for name, value in rest.items() if value not in (None, "")}
+    if cell.low is not None:
+        shown["low"] = cell.low
+    if cell.high is not None:
+        shown["high"] = cell.high
+    if cell.interval:
+        shown["interval"] = cell.interval
+    if cell.reason:
+        shown["reason"] = cell.reason
+    if cell.note:
+        shown["note"] = cell.note
+    return shown
 
 
 class ReportedEntry(Document):

@@ -107,9 +107,10 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
     treat_all = (m - (n - m) * odds) / n
     called = cuts.rank < cuts.snap(wanted)[:, None]
     estimates = benefit_intervals(sample, called, THRESHOLDS, benefits, level)
+    columns = (THRESHOLDS.tolist(), benefits.tolist(), estimates, treat_all.tolist())
     return tuple(
-        DecisionPoint(threshold=threshold, net_benefit=e.value, low=e.low, high=e.high, treat_all=of_all)
-        for threshold, e, of_all in zip(THRESHOLDS.tolist(), estimates, treat_all.tolist(), strict=True)
+        DecisionPoint(threshold=threshold, net_benefit=benefit, low=e.low, high=e.high, treat_all=of_all)
+        for threshold, benefit, e, of_all in zip(*columns, strict=True)
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
 
@@ -14,7 +14,7 @@ from bench.documents import Document, schema_field
 from bench.errors import BenchError, Problem, catalogue
 from bench.files import sha256_file
 from bench.metrics import registry
-from bench.metrics.results import BrierParts, Estimate
+from bench.metrics.results import STORED, BrierParts, Estimate
 from bench.sandbox.reader import read_document
 from bench.submission.store import Submission
 
@@ -22,11 +22,14 @@ SCORING_VERSION = 4
 """Goes up whenever a number can change for the same predictions and cohort."""
 
 
-class Point(Document):
+@dataclass(frozen=True, slots=True)
+class Point:
     """A point of a curve; where labels are private, each step covers at least ten images of each class."""
 
     x: float
     y: float
+
+    __pydantic_config__: ClassVar = STORED
 
 
 class ReliabilityBin(Document):
@@ -50,7 +53,8 @@ class ScoreDistribution(Document):
     negative: tuple[float, ...]
 
 
-class DecisionPoint(Document):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionPoint:
     """Net benefit at a threshold, beside treating everybody; treating nobody has net benefit 0."""
 
     threshold: float
@@ -58,6 +62,8 @@ class DecisionPoint(Document):
     low: float | None = None
     high: float | None = None
     treat_all: float
+
+    __pydantic_config__: ClassVar = STORED
 
 
 class YieldPoint(Document):

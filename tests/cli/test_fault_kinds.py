@@ -441,7 +441,7 @@ def test_other_errors_are_none_of_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_shared_memory_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Mock(side_effect=OSError(30, "Read-only file system"))
-    monkeypatch.setattr("bench.environment.ProcessPoolExecutor", pool)
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor", pool)
     with pytest.raises(BenchError) as caught, process_pool(2):
         pass
     (problem,) = caught.value.problems

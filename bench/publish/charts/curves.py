@@ -116,7 +116,7 @@ def simplified(points: Sequence[XY], tolerance: float = 0.004) -> list[XY]:
         farthest = farthest_of(points, first, last, tolerance)
         if farthest is not None:
             keep.add(farthest)
-            spans += [(first, farthest), (farthest, last)]
+            spans += [span for span in ((first, farthest), (farthest, last)) if span[1] - span[0] > 1]
     return [points[index] for index in sorted(keep)]
 
 
@@ -142,8 +142,8 @@ def _farthest(points: Sequence[XY], first: int, last: int, tolerance: float) -> 
     dx, dy = x1 - x0, y1 - y0
     length = dx * dx + dy * dy
     farthest, largest = None, tolerance * tolerance
-    for index in range(first + 1, last):
-        x, y = points[index][0] - x0, points[index][1] - y0
+    for index, (px, py) in enumerate(points[first + 1 : last], first + 1):
+        x, y = px - x0, py - y0
         along = (x * dx + y * dy) / length if length > 0 else 0.0
         along = 0.0 if along < 0 else 1.0 if along > 1 else along
         x, y = x - along * dx, y - along * dy

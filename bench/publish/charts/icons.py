@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 ROWS, STEP = 25, 8
 COLUMNS = 1000 // ROWS
@@ -34,9 +34,10 @@ def icon_array(counts: Sequence[int], title: str) -> Markup:
         for css, (start, end) in zip(CLASSES, pairwise(edges), strict=True)
         if end > start
     )
-    return Markup('<svg class="icons" viewBox="0 0 320 200" role="img" aria-label="{}">').format(
-        title
-    ) + Markup(f'<g mask="url(#squares)">{areas}</g></svg>')
+    return Markup(
+        f'<svg class="icons" viewBox="0 0 320 200" role="img" aria-label="{escape(title)}">'
+        f'<g mask="url(#squares)">{areas}</g></svg>'
+    )
 
 
 def _area(start: int, end: int) -> str:

@@ -67,12 +67,9 @@ def row_marks(
     Of others that are less than half a percent of the width apart one mark is drawn; `besides` is the one
     of them that is this row's own. A value off the axis is left out: the row says the numbers in any case.
     """
-    own = None if besides is None else round(2 * axis(besides))
-    marks = "".join(
-        f'<line class="og" x1="{place / 2:g}%" x2="{place / 2:g}%" y1="28%" y2="72%"/>'
-        for place, count in _half_percents(axis, others).items()
-        if count > 1 or place != own
-    )
+    counts, marks = _other_marks(axis, others)
+    if besides is not None and counts[own := round(2 * axis(besides))] == 1:
+        marks = marks.replace(_other_mark(own), "", 1)
     if value is not None and axis.low <= value <= axis.high:
         if low is not None and high is not None:
             marks += f'<line class="ci" x1="{_at(axis(low))}" x2="{_at(axis(high))}" y1="50%" y2="50%"/>'
@@ -86,11 +83,16 @@ def row_marks(
     return Markup(f'<svg class="iv" aria-hidden="true"><use href="#{escape(ident)}"/>{marks}</svg>')
 
 
-@lru_cache(maxsize=64)
-def _half_percents(axis: Linear, values: tuple[float, ...]) -> Counter[int]:
-    """Place of the values on the axis, in half percents of the width → how many; most rows share one axis."""
+@lru_cache(maxsize=64)  # most rows share one axis
+def _other_marks(axis: Linear, values: tuple[float, ...]) -> tuple[Counter[int], str]:
+    """Place of the values on the axis, in half percents of the width → how many; and their marks."""
     places = axis.positions([v for v in values if axis.low <= v <= axis.high])
-    return Counter([round(2 * place) for place in places])
+    counts = Counter([round(2 * place) for place in places])
+    return counts, "".join(map(_other_mark, counts))
+
+
+def _other_mark(place: int) -> str:
+    return f'<line class="og" x1="{place / 2:g}%" x2="{place / 2:g}%" y1="28%" y2="72%"/>'
 
 
 def strip(values: Sequence[float], axis: Linear, label: str) -> Markup:

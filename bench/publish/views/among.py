@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from markupsafe import Markup
@@ -70,9 +71,34 @@ def expected_text(score: TargetScore) -> str:
     return "–" if ratio is None else f"{ratio:.2f}×" if ratio < 1.95 else f"{ratio:.1f}×"
 
 
-def ranked_aurocs(board: TargetBoard) -> dict[str, float]:
-    """Slug → AUROC of every ranked entry, in the order of the board."""
-    return {s.slug: s.auroc for s in board.standings if s.rank is not None and s.auroc is not None}
+@dataclass(frozen=True)
+class RankedAurocs:
+    """The AUROC of every ranked entry for one target.
+
+    Attributes:
+        by_slug: Slug → AUROC, in the order of the board.
+    """
+
+    by_slug: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """The AUROCs in the order of the board."""
+        return tuple(self.by_slug.values())
+
+    @cached_property
+    def limits(self) -> tuple[float, ...]:
+        """The lowest and the highest; empty where no entry is ranked."""
+        return (min(self.values), max(self.values)) if self.values else ()
+
+
+NONE_RANKED = RankedAurocs()
+
+
+def ranked_aurocs(board: TargetBoard) -> RankedAurocs:
+    """The AUROC of every ranked entry of a board."""
+    ranked = (s for s in board.standings if s.rank is not None and s.auroc is not None)
+    return RankedAurocs({s.slug: s.auroc for s in ranked if s.auroc is not None})
 
 
 def among(
@@ -80,7 +106,7 @@ def among(
     entry: Entry,
     scores: Sequence[TargetScore],
     standings: Mapping[str, Standing],
-    ranked: Mapping[str, Mapping[str, float]],
+    ranked: Mapping[str, RankedAurocs],
 ) -> dict[str, Any]:
     """The template's values: rows of targets and of other entries, each with its axis.
 
@@ -101,15 +127,18 @@ def among(
     macro = card.macro if card else None
     reported = entry.manifest.reported.metrics if entry.manifest.reported else {}
     drawn = [*(score.ranked for score in scores), *([macro] if macro else [])]
-    columns = [aurocs.values() for s in scores if (aurocs := ranked.get(s.target))]
-    axis = row_axis(drawn, [limit(column) for column in columns for limit in (min, max)])
+    axis = row_axis(drawn, [v for s in scores for v in ranked.get(s.target, NONE_RANKED).limits])
     return {
         "find_axis": axis_marks(axis, "ga"),
         "find_rows": [
-            _target_row(score, standings.get(score.target), ranked.get(score.target, {}), entry.slug, axis)
+            _target_row(
+                score, standings.get(score.target), ranked.get(score.target, NONE_RANKED), entry.slug, axis
+            )
             for score in scores
         ],
-        "find_others": max((len(aurocs.keys() - {entry.slug}) for aurocs in ranked.values()), default=0),
+        "find_others": max(
+            (len(aurocs.by_slug) - (entry.slug in aurocs.by_slug) for aurocs in ranked.values()), default=0
+        ),
         "mean_row": _mean(macro, axis) if macro and macro.value is not None else None,
         "published_here": bool(reported),
         **_pairs(loaded, boards.get(loaded.spec.headline), entry.slug),
@@ -117,18 +146,18 @@ def among(
 
 
 def _target_row(
-    score: TargetScore, standing: Standing | None, ranked: Mapping[str, float], slug: str, axis: Linear
+    score: TargetScore, standing: Standing | None, ranked: RankedAurocs, slug: str, axis: Linear
 ) -> TargetRow:
     auroc, auprc = score.ranked, score.metrics.get("auprc")
     chance = f" (chance {decimal(score.prevalence)})" if score.prevalence is not None else ""
-    limits, all_ranked = (auroc.value, auroc.low, auroc.high), tuple(ranked.values())
+    limits = (auroc.value, auroc.low, auroc.high)
     return TargetRow(
         target=score.target,
         label=score.label,
         rank=rank_text(standing) if standing else "–",
         auroc=estimate(auroc),
         reason=sentence(auroc.reason or "undefined") if auroc.value is None else "",
-        drawing=row_marks(axis, "ga", *limits, others=all_ranked, besides=ranked.get(slug)),
+        drawing=row_marks(axis, "ga", *limits, others=ranked.values, besides=ranked.by_slug.get(slug)),
         positives=f"{score.positives:,} of {score.images:,}",
         auprc=f"{decimal(auprc.value if auprc else None)}{chance}",
         expected=expected_text(score),

@@ -34,16 +34,16 @@ def audit_view(card: Scorecard | None, scores: Sequence[TargetScore], headline: 
     shown = [m for m in registry.metrics().values() if m.summary and m.needs is Needs.PROBABILITIES]
     gaps = [m for m in registry.metrics().values() if m.subgroup_gap]
     rows = _gaps(card, headline, gaps)
+    shares = [m for m in registry.metrics().values() if m.needs is Needs.DECISIONS]
     own_images = "all images" if card and card.track == Track.CV5 else "test images"
-    points = [_points(score, own_images) for score in scores]
     recalibrated = [row for score in scores for row in _recalibrated(score, shown)]
     return {
-        "points": [row for rows in points for row in rows],
+        "points": [row for score in scores for row in _points(score, own_images, shares)],
         "chosen_on": {point.chosen_on for score in scores for point in score.operating_points},
         "own_images": own_images,
         "moved": max((p.moved for score in scores for p in score.operating_points), default=0),
         "recalibrated": recalibrated,
-        "shares": [metric.short_label for metric in _shares()],
+        "shares": [metric.short_label for metric in shares],
         "recalibrated_metrics": [metric.label for metric in shown],
         "gaps": [(division, row) for division, row, why in rows if not why],
         "no_gaps": _without_gap([(row.words, why) for _, row, why in rows if why]),
@@ -67,11 +67,12 @@ def reference_rows(
     return rows
 
 
-def _points(score: TargetScore, own_images: str) -> list[Row]:
+def _points(score: TargetScore, own_images: str, shares: Sequence[Metric]) -> list[Row]:
+    """Decisions at each threshold: images called positive, then the metrics of decisions."""
     return [
         Row(
             f"{score.label}, {_rule(point, own_images)}",
-            (f"{point.called:,}", *(_share(getattr(point, metric.key)) for metric in _shares())),
+            (f"{point.called:,}", *(_share(getattr(point, metric.key)) for metric in shares)),
         )
         for point in score.operating_points
     ]
@@ -82,11 +83,6 @@ def _rule(point: OperatingPoint, own_images: str) -> str:
     share, _, level = point.rule.partition(" ")
     images = "validation images" if point.chosen_on == "val" else own_images
     return f"{percent(float(level), 0)} {share} on {images}"
-
-
-def _shares() -> list[Metric]:
-    """Metrics of decisions at a threshold."""
-    return [metric for metric in registry.metrics().values() if metric.needs is Needs.DECISIONS]
 
 
 def _share(share: Estimate) -> str:

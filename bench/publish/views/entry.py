@@ -19,7 +19,14 @@ from bench.publish.charts.curves import Curve, decision, precision_recall, roc
 from bench.publish.charts.forest import ForestRow, forest
 from bench.publish.charts.icons import MASK
 from bench.publish.exports import bibtex
-from bench.publish.views.among import among, calibration_verdict, expected_ratio, expected_text
+from bench.publish.views.among import (
+    NONE_RANKED,
+    RankedAurocs,
+    among,
+    calibration_verdict,
+    expected_ratio,
+    expected_text,
+)
 from bench.publish.views.audit import audit_view, reference_rows
 from bench.publish.views.board import Fact
 from bench.publish.views.clinical import clinical_view
@@ -43,7 +50,7 @@ def entry_view(
     entry: Entry,
     standings: dict[str, Standing],
     same_ranking: Sequence[tuple[str, SameRanking]],
-    ranked: Mapping[str, Mapping[str, float]],
+    ranked: Mapping[str, RankedAurocs],
     address: str = "",
     site: str = SITE_TITLE,
 ) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def entry_view(
         entry: The entry, its scorecard whole.
         standings: Target → where it stands.
         same_ranking: Label of the target and group, for each group that the entry is in.
-        ranked: Target → slug → AUROC of the entries that are ranked on the entry's track.
+        ranked: Target → `ranked_aurocs` of the entry's track.
         address: Where the page will stand; empty where that is not known.
         site: Name of the site.
     """
@@ -62,7 +69,7 @@ def entry_view(
     scores = _headline_first(card, loaded.spec.headline) if card else ()
     labels = {t.name: t.label for t in loaded.spec.targets}
     thousand = frequencies(scores[0] if scores else None)
-    count = len(ranked.get(loaded.spec.headline, ()))
+    count = len(ranked.get(loaded.spec.headline, NONE_RANKED).values)
     headline = standings.get(loaded.spec.headline)
     return {
         "slug": entry.slug,
