@@ -13,6 +13,9 @@ UNUSED := \( -type d \( -path '*/site-packages/*/tests' -o -path '*/pyarrow/incl
 # The tests start hundreds of processes: none should have to compile the libraries again.
 unexport PYTHONDONTWRITEBYTECODE
 
+# They run in several processes, which keep all cores busy: threads of the linear algebra would only spin.
+test coverage: export OMP_NUM_THREADS ?= 1
+
 .PHONY: demo demo-entries demo-densenet gpu-day browser test test-full-size test-tensorrt perf peers catalogues board-perf \
 	coverage simulate-coverage faults attacks fuzz lint label-recovery simulate-gaming \
 	lock lock-core licences spec-reference clean

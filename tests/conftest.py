@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -80,8 +81,18 @@ def _pages_parsed_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _commands_built_once() -> Iterator[None]:
+    """The runner builds the tree of commands once a session, as a process does, not once a call."""
+    import typer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", functools.cache(typer.main.get_command))
+        yield
+
+
 @pytest.fixture
-def cli() -> Cli:
+def cli(_commands_built_once: None) -> Cli:
     """Run a command in this process; an exception that would be a traceback fails the test."""
     from typer.testing import CliRunner
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def with_requirements(extra: str | None) -> set[str]:
     return found
 
 
-def installed_with(extra: str | None) -> set[str]:
+@cache
+def installed_with(extra: str | None) -> frozenset[str]:
     """Distributions that an extra installs, and what these require themselves."""
     waiting, found = with_requirements(extra), set[str]()
     while waiting:
@@ -66,13 +68,16 @@ def installed_with(extra: str | None) -> set[str]:
             continue
         needed = {name(r.name) for r in lines if r.marker is None or r.marker.evaluate({"extra": ""})}
         waiting |= needed - found
-    return found
+    return frozenset(found)
+
+
+packages = cache(packages_distributions)
 
 
 def absent_packages(*extras: str | None) -> set[str]:
     """Packages, by the name of their import, that only other extras install."""
     others = set().union(*map(installed_with, EXTRAS)).difference(*map(installed_with, extras))
-    by_module = packages_distributions().items()
+    by_module = packages().items()
     return {module for module, found in by_module if {name(d) for d in found} <= others}
 
 

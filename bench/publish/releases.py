@@ -7,6 +7,8 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field, ValidationError
@@ -133,13 +135,14 @@ def release_pages(releases: Sequence[Release]) -> Iterator[Page]:
             yield Page(
                 f"v/{release.name}/{name}",
                 digest(release.sha256, name),
-                lambda release=release, name=name: _extract(release, name),  # type: ignore[misc]
+                lambda release=release, name=name: _opened(release.archive, release.sha256).read(name),  # type: ignore[misc]
             )
 
 
-def _extract(release: Release, name: str) -> bytes:
-    with zipfile.ZipFile(release.archive) as zipped:
-        return zipped.read(name)
+@lru_cache(maxsize=1)
+def _opened(archive: Path, _sha256: str) -> zipfile.ZipFile:
+    """An archive in memory: to open it reads the names of all its files, too much for each of them."""
+    return zipfile.ZipFile(BytesIO(archive.read_bytes()))
 
 
 def _read(path: Path) -> Release:

@@ -55,8 +55,9 @@ def test_the_graph_gives_the_predictions_of_the_run(tiny: Cohort, tmp_path: Path
     session = onnxruntime.InferenceSession(ran.model, providers=["CPUExecutionProvider"])
     sex = (tiny.table["sex"].to_numpy()[rows] == "M").astype(np.float32)[:, None]
     (found,) = session.run(None, {"image": pixels[:, None].astype(np.float32) / 255, "sex": sex})
-    stored = pd.read_csv(ran.predictions).drop(columns="image")
-    assert found == pytest.approx(stored.to_numpy(), abs=1e-3)
+    stored = pd.read_csv(ran.predictions).drop(columns="image").to_numpy()
+    off = np.abs(found - stored).max(axis=0)  # sums in single precision: small beside the largest, not each
+    assert (off <= 5e-5 * np.abs(stored).max(axis=0)).all()
 
 
 @pytest.mark.parametrize("name", ["pixels", "random-convolutions", "random-convolutions-echo"])

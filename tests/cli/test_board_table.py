@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -16,12 +17,20 @@ from tests.publish.boards import HOSTILE, loaded_board
 from tests.publish.store import write_entries
 
 
-@pytest.fixture
-def loaded(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder with a workspace of eight entries, and their board."""
     board = loaded_board(8, names=tuple(name for name in HOSTILE if name.isprintable()))
-    space = create_workspace(tmp_path / "space", "demo", {})
+    space = create_workspace(tmp_path_factory.mktemp("written") / "space", "demo", {})
     write_entries(space.root / "submissions" / "demo", board)
-    monkeypatch.chdir(space.root)
+    return space.root, board
+
+
+@pytest.fixture
+def loaded(written, tmp_path, monkeypatch):
+    """That board; a copy of the workspace is the current folder."""
+    root, board = written
+    monkeypatch.chdir(shutil.copytree(root, tmp_path / "space"))
     monkeypatch.delenv("COLUMNS", raising=False)
     return board
 

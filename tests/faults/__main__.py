@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -302,7 +303,9 @@ def main() -> None:
                 file=sys.stderr,
                 flush=True,
             )
-        try_scenario(CARELESS, kept, root, careless)
+        store = folder / "store"  # all that the careless command writes to; copied for each of its points
+        shutil.copytree(kept / "submissions", store / "submissions")
+        try_scenario(CARELESS, store, root, careless)
         findings.check(bool(careless.wrong), "the careless command was not found out")
         found: dict[str, Any] = {
             "points": findings.points,

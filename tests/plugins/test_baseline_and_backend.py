@@ -16,6 +16,7 @@ from bench.cohort.spec import load_spec
 from bench.submission.packed import unpack
 from bench.workspace import Workspace, create_workspace
 from tests.baselines.conftest import SPEC, write_tiny
+from tests.conftest import Cli
 from tests.plugins.test_metric import install, python
 
 EXAMPLE = Path(__file__).parent / "example"
@@ -48,12 +49,15 @@ def test_each_is_one_module_beside_the_packages_declaration() -> None:
     assert files == ["bench_age.py", "bench_reference.py", "pyproject.toml"]
 
 
-def test_the_baseline_is_listed_after_our_own(site: Path, space: Workspace) -> None:
+def test_the_baseline_is_listed_after_our_own(
+    site: Path, space: Workspace, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     baselines = result(python(site, "-m", "bench", "baseline", "list", "--json", folder=space.root))[
         "baselines"
     ]
-    ours = result(python(space.root, "-m", "bench", "baseline", "list", "--json", folder=space.root))
-    assert baselines == [*ours["baselines"], {"name": "age-alone", "summary": "age in centuries"}]
+    monkeypatch.chdir(space.root)
+    ours = cli("baseline", "list", "--json").object["result"]["baselines"]
+    assert baselines == [*ours, {"name": "age-alone", "summary": "age in centuries"}]
 
 
 def test_the_baseline_is_run_and_submitted_like_our_own(site: Path, space: Workspace) -> None:
@@ -77,8 +81,14 @@ TIMED = """
 import json, sys
 from pathlib import Path
 import bench
+import bench.actions.time as timing
+import bench.timing.time_model as time_model
+from bench.timing.record import Roofline
 from bench.workspace import create_workspace
 from tests.runtime.models import linear_model, manifest, save, tiny_cohort
+from tests.timing.fakes import BRIEF
+timing.QUICK = BRIEF
+time_model.measure_roofline = lambda *_, **__: Roofline(reason="not requested")
 folder = Path(sys.argv[1])
 cohort = tiny_cohort(folder / "c", 24)
 space = create_workspace(folder / "space", "demo", {"tiny": cohort.folder})

@@ -59,6 +59,19 @@ HOSTILE = (
 )
 LABELS = {"composite_slvh_dlv": "Composite", "slvh": "SLVH", "dlv": "DLV"}
 
+# What is the same for every entry is made once: with a thousand entries it would be most of the work.
+PRECISION_RECALL = tuple(Point(x=x / 120, y=1 - 0.86 * x / 120) for x in range(121))
+DECISION = tuple(
+    DecisionPoint(
+        threshold=t / 100,
+        net_benefit=0.13 - 0.2 * t / 100,
+        low=0.12 - 0.25 * t / 100,
+        high=0.14 - 0.15 * t / 100,
+        treat_all=0.138 - 0.9 * t / 100,
+    )
+    for t in range(1, 51)
+)
+
 
 def estimate(value: float | None, half: float = 0.02, reason: str = "") -> Estimate:
     if value is None:
@@ -111,7 +124,7 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
         },
         estimands={"patient_weighted": estimate(auroc - 0.01), "first_image": estimate(auroc + 0.005)},
         roc=tuple(Point(x=x, y=y) for x, y in curve),
-        precision_recall=tuple(Point(x=x / 120, y=1 - 0.86 * x / 120) for x in range(121)),
+        precision_recall=PRECISION_RECALL,
         reliability=tuple(bins) if calibrated else (),
         distribution=ScoreDistribution(
             low=0.0,
@@ -119,18 +132,7 @@ def target_score(target: str, rng: random.Random, auroc: float, calibrated: bool
             positive=tuple(s / total for s in shares),
             negative=tuple(s / total for s in shares[::-1]),
         ),
-        decision=tuple(
-            DecisionPoint(
-                threshold=t / 100,
-                net_benefit=0.13 - 0.2 * t / 100,
-                low=0.12 - 0.25 * t / 100,
-                high=0.14 - 0.15 * t / 100,
-                treat_all=0.138 - 0.9 * t / 100,
-            )
-            for t in range(1, 51)
-        )
-        if calibrated
-        else (),
+        decision=DECISION if calibrated else (),
         brier_parts=BrierParts(miscalibration=0.004, discrimination=0.03, uncertainty=0.118)
         if calibrated
         else None,
