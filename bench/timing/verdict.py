@@ -22,6 +22,8 @@ NOTED_VARIATION: Final = {"gpu": 0.025, "cpu": 0.10}
 ENQUEUE_BOUND: Final = 0.8
 SAME_MARGIN: Final = 0.02
 SEGMENTS: Final = 20
+OWN_LOAD: Final = 1.25
+"""Load average for each core that a timing reaches by itself, with a thread on every core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +188,11 @@ def advice(
     known = stability.p50_half_width
     parts = []
     if not is_gpu and load is not None and load > cores / 2:
+        place = f"on {cores} {'core' if cores == 1 else 'cores'}"
         parts.append(
-            f"The machine was busy (load {load:.3g} on {cores} {'core' if cores == 1 else 'cores'})."
+            f"The machine was busy (load {load:.3g} {place})."
+            if load > OWN_LOAD * cores
+            else f"The load average was {load:.3g} {place}, this command's own work included."
         )
     if known is not None:
         parts.append(f"p50 is known to ±{100 * known:.2g}%.")
