@@ -55,7 +55,7 @@ def decimal(value: float | None, digits: int = 3) -> str:
     """A number with fixed decimals; `n/a` for None. Minus zero loses its sign."""
     if value is None:
         return NOT_AVAILABLE
-    text = f"{value:.3f}" if digits == 3 else f"{value:.{digits}f}"  # a constant format is quicker
+    text = f"{value:.{digits}f}"
     if text[0] != "-":
         return text
     return text[1:] if float(text) == 0 else f"−{text[1:]}"
