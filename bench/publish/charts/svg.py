@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 
 from markupsafe import Markup, escape
 
@@ -45,8 +44,7 @@ _TRAILING_ZERO = re.compile(r"\.0(?![0-9])")
 
 def polyline(points: Iterable[tuple[float, float]]) -> str:
     """Path data through `points`."""
-    numbers = list(chain.from_iterable(points))
-    return "M" + "L".join(["{:.1f} {:.1f}"] * (len(numbers) // 2)).format(*numbers)
+    return "M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points])
 
 
 def polygon(points: Iterable[tuple[float, float]]) -> str:
