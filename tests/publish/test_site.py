@@ -345,12 +345,12 @@ def test_a_page_of_the_five_fold_track_does_not_speak_of_test_images(tmp_path):
     assert "Five-fold track" in text
     assert "Patients like those of the cohort:" in text
     assert "90% specificity on all images" in text
-    assert "of the folds pooled, so not the ranked AUROC" in text
+    assert "the ranked AUROC is the average over the folds" in text
     assert "test images" not in text
     assert "validation images" not in text
     text = read(site / "e" / other / "index.html").text()
     assert "Patients like those of the test set:" in text
-    assert "of the folds pooled" not in text
+    assert "all folds together" not in text
 
 
 def test_what_is_said_of_several_findings_stands_once(tmp_path):

@@ -290,7 +290,7 @@ def _charts(scores: Sequence[TargetScore], *, pooled: bool) -> Charts:
     if curves:
         caption = f"ROC, {plural(len(curves), 'finding')}"
         if pooled:
-            caption += "; of the folds pooled, so not the ranked AUROC, which is their average"
+            caption += ", over all folds together; the ranked AUROC is the average over the folds"
         charts.append((caption, roc(curves)))
     recall = [s for s in shown if s.precision_recall]
     if recall:
