@@ -25,7 +25,7 @@ OF_NOISE: Final = 20.0
 """A difference is rounding too where it is at most so many times the effect of that change."""
 
 WORKER: Final = "bench.runtime.workers.locate"
-LIMIT_S: Final = 10.0
+LIMIT_S: Final = 60.0
 
 Inputs = Mapping[str, npt.NDArray[np.float32]]
 Answer = Mapping[str, Floats]

@@ -191,10 +191,13 @@ class Parity(Document):
     auroc_difference_gate: float | None = None
     message: str = Field(default="", description="What differed, or why nothing was compared.")
     pass_ratio: float | None = Field(
-        default=None, description="Median time of a batch while parity was checked / median end to end."
+        default=None,
+        description="Time of a batch while parity was checked (lower quartile) / median end to end.",
     )
     unseen_ratio: float | None = Field(
-        default=None, description="The same for images made for the check, which nobody has seen before."
+        default=None,
+        description="Time of a batch of images made for the check / of test images run in turn with them "
+        "(lower quartiles).",
     )
     unseen_repeats: float | None = Field(
         default=None, description="Share of those images that got exactly the predictions of a test image."

@@ -79,7 +79,7 @@ def test_a_change_is_taken_up_once(folder):
     thread.start()
     (folder / "e" / "new.html").write_text("x")
     (folder / "404.html").unlink()
-    assert first.wait(10)
+    assert first.wait(600)
     stop.wait(0.2)
     stop.set()
     thread.join()

@@ -31,7 +31,7 @@ def test_a_confined_process_reaches_nothing(tmp_path: Path, monkeypatch: pytest.
     allowed.write_text("weights")
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        Worker(WORKER, 60, SandboxLimits(readable=(str(allowed),))) as worker,
+        Worker(WORKER, 600, SandboxLimits(readable=(str(allowed),))) as worker,
     ):
         worker.send(
             {
@@ -61,7 +61,7 @@ def test_a_process_on_a_gpu_may_do_what_its_driver_does(on_gpu: bool, tmp_path: 
     for device in devices:
         Path(device).touch()
     limits = SandboxLimits.for_gpu() if on_gpu else SandboxLimits(6144, readable=tuple(devices))
-    with Worker(WORKER, 60, limits) as worker:
+    with Worker(WORKER, 600, limits) as worker:
         worker.send({"do": "drive a GPU", "devices": devices, "home": str(tmp_path)})
         header, _ = worker.receive()
     if not on_gpu and (lacking := " ".join(header["lacking"])) and "read-only" in lacking:
@@ -71,7 +71,7 @@ def test_a_process_on_a_gpu_may_do_what_its_driver_does(on_gpu: bool, tmp_path: 
     assert not any(part.startswith("no network") for part in missing_parts(header["lacking"]))
 
 
-def end(do: str, limits: SandboxLimits, limit_s: float = 60) -> WorkerFailure:
+def end(do: str, limits: SandboxLimits, limit_s: float = 600) -> WorkerFailure:
     with Worker(WORKER, limit_s, limits) as worker:
         worker.send({"do": do})
         with pytest.raises(WorkerFailure) as caught:
@@ -85,7 +85,7 @@ def test_processor_time_is_bounded() -> None:
 
 
 def test_its_log_cannot_fill_the_disk() -> None:
-    with Worker(WORKER, 60, SandboxLimits(file_mb=1)) as worker:
+    with Worker(WORKER, 600, SandboxLimits(file_mb=1)) as worker:
         worker.send({"do": "flood"})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -94,7 +94,7 @@ def test_its_log_cannot_fill_the_disk() -> None:
 
 
 def test_processes_of_a_worker_end_with_it() -> None:
-    with Worker(WORKER, 60, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"do": "fork"})
         worker.receive()
         children = psutil.Process(worker._process.pid).children(recursive=True)

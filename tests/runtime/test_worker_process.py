@@ -77,7 +77,7 @@ def test_non_contiguous_arrays_arrive() -> None:
 
 def test_output_of_libraries_does_not_disturb_the_answer() -> None:
     big = np.random.default_rng(0).random((300, 1000))
-    with Worker(WORKER, 30, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"end": "echo"}, {"x": big})
         header, arrays = worker.receive()
     np.testing.assert_array_equal(arrays["x"], big)
@@ -95,7 +95,7 @@ def test_output_of_libraries_does_not_disturb_the_answer() -> None:
     ],
 )
 def test_every_kind_of_failure_has_its_name(end: str, kind: str, said: str) -> None:
-    with Worker(WORKER, 30, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"end": end})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -104,7 +104,7 @@ def test_every_kind_of_failure_has_its_name(end: str, kind: str, said: str) -> N
 
 
 def test_the_memory_limit_is_enforced() -> None:
-    with Worker(WORKER, 30, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"end": "eat", "memory_mb": 2048})
         with pytest.raises(WorkerFailure) as caught:
             worker.receive()
@@ -121,7 +121,7 @@ def test_the_time_limit_is_enforced() -> None:
 
 
 def test_sending_to_a_worker_that_has_ended() -> None:
-    with Worker(WORKER, 30, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"end": "raise"})
         worker._process.wait()
         with pytest.raises(WorkerFailure) as caught:
@@ -131,7 +131,7 @@ def test_sending_to_a_worker_that_has_ended() -> None:
 
 
 def test_leaving_ends_the_process() -> None:
-    with Worker(WORKER, 60, SandboxLimits()) as worker:
+    with Worker(WORKER, 600, SandboxLimits()) as worker:
         worker.send({"end": "hang"})
     assert worker._process.poll() is not None
 

@@ -22,7 +22,7 @@ SHORT = Protocol(
     measure_runs=20,
     throughput_s=0.02,
     parity_images=16,
-    limit_s=60.0,
+    limit_s=600.0,
     trials=1,
     cold_starts=1,
 )

@@ -96,7 +96,7 @@ def test_blocks_that_ended_before_a_failure_are_kept(
     protocol = replace(SHORT, blocks=4)
     (found,) = time_model(model, manifest(), cohort, stored, batches=(2,), protocol=protocol).batches
     assert (found.status, found.blocks, found.ranked) == ("timeout", 2, False)
-    assert found.message == "2 of 4 blocks had ended after 60 s, its limit."
+    assert found.message == "2 of 4 blocks had ended after 600 s, its limit."
     assert len(found.end_to_end.block_p50_ms) == 2
     assert found.end_to_end.p50.value_ms is not None
     assert found.parity.status == "passed"

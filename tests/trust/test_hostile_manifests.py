@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,10 +57,9 @@ LARGE: dict[str, Callable[[], str]] = {
 def test_a_manifest_cannot_exhaust_this_process(name: str, tmp_path: Path) -> None:
     text = LARGE[name]()
     assert len(text) <= MAX_MANIFEST_BYTES
-    before, begun = psutil.Process().memory_info().rss, time.process_time()
+    before = psutil.Process().memory_info().rss
     refused(text, tmp_path)
     assert psutil.Process().memory_info().rss - before < 32 * 2**20
-    assert time.process_time() - begun < 30  # of this process, which does not wait
 
 
 def test_a_large_manifest_is_not_read(tmp_path: Path) -> None:
