@@ -7,8 +7,8 @@ from pathlib import Path
 from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, open_workspace
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
-from bench.environment import paused_garbage_collection
 from bench.errors import BenchError, Problem
+from bench.garbage import paused_garbage_collection
 from bench.scoring.scorecard import RankInputs, Scorecard
 from bench.workspace import board_file
 

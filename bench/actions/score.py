@@ -25,8 +25,9 @@ from bench.choices import LabelMode
 from bench.cohort.cohort import Cohort
 from bench.cohort.summary import SplitLock, split_lock, without_label_counts
 from bench.display import Displayed, Table
-from bench.environment import paused_garbage_collection, usable_cores
+from bench.environment import usable_cores
 from bench.files import clear_parts, locked, write_json
+from bench.garbage import paused_garbage_collection
 from bench.progress import Progress
 from bench.sandbox.reader import read_document
 from bench.scoring.cluster import on_cluster

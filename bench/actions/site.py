@@ -12,9 +12,10 @@ from bench.actions.context import CohortChoice, WorkspaceChoice, choose_spec, op
 from bench.board.load import load_board
 from bench.board.model import LoadedBoard
 from bench.cohort.spec import CohortSpec
-from bench.environment import commit, paused_garbage_collection, tracked_files
+from bench.environment import commit, tracked_files
 from bench.errors import Problem, raise_errors
 from bench.federation.model import SitesBoard
+from bench.garbage import paused_garbage_collection
 from bench.publish.build import build_site as build_pages
 from bench.publish.build import freeze as freeze_boards
 from bench.publish.checks.site import check_site as check_pages

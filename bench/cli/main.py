@@ -22,6 +22,7 @@ from bench.cli import (
     timing,
 )
 from bench.cli.app import App
+from bench.garbage import collect_rarely, leave_garbage
 
 app = App(
     name="bench",
@@ -73,4 +74,8 @@ def options(
 
 def main() -> None:
     """Entry point of the command `bench`."""
-    app()
+    collect_rarely()
+    try:
+        app()
+    finally:
+        leave_garbage()

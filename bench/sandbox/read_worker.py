@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 from importlib import import_module
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 from bench.documents import parse_json, parse_toml, text_of
 from bench.errors import BenchError
+from bench.garbage import collect_rarely
 from bench.sandbox.messages import read_exactly, read_message, serve, write_message
-
-COLLECT_AFTER: Final = 50_000
-"""Live objects made since the last search for cycles that cause the next: a scorecard is read without one."""
 
 
 def work(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more: a function, its arguments, and the bytes of a file."""
-    gc.set_threshold(COLLECT_AFTER)
+    collect_rarely()
     while True:
         request, _ = read_message(requests)
         data = read_exactly(requests, request["bytes"])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.environment import paused_garbage_collection
+from bench.garbage import paused_garbage_collection
 from bench.runtime.backends.base import Arrays, Backend, DeviceTimes, Milliseconds, Session
 from bench.timing.protocol import Protocol
 
