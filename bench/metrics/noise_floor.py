@@ -36,11 +36,12 @@ SMOOTH_MESH = 256
 
 @lru_cache(maxsize=4)  # all entries and targets of a board share their patients
 def sign_blocks(patients: int, draws: int, seed: int) -> NDArray[np.uint8]:
-    """(k, patients, LANES) random bits, 1 for the sign +: the same on any machine.
+    """(k, patients, lanes) random bits, 1 for the sign +: the same on any machine.
 
+    There are as many lanes as draws, at most `scan.LANES`; further draws are in further blocks.
     Draw b takes its bits from the raw stream of PCG64DXSM, least significant bit first.
     """
-    lanes = scan.LANES
+    lanes = min(draws, scan.LANES)
     words = -(-patients // 64)
     generator = np.random.PCG64DXSM(np.random.SeedSequence(seed))
     raw = generator.random_raw((draws, words)).astype("<u8")

@@ -7,6 +7,7 @@ from bench.metrics.calibration import (
     smooth_calibration_error,
     smooth_errors,
 )
+from bench.metrics.kernels.scan import LANES
 from bench.metrics.noise_floor import binned_floor, sign_blocks, smooth_floor
 from tests.metrics import slow
 
@@ -19,14 +20,15 @@ def sample():
 
 
 def test_signs_are_fair_independent_and_fixed():
-    blocks = sign_blocks(100, 300, seed=5)
-    assert blocks.shape == (2, 100, 256)
-    signs = np.concatenate([block.T for block in blocks])[:300]
+    draws = LANES + 44
+    blocks = sign_blocks(100, draws, seed=5)
+    assert blocks.shape == (2, 100, LANES)
+    signs = np.concatenate([block.T for block in blocks])[:draws]
     assert set(np.unique(signs)) == {0, 1}
-    assert signs.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(300 * 100))
+    assert signs.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(draws * 100))
     assert abs(np.corrcoef(signs.T) - np.eye(100)).max() < 0.35
-    assert np.array_equal(sign_blocks(100, 20, 5)[0, :, :20], blocks[0, :, :20])
-    assert not np.array_equal(sign_blocks(100, 300, 6), blocks)
+    assert np.array_equal(sign_blocks(100, 20, 5)[0], blocks[0, :, :20])
+    assert not np.array_equal(sign_blocks(100, draws, 6), blocks)
 
 
 def test_binned_floor_is_the_mean_error_over_signs_one_by_one(sample):

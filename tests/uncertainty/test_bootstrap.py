@@ -202,7 +202,7 @@ def test_large_multiplicities_are_exact():
         assert replicates[b] == pytest.approx(slow.auroc(y, p, counts[b].astype(float)), abs=1e-15)
 
 
-@pytest.mark.parametrize("largest", [9, 60, 255])
+@pytest.mark.parametrize("largest", [9, 31, 32, 255])
 def test_counting_in_32_bits_never_overflows(largest):
     rng = np.random.default_rng(largest)
     y = (rng.random(40_000) < 0.5).astype(int)
@@ -212,7 +212,7 @@ def test_counting_in_32_bits_never_overflows(largest):
     assert boot.replicates(y, score).tolist() == [bench.auroc(y, score)] * 2
 
 
-@pytest.mark.parametrize("largest", [9, 60, 255])
+@pytest.mark.parametrize("largest", [9, 31, 32, 255])
 @pytest.mark.parametrize("steps", [3, 40, None])
 def test_the_joint_scan_counts_pairs_exactly_whatever_their_number(largest, steps):
     rng = np.random.default_rng(largest)
