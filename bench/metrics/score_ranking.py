@@ -13,13 +13,13 @@ MANY = 1000
 """Rows from which the compiled sort is faster, and worth loading the compiler's library."""
 
 
-def _falling_order(score: Floats) -> Ints:
-    """(n,) rows by falling score."""
+def falling_order(score: Floats) -> Ints:
+    """(n,) rows by falling score, equal scores in the order of the rows."""
     if len(score) < MANY:
-        return np.argsort(-score)
-    from bench.metrics.kernels.scan import falling_order
+        return np.argsort(-score, kind="stable")
+    from bench.metrics.kernels import scan
 
-    return np.asarray(falling_order(score), np.int64)
+    return np.asarray(scan.falling_order(score), np.int64)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ScoreRanking:
     @classmethod
     def of(cls, positive: Bools, score: Floats, weight: Floats | None = None) -> ScoreRanking:
         """Sorts rows whose labels, scores and weights were checked already."""
-        order = _falling_order(score)
+        order = falling_order(score)
         ranked = score[order]
         fresh = np.empty(len(score), np.bool_)
         fresh[:1] = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.score_ranking import falling_order
 from bench.metrics.validation import Floats
 from bench.scoring.scorecard import DecisionPoint, Point, ReliabilityBin, ScoreDistribution
 from bench.uncertainty.curves import benefit_intervals, bin_shares
@@ -34,7 +35,7 @@ class Cuts:
     """
 
     def __init__(self, labels: Floats, score: Floats, cell: int) -> None:
-        order = np.argsort(-score, kind="stable")
+        order = falling_order(score)
         self.score = score[order]
         self.rank = np.empty(len(score), np.intp)
         self.rank[order] = np.arange(len(score))

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
-from bench.metrics.validation import Floats
+from bench.metrics.validation import Floats, labels, weights
 from bench.uncertainty.draws import Draws
 from bench.uncertainty.replicates import replicate
 from bench.uncertainty.sample import Sample
@@ -52,13 +52,24 @@ class PatientBootstrap(Draws):
         return given
 
     @cached_property
-    def _samples(self) -> dict[tuple[bytes, ...], Sample]:
+    def _samples(self) -> dict[tuple[bytes, bytes], Sample]:
         return {}
 
     def sample(self, y: ArrayLike, weight: ArrayLike | None = None) -> Sample:
-        """Return what depends on labels and draws alone, computed once for each set of labels."""
-        sample = Sample.labelled(self, y, weight)
-        return self._samples.setdefault(sample.key, sample)
+        """Return what depends on labels and draws alone, computed once for each set of labels.
+
+        Raises:
+            ValueError: Labels other than 0/1, weights that are negative, lengths that differ from the
+                bootstrap's.
+        """
+        positive = labels(y)
+        if len(positive) != self.images:
+            raise ValueError(f"y has {len(positive)} rows, the bootstrap {self.images}")
+        row_weight = weights(weight, self.images, "the bootstrap")
+        key = positive.tobytes(), b"" if row_weight is None else row_weight.tobytes()
+        if key not in self._samples:
+            self._samples[key] = Sample.labelled(self, positive, row_weight)
+        return self._samples[key]
 
     def replicates(
         self, y: ArrayLike, score: ArrayLike, metric: str = "auroc", weight: ArrayLike | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ class Scored:
         """(patients with rows,) influence of every patient on the AUROC; nan where it is undefined."""
         if self.scores.missing:
             return np.full(int(np.count_nonzero(self.sample.present)), np.nan)
-        return self.sample.by_patient(self.scores.auroc_influence)[self.sample.present]
+        return self.influence(registry.metric("auroc"))[self.sample.present]
 
     def estimate(self, metric: Metric) -> Estimate:
         """Estimate a metric by the method that it declares; None with the reason if undefined.
@@ -264,6 +265,7 @@ HEAVY_PATIENT = 0.1
 """Share of the images in one patient above which intervals of gaps cover too little."""
 
 
+@cache
 def gap_metrics(probabilities: bool = True) -> tuple[str, ...]:
     """Return the keys of metrics with a subgroup gap; without probabilities only those of rankings."""
     needs = registry.BINARY if probabilities else (Needs.RANKING,)

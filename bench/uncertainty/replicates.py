@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bench.metrics import registry
 from bench.metrics.calibration import bin_edges, bin_index, logit, pointwise_log_loss
@@ -62,18 +63,47 @@ class SortedOrder:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ranking:
     """Metrics of the ranking in every replicate, (B,) each; nan where a replicate holds one class only.
 
-    Those beyond the requested depth are 0.
+    Attributes:
+        sample: Labels and draws.
+        totals: What a scan counted, see `scan.scan_joint`; what lies beyond the requested depth is 0.
     """
 
-    auroc: Floats
-    auprc: Floats
-    normalised_auprc: Floats
-    sensitivity_at_90_specificity: Floats
-    specificity_at_90_sensitivity: Floats
+    sample: Sample
+    totals: Sequence[NDArray[Any]]
+
+    def _share(self, total: Floats, whole: Floats) -> Floats:
+        return _ratio(total, whole, self.sample.defined)
+
+    @cached_property
+    def auroc(self) -> Floats:
+        """Area under the ROC curve."""
+        return _area(self.sample.trimmed(self.totals[0]), self.sample)
+
+    @cached_property
+    def auprc(self) -> Floats:
+        """Average precision."""
+        return self._share(self.sample.trimmed(self.totals[1]), self.sample.classes[0])
+
+    @property
+    def normalised_auprc(self) -> Floats:
+        """Average precision normalised by the prevalence of the replicate."""
+        hit, miss = self.sample.classes
+        return 1 - self._share((1 - self.auprc) * (hit + miss), miss)
+
+    @property
+    def sensitivity_at_90_specificity(self) -> Floats:
+        """Sensitivity at the first operating point."""
+        return self._share(self.sample.trimmed(self.totals[2]), self.sample.classes[0])
+
+    @property
+    def specificity_at_90_sensitivity(self) -> Floats:
+        """Specificity at the second operating point."""
+        miss = self.sample.classes[1]
+        return self._share(miss - self.sample.trimmed(self.totals[3]), miss)
 
 
 def auroc_replicates(sample: Sample, order: ScoreRanking) -> Floats:
@@ -127,7 +157,7 @@ def _area(doubled: Floats, sample: Sample) -> Floats:
 
 
 def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.POINTS) -> Ranking:
-    """Compute AUROC, AUPRC and both operating points in one pass over the sorted images.
+    """Count for AUROC, AUPRC and both operating points in one pass over the sorted images.
 
     Args:
         sample: Labels and draws.
@@ -135,7 +165,6 @@ def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.PO
         depth: How much is counted, as `scan.scan_joint` says.
     """
     images = SortedOrder.of(sample, order)
-    hit, miss = sample.classes
     most, least = sample.limits
     path = (sample.blocks, images.negative, images.positive, images.first, images.above, images.level)
     if sample.uses_integer_counts:
@@ -143,15 +172,7 @@ def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.PO
     else:
         weights_of = order.unit[images.misses], order.unit[images.hits]
         totals = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
-    doubled, precision, hits, alarms = (sample.trimmed(part) for part in totals)
-    auprc = _ratio(precision, hit, sample.defined)
-    return Ranking(
-        _area(doubled, sample),
-        auprc,
-        1 - _ratio((1 - auprc) * (hit + miss), miss, sample.defined),
-        _ratio(hits, hit, sample.defined),
-        _ratio(miss - alarms, miss, sample.defined),
-    )
+    return Ranking(sample, totals)
 
 
 def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:

@@ -14,7 +14,7 @@ from bench.metrics.discrimination import ROUNDING
 from bench.metrics.influence import kish_size
 from bench.metrics.kernels import scan
 from bench.metrics.registry import OPERATING_POINT
-from bench.metrics.validation import Bools, Floats, Ints, finite_vector, labels, probability_vector, weights
+from bench.metrics.validation import Bools, Floats, Ints, finite_vector, probability_vector, weights
 from bench.uncertainty.draws import Blocks, Draws
 
 
@@ -106,7 +106,7 @@ class Rows:
 
     def by_patient(self, values: Floats) -> Floats:
         """(P,) sums of row values over each patient."""
-        return np.bincount(self.patient, values, minlength=self.blocks.shape[1]).astype(np.float64)
+        return np.asarray(np.bincount(self.patient, values, minlength=self.blocks.shape[1]), np.float64)
 
     def patient_weight(self, chosen: Bools) -> Floats:
         """(P,) weight of each patient's rows among those chosen, a mask (n,)."""
@@ -158,25 +158,11 @@ class Sample(Rows):
     positive: Bools
 
     @classmethod
-    def labelled(cls, bootstrap: Draws, y: ArrayLike, weight: ArrayLike | None) -> Sample:
-        """The rows of a bootstrap with their labels.
-
-        Raises:
-            ValueError: Labels other than 0/1, weights that are negative, lengths that differ from the
-                bootstrap's.
-        """
-        positive = labels(y)
-        if len(positive) != bootstrap.images:
-            raise ValueError(f"y has {len(positive)} rows, the bootstrap {bootstrap.images}")
+    def labelled(cls, bootstrap: Draws, positive: Bools, weight: Floats | None) -> Sample:
+        """The rows of a bootstrap with their labels; arrays were checked already."""
         rows = Rows.of(bootstrap, weight)
         shared = {field.name: getattr(rows, field.name) for field in fields(Rows)}
         return cls(**shared, positive=positive[rows.keep])
-
-    @property
-    def key(self) -> tuple[bytes, bytes, bytes]:
-        """Rows, labels and weights, by which samples of one bootstrap differ."""
-        weight = b"" if self.weight is None else self.weight.tobytes()
-        return self.keep.tobytes(), self.positive.tobytes(), weight
 
     @cached_property
     def positive_patients(self) -> int:
