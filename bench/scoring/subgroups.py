@@ -11,6 +11,7 @@ from bench.scoring.scorecard import OperatingPoint, SubgroupScore
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored, gap_metrics, subgroup_gap
 from bench.uncertainty.evaluate import prepare, summarise
+from bench.uncertainty.replicates import replicate_together
 
 
 class _Parts:
@@ -39,6 +40,14 @@ class _Parts:
             )
         return self._prepared[key]
 
+    def replicate(self) -> None:
+        """Compute the replicates of all parts in one pass over the draws."""
+        for cell in self._target.cells:
+            for rows, bootstrap in ((cell.inside, cell.bootstrap), (cell.rest, cell.rest_bootstrap)):
+                if bootstrap is not None:
+                    self.prepared(rows, bootstrap)
+        replicate_together([part.replicates for part in self._prepared.values()], self._probabilities)
+
 
 def score_subgroups(
     target: TargetPlan,
@@ -60,6 +69,7 @@ def score_subgroups(
         common: Operating point of all images, at which each subgroup's decisions are shown.
     """
     parts = _Parts(target, scores, probabilities, level, line)
+    parts.replicate()
     by_cell = [_score(cell, target, parts, probabilities, level) for cell in target.cells]
     if common is None:
         return by_cell

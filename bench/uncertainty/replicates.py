@@ -19,7 +19,7 @@ from bench.metrics.recalibration_line import expit, fit_line, fit_shift
 from bench.metrics.registry import ECE_BINS
 from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Bools, Floats, Ints
-from bench.uncertainty.sample import Sample
+from bench.uncertainty.sample import Pass, Sample, run_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +164,27 @@ def ranking_replicates(sample: Sample, order: ScoreRanking, depth: int = scan.PO
         order: The images by score.
         depth: How much is counted, as `scan.scan_joint` says.
     """
+    return Ranking(sample, tuple(_ranking_pass(sample, order, depth)(slice(None))))
+
+
+def _ranking_pass(sample: Sample, order: ScoreRanking, depth: int) -> Pass:
+    """The pass over the draws that counts the totals of a `Ranking`."""
     images = SortedOrder.of(sample, order)
     most, least = sample.limits
-    path = (sample.blocks, images.negative, images.positive, images.first, images.above, images.level)
-    if sample.uses_integer_counts:
-        totals = scan.scan_joint(*path, sample.largest, most.astype(np.int32), least.astype(np.int32), depth)
-    else:
-        weights_of = order.unit[images.misses], order.unit[images.hits]
-        totals = scan.scan_weighted(*path, *weights_of, np.stack([most, least]), depth)
-    return Ranking(sample, totals)
+    path = (images.negative, images.positive, images.first, images.above, images.level)
+
+    def count(part: slice) -> Iterable[NDArray[Any]]:
+        limits, blocks = (most[part], least[part]), sample.blocks[part]
+        totals: Iterable[NDArray[Any]]
+        if sample.uses_integer_counts:
+            whole = (limit.astype(np.int32) for limit in limits)
+            totals = scan.scan_joint(blocks, *path, sample.largest, *whole, depth)
+        else:
+            weights_of = order.unit[images.misses], order.unit[images.hits]
+            totals = scan.scan_weighted(blocks, *path, *weights_of, np.stack(limits), depth)
+        return totals
+
+    return count
 
 
 def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
@@ -194,9 +206,21 @@ class Fit:
     def _total(self, column: Floats) -> Floats:
         return np.asarray(self._sample.totals([column])[0])
 
+    @property
+    def _squared_errors(self) -> Floats:
+        return (self._p - self._sample.positive) ** 2
+
     @cached_property
     def _loss(self) -> Floats:
-        return self._total((self._p - self._sample.positive) ** 2)
+        return self._total(self._squared_errors)
+
+    def loss_pass(self) -> Pass:
+        """The pass over the draws that adds up the squared errors."""
+        return self._sample.totals_pass([self._squared_errors])
+
+    def keep_loss(self, sums: Sequence[NDArray[Any]]) -> None:
+        """Keep the arrays that `loss_pass` returned for all blocks."""
+        self._loss = self._sample.trimmed(sums[0])
 
     @cached_property
     def _nats(self) -> Floats:
@@ -288,27 +312,36 @@ class Replicates:
         depth: int = scan.POINTS,
         auroc: Floats | None = None,
     ) -> None:
-        self._sample, self._scores, self._depth = sample, scores, depth
+        self.sample, self._scores, self._depth = sample, scores, depth
         if auroc is not None:
             self.auroc = auroc
 
     @cached_property
     def _ranking(self) -> Ranking:
-        return ranking_replicates(self._sample, self._scores.ranking, self._depth)
+        return ranking_replicates(self.sample, self._scores.ranking, self._depth)
+
+    def ranking_pass(self) -> Pass:
+        """The pass over the draws that counts the ranking."""
+        return _ranking_pass(self.sample, self._scores.ranking, self._depth)
+
+    def keep_ranking(self, totals: Sequence[NDArray[Any]]) -> None:
+        """Keep what `ranking_pass` counted in all blocks."""
+        self._ranking = Ranking(self.sample, totals)
 
     @cached_property
-    def _sums(self) -> Fit:
-        return Fit(self._sample, self._scores.score)
+    def sums(self) -> Fit:
+        """Metrics that follow from sums over images."""
+        return Fit(self.sample, self._scores.score)
 
     @cached_property
     def _refit(self) -> Refit:
-        return Refit(self._sample, self._scores.score)
+        return Refit(self.sample, self._scores.score)
 
     @cached_property
     def auroc(self) -> Floats:
         """(B,) AUROC."""
         if self._depth == scan.PAIRS:
-            return auroc_replicates(self._sample, self._scores.ranking)
+            return auroc_replicates(self.sample, self._scores.ranking)
         return self._ranking.auroc
 
     def of(self, metric: Metric) -> Floats:
@@ -320,7 +353,7 @@ class Replicates:
             case Engine.PRECISION | Engine.POINTS:
                 values = getattr(self._ranking, metric.key)
             case Engine.SUMS:
-                values = getattr(self._sums, metric.key)
+                values = getattr(self.sums, metric.key)
             case Engine.REFIT:
                 values = getattr(self._refit, metric.key)
             case _:
@@ -330,7 +363,7 @@ class Replicates:
     def _loop(self, metric: Metric) -> Floats:
         """The metric of the rows of each replicate, repeated as often as their patient was drawn."""
         assert metric.value is not None
-        sample, values = self._sample, np.full(self._sample.replicates, np.nan)
+        sample, values = self.sample, np.full(self.sample.replicates, np.nan)
         for b, rows in enumerate(sample.resampled()):
             weight = None if sample.weight is None else sample.weight[rows]
             scores = LabelledScores(sample.positive[rows], self._scores.score[rows], weight)
@@ -338,6 +371,29 @@ class Replicates:
                 value = metric.value(scores)
                 values[b] = np.nan if value is None else value
         return values
+
+
+def replicate_together(many: Sequence[Replicates], probabilities: bool) -> None:
+    """Count the rankings of several scores on the same draws in one pass, and add up their squared errors.
+
+    Their metrics then have the same bits as if each were computed when first needed, but the draws are read
+    from memory once.
+
+    Args:
+        many: Replicates on the same draws.
+        probabilities: Whether scores are probabilities, so that squared errors are needed.
+    """
+    if not many:
+        return
+    passes = [replicates.ranking_pass() for replicates in many]
+    if probabilities:
+        passes += [replicates.sums.loss_pass() for replicates in many]
+    results = run_together(many[0].sample.blocks, passes)
+    for replicates, totals in zip(many, results[: len(many)], strict=True):
+        replicates.keep_ranking(totals)
+    if probabilities:
+        for replicates, sums in zip(many, results[len(many) :], strict=True):
+            replicates.sums.keep_loss(sums)
 
 
 def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
