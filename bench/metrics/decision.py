@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.metrics.validation import Floats, check_level, finite_vector, predicted, scored
+from bench.metrics.validation import Bools, Floats, check_level, finite_vector, predicted, scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,14 @@ def decision_at(
         ValueError: Lengths differ, NaN, labels other than 0/1, or negative weights.
     """
     positive, scores, row = scored(y, score, weight)
-    unit = np.ones(len(scores)) if row is None else row
     called = scores >= threshold
 
-    def rate(part: np.ndarray, whole: np.ndarray) -> float | None:
-        total = float(unit[whole].sum())
-        return float(unit[part & whole].sum()) / total if total > 0 else None
+    def total(chosen: Bools) -> float:
+        return float(np.count_nonzero(chosen) if row is None else row[chosen].sum())
+
+    def rate(part: Bools, whole: Bools) -> float | None:
+        every = total(whole)
+        return total(part & whole) / every if every > 0 else None
 
     return Decision(
         sensitivity=rate(called, positive),

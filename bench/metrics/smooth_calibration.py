@@ -115,7 +115,7 @@ def _fit(columns: Floats, positive: Bools, weight: Floats) -> Floats:
         guess = expit((beta[:, None] * columns).sum(axis=0))
         gradient = (columns * (weight * (positive - guess))).sum(axis=1) - penalty * beta
         hold = weight * guess * (1 - guess)
-        information = np.array([[np.sum(hold * a * b) for b in columns] for a in columns])
+        information = np.array([[np.sum(held * b) for b in columns] for held in hold * columns])
         step = np.linalg.solve(information + np.diag(np.maximum(penalty, 1e-12)), gradient)
         while True:
             trial = loss(beta + step)

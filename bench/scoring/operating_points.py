@@ -90,7 +90,10 @@ def threshold_of(point: OperatingPoint, scores: Floats) -> float:
         point: The operating point.
         scores: (n,) scores of all images, among which it calls `point.called` positive.
     """
-    return np.inf if not point.called else float(np.sort(scores)[len(scores) - point.called])
+    if not point.called:
+        return np.inf
+    place = len(scores) - point.called
+    return float(np.partition(scores, place)[place])
 
 
 def decisions_at(

@@ -399,8 +399,7 @@ def _flags(target: TargetScore, values: Floats) -> list[Flag]:
     if area.low is not None and area.high is not None and area.low <= 0.5 <= area.high:
         message = f"The interval of the AUROC, {area.low:.3f} to {area.high:.3f}, covers 0.5."
         flags.append(Flag(code="covers-chance", message=message, target=target.target))
-    distinct = len(np.unique(values))
-    if distinct == 1:
+    if len(values) and values.min() == values.max():
         message = "All scores are equal; were the weights loaded?"
         flags.append(Flag(code="constant-scores", message=message, target=target.target))
     return flags
