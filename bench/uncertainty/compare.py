@@ -22,7 +22,7 @@ from bench.uncertainty.intervals import (
     with_warnings,
 )
 from bench.uncertainty.jackknife import deletion_interval
-from bench.uncertainty.replicates import Replicates, scan_depth
+from bench.uncertainty.replicates import Replicates
 from bench.uncertainty.sample import Sample
 
 SE_TOLERANCE = 1e-12
@@ -194,8 +194,7 @@ def _difference(
         if metric.replicates is None:
             return sandwich_interval(value, phi, level, metric.difference_bounds)
     df = sample.smaller_class - 1.0 if phi is None else satterthwaite(phi)
-    depth = scan_depth([metric])
-    differences = Replicates(sample, a, depth).of(metric) - Replicates(sample, b, depth).of(metric)
+    differences = Replicates(sample, a, [metric]).of(metric) - Replicates(sample, b, [metric]).of(metric)
     bounds = metric.difference_bounds
     return t_interval(value, differences, df, level=level, clusters=sample.patients, bounds=bounds)
 

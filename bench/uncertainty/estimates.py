@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 from bench.display import Displayed, Table, estimate_text
 from bench.metrics import registry
 from bench.metrics.influence import kish_size
-from bench.metrics.kernels.scan import PAIRS
 from bench.metrics.metric import Engine, Interval, Metric, Needs
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.validation import Floats
@@ -107,8 +106,8 @@ class Scored:
         sample: Labels and draws.
         scores: The rows that count.
         level: Nominal coverage.
+        metrics: The metrics that will be requested.
         refit_lines: Whether the errors of the calibration line come from a refit in every replicate.
-        depth: Which metrics of the ranking will be requested: see `bench.uncertainty.replicates.scan_depth`.
         auroc: (B,) the AUROC in every replicate, where it is known already.
     """
 
@@ -117,12 +116,12 @@ class Scored:
         sample: Sample,
         scores: LabelledScores,
         level: float,
+        metrics: Collection[Metric],
         refit_lines: bool = False,
-        depth: int = PAIRS,
         auroc: Floats | None = None,
     ) -> None:
         self.sample, self.scores, self.level, self.refit_lines = sample, scores, level, refit_lines
-        self.replicates = Replicates(sample, scores, depth, auroc)
+        self.replicates = Replicates(sample, scores, metrics, auroc)
         self._values: dict[str, float | None] = {}
         self._influences: dict[str, Floats] = {}
         self._deletions: dict[str, Floats] = {}

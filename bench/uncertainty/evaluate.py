@@ -17,7 +17,6 @@ from bench.metrics.validation import Floats, check_level, same_rows, yes_or_no
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import NOT_REQUESTED, Estimates, Scored
 from bench.uncertainty.intervals import Estimate
-from bench.uncertainty.replicates import scan_depth
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,7 +125,7 @@ def prepare(
     sample = bootstrap.sample(y, weight)
     read = sample.probabilities if probabilities else sample.scores
     scores = LabelledScores(sample.positive, read(p, "p"), sample.weight, start)
-    return Scored(sample, scores, check_level(level, "level"), refit_lines, scan_depth(chosen))
+    return Scored(sample, scores, check_level(level, "level"), chosen, refit_lines)
 
 
 def _chosen(metrics: Collection[str] | None) -> dict[str, Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -191,64 +191,71 @@ def _ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
     return np.divide(above, below, out=np.full_like(below, np.nan), where=defined)
 
 
+SUMS: dict[str, Callable[[Floats, Bools], Floats]] = {
+    "loss": lambda p, positive: (p - positive) ** 2,
+    "nats": lambda p, positive: pointwise_log_loss(positive, p),
+    "expected": lambda p, _: p,
+}
+"""Sum over images → its terms, (n,) from probabilities and labels."""
+
+SUM_OF = {"brier": "loss", "scaled_brier": "loss", "log_loss": "nats", "oe_ratio": "expected"}
+"""Metric → the sum that it follows from."""
+
+
 class Fit:
     """Metrics of probabilities in every replicate, (B,) each; nan where undefined.
 
-    All follow from sums over images: products of the multiplicities with per-patient sums, each computed when
-    first needed.
+    All follow from sums over images, which are products of the multiplicities with per-patient sums.
+
+    Args:
+        sample: Labels and draws.
+        p: (n,) probabilities.
+        keys: Metrics that will be requested; their sums are computed together, when first needed.
     """
 
-    def __init__(self, sample: Sample, p: Floats) -> None:
+    def __init__(self, sample: Sample, p: Floats, keys: Iterable[str]) -> None:
         self._sample, self._p = sample, p
         self._hit, self._miss = sample.classes
         self._rows = self._hit + self._miss
-
-    def _total(self, column: Floats) -> Floats:
-        return np.asarray(self._sample.totals([column])[0])
+        wanted = {SUM_OF.get(key) for key in keys}
+        self._names = [name for name in SUMS if name in wanted]
 
     @property
-    def _squared_errors(self) -> Floats:
-        return (self._p - self._sample.positive) ** 2
+    def _terms(self) -> list[Floats]:
+        return [SUMS[name](self._p, self._sample.positive) for name in self._names]
 
     @cached_property
-    def _loss(self) -> Floats:
-        return self._total(self._squared_errors)
+    def _sums(self) -> dict[str, Floats]:
+        return dict(zip(self._names, self._sample.totals(self._terms), strict=True))
 
-    def loss_pass(self) -> Pass:
-        """The pass over the draws that adds up the squared errors."""
-        return self._sample.totals_pass([self._squared_errors])
+    def sums_pass(self) -> Pass:
+        """The pass over the draws that adds up the sums of the requested metrics."""
+        return self._sample.totals_pass(self._terms)
 
-    def keep_loss(self, sums: Sequence[NDArray[Any]]) -> None:
-        """Keep the arrays that `loss_pass` returned for all blocks."""
-        self._loss = self._sample.trimmed(sums[0])
-
-    @cached_property
-    def _nats(self) -> Floats:
-        return self._total(pointwise_log_loss(self._sample.positive, self._p))
-
-    @cached_property
-    def _expected(self) -> Floats:
-        return self._total(self._p)
+    def keep_sums(self, sums: Sequence[NDArray[Any]]) -> None:
+        """Keep the arrays that `sums_pass` returned for all blocks."""
+        self._sums = dict(zip(self._names, map(self._sample.trimmed, sums), strict=True))
 
     @property
     def brier(self) -> Floats:
         """Mean squared error."""
-        return _ratio(self._loss, self._rows, self._rows > 0)
+        return _ratio(self._sums["loss"], self._rows, self._rows > 0)
 
     @property
     def scaled_brier(self) -> Floats:
         """Brier score scaled by the prevalence of the replicate."""
-        return 1 - _ratio(self._loss * self._rows, self._hit * self._miss, self._sample.defined)
+        return 1 - _ratio(self._sums["loss"] * self._rows, self._hit * self._miss, self._sample.defined)
 
     @property
     def log_loss(self) -> Floats:
         """Mean -log of the probability of the true label."""
-        return _ratio(self._nats, self._rows, self._rows > 0)
+        return _ratio(self._sums["nats"], self._rows, self._rows > 0)
 
     @property
     def oe_ratio(self) -> Floats:
         """Observed over expected positives."""
-        return _ratio(self._hit, self._expected, self._expected > 0)
+        expected = self._sums["expected"]
+        return _ratio(self._hit, expected, expected > 0)
 
     @property
     def ece(self) -> Floats:
@@ -301,7 +308,7 @@ class Replicates:
     Args:
         sample: Labels and draws.
         scores: The same rows as the metrics take them.
-        depth: The `scan_depth` of the metrics that will be requested.
+        metrics: The metrics that will be requested.
         auroc: (B,) the AUROC in every replicate, where it was computed for several labels together.
     """
 
@@ -309,10 +316,11 @@ class Replicates:
         self,
         sample: Sample,
         scores: LabelledScores,
-        depth: int = scan.POINTS,
+        metrics: Collection[Metric],
         auroc: Floats | None = None,
     ) -> None:
-        self.sample, self._scores, self._depth = sample, scores, depth
+        self.sample, self._scores, self._depth = sample, scores, scan_depth(metrics)
+        self._keys = [metric.key for metric in metrics]
         if auroc is not None:
             self.auroc = auroc
 
@@ -331,7 +339,7 @@ class Replicates:
     @cached_property
     def sums(self) -> Fit:
         """Metrics that follow from sums over images."""
-        return Fit(self.sample, self._scores.score)
+        return Fit(self.sample, self._scores.score, self._keys)
 
     @cached_property
     def _refit(self) -> Refit:
@@ -374,26 +382,26 @@ class Replicates:
 
 
 def replicate_together(many: Sequence[Replicates], probabilities: bool) -> None:
-    """Count the rankings of several scores on the same draws in one pass, and add up their squared errors.
+    """Count the rankings of several scores on the same draws in one pass, and add up their sums over images.
 
     Their metrics then have the same bits as if each were computed when first needed, but the draws are read
     from memory once.
 
     Args:
         many: Replicates on the same draws.
-        probabilities: Whether scores are probabilities, so that squared errors are needed.
+        probabilities: Whether scores are probabilities, so that sums are needed.
     """
     if not many:
         return
     passes = [replicates.ranking_pass() for replicates in many]
     if probabilities:
-        passes += [replicates.sums.loss_pass() for replicates in many]
+        passes += [replicates.sums.sums_pass() for replicates in many]
     results = run_together(many[0].sample.blocks, passes)
     for replicates, totals in zip(many, results[: len(many)], strict=True):
         replicates.keep_ranking(totals)
     if probabilities:
         for replicates, sums in zip(many, results[len(many) :], strict=True):
-            replicates.sums.keep_loss(sums)
+            replicates.sums.keep_sums(sums)
 
 
 def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
@@ -405,7 +413,7 @@ def replicate(sample: Sample, score: ArrayLike, key: str) -> Floats:
     metric = registry.metric(key, registry.keys(*registry.BINARY))
     read = sample.probabilities if metric.needs is Needs.PROBABILITIES else sample.scores
     scores = LabelledScores(sample.positive, read(score), sample.weight)
-    return Replicates(sample, scores, scan_depth([metric])).of(metric)
+    return Replicates(sample, scores, [metric]).of(metric)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,16 +70,17 @@ def sliding_auroc(
     values = samples[0].scores(score)
     order = ScoreRanking.of(samples[0].positive, values, samples[0].weight)
     replicates = nested_auroc_replicates(samples, order)
+    metric = registry.metric("auroc")
     points: dict[int, SlidingPoint] = {}
     for place, sample, auroc in zip(rising.tolist(), samples, replicates, strict=True):
         ranking = replace(order, positive=sample.positive)
         scores = LabelledScores(sample.positive, values, sample.weight, ranking=ranking)
-        scored = Scored(sample, scores, level, auroc=auroc)
+        scored = Scored(sample, scores, level, [metric], auroc=auroc)
         points[place] = SlidingPoint(
             float(cuts[place]),
             scores.positives,
             sample.positive_patients,
             sample.negative_patients,
-            scored.estimate(registry.metric("auroc")),
+            scored.estimate(metric),
         )
     return tuple(points[place] for place in range(len(cuts)))
