@@ -17,7 +17,7 @@ CLIP = 1e-6
 Strategy = Literal["uniform", "quantile"]
 
 
-def _mean(values: Floats, weight: Floats | None) -> float | None:
+def weighted_mean(values: Floats, weight: Floats | None) -> float | None:
     """Weighted mean, or None without rows."""
     if not len(values):
         return None
@@ -49,7 +49,7 @@ def brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float 
     0.07
     """
     positive, probability, row = predicted(y, p, weight)
-    return _mean((probability - positive) ** 2, row)
+    return weighted_mean((probability - positive) ** 2, row)
 
 
 def scaled_brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -59,10 +59,10 @@ def scaled_brier(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) ->
         At most 1; 0 for a constant prediction of the prevalence; None with one class only.
     """
     positive, probability, row = predicted(y, p, weight)
-    prevalence = _mean(positive.astype(np.float64), row)
+    prevalence = weighted_mean(positive.astype(np.float64), row)
     if prevalence is None or not 0 < prevalence < 1:
         return None
-    score = _mean((probability - positive) ** 2, row)
+    score = weighted_mean((probability - positive) ** 2, row)
     return None if score is None else 1 - score / (prevalence * (1 - prevalence))
 
 
@@ -89,8 +89,8 @@ def brier_skill(
     other = np.full(len(np.asarray(p)), reference) if np.ndim(reference) == 0 else reference
     positive, probability, row = predicted(y, p, weight)
     _, expected, _ = predicted(y, other, weight, "reference")
-    score = _mean((probability - positive) ** 2, row)
-    worst = _mean((expected - positive) ** 2, row)
+    score = weighted_mean((probability - positive) ** 2, row)
+    worst = weighted_mean((expected - positive) ** 2, row)
     return None if score is None or not worst else 1 - score / worst
 
 
@@ -103,7 +103,7 @@ def pointwise_log_loss(positive: Bools, p: Floats) -> Floats:
 def log_loss(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
     """Mean of -log(probability of what came true), in nats, probabilities clipped at `CLIP`."""
     positive, probability, row = predicted(y, p, weight)
-    return _mean(pointwise_log_loss(positive, probability), row)
+    return weighted_mean(pointwise_log_loss(positive, probability), row)
 
 
 def observed_expected(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = None) -> float | None:
@@ -113,7 +113,7 @@ def observed_expected(y: ArrayLike, p: ArrayLike, weight: ArrayLike | None = Non
         The ratio, 1 is best, above 1 means risks are underestimated; None where nothing is expected.
     """
     positive, probability, row = predicted(y, p, weight)
-    observed, expected = _mean(positive.astype(np.float64), row), _mean(probability, row)
+    observed, expected = weighted_mean(positive.astype(np.float64), row), weighted_mean(probability, row)
     return None if observed is None or not expected else observed / expected
 
 

@@ -72,6 +72,11 @@ class LabelledScores:
         return influence.auroc(self.ranking)
 
     @cached_property
+    def squared_errors(self) -> Floats:
+        """(n,) squared distance of probability and label."""
+        return (self.score - self.positive) ** 2
+
+    @cached_property
     def log_odds(self) -> Floats:
         """(n,) logit of the probabilities."""
         return logit(self.score)

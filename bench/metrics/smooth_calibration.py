@@ -48,6 +48,15 @@ class SmoothCalibration:
     observed: Floats
 
 
+def _quantiles(values: Floats, shares: Floats | tuple[float, ...], weight: Floats) -> Floats:
+    """Quantiles by the inverse distribution function, selected without sorting where all rows weigh 1."""
+    if np.any(weight != 1):
+        return np.asarray(np.quantile(values, np.array(shares), method="inverted_cdf", weights=weight))
+    ranks = np.searchsorted(np.arange(1, len(values) + 1) / len(values), shares)
+    quantiles: Floats = np.partition(values, ranks)[ranks]
+    return quantiles
+
+
 def natural_spline(x: Floats, knots: Floats) -> Floats:
     """(len(knots) - 1, n) basis of a natural cubic spline, linear beyond the outer knots, without a constant.
 
@@ -75,8 +84,7 @@ class _Design:
     @classmethod
     def of(cls, x: Floats, weight: Floats) -> tuple[_Design, Floats]:
         """The design of some predictions, and their `columns`."""
-        quantiles = np.quantile(x, KNOT_SHARES, method="inverted_cdf", weights=weight)
-        knots = np.unique(quantiles)
+        knots = np.unique(_quantiles(x, KNOT_SHARES, weight))
         raw = _raw_columns(x, knots)
         middle = np.average(raw, axis=1, weights=weight)
         spread = np.sqrt(np.average((raw - middle[:, None]) ** 2, axis=1, weights=weight))
@@ -155,9 +163,9 @@ def smooth_calibration(
     design, columns = _Design.of(x, unit)
     beta = _fit(columns, positive, unit)
     distance = np.abs(_curve(columns, beta) - probability)
-    median, ninth = np.quantile(distance, (0.5, 0.9), method="inverted_cdf", weights=unit)
+    median, ninth = _quantiles(distance, (0.5, 0.9), unit)
     shares = np.linspace(0, 1, points)
-    places = np.unique(np.quantile(probability, shares, method="inverted_cdf", weights=unit))
+    places = np.unique(_quantiles(probability, shares, unit))
     return SmoothCalibration(
         ici=float(np.average(distance, weights=unit)),
         e50=float(median),

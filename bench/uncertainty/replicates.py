@@ -41,7 +41,7 @@ class SortedOrder:
     def of(cls, sample: Sample, order: ScoreRanking) -> SortedOrder:
         """Order the images; equal scores go by patient and weight, so that row order never matters."""
         row = order.order
-        if sample.weight is not None:
+        if sample.weight is not None and len(order.threshold) < len(row):
             row = np.lexsort((sample.weight, sample.patient, order.tie_group))
         hit = sample.positive[row]
         misses, hits = row[~hit], row[hit]

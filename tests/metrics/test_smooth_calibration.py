@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from bench.metrics.smooth_calibration import RIDGE, natural_spline, smooth_calibration
+from bench.metrics.smooth_calibration import (
+    KNOT_SHARES,
+    RIDGE,
+    _quantiles,
+    natural_spline,
+    smooth_calibration,
+)
 
 
 def test_natural_spline_is_smooth_and_linear_outside_its_knots():
@@ -88,3 +94,11 @@ def test_distances_are_ordered_shares(seed, rows, levels):
     assert 0 <= smooth.e50 <= smooth.e90 <= smooth.emax <= 1
     assert smooth.ici <= smooth.emax + 1e-12
     assert (np.diff(smooth.predicted) > 0).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 20, 999, 1000])
+def test_quantiles_without_weights_are_those_of_equal_weights(rows):
+    values = np.random.default_rng(rows).integers(0, rows, rows) / 7
+    shares, unit = np.append(np.linspace(0, 1, 41), KNOT_SHARES), np.ones(rows)
+    expected = np.quantile(values, shares, method="inverted_cdf", weights=unit)
+    assert np.array_equal(_quantiles(values, shares, unit), expected)
