@@ -106,8 +106,8 @@ def decision(cuts: Cuts, sample: Sample, level: float) -> tuple[DecisionPoint, .
     tp = cuts.positives_above(wanted)
     benefits = (tp - (wanted - tp) * odds) / n
     treat_all = (m - (n - m) * odds) / n
-    called = cuts.rank < cuts.snap(wanted)[:, None]
-    estimates = benefit_intervals(sample, called, THRESHOLDS, benefits, level)
+    calls = len(wanted) - np.searchsorted(cuts.snap(wanted)[::-1], cuts.rank, side="right")
+    estimates = benefit_intervals(sample, calls, THRESHOLDS, benefits, level)
     columns = (THRESHOLDS.tolist(), benefits.tolist(), estimates, treat_all.tolist())
     return tuple(
         DecisionPoint(threshold=threshold, net_benefit=benefit, low=e.low, high=e.high, treat_all=of_all)

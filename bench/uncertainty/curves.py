@@ -43,7 +43,7 @@ def bin_shares(sample: Sample, index: Ints, bins: int, level: float = 0.95) -> l
 
 
 def benefit_intervals(
-    sample: Sample, called: Bools, thresholds: Floats, values: Floats, level: float = 0.95
+    sample: Sample, calls: Ints, thresholds: Floats, values: Floats, level: float = 0.95
 ) -> list[Estimate]:
     """Compute the intervals of net benefits by MOVER (method of variance estimates recovery).
 
@@ -54,8 +54,8 @@ def benefit_intervals(
 
     Args:
         sample: Labels and patients.
-        called: (k, n) rows that are called positive at each threshold.
-        thresholds: (k,) thresholds t on the probability.
+        calls: (n,) number of the thresholds at which each row is called positive, which are the lowest ones.
+        thresholds: (k,) rising thresholds t on the probability.
         values: (k,) net benefits.
         level: Nominal coverage at each threshold.
 
@@ -66,7 +66,8 @@ def benefit_intervals(
         return [Estimate(value, reason=FEW_CLUSTERS) for value in values.tolist()]
     odds = thresholds / (1 - thresholds)
     hits, alarms = (
-        _called_shares(sample, called & side, level) for side in (sample.positive, ~sample.positive)
+        _called_shares(sample, side, calls, len(thresholds), level)
+        for side in (sample.positive, ~sample.positive)
     )
     benefit = _Influences.of(hits.influences.phi - odds[:, None] * alarms.influences.phi)
     size = hits.influences.se * alarms.influences.se
@@ -107,10 +108,14 @@ class _CalledShares:
     above: Floats
 
 
-def _called_shares(sample: Sample, called: Bools, level: float) -> _CalledShares:
-    """The share of (k, n) called rows among all rows, with Wilson's intervals."""
-    images, total = sample.patient_unit[sample.present], float(sample.unit.sum())
-    of_patient = np.stack([sample.patient_weight(row)[sample.present] for row in called])
+def _called_shares(sample: Sample, side: Bools, calls: Ints, k: int, level: float) -> _CalledShares:
+    """The share of the called rows of one class among all rows at k thresholds, with Wilson's intervals."""
+    images, total, patients = sample.patient_unit[sample.present], float(sample.unit.sum()), sample.patients
+    cell = (calls * patients + sample.dense_patient)[side]
+    by_calls = np.bincount(cell, sample.unit[side], minlength=(k + 1) * patients).reshape(k + 1, patients)
+    of_patient = by_calls[1:]
+    for threshold in range(k - 1, 0, -1):
+        of_patient[threshold - 1] += of_patient[threshold]  # what is called there is called below it too
     shares = of_patient.sum(axis=1) / total
     influences = _Influences.of((of_patient - shares[:, None] * images) / total)
     intervals = [

@@ -178,7 +178,8 @@ def _judge_curves(
     few = len(set(cohort.patient[y])) < FEW_POSITIVE_PATIENTS
     paired = net_benefit_difference(y, first, second, boot, CUTS)
     cuts = np.array(CUTS)
-    estimates = benefit_intervals(sample, first >= cuts[:, None], cuts, benefits.net_benefit)
+    calls = np.searchsorted(cuts, first, side="right")
+    estimates = benefit_intervals(sample, calls, cuts, benefits.net_benefit)
     for cut, estimate, difference in zip(CUTS, estimates, paired, strict=True):
         tally.add("net benefit", estimate.low, estimate.high, truth[f"net benefit {cut}"], few)
         tally.add("Δ net benefit", difference.low, difference.high, truth[f"Δ net benefit {cut}"], few)

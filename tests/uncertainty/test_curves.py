@@ -96,7 +96,7 @@ def test_net_benefit_has_limits_by_mover(sample):
     y, p, boot = sample
     cuts = np.array([0.3, 0.95])
     values = decision_curve(y, p, cuts).net_benefit
-    estimates = benefit_intervals(boot.sample(y), p >= cuts[:, None], cuts, values)
+    estimates = benefit_intervals(boot.sample(y), np.searchsorted(cuts, p, side="right"), cuts, values)
     for cut, value, estimate in zip(cuts, values, estimates, strict=True):
         expected = net_benefit_limits(y, p >= cut, cut, boot.patient_code)
         assert (estimate.low, estimate.high) == pytest.approx(expected, rel=1e-7)
