@@ -446,7 +446,8 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
         raise BenchError(Problem("scorecard-stale", message, str(path)))
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
-        raise BenchError(Problem("scorecard-stale", message, str(path)))
+        remedy = "Score all entries again, where the data is: `bench score --all`."
+        raise BenchError(Problem("scorecard-stale", message, str(path), remedy))
     return card, sha256
 
 
