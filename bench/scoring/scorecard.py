@@ -444,11 +444,16 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
             f"The scorecard of {submission.slug!r} was computed from other predictions than the stored ones."
         )
         raise BenchError(Problem("scorecard-stale", message, str(path)))
+    require_scoring_version(card, path)
+    return card, sha256
+
+
+def require_scoring_version(card: RankInputs, path: Path) -> None:
+    """Refuse a scorecard of another scoring version (``scorecard-stale``)."""
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
         remedy = "Score all entries again, where the data is: `bench score --all`."
         raise BenchError(Problem("scorecard-stale", message, str(path), remedy))
-    return card, sha256
 
 
 def sha256_or_empty(path: Path) -> str:
