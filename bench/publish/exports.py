@@ -29,7 +29,7 @@ from bench.publish.schemas import (
     ReportedEntry,
     SpeedSetting,
 )
-from bench.scoring.scorecard import BoardInputs, Scorecard, SubgroupScore
+from bench.scoring.scorecard import BoardInputs, Scorecard, SubgroupInputs
 from bench.submission.manifest import Reported, ReportedValue
 from bench.workspace import SITE_TITLE
 
@@ -128,7 +128,7 @@ def _long(
     ]
 
 
-def _subgroup_rows(slug: str, group: SubgroupScore) -> list[list[Field]]:
+def _subgroup_rows(slug: str, group: SubgroupInputs) -> list[list[Field]]:
     counts: list[Field] = [group.images, group.patients, group.positives]
     if group.suppressed or not group.metrics:
         empty: list[Field] = [slug, group.target, group.division, group.level, *counts]

@@ -17,7 +17,6 @@ from bench.files import canonical_json, round_significant
 from bench.metrics.results import Estimate
 from bench.sandbox.reader import read_document
 from bench.scoring.scorecard import (
-    SCORING_VERSION,
     ContinuousScore,
     Point,
     RankInputs,
@@ -25,6 +24,7 @@ from bench.scoring.scorecard import (
     Scorecard,
     SubgroupScore,
     TargetScore,
+    require_scoring_version,
     sha256_or_empty,
 )
 from bench.submission.sealed import read_seal
@@ -111,9 +111,8 @@ def read_published(entry: Submission, model: type[C]) -> tuple[C, str]:
         message = (
             f"{PUBLISHED} of {entry.slug!r} was computed from other predictions than those that are stored."
         )
-    elif card.scoring_version != SCORING_VERSION:
-        message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
     else:
+        require_scoring_version(card, path)
         return card, sha256
     raise BenchError(Problem("scorecard-stale", message, str(path)))
 

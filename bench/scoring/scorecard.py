@@ -231,8 +231,10 @@ class SlidingThreshold(Document):
     points: tuple[SlidingPoint, ...]
 
 
-class SubgroupScore(Document):
-    """One target within one subgroup; without counts and metrics where a class is too small to publish."""
+class SubgroupInputs(Document):
+    """Fields of one subgroup that pages of a board read; other fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
     target: str
     division: str
@@ -244,12 +246,19 @@ class SubgroupScore(Document):
     patients: int | None = None
     positives: int | None = None
     metrics: dict[str, Estimate] = Field(default_factory=dict)
+    gaps: dict[str, Estimate] = Field(
+        default_factory=dict, description="The metric here minus the metric on all other test images."
+    )
+
+
+class SubgroupScore(SubgroupInputs):
+    """One target within one subgroup; without counts and metrics where a class is too small to publish."""
+
+    model_config = ConfigDict(extra="forbid")
+
     decisions: dict[str, Estimate] = Field(
         default_factory=dict,
         description="Sensitivity, specificity, PPV and NPV at the first operating point of all images.",
-    )
-    gaps: dict[str, Estimate] = Field(
-        default_factory=dict, description="The metric here minus the metric on all other test images."
     )
 
 
@@ -359,9 +368,7 @@ class BoardInputs(RankInputs):
     """Fields of ``scorecard.json`` that a board and its pages read; only pages of entries read more."""
 
     continuous: tuple[ContinuousScore, ...] = ()
-    subgroups: tuple[SubgroupScore, ...] = ()
-    sliding: tuple[SlidingThreshold, ...] = ()
-    flags: tuple[Flag, ...] = ()
+    subgroups: tuple[SubgroupInputs, ...] = ()
 
 
 class LabelEfficiencyPoint(Document):
@@ -383,6 +390,9 @@ class Scorecard(BoardInputs):
     model_config = ConfigDict(extra="forbid")
 
     targets: tuple[TargetScore, ...]
+    subgroups: tuple[SubgroupScore, ...] = ()
+    sliding: tuple[SlidingThreshold, ...] = ()
+    flags: tuple[Flag, ...] = ()
     label_efficiency: tuple[LabelEfficiencyPoint, ...] = Field(
         default=(),
         exclude_if=lambda points: not points,
@@ -434,10 +444,16 @@ def hashed_scorecard(submission: Submission, model: type[C]) -> tuple[C, str]:
             f"The scorecard of {submission.slug!r} was computed from other predictions than the stored ones."
         )
         raise BenchError(Problem("scorecard-stale", message, str(path)))
+    require_scoring_version(card, path)
+    return card, sha256
+
+
+def require_scoring_version(card: RankInputs, path: Path) -> None:
+    """Refuse a scorecard of another scoring version (``scorecard-stale``)."""
     if card.scoring_version != SCORING_VERSION:
         message = f"Scored with scoring version {card.scoring_version}, now {SCORING_VERSION}."
-        raise BenchError(Problem("scorecard-stale", message, str(path)))
-    return card, sha256
+        remedy = "Score all entries again, where the data is: `bench score --all`."
+        raise BenchError(Problem("scorecard-stale", message, str(path), remedy))
 
 
 def sha256_or_empty(path: Path) -> str:

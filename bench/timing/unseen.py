@@ -201,13 +201,13 @@ def check_integrity(
             repeats = repeated_share(unseen.predictions, checked.predictions)
         unseen_ms.append(unseen.batch_ms)
         known_ms.append(known.batch_ms)
-        usual = _undisturbed(known_ms)
-        pass_ratio = min(_undisturbed([checked.batch_ms]), usual) / timed
-        unseen_ratio = _undisturbed(unseen_ms) / usual
+        of_known, of_unseen = _undisturbed(known_ms), _undisturbed(unseen_ms)
+        of_pass = min(_undisturbed([checked.batch_ms]), of_known)
+        suspicious = max(of_pass, of_unseen) > TIME_GATE * timed or of_unseen > TIME_GATE * of_known
         waited = (clock() - start) / 1e6 > PATIENCE_MS and attempt >= least
-        if waited or max(pass_ratio, unseen_ratio) <= TIME_GATE:
+        if waited or not suspicious:
             break
-    return Integrity(pass_ratio, unseen_ratio, repeats)
+    return Integrity(of_pass / timed, of_unseen / of_known, repeats)
 
 
 def _undisturbed(batch_ms: Sequence[Milliseconds]) -> float:

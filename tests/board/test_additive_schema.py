@@ -12,7 +12,14 @@ from bench.documents import Document, parse_json, schema_field
 from bench.errors import BenchError, Problem
 from bench.files import canonical_json
 from bench.metrics.results import Estimate
-from bench.scoring.scorecard import BoardInputs, RankInputs, Scorecard, TargetScore
+from bench.scoring.scorecard import (
+    BoardInputs,
+    RankInputs,
+    Scorecard,
+    SubgroupInputs,
+    SubgroupScore,
+    TargetScore,
+)
 from tests.publish.boards import loaded_board
 
 
@@ -135,8 +142,10 @@ def test_boards_read_fields_of_the_scorecard_and_no_others():
     def fields(model: type[BaseModel]) -> set[str]:
         return set(model.model_fields)
 
-    assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard) - {"label_efficiency"}
-    assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups", "sliding", "flags"}
+    only_entries = {"label_efficiency", "sliding", "flags"}
+    assert fields(RankInputs) < fields(BoardInputs) == fields(Scorecard) - only_entries
+    assert fields(BoardInputs) - fields(RankInputs) == {"continuous", "subgroups"}
+    assert fields(SubgroupInputs) == fields(SubgroupScore) - {"decisions"}
     curves = {"roc", "precision_recall", "reliability", "distribution", "decision", "decision_warning"}
     inputs = RankInputs.model_fields["targets"].annotation.__args__[0]
     assert fields(TargetScore) - fields(inputs) == curves | {

@@ -181,6 +181,27 @@ def test_another_program_that_slows_down_most_runs_is_not_cheating(seed: int) ->
     assert found.faults == ()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_another_program_that_slows_down_most_runs_hides_no_cheat(seed: int) -> None:
+    clock = FakeClock()
+    generator = np.random.default_rng(seed)
+    inputs = {"image": generator.random((40, 1, 4, 4)).astype(np.float32)}
+    known = {image.tobytes() for image in inputs["image"]}
+
+    class Table(FakeSession):
+        def infer(self, inputs):
+            other = any(image.tobytes() not in known for image in inputs["image"])
+            waited = 10.0 if generator.random() < 0.6 else 0.0
+            self.clock.advance(waited + (2.0 if other else 0.1))
+            return {"scores": inputs["image"].reshape(len(inputs["image"]), -1).mean(axis=1)}
+
+    session = Table(clock, lambda _: 0.0)
+    checked = predict_images(session, inputs, 40, 8, PICKS, clock)
+    found = check_integrity(session, inputs, 8, PICKS, checked, np.full(400, 0.1), clock)
+    assert found.unseen_ratio > 3
+    assert "may hold a table of answers" in found.faults[-1]
+
+
 def test_no_two_checks_use_the_same_unseen_images() -> None:
     """Else a file could hold them in its table."""
 

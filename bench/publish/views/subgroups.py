@@ -16,7 +16,7 @@ from bench.metrics.results import Estimate
 from bench.publish.charts.rows import axis_marks, row_axis, row_marks
 from bench.publish.charts.scales import Linear
 from bench.publish.urls import Place
-from bench.scoring.scorecard import BoardInputs, SubgroupScore
+from bench.scoring.scorecard import BoardInputs, SubgroupInputs
 
 Key = tuple[str, str]
 NO_DRAWING = Markup("")
@@ -85,15 +85,15 @@ def subgroup_view(place: Place, tables: tuple[BoardTable, ...]) -> dict[str, Any
     }
 
 
-def _groups(row: Row, target: str) -> dict[Key, SubgroupScore]:
+def _groups(row: Row, target: str) -> dict[Key, SubgroupInputs]:
     """The subgroups of an entry for a target, by division and level."""
     card = row.entry.card(BoardInputs)
     return {(g.division, g.level): g for g in (card.subgroups if card else ()) if g.target == target}
 
 
-def _known(table: BoardTable, metric: str) -> dict[Key, SubgroupScore]:
+def _known(table: BoardTable, metric: str) -> dict[Key, SubgroupInputs]:
     """The subgroups in which at least one entry has a value, those of one division together."""
-    groups_of: dict[Key, SubgroupScore] = {}
+    groups_of: dict[Key, SubgroupInputs] = {}
     for row in table.rows:
         groups = _groups(row, table.target).items()
         groups_of |= {k: g for k, g in groups if k not in groups_of and _metric(g, metric) is not None}
@@ -136,7 +136,7 @@ def _table(table: BoardTable, metric: str, entries: int) -> GroupTable:
     )
 
 
-def _metric(group: SubgroupScore | None, metric: str) -> Estimate | None:
+def _metric(group: SubgroupInputs | None, metric: str) -> Estimate | None:
     """The metric of a subgroup, None where it is not published or undefined."""
     value = group.metrics.get(metric) if group is not None and not group.suppressed else None
     return value if value is not None and value.value is not None else None
@@ -155,7 +155,7 @@ def _drawn(cell: GroupCell, shown: Estimate | None, axis: Linear, ident: str) ->
     return replace(cell, drawing=row_marks(axis, ident, shown.value, shown.low, shown.high))
 
 
-def _not_shown(groups: list[SubgroupScore]) -> str:
+def _not_shown(groups: list[SubgroupInputs]) -> str:
     """Sentence on the subgroups that have no column, with the reason."""
     if not groups:
         return ""
@@ -175,7 +175,7 @@ def _cell(shown: Estimate | None) -> GroupCell:
     return GroupCell(decimal(shown.value), interval(shown.low, shown.high), shown.value, "")
 
 
-def _group_cell(group: SubgroupScore | None, metric: str) -> GroupCell:
+def _group_cell(group: SubgroupInputs | None, metric: str) -> GroupCell:
     if group is None:
         return GroupCell(NOT_AVAILABLE, "", None, "Not scored for this entry.")
     if group.suppressed:
