@@ -8,9 +8,11 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 import bench
 from bench.metrics import calibration, discrimination, registry
+from bench.metrics.kernels.scan import LANES
+from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import calibration_in_the_large
 from bench.metrics.score_ranking import ScoreRanking
-from bench.uncertainty.replicates import ranking_replicates
+from bench.uncertainty.replicates import Replicates, ranking_replicates, replicate_together
 from tests.metrics import slow
 
 FIGURES = {
@@ -276,3 +278,23 @@ def test_what_does_not_fit_is_refused():
         boot.replicates([0, 1], [0.1, 1.2], "brier")
     with pytest.raises(ValueError, match="at least 1"):
         bench.PatientBootstrap(["a"], 0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_replicates_of_several_subgroups_are_the_same_together_as_one_by_one(weighted):
+    rng = np.random.default_rng(3)
+    patient = rng.integers(0, 60, 300)
+    y, p = rng.integers(0, 2, 300), rng.integers(0, 40, 300) / 40
+    weight = rng.random(300) if weighted else None
+    boot = bench.PatientBootstrap(patient, LANES + 100)
+    metrics = [registry.metric(key) for key in ("auroc", "auprc", "brier", "log_loss")]
+
+    def replicates(rows):
+        sample = boot.select(rows).sample(y[rows], None if weight is None else weight[rows])
+        return Replicates(sample, LabelledScores(sample.positive, p[rows], sample.weight), metrics)
+
+    groups = (np.arange(200), np.arange(150, 300), patient < 30)
+    alone, together = map(replicates, groups), list(map(replicates, groups))
+    replicate_together(together, probabilities=True)
+    for one, other in zip(alone, together, strict=True):
+        assert all(np.array_equal(one.of(m), other.of(m), equal_nan=True) for m in metrics)
