@@ -37,6 +37,10 @@ def _places(ids: Sequence[str], patients: Sequence[str]) -> Ints:
     return np.fromiter((place[value] for value in ids), np.int64, len(ids))
 
 
+AT_ONCE = 64
+"""Replicates whose random words are made at a time: they stay in the cache until they are counted."""
+
+
 def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     """Draw `patients` out of `patients` with replacement: (k, patients, LANES) multiplicities.
 
@@ -52,7 +56,9 @@ def draw_blocks(patients: int, replicates: int, seed: int) -> NDArray[np.uint8]:
     for index, block in enumerate(blocks):
         lanes_used = min(lanes, replicates - index * lanes)
         counts = np.zeros((lanes, patients), np.uint8)
-        scan.tally(generator.random_raw((lanes_used, words)), patients, counts)
+        for start in range(0, lanes_used, AT_ONCE):
+            some = counts[start : min(start + AT_ONCE, lanes_used)]
+            scan.tally(generator.random_raw((len(some), words)), patients, some)
         scan.interleave(counts, block.view("<u8"))
     return blocks
 
