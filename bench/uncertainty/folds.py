@@ -13,7 +13,7 @@ from bench.metrics.score_ranking import ScoreRanking
 from bench.metrics.validation import Floats, check_level
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.intervals import Estimate, satterthwaite, t_interval, with_warnings
-from bench.uncertainty.replicates import auroc_replicates
+from bench.uncertainty.ranking import auroc_replicates
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ Pass = Callable[[slice], Iterable[NDArray[Any]]]
 def run_together(blocks: Blocks, passes: Sequence[Pass]) -> list[list[NDArray[Any]]]:
     """Run several passes over the same draws, all of them over one block before the next.
 
-    A block is larger than the cache next to a core but smaller than the last one, so that it is read from
-    memory once instead of by every pass, which takes up to twice the time.
+    A block fits into the last level of the processor's cache, all blocks do not: so each block is read from
+    memory once, not once for every pass, which takes up to twice the time.
 
     Args:
         blocks: (k, P, LANES) the draws.

@@ -14,7 +14,7 @@ from bench.metrics.validation import check_level, finite_vector
 from bench.uncertainty.bootstrap import PatientBootstrap
 from bench.uncertainty.estimates import Scored
 from bench.uncertainty.intervals import Estimate
-from bench.uncertainty.replicates import nested_auroc_replicates
+from bench.uncertainty.ranking import nested_auroc_replicates
 
 
 @dataclass(frozen=True, slots=True)

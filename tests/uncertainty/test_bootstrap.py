@@ -12,7 +12,8 @@ from bench.metrics.kernels.scan import LANES
 from bench.metrics.prepared import LabelledScores
 from bench.metrics.recalibration_line import calibration_in_the_large
 from bench.metrics.score_ranking import ScoreRanking
-from bench.uncertainty.replicates import Replicates, ranking_replicates, replicate_together
+from bench.uncertainty.ranking import ranking_replicates
+from bench.uncertainty.replicates import Replicates, replicate_together
 from tests.metrics import slow
 
 FIGURES = {
