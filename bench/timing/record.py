@@ -192,12 +192,12 @@ class Parity(Document):
     message: str = Field(default="", description="What differed, or why nothing was compared.")
     pass_ratio: float | None = Field(
         default=None,
-        description="Time of a batch while parity was checked (lower quartile) / median end to end.",
+        description="Time of a batch while parity was checked / end to end (10% quantiles).",
     )
     unseen_ratio: float | None = Field(
         default=None,
         description="Time of a batch of images made for the check / of test images run in turn with them "
-        "(lower quartiles).",
+        "(10% quantiles).",
     )
     unseen_repeats: float | None = Field(
         default=None, description="Share of those images that got exactly the predictions of a test image."
