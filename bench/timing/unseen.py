@@ -24,11 +24,9 @@ TIME_GATE: Final = 3.0  # tables of answers: 15 to 340
 REPEATED_GATE: Final = 0.2
 DISTINCT_LEAST: Final = 0.98  # below it the model itself gives few different predictions
 UNDISTURBED: Final = 0.1  # quantile of times that is compared: another program slows down some runs, not all
-LEAST_MS, PATIENCE_MS = (
-    100.0,
-    2000.0,
-)  # without a suspicion the check ends after the first, with one after the second
-ATTEMPTS: Final = (3, 200)  # at least and at most, however long they take
+LEAST_MS: Final = 100.0  # a check lasts at least so long,
+PATIENCE_MS: Final = 2000.0  # and with a suspicion so long
+ATTEMPTS: Final = (3, 200)  # at least with a suspicion, and at most, however long they take
 UNSEEN_BATCHES: Final = 8
 UNSEEN_IMAGES: Final = 32
 _LEAST_DISTINCT_IMAGES: Final = 8
@@ -179,7 +177,8 @@ def check_integrity(
 ) -> Integrity:
     """Run unseen and test images in turn in the timed session, and compare their times and answers.
 
-    A suspicion is a finding once it has lasted for `PATIENCE_MS`, since another program may have caused it.
+    A suspicion is a finding once it has lasted for `PATIENCE_MS`, since another program may have caused it;
+    without one the check ends after `LEAST_MS`.
 
     Args:
         session: The timed session.
